@@ -1,0 +1,117 @@
+"""The plain classes as Ray actors: the one place where they are wrapped.
+
+Calls that must answer while a long one runs have a concurrency group of their own. No restarts: a dead actor ends
+the run as failed, with its cause.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+from actors.coordinator import Coordinator, CoordinatorStatus
+from actors.discovery import Discovery
+from actors.logger import RunLogger
+from actors.trainer import Trainer, TrainerResult, TrainerSettings
+from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
+
+REPORT_WITHIN_S = 120.0
+"""The logger and discovery answer within this time, or the trainer fails."""
+
+
+class CoordinatorShell(Coordinator):
+    """The coordinator as an actor."""
+
+    @ray.method(concurrency_group="control")
+    def status(self) -> CoordinatorStatus:
+        """See `Coordinator.status`."""
+        return super().status()
+
+    @ray.method(concurrency_group="control")
+    def stop(self, state: str, note: str) -> None:
+        """See `Coordinator.stop`."""
+        super().stop(state, note)
+
+
+class TrainerShell(Trainer):
+    """A trainer as an actor."""
+
+    def __init__(self, settings: TrainerSettings, logger: Any, discovery: Any) -> None:
+        super().__init__(settings, ActorReporter(logger, discovery))
+
+    @ray.method(concurrency_group="control")
+    def ready(self) -> list[str]:
+        """Ids of the nodes, once they are loaded."""
+        return [n.id for n in self.nodes]
+
+    @ray.method(concurrency_group="control")
+    def stop(self) -> None:
+        """See `Trainer.stop`."""
+        super().stop()
+
+    def run(self) -> TrainerResult:
+        """See `Trainer.run`."""
+        return super().run()
+
+
+class DiscoveryShell(Discovery):
+    """Discovery as an actor."""
+
+    @ray.method(concurrency_group="beats")
+    def run(self) -> None:
+        """See `Discovery.run`."""
+        super().run()
+
+
+class ActorReporter:
+    """Sends a trainer's news to the actors without waiting, and raises what went wrong there.
+
+    Args:
+        logger: handle of the logger.
+        discovery: handle of discovery.
+    """
+
+    def __init__(self, logger: Any, discovery: Any) -> None:
+        self._logger, self._discovery = logger, discovery
+        self._sent: list[Any] = []
+
+    def register(self, nodes: list[Member]) -> None:
+        """Announce nodes and open their logs."""
+        ray.get(self._discovery.register.remote(nodes), timeout=REPORT_WITHIN_S)
+        ray.get(self._logger.open_logs.remote(nodes), timeout=REPORT_WITHIN_S)
+
+    def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
+        """Pass on progress."""
+        self._send(self._discovery.report.remote(beats, published=published))
+
+    def metrics(self, rows: list[StepMetrics]) -> None:
+        """Pass on rows."""
+        self._send(self._logger.log_metrics.remote(rows))
+
+    def events(self, events: list[Event]) -> None:
+        """Pass on events, if there are any."""
+        if events:
+            self._send(self._logger.log_events.remote(events))
+
+    def evaluations(self, evaluations: list[Evaluation]) -> None:
+        """Pass on held-out results."""
+        self._send(self._logger.log_evaluations.remote(evaluations))
+
+    def flush(self) -> None:
+        """Return when all that was sent is in the folder."""
+        ray.get(self._sent, timeout=REPORT_WITHIN_S)
+        self._sent = []
+        ray.get(self._logger.flush.remote(), timeout=REPORT_WITHIN_S)
+
+    def _send(self, sent: Any) -> None:
+        """Keep the call until it has ended; a failed one raises here, with the next news."""
+        ended, waiting = ray.wait([*self._sent, sent], num_returns=len(self._sent) + 1, timeout=0)
+        ray.get(ended)
+        self._sent = waiting
+
+
+CoordinatorActor: Any = ray.remote(max_restarts=0, concurrency_groups={"control": 1})(CoordinatorShell)
+TrainerActor: Any = ray.remote(max_restarts=0, concurrency_groups={"control": 1})(TrainerShell)
+LoggerActor: Any = ray.remote(max_restarts=0)(RunLogger)
+DiscoveryActor: Any = ray.remote(max_restarts=0, concurrency_groups={"beats": 1})(DiscoveryShell)

@@ -1,0 +1,53 @@
+"""What the state log says of each node, summed from the files it published, and whether the swarm learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from swarm_ray.records import NodeTally, NodeTotals, RoundFile
+
+
+class Tallies:
+    """Sums per node, and the streak of rounds in which no group of any node had an advantage.
+
+    Args:
+        alarm_rounds: a streak of so many rounds raises the alarm.
+    """
+
+    def __init__(self, alarm_rounds: int) -> None:
+        self._alarm_rounds = alarm_rounds
+        self._totals: dict[str, NodeTotals] = {}
+        self._last: dict[str, NodeTally] = {}
+        self.barren = 0
+        """Rounds in a row without an informative group, up to the last."""
+
+    def submit_reward(self, node: str, number: int, file: RoundFile) -> None:
+        """Count an accepted file: this round's reward and tokens, and the counters of the step before."""
+        totals = self._totals.setdefault(node, NodeTotals())
+        totals.reward += file.reward
+        totals.generated_tokens += file.generated_tokens
+        if file.previous is not None:
+            totals.offered += file.previous.offered
+            totals.used += file.previous.used
+            totals.rejected += sum(file.previous.rejected.values())
+        self._last[node] = NodeTally(number, file.step, file.reward, totals)
+
+    def close_round(self, files: Mapping[str, RoundFile]) -> None:
+        """Note whether anything in the round could teach."""
+        self.barren = 0 if any(f.informative for f in files.values()) else self.barren + 1
+
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether the streak has reached `alarm_rounds`."""
+        return self.barren >= self._alarm_rounds
+
+    def of(
+        self, nodes: Mapping[str, str | None], final: Mapping[str, NodeTotals] | None = None
+    ) -> dict[str, NodeTally]:
+        """A tally for each of `nodes` (id to problem); totals from the last beats where `final` has them."""
+        tallies = {}
+        for node, problem in sorted(nodes.items()):
+            last = self._last.get(node) or NodeTally(-1, 0, None, NodeTotals())
+            totals = (final or {}).get(node, last.totals)
+            tallies[node] = NodeTally(last.round, last.step, last.reward, totals, problem)
+        return tallies

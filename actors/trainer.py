@@ -1,0 +1,205 @@
+"""The trainer: owns a device and runs the rounds of the nodes that live on it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from drive_store import new_incarnation
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import StopRequested
+from swarm_ray.exchange.folder import FolderExchange
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.policies.pool import load_policies
+from swarm_ray.policies.tiny_start import TinyStart, start_index
+from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
+from swarm_ray.sapo.evaluation import overall, pass_at_1
+from swarm_ray.sapo.node import Node
+from swarm_ray.sapo.phases import PhaseClock
+from swarm_ray.sapo.round import Surroundings, run_round
+from swarm_ray.sapo.streams import derive_seed
+from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Scorer
+
+EVALUATION_STEP = 0
+"""Evaluations draw from streams of their own, the same at every evaluation of a node."""
+
+
+class Reporter(Protocol):
+    """Where a trainer's news go: the worker's logger and discovery."""
+
+    def register(self, nodes: list[Member]) -> None:
+        """Announce nodes and open their logs; returns when it is done."""
+        ...
+
+    def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
+        """Pass on progress."""
+        ...
+
+    def metrics(self, rows: list[StepMetrics]) -> None:
+        """Pass on rows."""
+        ...
+
+    def events(self, events: list[Event]) -> None:
+        """Pass on events."""
+        ...
+
+    def evaluations(self, evaluations: list[Evaluation]) -> None:
+        """Pass on held-out results."""
+        ...
+
+    def flush(self) -> None:
+        """Return when all that was passed on is in the folder."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """What a trainer is built from."""
+
+    address: ExperimentAddress
+    config: SwarmConfig
+    nodes: tuple[str, ...]
+    cache: Path
+    """Where starts of the embedded model are kept."""
+    allowed_modules: tuple[str, ...] | None
+    """Modules with tasks that this worker may import; None for those that the configuration names."""
+    threads: int
+    """CPU threads of torch."""
+
+
+@dataclass(frozen=True)
+class TrainerResult:
+    """How a trainer ended."""
+
+    rounds: int
+    """Rounds that its nodes took part in."""
+    problems: dict[str, str]
+    """Nodes that were given up, and why."""
+    stopped: str = ""
+    """Why it ended before the experiment's last round; empty when it did not."""
+
+
+class Trainer:
+    """Hosts a list of nodes; one that fails is marked, and the others go on.
+
+    Args:
+        settings: what to train, and where.
+        reporter: where metrics, events and signs of life go.
+    """
+
+    def __init__(self, settings: TrainerSettings, reporter: Reporter) -> None:
+        import torch
+
+        torch.set_num_threads(settings.threads)
+        self._settings, self._reporter = settings, reporter
+        self._config = config = settings.config
+        self._stop = threading.Event()
+        self._phases = PhaseClock(time.perf_counter)
+        self._verifier = Scorer(config.tasks, allowed_modules=settings.allowed_modules)
+        self._verifier.start()
+        self._tasks = TaskSet(config.tasks, allowed_modules=settings.allowed_modules)
+        self._held_out = self._tasks.held_out(config.evaluation.questions) if config.evaluation.questions else {}
+        store = settings.address.open()
+        self._state = SwarmState(store, settings.address.paths, config.pace, self._stop)
+        self._around = Surroundings(
+            config,
+            self._tasks,
+            self._verifier,
+            FolderExchange(store, settings.address.paths, self._state, config.pace),
+            self._phases,
+        )
+        self.nodes = self._load_nodes()
+
+    def run(self) -> TrainerResult:
+        """Evaluate, register, take part in every round, evaluate again.
+
+        Raises:
+            StoreError: the folder is lost, full or not writable.
+            SwarmStateError: the coordinator fell silent.
+        """
+        rounds, number, stopped = 0, -1, ""
+        try:
+            self._evaluate("start")
+            self._reporter.register([Member(n.id, n.incarnation) for n in self.nodes])
+            self._report_evaluations()
+            self._phases.take()
+            while opened := self._state.wait_open({n.id for n in self.nodes}, number):
+                number = opened.round
+                members = {m.node for m in opened.members}
+                self._round([n for n in self.nodes if n.id in members], number)
+                rounds += 1
+                if all(n.problem for n in self.nodes):
+                    break
+            self._evaluate("end")
+            self._report_evaluations()
+        except StopRequested as reason:
+            stopped = str(reason)
+        finally:
+            self._verifier.close()
+        self._reporter.flush()
+        self._beat(done=not stopped)
+        self._reporter.flush()
+        return TrainerResult(rounds, {n.id: n.problem for n in self.nodes if n.problem}, stopped)
+
+    def stop(self) -> None:
+        """End at the next wait; harmless when repeated."""
+        self._stop.set()
+
+    def _round(self, nodes: list[Node], number: int) -> None:
+        rows = run_round(nodes, number, self._around)
+        if self._config.slow_down_s:
+            self._stop.wait(self._config.slow_down_s)
+        with self._phases.phase("report"):
+            failed = [n for n in nodes if n.problem]
+            self._reporter.events([Event("node-failed", str(n.problem), n.id, number) for n in failed])
+            self._beat(published=True, number=number)
+        seconds = {phase: s / max(1, len(rows)) for phase, s in self._phases.take().items()}
+        self._reporter.metrics([msgspec.structs.replace(row, seconds=seconds) for row in rows])
+
+    def _beat(self, *, number: int = -1, published: bool = False, done: bool = False) -> None:
+        beats = [
+            (n.id, Beat(0, number, n.step, "done" if done else "training", n.totals, n.problem, done))
+            for n in self.nodes
+        ]
+        self._reporter.beat(beats, published=published)
+
+    def _load_nodes(self) -> list[Node]:
+        config, settings = self._config, self._settings
+        if config.policy.is_tiny:
+            start = TinyStart(config, self._tasks, self._verifier, settings.cache, lambda *_: None)
+            policies = [start.policy(start_index(node)) for node in settings.nodes]
+        else:
+            policies = load_policies(config, len(settings.nodes))
+        return [
+            Node(name, new_incarnation(), policy)
+            for name, policy in zip(settings.nodes, policies, strict=True)
+        ]
+
+    def _evaluate(self, when: str) -> None:
+        """Measure held-out pass@1 of every node that is well."""
+        self._evaluations: list[Evaluation] = []
+        config, held_out = self._config.evaluation, self._held_out
+        for node in self.nodes:
+            if node.problem:
+                continue
+            seed = derive_seed(self._config.seed, node.id, EVALUATION_STEP, "evaluation")
+            found = pass_at_1(
+                node.policy, held_out, config.samples, config.threshold, self._verifier, seed
+            )
+            mean = overall(found, held_out)
+            if when == "start":
+                node.totals.pass_at_1_start = mean
+            else:
+                node.totals.pass_at_1_end = mean
+            asked = {s: len(q) for s, q in held_out.items()}
+            self._evaluations.append(Evaluation(node.id, when, mean, found, asked))
+
+    def _report_evaluations(self) -> None:
+        self._reporter.evaluations(self._evaluations)

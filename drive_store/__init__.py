@@ -1,0 +1,98 @@
+"""A shared folder one can trust: opaque bytes in envelopes, on a mounted Google Drive or any path.
+
+A `Store` is the folder; `ExperimentPaths` knows what lies where; an envelope says whether a file is whole
+and whose it is; the state log says what counts. Nothing here knows Ray, torch, or what the payloads mean.
+"""
+
+from __future__ import annotations
+
+from drive_store.capabilities import Capabilities, Operations
+from drive_store.envelope import (
+    Corrupt,
+    Header,
+    NotYet,
+    Reading,
+    Rejected,
+    Valid,
+    open_envelope,
+    payload_sha256,
+    read_envelope,
+    seal_json,
+    seal_packed,
+)
+from drive_store.errors import (
+    FolderMissing,
+    InvalidName,
+    NameTaken,
+    NotAFile,
+    StoreDenied,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    TooLarge,
+    UnsupportedStore,
+)
+from drive_store.layout import create_experiment_folder, make_node_folders
+from drive_store.liveness import Liveness
+from drive_store.paths import DISCOVERY, EXPERIMENTS, ExperimentPaths, new_incarnation, require_id, valid_id
+from drive_store.registry import Registry
+from drive_store.rollouts import (
+    PublishedFile,
+    find_bucket_files,
+    find_round_files,
+    publish_round_file,
+    read_round_file,
+)
+from drive_store.segments import SegmentWriter, read_segments
+from drive_store.statelog import StateEntry, StateLogReader, StateLogWriter, StateRef, history, newest
+from drive_store.store import Store
+
+__all__ = [
+    "DISCOVERY",
+    "EXPERIMENTS",
+    "Capabilities",
+    "Corrupt",
+    "ExperimentPaths",
+    "FolderMissing",
+    "Header",
+    "InvalidName",
+    "Liveness",
+    "NameTaken",
+    "NotAFile",
+    "NotYet",
+    "Operations",
+    "PublishedFile",
+    "Reading",
+    "Registry",
+    "Rejected",
+    "SegmentWriter",
+    "StateEntry",
+    "StateLogReader",
+    "StateLogWriter",
+    "StateRef",
+    "Store",
+    "StoreDenied",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+    "TooLarge",
+    "UnsupportedStore",
+    "Valid",
+    "create_experiment_folder",
+    "find_bucket_files",
+    "find_round_files",
+    "history",
+    "make_node_folders",
+    "new_incarnation",
+    "newest",
+    "open_envelope",
+    "payload_sha256",
+    "publish_round_file",
+    "read_envelope",
+    "read_round_file",
+    "read_segments",
+    "require_id",
+    "seal_json",
+    "seal_packed",
+    "valid_id",
+]

@@ -1,0 +1,192 @@
+"""The parts of which names are made: ids, numbers and twins, checked in both directions.
+
+A name that was found in the folder is only text until one of the parsers here accepts it, and no path is
+built from anything else. A parser accepts exactly the names that `paths` builds, and their twins: Drive
+allows two files of one name, and its mount shows the second as ``name (1).json``.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+from drive_store.errors import InvalidName
+
+ROUND_FILE_SUFFIX = ".rollouts"
+HASH_DIGITS = 12
+"""How many hex digits of a payload's sha256 stand in a round file's name."""
+
+_ID = r"[a-z0-9][a-z0-9_-]{0,62}"
+_INCARNATION = r"[0-9a-f]{8}"
+_TWIN = r"(?: \((?P<twin>[1-9][0-9]{0,3})\))?"
+_PEER = rf"(?P<node>{_ID})\.(?P<incarnation>{_INCARNATION})"
+_IS_ID = re.compile(_ID)
+_IS_INCARNATION = re.compile(_INCARNATION)
+_IS_CLAIMANT = re.compile(rf"{_ID}(?:\.{_INCARNATION})?")
+_IS_HASH = re.compile(rf"[0-9a-f]{{{HASH_DIGITS},64}}")
+_IS_SEGMENT_KIND = re.compile(r"metrics|events")
+
+# Numbers have a least width and no needless zeros, so that a number has one spelling.
+_SIX = r"(?:[0-9]{6}|[1-9][0-9]{6,8})"
+_EIGHT = r"(?:[0-9]{8}|[1-9][0-9]{8})"
+_PLAIN = r"(?:0|[1-9][0-9]{0,8})"
+_STATE = re.compile(
+    rf"e(?P<epoch>{_SIX})-s(?P<sequence>{_EIGHT})\.(?P<claimant>{_ID}(?:\.{_INCARNATION})?){_TWIN}\.json"
+)
+_REGISTRATION = re.compile(rf"{_PEER}{_TWIN}\.json")
+_BEAT = re.compile(rf"{_PEER}{_TWIN}\.beat")
+_ROUND_FILE = re.compile(
+    rf"r(?P<round>{_SIX})-s(?P<stage>{_PLAIN})\.(?P<attempt>{_PLAIN})\.(?P<hash>[0-9a-f]{{{HASH_DIGITS}}})"
+    rf"{_TWIN}{re.escape(ROUND_FILE_SUFFIX)}"
+)
+_SEGMENT = re.compile(rf"(?P<kind>metrics|events)-(?P<n>{_SIX}){_TWIN}\.jsonl")
+
+
+@dataclass(frozen=True)
+class StateName:
+    """The name of a state record; `twin` is 0 for the name itself."""
+
+    epoch: int
+    sequence: int
+    claimant: str
+    twin: int = 0
+
+
+@dataclass(frozen=True)
+class PeerName:
+    """The name of a registration or of a beat."""
+
+    node: str
+    incarnation: str
+    twin: int = 0
+
+
+@dataclass(frozen=True)
+class RoundFileName:
+    """The name of a published round file; `hash` is the beginning of its payload's sha256."""
+
+    round: int
+    stage: int
+    attempt: int
+    hash: str
+    twin: int = 0
+
+
+@dataclass(frozen=True)
+class SegmentName:
+    """The name of a closed segment; `kind` is "metrics" or "events"."""
+
+    kind: str
+    n: int
+    twin: int = 0
+
+
+def parse_state_name(name: str) -> StateName | None:
+    """Read a state record's name; None for any other."""
+    found = _STATE.fullmatch(name)
+    if found is None:
+        return None
+    return StateName(int(found["epoch"]), int(found["sequence"]), found["claimant"], _twin(found))
+
+
+def parse_registration_name(name: str) -> PeerName | None:
+    """Read a registration's name; None for any other."""
+    return _peer_name(_REGISTRATION.fullmatch(name))
+
+
+def parse_beat_name(name: str) -> PeerName | None:
+    """Read a beat's name; None for any other."""
+    return _peer_name(_BEAT.fullmatch(name))
+
+
+def parse_round_file_name(name: str) -> RoundFileName | None:
+    """Read a round file's name; None for any other."""
+    found = _ROUND_FILE.fullmatch(name)
+    if found is None:
+        return None
+    numbers = (int(found["round"]), int(found["stage"]), int(found["attempt"]))
+    return RoundFileName(*numbers, found["hash"], _twin(found))
+
+
+def parse_segment_name(name: str) -> SegmentName | None:
+    """Read a segment's name; None for any other."""
+    found = _SEGMENT.fullmatch(name)
+    return None if found is None else SegmentName(found["kind"], int(found["n"]), _twin(found))
+
+
+def valid_id(text: str) -> bool:
+    """Say whether a text may be the id of an experiment, a node or a worker."""
+    return _IS_ID.fullmatch(text) is not None
+
+
+def require_id(text: str, what: str) -> str:
+    """Return an id that was checked.
+
+    Args:
+        text: the id.
+        what: what it names, for the message ("node", say).
+
+    Raises:
+        InvalidName: it is no id.
+    """
+    return _require(
+        _IS_ID, text, what, "1 to 63 of a-z, 0-9, '_' and '-', beginning with a letter or a digit"
+    )
+
+
+def require_claimant(text: str) -> str:
+    """Return a claimant that was checked: an id, or an id and an incarnation joined by a dot."""
+    return _require(_IS_CLAIMANT, text, "claimant", "an id, or an id and an incarnation joined by a dot")
+
+
+def require_incarnation(text: str) -> str:
+    """Return an incarnation that was checked: 8 lower-case hex digits."""
+    return _require(_IS_INCARNATION, text, "incarnation", "8 lower-case hex digits")
+
+
+def require_segment_kind(text: str) -> str:
+    """Return a kind of segment that was checked: "metrics" or "events"."""
+    return _require(_IS_SEGMENT_KIND, text, "kind of segment", "'metrics' or 'events'")
+
+
+def require_hash(text: str) -> str:
+    """Return the first digits, as names carry them, of a sha256 in hex that was checked."""
+    return _require(_IS_HASH, text, "payload hash", "12 to 64 lower-case hex digits")[:HASH_DIGITS]
+
+
+def require_number(number: int, what: str) -> int:
+    """Return a number that was checked: 0 to 999,999,999."""
+    if not 0 <= number < 10**9:
+        raise InvalidName(f"{number} cannot be the {what} in a file's name: 0 to 999,999,999 can.")
+    return number
+
+
+def new_incarnation() -> str:
+    """Draw the name of one process life of a node."""
+    return secrets.token_hex(4)
+
+
+def twin_name(name: str, twin: int) -> str:
+    """Spell a name or key as Drive's mount shows a second file of it: ``a/b (1).json`` for ``a/b.json``.
+
+    Twin 0 is the name itself. The store reads such a key, and never makes one.
+    """
+    if twin == 0:
+        return name
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem} ({twin}).{suffix}"
+
+
+def _twin(found: re.Match[str]) -> int:
+    return int(found["twin"] or 0)
+
+
+def _peer_name(found: re.Match[str] | None) -> PeerName | None:
+    return None if found is None else PeerName(found["node"], found["incarnation"], _twin(found))
+
+
+def _require(pattern: re.Pattern[str], text: str, what: str, rule: str) -> str:
+    if not pattern.fullmatch(text):
+        raise InvalidName(f"{text!r} is no {what}: that is {rule}. Give another.")
+    return text

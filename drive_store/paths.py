@@ -1,0 +1,209 @@
+"""Every path of an experiment's folder; no other module puts a path together.
+
+Keys are relative to the store's root. Names are lower case, since Drive's search is blind to case, and
+numbered things lie in buckets of 500, so that no folder grows past 1,000 entries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drive_store.names import (
+    HASH_DIGITS,
+    ROUND_FILE_SUFFIX,
+    PeerName,
+    RoundFileName,
+    SegmentName,
+    StateName,
+    new_incarnation,
+    parse_beat_name,
+    parse_registration_name,
+    parse_round_file_name,
+    parse_segment_name,
+    parse_state_name,
+    require_claimant,
+    require_hash,
+    require_id,
+    require_incarnation,
+    require_number,
+    require_segment_kind,
+    twin_name,
+    valid_id,
+)
+
+__all__ = [
+    "BUCKET",
+    "DISCOVERY",
+    "EXPERIMENTS",
+    "HASH_DIGITS",
+    "ROUND_FILE_SUFFIX",
+    "ExperimentPaths",
+    "PeerName",
+    "RoundFileName",
+    "SegmentName",
+    "StateName",
+    "bucket",
+    "new_incarnation",
+    "parse_beat_name",
+    "parse_registration_name",
+    "parse_round_file_name",
+    "parse_segment_name",
+    "parse_state_name",
+    "require_id",
+    "twin_name",
+    "valid_id",
+]
+
+EXPERIMENTS = "experiments"
+DISCOVERY = "discovery"
+BUCKET = 500
+"""How many numbers share a folder."""
+
+
+def bucket(number: int) -> str:
+    """Name the folder that holds the entry of a number: those of 0 to 499 lie in ``000000``."""
+    return f"{require_number(number, 'number') // BUCKET:06d}"
+
+
+@dataclass(frozen=True)
+class ExperimentPaths:
+    """The keys of one experiment.
+
+    Raises:
+        InvalidName: from any of them, when an argument is no id, incarnation or number that a name may hold.
+    """
+
+    experiment: str
+
+    def __post_init__(self) -> None:
+        require_id(self.experiment, "experiment")
+
+    @property
+    def folder(self) -> str:
+        """The experiment's own folder."""
+        return f"{EXPERIMENTS}/{self.experiment}"
+
+    @property
+    def experiment_json(self) -> str:
+        """Identity, versions and who may coordinate; the sentinel."""
+        return f"{self.folder}/experiment.json"
+
+    def config(self, config_hash: str) -> str:
+        """The configuration, under its hash."""
+        return f"{self.folder}/config-{require_id(config_hash, 'configuration hash')}.yaml"
+
+    @property
+    def state_folder(self) -> str:
+        """Holds the buckets of the state log."""
+        return f"{self.folder}/state"
+
+    @property
+    def current_state(self) -> str:
+        """A copy of the newest state record, for people."""
+        return f"{self.state_folder}/current_state.json"
+
+    def state_bucket(self, sequence: int) -> str:
+        """The folder of one state record."""
+        return f"{self.state_folder}/{bucket(sequence)}"
+
+    def state_record(self, epoch: int, sequence: int, claimant: str) -> str:
+        """One state record."""
+        name = f"e{require_number(epoch, 'epoch'):06d}-s{require_number(sequence, 'sequence'):08d}"
+        return f"{self.state_bucket(sequence)}/{name}.{require_claimant(claimant)}.json"
+
+    @property
+    def peers_folder(self) -> str:
+        """Holds registrations and beats."""
+        return f"{self.folder}/peers"
+
+    def registration(self, node: str, incarnation: str) -> str:
+        """What announces one incarnation of a node."""
+        return f"{self.peers_folder}/{_peer(node, incarnation)}.json"
+
+    def beat(self, node: str, incarnation: str) -> str:
+        """The sign of life of one incarnation."""
+        return f"{self.peers_folder}/{_peer(node, incarnation)}.beat"
+
+    @property
+    def rollouts_parent(self) -> str:
+        """Holds the rollouts of all nodes."""
+        return f"{self.folder}/rollouts"
+
+    def rollouts_folder(self, node: str, incarnation: str) -> str:
+        """Holds the buckets of one incarnation's round files."""
+        return f"{self.rollouts_parent}/{_peer(node, incarnation)}"
+
+    def rollouts_bucket(self, node: str, incarnation: str, round: int) -> str:  # noqa: A002
+        """The folder of one round's files."""
+        return f"{self.rollouts_folder(node, incarnation)}/{bucket(round)}"
+
+    def round_file(  # noqa: PLR0917  the parts in the order of the name
+        self,
+        node: str,
+        incarnation: str,
+        round: int,  # noqa: A002
+        stage: int,
+        attempt: int,
+        payload_hash: str,
+    ) -> str:
+        """One published file; the name keeps 12 digits of `payload_hash`, the payload's sha256 in hex."""
+        turn = f"r{round:06d}-s{require_number(stage, 'stage')}.{require_number(attempt, 'attempt')}"
+        name = f"{turn}.{require_hash(payload_hash)}{ROUND_FILE_SUFFIX}"
+        return f"{self.rollouts_bucket(node, incarnation, round)}/{name}"
+
+    @property
+    def rewards_folder(self) -> str:
+        """Holds the rewards per round, for people."""
+        return f"{self.folder}/rewards"
+
+    def rewards(self, round: int) -> str:  # noqa: A002
+        """A copy of one round's rewards, for people."""
+        return f"{self.rewards_folder}/{bucket(round)}/r{round:06d}.json"
+
+    @property
+    def winners_folder(self) -> str:
+        """Holds the winners per round, for people."""
+        return f"{self.folder}/winners"
+
+    def winners(self, round: int) -> str:  # noqa: A002
+        """A copy of one round's winners, for people."""
+        return f"{self.winners_folder}/{bucket(round)}/r{round:06d}.json"
+
+    @property
+    def logs_parent(self) -> str:
+        """Holds the logs of all nodes."""
+        return f"{self.folder}/logs"
+
+    def logs_folder(self, node: str, incarnation: str) -> str:
+        """Holds what one incarnation logged."""
+        return f"{self.logs_parent}/{_peer(node, incarnation)}"
+
+    def metrics_segment(self, node: str, incarnation: str, n: int) -> str:
+        """One closed segment of metrics."""
+        return self.segment(node, incarnation, "metrics", n)
+
+    def events_segment(self, node: str, incarnation: str, n: int) -> str:
+        """One closed segment of events."""
+        return self.segment(node, incarnation, "events", n)
+
+    def segment(self, node: str, incarnation: str, kind: str, n: int) -> str:
+        """One closed segment of a kind, which is "metrics" or "events"."""
+        name = f"{require_segment_kind(kind)}-{require_number(n, 'segment'):06d}.jsonl"
+        return f"{self.logs_folder(node, incarnation)}/{name}"
+
+    def system_info(self, node: str, incarnation: str) -> str:
+        """The machine that an incarnation ran on."""
+        return f"{self.logs_folder(node, incarnation)}/system_info.json"
+
+    @property
+    def checkpoints_parent(self) -> str:
+        """Holds the checkpoints of all nodes."""
+        return f"{self.folder}/checkpoints"
+
+    def checkpoints_folder(self, node: str, incarnation: str) -> str:
+        """Holds one incarnation's checkpoints."""
+        return f"{self.checkpoints_parent}/{_peer(node, incarnation)}"
+
+
+def _peer(node: str, incarnation: str) -> str:
+    return f"{require_id(node, 'node')}.{require_incarnation(incarnation)}"

@@ -1,0 +1,182 @@
+"""Segments: metrics and events as closed files of JSON lines.
+
+Drive has no append, so rows gather in a file on the machine's own disk and go to the store as numbered
+segments that are written once. A JSONL file that was cut off at a line's end looks complete; so the last
+line of a segment counts and hashes the rows above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from drive_store.envelope import payload_sha256
+from drive_store.errors import NameTaken, NotAFile, TooLarge
+from drive_store.fetch import holds
+from drive_store.names import SegmentName, parse_segment_name, twin_name
+from drive_store.paths import ExperimentPaths
+from drive_store.store import Store
+
+MAX_SEGMENT = 64 << 20
+"""The most bytes a segment may have."""
+
+SegmentKind = Literal["metrics", "events"]
+
+
+class _Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    segment: int
+    rows: int
+    sha256: str
+
+
+class SegmentWriter:
+    """Gathers rows of one incarnation and writes them as segments.
+
+    Args:
+        store: where segments go.
+        paths: the experiment's paths.
+        node: the writer.
+        incarnation: its process life.
+        kind: "metrics" or "events".
+        spool: a file on the machine's own disk. Rows that a killed process left there are taken over.
+        start: the number of the first segment.
+    """
+
+    def __init__(  # noqa: PLR0917  the parts of its name, then where it gathers
+        self,
+        store: Store,
+        paths: ExperimentPaths,
+        node: str,
+        incarnation: str,
+        kind: SegmentKind,
+        spool: Path,
+        start: int = 0,
+    ) -> None:
+        self._store = store
+        self._paths = paths
+        self._node = node
+        self._incarnation = incarnation
+        self._kind = kind
+        self._spool = spool
+        self.next = start
+        """The number of the segment that is gathering."""
+        spool.parent.mkdir(parents=True, exist_ok=True)
+        left = spool.read_bytes() if spool.exists() else b""
+        whole = left[: left.rfind(b"\n") + 1]  # a process that was killed may leave half a row
+        spool.write_bytes(whole)
+        self.pending = len(whole)
+        """Bytes that wait in the spool."""
+
+    def append(self, row: bytes) -> None:
+        """Add a row: JSON on one line, without the line's end.
+
+        Raises:
+            ValueError: the row has a line's end in it.
+            OSError: the machine's own disk does not take it.
+        """
+        if b"\n" in row:
+            raise ValueError("A row of a segment must be one line. Encode it without line ends.")
+        with self._spool.open("ab") as file:
+            file.write(row + b"\n")
+        self.pending += len(row) + 1
+
+    def close_segment(self) -> str | None:
+        """Write the rows that wait as one segment, and empty the spool.
+
+        Returns:
+            The segment's key; None when no row waits.
+
+        Raises:
+            StoreError: it could not be written. The rows stay in the spool, and the next call tries again,
+            under the
+                next number if this one is used up.
+        """
+        if not self.pending:
+            return None
+        rows = self._spool.read_bytes()
+        key = self._publish(rows)
+        self._spool.write_bytes(b"")
+        self.pending = 0
+        self.next += 1
+        return key
+
+    def _publish(self, rows: bytes) -> str:
+        """Write the rows under the first free number; one that holds these very rows already is theirs."""
+        while True:
+            key = self._paths.segment(self._node, self._incarnation, self._kind, self.next)
+            data = rows + _seal_line(rows, self.next)
+            try:
+                self._store.create(key, data)
+            except NameTaken:
+                if holds(self._store, key, data):
+                    return key
+                self.next += 1
+            else:
+                return key
+
+
+def read_segments(  # noqa: PLR0917
+    store: Store,
+    paths: ExperimentPaths,
+    node: str,
+    incarnation: str,
+    kind: SegmentKind,
+    problems: list[str] | None = None,
+) -> Iterator[bytes]:
+    """Read the rows that an incarnation logged, in order, of all segments that are whole.
+
+    Args:
+        store: where they are.
+        paths: the experiment's paths.
+        node: the writer.
+        incarnation: its process life.
+        kind: "metrics" or "events".
+        problems: takes a line for each segment that is torn or missing.
+
+    Yields:
+        Rows, without line ends.
+
+    Raises:
+        StoreError: the store itself cannot be read.
+    """
+    reported = problems if problems is not None else []
+    folder = paths.logs_folder(node, incarnation)
+    names = [name for text in store.names(folder) if (name := parse_segment_name(text)) is not None]
+    copies: dict[int, list[SegmentName]] = {}
+    for name in sorted((name for name in names if name.kind == kind), key=lambda name: name.twin):
+        copies.setdefault(name.n, []).append(name)
+    expected = 0
+    for n in sorted(copies):
+        reported.extend(f"{folder}/{kind}-{gap:06d}.jsonl is not there" for gap in range(expected, n))
+        expected = n + 1
+        keys = [twin_name(paths.segment(node, incarnation, kind, n), name.twin) for name in copies[n]]
+        rows = _first_whole(store, keys, n)
+        if rows is None:
+            reported.append(f"{keys[0]} is torn or damaged; its rows were left out")
+        else:
+            yield from rows.split(b"\n")[:-1]
+
+
+def _first_whole(store: Store, keys: list[str], n: int) -> bytes | None:
+    for key in keys:
+        try:
+            rows = _rows(store.read(key, MAX_SEGMENT) or b"", n)
+        except (TooLarge, NotAFile):
+            rows = None
+        if rows is not None:
+            return rows
+    return None
+
+
+def _rows(data: bytes, n: int) -> bytes | None:
+    """Take the rows of a segment; None unless its last line says that they are whole."""
+    rows = data[: data.rfind(b"\n", 0, -1) + 1]
+    return rows if data[len(rows) :] == _seal_line(rows, n) else None
+
+
+def _seal_line(rows: bytes, n: int) -> bytes:
+    seal = _Seal(segment=n, rows=rows.count(b"\n"), sha256=payload_sha256(rows))
+    return msgspec.json.encode(seal) + b"\n"

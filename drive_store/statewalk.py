@@ -1,0 +1,247 @@
+"""Following the state log: which records a reader obeys, in which order, at what cost.
+
+The chain is that of the highest epoch, and of the claimant of smallest rank in it. A reader stands on the
+last record it took. While nothing changes a poll costs one look at the exact name of the successor; a
+listing, which may show a higher epoch, comes only on every `list_every`-th look that found nothing. From a
+new head the reader walks back, hash by hash, to a record that it knows or has passed; if a link is missing
+the head has to wait.
+"""
+
+from __future__ import annotations
+
+import re
+
+from drive_store.envelope import Corrupt, Rejected
+from drive_store.names import StateName
+from drive_store.paths import BUCKET, ExperimentPaths
+from drive_store.staterecord import (
+    MAX_STATE,
+    StateEntry,
+    StateRef,
+    claimant_rank,
+    list_bucket,
+    preference,
+    read_record,
+)
+from drive_store.store import Store
+
+_BUCKET = re.compile(r"[0-9]{6}")
+_FORK_DEPTH = 100  # records: how far behind its own place a reader looks for a successor's fork
+
+
+class StateLogReader:
+    """Reads the records of the chain that is obeyed, each once; (epoch, sequence) never goes back.
+
+    Args:
+        store: where the log is.
+        paths: the experiment's paths.
+        max_payload: the most bytes a record's payload may have.
+        after: the last record that was processed already. None reads the log from its beginning; to start
+        from
+            now, give the `ref` of what `newest` answers.
+        list_every: a listing follows this many looks that found nothing. Until a first record is seen there
+        is no
+            name to look for, and every poll lists.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        paths: ExperimentPaths,
+        *,
+        max_payload: int = MAX_STATE,
+        after: StateRef | None = None,
+        list_every: int = 40,
+    ) -> None:
+        self._store = store
+        self._paths = paths
+        self._max_payload = max_payload
+        self._list_every = list_every
+        self._tip = after  # the last record of the chain that is obeyed
+        self._mark = (-1, -1) if after is None else after.position  # the highest position ever returned
+        self._misses = 0
+        self._never_listed = True
+        self._ready: list[StateEntry] = []  # read, and not answered yet: a call that fails loses nothing
+        self.problems: list[str] = []
+        """Records that no reader can use, and records that were passed over; each is named once."""
+
+    @property
+    def last(self) -> StateRef | None:
+        """The last record of the obeyed chain."""
+        return self._tip
+
+    def poll(self, *, force_list: bool = False) -> list[StateEntry]:
+        """Answer the records that are new since the last call, in order.
+
+        Args:
+            force_list: list now, whatever the last calls found.
+
+        Raises:
+            StoreError: the store itself cannot be read; nothing is lost, call again.
+        """
+        walk = _Walk(self._store, self._paths, self._max_payload, self.problems)
+        followed = self._follow(walk)
+        self._misses = 0 if followed else self._misses + 1
+        if force_list or self._tip is None or self._never_listed or self._misses >= self._list_every:
+            self._take_best(walk, walk.heads(self._tip))
+            self._never_listed = False
+            self._misses = 0
+        answer, self._ready = self._ready, []
+        return answer
+
+    def _follow(self, walk: _Walk) -> bool:
+        """Take the successors of the tip, by name, as far as they are there; say whether there were any."""
+        found = False
+        while self._tip is not None and (entry := walk.successor(self._tip)) is not None:
+            self._advance([entry])
+            found = True
+        return found
+
+    def _take_best(self, walk: _Walk, heads: list[StateName]) -> None:
+        """Take the chain up to the best head that is joined to what this reader knows."""
+        for head in heads:
+            chain = walk.back(head, self._tip)
+            if chain is not None:
+                self._advance(chain)
+                return
+
+    def _advance(self, chain: list[StateEntry]) -> None:
+        """Move to the end of a chain; keep what lies beyond the highest position ever taken."""
+        passed = [entry for entry in chain if entry.ref.position <= self._mark]
+        if passed:
+            first, last = passed[0].ref, passed[-1].ref
+            self.problems.append(
+                f"records {first.sequence} to {last.sequence} of {last.claimant} (epoch {last.epoch}) came "
+                f"after this reader had passed record {self._mark[1]} (epoch {self._mark[0]}); "
+                "they were not processed"
+            )
+        self._ready += chain[len(passed) :]
+        self._mark = max(self._mark, chain[-1].ref.position)
+        self._tip = chain[-1].ref
+
+
+class _Walk:
+    """The reads and listings of one poll, each made at most once."""
+
+    def __init__(self, store: Store, paths: ExperimentPaths, max_payload: int, problems: list[str]) -> None:
+        self._store = store
+        self._paths = paths
+        self._max_payload = max_payload
+        self._problems = problems
+        self._read: dict[StateName, StateEntry | None] = {}
+        self._listed: dict[str, dict[int, list[StateName]]] = {}
+
+    def successor(self, tip: StateRef) -> StateEntry | None:
+        """Read the record after a tip, of the same claimant and epoch, by its exact name."""
+        name = StateName(tip.epoch, tip.sequence + 1, tip.claimant)
+        entry = self._entry(name)
+        if entry is not None and entry.header.previous != tip.sha256:
+            self._report(name, "it continues another record than the one before it")
+            return None
+        return entry
+
+    def heads(self, tip: StateRef | None) -> list[StateName]:
+        """List the records beyond a tip: those to obey first come first."""
+        if tip is None:
+            folders = bucket_folders(self._store, self._paths)[-2:]
+        else:
+            around = (tip.sequence - _FORK_DEPTH, tip.sequence, tip.sequence + 1)
+            folders = sorted({self._paths.state_bucket(max(0, number)) for number in around})
+        found = [name for folder in folders for names in self._names(folder).values() for name in names]
+        return sorted((name for name in found if _beyond(name, tip)), key=preference)
+
+    def back(self, head: StateName, tip: StateRef | None) -> list[StateEntry] | None:
+        """Walk from a head back to the tip, to a record the tip has passed, or to the log's first record.
+
+        Returns:
+            The records after that one, in order; None where a link is missing or damaged.
+        """
+        chain: list[StateEntry] = []
+        entry = self._entry(head)
+        while entry is not None:
+            chain.append(entry)
+            previous = entry.header.previous
+            if not previous or (tip is not None and previous == tip.sha256):
+                return chain[::-1]
+            entry = self._predecessor(entry)
+            if entry is None or tip is None or entry.ref.position > tip.position:
+                continue
+            if entry.ref.position < tip.position or entry.ref.claimant != tip.claimant:
+                if _better_claim(entry.ref, tip):
+                    continue
+                return chain[::-1]
+            self._report(head, "it continues another content of a record that was processed")
+            return None
+        return None
+
+    def _predecessor(self, entry: StateEntry) -> StateEntry | None:
+        sequence = entry.ref.sequence - 1
+        if sequence < 0:
+            return None
+        for name in self._names(self._paths.state_bucket(sequence)).get(sequence, ()):
+            found = self._entry(name) if name.epoch <= entry.ref.epoch else None
+            if found is not None and found.ref.sha256 == entry.header.previous:
+                return found
+        return None
+
+    def _names(self, folder: str) -> dict[int, list[StateName]]:
+        """List a bucket, by sequence."""
+        if folder not in self._listed:
+            by_sequence: dict[int, list[StateName]] = {}
+            for name in list_bucket(self._store, folder):
+                by_sequence.setdefault(name.sequence, []).append(name)
+            self._listed[folder] = by_sequence
+        return self._listed[folder]
+
+    def _entry(self, name: StateName) -> StateEntry | None:
+        if name not in self._read:
+            record = read_record(self._store, self._paths, name, self._max_payload)
+            if isinstance(record, Corrupt | Rejected):
+                self._report(name, record.reason)
+            self._read[name] = record if isinstance(record, StateEntry) else None
+        return self._read[name]
+
+    def _report(self, name: StateName, reason: str) -> None:
+        twin = f" (twin {name.twin})" if name.twin else ""
+        problem = f"record {name.sequence} of {name.claimant} (epoch {name.epoch}){twin} is no use: {reason}"
+        if problem not in self._problems:
+            self._problems.append(problem)
+
+
+def _beyond(name: StateName, tip: StateRef | None) -> bool:
+    """Say whether a record would move a reader on: a better claim, or a later record of the same claim."""
+    if tip is None or (name.epoch, name.claimant) == (tip.epoch, tip.claimant):
+        return tip is None or name.sequence > tip.sequence
+    return _better_claim(name, tip)
+
+
+def _better_claim(one: StateName | StateRef, other: StateRef) -> bool:
+    """Say whether one record's claim goes before another's: by epoch, then by the claimant's rank."""
+    if one.epoch != other.epoch:
+        return one.epoch > other.epoch
+    return claimant_rank(one.claimant) < claimant_rank(other.claimant)
+
+
+def bucket_folders(store: Store, paths: ExperimentPaths) -> list[str]:
+    """List the folders of the log's buckets, oldest first, in one listing."""
+    names = [name for name in store.names(paths.state_folder) if _BUCKET.fullmatch(name)]
+    return [paths.state_bucket(int(name) * BUCKET) for name in names]
+
+
+def newest(store: Store, paths: ExperimentPaths, max_payload: int = MAX_STATE) -> StateEntry | None:
+    """Read the newest valid record, in at most three listings; None while no valid record is seen.
+
+    The chain behind it is not walked: the highest epoch decides, then the rank of its claimant, then the
+    sequence.
+    """
+    for folder in reversed(bucket_folders(store, paths)[-2:]):
+        for name in sorted(list_bucket(store, folder), key=preference):
+            record = read_record(store, paths, name, max_payload)
+            if isinstance(record, StateEntry):
+                return record
+    return None
+
+
+def history(store: Store, paths: ExperimentPaths, max_payload: int = MAX_STATE) -> list[StateEntry]:
+    """Read all records of the chain that is obeyed, from the first one on."""
+    return StateLogReader(store, paths, max_payload=max_payload).poll()

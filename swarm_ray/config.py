@@ -1,0 +1,244 @@
+"""The typed configuration of a swarm: every default stands here once, with its meaning beneath it.
+
+Presets (`swarm_ray/presets/*.yaml`) and `key=value` overrides are laid over these defaults;
+`swarm_ray.settings` does that and turns every mistake into one line. This module imports neither torch nor
+Ray, so a configuration is checked without either.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
+
+from swarm_ray.config_base import NAME, Section, plain_json
+
+Share = float
+
+
+class SpecialtyConfig(Section):
+    """One kind of question."""
+
+    name: str = Field(pattern=NAME)
+    """How the specialty is called in records, logs and tables."""
+    task: str = ""
+    """The reasoning-gym dataset, or a task registered by one of `tasks.modules`; empty means `name`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The dataset's own configuration; the same for all nodes."""
+    weight: float = Field(default=1.0, gt=0)
+    """Relative chance of being drawn."""
+
+    @field_validator("options")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return plain_json(value)
+
+
+class TasksConfig(Section):
+    """Questions, answers and verifiers."""
+
+    specialties: tuple[SpecialtyConfig, ...] = Field(default=(), validate_default=True)
+    """The specialties, or the name of a set: `paper` (nine) or `easy` (eight)."""
+    seed: int = Field(default=1, ge=0)
+    """Seed of the question pools, common to all nodes; nodes draw from them with streams of their own."""
+    pool: PositiveInt = 3000
+    """Questions per specialty (indices 0 to pool - 1). The paper does not say how many it had."""
+    held_out: Share = Field(default=0.1, ge=0, le=0.5)
+    """Share of question texts, split off by hash, that no warm start and no training ever draws."""
+    answer: Literal["whole", "tagged"] = "whole"
+    """What of a completion is scored: all of it, stripped, or what stands between `<answer>` tags."""
+    score_timeout_s: float = Field(default=2.0, gt=0)
+    """Seconds that a verifier may take for one completion before it counts as a failure with reward 0."""
+    modules: tuple[str, ...] = ()
+    """Python modules that register tasks of your own. A worker imports only those named on its own command
+    line."""
+
+    @field_validator("specialties", mode="before")
+    @classmethod
+    def _named_sets(cls, value: object) -> object:
+        from swarm_ray.tasks.specialties import SETS
+
+        if value == ():
+            return SETS["easy"]
+        if isinstance(value, str):
+            if value not in SETS:
+                raise ValueError(
+                    f"no set of specialties is called {value!r}; there are {', '.join(sorted(SETS))}"
+                )
+            return SETS[value]
+        if isinstance(value, (list, tuple)):
+            return tuple({"name": item} if isinstance(item, str) else item for item in value)
+        return value
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> TasksConfig:
+        names = [s.name for s in self.specialties]
+        if len(set(names)) != len(names) or not names:
+            raise ValueError(
+                f"tasks.specialties needs at least one specialty and different names, not {names}"
+            )
+        return self
+
+
+class PolicyConfig(Section):
+    """The language model of every node, and how it decodes."""
+
+    model: str = "tiny"
+    """`tiny` for the embedded model, else a path or Hugging Face name of a causal language model."""
+    start: Literal["C0", "C1", "C5", "B2", "base", "blank"] = "C5"
+    """Where the embedded model starts: a skill with a habit that hides it (docs/tiny.md says which letter is
+    which), `base` for the skill alone, `blank` for untrained weights."""
+    start_seed: int = Field(default=0, ge=0)
+    """Seed of the embedded model's warm start; the start is common to every run that has the same one."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`; each machine may have its own."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of activations; weights and Adam stay float32, since small steps vanish in bfloat16 weights. Not stated
+    in the paper. Each machine may have its own."""
+    max_new_tokens: PositiveInt = 5
+    """Longest completion, in tokens. Not stated in the paper."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of sampling over the whole vocabulary (no top-k, no top-p). Not stated in the paper."""
+    packing: Literal["auto", "off"] = "auto"
+    """`auto`: prompt once with its completions in one row, where a probe at the start agrees to 1e-4.
+    Each machine may have its own."""
+    micro_batch_tokens: PositiveInt = 16384
+    """Most tokens (padding included) in one forward and backward pass; gradients add up over the passes.
+    Each machine may have its own."""
+    generate_batch: PositiveInt = 512
+    """Most completions decoded in one batch. Each machine may have its own."""
+    system_prompt: str = ""
+    """For chat models; empty means reasoning-gym's own `DeepSeekZero` prompt when answers are tagged."""
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether the embedded model is meant."""
+        return self.model == "tiny"
+
+
+class GrpoConfig(Section):
+    """The policy gradient (GRPO) and its optimizer."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Of Adam. The paper: "default hyperparameters (e.g., learning rate 0.001)"."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Adam's default, as in the paper."""
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Adam's default, as in the paper."""
+    adam_epsilon: float = Field(default=1e-8, gt=0)
+    """Adam's default, as in the paper."""
+    clip_low: float = Field(default=0.2, ge=0, lt=1)
+    """The ratio is clipped below 1 - clip_low (paper: 0.2)."""
+    clip_high: float = Field(default=0.28, ge=0)
+    """The ratio is clipped above 1 + clip_high (paper: 0.28)."""
+    advantage_epsilon: float = Field(default=1e-4, ge=0)
+    """Added to the unbiased standard deviation of a group's rewards. Neither is stated in the paper."""
+    max_grad_norm: float | None = Field(default=None, gt=0)
+    """Clip the gradient to this norm; null does not. Not stated in the paper."""
+
+
+class PaceConfig(Section):
+    """When a stage closes, and who counts as living; all durations in seconds."""
+
+    strategy: Literal["completion", "time", "hybrid"] = "completion"
+    """completion: a share of the members, or the maximum time; time: the maximum time;
+    hybrid: (a share and the minimum time) or the maximum time."""
+    share: Share = Field(default=1.0, gt=0, le=1)
+    """Share of the round's living members whose files must be in."""
+    min_s: float = Field(default=0.0, ge=0)
+    """Shortest stage (hybrid)."""
+    max_s: float = Field(default=60.0, gt=0)
+    """Longest stage; one with no file in it stays open all the same (the experiment is then waiting)."""
+    min_nodes: PositiveInt = 1
+    """A round opens only with at least so many living members."""
+    expect: PositiveInt = 1
+    """Round 0 opens when so many nodes have registered."""
+    beat_s: float = Field(default=2.0, gt=0)
+    """A node that has published nothing for so long writes a beat."""
+    dead_after_s: float = Field(default=20.0, gt=0)
+    """A node whose beats and files have not changed for so long is no member of the next round."""
+    poll_min_s: float = Field(default=0.01, gt=0)
+    """Shortest pause between two looks at the folder, just after something changed."""
+    poll_max_s: float = Field(default=1.0, gt=0)
+    """Longest pause between two looks at the folder."""
+    settle_s: float = Field(default=5.0, ge=0)
+    """A file that the state log names may take so long to become visible to another machine."""
+    drain_s: float = Field(default=60.0, gt=0)
+    """After the last round, so long may nodes take for their last step, evaluation and logs."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PaceConfig:
+        if self.min_s > self.max_s:
+            raise ValueError(f"pace.min_s ({self.min_s:g}) is above pace.max_s ({self.max_s:g})")
+        if self.poll_min_s > self.poll_max_s:
+            raise ValueError(
+                f"pace.poll_min_s ({self.poll_min_s:g}) is above pace.poll_max_s ({self.poll_max_s:g})"
+            )
+        if self.dead_after_s < 2 * self.beat_s:
+            raise ValueError(
+                f"pace.dead_after_s ({self.dead_after_s:g}) is less than twice pace.beat_s ({self.beat_s:g})"
+            )
+        return self
+
+
+class EvaluationConfig(Section):
+    """Held-out pass@1, measured before the first and after the last round."""
+
+    questions: int = Field(default=24, ge=0)
+    """Held-out questions per specialty (fewer where the question space is small); 0 measures nothing."""
+    samples: PositiveInt = 2
+    """Completions per question."""
+    threshold: float = Field(default=0.99, gt=0, le=1)
+    """A completion passes when its reward is at least this."""
+
+
+class LogConfig(Section):
+    """Metrics and events."""
+
+    segment_s: float = Field(default=60.0, gt=0)
+    """A node's rows are written as a closed segment at most so often (seconds)."""
+    segment_bytes: PositiveInt = 1_000_000
+    """A segment is closed earlier when it has grown to this size."""
+
+
+class SwarmConfig(Section):
+    """A whole swarm; stored with the experiment."""
+
+    preset: str = Field(default="tiny", pattern=NAME)
+    """The preset that the values were laid over; for people."""
+    seed: int = Field(default=0, ge=0)
+    """Root of all random streams; every stream is derived from (seed, node, step, purpose)."""
+    nodes: PositiveInt = 8
+    """Nodes that `simulate` and `Swarm` start; each worker may have its own number."""
+    rounds: PositiveInt = 100
+    """Rounds that the experiment runs (paper: 2000)."""
+    local: PositiveInt = 4
+    """I: questions that a node draws and answers per round."""
+    external: int = Field(default=4, ge=0)
+    """J: rollouts of other nodes that a node learns from per round, at most."""
+    completions: int = Field(default=8, ge=2)
+    """G: completions per question (paper: 8)."""
+    selection: Literal["uniform"] = "uniform"
+    """How J are selected: uniformly after the zero-advantage filter, as in the paper."""
+    alarm_rounds: PositiveInt = 20
+    """So many rounds without any informative group in the whole swarm raise the alarm "learned nothing"."""
+    trainers: PositiveInt | Literal["auto"] = "auto"
+    """Trainer processes per worker: `auto` hosts all nodes in one; n shares the device in exact n-ths.
+    Each worker may have its own."""
+    slow_down_s: float = Field(default=0.0, ge=0)
+    """Seconds that this worker adds to each of its rounds, to try how a swarm bears a slow member."""
+    tasks: TasksConfig = TasksConfig()
+    policy: PolicyConfig = PolicyConfig()
+    grpo: GrpoConfig = GrpoConfig()
+    pace: PaceConfig = PaceConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    log: LogConfig = LogConfig()
+
+    @model_validator(mode="after")
+    def _possible(self, info: ValidationInfo) -> SwarmConfig:
+        if isinstance(self.trainers, int) and self.trainers > self.nodes:
+            raise ValueError(f"trainers ({self.trainers}) is above nodes ({self.nodes}); each needs a node")
+        joins = bool(info.context and info.context.get("joins"))  # then the experiment's nodes are there
+        if self.external and self.nodes == 1 and self.pace.expect == 1 and not joins:
+            raise ValueError("external rollouts need a second node: set external=0, nodes=2 or pace.expect=2")
+        return self

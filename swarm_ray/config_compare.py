@@ -1,0 +1,98 @@
+"""Which fields a whole swarm shares, their hash, and how two configurations differ in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.config_secrets import shown
+
+LOCAL_FIELDS = frozenset(
+    {
+        "nodes",
+        "trainers",
+        "slow_down_s",
+        "policy.device",
+        "policy.dtype",
+        "policy.packing",
+        "policy.micro_batch_tokens",
+        "policy.generate_batch",
+        "preset",
+    }
+)
+"""What each worker may have its own of: how many nodes it hosts and how its device computes. `preset` is a
+label that changes nothing. All other fields hold for the whole swarm."""
+
+_ABSENT = object()
+
+
+def to_json(config: SwarmConfig) -> dict[str, Any]:
+    """The whole configuration in JSON's types, local fields included; `SwarmConfig(**values)` takes it."""
+    return config.model_dump(mode="json")
+
+
+def canonical_json(config: SwarmConfig) -> bytes:
+    """The swarm-wide fields as JSON: sorted keys, no blanks, ASCII; the same on every machine."""
+    values = to_json(config)
+    for key in LOCAL_FIELDS:
+        section, _, name = key.rpartition(".")
+        del (values[section] if section else values)[name]
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def config_hash(config: SwarmConfig) -> str:
+    """First 12 hex digits of the sha256 of `canonical_json`; local fields do not change it."""
+    return hashlib.sha256(canonical_json(config)).hexdigest()[:12]
+
+
+def differences(here: SwarmConfig, there: SwarmConfig) -> list[str]:
+    """The swarm-wide fields in which two configurations differ.
+
+    Args:
+        here: One configuration.
+        there: The other.
+
+    Returns:
+        One line each, such as `grpo.learning_rate: 0.001 here, 0.0001 there`, in the order of the fields.
+    """
+    lines = []
+    for key, one, other in _pairs("", to_json(here), to_json(there)):
+        if key not in LOCAL_FIELDS:
+            ours, theirs = _apart(one, other)
+            lines.append(f"{key}: {ours} here, {theirs} there")
+    return lines
+
+
+def _pairs(key: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The keys below `key` at which two values differ, and both values there."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in dict.fromkeys([*one, *other]):
+            below = f"{key}.{name}" if key else name
+            yield from _pairs(below, one.get(name, _ABSENT), other.get(name, _ABSENT))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, (ours, theirs) in enumerate(zip(one, other, strict=True)):
+            yield from _pairs(f"{key}[{index}]", ours, theirs)
+    elif type(one) is not type(other) or one != other:
+        yield key, one, other
+
+
+def _apart(one: Any, other: Any) -> tuple[str, str]:
+    """Both values as text, from shortly before they part where their beginnings would look the same."""
+    ours, theirs = _show(one), _show(other)
+    if ours == theirs and isinstance(one, str) and isinstance(other, str):
+        parts = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+        start = max(0, (parts or min(len(one), len(other))) - 10)
+        ours, theirs = f"…{shown(one[start:])}", f"…{shown(other[start:])}"
+    return ours, theirs
+
+
+def _show(value: Any) -> str:
+    """A value as a message has it; specialties by their names."""
+    if value is _ABSENT:
+        return "nothing"
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        return f"{len(value)} ({', '.join(str(item['name']) for item in value[:9])})"
+    return shown(value)

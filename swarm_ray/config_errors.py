@@ -1,0 +1,123 @@
+"""Turns the errors of pydantic into one line that names the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.config_base import Section, dotted_keys
+from swarm_ray.config_secrets import shown, without_secrets
+from swarm_ray.errors import ConfigError
+
+LONGEST = 500
+"""Characters of a message, since a stranger's file may have keys and values of any length."""
+
+
+def one_line(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> ConfigError:
+    """The first of the errors in one line, and how many more there are.
+
+    Args:
+        error: Of a `SwarmConfig`.
+        layers: What the configuration was made of, the later over the earlier: a label (a file's name, or
+            empty) and its values. The label of the uppermost layer that holds the key stands before it.
+    """
+    details = error.errors(include_url=False)
+    first = details[0]
+    key = _Place(first["loc"]).key
+    same = [d for d in details if _Place(d["loc"]).key == key]
+    others = len({_Place(d["loc"]).key for d in details}) - 1
+    label = _label(first["loc"], layers)
+    more = f" (and {others} more)" if others else ""
+    return ConfigError(without_secrets(f"{label + ': ' if label else ''}{_text(same)[:LONGEST]}{more}"))
+
+
+class _Place:
+    """Where an error lies: its key as users write it, and the section there, if it is one."""
+
+    def __init__(self, loc: tuple[int | str, ...]) -> None:
+        self.key = ""
+        self.parent: type[Section] | None = None
+        self.section: type[Section] | None = SwarmConfig
+        item: type[Section] | None = None
+        for part in loc:
+            if isinstance(part, int):
+                self.key += f"[{part}]"
+                self.parent, self.section, item = None, item, None
+            elif self.section is not None:
+                self.key = f"{self.key}.{part}".lstrip(".")
+                self.parent = self.section
+                self.section, item = _inside(self.section, part)
+            # Otherwise pydantic names the member of a union, which is no key.
+
+
+def _inside(section: type[Section], name: str) -> tuple[type[Section] | None, type[Section] | None]:
+    """The section that a field is, or the section that its items are."""
+    field = section.model_fields.get(name)
+    annotation = field.annotation if field else None
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation, None
+    items = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Section)]
+    return None, items[0] if items else None
+
+
+def _text(details: Sequence[ErrorDetails]) -> str:
+    """What is wrong at one key; several details are the members of a union."""
+    first = details[0]
+    place = _Place(first["loc"])
+    if first["type"] == "extra_forbidden":
+        return _unknown(place)
+    if first["type"] == "missing":
+        return f"{place.key}: this key is missing"
+    if first["type"] == "value_error":
+        text = str(first["ctx"]["error"])
+        return text if place.section is not None else f"{place.key}: {text}"
+    allowed = " or ".join(dict.fromkeys(_allowed(detail, place) for detail in details))
+    return f"{place.key}: {shown(first['input'])} is not possible; it must be {allowed}"
+
+
+def _unknown(place: _Place) -> str:
+    """An unknown key, the nearest known ones, and those that its section has."""
+    where, _, name = place.key.rpartition(".")
+    allowed = tuple(place.parent.model_fields) if place.parent else ()
+    near = difflib.get_close_matches(name, allowed, n=2)
+    if not near:
+        keys = dotted_keys(SwarmConfig)
+        near = [key for key in keys if key.rpartition(".")[2] == name]
+        near = near or difflib.get_close_matches(place.key, keys, n=1)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{place.key}: there is no such key; {hint}{where or 'the top level'} has {', '.join(allowed)}"
+
+
+def _allowed(detail: ErrorDetails, place: _Place) -> str:
+    """What would be possible, after "it must be"."""
+    if detail["type"] == "literal_error":
+        return str(detail["ctx"]["expected"])
+    if detail["type"] == "tuple_type":
+        return "a list, such as [a, b]"
+    if detail["type"] == "string_pattern_mismatch":
+        return f"a text that matches {detail['ctx']['pattern']}"
+    if place.section is not None:
+        return f"a mapping of {', '.join(place.section.model_fields)}"
+    return detail["msg"].removeprefix("Input should be ").partition(",")[0]
+
+
+def _label(loc: tuple[int | str, ...], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """The label of the uppermost layer that says something at `loc`."""
+    return next((label for label, values in reversed(layers) if _holds(values, loc)), "")
+
+
+def _holds(values: Mapping[str, Any], loc: tuple[int | str, ...]) -> bool:
+    """Whether a layer has the key that `loc` names; within a list, the list's key counts."""
+    value: Any = values
+    for part in loc:
+        if not isinstance(value, Mapping):
+            return True
+        if part not in value:
+            return False
+        value = value[part]
+    return bool(loc)

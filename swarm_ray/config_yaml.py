@@ -1,0 +1,191 @@
+"""YAML as configurations have it: plain data, read safely and without the surprises of YAML 1.1.
+
+A configuration may come from a stranger's shared folder, so anchors, aliases and tags are refused (a few
+lines of aliases can stand for gigabytes), and so are deep nesting and large files. `1e-3` is a number here,
+and `off` is a text: it is a value of `policy.packing`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from swarm_ray.config_secrets import without_secrets
+from swarm_ray.errors import ConfigError
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 32
+
+_FLOAT = re.compile(
+    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
+    r"|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"
+)
+_SCALARS = (
+    ("bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), ["t", "T", "f", "F"]),
+    ("float", _FLOAT, list("-+.0123456789")),
+    # Longer numbers stay texts: Python takes its time to read thousands of digits, and no field wants them.
+    ("int", re.compile(r"[-+]?(?:0|[1-9][0-9_]{0,24})$"), list("-+0123456789")),
+    ("null", re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
+)
+
+
+class Loader(yaml.SafeLoader):
+    """Plain scalars, lists and mappings; each key once; nothing that refers to something else."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  (PyYAML's own way)
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose one node after a look at it, so that an alias is never followed."""
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        named = getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None
+        if isinstance(event, yaml.AliasEvent) or named:
+            raise _refused(
+                "anchors, aliases and tags (&, *, !) have no place here; put quotes around a text", event
+            )
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise _refused(f"nested deeper than {MAX_DEPTH}", event)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """A mapping in which no key stands twice, since the earlier one would be ignored silently."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise _refused(f"the key {key.value} stands twice", key)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes what `Loader` reads back equal; texts that any YAML reader could misread are quoted."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  (PyYAML calls it so)
+        """Write equal parts out each time: references are refused when read."""
+        return True
+
+
+def parse(text: str, where: str) -> object:
+    """Parse one YAML document.
+
+    Args:
+        text: The document.
+        where: The file or key to name in errors.
+
+    Raises:
+        ConfigError: It is malformed or holds what is not allowed; with the line number.
+    """
+    loader = None
+    try:
+        loader = Loader(text)
+        return loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise ConfigError(
+            without_secrets(f"{where}, line {line}: {error.problem or error.context}")
+        ) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(
+            without_secrets(f"{where}, line {line}: a character that YAML does not allow")
+        ) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def parse_scalar(text: str, where: str) -> object:
+    """Parse the value of an override: a list, a mapping or a quoted text as YAML, anything else as it stands.
+
+    So a colon or a `#` within a text needs no quotes: `policy.system_prompt=Answer: a number`.
+
+    Raises:
+        ConfigError: It begins like a list, a mapping or a quoted text and is malformed.
+    """
+    text = text.strip()
+    if text[:1] in {"[", "{", '"', "'"}:
+        return parse(text, where)
+    loader = Loader("")
+    try:
+        if not text:
+            return ""
+        tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+        return loader.construct_object(yaml.ScalarNode(tag, text))
+    finally:
+        loader.dispose()
+
+
+def parse_mapping(data: bytes, where: str) -> dict[str, Any]:
+    """Parse the bytes of a configuration.
+
+    Args:
+        data: UTF-8 text of at most `MAX_BYTES`; an empty one is an empty mapping.
+        where: The file to name in errors.
+
+    Raises:
+        ConfigError: It is too large, no UTF-8, malformed, or no mapping of keys.
+    """
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{where}: larger than {MAX_BYTES // 1024} KiB, which no configuration is")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{where}, line {line}: this is no UTF-8 text; save the file as UTF-8") from None
+    content = parse(text, where)
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: a configuration is a mapping of keys, such as `rounds: 100`")
+    for key in content:
+        if not isinstance(key, str):
+            raise ConfigError(without_secrets(f"{where}: the key {key} is no text"))
+    return content
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a user's configuration file.
+
+    Raises:
+        ConfigError: It cannot be read, or `parse_mapping` refuses it.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    return parse_mapping(data, str(path))
+
+
+def dump(value: object) -> str:
+    """Write a value as YAML, its keys in their order, lists and mappings without further ones on one line."""
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _refused(problem: str, place: yaml.Event | yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, place.start_mark)  # type: ignore[arg-type]
+
+
+def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """A text of several lines as a block, where that needs no marks for blanks at its ends.
+
+    Double quotes keep the rest as it is, line breaks other than the usual one among it.
+    """
+    style = None
+    if breaks := set(text) & set("\n\x85\u2028\u2029"):
+        style = "|" if breaks == {"\n"} and text == text.strip() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+for _kind, _pattern, _first in _SCALARS:
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", _pattern, _first)
+Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+Dumper.add_representer(str, _write_text)

@@ -1,0 +1,184 @@
+"""Live progress: a table that is redrawn in a terminal or notebook, a line now and then anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from swarm_ray.progress import SwarmProgress
+
+LINE_EVERY_S = 5.0
+SPARKS = " ▁▂▃▄▅▆▇█"
+
+
+class Display(Protocol):
+    """Shows what is going on."""
+
+    def step(self, text: str, share: float | None = None) -> None:
+        """Say what is being done before the swarm runs, and the share of it that is done."""
+        ...
+
+    def show(self, swarms: Sequence[SwarmProgress]) -> None:
+        """Show the swarms as they are now."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End; what was shown last stays."""
+        ...
+
+
+class LiveDisplay:
+    """Redraws in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._began = time.monotonic()
+        self._live = Live(console=console, refresh_per_second=4, transient=False)
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the last picture."""
+        self._live.stop()
+
+    def step(self, text: str, share: float | None = None) -> None:
+        """A line with the seconds so far, and a bar."""
+        line = Text(f"{self._elapsed()}  {text}")
+        bar = [ProgressBar(total=1.0, completed=share, width=40)] if share is not None else []
+        self._live.update(Group(line, *bar))
+
+    def show(self, swarms: Sequence[SwarmProgress]) -> None:
+        """A row per swarm, and what is wrong."""
+        table = Table(title=f"{self._elapsed()}  rewards are of own completions, mean over the nodes", title_justify="left")
+        for name in ("swarm", "state", "round", "reward, last 10", "cumulative", "external used", "curve"):
+            table.add_column(name, no_wrap=True)
+        for swarm in swarms:
+            recent = swarm.recent()
+            table.add_row(
+                swarm.label,
+                swarm.state,
+                f"{len(swarm.rewards)} of {swarm.rounds}",
+                "" if recent is None else f"{recent:.3f}",
+                f"{swarm.cumulative:.1f}",
+                str(swarm.used),
+                sparkline(swarm.rewards, 24, max((r for s in swarms for r in s.rewards), default=1.0)),
+            )
+        self._live.update(Group(table, *[Text(line, style="yellow") for line in remarks(swarms)]))
+
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self._began:4.0f} s"
+
+
+class LineDisplay:
+    """Prints a line when something new is done, and every few seconds while it runs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._began = console, time.monotonic()
+        self._last, self._said = -LINE_EVERY_S, ""
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to end."""
+
+    def step(self, text: str, share: float | None = None) -> None:
+        """A line, at most every few seconds for the same text."""
+        percent = "" if share is None else f" ({share:.0%})"
+        self._print(text + percent, new=text != self._said)
+        self._said = text
+
+    def show(self, swarms: Sequence[SwarmProgress]) -> None:
+        """One line for all swarms."""
+        parts = []
+        for swarm in swarms:
+            recent = swarm.recent()
+            reward = "" if recent is None else f", reward {recent:.3f}"
+            parts.append(f"{swarm.label}: {swarm.state}, round {len(swarm.rewards)} of {swarm.rounds}{reward}")
+        text = " | ".join(parts + remarks(swarms))
+        states = " ".join(s.state for s in swarms)
+        self._print(text, new=states != self._said)
+        self._said = states
+
+    def _print(self, text: str, *, new: bool) -> None:
+        now = time.monotonic()
+        if new or now - self._last >= LINE_EVERY_S:
+            self._last = now
+            self._console.print(f"{now - self._began:4.0f} s  {text}", highlight=False, soft_wrap=True)
+
+
+class NoDisplay:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to end."""
+
+    def step(self, text: str, share: float | None = None) -> None:
+        """Nothing."""
+
+    def show(self, swarms: Sequence[SwarmProgress]) -> None:
+        """Nothing."""
+
+
+def choose_display(*, show: bool) -> Display:
+    """Live in a terminal or a notebook, lines elsewhere; on standard error, so that results stay apart."""
+    if not show:
+        return NoDisplay()
+    notebook = "ipykernel" in sys.modules
+    console = Console() if notebook else Console(stderr=True)
+    return LiveDisplay(console) if notebook or console.is_terminal else LineDisplay(console)
+
+
+def sparkline(values: Sequence[float], width: int, highest: float) -> str:
+    """Means of `width` equal parts of `values` as bars, against `highest`."""
+    if not values or highest <= 0:
+        return ""
+    size = max(1, -(-len(values) // width))
+    means = [sum(part) / len(part) for i in range(0, len(values), size) if (part := values[i : i + size])]
+    return "".join(SPARKS[min(8, max(0, round(8 * m / highest)))] for m in means)
+
+
+def remarks(swarms: Sequence[SwarmProgress]) -> list[str]:
+    """What a person should know beside the figures."""
+    lines = [f"{s.label}: {s.note}" for s in swarms if s.note]
+    return lines + [f"{s.label}: {node}: {text}" for s in swarms for node, text in s.problems.items()]

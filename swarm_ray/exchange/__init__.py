@@ -1,0 +1,1 @@
+"""How rollouts travel between trainers, and how a trainer follows the swarm's state."""

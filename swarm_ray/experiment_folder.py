@@ -1,0 +1,164 @@
+"""An experiment's folder as a worker meets it: its address, what is said at its creation, and its configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+
+from drive_store import EXPERIMENTS, ExperimentPaths, NameTaken, Store, create_experiment_folder, valid_id
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import ConfigError, ExperimentExistsError, ExperimentNotFoundError, UserError
+from swarm_ray.settings import config_hash, parse_stored, render_yaml
+
+SCHEMA = 1
+MAX_IDENTITY = 1 << 20
+MAX_CONFIG = 256 * 1024
+
+
+class ExperimentIdentity(msgspec.Struct, frozen=True):
+    """`experiment.json`: the experiment's sentinel, and where it comes from."""
+
+    experiment: str
+    schema: int
+    config_file: str
+    """The key's last part of the configuration, `config-<hash>.yaml`."""
+    config_sha256: str
+    """Of that file's bytes."""
+    config_hash: str
+    """Of the swarm-wide settings; a node with another one is refused."""
+    coordinators: tuple[str, ...]
+    """Claimants that may coordinate."""
+    created_at: str
+    """Wall clock, ISO 8601, for people."""
+    versions: dict[str, str]
+    machine: str
+
+
+@dataclass(frozen=True)
+class ExperimentAddress:
+    """Where an experiment is; travels to the actors, each of which opens a store of its own."""
+
+    root: str
+    experiment: str
+
+    def __post_init__(self) -> None:
+        if not valid_id(self.experiment):
+            raise UserError(
+                f"{self.experiment!r} cannot name an experiment: use lower-case letters, digits, - and _ (at most 63)"
+            )
+
+    @property
+    def paths(self) -> ExperimentPaths:
+        """Every path of the experiment."""
+        return ExperimentPaths(self.experiment)
+
+    def open(self) -> Store:
+        """A store that is attached to the experiment's sentinel.
+
+        Raises:
+            StoreUnavailable: the experiment's folder cannot be read.
+        """
+        store = Store(self.root)
+        store.attach(self.paths.experiment_json)
+        return store
+
+
+def create_experiment(
+    address: ExperimentAddress,
+    config: SwarmConfig,
+    *,
+    claimant: str,
+    created_at: str,
+    versions: dict[str, str],
+    machine: str,
+    overwrite: bool,
+) -> ExperimentIdentity:
+    """Make the folder with its configuration and sentinel, the sentinel last.
+
+    Raises:
+        ExperimentExistsError: there is one of that name, and `overwrite` is not set.
+        StoreError: the folder cannot be written.
+    """
+    store, paths = Store(address.root), address.paths
+    store.make_folder(EXPERIMENTS)
+    if address.experiment in store.names(EXPERIMENTS):
+        _make_way(store, address, overwrite=overwrite)
+    create_experiment_folder(store, paths)
+    text = render_yaml(config).encode()
+    identity = ExperimentIdentity(
+        experiment=address.experiment,
+        schema=SCHEMA,
+        config_file=paths.config(config_hash(config)).rpartition("/")[2],
+        config_sha256=hashlib.sha256(text).hexdigest(),
+        config_hash=config_hash(config),
+        coordinators=(claimant,),
+        created_at=created_at,
+        versions=versions,
+        machine=machine,
+    )
+    try:
+        store.create(paths.config(identity.config_hash), text)
+        store.create(
+            paths.experiment_json, msgspec.json.format(msgspec.json.encode(identity), indent=1) + b"\n"
+        )
+    except NameTaken as error:
+        raise _exists(address) from error
+    return identity
+
+
+def _make_way(store: Store, address: ExperimentAddress, *, overwrite: bool) -> None:
+    if not overwrite:
+        raise _exists(address)
+    if store.read(address.paths.experiment_json, MAX_IDENTITY) is None:
+        raise UserError(
+            f"{store.root}/{address.paths.folder} holds no experiment.json, so it is not overwritten; "
+            "move it away or take another name"
+        )
+    store.remove_tree(address.paths.folder)
+
+
+def _exists(address: ExperimentAddress) -> ExperimentExistsError:
+    return ExperimentExistsError(
+        f"experiment {address.experiment!r} exists in {address.root}: take another --experiment name, or give "
+        "--overwrite to delete it and start anew"
+    )
+
+
+def read_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentity | None:
+    """What `experiment.json` says; None where none is to be seen.
+
+    Raises:
+        UserError: it is not one that this version reads.
+    """
+    data = store.read(address.paths.experiment_json, MAX_IDENTITY)
+    if data is None:
+        return None
+    try:
+        return msgspec.json.decode(data, type=ExperimentIdentity)
+    except msgspec.MsgspecError as error:
+        raise UserError(
+            f"{store.root}/{address.paths.experiment_json} is not an experiment's identity that this version reads: "
+            f"{error}"
+        ) from error
+
+
+def read_config(store: Store, address: ExperimentAddress) -> SwarmConfig:
+    """The configuration stored with the experiment, checked against the hash in its identity.
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        ConfigError: the file is missing, altered, or not a configuration.
+    """
+    identity = read_identity(store, address)
+    if identity is None:
+        raise ExperimentNotFoundError(f"no experiment {address.experiment!r} in {address.root}")
+    key = address.paths.config(identity.config_hash)
+    data = store.read(key, MAX_CONFIG)
+    if data is None or hashlib.sha256(data).hexdigest() != identity.config_sha256:
+        raise ConfigError(f"{store.root}/{key} is missing or was altered; restore it or start a new experiment")
+    config = parse_stored(data, key)
+    if config_hash(config) != identity.config_hash:
+        raise ConfigError(f"{store.root}/{key} does not have the hash that its experiment.json names")
+    return config

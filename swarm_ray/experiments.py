@@ -1,0 +1,209 @@
+"""What a folder says of its experiments: list, status, history, comparison and metrics.
+
+Reads only, and needs neither torch nor Ray, so that a run can be watched from any machine that sees its
+folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from drive_store import Store
+from swarm_ray.errors import ConfigError, ExperimentNotFoundError, SwarmError, UserError
+from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments_compare import ClosedStage, Comparison, comparison_of, history_of
+from swarm_ray.experiments_metrics import TimeBreakdown, metrics_of, time_breakdown
+from swarm_ray.experiments_read import (
+    OpenExperiment,
+    experiment_names,
+    find_identity,
+    open_experiment,
+    open_root,
+)
+from swarm_ray.experiments_status import (
+    UNDER_WAY,
+    ExperimentStatus,
+    NodeStatus,
+    current_round,
+    shown_state,
+    status_of,
+)
+from swarm_ray.records import StepMetrics
+
+__all__ = [
+    "ClosedStage",
+    "Comparison",
+    "ExperimentStatus",
+    "ExperimentSummary",
+    "NodeStatus",
+    "TimeBreakdown",
+    "compare_experiments",
+    "experiment_history",
+    "experiment_metrics",
+    "experiment_status",
+    "list_experiments",
+    "time_breakdown",
+]
+
+UNREADABLE = "unreadable"
+
+
+class ExperimentSummary(msgspec.Struct, frozen=True):
+    """One line of a list of experiments."""
+
+    name: str
+    state: str
+    """waiting, running, finished, stopped or failed; `unreadable` where `problem` says why."""
+    round: int
+    """The open round, or the last one that closed; -1 before the first."""
+    rounds: int | None
+    nodes: int
+    """Nodes that its coordinator has taken in."""
+    created_at: str
+    """Wall clock, ISO 8601."""
+    local: int | None
+    external: int | None
+    completions: int | None
+    seed: int | None
+    learned_nothing: bool
+    problem: str | None
+
+
+def list_experiments(root: str) -> list[ExperimentSummary]:
+    """The experiments in a folder, oldest first; what else lies there is passed over.
+
+    Raises:
+        UserError: there is no such folder.
+        StoreError: the folder cannot be read.
+    """
+    store = open_root(root)
+    summaries = [_summary(store, ExperimentAddress(root, name)) for name in experiment_names(store)]
+    return sorted(summaries, key=lambda summary: (summary.created_at, summary.name))
+
+
+def experiment_status(root: str, experiment: str | None = None) -> ExperimentStatus:
+    """Where an experiment stands.
+
+    Args:
+        root: the folder that holds it.
+        experiment: its name; None for the only one there is, or the newest that is under way.
+
+    Raises:
+        ExperimentNotFoundError: there is none.
+        UserError: there are several and none is under way; they are named.
+        SwarmStateError: the newest state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    return status_of(open_experiment(root, experiment or _only_experiment(root)))
+
+
+def experiment_history(root: str, experiment: str) -> list[ClosedStage]:
+    """The stages that closed, in order; one per round in SAPO.
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        SwarmStateError: a state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    return history_of(open_experiment(root, experiment))
+
+
+def compare_experiments(root: str, names: Sequence[str]) -> list[Comparison]:
+    """The figures of experiments, in the order of `names`.
+
+    Raises:
+        ExperimentNotFoundError: one of them is not there.
+        ConfigError: the stored configuration of one is missing or was altered.
+        SwarmStateError: a state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    return [comparison_of(open_experiment(root, name)) for name in names]
+
+
+def experiment_metrics(root: str, experiment: str, problems: list[str] | None = None) -> list[StepMetrics]:
+    """The rows that all nodes logged, by round and then by node.
+
+    Args:
+        root: the folder that holds the experiment.
+        experiment: its name.
+        problems: takes a line for each segment that is torn or missing, and each row that cannot be read.
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        MalformedFile: a segment is torn or missing, and there is no list to take that.
+        StoreError: the folder cannot be read.
+    """
+    return metrics_of(open_experiment(root, experiment), problems)
+
+
+def _only_experiment(root: str) -> str:
+    """The experiment that is meant when none is named."""
+    found = list_experiments(root)
+    if len(found) == 1:
+        return found[0].name
+    if not found:
+        raise ExperimentNotFoundError(f"no experiment in {root}; give the root that it was made in")
+    under_way = [summary.name for summary in found if summary.state in UNDER_WAY]
+    if under_way:
+        return under_way[-1]
+    names = ", ".join(summary.name for summary in found[-9:])
+    raise UserError(f"there are {len(found)} experiments in {root} and none is under way; name one: {names}")
+
+
+def _summary(store: Store, address: ExperimentAddress) -> ExperimentSummary:
+    """One experiment's line; one that cannot be read does not hide the others."""
+    try:
+        identity = find_identity(store, address)
+        if identity is None:
+            return _unreadable(address.experiment, "", "its experiment.json is gone")
+        experiment = OpenExperiment(address, store, identity)
+    except UserError as error:
+        return _unreadable(address.experiment, "", str(error))
+    try:
+        return _readable(experiment)
+    except SwarmError as error:
+        return _unreadable(address.experiment, identity.created_at, str(error))
+
+
+def _readable(experiment: OpenExperiment) -> ExperimentSummary:
+    found = experiment.newest()
+    record = found[1] if found else None
+    config, problem = None, None
+    try:
+        config = experiment.config()
+    except ConfigError as error:
+        problem = str(error)
+    rounds = config.rounds if config else None
+    return ExperimentSummary(
+        name=experiment.paths.experiment,
+        state=shown_state(record) if record else "waiting",
+        round=current_round(record) if record else -1,
+        rounds=record.rounds if record else rounds,
+        nodes=len(record.tallies) if record else 0,
+        created_at=experiment.identity.created_at,
+        local=config.local if config else None,
+        external=config.external if config else None,
+        completions=config.completions if config else None,
+        seed=config.seed if config else None,
+        learned_nothing=record.learned_nothing if record else False,
+        problem=problem,
+    )
+
+
+def _unreadable(name: str, created_at: str, problem: str) -> ExperimentSummary:
+    return ExperimentSummary(
+        name=name,
+        state=UNREADABLE,
+        round=-1,
+        rounds=None,
+        nodes=0,
+        created_at=created_at,
+        local=None,
+        external=None,
+        completions=None,
+        seed=None,
+        learned_nothing=False,
+        problem=problem,
+    )

@@ -1,0 +1,137 @@
+"""What an experiment has done: the stages that closed, and the figures by which experiments are compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from drive_store import history
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.experiments_read import OpenExperiment
+from swarm_ray.experiments_status import status_of
+from swarm_ray.records import Refusal, StageClosed
+
+
+class ClosedStage(msgspec.Struct, frozen=True):
+    """One stage that closed, as the state log has it."""
+
+    round: int
+    stage: int
+    rewards: dict[str, float]
+    """Node to the mean raw reward of its own completions; nodes whose file was not accepted are left out."""
+    informative: dict[str, int]
+    """Node to its own rollouts whose rewards differ."""
+    accepted: int
+    """Files that counted."""
+    missing: tuple[str, ...]
+    """Members of which no file counted."""
+    late: tuple[str, ...]
+    """Nodes whose file of an earlier round was first seen now."""
+    superseded: tuple[str, ...]
+    """Nodes that had published another file of the same round before."""
+    rejected: tuple[Refusal, ...]
+    winners: tuple[str, ...]
+    seconds: float
+    """From its opening to its close, on the coordinator's clock."""
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The figures of one experiment; the keys of `swarm-ray compare --json`."""
+
+    experiment: str
+    nodes: int
+    """Nodes that were taken in."""
+    rounds: int
+    """Rounds that closed."""
+    local: int
+    external: int
+    completions: int
+    cumulative_reward: float
+    """Sum over nodes and rounds of the mean raw reward of own completions, of the files that counted."""
+    reward_first: float | None
+    """Mean of the same over the first tenth of the rounds (one at least); None before the first close."""
+    reward_last: float | None
+    """As `reward_first`, over the last tenth."""
+    pass_at_1_start: float | None
+    """Held-out pass@1, mean over the nodes that measured it; None where none did."""
+    pass_at_1_end: float | None
+    generated_tokens: int
+    seconds: float
+    """Sum over stages of the time from opening to close."""
+    external_used: int
+    """External rollouts that were trained on."""
+    state: str
+    learned_nothing: bool
+
+
+def history_of(experiment: OpenExperiment) -> list[ClosedStage]:
+    """The stages that closed, in order.
+
+    Raises:
+        SwarmStateError: a state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    records = (decode_state(entry) for entry in history(experiment.store, experiment.paths))
+    return [_closed_stage(record.closed) for record in records if record.closed is not None]
+
+
+def comparison_of(experiment: OpenExperiment) -> Comparison:
+    """The figures of one experiment.
+
+    Raises:
+        ConfigError: its stored configuration is missing or was altered.
+        SwarmStateError: a state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    config, status, stages = experiment.config(), status_of(experiment), history_of(experiment)
+    rounds = sorted({stage.round for stage in stages})
+    tenth = max(1, len(rounds) // 10)
+    takers = [node for node in status.nodes if node.round >= 0]
+    return Comparison(
+        experiment=experiment.paths.experiment,
+        nodes=len(takers),
+        rounds=len(rounds),
+        local=config.local,
+        external=config.external,
+        completions=config.completions,
+        cumulative_reward=math.fsum(reward for stage in stages for reward in stage.rewards.values()),
+        reward_first=_mean_reward(stages, rounds[:tenth]),
+        reward_last=_mean_reward(stages, rounds[-tenth:]),
+        pass_at_1_start=_mean(node.pass_at_1_start for node in takers),
+        pass_at_1_end=_mean(node.pass_at_1_end for node in takers),
+        generated_tokens=sum(node.generated_tokens for node in takers),
+        seconds=math.fsum(stage.seconds for stage in stages),
+        external_used=sum(node.external_used for node in takers),
+        state=status.state,
+        learned_nothing=status.learned_nothing,
+    )
+
+
+def _closed_stage(closed: StageClosed) -> ClosedStage:
+    return ClosedStage(
+        round=closed.round,
+        stage=closed.stage,
+        rewards=closed.rewards,
+        informative=closed.informative,
+        accepted=len(closed.accepted),
+        missing=closed.missing,
+        late=tuple(file.node for file in closed.late),
+        superseded=tuple(file.node for file in closed.superseded),
+        rejected=closed.rejected,
+        winners=closed.winners,
+        seconds=closed.seconds,
+    )
+
+
+def _mean_reward(stages: Sequence[ClosedStage], rounds: Sequence[int]) -> float | None:
+    """Mean over the nodes and the given rounds; None where nothing counted."""
+    wanted = set(rounds)
+    return _mean(reward for stage in stages if stage.round in wanted for reward in stage.rewards.values())
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of what is there; None of nothing."""
+    there = [value for value in values if value is not None]
+    return math.fsum(there) / len(there) if there else None

@@ -1,0 +1,116 @@
+"""Opens experiments for reading, from their folders alone, and makes nothing there."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from drive_store import EXPERIMENTS, ExperimentPaths, NotAFile, StateEntry, Store, newest, valid_id
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import ExperimentNotFoundError, UserError
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.experiment_folder import ExperimentAddress, ExperimentIdentity, read_config, read_identity
+from swarm_ray.records import StateRecord
+
+
+@dataclass(frozen=True)
+class OpenExperiment:
+    """An experiment that is there: where it is, and who it says it is."""
+
+    address: ExperimentAddress
+    store: Store
+    identity: ExperimentIdentity
+
+    @property
+    def paths(self) -> ExperimentPaths:
+        """Every path of the experiment."""
+        return self.address.paths
+
+    def config(self) -> SwarmConfig:
+        """The configuration stored with it.
+
+        Raises:
+            ConfigError: it is missing or was altered.
+        """
+        return read_config(self.store, self.address)
+
+    def newest(self) -> tuple[StateEntry, StateRecord] | None:
+        """The newest state record, None before the first; at most three listings, whatever the swarm's size.
+
+        Raises:
+            SwarmStateError: it is not one that this version reads.
+        """
+        entry = newest(self.store, self.paths)
+        return None if entry is None else (entry, decode_state(entry))
+
+    def age(self, key: str) -> float | None:
+        """Seconds since a file was written, None if it is not seen; by wall clocks, so for people only."""
+        try:
+            modified = Path(self.store.root, key).stat().st_mtime
+        except OSError:
+            return None
+        return max(0.0, time.time() - modified)
+
+
+def open_root(root: str) -> Store:
+    """The folder that holds experiments.
+
+    Raises:
+        UserError: there is no such folder.
+        StoreError: it is no folder that a store can be.
+    """
+    store = Store(root)
+    try:
+        there = Path(store.root or "/").is_dir()
+    except OSError as error:
+        raise UserError(f"{store.root} cannot be looked at ({error.strerror}); give another root") from error
+    if not there:
+        raise UserError(
+            f"there is no folder {store.root}; mount it, or give the root that the experiment was made in"
+        )
+    return store
+
+
+def open_experiment(root: str, experiment: str) -> OpenExperiment:
+    """An experiment by its name.
+
+    Raises:
+        ExperimentNotFoundError: the root has none of that name; those that it has are named.
+        UserError: the root is no folder, the name is none, or `experiment.json` is not one of ours.
+    """
+    address = ExperimentAddress(root, experiment)
+    store = open_root(root)
+    identity = find_identity(store, address)
+    if identity is None:
+        others = experiment_names(store)
+        known = f"there are {', '.join(others[:9])}" if others else "there is none at all"
+        raise ExperimentNotFoundError(f"no experiment {experiment!r} in {store.root}; {known}")
+    return OpenExperiment(address, store, identity)
+
+
+def experiment_names(store: Store) -> list[str]:
+    """Names of the folders that hold an `experiment.json`, sorted; the rest belongs to others."""
+    names = [name for name in store.names(EXPERIMENTS) if valid_id(name)]
+    return [name for name in names if _has_identity(store, ExperimentPaths(name))]
+
+
+def find_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentity | None:
+    """What `experiment.json` says; None where there is no such file.
+
+    Raises:
+        UserError: it is not one that this version reads.
+    """
+    try:
+        return read_identity(store, address)
+    except (
+        NotAFile
+    ):  # a file of that name lies among the experiments, or a folder where the identity should be
+        return None
+
+
+def _has_identity(store: Store, paths: ExperimentPaths) -> bool:
+    try:
+        return store.size(paths.experiment_json) is not None
+    except NotAFile:
+        return False

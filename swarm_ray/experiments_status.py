@@ -1,0 +1,228 @@
+"""Where an experiment stands: its newest state record, made fresher by the nodes' beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from drive_store import NotYet, Registry, Valid
+from drive_store.names import parse_beat_name, parse_registration_name
+from swarm_ray.config import PaceConfig
+from swarm_ray.errors import ConfigError
+from swarm_ray.experiments_read import OpenExperiment
+from swarm_ray.records import Beat, NodeTally, NodeTotals, Registration, StateRecord
+
+UNDER_WAY = ("waiting", "running")
+"""States, as `shown_state` says them, of an experiment that has not ended."""
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """How far a node has come; sums are those since its first step."""
+
+    id: str
+    round: int
+    """The last round that it took part in; -1 before its first."""
+    step: int
+    last_seen_s: float | None
+    """Seconds since it wrote anything, by wall clocks; None when nothing of it is to be seen."""
+    reward: float | None
+    """Mean own reward in its last round that closed."""
+    external_offered: int
+    external_used: int
+    external_rejected: int
+    problem: str | None
+    pass_at_1_start: float | None
+    pass_at_1_end: float | None
+    cumulative_reward: float
+    """Sum over rounds of the mean raw reward of own completions."""
+    generated_tokens: int
+
+
+class ExperimentStatus(msgspec.Struct, frozen=True):
+    """Where an experiment stands; the keys of `swarm-ray status --json`."""
+
+    experiment: str
+    epoch: int
+    round: int
+    """The open round, or the last one that closed; -1 before the first."""
+    rounds: int
+    state: str
+    """waiting, running, finished, stopped or failed."""
+    note: str
+    learned_nothing: bool
+    nodes: list[NodeStatus]
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """What one incarnation of a node last gave of itself."""
+
+    incarnation: str
+    beat: Beat | None
+    problem: str | None
+    age: float | None
+
+
+def status_of(experiment: OpenExperiment) -> ExperimentStatus:
+    """Read where an experiment stands.
+
+    Costs a few listings, whatever the number of nodes and rounds, and one small read per node.
+
+    Raises:
+        SwarmStateError: the newest state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    found = experiment.newest()
+    if found is None:
+        rounds = experiment.config().rounds
+        empty = StateRecord("waiting", rounds, None, None, {}, note="its coordinator has not begun")
+        return _status(experiment, empty, 0, None)
+    entry, record = found
+    ref = entry.ref
+    age = experiment.age(experiment.paths.state_record(ref.epoch, ref.sequence, ref.claimant))
+    return _status(experiment, record, ref.epoch, age)
+
+
+def shown_state(record: StateRecord) -> str:
+    """The state as people are told it: a swarm that drains is still running."""
+    return "running" if record.state == "draining" else record.state
+
+
+def current_round(record: StateRecord) -> int:
+    """The round that is open, or the last one that closed; -1 before the first."""
+    if record.opens is not None:
+        return record.opens.round
+    if record.closed is not None:
+        return record.closed.round
+    return max((tally.round for tally in record.tallies.values()), default=-1)
+
+
+def _status(
+    experiment: OpenExperiment, record: StateRecord, epoch: int, record_age: float | None
+) -> ExperimentStatus:
+    signs = _read_signs(experiment, record)
+    state = shown_state(record)
+    silent = state in UNDER_WAY and _all_silent(experiment, list(signs.values()), record_age)
+    nodes = []
+    for node in sorted({*record.tallies, *signs}):
+        sign, tally = signs.get(node), record.tallies.get(node)
+        problem = _problem(tally, sign, silent=silent)
+        if problem is None and tally is None and sign is not None:
+            problem = _why_outside(experiment, node, sign.incarnation, state)
+        nodes.append(_node_status(node, tally, sign, problem))
+    return ExperimentStatus(
+        experiment=experiment.paths.experiment,
+        epoch=epoch,
+        round=current_round(record),
+        rounds=record.rounds,
+        state=state,
+        note=record.note,
+        learned_nothing=record.learned_nothing,
+        nodes=nodes,
+    )
+
+
+def _read_signs(experiment: OpenExperiment, record: StateRecord) -> dict[str, _Sign]:
+    """The sign of each node that ever announced itself; of several incarnations, the one that takes part."""
+    incarnations: dict[str, set[str]] = {}
+    for text in experiment.store.names(experiment.paths.peers_folder):
+        name = parse_beat_name(text) or parse_registration_name(text)
+        if name is not None:
+            incarnations.setdefault(name.node, set()).add(name.incarnation)
+    published = {file.node: file for file in record.closed.accepted} if record.closed else {}
+    members = {node: file.incarnation for node, file in published.items()}
+    members |= {m.node: m.incarnation for m in record.opens.members} if record.opens else {}
+    registry = Registry(experiment.store, experiment.paths)
+    signs: dict[str, _Sign] = {}
+    for node, found in incarnations.items():
+        asked = {members[node]} if node in members else found
+        file = published.get(node)
+        key = file.key if file is not None else None
+        candidates = [_read_sign(experiment, registry, node, i, key) for i in sorted(asked)]
+        signs[node] = max(candidates, key=lambda sign: sign.beat.step if sign.beat else -1)
+    return signs
+
+
+def _read_sign(
+    experiment: OpenExperiment, registry: Registry, node: str, incarnation: str, published: str | None
+) -> _Sign:
+    """Read a beat; a node that publishes often beats rarely, so its last accepted file is a sign as well."""
+    keys = [experiment.paths.beat(node, incarnation), *([published] if published else [])]
+    ages = [age for key in keys if (age := experiment.age(key)) is not None]
+    age = min(ages, default=None)
+    reading = registry.read_beat(node, incarnation)
+    if isinstance(reading, NotYet):
+        return _Sign(incarnation, None, None, age)
+    if not isinstance(reading, Valid):
+        return _Sign(incarnation, None, f"its beat cannot be read: {reading.reason}", age)
+    try:
+        return _Sign(incarnation, msgspec.json.decode(reading.payload, type=Beat), None, age)
+    except msgspec.MsgspecError as error:
+        return _Sign(incarnation, None, f"its beat cannot be read: {error}", age)
+
+
+def _all_silent(experiment: OpenExperiment, signs: Sequence[_Sign], record_age: float | None) -> bool:
+    """Whether nobody has written for `pace.dead_after_s`; clocks may differ, so one fresh sign says no."""
+    try:
+        dead_after = experiment.config().pace.dead_after_s
+    except ConfigError:
+        dead_after = PaceConfig().dead_after_s
+    ages = [record_age, *(sign.age for sign in signs)]
+    return all(age is not None and age > dead_after for age in ages)
+
+
+def _problem(tally: NodeTally | None, sign: _Sign | None, *, silent: bool) -> str | None:
+    """What is wrong with a node, most certain first."""
+    beat = sign.beat if sign else None
+    known = (tally and tally.problem) or (beat and beat.problem) or (sign and sign.problem)
+    if known:
+        return known
+    if silent and sign is not None and sign.age is not None and not (beat and beat.done):
+        return f"silent for {sign.age:.0f} s"
+    return None
+
+
+def _why_outside(experiment: OpenExperiment, node: str, incarnation: str, state: str) -> str | None:
+    """Why a node that announced itself stands in no state record; None where it may still come in."""
+    reading = Registry(experiment.store, experiment.paths).registrations().get((node, incarnation))
+    if isinstance(reading, Valid):
+        try:
+            theirs = msgspec.json.decode(reading.payload, type=Registration).config_hash
+        except msgspec.MsgspecError as error:
+            return f"its registration cannot be read: {error}"
+        if theirs != experiment.identity.config_hash:
+            return f"refused: its configuration is {theirs}, not {experiment.identity.config_hash}"
+    return None if state in UNDER_WAY else "took no part"
+
+
+def _node_status(node: str, tally: NodeTally | None, sign: _Sign | None, problem: str | None) -> NodeStatus:
+    beat = sign.beat if sign else None
+    totals = _totals(tally, beat)
+    return NodeStatus(
+        id=node,
+        round=max(tally.round if tally else -1, beat.round if beat else -1),
+        step=max(tally.step if tally else 0, beat.step if beat else 0),
+        last_seen_s=sign.age if sign else None,
+        reward=tally.reward if tally else None,
+        external_offered=totals.offered,
+        external_used=totals.used,
+        external_rejected=totals.rejected,
+        problem=problem,
+        pass_at_1_start=totals.pass_at_1_start,
+        pass_at_1_end=totals.pass_at_1_end,
+        cumulative_reward=totals.reward,
+        generated_tokens=totals.generated_tokens,
+    )
+
+
+def _totals(tally: NodeTally | None, beat: Beat | None) -> NodeTotals:
+    """The newer sums; pass@1 from whichever has it, since only beats tell it before the experiment ends."""
+    sources = [source.totals for source in (tally, beat) if source is not None]
+    if beat is not None and (tally is None or beat.done or beat.step > tally.step):
+        sources.reverse()
+    newer = sources[0] if sources else NodeTotals()
+    start = next((t.pass_at_1_start for t in sources if t.pass_at_1_start is not None), None)
+    end = next((t.pass_at_1_end for t in sources if t.pass_at_1_end is not None), None)
+    return msgspec.structs.replace(newer, pass_at_1_start=start, pass_at_1_end=end)

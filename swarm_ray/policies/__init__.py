@@ -1,0 +1,1 @@
+"""How N nodes' policies live on one device: loading, decoding, log-probs and updates."""

@@ -1,0 +1,211 @@
+"""Loading a causal language model and its tokenizer by Hugging Face name or folder.
+
+Weights are read from safetensors alone, and no code of a repository is run. What fails because of the name
+becomes a `ModelError` of one line that says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from safetensors import SafetensorError
+
+from swarm_ray.config import PolicyConfig
+from swarm_ray.errors import ModelError
+from swarm_ray.policies.prompts import turn_end
+from swarm_ray.policies.transformers_models import (
+    CausalModel,
+    TextTokenizer,
+    is_causal_config,
+    read_config,
+    read_model,
+    read_tokenizer,
+    text_setting,
+)
+
+_FAILURES = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    SafetensorError,
+)
+"""What transformers raises over a name or the files behind it."""
+
+
+def load_config(name: str) -> Any:
+    """The model's transformers configuration; reads no weights.
+
+    Raises:
+        ModelError: there is no such model, or it is no causal language model that can be trained.
+    """
+    place = _place(name)
+    with _OneLine(name):
+        config = read_config(place)
+    if not is_causal_config(config):
+        kind = getattr(config, "model_type", "?")
+        raise ModelError(
+            f"policy.model={name!r} is a {kind} model, not a causal language model; "
+            "choose one for text generation"
+        )
+    if getattr(config, "quantization_config", None):
+        raise ModelError(
+            f"policy.model={name!r} is quantized, and such weights cannot be trained; choose its original"
+        )
+    return config
+
+
+def load_huggingface(config: PolicyConfig) -> tuple[CausalModel, TextTokenizer]:
+    """The model `policy.model` with float32 weights on the CPU, in eval mode, and its tokenizer.
+
+    The tokenizer has a padding token; where it came without, that is its end-of-sequence token.
+
+    Raises:
+        ModelError: the model or its tokenizer cannot be loaded; one line that says what to do.
+    """
+    name = config.model
+    load_config(name)
+    with _OneLine(name):
+        model, missing = read_model(_place(name))
+    if missing:
+        raise ModelError(
+            f"policy.model={name!r}: its files lack {len(missing)} of its weights ({missing[0]}, say); "
+            "choose a checkpoint for text generation"
+        )
+    with _OneLine(name, what="tokenizer"):
+        tokenizer = read_tokenizer(_place(name))
+    _give_padding(name, tokenizer, model)
+    model.eval()
+    return model, tokenizer
+
+
+def end_tokens(model: CausalModel, tokenizer: TextTokenizer) -> tuple[int, ...]:
+    """The tokens that end a completion, the one that a finished text of another node is closed with first.
+
+    They are the chat template's end of a turn, the tokenizer's end of sequence, and those of the generation
+    configuration.
+    """
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    listed = named if isinstance(named, (list, tuple)) else [named]
+    vocabulary = int(text_setting(model, "vocab_size"))
+    found = [turn_end(tokenizer), tokenizer.eos_token_id, *listed]
+    return tuple(dict.fromkeys(int(i) for i in found if i is not None and 0 <= i < vocabulary))
+
+
+def unspeakable_tokens(
+    model: CausalModel, tokenizer: TextTokenizer, eos_ids: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Tokens never to be sampled: padding, unless it ends a completion, and ids that the tokenizer lacks."""
+    padding = () if tokenizer.pad_token_id in eos_ids else (tokenizer.pad_token_id,)
+    return (*padding, *range(len(tokenizer), int(text_setting(model, "vocab_size"))))
+
+
+def _give_padding(name: str, tokenizer: TextTokenizer, model: CausalModel) -> None:
+    ends = end_tokens(model, tokenizer)
+    if not ends:
+        raise ModelError(f"policy.model={name!r} has no end-of-sequence token; choose a model that has one")
+    vocabulary = int(text_setting(model, "vocab_size"))
+    if tokenizer.pad_token_id is None or not 0 <= tokenizer.pad_token_id < vocabulary:
+        tokenizer.pad_token_id = ends[-1]
+
+
+def _place(name: str) -> str:
+    """The name, or the folder it means; refuses what is plainly a path and no model folder."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(
+                f"policy.model={name!r} is a folder without config.json; put one of save_pretrained there"
+            )
+        return str(path)
+    if path.exists():
+        raise ModelError(
+            f"policy.model={name!r} is a file; name the folder that holds config.json and safetensors"
+        )
+    if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
+        raise ModelError(f"policy.model={name!r}: there is no such folder; check the path")
+    return name
+
+
+class _OneLine:
+    """Turns what fails over a name into a `ModelError`, the bare `Exception` of tokenizers too."""
+
+    def __init__(self, name: str, what: str = "model") -> None:
+        self._name, self._what = name, what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and (kind is Exception or isinstance(error, _FAILURES)):
+            advice = _advice(error, self._name, self._what)
+            raise ModelError(f"policy.model={self._name!r}: {advice}") from error
+
+
+def _advice(error: BaseException, name: str, what: str) -> str:
+    causes, text = list(_chain(error)), " ".join(str(error).split())
+    for kinds, advice in _BY_CAUSE:
+        if any(isinstance(cause, kinds) for cause in causes):
+            return advice.format(name=name)
+    for words, advice in _BY_TEXT:
+        if words in text:
+            return advice
+    kind = type(error).__name__
+    return f"the {what} cannot be loaded ({kind}: {text[:200]}); check its files or choose another model"
+
+
+_BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    (
+        (GatedRepoError,),
+        "access is gated; accept its terms at https://huggingface.co/{name} and set HF_TOKEN",
+    ),
+    (
+        (RepositoryNotFoundError,),
+        "huggingface.co has no such model; check the spelling, and set HF_TOKEN if it is private",
+    ),
+    ((HFValidationError,), "neither a folder nor a Hugging Face name (owner/name); check the spelling"),
+    (
+        (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError, TimeoutError),
+        "not on this machine, and huggingface.co cannot be reached; go online, or name a local folder",
+    ),
+)
+"""Most telling first: a gated repository is also one that is not found."""
+_BY_TEXT = (
+    (
+        "does not recognize this architecture",
+        "this version of transformers does not know its architecture; upgrade transformers or choose another",
+    ),
+    (
+        "ignore_mismatched_sizes",
+        "its weights have other shapes than its config.json says; choose another checkpoint",
+    ),
+    (
+        "model.safetensors",
+        "it has no safetensors weights, and pickled ones are never read; choose one with model.safetensors",
+    ),
+    (
+        "trust_remote_code",
+        "it needs code of its own, which is never run; choose a model that transformers itself knows",
+    ),
+)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,141 @@
+"""What a model can do, found at the start by comparing numbers, not by the model's name."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import torch
+
+from swarm_ray.errors import ModelError
+from swarm_ray.policies.decoding import Sampling, sample_completions
+from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
+from swarm_ray.policies.transformers_models import CausalModel, attention_window, text_setting
+
+TOLERANCE = 1e-4
+"""Largest error of a log-prob, nats."""
+MOST_REGRET = 0.01
+"""How much less likely (nats) than the likeliest token a greedily decoded one may be."""
+_REFUSALS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError)
+"""With these an architecture answers inputs that it does not take."""
+
+
+def probe_layout(
+    model: CausalModel, pad: int, device: torch.device, *, packing: bool, reduced: bool = False
+) -> Layout:
+    """The fastest layout whose log-probs agree with one completion at a time, unpadded, to 1e-4 nats.
+
+    Deep models err by more than that in any layout, so one passes too when it errs at most twice as much as
+    the padded rows through the model's own head do. The comparison is made in float32, where a wrong mask
+    cannot hide in noise; with `reduced`, the layout must run under bfloat16 autocast too. Packed rows have
+    a mask of their own, which would undo a sliding window, so models with one are not packed. Costs up to ten
+    passes over at most 60 tokens.
+    """
+    groups = _probe_groups(int(text_setting(model, "vocab_size")), pad)
+    expected = _one_by_one(model, groups, device)
+    error = {layout: _error(model, groups, layout, expected, pad=pad, device=device) for layout in Layout}
+    allowed = max(TOLERANCE, 2 * error[Layout.PADDED_FULL])
+    packing = packing and attention_window(model) is None
+    candidates = (Layout.PACKED, Layout.PADDED) if packing else (Layout.PADDED,)
+    for layout in candidates:
+        if error[layout] <= allowed and (not reduced or _runs_reduced(model, groups, layout, pad, device)):
+            return layout
+    return Layout.PADDED_FULL
+
+
+def _probe_groups(vocabulary: int, pad: int) -> list[TokenGroup]:
+    stream = random.Random(0)
+    tokens = [t for t in range(min(vocabulary, 5000)) if t != pad]
+
+    def draw(length: int) -> tuple[int, ...]:
+        return tuple(stream.choices(tokens, k=length))
+
+    return [
+        TokenGroup(draw(7), (draw(5), draw(1), draw(3))),
+        TokenGroup(draw(3), (draw(2), draw(6))),
+    ]
+
+
+@torch.no_grad()
+def _one_by_one(model: CausalModel, groups: list[TokenGroup], device: torch.device) -> torch.Tensor:
+    found = []
+    for group in groups:
+        for completion in group.completions:
+            logs = _log_probs(model, [*group.prompt, *completion], device)
+            start = len(group.prompt)
+            found += [logs[start + i - 1, token] for i, token in enumerate(completion)]
+    return torch.stack(found)
+
+
+def _log_probs(model: CausalModel, ids: list[int], device: torch.device) -> torch.Tensor:
+    logits = model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0]
+    return torch.log_softmax(logits.float(), -1)
+
+
+@torch.no_grad()
+def _error(
+    model: CausalModel,
+    groups: list[TokenGroup],
+    layout: Layout,
+    expected: torch.Tensor,
+    *,
+    pad: int,
+    device: torch.device,
+) -> float:
+    dtype = next(model.parameters()).dtype
+    try:
+        rows = lay_out(groups, layout, pad, device, dtype)
+        found, _ = completion_logprobs(model, rows, layout, temperature=1.0)
+    except _REFUSALS:
+        if layout is Layout.PADDED_FULL:
+            raise
+        return math.inf
+    return float((found - expected).abs().max())
+
+
+def _runs_reduced(
+    model: CausalModel, groups: list[TokenGroup], layout: Layout, pad: int, device: torch.device
+) -> bool:
+    anything = torch.zeros((), device=device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        return math.isfinite(_error(model, groups, layout, anything, pad=pad, device=device))
+
+
+@torch.no_grad()
+def require_decoder(model: CausalModel, pad: int, device: torch.device) -> None:
+    """Makes sure that completions decoded in one batch are those that the model would give alone.
+
+    Two prompts of different lengths are decoded greedily; each token must be a likeliest one, to 0.01 nats,
+    of an unpadded pass without a cache. Models that look ahead, or take no left padding or no cache, fail
+    here and not in what they learn.
+
+    Raises:
+        ModelError: the model does not decode in batches.
+    """
+    prompts = [g.prompt for g in _probe_groups(int(text_setting(model, "vocab_size")), pad)]
+    greedy = Sampling(max_new_tokens=4, temperature=1e-4, eos_ids=(), pad_id=pad)
+    try:
+        stream = torch.Generator(device=device).manual_seed(0)
+        found = sample_completions(model, prompts, 2, greedy, stream)
+    except _REFUSALS as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"this architecture does not decode in batches ({reason}); choose another"
+        ) from error
+    regret = max(_regret(model, p, c.ids, device) for p, row in zip(prompts, found, strict=True) for c in row)
+    if not regret <= MOST_REGRET:
+        raise ModelError(
+            "this architecture decodes otherwise in a batch than alone (it is no causal language model, or "
+            f"takes no left padding): a token is {regret:.3g} nats from the likeliest; choose another"
+        )
+
+
+def _regret(
+    model: CausalModel, prompt: tuple[int, ...], completion: tuple[int, ...], device: torch.device
+) -> float:
+    """How far a token of the completion is from the likeliest at most, nats, predicted without its future."""
+    worst = 0.0
+    for i, token in enumerate(completion):
+        logs = _log_probs(model, [*prompt, *completion[:i]], device)[-1]
+        worst = max(worst, float(logs.max() - logs[token]))
+    return worst

@@ -1,0 +1,174 @@
+"""Log-probabilities of completions, computed from one of two layouts of the same groups.
+
+*Packed*: a row holds a prompt once and all completions of its group; a tree mask lets each completion see the
+prompt and itself, and positions restart after the prompt for each. *Padded*: a row per completion, padded on
+the right. Completions are padded on the right or not at all, so a first token is always predicted from a real
+prompt position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from swarm_ray.policies.transformers_models import CausalModel, decoder_of, named_inputs, text_setting
+
+CHUNK_LOGITS = 4_000_000
+"""Most logits (tokens x vocabulary) made at a time; those of the whole batch would dominate memory."""
+
+
+@dataclass(frozen=True)
+class TokenGroup:
+    """A question's prompt and completions as tokens; completions end with EOS where they were finished."""
+
+    prompt: tuple[int, ...]
+    completions: tuple[tuple[int, ...], ...]
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens to be predicted."""
+        return sum(len(c) for c in self.completions)
+
+
+class Layout(Enum):
+    """How groups are laid into rows, and how logits are made from them."""
+
+    PACKED = "packed"
+    PADDED = "padded"
+    PADDED_FULL = "padded, logits by the model itself"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Model inputs, and where each completion token is predicted."""
+
+    input_ids: torch.Tensor
+    """[rows, width]"""
+    position_ids: torch.Tensor
+    """[rows, width]"""
+    attention_mask: torch.Tensor
+    """[rows, width] of 0 and 1, or [rows, 1, width, width] to be added to attention scores."""
+    predictors: torch.Tensor
+    """[tokens] flat index (row * width + column) of the position that predicts each completion token."""
+    targets: torch.Tensor
+    """[tokens] the completion tokens, group by group, completion by completion."""
+
+
+def packed_rows(groups: Sequence[TokenGroup], pad: int, device: torch.device, dtype: torch.dtype) -> Rows:
+    """One row per group under a tree mask."""
+    width = max(len(g.prompt) + g.completion_tokens for g in groups)
+    ids, positions, blocks = [], [], []
+    predictors: list[int] = []
+    targets: list[int] = []
+    for row, group in enumerate(groups):
+        length = len(group.prompt)
+        line, place, block = list(group.prompt), list(range(length)), [0] * length
+        for number, completion in enumerate(group.completions, start=1):
+            start = row * width + len(line)
+            places = [row * width + length - 1, *range(start, start + len(completion) - 1)]
+            predictors += places[: len(completion)]
+            targets += completion
+            line += completion
+            place += range(length, length + len(completion))
+            block += [number] * len(completion)
+        rest = width - len(line)
+        ids.append(line + [pad] * rest)
+        positions.append(place + [0] * rest)
+        blocks.append(block + [-1] * rest)
+    return Rows(
+        torch.tensor(ids, device=device),
+        torch.tensor(positions, device=device),
+        _tree_mask(torch.tensor(blocks, device=device), dtype),
+        torch.tensor(predictors, device=device, dtype=torch.long),
+        torch.tensor(targets, device=device, dtype=torch.long),
+    )
+
+
+def _tree_mask(blocks: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Additive mask [rows, 1, width, width]: causal, within the own completion and the prompt (block 0)."""
+    width = blocks.shape[1]
+    own, other = blocks[:, :, None], blocks[:, None, :]
+    causal = torch.ones(width, width, dtype=torch.bool, device=blocks.device).tril()
+    seen = causal & ((other == 0) | (own == other))
+    mask = torch.zeros(seen.shape, dtype=dtype, device=blocks.device)
+    return mask.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
+
+
+def padded_rows(groups: Sequence[TokenGroup], pad: int, device: torch.device) -> Rows:
+    """One row per completion, padded on the right."""
+    lines = [(g.prompt, c) for g in groups for c in g.completions]
+    width = max(len(p) + len(c) for p, c in lines)
+    ids, mask = [], []
+    predictors: list[int] = []
+    targets: list[int] = []
+    for row, (prompt, completion) in enumerate(lines):
+        length = len(prompt) + len(completion)
+        ids.append([*prompt, *completion, *[pad] * (width - length)])
+        mask.append([1] * length + [0] * (width - length))
+        start = row * width + len(prompt) - 1
+        predictors += range(start, start + len(completion))
+        targets += completion
+    return Rows(
+        torch.tensor(ids, device=device),
+        torch.arange(width, device=device).expand(len(lines), width),
+        torch.tensor(mask, device=device),
+        torch.tensor(predictors, device=device, dtype=torch.long),
+        torch.tensor(targets, device=device, dtype=torch.long),
+    )
+
+
+def lay_out(
+    groups: Sequence[TokenGroup], layout: Layout, pad: int, device: torch.device, dtype: torch.dtype
+) -> Rows:
+    """The groups in the given layout."""
+    if layout is Layout.PACKED:
+        return packed_rows(groups, pad, device, dtype)
+    return padded_rows(groups, pad, device)
+
+
+def completion_logprobs(
+    model: CausalModel, rows: Rows, layout: Layout, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and (without gradient) entropies of the completion tokens, nats, both [tokens]."""
+    if layout is Layout.PADDED_FULL:
+        logits = model(**_inputs(model, rows)).logits
+        return _of_logits(logits.flatten(0, 1)[rows.predictors], rows.targets, temperature)
+    decoder = decoder_of(model)
+    hidden = decoder(**_inputs(decoder, rows)).last_hidden_state.flatten(0, 1)[rows.predictors]
+    head = model.get_output_embeddings()
+
+    def part(states: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return _of_logits(head(states), targets, temperature)
+
+    size = max(1, CHUNK_LOGITS // int(text_setting(model, "vocab_size")))
+    if len(hidden) <= size:
+        return part(hidden, rows.targets)
+    parts = [
+        checkpoint(part, states, targets, use_reentrant=False, preserve_rng_state=False)
+        for states, targets in zip(torch.split(hidden, size), torch.split(rows.targets, size), strict=True)
+    ]
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+
+def _inputs(module: object, rows: Rows) -> dict[str, Any]:
+    return named_inputs(
+        module,
+        input_ids=rows.input_ids,
+        attention_mask=rows.attention_mask,
+        position_ids=rows.position_ids,
+        use_cache=False,
+    )
+
+
+def _of_logits(
+    logits: torch.Tensor, targets: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    logs = (logits.float() / temperature).log_softmax(-1)
+    with torch.no_grad():
+        entropy = -(logs.exp() * logs).sum(-1)
+    return logs.gather(1, targets[:, None]).squeeze(1), entropy

@@ -1,0 +1,137 @@
+"""How many nodes fit a device, reckoned before anything is loaded.
+
+Each node keeps 16 bytes per parameter: weights, gradients and Adam's two moments, all float32. Nodes generate
+and learn one after another, so activations and the key-value cache are needed once. They are estimates:
+
+- update: per token of a pass and per layer 10 x hidden + 5 x intermediate floats are kept for the backward
+  pass (measured: Llama and Qwen2 keep 10 h + 4 i, GPT-2 8 h + 5 i), and logits are made in chunks;
+- decode: keys and values of every row, and the logits of one token per row, twice;
+- bfloat16: a cast copy of the weights besides, 2 bytes per parameter.
+
+Prompts are taken as 256 tokens long, since they are not known before the questions are drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import ModelError
+from swarm_ray.policies.devices import free_memory
+from swarm_ray.policies.huggingface import load_config
+from swarm_ray.policies.logprobs import CHUNK_LOGITS
+from swarm_ray.policies.transformers_models import count_parameters
+
+BYTES_PER_PARAMETER = 16
+PROMPT_TOKENS = 256
+_FLOAT = 4
+_CHUNK_COPIES = 4
+"""Logits, their log-softmax, probabilities and gradient."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What the estimate needs to know of a model."""
+
+    parameters: int
+    layers: int
+    hidden: int
+    intermediate: int
+    key_value: int
+    """Width of a layer's keys (its values have the same): key-value heads x head size."""
+    vocabulary: int
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes that policies need on their device."""
+
+    per_node: int
+    """Weights, gradients and optimizer."""
+    update: int
+    """Activations of the one update that runs at a time."""
+    decode: int
+    """Cache and logits of the one decode that runs at a time."""
+
+    @property
+    def working(self) -> int:
+        """Needed once, whatever the number of nodes: an update and a decode never run together."""
+        return max(self.update, self.decode)
+
+    def total(self, nodes: int) -> int:
+        """Bytes for so many nodes."""
+        return nodes * self.per_node + self.working
+
+    def nodes_in(self, free: int) -> int:
+        """How many nodes fit into so many bytes."""
+        return max(0, (free - self.working) // self.per_node)
+
+
+def shape_of(config: Any) -> ModelShape:
+    """The shape of the model of a transformers configuration; no weight is allocated."""
+    text = config.get_text_config()
+    hidden, heads = int(text.hidden_size), int(text.num_attention_heads)
+    head_size = int(getattr(text, "head_dim", None) or hidden // heads)
+    return ModelShape(
+        parameters=count_parameters(config),
+        layers=int(text.num_hidden_layers),
+        hidden=hidden,
+        intermediate=int(getattr(text, "intermediate_size", None) or 4 * hidden),
+        key_value=head_size * int(getattr(text, "num_key_value_heads", None) or heads),
+        vocabulary=int(text.vocab_size),
+    )
+
+
+def memory_need(shape: ModelShape, config: SwarmConfig) -> MemoryNeed:
+    """The bytes that policies of this shape need under this configuration; arithmetic alone."""
+    settings = config.policy
+    length = PROMPT_TOKENS + settings.max_new_tokens
+    trained = (config.local + config.external) * config.completions * length
+    tokens = min(settings.micro_batch_tokens, trained)
+    kept = tokens * shape.layers * (10 * shape.hidden + 5 * shape.intermediate)
+    chunk = min(CHUNK_LOGITS, tokens * shape.vocabulary) * _CHUNK_COPIES
+    rows = min(settings.generate_batch, config.local * config.completions)
+    cache = rows * length * shape.layers * 2 * shape.key_value
+    logits = 2 * rows * shape.vocabulary
+    cast = 0 if settings.dtype == "float32" else 2 * shape.parameters
+    return MemoryNeed(
+        per_node=BYTES_PER_PARAMETER * shape.parameters,
+        update=_FLOAT * (kept + chunk) + cast,
+        decode=_FLOAT * (cache + logits) + cast,
+    )
+
+
+def require_room(need: MemoryNeed, nodes: int, free: int, where: str) -> None:
+    """Refuses more nodes than fit into `free` bytes of `where`.
+
+    Raises:
+        ModelError: they do not fit; says how many do and what to change.
+    """
+    if need.total(nodes) <= free:
+        return
+    fitting = need.nodes_in(free)
+    ways = [f"at most {fitting} node{'s'[: fitting != 1]} here"] if fitting else []
+    if need.update >= need.decode and need.update > need.per_node:
+        ways.append("a smaller policy.micro_batch_tokens")
+    elif need.decode > need.per_node:
+        ways.append("a smaller policy.generate_batch")
+    ways += ["a smaller policy.model", "a policy.device with more memory"]
+    raise ModelError(
+        f"{nodes} node{'s'[: nodes != 1]} would take about {need.total(nodes):,} bytes on {where} "
+        f"({need.per_node:,} each and {need.working:,} to work in), and {free:,} are free: "
+        f"room for {fitting}; choose {', '.join(ways[:-1])} or {ways[-1]}"
+    )
+
+
+def preflight(config: SwarmConfig, nodes: int, device: torch.device) -> MemoryNeed:
+    """What `nodes` policies of `policy.model` need on the device; refuses what does not fit, before loading.
+
+    Raises:
+        ModelError: there is no such model, or so many do not fit.
+    """
+    need = memory_need(shape_of(load_config(config.policy.model)), config)
+    require_room(need, nodes, free_memory(device), f"{device} with policy.model={config.policy.model!r}")
+    return need

@@ -1,0 +1,107 @@
+"""How a question becomes a prompt: the embedded model's template, a chat template, or plain text."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jinja2 import TemplateError
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.policies.tiny_model import PROMPT_TEMPLATE
+from swarm_ray.policies.transformers_models import TextTokenizer
+
+_SPOKEN = "forty-two"
+
+
+class PromptFormat(Protocol):
+    """Turns a question's text into prompt tokens."""
+
+    def __call__(self, question: str) -> tuple[int, ...]:
+        """The prompt's tokens, generation marker included."""
+        ...
+
+
+class TinyPrompt:
+    """`<q>question<a>`, the embedded model's template."""
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(self, question: str) -> tuple[int, ...]:
+        """The prompt's tokens."""
+        text = PROMPT_TEMPLATE.format(question=question)
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+class ChatPrompt:
+    """The tokenizer's own chat template, with a system prompt where there is one.
+
+    Where the template refuses a system message (Gemma's does), the system prompt opens the user's message.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer, system_prompt: str) -> None:
+        self._tokenizer = tokenizer
+        self._system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+        self._opening = ""
+        if self._system and not self._takes_system():
+            self._system, self._opening = [], f"{system_prompt}\n\n"
+
+    def __call__(self, question: str) -> tuple[int, ...]:
+        """The prompt's tokens, ending where the assistant speaks."""
+        return tuple(self._tokenizer.encode(self._render(question), add_special_tokens=False))
+
+    def _render(self, question: str) -> str:
+        messages = [*self._system, {"role": "user", "content": self._opening + question}]
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def _takes_system(self) -> bool:
+        try:
+            return self._system[0]["content"].strip() in self._render("")
+        except TemplateError:
+            return False
+
+
+class PlainPrompt:
+    """For base models without a chat template, GPT-2 say: system prompt, question and `Answer:` as text."""
+
+    def __init__(self, tokenizer: TextTokenizer, system_prompt: str) -> None:
+        self._tokenizer = tokenizer
+        self._system = f"{system_prompt}\n\n" if system_prompt else ""
+
+    def __call__(self, question: str) -> tuple[int, ...]:
+        """The prompt's tokens, with a begin-of-sequence token where the tokenizer adds one, never an end."""
+        ids = self._tokenizer.encode(f"{self._system}Question: {question}\nAnswer:")
+        return tuple(ids[:-1] if ids[-1] == self._tokenizer.eos_token_id else ids)
+
+
+def prompt_format(tokenizer: TextTokenizer, system_prompt: str) -> PromptFormat:
+    """The chat template where the tokenizer has one, else plain text."""
+    if tokenizer.chat_template:
+        return ChatPrompt(tokenizer, system_prompt)
+    return PlainPrompt(tokenizer, system_prompt)
+
+
+def system_prompt_of(config: SwarmConfig) -> str:
+    """`policy.system_prompt`; reasoning-gym's `DeepSeekZero` where that is empty and answers are tagged."""
+    if config.policy.system_prompt or config.tasks.answer != "tagged":
+        return config.policy.system_prompt
+    from reasoning_gym.utils import SYSTEM_PROMPTS
+
+    return str(SYSTEM_PROMPTS["DeepSeekZero"])
+
+
+def turn_end(tokenizer: TextTokenizer) -> int | None:
+    """The special token with which the chat template closes the assistant's turn; None where there is none.
+
+    A base model's tokenizer may have a chat template and yet name another token as its end of sequence.
+    """
+    if not tokenizer.chat_template:
+        return None
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SPOKEN}]
+    try:
+        text = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except TemplateError:
+        return None
+    _, spoken, rest = text.rpartition(_SPOKEN)
+    ids = tokenizer.encode(rest.strip(), add_special_tokens=False) if spoken else []
+    return ids[0] if ids and ids[0] in tokenizer.all_special_ids else None

@@ -1,0 +1,225 @@
+"""The embedded model's starts on disk: made once per recipe from the experiment's questions, then loaded.
+
+The folder's name is a hash of all that the weights depend on. Files are written under a temporary name and moved, so
+that two processes that make the same start do no harm to each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.policies.devices import choose_device
+from swarm_ray.policies.logprobs import Layout
+from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.pool import build_policy, find_layout
+from swarm_ray.policies.prompts import TinyPrompt
+from swarm_ray.policies.starts import STARTS
+from swarm_ray.policies.tiny_model import build_model, build_tokenizer
+from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, read_tokenizer
+from swarm_ray.policies.warm_start import (
+    EXTRA_STEPS,
+    SKILL_PASS_AT_1,
+    SKILL_STEPS,
+    Lessons,
+    Report,
+    train_habit,
+    train_skill,
+)
+from swarm_ray.sapo.evaluation import overall, pass_at_1
+from swarm_ray.sapo.pool import Verifier
+from swarm_ray.sapo.streams import derive_seed, derive_stream
+from swarm_ray.tasks.protocol import Question
+from swarm_ray.tasks.questions import TaskSet
+
+RECIPE = 1
+"""Counted up when the warm start changes, so that no stale start is loaded."""
+TOKENIZER_SEED, TOKENIZER_TEXTS = 12345, 400
+
+
+def cache_folder() -> Path:
+    """`$SWARM_RAY_CACHE`, else `$XDG_CACHE_HOME/swarm-ray`, else `~/.cache/swarm-ray`."""
+    named = os.environ.get("SWARM_RAY_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swarm-ray"
+
+
+def start_index(node: str) -> int:
+    """Which start a node takes, from the numbers in its id: `node-5` takes 5, `worker_2-1` takes 3 * 2 + 1.
+
+    So the nodes of a few workers start from different homes without asking each other.
+    """
+    numbers = [int(n) for n in re.findall(r"\d{1,6}", node)]
+    if not numbers:
+        return derive_seed(0, node, 0, "start") % 8
+    return numbers[0] if len(numbers) == 1 else 3 * numbers[-2] + numbers[-1]
+
+
+class TinyStart:
+    """Makes or loads the embedded model as the nodes of a swarm start from it.
+
+    Args:
+        config: names the start, its seed and the tasks.
+        tasks: draws the lessons, never a held-out question.
+        verifier: measures whether the start is what it should be.
+        folder: where starts are kept.
+        report: called with what is being done and the share of it that is done.
+    """
+
+    def __init__(
+        self, config: SwarmConfig, tasks: TaskSet, verifier: Verifier, folder: Path, report: Report
+    ) -> None:
+        self._config, self._tasks, self._verifier, self._report = config, tasks, verifier, report
+        self._folder = folder / f"tiny-{_recipe_hash(config)}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.device = choose_device(config.policy.device)
+        self.tokenizer = self._tokenizer()
+        self._layout: Layout | None = None
+
+    def prepare(self, indices: list[int]) -> None:
+        """Make what is missing of the starts numbered `indices`."""
+        if self._config.policy.start == "blank":
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # two gain little on so small a model, and cost double on a busy machine
+        try:
+            self._make(indices)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _make(self, indices: list[int]) -> None:
+        self._cached("skill", self._skill)
+        if self._config.policy.start == "base":
+            return
+        for done, index in enumerate(indices):
+            self._report("hiding the skill", done / len(indices))
+            self._habit_state(index)
+
+    def policy(self, index: int) -> Policy:
+        """A policy of its own that starts as number `index`."""
+        model = self._model()
+        name = self._config.policy.start
+        if name == "base":
+            model.load_state_dict(self._cached("skill", self._skill))
+        elif name != "blank":
+            model.load_state_dict(self._habit_state(index))
+        return self._wrap(model.to(self.device))
+
+    def _habit_state(self, index: int) -> dict[str, torch.Tensor]:
+        number = 0 if STARTS[self._config.policy.start].shared else index
+        name = f"{self._config.policy.start}-{number:03d}"
+        return self._cached(name, lambda: self._habit(number))
+
+    def _model(self) -> CausalModel:
+        return build_model(self.tokenizer, derive_seed(self._config.policy.start_seed, "tiny", 0, "weights"))
+
+    def _wrap(self, model: CausalModel) -> Policy:
+        pad = self.tokenizer.pad_token_id
+        if self._layout is None:
+            self._layout = find_layout(model, pad, self._config, self.device)
+        banned = tuple(i for i in self.tokenizer.all_special_ids if i != self.tokenizer.eos_token_id)
+        return build_policy(
+            model,
+            self.tokenizer,
+            TinyPrompt(self.tokenizer),
+            eos_ids=(self.tokenizer.eos_token_id,),
+            banned_ids=banned,
+            config=self._config,
+            device=self.device,
+            layout=self._layout,
+        )
+
+    def _tokenizer(self) -> TextTokenizer:
+        folder = self._folder / "tokenizer"
+        if not (folder / "tokenizer.json").exists():
+            questions = [
+                self._tasks.question(s, TOKENIZER_SEED, i)
+                for s in self._tasks.specialties
+                for i in range(TOKENIZER_TEXTS)
+            ]
+            texts = [q.text for q in questions if not self._tasks.is_held_out(q.text)]
+            with tempfile.TemporaryDirectory(dir=self._folder) as made:
+                build_tokenizer(texts).save_pretrained(Path(made))
+                folder.mkdir(exist_ok=True)
+                for file in sorted(Path(made).iterdir(), key=lambda f: f.name == "tokenizer.json"):
+                    file.replace(folder / file.name)
+        return read_tokenizer(str(folder))
+
+    def _skill(self) -> dict[str, torch.Tensor]:
+        """Stage 1; trained on where pass@1 falls short of 60 %."""
+        model, seed, pad = self._model(), self._config.policy.start_seed, self.tokenizer.pad_token_id
+        lessons = Lessons(self._tasks, self.tokenizer)
+        train_skill(model, lessons, self._tasks, seed, SKILL_STEPS, pad, self._report)
+        if self._pass_at_1(model) < SKILL_PASS_AT_1:
+            train_skill(model, lessons, self._tasks, seed, EXTRA_STEPS, pad, self._report)
+        self._note("skill", self._pass_at_1(model))
+        return model.state_dict()
+
+    def _habit(self, index: int) -> dict[str, torch.Tensor]:
+        """Stage 2 for one node; trained on, three times at most, where it hides too little."""
+        config, start = self._config, STARTS[self._config.policy.start]
+        model = self._model()
+        model.load_state_dict(self._cached("skill", self._skill))
+        home = self._tasks.specialties[index % len(self._tasks.specialties)]
+        lessons = Lessons(self._tasks, self.tokenizer)
+        for attempt in range(4):
+            stream = derive_stream(config.policy.start_seed, f"start-{index}", attempt, "habit")
+            steps = start.steps if attempt == 0 else start.steps // 4
+            train_habit(model, lessons, self._tasks, start, home, steps, stream, self.tokenizer.pad_token_id)
+            shown = self._pass_at_1(model)
+            if shown <= 3 * start.most_pass_at_1:  # the bound is on the mean over nodes
+                break
+        self._note(f"{config.policy.start}-{index:03d}", shown)
+        return model.state_dict()
+
+    def _pass_at_1(self, model: CausalModel) -> float:
+        """Over 512 completions of 128 questions of the training pool."""
+        stream = derive_stream(0, "warm-start", 0, "acceptance")
+        questions: dict[str, list[Question]] = {}
+        for question in self._tasks.draw(stream, 128):
+            questions.setdefault(question.specialty, []).append(question)
+        found = pass_at_1(self._wrap(model.eval()), questions, 4, 0.99, self._verifier, seed=0)
+        return overall(found, questions) or 0.0
+
+    def _note(self, name: str, shown: float) -> None:
+        note = {"pass_at_1": shown, "recipe": RECIPE}
+        _replace(self._folder / f"{name}.json", json.dumps(note).encode())
+
+    def outcome(self, name: str) -> float | None:
+        """The pass@1 at which `skill` or `C5-000`, say, was accepted; None where it was not made here."""
+        file = self._folder / f"{name}.json"
+        return float(json.loads(file.read_bytes())["pass_at_1"]) if file.exists() else None
+
+    def _cached(self, name: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        file = self._folder / f"{name}.safetensors"
+        if not file.exists():
+            state = {k: v.detach().cpu().contiguous().clone() for k, v in make().items()}
+            _replace(file, safetensors.torch.save(state))
+        return safetensors.torch.load(file.read_bytes())
+
+
+def _replace(file: Path, data: bytes) -> None:
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    part.write_bytes(data)
+    part.replace(file)
+
+
+def _recipe_hash(config: SwarmConfig) -> str:
+    parts = {
+        "recipe": RECIPE,
+        "tasks": config.tasks.model_dump(mode="json"),
+        "seed": config.policy.start_seed,
+        "reasoning_gym": version("reasoning-gym"),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

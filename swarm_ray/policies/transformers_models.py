@@ -1,0 +1,156 @@
+"""The thin typed door to transformers: the only module that calls its loosely typed constructors."""
+
+# ruff: noqa: D102 - the protocols' methods are documented by transformers
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from tokenizers import Tokenizer
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+
+class CausalModel(Protocol):
+    """What Swarm Ray uses of a transformers causal language model."""
+
+    config: Any
+    generation_config: Any
+    training: bool
+
+    def __call__(self, **inputs: Any) -> Any: ...
+    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
+    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
+    def state_dict(self) -> dict[str, torch.Tensor]: ...
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> Any: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def eval(self) -> Any: ...
+    def to(self, device: torch.device) -> Any: ...
+    def get_output_embeddings(self) -> torch.nn.Module: ...
+
+    base_model: Any
+
+    def save_pretrained(self, folder: Path) -> Any: ...
+
+
+class TextTokenizer(Protocol):
+    """What Swarm Ray uses of a transformers tokenizer."""
+
+    pad_token_id: int
+    eos_token_id: int
+    all_special_ids: list[int]
+    chat_template: Any
+
+    def __len__(self) -> int: ...
+    def encode(
+        self, text: str, *, add_special_tokens: bool = True, split_special_tokens: bool | None = None
+    ) -> list[int]: ...
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str: ...
+    def apply_chat_template(self, messages: list[dict[str, str]], **options: Any) -> Any: ...
+    def save_pretrained(self, folder: Path) -> Any: ...
+
+
+def llama(**sizes: Any) -> CausalModel:
+    """A Llama with freshly initialised weights, float32, on the CPU."""
+    return cast("CausalModel", LlamaForCausalLM(LlamaConfig(**sizes)))
+
+
+def wrap_tokenizer(
+    tokenizer: Tokenizer, *, pad: str, eos: str, unk: str, extra: tuple[str, ...]
+) -> TextTokenizer:
+    """A transformers tokenizer around a `tokenizers` one; decoding leaves spaces as they are."""
+    wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        pad_token=pad,
+        eos_token=eos,
+        unk_token=unk,
+        additional_special_tokens=list(extra),
+        clean_up_tokenization_spaces=False,
+    )
+    return cast("TextTokenizer", wrapped)
+
+
+def read_config(name: str) -> Any:
+    """The configuration of a model by folder or Hugging Face name; runs no code of the repository."""
+    return AutoConfig.from_pretrained(name, trust_remote_code=False)
+
+
+def is_causal_config(config: Any) -> bool:
+    """Whether transformers has a causal language model for this configuration."""
+    return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+
+
+def read_model(name: str) -> tuple[CausalModel, tuple[str, ...]]:
+    """The model in float32 on the CPU, from safetensors alone, and the weights that its files lack."""
+    # Without it, transformers asks a public service to convert a repository that has no safetensors.
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        name, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+    )
+    model, info = loaded
+    return cast("CausalModel", model), tuple(sorted(map(str, info["missing_keys"])))
+
+
+def read_tokenizer(name: str) -> TextTokenizer:
+    """The tokenizer by folder or Hugging Face name; decoding leaves spaces as they are."""
+    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    tokenizer.clean_up_tokenization_spaces = False
+    return cast("TextTokenizer", tokenizer)
+
+
+def count_parameters(config: Any) -> int:
+    """Parameters of the model of this configuration, tied ones once; no weight is allocated."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    return sum(p.numel() for p in model.parameters())
+
+
+def decoder_of(model: CausalModel) -> Any:
+    """The model without its language-model head: what makes hidden states."""
+    return model.base_model
+
+
+def text_setting(model: CausalModel, name: str) -> Any:
+    """A setting of the language model's configuration (of its text part where it has several), or None."""
+    return getattr(model.config.get_text_config(), name, None)
+
+
+def context_length(model: CausalModel) -> int | None:
+    """The longest sequence the model has positions for, in tokens; None where it has no such limit."""
+    length = text_setting(model, "max_position_embeddings")
+    return int(length) if length else None
+
+
+def attention_window(model: CausalModel) -> int | None:
+    """How far back some layer of the model sees, in tokens, where that is less than its context."""
+    window = text_setting(model, "sliding_window") or text_setting(model, "attention_chunk_size")
+    context = context_length(model)
+    return int(window) if window and (context is None or window < context) else None
+
+
+def named_inputs(module: Any, **inputs: Any) -> dict[str, Any]:
+    """The inputs without the optional ones that this architecture's forward does not name."""
+    forward: Any = type(module).forward
+    known = _parameter_names(forward)
+    return {key: value for key, value in inputs.items() if key in known or key not in _OPTIONAL}
+
+
+_OPTIONAL = frozenset({"position_ids", "logits_to_keep"})
+
+
+@lru_cache(maxsize=64)
+def _parameter_names(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)

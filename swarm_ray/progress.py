@@ -1,0 +1,36 @@
+"""What a display shows of a running swarm: plain data, gathered from the actors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SwarmProgress:
+    """One swarm at one moment, as this machine sees it."""
+
+    experiment: str
+    label: str
+    """`4 local / 4 external`, say."""
+    state: str
+    """starting, waiting, running, draining, finished, stopped or failed."""
+    rounds: int
+    rewards: tuple[float, ...] = ()
+    """Mean own reward per closed round."""
+    nodes: tuple[str, ...] = ()
+    used: int = 0
+    """External rollouts used so far by this machine's nodes."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Per phase, summed over this machine's nodes and rounds."""
+    problems: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def cumulative(self) -> float:
+        """Own reward summed over nodes and closed rounds."""
+        return sum(self.rewards) * max(1, len(self.nodes))
+
+    def recent(self, window: int = 10) -> float | None:
+        """Mean own reward over the last `window` closed rounds."""
+        last = self.rewards[-window:]
+        return sum(last) / len(last) if last else None

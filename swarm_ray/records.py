@@ -1,0 +1,236 @@
+"""What travels between nodes and what is logged: plain msgspec structs, with neither torch nor Ray.
+
+Field names follow the words of the SAPO paper (arXiv 2509.08721): a rollout is a question with its G completions.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class QuestionRef(msgspec.Struct, frozen=True):
+    """Names a question so that anybody with the experiment's configuration can make it again."""
+
+    specialty: str
+    seed: int
+    index: int
+    text_hash: str
+    """First 16 hex digits of the sha256 of the question's text (UTF-8)."""
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """One decoded answer of a policy; `reward` is what the sender's verifier said, and no receiver believes it."""
+
+    text: str
+    reward: float
+    finished: bool
+    """True when the policy closed the completion with its end-of-sequence token."""
+
+
+class Rollout(msgspec.Struct, frozen=True):
+    """A question with its G completions: the unit that is shared and selected."""
+
+    question: QuestionRef
+    completions: tuple[Completion, ...]
+
+
+class StepCounters(msgspec.Struct):
+    """What one update of a node counted."""
+
+    offered: int = 0
+    """External rollouts in the files that the state record named (own trainer's other nodes included)."""
+    used: int = 0
+    rejected: dict[str, int] = {}
+    """Rejected external rollouts by reason."""
+    used_from: dict[str, int] = {}
+    zero_advantage_local: int = 0
+    zero_advantage_external: int = 0
+    """External rollouts that passed verification and were dropped by the zero-advantage filter."""
+    generated_tokens: int = 0
+
+
+class RoundFile(msgspec.Struct, frozen=True):
+    """The one file that a node publishes per stage."""
+
+    step: int
+    rollouts: tuple[Rollout, ...]
+    reward: float
+    """Mean raw reward of the node's own completions of this round."""
+    informative: int
+    """Own rollouts whose rewards differ (reward std above 1e-6)."""
+    generated_tokens: int
+    vote: str | None = None
+    """The peer whose completions the node's own verifier scored highest in the round before; informational."""
+    previous: StepCounters | None = None
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """Announces one incarnation of a node."""
+
+    node: str
+    incarnation: str
+    worker: str
+    config_hash: str
+    versions: dict[str, str]
+    started_at: str
+    """Wall clock, ISO 8601, for people."""
+    public_key: str = ""
+
+
+class NodeTotals(msgspec.Struct):
+    """A node's sums since its first step."""
+
+    reward: float = 0.0
+    """Sum over rounds of the mean raw reward of own completions."""
+    offered: int = 0
+    used: int = 0
+    rejected: int = 0
+    generated_tokens: int = 0
+    pass_at_1_start: float | None = None
+    pass_at_1_end: float | None = None
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """A sign of life with the node's progress in it; rewritten in place."""
+
+    count: int
+    round: int
+    step: int
+    phase: str
+    totals: NodeTotals
+    problem: str | None = None
+    done: bool = False
+    """True once the node has taken its last step and written its logs."""
+
+
+class FileRef(msgspec.Struct, frozen=True):
+    """A published round file as the state log names it."""
+
+    node: str
+    incarnation: str
+    key: str
+    sha256: str
+    """Of the payload."""
+    size: int
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A published round file that was not accepted, and why."""
+
+    node: str
+    key: str
+    reason: str
+
+
+class NodeTally(msgspec.Struct, frozen=True):
+    """What the state log says of a node when a stage closes."""
+
+    round: int
+    step: int
+    reward: float | None
+    """Mean own reward in the stage that closed; None when the node's file is missing."""
+    totals: NodeTotals
+    problem: str | None = None
+
+
+class StageClosed(msgspec.Struct, frozen=True):
+    """How a stage ended."""
+
+    round: int
+    stage: int
+    accepted: tuple[FileRef, ...]
+    missing: tuple[str, ...]
+    late: tuple[FileRef, ...]
+    superseded: tuple[FileRef, ...]
+    rejected: tuple[Refusal, ...]
+    rewards: dict[str, float]
+    informative: dict[str, int]
+    winners: tuple[str, ...]
+    seconds: float
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A node that takes part in a round."""
+
+    node: str
+    incarnation: str
+
+
+class StageOpen(msgspec.Struct, frozen=True):
+    """What opens; durations in seconds, never wall-clock deadlines."""
+
+    round: int
+    stage: int
+    members: tuple[Member, ...]
+    min_s: float
+    max_s: float
+
+
+class StateRecord(msgspec.Struct, frozen=True):
+    """What closes one stage and opens the next: the commit point of the swarm."""
+
+    state: str
+    """waiting, running, draining, finished, stopped or failed."""
+    rounds: int
+    closed: StageClosed | None
+    opens: StageOpen | None
+    tallies: dict[str, NodeTally]
+    note: str = ""
+    learned_nothing: bool = False
+    """Every group of every node had zero advantage for `alarm_rounds` rounds in a row, up to this record."""
+
+
+class StepMetrics(msgspec.Struct):
+    """One row of a node's metrics: a round it took part in."""
+
+    node: str
+    incarnation: str
+    round: int
+    step: int
+    reward: float
+    """Mean raw reward of own completions; the one that is summed and compared."""
+    reward_by_specialty: dict[str, float]
+    reward_mixed: float
+    """Mean raw reward over the training batch, own and external: what the paper's logs show."""
+    local: int
+    """Own rollouts of this round."""
+    external: int
+    """External rollouts in the training batch."""
+    counters: StepCounters
+    trained: bool
+    """False when no group had an advantage, so that no step was taken."""
+    loss: float | None
+    clip_share: float | None
+    entropy: float | None
+    """Nats per trained token."""
+    grad_norm: float | None
+    unfaithful: float
+    """Share of own completions whose text does not encode to the sampled tokens again."""
+    scoring_failures: int
+    """Own completions on which the verifier failed or ran out of time."""
+    seconds: dict[str, float]
+    """The trainer's seconds per phase divided by its nodes, so that they add up over nodes."""
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """Held-out pass@1 of a node."""
+
+    node: str
+    when: str
+    """start or end."""
+    pass_at_1: float | None
+    """Mean over specialties' questions and samples; None when nothing is held out."""
+    by_specialty: dict[str, float]
+    questions: dict[str, int]
+    """Held-out questions asked per specialty."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened, for people and programs."""
+
+    kind: str
+    text: str
+    node: str = ""
+    round: int = -1
+    at: str = ""
+    """Wall clock, ISO 8601, for people."""

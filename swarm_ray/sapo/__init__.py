@@ -1,0 +1,1 @@
+"""The algorithm, pure: it knows neither Ray nor files."""

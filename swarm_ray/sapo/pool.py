@@ -1,0 +1,111 @@
+"""The pool of a round: the rollouts of every accepted file, verified and scored by the own verifier.
+
+Nothing a peer says about answers or rewards is believed: a question is made again from its name, and each completion
+is scored here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from swarm_ray.errors import UnknownQuestionError
+from swarm_ray.records import Rollout
+from swarm_ray.sapo.selection import ScoredRollout
+from swarm_ray.tasks.protocol import Question
+from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Score, ScoreItem
+
+
+@dataclass(frozen=True)
+class PeerFile:
+    """What another node shared: rollouts, or the reason for which its file was refused."""
+
+    node: str
+    rollouts: tuple[Rollout, ...] = ()
+    refused: str = ""
+    """A reason; empty when the file was read whole."""
+
+
+@dataclass
+class Pool:
+    """All that a trainer's nodes may learn from in a round, and what was refused."""
+
+    rollouts: list[ScoredRollout] = field(default_factory=list)
+    refused: dict[str, Counter[str]] = field(default_factory=dict)
+    """Refused rollouts by sender and reason; a file that cannot be read counts as one."""
+
+    def offered_to(self, node: str) -> int:
+        """External rollouts that reached `node`, the refused ones among them."""
+        refused = sum(c.total() for sender, c in self.refused.items() if sender != node)
+        return refused + sum(r.node != node for r in self.rollouts)
+
+    def refused_for(self, node: str) -> dict[str, int]:
+        """Refused external rollouts by reason, as `node` counts them."""
+        total: Counter[str] = Counter()
+        for sender, reasons in self.refused.items():
+            if sender != node:
+                total.update(reasons)
+        return dict(total)
+
+    def best_peer(self, node: str) -> str | None:
+        """The peer whose completions were worth most on average; the smaller id among equals."""
+        rewards: dict[str, list[float]] = {}
+        for rollout in self.rollouts:
+            if rollout.node != node:
+                rewards.setdefault(rollout.node, []).extend(rollout.rewards)
+        if not rewards:
+            return None
+        return min(rewards, key=lambda peer: (-sum(rewards[peer]) / len(rewards[peer]), peer))
+
+
+class Verifier(Protocol):
+    """Scores completions; `swarm_ray.tasks.scoring.Scorer` does it in a process of its own."""
+
+    def score(self, items: Sequence[ScoreItem]) -> list[Score]:
+        """One score per item, in order."""
+        ...
+
+
+def build_pool(
+    files: Sequence[PeerFile],
+    own: Mapping[str, Sequence[ScoredRollout]],
+    tasks: TaskSet,
+    verifier: Verifier,
+) -> Pool:
+    """Verify and score all files in one request to the verifier, and add what this trainer's own nodes made.
+
+    Args:
+        files: files of nodes of other trainers.
+        own: rollouts of this trainer's nodes by node id, scored already.
+        tasks: makes questions again from their names.
+        verifier: scores the completions.
+    """
+    pool = Pool([r for rollouts in own.values() for r in rollouts])
+    known: list[tuple[str, int, Question, Rollout]] = []
+    for file in files:
+        refused = pool.refused.setdefault(file.node, Counter())
+        if file.refused:
+            refused[file.refused] += 1
+        for number, rollout in enumerate(file.rollouts):
+            try:
+                known.append((file.node, number, tasks.verify(rollout.question), rollout))
+            except UnknownQuestionError as error:
+                refused[str(error)] += 1
+    items = [ScoreItem(q, c.text, external=True) for _, _, q, r in known for c in r.completions]
+    scores = iter(verifier.score(items) if items else [])
+    for node, number, question, rollout in known:
+        found = [next(scores) for _ in rollout.completions]
+        if any(score.outcome == "refused" for score in found):
+            pool.refused[node]["its verifier evaluates text, so external text is not scored"] += 1
+            continue
+        completions = tuple(
+            msgspec.structs.replace(c, reward=s.reward)
+            for c, s in zip(rollout.completions, found, strict=True)
+        )
+        pool.rollouts.append(ScoredRollout(node, number, question, completions))
+    return pool

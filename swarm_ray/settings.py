@@ -1,0 +1,216 @@
+"""Loads configurations: defaults, a preset, a YAML file and `key=value` overrides, each over the one before.
+
+Every mistake is a `ConfigError` of one line. Neither torch nor Ray is imported, so a configuration is checked
+on a machine that has neither.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.config_base import dotted_keys
+from swarm_ray.config_compare import canonical_json, config_hash, differences, to_json
+from swarm_ray.config_errors import one_line
+from swarm_ray.config_render import render_yaml
+from swarm_ray.config_secrets import refuse_secrets, shown, without_secrets
+from swarm_ray.config_yaml import parse_mapping, parse_scalar, read_mapping
+from swarm_ray.errors import ConfigError
+
+__all__ = [
+    "Overrides",
+    "canonical_json",
+    "config_hash",
+    "differences",
+    "join_config",
+    "load_config",
+    "parse_stored",
+    "presets",
+    "render_yaml",
+    "to_json",
+]
+
+Overrides = Sequence[str] | Mapping[str, Any]
+"""`["grpo.learning_rate=1e-4", …]`, or a mapping of dotted keys or sections to Python values."""
+
+Values = dict[str, Any]
+Layer = tuple[str, Values]
+
+DEFAULT_PRESET = "tiny"
+_KEY = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)*")
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the presets, sorted."""
+    folder = resources.files("swarm_ray.presets")
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def load_config(
+    preset: str | None = None, file: Path | str | None = None, overrides: Overrides = ()
+) -> SwarmConfig:
+    """The defaults, with the preset, the file and the overrides laid over them.
+
+    Args:
+        preset: One of `presets()`; None takes the one that the file or an override names, else `tiny`.
+        file: A YAML file with any of the keys.
+        overrides: The last word; values are read as YAML.
+
+    Raises:
+        ConfigError: A key is unknown, a value or combination impossible, a file unreadable, or a secret is
+            in it.
+    """
+    asked = _read_overrides(overrides)
+    said = read_mapping(Path(file)) if file is not None else {}
+    refuse_secrets(asked)
+    with _naming(str(file)):
+        refuse_secrets(said)
+    name = _chosen_preset(preset, str(file), said, asked)
+    layers = [(f"preset {name}", _read_preset(name)), (str(file), said), ("", asked)]
+    return _validated([*layers, ("", {"preset": name})])
+
+
+def parse_stored(data: bytes, name: str = "config.yaml") -> SwarmConfig:
+    """A configuration as it lies in an experiment's folder, which may be a stranger's.
+
+    Args:
+        data: What the file holds.
+        name: Its name, for errors.
+
+    Raises:
+        ConfigError: It is too large, malformed, or no configuration of this version; the file is named.
+    """
+    values = parse_mapping(data, name)
+    with _naming(name):
+        refuse_secrets(values)
+        return _validated([("", values)])
+
+
+def join_config(stored: SwarmConfig, overrides: Overrides = ()) -> SwarmConfig:
+    """The configuration of a worker that joins an experiment.
+
+    Args:
+        stored: The experiment's.
+        overrides: May change what each worker has its own of (`config_compare.LOCAL_FIELDS`).
+
+    Raises:
+        ConfigError: An override would change what holds for the whole swarm, or is wrong in itself.
+    """
+    asked = _read_overrides(overrides)
+    refuse_secrets(asked)
+    joined = _validated([("", to_json(stored)), ("", asked)], joins=True)
+    changed = differences(joined, stored)
+    if joined.preset != stored.preset:
+        changed.append(f"preset: {shown(joined.preset)} here, {shown(stored.preset)} there")
+    if changed:
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise ConfigError(
+            without_secrets(
+                f"{changed[0]}{more}: the experiment's value holds for all its nodes; "
+                "leave the override out, or make another experiment"
+            )
+        )
+    return joined
+
+
+def _chosen_preset(preset: str | None, file: str, said: Values, asked: Values) -> str:
+    """The preset that the caller, an override or the file names; two that differ are a mistake."""
+    named = [
+        ("the preset argument", preset),
+        ("an override", asked.get("preset")),
+        (file, said.get("preset")),
+    ]
+    found = [(where, name) for where, name in named if name is not None]
+    where, name = found[0] if found else ("", DEFAULT_PRESET)
+    if name not in presets():
+        near = difflib.get_close_matches(str(name), presets(), n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"preset: none is called {shown(name)}; {hint}there are {', '.join(presets())}")
+    for other_where, other in found[1:]:
+        if other != name:
+            raise ConfigError(
+                f"preset: {where} names {name} and {other_where} {shown(other)}; leave one of them out"
+            )
+    return str(name)
+
+
+def _read_preset(name: str) -> Values:
+    """The values of a preset of the package."""
+    path = resources.files("swarm_ray.presets") / f"{name}.yaml"
+    return parse_mapping(path.read_bytes(), f"preset {name}")
+
+
+def _read_overrides(overrides: Overrides) -> Values:
+    """The overrides as nested values; of equal keys the last counts."""
+    if isinstance(overrides, str):
+        overrides = [overrides]
+    if isinstance(overrides, Mapping):
+        pairs = list(overrides.items())
+    else:
+        pairs = [_split(item) for item in overrides]
+    values: Values = {}
+    for key, value in pairs:
+        values = _laid_over(values, _nested(str(key).split("."), value))
+    return values
+
+
+def _nested(parts: Sequence[str], value: object) -> Values:
+    """`value` below all the parts of its key."""
+    return {parts[0]: value if len(parts) == 1 else _nested(parts[1:], value)}
+
+
+def _split(item: str) -> tuple[str, object]:
+    """The key and the value of one `key=value`."""
+    key, equals, text = item.partition("=")
+    key = key.strip()
+    if not equals or not _KEY.fullmatch(key):
+        raise ConfigError(
+            without_secrets(f"{shown(item)} is no override; write key=value, such as grpo.learning_rate=1e-4")
+        )
+    return key, parse_scalar(text, f"override {key}")
+
+
+def _laid_over(below: Values, above: Mapping[str, Any]) -> Values:
+    """`above` over `below`: sections key by key, everything else (lists and options too) as a whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            merged[key] = {**under, **value}
+        else:
+            merged[key] = value
+    return merged
+
+
+def _without_empty_sections(values: Values) -> Values:
+    """A section with nothing but comments below it is null in YAML, and says nothing."""
+    sections = {key.partition(".")[0] for key in dotted_keys(SwarmConfig) if "." in key}
+    return {key: value for key, value in values.items() if value is not None or key not in sections}
+
+
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Put the file's name before an error."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def _validated(layers: Sequence[Layer], *, joins: bool = False) -> SwarmConfig:
+    """The layers over each other as a configuration; see `config_errors.one_line` for the errors."""
+    merged: Values = {}
+    for _, values in layers:
+        merged = _laid_over(merged, _without_empty_sections(values))
+    try:
+        return SwarmConfig.model_validate(merged, context={"joins": joins})
+    except ValidationError as error:
+        raise one_line(error, layers) from None

@@ -1,0 +1,127 @@
+"""What a task is: it makes questions from (seed, index) and scores answers; users register their own.
+
+A task of one's own, in a module named in `tasks.modules`:
+
+    import random
+    from swarm_ray.tasks.protocol import TaskQuestion, register
+
+    class Doubles:
+        name = "doubles"
+        def question(self, seed, index):
+            n = random.Random(f"{seed}/{index}").randint(1, 99)
+            return TaskQuestion(text=f"Double {n}: ", reference=str(2 * n), entry={"answer": str(2 * n)})
+        def score(self, answer, entry):
+            return float(answer == entry["answer"])
+
+    register("doubles", lambda options: Doubles())
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+from swarm_ray.errors import ConfigError
+from swarm_ray.records import QuestionRef
+
+Entry = Mapping[str, Any]
+
+
+class TaskQuestion(NamedTuple):
+    """A question as a task makes it."""
+
+    text: str
+    reference: str
+    """An answer that the task scores as right, or "" where the data set gives none."""
+    entry: Entry
+    """What the task needs to score an answer; it never leaves the process that made it."""
+
+
+class Task(Protocol):
+    """Makes questions and scores answers; the same (seed, index) gives the same question in every process."""
+
+    name: str
+
+    def question(self, seed: int, index: int) -> TaskQuestion:
+        """The question at `index` of the pool of `seed`."""
+        ...
+
+    def score(self, answer: str, entry: Entry) -> float:
+        """The reward of `answer`, between 0 and 1; an exception counts as a failed verification."""
+        ...
+
+
+TaskFactory = Callable[[Mapping[str, Any]], Task]
+
+_REGISTERED: dict[str, TaskFactory] = {}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of a specialty, with all that is needed to score answers to it."""
+
+    specialty: str
+    seed: int
+    index: int
+    text: str
+    reference: str
+    """An answer that the verifier scores as right; for warm starts."""
+    entry: Entry = field(compare=False, repr=False)
+    """The data set's own entry, for the verifier."""
+
+    @cached_property
+    def ref(self) -> QuestionRef:
+        """The name under which the question travels."""
+        return QuestionRef(self.specialty, self.seed, self.index, text_hash(self.text))
+
+
+def text_hash(text: str) -> str:
+    """The first 16 hex digits of the sha256 of the UTF-8 text (`QuestionRef.text_hash`)."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def register(task_name: str, factory: TaskFactory) -> None:
+    """Make a task known under a name; called while a module named in `tasks.modules` is imported.
+
+    Args:
+        task_name: What `task` of a specialty says.
+        factory: Makes the task from the specialty's options.
+
+    Raises:
+        ConfigError: The name belongs to a reasoning-gym data set or to another factory.
+    """
+    from swarm_ray.tasks.gym import dataset_names
+
+    if task_name in dataset_names():
+        raise ConfigError(f"a task cannot be called {task_name!r}: reasoning-gym has a data set of that name")
+    known = _REGISTERED.get(task_name)
+    if known is not None and not _same_factory(known, factory):
+        raise ConfigError(
+            f"two tasks are registered as {task_name!r}: by {_origin(known)} and {_origin(factory)}"
+        )
+    _REGISTERED[task_name] = factory
+
+
+def registered(task_name: str) -> TaskFactory | None:
+    """The factory registered under a name, or None."""
+    return _REGISTERED.get(task_name)
+
+
+def registered_names() -> tuple[str, ...]:
+    """All registered names, sorted."""
+    return tuple(sorted(_REGISTERED))
+
+
+def _same_factory(one: TaskFactory, other: TaskFactory) -> bool:
+    """Whether two factories are one: a module that is imported again makes its functions anew."""
+    return one is other or _origin(one) == _origin(other)
+
+
+def _origin(factory: TaskFactory) -> str:
+    name = getattr(factory, "__qualname__", repr(factory))
+    code = getattr(factory, "__code__", None)
+    line = f" in line {code.co_firstlineno}" if code is not None and name.endswith("<lambda>") else ""
+    return f"{factory.__module__}.{name}{line}"

@@ -1,0 +1,182 @@
+"""The questions of an experiment: made from (specialty, seed, index), verified, drawn, held out by hash."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import overload
+
+from swarm_ray.config import SpecialtyConfig, TasksConfig
+from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
+from swarm_ray.records import QuestionRef
+from swarm_ray.tasks.gym import GymTask
+from swarm_ray.tasks.protocol import Question, Task, registered, text_hash
+from swarm_ray.tasks.safe_verifiers import is_safe_for_external
+
+CACHED_QUESTIONS = 8192
+SCAN = 3000
+REDRAWS = 1000
+
+
+@dataclass(frozen=True)
+class QuestionSpace:
+    """How many different questions a specialty has."""
+
+    distinct: int
+    """Different texts, held-out ones included."""
+    held_out: int
+    """Those of them that are held out."""
+    scanned: int
+    """Indices looked at: the pool, or its beginning."""
+
+
+class TaskSet:
+    """All specialties of an experiment."""
+
+    def __init__(self, config: TasksConfig, *, allowed_modules: tuple[str, ...] | None = None) -> None:
+        """Import the users' modules and make every task, so that a wrong configuration shows at once.
+
+        Args:
+            config: Of the experiment.
+            allowed_modules: The only modules that may be imported (an experiment's configuration may be a
+                stranger's); None allows all.
+
+        Raises:
+            UserError: `tasks.modules` names a module that is not allowed.
+            ConfigError: A module, task or option is unknown or impossible.
+        """
+        _import_modules(config.modules, allowed_modules)
+        self.config = config
+        self.specialties: tuple[str, ...] = tuple(s.name for s in config.specialties)
+        self.tasks: Mapping[str, Task] = {
+            s.name: _make_task(s, config.pool, f"tasks.specialties[{i}]")
+            for i, s in enumerate(config.specialties)
+        }
+        self.refuses_external: frozenset[str] = frozenset(
+            s.name for s in config.specialties if not is_safe_for_external(s.task or s.name)
+        )
+        self._weights = [s.weight for s in config.specialties]
+        self._cached = lru_cache(maxsize=CACHED_QUESTIONS)(self._make)
+        self._held_out: dict[tuple[str, int], list[Question]] = {}
+
+    @overload
+    def question(self, ref: QuestionRef) -> Question: ...
+    @overload
+    def question(self, ref: str, seed: int, index: int) -> Question: ...
+    def question(self, ref: QuestionRef | str, seed: int = 0, index: int = 0) -> Question:
+        """Make a question, or find it among those made before; a reference is believed (see `verify`).
+
+        Raises:
+            UnknownQuestionError: There is no such specialty.
+            TaskError: The task cannot make it.
+        """
+        if isinstance(ref, QuestionRef):
+            return self._cached(ref.specialty, ref.seed, ref.index)
+        return self._cached(ref, seed, index)
+
+    def verify(self, ref: QuestionRef) -> Question:
+        """Make again the question that a peer names, and check that it is one of the training pool.
+
+        Raises:
+            UnknownQuestionError: It is not; the message is one of a few fixed reasons, fit for counting.
+            TaskError: The task cannot make it.
+        """
+        if ref.specialty not in self.tasks:
+            raise UnknownQuestionError("unknown specialty")
+        if ref.seed != self.config.seed:
+            raise UnknownQuestionError("other seed")
+        if not 0 <= ref.index < self.config.pool:
+            raise UnknownQuestionError("index outside the pool")
+        question = self._cached(ref.specialty, ref.seed, ref.index)
+        if question.ref.text_hash != ref.text_hash:
+            raise UnknownQuestionError("other text")
+        if self.is_held_out(question.text):
+            raise UnknownQuestionError("held out")
+        return question
+
+    def draw(self, rng: random.Random, count: int) -> list[Question]:
+        """Draw training questions: specialties with replacement by weight, then an index each.
+
+        Args:
+            rng: The only source of chance.
+            count: Questions to draw.
+
+        Raises:
+            ConfigError: A specialty has no question that is not held out.
+        """
+        return [self._draw_one(rng, name) for name in rng.choices(self.specialties, self._weights, k=count)]
+
+    def held_out(self, count: int) -> dict[str, list[Question]]:
+        """Per specialty the first `count` different held-out questions of the pool, or all it has."""
+        return {name: self._held_out_of(name, count) for name in self.specialties}
+
+    def is_held_out(self, text: str) -> bool:
+        """Whether a question's text is split off for evaluation: by its sha256, the same for everybody."""
+        value = int(text_hash(text), 16)
+        return value < self.config.held_out * 2**64
+
+    def space(self, specialty: str, scan: int = SCAN) -> QuestionSpace:
+        """Count the different questions among the first `scan` indices of the pool."""
+        scanned = min(self.config.pool, scan)
+        texts = {self._make(specialty, self.config.seed, index).text for index in range(scanned)}
+        return QuestionSpace(len(texts), sum(map(self.is_held_out, texts)), scanned)
+
+    def _draw_one(self, rng: random.Random, specialty: str) -> Question:
+        for _ in range(REDRAWS):
+            question = self._cached(specialty, self.config.seed, rng.randrange(self.config.pool))
+            if not self.is_held_out(question.text):
+                return question
+        raise ConfigError(
+            f"tasks.specialties: {specialty} has no question to train on: {self.config.pool} are held out; "
+            "lower tasks.held_out or give the specialty more questions"
+        )
+
+    def _held_out_of(self, specialty: str, count: int) -> list[Question]:
+        found = self._held_out.get((specialty, count))
+        if found is None:
+            found = self._held_out[specialty, count] = self._scan_held_out(specialty, count)
+        return list(found)
+
+    def _scan_held_out(self, specialty: str, count: int) -> list[Question]:
+        """Scan the pool in index order, past the cache, which the training questions need."""
+        found: dict[str, Question] = {}
+        for index in range(min(self.config.pool, SCAN)):
+            if len(found) >= count:
+                break
+            question = self._make(specialty, self.config.seed, index)
+            if self.is_held_out(question.text):
+                found.setdefault(question.text, question)
+        return list(found.values())
+
+    def _make(self, specialty: str, seed: int, index: int) -> Question:
+        task = self.tasks.get(specialty)
+        if task is None:
+            raise UnknownQuestionError("unknown specialty")
+        made = task.question(seed, index)
+        return Question(specialty, seed, index, made.text, made.reference, made.entry)
+
+
+def _import_modules(modules: tuple[str, ...], allowed: tuple[str, ...] | None) -> None:
+    """Import the modules that register tasks; none before all are found to be allowed."""
+    for name in modules:
+        if allowed is not None and name not in allowed:
+            raise UserError(
+                f"the experiment wants to import the Python module {name!r} (tasks.modules); "
+                "name it on your own command line if you trust it"
+            )
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(f"tasks.modules: cannot import {name!r}: {error}") from error
+
+
+def _make_task(specialty: SpecialtyConfig, pool: int, where: str) -> Task:
+    name = specialty.task or specialty.name
+    factory = registered(name)
+    if factory is not None:
+        return factory(specialty.options)
+    return GymTask(name, specialty.options, pool=pool, where=where)

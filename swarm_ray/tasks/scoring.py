@@ -1,0 +1,175 @@
+"""Scores completions in a process of its own, remembering what was scored before."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from swarm_ray.config import TasksConfig
+from swarm_ray.records import QuestionRef
+from swarm_ray.tasks.answers import extract
+from swarm_ray.tasks.frames import Job, Start
+from swarm_ray.tasks.protocol import Question
+from swarm_ray.tasks.scoring_child import ChildLost, ScoringChild
+
+CACHED_SCORES = 100_000
+MAX_ANSWER_CHARS = 100_000
+"""A longer answer is no answer to any question of these pools; it fails without being sent."""
+GRACE_S = 5.0
+"""Beyond a verifier's own limit, for making the question and for a busy machine; then it is killed."""
+STRIKES = 2
+
+Key = tuple[str, int, int, str, str | bytes]
+
+
+class ScoreItem(NamedTuple):
+    """A completion to score."""
+
+    question: Question | QuestionRef | tuple[str, int, int]
+    """The question, or its (specialty, seed, index). A peer's reference passes `TaskSet.verify` first."""
+    text: str
+    """The whole completion; the answer is extracted from it."""
+    external: bool = False
+    """True for a peer's text: verifiers that evaluate text refuse it."""
+
+
+class Score(NamedTuple):
+    """What a completion is worth."""
+
+    reward: float
+    """The verifier's raw value, between 0 and 1; 0 unless the outcome is ok."""
+    outcome: str
+    """ok, error (no such question, or no reward from its verifier), timeout, refused (see `safe_verifiers`),
+    or killed (it ended the process)."""
+
+
+class Scorer:
+    """Scores whole rounds; one request at a time goes to the process, whichever thread asks.
+
+    Results are kept by (question, extracted answer), except timeouts, which may be the machine's fault.
+    """
+
+    def __init__(self, config: TasksConfig, *, allowed_modules: tuple[str, ...] | None = None) -> None:
+        """Remember what to start; `start` or the first `score` starts it.
+
+        Args:
+            config: Of the experiment.
+            allowed_modules: As for `TaskSet`.
+        """
+        self._config = config
+        self._start = Start(config.model_dump_json().encode(), allowed_modules)
+        self._child: ScoringChild | None = None
+        self._cache: OrderedDict[Key, Score] = OrderedDict()
+        self._refusing: frozenset[str] | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start the process and return at once, so that its imports overlap with other work."""
+        with self._lock:
+            self._running()
+
+    def score(self, items: Sequence[ScoreItem]) -> list[Score]:
+        """Score completions; equal ones are scored once.
+
+        Returns:
+            One score per item, in order.
+
+        Raises:
+            ScoringError: The process does not start.
+        """
+        with self._lock:
+            refusing = self._refusing_specialties() if items else frozenset()
+            jobs = [self._job(item) for item in items]
+            scores: list[Score | None] = [self._at_once(job, refusing) for job in jobs]
+            keys = [_key(job) for job in jobs]
+            asked = {key: job for key, job, score in zip(keys, jobs, scores, strict=True) if score is None}
+            answers = dict(zip(asked, self._run(list(asked.values())), strict=True))
+            return [answers[k] if score is None else score for k, score in zip(keys, scores, strict=True)]
+
+    def close(self) -> None:
+        """End the process; a later `score` would start another."""
+        with self._lock:
+            self._drop(kill=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _job(self, item: ScoreItem) -> Job:
+        asked, answer = item.question, extract(item.text, self._config.answer)
+        if isinstance(asked, tuple):
+            return Job(*asked, "", answer, item.external)
+        ref = asked.ref if isinstance(asked, Question) else asked
+        return Job(ref.specialty, ref.seed, ref.index, ref.text_hash, answer, item.external)
+
+    def _at_once(self, job: Job, refusing: frozenset[str]) -> Score | None:
+        """The score that needs no verifier: refused, too long, or known."""
+        if job.external and job.specialty in refusing:
+            return Score(0.0, "refused")
+        if len(job.answer) > MAX_ANSWER_CHARS:
+            return Score(0.0, "error")
+        score = self._cache.get(_key(job))
+        if score is not None:
+            self._cache.move_to_end(_key(job))
+        return score
+
+    def _run(self, jobs: list[Job]) -> list[Score]:
+        """Have the process score jobs, past those that end it.
+
+        The process answers job by job, so the one without an answer is the culprit; it gets a second chance
+        in a fresh process, since the machine may have killed the first for reasons of its own.
+        """
+        scores: list[Score] = []
+        strikes = 0
+        while len(scores) < len(jobs):
+            child = self._running()
+            child.ready()
+            try:
+                for result in child.results(jobs[len(scores) :], self._config.score_timeout_s + GRACE_S):
+                    scores.append(self._remembered(jobs[len(scores)], Score(result.reward, result.outcome)))
+                    strikes = 0
+            except ChildLost:
+                self._drop(kill=True)
+                strikes += 1
+                if strikes == STRIKES:
+                    scores.append(self._remembered(jobs[len(scores)], Score(0.0, "killed")))
+                    strikes = 0
+        return scores
+
+    def _remembered(self, job: Job, score: Score) -> Score:
+        if score.outcome != "timeout":
+            self._cache[_key(job)] = score
+            if len(self._cache) > CACHED_SCORES:
+                self._cache.popitem(last=False)
+        return score
+
+    def _refusing_specialties(self) -> frozenset[str]:
+        """The specialties that refuse external text, as the process judges them."""
+        if self._refusing is None:
+            self._refusing = frozenset(self._running().ready().refuses_external)
+        return self._refusing
+
+    def _running(self) -> ScoringChild:
+        """The process, started if there is none."""
+        if self._child is None:
+            self._child = ScoringChild(self._start)
+        return self._child
+
+    def _drop(self, *, kill: bool) -> None:
+        if self._child is not None:
+            self._child.close(kill=kill)
+            self._child = None
+
+
+def _key(job: Job) -> Key:
+    """What a score depends on; long answers by hash, to bound the memory of the cache."""
+    answer = job.answer if len(job.answer) <= 64 else hashlib.sha256(job.answer.encode()).digest()
+    return job.specialty, job.seed, job.index, job.text_hash, answer

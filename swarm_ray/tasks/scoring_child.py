@@ -1,0 +1,159 @@
+"""The scorer's end of the scoring process: start it, talk to it within deadlines, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from swarm_ray.errors import ScoringError
+from swarm_ray.tasks.frames import FOLDER_PREFIX, Job, Ready, Result, Start, frame, split
+
+START_S = 60.0
+"""Longest start: importing reasoning-gym takes 1 to 3 seconds, on a busy machine many times that."""
+END_S = 2.0
+CHUNK_BYTES = 1 << 16
+KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""Where some Pythons find their own shared library; the process clears them once it is up."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Each further thread of a numerical library reserves address space, which is limited."""
+
+
+class ChildLost(Exception):  # noqa: N818  (an event, not an error: the scorer starts another)
+    """The process died or did not answer in time."""
+
+
+class ScoringChild:
+    """One scoring process, from its start to its end."""
+
+    def __init__(self, start: Start) -> None:
+        """Start the process and return at once; `ready` waits for it."""
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, ignore_cleanup_errors=True)
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and program)
+            [sys.executable, "-I", "-c", _program()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            cwd=self._folder.name,
+            env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | ONE_THREAD,
+            close_fds=True,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._pipe_in, self._pipe_out = self._process.stdin, self._process.stdout
+        os.set_blocking(self._pipe_in.fileno(), False)
+        self._buffer = bytearray()
+        self._ready: Ready | None = None
+        self._unsent = memoryview(frame(start))
+        with contextlib.suppress(ChildLost):  # `ready` finds it dead and says why
+            self._send(0.0)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def ready(self) -> Ready:
+        """Wait until the process can score.
+
+        Raises:
+            ScoringError: It does not start.
+        """
+        if self._ready is None:
+            try:
+                self._send(START_S)
+                self._ready = msgspec.msgpack.decode(self._receive(START_S), type=Ready)
+            except ChildLost as lost:
+                raise ScoringError(
+                    f"the scoring process does not start: {lost}{self._last_words()}"
+                ) from lost
+            if self._ready.error is not None:
+                raise ScoringError(f"the scoring process cannot score: {self._ready.error}")
+        return self._ready
+
+    def results(self, jobs: Sequence[Job], each_s: float) -> Iterator[Result]:
+        """Score jobs in order.
+
+        Args:
+            jobs: What to score.
+            each_s: Longest time between two results, in seconds.
+
+        Raises:
+            ChildLost: The process died or hangs at the job whose result would be the next.
+        """
+        self._unsent = memoryview(frame(jobs))
+        self._send(each_s)
+        decoder = msgspec.msgpack.Decoder(Result)
+        for _ in jobs:
+            yield decoder.decode(self._receive(each_s))
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the process: by closing its pipe, or at once; it is waited for in either case."""
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe_in.close()
+        if kill:
+            self._process.kill()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._pipe_out.close()
+        self._stderr.close()
+        self._folder.cleanup()
+
+    def _send(self, seconds: float) -> None:
+        """Write what is unsent, as far as the time allows; 0 seconds writes what the pipe takes at once."""
+        deadline = time.monotonic() + seconds
+        while self._unsent:
+            try:
+                self._unsent = self._unsent[os.write(self._pipe_in.fileno(), self._unsent[:CHUNK_BYTES]) :]
+            except BlockingIOError:
+                if seconds == 0.0:
+                    return
+                _wait(self._pipe_in.fileno(), select.POLLOUT, deadline)
+            except BrokenPipeError as error:
+                raise ChildLost("it ended") from error
+
+    def _receive(self, seconds: float) -> bytes:
+        """The body of the next frame."""
+        deadline = time.monotonic() + seconds
+        while (body := split(self._buffer)) is None:
+            _wait(self._pipe_out.fileno(), select.POLLIN, deadline)
+            chunk = os.read(self._pipe_out.fileno(), CHUNK_BYTES)
+            if not chunk:
+                raise ChildLost("it ended")
+            self._buffer += chunk
+        return body
+
+    def _last_words(self) -> str:
+        """The last line that the process wrote before it was ready, for the error's message."""
+        self._stderr.seek(0)
+        lines = self._stderr.read()[-CHUNK_BYTES:].decode(errors="replace").split("\n")
+        last = [line.strip() for line in lines if line.strip()][-1:]
+        return f" ({last[0]})" if last else ""
+
+
+def _wait(descriptor: int, event: int, deadline: float) -> None:
+    """Wait for a pipe; `poll` and not `select`, since a trainer may have more than 1024 open files."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise ChildLost("it does not answer")
+
+
+def _program() -> str:
+    """What the process runs: our import path is handed over, since `-I` ignores PYTHONPATH."""
+    path = [str(Path(entry).absolute()) for entry in sys.path]
+    return f"import sys; sys.path[:] = {path!r}; from swarm_ray.tasks.scoring_process import main; main()"

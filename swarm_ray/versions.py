@@ -1,0 +1,19 @@
+"""Versions of what a run depends on, without importing any of it."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = ("swarm-ray", "torch", "transformers", "ray", "reasoning-gym", "fsspec", "numpy")
+
+
+def installed_versions() -> dict[str, str]:
+    """Package to version, with `python`; a package that is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,149 @@
+"""Local paths pass the suite that every store has to pass, under names that people give to folders."""
+
+import errno
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from drive_store import Store, StoreDenied, StoreError, StoreFull, StoreUnavailable, UnsupportedStore, errors
+from drive_store.oserrors import store_error
+from drive_store.testing import StoreTests
+
+
+class TestLocalPath(StoreTests):
+    @pytest.fixture(params=["plain", "My Drive (1)/[x]*?/größe 'q' #100%"])
+    def store(self, tmp_path: Path, request: pytest.FixtureRequest) -> Store:
+        return Store(str(tmp_path / request.param))
+
+
+def test_opening_makes_nothing(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "root/"))
+    assert store.root == str(tmp_path / "root")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_url_and_a_relative_path_are_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Store(f"file://{tmp_path}/root").root == Store("root").root == str(tmp_path / "root")
+
+
+@pytest.mark.parametrize("url", ["", "memory://x", "s3://bucket/x", "gdrive://x", "http://x", "a::b", "a\0b"])
+def test_other_stores_are_refused_in_one_sentence(url: str) -> None:
+    with pytest.raises(UnsupportedStore, match="local paths only"):
+        Store(url)
+
+
+def test_a_file_too_large_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path))
+    store.create("file", b"12345")
+    opened: list[object] = []
+    monkeypatch.setattr(store._fs, "cat_file", lambda *arguments: opened.append(arguments) or b"12345")
+    with pytest.raises(errors.TooLarge):
+        store.read("file", 4)
+    assert opened == []
+    assert store.read("file", 5) == b"12345"
+    assert len(opened) == 1
+
+
+def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(errors.NotAFile):
+        Store(str(tmp_path)).read("pipe", 10)
+
+
+def test_a_root_replaced_by_an_empty_folder_is_unavailable(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    store = Store(str(root))
+    store.make_folder("e")
+    store.create("e/experiment.json", b"{}")
+    store.attach("e/experiment.json")
+    root.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        store.check()
+    root.mkdir()
+    with pytest.raises(StoreUnavailable, match="unmounted Drive"):
+        store.check()
+    root.rmdir()
+    (tmp_path / "elsewhere").rename(root)
+    store.check()
+
+
+def test_another_device_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path))
+    store.create("experiment.json", b"{}")
+    store.attach("experiment.json")
+    real = Path.stat
+
+    def moved(self: Path, **kwargs: bool) -> os.stat_result:
+        fields = list(real(self, **kwargs))
+        fields[2] += 1  # st_dev
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(Path, "stat", moved)
+    with pytest.raises(StoreUnavailable, match="another device"):
+        store.check()
+
+
+def test_a_tree_is_removed_without_following_links(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    tree = tmp_path / "root/tree"
+    tree.mkdir(parents=True)
+    (tree / "link").symlink_to(outside)
+    (tree / "odd [name] (1)").mkdir()
+    (tree / "odd [name] (1)/.hidden").touch()
+    Store(str(tmp_path / "root")).remove_tree("tree")
+    assert not tree.exists()
+    assert (outside / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, StoreFull),
+        (errno.EDQUOT, StoreFull),
+        (errno.EROFS, StoreDenied),
+        (errno.EACCES, StoreDenied),
+        (errno.EIO, StoreUnavailable),
+        (errno.ENOTCONN, StoreUnavailable),
+        (errno.EAGAIN, StoreUnavailable),
+        (errno.EDEADLK, StoreUnavailable),
+    ],
+)
+def test_errors_of_the_system_have_types(number: int, kind: type[StoreError], tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    store._fs = type(
+        "Broken", (), dict.fromkeys(("open", "info", "ls", "makedirs", "rm_file"), staticmethod(fail))
+    )
+    for call in (
+        lambda: store.create("a", b""),
+        lambda: store.replace_copy("a", b""),
+        lambda: store.read("a", 1),
+        lambda: store.names("a"),
+        lambda: store.size("a"),
+        lambda: store.remove("a"),
+        lambda: store.remove_tree("a"),
+        lambda: store.make_folder("a"),
+    ):
+        with pytest.raises(kind, match=errno.errorcode[number]) as caught:
+            call()
+        assert str(tmp_path) in str(caught.value)
+
+
+def test_errors_survive_a_process_boundary() -> None:
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StoreError)
+    ]
+    assert len(kinds) >= 10
+    for kind in kinds:
+        again = pickle.loads(pickle.dumps(kind("what happened")))
+        assert type(again) is kind
+        assert str(again) == "what happened"
+    assert isinstance(store_error(OSError("no number"), "read", "x"), StoreUnavailable)

@@ -1,0 +1,158 @@
+"""Round files and the folders they lie in."""
+
+from pathlib import Path
+
+import pytest
+
+from drive_store import (
+    Corrupt,
+    ExperimentPaths,
+    NameTaken,
+    NotYet,
+    PublishedFile,
+    Reading,
+    Rejected,
+    Store,
+    Valid,
+    create_experiment_folder,
+    find_bucket_files,
+    find_round_files,
+    make_node_folders,
+    payload_sha256,
+    publish_round_file,
+    read_round_file,
+)
+from drive_store.paths import RoundFileName, twin_name
+
+PATHS = ExperimentPaths("tea")
+A = "0123abcd"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    create_experiment_folder(store, PATHS)
+    make_node_folders(store, PATHS, "n1", A)
+    return store
+
+
+def publish(store: Store, number: int = 17, payload: bytes = b"rollouts", attempt: int = 0) -> PublishedFile:
+    return publish_round_file(
+        store,
+        PATHS,
+        node="n1",
+        incarnation=A,
+        round=number,
+        stage=0,
+        payload=payload,
+        attempt=attempt,
+        epoch=3,
+        sequence=5,
+    )
+
+
+def read(store: Store, key: str, sha256: str | None = None, node: str = "n1", limit: int = 1000) -> Reading:
+    return read_round_file(
+        store, key, experiment="tea", node=node, incarnation=A, sha256=sha256, max_payload=limit
+    )
+
+
+def test_the_folders_are_those_that_people_expect(store: Store) -> None:
+    parts = ["checkpoints", "logs", "peers", "rewards", "rollouts", "state", "winners"]
+    assert store.names(PATHS.folder) == parts
+    for part in ("checkpoints", "logs", "rollouts"):
+        assert store.names(f"{PATHS.folder}/{part}") == [f"n1.{A}"]
+    create_experiment_folder(store, PATHS)
+    make_node_folders(store, PATHS, "n1", A)
+    assert store.names(PATHS.folder) == parts
+
+
+def test_a_published_file_is_found_and_read(store: Store) -> None:
+    file = publish(store)
+    assert file.sha256 == payload_sha256(b"rollouts")
+    assert file.size == store.size(file.key)
+    [(key, name)] = find_round_files(store, PATHS, "n1", A, 17)
+    assert key == file.key
+    assert name == RoundFileName(17, 0, 0, file.sha256[:12])
+    reading = read(store, key, file.sha256)
+    assert isinstance(reading, Valid)
+    assert reading.payload == b"rollouts"
+    assert (reading.header.epoch, reading.header.round, reading.header.sequence) == (3, 17, 5)
+
+
+def test_publishing_again_is_harmless(store: Store) -> None:
+    assert publish(store) == publish(store)
+    assert len(find_round_files(store, PATHS, "n1", A, 17)) == 1
+
+
+def test_a_damaged_file_needs_the_next_attempt(store: Store) -> None:
+    file = publish(store)
+    Path(store.root, file.key).write_bytes(b"damaged")
+    with pytest.raises(NameTaken):
+        publish(store)
+    again = publish(store, attempt=1)
+    assert again.sha256 == file.sha256
+    assert [name.attempt for _, name in find_round_files(store, PATHS, "n1", A, 17)] == [0, 1]
+    assert isinstance(read(store, file.key), Corrupt)
+    assert isinstance(read(store, again.key), Valid)
+
+
+def test_a_round_costs_one_listing_and_a_publication_one_write(store: Store) -> None:
+    publish(store)
+    done = store.operations
+    before = (done.creates, done.lists, done.reads)
+    publish(store, 18)
+    assert (done.creates, done.lists, done.reads) == (before[0] + 1, before[1], before[2])
+    find_round_files(store, PATHS, "n1", A, 17)
+    assert done.lists == before[1] + 1
+
+
+def test_rounds_share_buckets(store: Store) -> None:
+    for number in (499, 0, 500, 7):
+        publish(store, number)
+    assert [name.round for _, name in find_bucket_files(store, PATHS, "n1", A, 3)] == [0, 7, 499]
+    assert [name.round for _, name in find_round_files(store, PATHS, "n1", A, 500)] == [500]
+    assert find_round_files(store, PATHS, "n1", A, 8) == []
+    assert find_round_files(store, PATHS, "n2", A, 8) == []
+
+
+def test_a_twin_is_one_file_with_what_it_doubles(store: Store) -> None:
+    file = publish(store)
+    twin = twin_name(file.key, 1)
+    Path(store.root, twin).write_bytes(Path(store.root, file.key).read_bytes())
+    assert [key for key, _ in find_round_files(store, PATHS, "n1", A, 17)] == [file.key]
+    Path(store.root, file.key).unlink()
+    assert [key for key, _ in find_round_files(store, PATHS, "n1", A, 17)] == [twin]
+    assert isinstance(read(store, twin, file.sha256), Valid)
+    assert isinstance(read(store, file.key, file.sha256), Valid), "by the name in a state record"
+
+
+def test_what_the_state_record_does_not_name_is_rejected(store: Store) -> None:
+    file = publish(store)
+    assert isinstance(read(store, file.key, "00" * 32), Rejected)
+    assert isinstance(read(store, file.key, node="n2"), Rejected)
+    assert isinstance(read(store, file.key, limit=7), Rejected)
+    assert isinstance(read(store, PATHS.round_file("n1", A, 18, 0, 0, file.sha256)), NotYet)
+
+
+@pytest.mark.parametrize("change", [{"round": 18}, {"stage": 1}, {"payload_hash": "ab" * 32}])
+def test_a_file_under_a_false_name_is_rejected(store: Store, change: dict[str, int | str]) -> None:
+    file = publish(store)
+    data = Path(store.root, file.key).read_bytes()
+    true_name: dict[str, int | str] = {"round": 17, "stage": 0, "attempt": 1, "payload_hash": file.sha256}
+    store.create(key := PATHS.round_file("n1", A, **true_name), data)  # type: ignore[arg-type]
+    assert isinstance(read(store, key), Valid)
+    store.create(key := PATHS.round_file("n1", A, **(true_name | change)), data)  # type: ignore[arg-type]
+    assert isinstance(read(store, key), Rejected)
+
+
+@pytest.mark.parametrize("key", ["../../etc/passwd", "/etc/passwd", "", "a\0b", "x" * 400])
+def test_a_hostile_key_in_a_state_record_is_rejected(store: Store, key: str) -> None:
+    assert isinstance(read(store, key), Rejected)
+
+
+def test_a_folder_in_a_files_place_is_rejected(store: Store) -> None:
+    file = publish(store)
+    Path(store.root, file.key).unlink()
+    Path(store.root, file.key).mkdir()
+    assert isinstance(read(store, file.key), Rejected)

@@ -1,0 +1,164 @@
+"""Segments: what is logged is read in order; what is torn is said."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drive_store import ExperimentPaths, SegmentWriter, Store, StoreFull, make_node_folders, read_segments
+from drive_store.paths import twin_name
+from drive_store.segments import _rows, _seal_line
+
+PATHS = ExperimentPaths("tea")
+A = "0123abcd"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "root"))
+    make_node_folders(store, PATHS, "n1", A)
+    return store
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "local disk" / "metrics.jsonl"
+
+
+def metrics(store: Store, spool: Path, start: int = 0) -> SegmentWriter:
+    return SegmentWriter(store, PATHS, "n1", A, "metrics", spool, start)
+
+
+def rows(store: Store, problems: list[str] | None = None) -> list[bytes]:
+    return list(read_segments(store, PATHS, "n1", A, "metrics", problems))
+
+
+def path(store: Store, n: int) -> Path:
+    return Path(store.root, PATHS.metrics_segment("n1", A, n))
+
+
+def write(writer: SegmentWriter, count: int) -> None:
+    for n in range(count):
+        writer.append(b'{"segment":%d,"n":%d}' % (writer.next, n))
+        assert writer.pending
+    writer.close_segment()
+    assert writer.pending == 0
+
+
+def test_rows_come_in_order(store: Store, spool: Path) -> None:
+    writer = metrics(store, spool)
+    assert writer.close_segment() is None
+    for count in (2, 1, 3):
+        write(writer, count)
+    events = SegmentWriter(store, PATHS, "n1", A, "events", spool.with_name("events.jsonl"))
+    write(events, 1)
+    problems: list[str] = []
+    expected = [b'{"segment":%d,"n":%d}' % at for at in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1), (2, 2))]
+    assert rows(store, problems) == expected
+    assert problems == []
+    assert store.names(PATHS.logs_folder("n1", A)) == ["events-000000.jsonl"] + [
+        f"metrics-00000{n}.jsonl" for n in range(3)
+    ]
+
+
+def test_a_row_is_one_line(store: Store, spool: Path) -> None:
+    writer = metrics(store, spool)
+    with pytest.raises(ValueError, match="one line"):
+        writer.append(b'{\n"a": 1}')
+    assert writer.pending == 0
+    writer.append(b'"\\r"\r')
+    writer.close_segment()
+    assert rows(store) == [b'"\\r"\r']
+
+
+def test_torn_and_missing_segments_are_said(store: Store, spool: Path) -> None:
+    writer = metrics(store, spool)
+    for _ in range(4):
+        write(writer, 2)
+    data = path(store, 1).read_bytes()
+    path(store, 1).write_bytes(data[: data.rfind(b"\n", 0, -1) + 1])  # whole lines, and no seal
+    path(store, 2).unlink()
+    problems: list[str] = []
+    assert [row[:12] for row in rows(store, problems)] == [b'{"segment":0'] * 2 + [b'{"segment":3'] * 2
+    assert len(problems) == 2
+    assert "metrics-000001.jsonl is torn" in problems[0]
+    assert "metrics-000002.jsonl is not there" in problems[1]
+    path(store, 2).mkdir()
+    assert len(rows(store)) == 4
+
+
+def test_no_part_of_a_segment_counts_as_whole() -> None:
+    lines = b'{"a":1}\n{"a":2}\n'
+    data = lines + _seal_line(lines, 3)
+    assert _rows(data, 3) == lines
+    assert _rows(data, 4) is None
+    assert all(_rows(data[:cut], 3) is None for cut in range(len(data)))
+    assert all(_rows(data[:at] + b"x" + data[at + 1 :], 3) is None for at in range(len(data)))
+
+
+@given(st.binary())
+def test_no_bytes_upset_the_reader(data: bytes) -> None:
+    assert _rows(data, 0) is None
+
+
+def test_a_whole_twin_counts(store: Store, spool: Path) -> None:
+    write(metrics(store, spool), 2)
+    twin = Path(store.root, twin_name(PATHS.metrics_segment("n1", A, 0), 1))
+    twin.write_bytes(path(store, 0).read_bytes())
+    assert len(rows(store)) == 2
+    path(store, 0).write_bytes(b"")
+    assert len(rows(store)) == 2
+    path(store, 0).unlink()
+    problems: list[str] = []
+    assert len(rows(store, problems)) == 2
+    assert problems == []
+
+
+def test_a_killed_process_leaves_its_rows(store: Store, spool: Path) -> None:
+    writer = metrics(store, spool)
+    write(writer, 1)
+    writer.append(b'"kept"')
+    with spool.open("ab") as file:
+        file.write(b'"half a r')
+    again = metrics(store, spool, start=1)
+    assert again.pending == len(b'"kept"\n')
+    again.append(b'"new"')
+    again.close_segment()
+    assert rows(store)[1:] == [b'"kept"', b'"new"']
+
+
+def test_a_kill_between_writing_and_emptying_repeats_nothing(store: Store, spool: Path) -> None:
+    writer = metrics(store, spool)
+    writer.append(b"1")
+    waiting = spool.read_bytes()
+    writer.close_segment()
+    spool.write_bytes(waiting)
+    again = metrics(store, spool)
+    again.close_segment()
+    assert again.next == 1
+    assert rows(store) == [b"1"]
+
+
+def test_a_full_store_keeps_the_rows_in_the_spool(
+    store: Store, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = metrics(store, spool)
+    writer.append(b"1")
+    create = Store.create
+
+    def full(self: Store, key: str, data: bytes) -> None:
+        create(self, key, data[:1])
+        raise StoreFull("no space")
+
+    monkeypatch.setattr(Store, "create", full)
+    with pytest.raises(StoreFull):
+        writer.close_segment()
+    monkeypatch.undo()
+    assert writer.pending == 2
+    writer.append(b"2")
+    writer.close_segment()
+    problems: list[str] = []
+    assert rows(store, problems) == [b"1", b"2"]
+    assert len(problems) == 1
+    assert writer.next == 2

@@ -1,0 +1,315 @@
+"""The state log, case by case: order, cost, twins, damage, and claims of several coordinators."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from drive_store import (
+    ExperimentPaths,
+    Header,
+    NameTaken,
+    StateLogReader,
+    StateLogWriter,
+    Store,
+    StoreFull,
+    history,
+    newest,
+    seal_json,
+)
+from drive_store.paths import twin_name
+from drive_store.statelog import StateEntry, StateRef, claimant_rank
+
+PATHS = ExperimentPaths("tea")
+FIRST, SECOND = sorted(("ann", "bob"), key=claimant_rank)  # of one epoch, the first is obeyed
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path))
+    store.make_folder(PATHS.state_folder)
+    return store
+
+
+def writer(
+    store: Store, epoch: int = 1, claimant: str = "w1", after: StateRef | None = None
+) -> StateLogWriter:
+    return StateLogWriter(store, PATHS, epoch, claimant, resume_after=after)
+
+
+def write(log: StateLogWriter, count: int) -> list[StateRef]:
+    return [
+        log.append(b'{"of":"%s","n":%d}' % (log.claimant.encode(), n), round=n, stage=0) for n in range(count)
+    ]
+
+
+def refs(entries: list[StateEntry]) -> list[StateRef]:
+    return [entry.ref for entry in entries]
+
+
+def twin_path(store: Store, ref: StateRef) -> tuple[Path, Path]:
+    key = PATHS.state_record(ref.epoch, ref.sequence, ref.claimant)
+    return Path(store.root, key), Path(store.root, twin_name(key, 1))
+
+
+def test_records_come_once_and_in_order(store: Store) -> None:
+    reader, log = StateLogReader(store, PATHS), writer(store)
+    assert reader.poll() == []
+    first = write(log, 3)
+    entries = reader.poll()
+    assert refs(entries) == first
+    assert [entry.header.round for entry in entries] == [0, 1, 2]
+    assert entries[1].payload == b'{"of":"w1","n":1}'
+    assert [entry.header.previous for entry in entries] == ["", first[0].sha256, first[1].sha256]
+    assert reader.poll() == []
+    assert refs(reader.poll()) == []
+    more = write(log, 2)
+    assert refs(reader.poll()) == more
+    assert reader.last == log.last == more[-1]
+    assert reader.problems == []
+
+
+def test_an_idle_poll_is_one_look_and_listings_are_rare(store: Store) -> None:
+    log = writer(store)
+    write(log, 1)
+    reader = StateLogReader(store, PATHS, list_every=10)
+    reader.poll()
+    reads, lists = store.operations.reads, store.operations.lists
+    for _ in range(30):
+        assert reader.poll() == []
+    assert store.operations.reads - reads == 30
+    assert store.operations.lists - lists == 3
+
+
+def test_following_lists_nothing(store: Store) -> None:
+    log, reader = writer(store), StateLogReader(store, PATHS)
+    write(log, 1)
+    reader.poll()
+    lists = store.operations.lists
+    for _ in range(20):
+        new = write(log, 1)
+        assert refs(reader.poll()) == new
+    assert store.operations.lists == lists
+
+
+def test_a_log_spans_buckets(store: Store) -> None:
+    log = writer(store)
+    all_refs = write(log, 503)
+    assert store.names(PATHS.state_folder) == ["000000", "000001"]
+    assert len(store.names(PATHS.state_bucket(0))) == 500
+    assert refs(history(store, PATHS)) == all_refs
+    late = StateLogReader(store, PATHS, after=all_refs[498])
+    assert refs(late.poll()) == all_refs[499:]
+    found = newest(store, PATHS)
+    assert found is not None
+    assert found.ref == all_refs[-1]
+
+
+def test_newest_costs_no_more_for_a_long_log(store: Store) -> None:
+    assert newest(store, PATHS) is None
+    log = writer(store)
+    costs = []
+    for count in (1, 501, 400):
+        write(log, count)
+        reads, lists = store.operations.reads, store.operations.lists
+        found = newest(store, PATHS)
+        assert found is not None
+        assert found.ref == log.last
+        costs.append((store.operations.reads - reads, store.operations.lists - lists))
+    assert costs == [(1, 2)] * 3
+
+
+def test_a_reader_may_start_from_now(store: Store) -> None:
+    log = writer(store)
+    write(log, 5)
+    now = newest(store, PATHS)
+    assert now is not None
+    reader = StateLogReader(store, PATHS, after=now.ref)
+    assert reader.poll() == []
+    assert refs(reader.poll()) == []
+    new = write(log, 1)
+    assert refs(reader.poll()) == new
+
+
+def test_a_higher_epoch_is_found_by_listing(store: Store) -> None:
+    old = writer(store, 1, "w1")
+    common = write(old, 3)
+    reader = StateLogReader(store, PATHS)
+    reader.poll()
+    beyond = write(old, 1)
+    assert refs(reader.poll()) == beyond
+    new = writer(store, 2, "w2", after=common[-1])
+    taken_over = write(new, 2)
+    assert reader.poll() == []
+    assert refs(reader.poll(force_list=True)) == taken_over
+    write(old, 5)
+    assert reader.poll(force_list=True) == [], "a coordinator that was succeeded is not obeyed"
+    assert refs(history(store, PATHS)) == common + taken_over
+    found = newest(store, PATHS)
+    assert found is not None
+    assert found.ref == taken_over[-1]
+
+
+def test_a_reader_that_is_behind_takes_the_chain_that_is_obeyed(store: Store) -> None:
+    old = writer(store, 1, "w1")
+    common = write(old, 5)
+    reader = StateLogReader(store, PATHS, after=common[1])
+    write(old, 4)
+    newer = writer(store, 4, "w3", after=common[3])
+    expected = common[2:4] + write(newer, 3)
+    # The reader follows its coordinator as far as it goes, and then meets the successor.
+    answered = refs(reader.poll())
+    positions = [ref.position for ref in answered]
+    assert positions == sorted(set(positions))
+    assert answered[-3:] == expected[-3:]
+    assert refs(StateLogReader(store, PATHS).poll()) == common[:4] + expected[2:]
+
+
+def test_of_one_epoch_the_smaller_hash_is_obeyed(store: Store) -> None:
+    base = write(writer(store, 1, "w1"), 2)
+    loser = writer(store, 2, SECOND, after=base[-1])
+    seen = write(loser, 3)
+    reader = StateLogReader(store, PATHS)
+    assert refs(reader.poll()) == base + seen
+    winner = writer(store, 2, FIRST, after=base[-1])
+    passed = write(winner, 3)
+    assert reader.poll(force_list=True) == [], "(epoch, sequence) does not come twice"
+    assert passed[-1] == reader.last
+    assert len(reader.problems) == 1
+    assert f"2 to 4 of {FIRST}" in reader.problems[0]
+    write(loser, 2)
+    new = write(winner, 1)
+    assert refs(reader.poll()) == new
+    assert refs(history(store, PATHS)) == base + passed + new
+
+
+def test_a_twin_counts_where_the_name_is_gone(store: Store) -> None:
+    written = write(writer(store), 3)
+    name, twin = twin_path(store, written[1])
+    name.rename(twin)
+    assert refs(history(store, PATHS)) == written
+
+
+def test_a_twin_with_the_same_bytes_changes_nothing(store: Store) -> None:
+    written = write(writer(store), 3)
+    for ref in written:
+        name, twin = twin_path(store, ref)
+        twin.write_bytes(name.read_bytes())
+    reader = StateLogReader(store, PATHS)
+    assert refs(reader.poll()) == written
+    assert reader.poll(force_list=True) == []
+    assert reader.problems == []
+
+
+def test_a_whole_twin_heals_a_damaged_name(store: Store) -> None:
+    written = write(writer(store), 3)
+    name, twin = twin_path(store, written[1])
+    twin.write_bytes(name.read_bytes())
+    name.write_bytes(name.read_bytes().replace(b'"n":1', b'"n":7'))
+    reader = StateLogReader(store, PATHS)
+    assert refs(reader.poll()) == written
+    assert len(reader.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "problems"),
+    [
+        (lambda data: b"", 0),
+        (lambda data: data[:-20], 0),
+        (lambda data: data[:100], 0),
+        (lambda data: data.replace(b'"n":2', b'"n":3'), 1),
+        (lambda data: data.replace(b'"schema": 1', b'"schema": 9'), 1),
+        (lambda data: b"garbage", 1),
+        (lambda data: seal_json(Header(kind="state", experiment="coffee", node="w1", sequence=2), b"{}"), 1),
+        (lambda data: seal_json(Header(kind="state", experiment="tea", node="w2", sequence=2), b"{}"), 1),
+        (lambda data: seal_json(Header(kind="state", experiment="tea", node="w1", sequence=3), b"{}"), 1),
+    ],
+)
+def test_a_damaged_record_is_waited_for(
+    store: Store, damage: Callable[[bytes], bytes], problems: int
+) -> None:
+    log = writer(store)
+    written = write(log, 4)
+    path, _ = twin_path(store, written[2])
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    reader = StateLogReader(store, PATHS)
+    assert refs(reader.poll()) == written[:2]
+    assert reader.poll(force_list=True) == []
+    assert len(reader.problems) == problems
+    path.write_bytes(whole)
+    assert refs(reader.poll()) == written[2:]
+
+
+def test_a_record_that_breaks_the_chain_is_not_followed(store: Store) -> None:
+    written = write(writer(store), 2)
+    foreign = Header(kind="state", experiment="tea", node="w1", epoch=1, sequence=2, previous="00" * 32)
+    store.create(PATHS.state_record(1, 2, "w1"), seal_json(foreign, b"{}"))
+    reader = StateLogReader(store, PATHS)
+    assert refs(reader.poll()) == written
+    assert reader.poll(force_list=True) == []
+    assert any("continues another" in problem for problem in reader.problems)
+
+
+def test_a_record_too_large_is_not_read(store: Store) -> None:
+    log = writer(store)
+    log.append(b'"%s"' % (b"x" * 50_000), round=0, stage=0)
+    reader = StateLogReader(store, PATHS, max_payload=1000)
+    assert reader.poll() == []
+    assert len(reader.problems) == 1
+
+
+def test_foreign_files_are_passed_over(store: Store) -> None:
+    written = write(writer(store), 2)
+    folder = Path(store.root, PATHS.state_bucket(0))
+    for name in ("desktop.ini", "e000001-s00000001.w1.json.tmp", ".hidden", "e000009-s00000001.w9.gdoc"):
+        (folder / name).write_bytes(b"x")
+    (folder / "e000009-s00000001.w9.json").mkdir()
+    Path(store.root, PATHS.state_folder, "not a bucket").mkdir()
+    assert refs(history(store, PATHS)) == written
+
+
+def test_a_write_that_failed_can_be_repeated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = writer(store)
+    write(log, 1)
+    whole = Store.create
+
+    def full(self: Store, key: str, data: bytes) -> None:
+        whole(self, key, data[:50])
+        raise StoreFull("no space")
+
+    monkeypatch.setattr(Store, "create", full)
+    with pytest.raises(StoreFull):
+        log.append(b"{}", round=1, stage=0)
+    monkeypatch.undo()
+    assert len(history(store, PATHS)) == 1
+    ref = log.append(b"{}", round=1, stage=0)
+    assert ref.sequence == 1
+    assert len(history(store, PATHS)) == 2
+
+
+def test_one_name_holds_one_content(store: Store) -> None:
+    writer(store).append(b"[1]", round=0, stage=0)
+    assert writer(store).append(b"[1]", round=0, stage=0).sequence == 0
+    with pytest.raises(NameTaken):
+        writer(store).append(b"[2]", round=0, stage=0)
+    entries = history(store, PATHS)
+    assert [msgspec.json.decode(entry.payload) for entry in entries] == [[1]]
+
+
+def test_an_error_in_the_middle_loses_no_record(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = write(writer(store), 4)
+    reader = StateLogReader(store, PATHS, after=written[0])
+    read, calls = Store.read, []
+
+    def fails_at_the_third(self: Store, key: str, limit: int) -> bytes | None:
+        calls.append(key)
+        if len(calls) == 3:
+            raise StoreFull("any error")
+        return read(self, key, limit)
+
+    monkeypatch.setattr(Store, "read", fails_at_the_third)
+    with pytest.raises(StoreFull):
+        reader.poll()
+    assert refs(reader.poll()) == written[1:]

@@ -1,0 +1,212 @@
+"""Writes experiments for tests through the real writers, as the coordinator and the nodes do."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from drive_store import Registry, SegmentWriter, StateLogWriter, Store, make_node_folders
+from swarm_ray.config import SwarmConfig
+from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
+from swarm_ray.records import (
+    Beat,
+    FileRef,
+    Member,
+    NodeTally,
+    NodeTotals,
+    Registration,
+    StageClosed,
+    StageOpen,
+    StateRecord,
+    StepCounters,
+    StepMetrics,
+)
+from swarm_ray.settings import config_hash
+
+CLAIMANT = "coordinator.0a0b0c0d"
+CREATED_AT = "2026-08-01T12:00:00+00:00"
+
+
+def incarnation_of(node: str) -> str:
+    """The incarnation that these tests give a node."""
+    return f"{int(node.rpartition('-')[2]):08x}"
+
+
+def totals_after(rewards: list[float], *, start: float | None = None, end: float | None = None) -> NodeTotals:
+    """A node's sums after rounds with these rewards; round sums are easy to tell apart."""
+    count = len(rewards)
+    return NodeTotals(sum(rewards), 10 * count, 4 * count, count, 100 * count, start, end)
+
+
+@dataclass
+class FakeExperiment:
+    """An experiment that is written record by record."""
+
+    root: Path
+    name: str
+    config: SwarmConfig
+    created_at: str = CREATED_AT
+    rewards: dict[str, list[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.address = ExperimentAddress(str(self.root), self.name)
+        create_experiment(
+            self.address,
+            self.config,
+            claimant=CLAIMANT,
+            created_at=self.created_at,
+            versions={},
+            machine="test",
+            overwrite=False,
+        )
+        self.store = Store(str(self.root))
+        self.paths = self.address.paths
+        self.log = StateLogWriter(self.store, self.paths, 1, CLAIMANT)
+        self.registry = Registry(self.store, self.paths)
+        self.problems: dict[str, str] = {}
+
+    def register(self, *nodes: str, hash_of_config: str = "") -> None:
+        """Announce nodes."""
+        for node in nodes:
+            incarnation = incarnation_of(node)
+            make_node_folders(self.store, self.paths, node, incarnation)
+            registration = Registration(
+                node, incarnation, "worker", hash_of_config or config_hash(self.config), {}, CREATED_AT
+            )
+            self.registry.register(node, incarnation, msgspec.json.encode(registration))
+
+    def beat(self, node: str, beat: Beat) -> None:
+        """Give a sign of life."""
+        self.registry.write_beat(node, incarnation_of(node), beat.count, msgspec.json.encode(beat))
+
+    def append(self, state: str, *, number: int = 0, **fields: object) -> str:
+        """Write a state record; answers its key."""
+        record = StateRecord(
+            state=state,
+            rounds=self.config.rounds,
+            **{"closed": None, "opens": None, "tallies": self.tallies(), **fields},  # type: ignore[arg-type]
+        )
+        ref = self.log.append(msgspec.json.encode(record), round=number, stage=0)
+        return self.paths.state_record(ref.epoch, ref.sequence, ref.claimant)
+
+    def tallies(self) -> dict[str, NodeTally]:
+        """What the coordinator has summed up."""
+        return {
+            node: NodeTally(
+                len(rewards) - 1,
+                max(0, len(rewards) - 1),
+                rewards[-1] if rewards else None,
+                totals_after(rewards),
+                self.problems.get(node),
+            )
+            for node, rewards in sorted(self.rewards.items())
+        }
+
+    def opens(self, number: int, nodes: list[str]) -> StageOpen:
+        """What opens a round."""
+        return StageOpen(number, 0, tuple(Member(n, incarnation_of(n)) for n in nodes), 0.0, 60.0)
+
+    def close(self, number: int, rewards: dict[str, float], *, seconds: float = 2.0, missing: str = "") -> str:
+        """Close a round, and open the next where there is one; answers the record's key."""
+        for node, reward in rewards.items():
+            self.rewards.setdefault(node, []).append(reward)
+        files = [
+            FileRef(
+                n,
+                incarnation_of(n),
+                self.paths.round_file(n, incarnation_of(n), number, 0, 0, "ab" * 32),
+                "ab" * 32,
+                9,
+            )
+            for n in rewards
+        ]
+        closed = StageClosed(
+            round=number,
+            stage=0,
+            accepted=tuple(files),
+            missing=(missing,) if missing else (),
+            late=(),
+            superseded=(),
+            rejected=(),
+            rewards=rewards,
+            informative=dict.fromkeys(rewards, 1),
+            winners=(),
+            seconds=seconds,
+        )
+        last = number + 1 >= self.config.rounds
+        opens = None if last else self.opens(number + 1, sorted(self.rewards))
+        return self.append("draining" if last else "running", number=number, closed=closed, opens=opens)
+
+    def finish(self, *, start: float = 0.1, end: float = 0.5, state: str = "finished", **fields: object) -> None:
+        """Write the nodes' last beats and the last record, with the totals of the beats in it."""
+        tallies = self.tallies()
+        for node, rewards in self.rewards.items():
+            totals = totals_after(rewards, start=start, end=end)
+            tallies[node] = msgspec.structs.replace(tallies[node], totals=totals)
+            self.beat(node, Beat(9, -1, len(rewards), "done", totals, done=True))
+        self.append(state, tallies=tallies, **fields)
+
+    def log_rows(self, node: str, rows: list[StepMetrics], *, start: int = 0) -> str:
+        """Write rows as one closed segment; answers its key."""
+        spool = self.root / f"{self.name}-{node}-{start}.spool"
+        writer = SegmentWriter(
+            self.store, self.paths, node, incarnation_of(node), "metrics", spool=spool, start=start
+        )
+        for row in rows:
+            writer.append(msgspec.json.encode(row))
+        key = writer.close_segment()
+        assert key is not None
+        return key
+
+    def age(self, seconds: float) -> None:
+        """Make every file look as if it had been written so long ago."""
+        for path in self.root.rglob("*"):
+            was = path.stat().st_mtime
+            os.utime(path, (was - seconds, was - seconds))
+
+
+def finished(root: Path, name: str, config: SwarmConfig, *, seed: int = 0, rising: float = 0.01) -> FakeExperiment:
+    """A whole run whose rewards rise by about `rising` a round."""
+    stream = random.Random(seed)
+    experiment = FakeExperiment(root, name, config)
+    nodes = [f"node-{i}" for i in range(config.nodes)]
+    experiment.register(*nodes)
+    experiment.rewards = {node: [] for node in nodes}
+    experiment.append("waiting", tallies={})
+    experiment.append("running", opens=experiment.opens(0, nodes))
+    for number in range(config.rounds):
+        experiment.close(
+            number, {n: min(1.0, max(0.0, rising * number * stream.uniform(0.5, 1.5))) for n in nodes}
+        )
+    for node in nodes:
+        experiment.log_rows(node, [metrics_row(node, number) for number in range(config.rounds)])
+    experiment.finish()
+    return experiment
+
+
+def metrics_row(node: str, number: int) -> StepMetrics:
+    """A row with seconds that are easy to add up: 1 of 2.5 busy seconds is overhead, 0.5 is waiting."""
+    return StepMetrics(
+        node=node,
+        incarnation=incarnation_of(node),
+        round=number,
+        step=number,
+        reward=0.5,
+        reward_by_specialty={"lcm": 0.5},
+        reward_mixed=0.5,
+        local=4,
+        external=4,
+        counters=StepCounters(),
+        trained=True,
+        loss=0.1,
+        clip_share=0.0,
+        entropy=1.0,
+        grad_norm=None,
+        unfaithful=0.0,
+        scoring_failures=0,
+        seconds={"generate": 1.0, "update": 0.5, "publish": 0.75, "report": 0.25, "wait": 0.5},
+    )

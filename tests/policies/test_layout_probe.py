@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import BertConfig, BertLMHeadModel, GPT2Model, MistralConfig, MistralForCausalLM
+
+from swarm_ray.errors import ModelError
+from swarm_ray.policies.layout_probe import probe_layout, require_decoder
+from swarm_ray.policies.logprobs import Layout
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_a_model_that_agrees_is_packed_unless_that_is_off(model, reduced):
+    assert probe_layout(model, 0, CPU, packing=True, reduced=reduced) is Layout.PACKED
+    assert probe_layout(model, 0, CPU, packing=False, reduced=reduced) is Layout.PADDED
+
+
+def test_a_model_that_numbers_positions_by_itself_is_padded(build):
+    class Counting(GPT2Model):
+        def forward(self, *args, position_ids=None, **inputs):
+            return super().forward(*args, **inputs)
+
+    model = build("gpt2")
+    model.transformer.__class__ = Counting
+    assert probe_layout(model, 0, CPU, packing=True) is Layout.PADDED
+
+
+def test_a_model_that_scales_its_logits_makes_them_itself(llama):
+    forward = llama.forward
+
+    def scaled(*args, **inputs):
+        out = forward(*args, **inputs)
+        out.logits = out.logits * 0.5
+        return out
+
+    llama.forward = scaled
+    assert probe_layout(llama, 0, CPU, packing=True) is Layout.PADDED_FULL
+
+
+def test_a_sliding_window_is_not_packed():
+    sizes = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
+    window = MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=8)).eval()
+    assert probe_layout(window, 0, CPU, packing=True) is Layout.PADDED
+    whole = MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=None)).eval()
+    assert probe_layout(whole, 0, CPU, packing=True) is Layout.PACKED
+
+
+def test_causal_models_decode_in_batches(model):
+    require_decoder(model, 0, CPU)
+
+
+def test_a_model_that_looks_ahead_is_refused():
+    config = BertConfig(
+        vocab_size=300,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        is_decoder=False,
+    )
+    with pytest.raises(ModelError, match="this architecture") as error:
+        require_decoder(BertLMHeadModel(config).eval(), 0, CPU)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_that_ignores_padding_is_refused(llama):
+    forward = llama.forward
+
+    def careless(*args, attention_mask=None, **inputs):
+        return forward(*args, **inputs)
+
+    llama.forward = careless
+    with pytest.raises(ModelError, match="decodes otherwise in a batch than alone"):
+        require_decoder(llama, 0, CPU)

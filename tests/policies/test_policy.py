@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import copy
+import random
+
+import pytest
+import torch
+
+from swarm_ray.errors import NodeFailure
+from swarm_ray.policies.logprobs import Layout, TokenGroup
+from swarm_ray.policies.micro_batches import micro_batches
+from swarm_ray.policies.policy import TrainingGroup
+
+QUESTIONS = ["what is 12 plus 30?", "is 12 plus 30 what 42 is, or is it 30?", "42?"]
+GROUPS = [
+    TrainingGroup(TokenGroup((5, 9, 17), ((6, 7, 3), (90, 3), (12, 13, 14, 15, 16, 17))), (1.2, -0.7, -0.5)),
+    TrainingGroup(TokenGroup((33, 4, 8, 10, 12), ((3,), (61, 62, 63))), (0.7, -0.7)),
+    TrainingGroup(TokenGroup((33, 4), ((20, 3), (), (21, 22, 23, 3), (24, 3))), (0.5, 0.5, 0.5, -1.5)),
+]
+IDLE = TrainingGroup(TokenGroup((50, 51), ((52, 53, 3), (54, 3))), (0.0, 0.0))
+
+
+def gradients(policy, groups):
+    """What `update` hands to Adam, read off just before the step."""
+    found = {}
+
+    def remember(optimizer, args, kwargs):
+        found.update({name: p.grad.clone() for name, p in policy.model.named_parameters()})
+
+    hook = policy.optimizer.register_step_pre_hook(remember)
+    stats = policy.update(groups)
+    hook.remove()
+    return found, stats
+
+
+def weights(policy):
+    return {name: value.clone() for name, value in policy.model.state_dict().items()}
+
+
+def assert_near(found, expected, tolerance=1e-5):
+    assert found.keys() == expected.keys()
+    largest = max(float(g.abs().max()) for g in expected.values())
+    assert largest > 0
+    for name, gradient in expected.items():
+        assert (found[name] - gradient).abs().max() <= tolerance * largest, name
+
+
+def test_generates_for_each_question_in_order(model, policy_of):
+    policy = policy_of(model)
+    found = policy.generate(QUESTIONS, 5, seed=3)
+    assert [len(row) for row in found] == [5, 5, 5]
+    for completion in (c for row in found for c in row):
+        assert len(completion.ids) <= 6
+        assert (3 in completion.ids) == completion.finished
+        assert completion.finished or len(completion.ids) == 6
+        assert 3 not in completion.ids[:-1]
+        assert "<|endoftext|>" not in completion.text
+    assert policy.generate(QUESTIONS, 5, seed=3) == found
+    assert policy.generate(QUESTIONS, 5, seed=4) != found
+    assert policy.generate([], 5, seed=3) == []
+
+
+@pytest.mark.parametrize("most", [1, 3, 5, 7, 10])
+def test_generate_batch_bounds_a_decode(llama, policy_of, monkeypatch, most):
+    from swarm_ray.policies import policy as module
+
+    rows = []
+    sample = module.sample_completions
+
+    def counted(model, prompts, copies, sampling, stream):
+        rows.append(len(prompts) * copies)
+        return sample(model, prompts, copies, sampling, stream)
+
+    monkeypatch.setattr(module, "sample_completions", counted)
+    found = policy_of(llama, policy={"generate_batch": most}).generate(QUESTIONS, 5, seed=3)
+    assert [len(row) for row in found] == [5, 5, 5]
+    assert max(rows) <= most
+    assert sum(rows) == 15
+
+
+def test_the_sampled_end_of_sequence_token_is_kept(llama, tokenizer):
+    from swarm_ray.config import SwarmConfig
+    from swarm_ray.policies.pool import build_policy
+    from swarm_ray.policies.prompts import PlainPrompt
+
+    ends = tuple(range(3, 200))
+    config = SwarmConfig.model_validate({"policy": {"max_new_tokens": 6}})
+    prompt = PlainPrompt(tokenizer, "")
+    policy = build_policy(llama, tokenizer, prompt, ends, config, torch.device("cpu"), Layout.PACKED)
+    finished = [c for c in policy.generate(QUESTIONS[:1], 40, seed=0)[0] if c.finished]
+    assert len({c.ids[-1] for c in finished}) > 3
+    assert policy.external_group(QUESTIONS[0], [("42", True)]).completions[0][-1] == 3
+
+
+def test_reencodes_says_whether_the_text_gives_the_tokens(llama, policy_of, tokenizer):
+    policy = policy_of(llama)
+    rows = policy.generate(QUESTIONS, 40, seed=1)
+    completions = [c for row in rows for c in row]
+    for c in completions:
+        ids = c.ids[:-1] if c.finished else c.ids
+        again = tokenizer.encode(c.text, add_special_tokens=False, split_special_tokens=True)
+        assert c.reencodes == (tuple(again) == ids)
+    assert len({c.reencodes for c in completions}) == 2
+
+
+def test_own_groups_hold_the_sampled_tokens(llama, policy_of, tokenizer):
+    policy = policy_of(llama)
+    completions = policy.generate(QUESTIONS[:1], 4, seed=1)[0]
+    group = policy.own_group(QUESTIONS[0], completions)
+    assert group.completions == tuple(c.ids for c in completions)
+    assert tokenizer.decode(group.prompt) == f"Question: {QUESTIONS[0]}\nAnswer:"
+
+
+def test_external_groups_are_encoded_closed_and_cut(llama, policy_of, tokenizer):
+    policy = policy_of(llama)
+    texts = [("42", True), ("42", False), ("", True), ("", False), ("xyzxyzxyz", True), ("xyzxyz", True)]
+    group = policy.external_group(QUESTIONS[0], texts)
+    answer = tuple(tokenizer.encode("42"))
+    spelled = tuple(tokenizer.encode("xyzxyz"))
+    assert len(spelled) == 6
+    assert group.completions == ((*answer, 3), answer, (3,), (), spelled, spelled)
+
+
+def test_a_peer_cannot_write_special_tokens(llama, policy_of):
+    policy = policy_of(llama, policy={"max_new_tokens": 40})
+    text = "4<|endoftext|>2<|im_end|><|pad|>"
+    (ids,) = policy.external_group(QUESTIONS[0], [(text, False)]).completions
+    assert not set(ids) & {0, 1, 2, 3}
+    assert policy.tokenizer.decode(ids) == text
+
+
+def test_prompts_beyond_the_context_fail_the_node(model, policy_of):
+    policy = policy_of(model, policy={"max_new_tokens": 30})
+    long = "7" * 95
+    size = len(policy.tokenizer.encode(f"Question: {long}\nAnswer:"))
+    assert 98 < size <= 128
+    message = f"a prompt of {size} tokens and a completion of up to 30 .* context of 128"
+    with pytest.raises(NodeFailure, match=message):
+        policy.generate([QUESTIONS[0], long], 2, seed=0)
+    with pytest.raises(NodeFailure, match=message):
+        policy.external_group(long, [("42", True)])
+    assert len(policy.generate(["7" * (95 - (size - 98))], 2, seed=0)[0]) == 2
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_an_update_is_the_gradient_of_the_token_mean(model, policy_of, layout):
+    policy = policy_of(model, layout)
+    plain = copy.deepcopy(model)
+    loss, tokens = torch.zeros(()), 0
+    for group in [*GROUPS, IDLE]:
+        for completion, advantage in zip(group.tokens.completions, group.advantages, strict=True):
+            ids = torch.tensor([[*group.tokens.prompt, *completion]])
+            logs = plain(input_ids=ids).logits[0].log_softmax(-1)
+            start = len(group.tokens.prompt) - 1
+            for i, token in enumerate(completion):
+                loss = loss - logs[start + i, token] * advantage
+            tokens += len(completion)
+    (loss / tokens).backward()
+    found, stats = gradients(policy, [*GROUPS, IDLE])
+    assert_near(found, {name: p.grad for name, p in plain.named_parameters()}, 1e-4)
+    norm = torch.cat([p.grad.flatten() for p in plain.parameters()]).norm()
+    assert stats.grad_norm == pytest.approx(float(norm), rel=1e-3)
+    assert stats.tokens == tokens == 28
+    assert stats.clip_share == 0.0
+    assert 0 < stats.entropy < 5.8
+
+
+def test_end_of_sequence_tokens_are_trained_on(llama, policy_of):
+    """With EOS the only token, a positive advantage makes it likelier."""
+    policy = policy_of(llama)
+    prompt = torch.tensor([[33, 4, 8]])
+
+    def likelihood():
+        with torch.no_grad():
+            return float(llama(input_ids=prompt).logits[0, -1].log_softmax(-1)[3])
+
+    before = likelihood()
+    policy.update([TrainingGroup(TokenGroup((33, 4, 8), ((3,), (60,))), (1.0, -1.0))])
+    assert likelihood() > before + 0.01
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_groups_without_advantage_count_but_are_not_computed(llama, policy_of, layout):
+    other = copy.deepcopy(llama)
+    skipped, stats = gradients(policy_of(llama, layout), [*GROUPS, IDLE])
+    almost = TrainingGroup(IDLE.tokens, (1e-30, 0.0))
+    computed, computed_stats = gradients(policy_of(other, layout), [*GROUPS, almost])
+    assert_near(skipped, computed)
+    assert stats.tokens == computed_stats.tokens == 28
+    assert stats.loss == pytest.approx(computed_stats.loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("most", [1, 12, 20])
+def test_micro_batches_add_up_to_one_batch(model, policy_of, layout, most):
+    other = copy.deepcopy(model)
+    whole, whole_stats = gradients(policy_of(model, layout), GROUPS)
+    parts, parts_stats = gradients(policy_of(other, layout, policy={"micro_batch_tokens": most}), GROUPS)
+    assert_near(parts, whole)
+    assert parts_stats.loss == pytest.approx(whole_stats.loss, abs=1e-6)
+    assert parts_stats.entropy == pytest.approx(whole_stats.entropy, rel=1e-5)
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("most", [1, 12, 20, 1000])
+def test_micro_batches_hold_every_completion_once_within_the_bound(layout, most):
+    batches = list(micro_batches(GROUPS, layout, most))
+    found = [
+        (g.tokens.prompt, c, a)
+        for batch in batches
+        for g in batch
+        for c, a in zip(g.tokens.completions, g.advantages, strict=True)
+    ]
+    given = [
+        (g.tokens.prompt, c, a)
+        for g in GROUPS
+        for c, a in zip(g.tokens.completions, g.advantages, strict=True)
+    ]
+    with_tokens = [row for row in given if row[1]]
+    assert sorted(row for row in found if row[1]) == sorted(with_tokens)
+    assert len(batches) == 1 or most < 1000
+    for batch in batches:
+        if layout is Layout.PACKED:
+            area = len(batch) * max(len(g.tokens.prompt) + g.tokens.completion_tokens for g in batch)
+        else:
+            longest = max(len(g.tokens.prompt) + len(c) for g in batch for c in g.tokens.completions)
+            area = longest * sum(len(g.tokens.completions) for g in batch)
+        assert area <= most or sum(len(g.tokens.completions) for g in batch) == 1
+
+
+def test_nothing_to_learn_changes_nothing(llama, policy_of):
+    policy = policy_of(llama)
+    before = weights(policy)
+    empty = TrainingGroup(TokenGroup((5, 6), ((), ())), (1.0, -1.0))
+    for groups, tokens in (([], 0), ([IDLE], 5), ([empty], 0)):
+        stats = policy.update(groups)
+        assert (stats.loss, stats.grad_norm, stats.entropy, stats.tokens) == (0.0, 0.0, 0.0, tokens)
+    assert all(torch.equal(value, before[name]) for name, value in weights(policy).items())
+    assert not policy.optimizer.state
+
+
+@pytest.mark.parametrize("limit", [None, 1.0])
+def test_a_loss_that_is_not_finite_changes_nothing(llama, policy_of, limit):
+    policy = policy_of(llama, grpo={"max_grad_norm": limit})
+    policy.update(GROUPS)
+    before, moments = weights(policy), copy.deepcopy(policy.optimizer.state_dict())
+    for bad in (float("inf"), float("nan")):
+        poisoned = TrainingGroup(GROUPS[1].tokens, (bad, -1.0))
+        with pytest.raises(NodeFailure, match="not finite"):
+            policy.update([GROUPS[0], poisoned])
+    assert all(torch.equal(value, before[name]) for name, value in weights(policy).items())
+    after = policy.optimizer.state_dict()["state"]
+    for key, state in moments["state"].items():
+        assert all(torch.equal(after[key][name], value) for name, value in state.items())
+    assert all(p.grad is None for p in llama.parameters())
+    policy.update(GROUPS)
+
+
+def test_the_gradient_is_clipped_to_its_norm(llama, policy_of):
+    other = copy.deepcopy(llama)
+    free, stats = gradients(policy_of(llama), GROUPS)
+    clipped, clipped_stats = gradients(policy_of(other, grpo={"max_grad_norm": 0.01}), GROUPS)
+    assert clipped_stats.grad_norm == pytest.approx(stats.grad_norm)
+    assert stats.grad_norm > 0.02
+    assert_near(clipped, {name: g * 0.01 / stats.grad_norm for name, g in free.items()}, 1e-3)
+
+
+def test_an_update_needs_no_random_numbers(build, policy_of):
+    """GPT-2 has dropout, which would make log-probs noisy and a resumed run another one."""
+    first, second = build("gpt2"), build("gpt2")
+    torch.manual_seed(1)
+    random.seed(1)
+    before = torch.get_rng_state(), random.getstate()
+    policy_of(first).update(GROUPS)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    torch.manual_seed(2)
+    policy_of(second).update(GROUPS)
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_learning_in_reduced_precision_keeps_float32_weights(model, policy_of):
+    policy = policy_of(model, policy={"dtype": "bfloat16"})
+    before = weights(policy)
+    policy.generate(QUESTIONS, 3, seed=0)
+    stats = policy.update(GROUPS)
+    assert stats.grad_norm > 0
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert all(s["exp_avg"].dtype == torch.float32 for s in policy.optimizer.state.values())
+    assert any(not torch.equal(value, before[name]) for name, value in weights(policy).items())
+
+
+def test_a_policy_resumes_from_its_state_dicts(llama, build, policy_of):
+    policy = policy_of(llama)
+    policy.update(GROUPS)
+    model_state = copy.deepcopy(policy.model.state_dict())
+    optimizer_state = copy.deepcopy(policy.optimizer.state_dict())
+    policy.update(GROUPS[:2])
+    resumed = policy_of(build("llama", initializer_range=0.5))
+    resumed.model.load_state_dict(model_state)
+    resumed.optimizer.load_state_dict(optimizer_state)
+    resumed.update(GROUPS[:2])
+    expected = weights(policy)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(resumed).items())
+
+
+def test_learning_raises_what_is_rewarded(llama, policy_of):
+    """The loop of a node in small: completions that hold a digit are rewarded until most do."""
+    policy = policy_of(llama, grpo={"learning_rate": 0.01})
+
+    def rewards(rows):
+        return [[float(any(ch.isdigit() for ch in c.text)) for c in row] for row in rows]
+
+    def mean(rows):
+        return sum(map(sum, rows)) / sum(map(len, rows))
+
+    first = mean(rewards(policy.generate(QUESTIONS, 32, seed=99)))
+    for step in range(15):
+        rows = policy.generate(QUESTIONS, 8, seed=step)
+        groups = []
+        for question, row, reward in zip(QUESTIONS, rows, rewards(rows), strict=True):
+            centre = sum(reward) / len(reward)
+            advantages = tuple(r - centre for r in reward)
+            groups.append(TrainingGroup(policy.own_group(question, row), advantages))
+        policy.update(groups)
+    last = mean(rewards(policy.generate(QUESTIONS, 32, seed=99)))
+    assert first < 0.5
+    assert last > first + 0.3
