@@ -103,7 +103,7 @@ class Discovery:
         """End `run`; harmless when repeated."""
         self._stop.set()
 
-    def discover_peers(self, exclude_self: bool = True, max_peers: int | None = None) -> list[Registration]:  # noqa: FBT001, FBT002
+    def discover_peers(self, exclude_self: bool = True, max_peers: int | None = None) -> list[Registration]:
         """Registered nodes ordered by id, those of this worker left out unless asked for.
 
         Raises:

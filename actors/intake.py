@@ -54,9 +54,7 @@ class Intake:
                     taken.append(key)
         return taken
 
-    def _take(
-        self, member: Member, key: str, name: RoundFileName, number: int, arrivals: Arrivals
-    ) -> bool:
+    def _take(self, member: Member, key: str, name: RoundFileName, number: int, arrivals: Arrivals) -> bool:
         """Read one file and put it where it belongs; False when it is not whole yet."""
         reading = read_round_file(
             self._store,

@@ -123,9 +123,7 @@ class RunLogger:
         if key not in self._writers:
             incarnation = self._incarnations[node]
             spool = self._spool / f"{node}.{incarnation}.{kind}.jsonl"
-            self._writers[key] = SegmentWriter(
-                self._store, self._paths, node, incarnation, kind, spool=spool
-            )
+            self._writers[key] = SegmentWriter(self._store, self._paths, node, incarnation, kind, spool=spool)
             self._closed_at[key] = time.monotonic()
         self._writers[key].append(row)
 

@@ -24,12 +24,12 @@ class CoordinatorShell(Coordinator):
     """The coordinator as an actor."""
 
     @ray.method(concurrency_group="control")
-    def status(self) -> CoordinatorStatus:
+    def status(self) -> CoordinatorStatus:  # type: ignore[override]
         """See `Coordinator.status`."""
         return super().status()
 
     @ray.method(concurrency_group="control")
-    def stop(self, state: str, note: str) -> None:
+    def stop(self, state: str, note: str) -> None:  # type: ignore[override]
         """See `Coordinator.stop`."""
         super().stop(state, note)
 
@@ -46,7 +46,7 @@ class TrainerShell(Trainer):
         return [n.id for n in self.nodes]
 
     @ray.method(concurrency_group="control")
-    def stop(self) -> None:
+    def stop(self) -> None:  # type: ignore[override]
         """See `Trainer.stop`."""
         super().stop()
 
@@ -59,7 +59,7 @@ class DiscoveryShell(Discovery):
     """Discovery as an actor."""
 
     @ray.method(concurrency_group="beats")
-    def run(self) -> None:
+    def run(self) -> None:  # type: ignore[override]
         """See `Discovery.run`."""
         super().run()
 
@@ -111,7 +111,13 @@ class ActorReporter:
         self._sent = waiting
 
 
-CoordinatorActor: Any = ray.remote(max_restarts=0, concurrency_groups={"control": 1})(CoordinatorShell)
-TrainerActor: Any = ray.remote(max_restarts=0, concurrency_groups={"control": 1})(TrainerShell)
-LoggerActor: Any = ray.remote(max_restarts=0)(RunLogger)
-DiscoveryActor: Any = ray.remote(max_restarts=0, concurrency_groups={"beats": 1})(DiscoveryShell)
+def _actor(kind: type, **groups: int) -> Any:
+    """A Ray actor class; Ray's own annotations do not know concurrency groups."""
+    options: dict[str, Any] = {"max_restarts": 0, "concurrency_groups": groups}
+    return ray.remote(**options)(kind)
+
+
+CoordinatorActor = _actor(CoordinatorShell, control=1)
+TrainerActor = _actor(TrainerShell, control=1)
+LoggerActor = _actor(RunLogger)
+DiscoveryActor = _actor(DiscoveryShell, beats=1)

@@ -40,9 +40,7 @@ class Roster:
         pace: beats and silence.
     """
 
-    def __init__(
-        self, store: Store, paths: ExperimentPaths, config_hash: str, pace: PaceConfig
-    ) -> None:
+    def __init__(self, store: Store, paths: ExperimentPaths, config_hash: str, pace: PaceConfig) -> None:
         self._registry = Registry(store, paths)
         self._config_hash, self._pace = config_hash, pace
         self._alive = Liveness()
@@ -99,7 +97,9 @@ class Roster:
         ]
         for node in silent:
             seconds = self._alive.silence(node, now)
-            self.peers[node].problem = f"nothing heard of it for {seconds:.0f} s; its machine or process is gone"
+            self.peers[
+                node
+            ].problem = f"nothing heard of it for {seconds:.0f} s; its machine or process is gone"
         return silent
 
     def totals(self) -> dict[str, NodeTotals]:

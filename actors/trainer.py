@@ -105,7 +105,9 @@ class Trainer:
         self._verifier = Scorer(config.tasks, allowed_modules=settings.allowed_modules)
         self._verifier.start()
         self._tasks = TaskSet(config.tasks, allowed_modules=settings.allowed_modules)
-        self._held_out = self._tasks.held_out(config.evaluation.questions) if config.evaluation.questions else {}
+        self._held_out = (
+            self._tasks.held_out(config.evaluation.questions) if config.evaluation.questions else {}
+        )
         store = settings.address.open()
         self._state = SwarmState(store, settings.address.paths, config.pace, self._stop)
         self._around = Surroundings(
@@ -190,9 +192,7 @@ class Trainer:
             if node.problem:
                 continue
             seed = derive_seed(self._config.seed, node.id, EVALUATION_STEP, "evaluation")
-            found = pass_at_1(
-                node.policy, held_out, config.samples, config.threshold, self._verifier, seed
-            )
+            found = pass_at_1(node.policy, held_out, config.samples, config.threshold, self._verifier, seed)
             mean = overall(found, held_out)
             if when == "start":
                 node.totals.pass_at_1_start = mean

@@ -5,7 +5,6 @@ an error survives a process boundary (an actor's error is pickled on its way to 
 """
 
 # These are names of situations, which callers tell apart; "Error" at the end of each would say nothing more.
-# ruff: noqa: N818
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class ExperimentPaths:
         """The folder of one round's files."""
         return f"{self.rollouts_folder(node, incarnation)}/{bucket(round)}"
 
-    def round_file(  # noqa: PLR0917  the parts in the order of the name
+    def round_file(
         self,
         node: str,
         incarnation: str,

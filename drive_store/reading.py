@@ -71,7 +71,7 @@ class _Wanted:
     max_payload: int
 
 
-class _Refusal(Exception):  # noqa: N818  an answer, which never leaves this module
+class _Refusal(Exception):
     def __init__(self, reading: NotYet | Corrupt | Rejected) -> None:
         super().__init__(reading)
         self.reading = reading

@@ -45,7 +45,7 @@ class SegmentWriter:
         start: the number of the first segment.
     """
 
-    def __init__(  # noqa: PLR0917  the parts of its name, then where it gathers
+    def __init__(
         self,
         store: Store,
         paths: ExperimentPaths,
@@ -118,7 +118,7 @@ class SegmentWriter:
                 return key
 
 
-def read_segments(  # noqa: PLR0917
+def read_segments(
     store: Store,
     paths: ExperimentPaths,
     node: str,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -31,17 +30,8 @@ class Display(Protocol):
         """Show the swarms as they are now."""
         ...
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End; what was shown last stays."""
+    def close(self) -> None:
+        """End; what was shown last stays. Harmless when repeated."""
         ...
 
 
@@ -52,17 +42,7 @@ class LiveDisplay:
         self._began = time.monotonic()
         self._live = Live(console=console, refresh_per_second=4, transient=False)
 
-    def __enter__(self) -> Self:
-        """Begin to draw."""
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Leave the last picture."""
         self._live.stop()
 
@@ -70,11 +50,14 @@ class LiveDisplay:
         """A line with the seconds so far, and a bar."""
         line = Text(f"{self._elapsed()}  {text}")
         bar = [ProgressBar(total=1.0, completed=share, width=40)] if share is not None else []
-        self._live.update(Group(line, *bar))
+        self._draw(Group(line, *bar))
 
     def show(self, swarms: Sequence[SwarmProgress]) -> None:
         """A row per swarm, and what is wrong."""
-        table = Table(title=f"{self._elapsed()}  rewards are of own completions, mean over the nodes", title_justify="left")
+        table = Table(
+            title=f"{self._elapsed()}  rewards are of own completions, mean over the nodes",
+            title_justify="left",
+        )
         for name in ("swarm", "state", "round", "reward, last 10", "cumulative", "external used", "curve"):
             table.add_column(name, no_wrap=True)
         for swarm in swarms:
@@ -88,7 +71,11 @@ class LiveDisplay:
                 str(swarm.used),
                 sparkline(swarm.rewards, 24, max((r for s in swarms for r in s.rewards), default=1.0)),
             )
-        self._live.update(Group(table, *[Text(line, style="yellow") for line in remarks(swarms)]))
+        self._draw(Group(table, *[Text(line, style="yellow") for line in remarks(swarms)]))
+
+    def _draw(self, picture: Group) -> None:
+        self._live.start()
+        self._live.update(picture)
 
     def _elapsed(self) -> str:
         return f"{time.monotonic() - self._began:4.0f} s"
@@ -101,16 +88,7 @@ class LineDisplay:
         self._console, self._began = console, time.monotonic()
         self._last, self._said = -LINE_EVERY_S, ""
 
-    def __enter__(self) -> Self:
-        """Nothing to prepare."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Nothing to end."""
 
     def step(self, text: str, share: float | None = None) -> None:
@@ -125,7 +103,9 @@ class LineDisplay:
         for swarm in swarms:
             recent = swarm.recent()
             reward = "" if recent is None else f", reward {recent:.3f}"
-            parts.append(f"{swarm.label}: {swarm.state}, round {len(swarm.rewards)} of {swarm.rounds}{reward}")
+            parts.append(
+                f"{swarm.label}: {swarm.state}, round {len(swarm.rewards)} of {swarm.rounds}{reward}"
+            )
         text = " | ".join(parts + remarks(swarms))
         states = " ".join(s.state for s in swarms)
         self._print(text, new=states != self._said)
@@ -141,16 +121,7 @@ class LineDisplay:
 class NoDisplay:
     """Shows nothing."""
 
-    def __enter__(self) -> Self:
-        """Nothing to prepare."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Nothing to end."""
 
     def step(self, text: str, share: float | None = None) -> None:

@@ -82,9 +82,9 @@ def create_experiment(
         StoreError: the folder cannot be written.
     """
     store, paths = Store(address.root), address.paths
+    if not require_free(address, overwrite=overwrite):
+        store.remove_tree(paths.folder)
     store.make_folder(EXPERIMENTS)
-    if address.experiment in store.names(EXPERIMENTS):
-        _make_way(store, address, overwrite=overwrite)
     create_experiment_folder(store, paths)
     text = render_yaml(config).encode()
     identity = ExperimentIdentity(
@@ -108,7 +108,16 @@ def create_experiment(
     return identity
 
 
-def _make_way(store: Store, address: ExperimentAddress, *, overwrite: bool) -> None:
+def require_free(address: ExperimentAddress, *, overwrite: bool) -> bool:
+    """Whether the name is free; False when what has it may be overwritten.
+
+    Raises:
+        ExperimentExistsError: there is an experiment of that name, and `overwrite` is not set.
+        UserError: what has the name is no experiment.
+    """
+    store = Store(address.root)
+    if address.experiment not in store.names(EXPERIMENTS):
+        return True
     if not overwrite:
         raise _exists(address)
     if store.read(address.paths.experiment_json, MAX_IDENTITY) is None:
@@ -116,7 +125,7 @@ def _make_way(store: Store, address: ExperimentAddress, *, overwrite: bool) -> N
             f"{store.root}/{address.paths.folder} holds no experiment.json, so it is not overwritten; "
             "move it away or take another name"
         )
-    store.remove_tree(address.paths.folder)
+    return False
 
 
 def _exists(address: ExperimentAddress) -> ExperimentExistsError:
@@ -157,7 +166,9 @@ def read_config(store: Store, address: ExperimentAddress) -> SwarmConfig:
     key = address.paths.config(identity.config_hash)
     data = store.read(key, MAX_CONFIG)
     if data is None or hashlib.sha256(data).hexdigest() != identity.config_sha256:
-        raise ConfigError(f"{store.root}/{key} is missing or was altered; restore it or start a new experiment")
+        raise ConfigError(
+            f"{store.root}/{key} is missing or was altered; restore it or start a new experiment"
+        )
     config = parse_stored(data, key)
     if config_hash(config) != identity.config_hash:
         raise ConfigError(f"{store.root}/{key} does not have the hash that its experiment.json names")

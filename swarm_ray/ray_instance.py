@@ -25,13 +25,19 @@ STARTED_WITHIN_S = 300.0
 class RayInstance:
     """Uses the Ray that is initialised, else starts a private one on this machine and shuts that down at the end.
 
-    Starting takes seconds and happens in the background, from the constructor on.
+    Starting takes seconds, so it can be begun in the background while something else is prepared.
     """
 
     def __init__(self) -> None:
-        self._ours = not ray.is_initialized()
+        self._ours = False
         self._pool = ThreadPoolExecutor(1, "ray-start")
-        self._started: Future[None] | None = self._pool.submit(_init) if self._ours else None
+        self._started: Future[None] | None = None
+
+    def begin(self) -> None:
+        """Begin to start Ray where it is not there."""
+        if self._started is None and not ray.is_initialized():
+            self._ours = True
+            self._started = self._pool.submit(_init)
 
     def wait(self) -> None:
         """Return when Ray is there.
@@ -39,6 +45,7 @@ class RayInstance:
         Raises:
             ActorFailure: it does not start.
         """
+        self.begin()
         if self._started is None:
             return
         try:
@@ -82,7 +89,7 @@ def _environment() -> dict[str, Any]:
 
 def not_started() -> ActorFailure:
     """The error for an actor that was never placed: what there is to be had, and what to do."""
-    total, free = ray.cluster_resources(), ray.available_resources()
+    total, free = _resources(), ray.available_resources()  # type: ignore[no-untyped-call]
     found = ", ".join(f"{free.get(k, 0):g} of {total[k]:g} {k}" for k in ("CPU", "GPU") if k in total)
     return ActorFailure(
         f"a trainer did not start within {STARTED_WITHIN_S:.0f} s; free on this Ray are {found or 'no CPUs'}. "
@@ -138,5 +145,10 @@ def kill(handle: Any) -> None:
 
 def resources() -> tuple[float, float]:
     """CPUs and GPUs that this Ray has in all."""
-    found = ray.cluster_resources()
+    found = _resources()
     return float(found.get("CPU", 0.0)), float(found.get("GPU", 0.0))
+
+
+def _resources() -> dict[str, float]:
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return found

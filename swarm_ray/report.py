@@ -99,7 +99,9 @@ def _draw_rewards(axes: Axes, curves: Curves, label: str, colour: str, dash: str
     rounds, band = curves.rounds, (_drawable(curves.lowest), _drawable(curves.highest))
     axes.fill_between(rounds, *band, color=colour, alpha=0.15, linewidth=0)
     axes.plot(rounds, _drawable(curves.raw), color=colour, linewidth=0.7, alpha=0.45)
-    axes.plot(rounds, _drawable(curves.smooth), color=colour, linewidth=2.4, linestyle=dash, label=label)
+    dot = "o" if len(rounds) == 1 else ""  # a line through one point is not to be seen
+    smooth = _drawable(curves.smooth)
+    axes.plot(rounds, smooth, dot, color=colour, linewidth=2.4, linestyle=dash, label=label)
 
 
 def _smoothing(curves: Sequence[Curves]) -> str:

@@ -64,8 +64,8 @@ def curves_of(stages: Sequence[ClosedStage], window: int | None = None) -> Curve
 def moving_average(values: Sequence[float | None], window: int) -> Series:
     """For each place the mean of the `window` values around it, fewer at both ends.
 
-    It is centred, so that it does not lag behind what it smooths. Values that are None are left out; where all
-    are, the mean is None.
+    It is centred, so that it does not lag behind what it smooths. Values that are None are left out; where
+    all are, the mean is None.
     """
     before = window // 2
     return [

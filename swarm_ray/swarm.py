@@ -1,251 +1,229 @@
-"""A swarm's actors on this machine: started, watched and ended. The only module that imports actors."""
+"""Running swarms from Python or the command: simulate, coordinate, work."""
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
+import platform
 import time
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
-from actors import remote
-from actors.coordinator import CoordinatorStatus
-from actors.logger import Progress
-from actors.trainer import TrainerResult, TrainerSettings
-from drive_store import StoreError, new_incarnation
-from swarm_ray import ray_instance
+from drive_store import Store, newest, valid_id
 from swarm_ray.config import SwarmConfig
-from swarm_ray.errors import ActorFailure, SwarmError
-from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.policies.tiny_start import cache_folder
-from swarm_ray.progress import SwarmProgress
-from swarm_ray.settings import config_hash
+from swarm_ray.display import Display
+from swarm_ray.errors import UserError
+from swarm_ray.exchange.swarm_state import ENDED, decode_state
+from swarm_ray.experiment_folder import (
+    ExperimentAddress,
+    create_experiment,
+    read_config,
+    read_identity,
+    require_free,
+)
+from swarm_ray.policies.devices import choose_device
+from swarm_ray.policies.preflight import preflight
+from swarm_ray.policies.tiny_start import TinyStart, cache_folder, start_index
+from swarm_ray.ray_instance import RayInstance
+from swarm_ray.running import Running
+from swarm_ray.settings import join_config
+from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Scorer
 from swarm_ray.versions import installed_versions
-
-STOP_WITHIN_S = 8.0
-ANSWER_WITHIN_S = 60.0
+from swarm_ray.worker import Worker, new_claimant
 
 
-class Swarm:
-    """The actors of one experiment on this machine.
+class Swarm(Running):
+    """A whole swarm on this machine, and beside it, if asked for, the same swarm without sharing.
+
+    `start` and `wait` run it; as a context manager it is stopped at the end of the block, whatever happens.
 
     Args:
-        address: the experiment, which exists.
-        config: its configuration, with this worker's local settings.
-        nodes: ids of the nodes to host; may be empty for a coordinator alone.
-        claimant: who coordinates here; None where another machine does.
-        worker: this worker's id.
-        allowed_modules: modules with tasks that may be imported; None for those the configuration names.
-        sharers: how many swarms like this one share the machine at the same time.
+        config: the swarm; `pace.expect` becomes its number of nodes.
+        root: the shared folder.
+        experiment: its name; by default the preset with the time.
+        baseline: also run I + J local and no external rollouts, under the name with `-alone`.
+        overwrite: delete experiments of these names first.
+        show: show progress.
     """
 
     def __init__(
         self,
-        address: ExperimentAddress,
         config: SwarmConfig,
-        nodes: Sequence[str],
+        root: str = "runs",
+        experiment: str | None = None,
         *,
-        claimant: str | None,
-        worker: str,
-        allowed_modules: tuple[str, ...] | None = None,
-        sharers: int = 1,
+        baseline: bool = False,
+        overwrite: bool = False,
+        show: bool = True,
     ) -> None:
-        self.address, self.config, self.nodes = address, config, tuple(nodes)
-        self.failure: Exception | None = None
-        self.state = "starting"
-        self.results: list[TrainerResult] = []
-        self._claimant, self._worker, self._sharers = claimant, worker, sharers
-        self._allowed_modules = allowed_modules
-        self._spool = tempfile.TemporaryDirectory(prefix="swarm-ray-")
-        self._actors: dict[str, Any] = {}
-        self._runs: dict[Any, str] = {}
-        self._starting: list[Any] = []
-        self._started = 0.0
-        self._progress = SwarmProgress(address.experiment, label(config), "starting", config.rounds, nodes=self.nodes)
-
-    def start(self) -> None:
-        """Start all actors; they build themselves while `watch` waits for them.
-
-        Raises:
-            ActorFailure: the coordinator or the logger could not be started.
-        """
-        config, address = self.config, self.address
-        versions = installed_versions()
-        self._started = time.monotonic()
-        if self._claimant is not None:
-            coordinator = self._spawn("coordinator", remote.CoordinatorActor, address, config, self._claimant)
-            self._runs[coordinator.run.remote()] = "coordinator"
-        if not self.nodes:
-            return
-        spool = Path(self._spool.name)
-        logger = self._spawn("logger", remote.LoggerActor, address, config.log, spool, versions)
-        discovery = self._spawn(
-            "discovery", remote.DiscoveryActor, address, self._worker, config.pace, config_hash(config), versions
-        )
-        self._runs[discovery.run.remote()] = "discovery"
-        for number, (settings, cpus, gpus) in enumerate(self._trainer_settings()):
-            trainer = self._spawn(
-                f"trainer-{number}", remote.TrainerActor, settings, logger, discovery, cpus=cpus, gpus=gpus
+        name = experiment or f"{config.preset}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        pace = config.pace.model_copy(update={"expect": config.nodes})
+        self.config = config.model_copy(update={"pace": pace})
+        self._plan = [(ExperimentAddress(root, name), self.config)]
+        if baseline:
+            alone = {"local": config.local + config.external, "external": 0}
+            self._plan.append(
+                (ExperimentAddress(root, f"{name}-alone"), self.config.model_copy(update=alone))
             )
-            self._starting.append(trainer.ready.remote())
-            self._runs[trainer.run.remote()] = f"trainer-{number}"
+        self._overwrite = overwrite
+        super().__init__(root, self._make_workers, show=show)
 
-    def watch(self, timeout_s: float) -> bool:
-        """Wait a little; True once everything has ended. A failure ends the run as failed, and is kept."""
-        if not self._over():
-            try:
-                self._check_started()
-                for call in ray_instance.finished(list(self._runs), timeout_s):
-                    self._ended(self._runs.pop(call), call)
-            except (SwarmError, StoreError) as error:
-                self._fail(error)
-        return self._over()
-
-    def progress(self) -> SwarmProgress:
-        """What the actors say now; what they said last while they are busy or gone."""
-        known = self._progress
-        try:
-            if "coordinator" in self._actors and not self._over():
-                known = self._of_coordinator(known, self._ask("coordinator", "status"))
-            if "logger" in self._actors and not self._over():
-                known = self._of_logger(known, self._ask("logger", "progress"))
-        except ActorFailure as error:
-            self._fail(error)
-        state = self.state if self._over() or self.failure else known.state
-        self._progress = replace(known, state=state, note=str(self.failure or known.note))
-        return self._progress
-
-    def stop(self, state: str = "stopped", note: str = "stopped on request") -> None:
-        """End the experiment here: its state record says so, logs are written, every actor is ended.
-
-        Harmless when repeated.
-        """
-        if self._over():
-            self.close()
-        else:
-            self._finish(state, note)
-
-    def _over(self) -> bool:
-        return not self._runs or set(self._runs.values()) == {"discovery"}
-
-    def _spawn(self, role: str, actor: Any, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0) -> Any:
-        root = hashlib.sha256(self.address.root.encode()).hexdigest()[:8]
-        namespace = f"swarm-ray-{self.address.experiment}-{root}"
-        handle = ray_instance.spawn(
-            actor, f"{role}/{self._worker}", namespace, *arguments, cpus=cpus, gpus=gpus
-        )
-        self._actors[role] = handle
-        return handle
-
-    def _trainer_settings(self) -> list[tuple[TrainerSettings, float, float]]:
-        """Settings of each trainer with its exact share of CPUs and GPUs."""
-        count = self._trainer_count()
-        all_cpus, all_gpus = ray_instance.resources()
-        shares = count * self._sharers
-        cuda = self.config.policy.device != "cpu" and all_gpus > 0
-        settings = []
-        for number in range(count):
-            hosted = self.nodes[number::count]
-            settings.append(
-                (
-                    TrainerSettings(
-                        self.address,
-                        self.config,
-                        hosted,
-                        cache_folder(),
-                        self._allowed_modules,
-                        threads=max(1, int(all_cpus) // shares),
-                    ),
-                    min(1.0, all_cpus / shares),
-                    min(1.0, all_gpus / shares) if cuda else 0.0,
-                )
+    def _make_workers(self, display: Display, ray: RayInstance) -> list[Worker]:
+        display.step("preparing the model")
+        for address, _ in self._plan:
+            require_free(address, overwrite=self._overwrite)
+        ray.begin()
+        nodes = [f"node-{i}" for i in range(self.config.nodes)]
+        prepare_model(self.config, nodes, None, display.step)
+        return [
+            Worker(
+                address,
+                config,
+                nodes,
+                claimant=_create(address, config, overwrite=self._overwrite),
+                name="here",
+                sharers=len(self._plan),
             )
-        return settings
-
-    def _trainer_count(self) -> int:
-        wanted = self.config.trainers
-        return 1 if wanted == "auto" else min(wanted, len(self.nodes))
-
-    def _check_started(self) -> None:
-        """Raise when an actor has not come up in time, or could not be built."""
-        if not self._starting:
-            return
-        for call in ray_instance.finished(self._starting, 0):
-            self._starting.remove(call)
-            ray_instance.result_of(call, ANSWER_WITHIN_S)
-        if self._starting and time.monotonic() - self._started > ray_instance.STARTED_WITHIN_S:
-            raise ray_instance.not_started()
-
-    def _ended(self, role: str, call: Any) -> None:
-        """An actor's work is over: keep its result, or raise what ended it."""
-        result = ray_instance.result_of(call, ANSWER_WITHIN_S)
-        if role == "coordinator":
-            self.state = str(result)
-        elif isinstance(result, TrainerResult):
-            self.results.append(result)
-
-    def _fail(self, error: Exception) -> None:
-        self.failure = self.failure or error
-        self._finish("failed", str(error))
-
-    def _finish(self, state: str, note: str) -> None:
-        """Tell everybody to stop, give them a moment, and end every process."""
-        began = time.monotonic()
-        farewells = [
-            self._tell("coordinator", "stop", state, note),
-            self._tell("discovery", "fail", note) if state == "failed" else None,
-            *[self._tell(role, "stop") for role in self._actors if role.startswith("trainer")],
+            for address, config in self._plan
         ]
-        waiting = [c for c in farewells if c is not None]
-        waiting += [call for call, role in self._runs.items() if role != "discovery"]
-        while waiting and time.monotonic() - began < STOP_WITHIN_S:
-            for call in ray_instance.finished(waiting, 0.2):
-                waiting.remove(call)
-        self.state = state
-        self.close()
 
-    def close(self) -> None:
-        """Write what the logger still holds, and end every actor's process; harmless when repeated."""
-        flushed = self._tell("logger", "flush")
-        if flushed is not None:
-            ray_instance.finished([flushed], STOP_WITHIN_S)
-        for handle in self._actors.values():
-            ray_instance.kill(handle)
-        self._actors, self._runs = {}, {}
-        self._spool.cleanup()
 
-    def _tell(self, role: str, method: str, *arguments: Any) -> Any:
-        return getattr(self._actors[role], method).remote(*arguments) if role in self._actors else None
+def simulate(
+    config: SwarmConfig,
+    root: str = "runs",
+    experiment: str | None = None,
+    *,
+    baseline: bool = False,
+    overwrite: bool = False,
+    show: bool = True,
+) -> Swarm:
+    """Run a swarm to its end; answers the handle with its results. The arguments are those of `Swarm`.
 
-    def _ask(self, role: str, method: str) -> Any:
-        return ray_instance.result_of(self._tell(role, method), ANSWER_WITHIN_S)
+    Raises:
+        UserError: an experiment exists, the model cannot be loaded or does not fit, and the like.
+    """
+    swarm = Swarm(config, root, experiment, baseline=baseline, overwrite=overwrite, show=show)
+    return swarm.start().wait()
 
-    def _of_coordinator(self, known: SwarmProgress, status: CoordinatorStatus) -> SwarmProgress:
-        record = status.record
-        note = record.note if record else ""
-        if record and record.learned_nothing:
-            note = f"no group of any node had an advantage for {self.config.alarm_rounds} rounds: nothing is learned"
-        return replace(
-            known,
-            state=status.state,
-            rewards=status.rewards,
-            nodes=status.registered or known.nodes,
-            problems=status.problems,
-            note=note,
+
+def coordinate(
+    config: SwarmConfig, root: str, experiment: str, *, overwrite: bool = False, show: bool = True
+) -> Running:
+    """Create an experiment and coordinate it until it has ended; the nodes are other machines'.
+
+    Raises:
+        UserError: the experiment exists, and the like.
+    """
+    address = ExperimentAddress(root, experiment)
+
+    def prepare(_: Display, ray: RayInstance) -> list[Worker]:
+        claimant = _create(address, config, overwrite=overwrite)
+        ray.begin()
+        return [Worker(address, config, (), claimant=claimant, name="coordinator")]
+
+    return Running(root, prepare, show=show).start().wait()
+
+
+def work(
+    root: str,
+    experiment: str,
+    node: str,
+    nodes: int = 1,
+    overrides: Sequence[str] = (),
+    *,
+    show: bool = True,
+) -> Running:
+    """Train `nodes` nodes of an experiment that another machine coordinates, until it has ended.
+
+    The configuration comes from the folder; `overrides` may change what each machine has its own of. An experiment
+    that is not there yet is waited for.
+
+    Raises:
+        UserError: the node id is taken, the experiment has ended, an override differs from the swarm's, and the like.
+    """
+    address = ExperimentAddress(root, experiment)
+    ids = [node] if nodes == 1 else [f"{node}-{i}" for i in range(nodes)]
+    for name in ids:
+        if not valid_id(name):
+            raise UserError(
+                f"{name!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)"
+            )
+
+    def prepare(display: Display, ray: RayInstance) -> list[Worker]:
+        stored = _wait_for(address, display)
+        config = join_config(stored, [*overrides, f"nodes={nodes}"])
+        _check_joinable(address, ids)
+        ray.begin()
+        allowed = tuple(_named_modules(overrides))
+        prepare_model(config, ids, allowed, display.step)
+        return [Worker(address, config, ids, claimant=None, name=node, allowed_modules=allowed)]
+
+    return Running(root, prepare, show=show).start().wait()
+
+
+def prepare_model(
+    config: SwarmConfig,
+    nodes: Sequence[str],
+    allowed_modules: tuple[str, ...] | None,
+    report: Callable[[str, float], None],
+) -> None:
+    """Make the embedded model's starts, or check that a Hugging Face model exists and fits, before any actor runs.
+
+    Raises:
+        UserError: a task, model or device that is not to be had.
+    """
+    if not config.policy.is_tiny:
+        preflight(config, len(nodes), choose_device(config.policy.device))
+        return
+    tasks = TaskSet(config.tasks, allowed_modules=allowed_modules)
+    with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
+        start = TinyStart(config, tasks, verifier, cache_folder(), report)
+        start.prepare([start_index(node) for node in nodes])
+
+
+def _create(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> str:
+    """Create the experiment; answers its claimant."""
+    claimant = new_claimant()
+    create_experiment(
+        address,
+        config,
+        claimant=claimant,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=installed_versions(),
+        machine=platform.platform(),
+        overwrite=overwrite,
+    )
+    return claimant
+
+
+def _wait_for(address: ExperimentAddress, display: Display) -> SwarmConfig:
+    """The experiment's configuration, as soon as there is one."""
+    store = Store(address.root)
+    while read_identity(store, address) is None:
+        display.step(
+            f"waiting for experiment {address.experiment!r} in {address.root}: no coordinator has made it yet"
+        )
+        time.sleep(0.5)
+    return read_config(store, address)
+
+
+def _check_joinable(address: ExperimentAddress, nodes: Sequence[str]) -> None:
+    """Refuse an experiment that is over, and a node id that somebody else has."""
+    found = newest(Store(address.root), address.paths)
+    record = decode_state(found) if found else None
+    if record is None:
+        return
+    if record.state in (*ENDED, "draining"):
+        raise UserError(f"experiment {address.experiment!r} is {record.state}; nothing is left to train")
+    taken = sorted(set(nodes) & set(record.tallies))
+    if taken:
+        raise UserError(
+            f"node {taken[0]} is registered in {address.experiment!r} already: give another --node name"
         )
 
-    def _of_logger(self, known: SwarmProgress, progress: Progress) -> SwarmProgress:
-        used = sum(row.counters.used for row in progress.rows)
-        return replace(known, seconds=progress.seconds, used=used)
 
+def _named_modules(overrides: Sequence[str]) -> list[str]:
+    """Modules that this command line itself names in `tasks.modules=[...]`."""
+    import yaml
 
-def label(config: SwarmConfig) -> str:
-    """`4 local / 4 external`."""
-    return f"{config.local} local / {config.external} external"
-
-
-def new_claimant() -> str:
-    """A claimant for the state log: the coordinator's role and this process life."""
-    return f"coordinator.{new_incarnation()}"
+    named = [o.partition("=")[2] for o in overrides if o.startswith("tasks.modules=")]
+    return [m for text in named for m in (yaml.safe_load(text) or [])]

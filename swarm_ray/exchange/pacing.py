@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Pacing:
-    """Pauses between looks: `shortest` after `changed`, then longer by a quarter each time, up to `longest`.
+    """Pauses between looks: `shortest` after `changed`, then longer by a tenth each time, up to `longest`.
 
     Args:
         shortest: seconds.
@@ -14,7 +14,7 @@ class Pacing:
         sleep: waits for so many seconds.
     """
 
-    def __init__(self, shortest: float, longest: float, sleep: Callable[[float], None]) -> None:
+    def __init__(self, shortest: float, longest: float, sleep: Callable[[float], object]) -> None:
         self._shortest, self._longest, self._sleep = shortest, longest, sleep
         self._next = shortest
 
@@ -25,4 +25,4 @@ class Pacing:
     def pause(self, at_most: float | None = None) -> None:
         """Wait until the next look, `at_most` seconds."""
         self._sleep(self._next if at_most is None else max(0.0, min(self._next, at_most)))
-        self._next = min(self._next * 1.25, self._longest)
+        self._next = min(self._next * 1.1, self._longest)

@@ -44,12 +44,10 @@ class SwarmState:
         stop: when set, every wait ends with `StopRequested`.
     """
 
-    def __init__(
-        self, store: Store, paths: ExperimentPaths, pace: PaceConfig, stop: threading.Event
-    ) -> None:
+    def __init__(self, store: Store, paths: ExperimentPaths, pace: PaceConfig, stop: threading.Event) -> None:
         self._reader = StateLogReader(store, paths)
         self._stop, self._experiment = stop, paths.experiment
-        self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, lambda seconds: stop.wait(seconds) and None)
+        self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, stop.wait)
         self._closed: dict[int, StageClosed] = {}
         self.latest: StateRecord | None = None
         self.epoch = 0

@@ -49,7 +49,7 @@ def _pieces(group: TrainingGroup, layout: Layout, most_tokens: int) -> Iterator[
     prompt, completions = group.tokens.prompt, group.tokens.completions
     for part in (slice(0, count // 2), slice(count // 2, count)):
         half = TrainingGroup(TokenGroup(prompt, completions[part]), group.advantages[part])
-        if half.teaches:
+        if half.tokens.completion_tokens:
             yield from _pieces(half, layout, most_tokens)
 
 

@@ -96,5 +96,5 @@ def _fit(
     rows = padded_rows(batch, pad, torch.device("cpu"))
     logprobs, _ = completion_logprobs(model, rows, Layout.PADDED, temperature=1.0)
     optimizer.zero_grad(set_to_none=True)
-    (-logprobs.mean()).backward()
+    (-logprobs.mean()).backward()  # type: ignore[no-untyped-call]
     optimizer.step()

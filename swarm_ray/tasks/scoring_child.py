@@ -28,7 +28,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 """Each further thread of a numerical library reserves address space, which is limited."""
 
 
-class ChildLost(Exception):  # noqa: N818  (an event, not an error: the scorer starts another)
+class ChildLost(Exception):
     """The process died or did not answer in time."""
 
 

@@ -110,7 +110,9 @@ class FakeExperiment:
         """What opens a round."""
         return StageOpen(number, 0, tuple(Member(n, incarnation_of(n)) for n in nodes), 0.0, 60.0)
 
-    def close(self, number: int, rewards: dict[str, float], *, seconds: float = 2.0, missing: str = "") -> str:
+    def close(
+        self, number: int, rewards: dict[str, float], *, seconds: float = 2.0, missing: str = ""
+    ) -> str:
         """Close a round, and open the next where there is one; answers the record's key."""
         for node, reward in rewards.items():
             self.rewards.setdefault(node, []).append(reward)
@@ -141,7 +143,9 @@ class FakeExperiment:
         opens = None if last else self.opens(number + 1, sorted(self.rewards))
         return self.append("draining" if last else "running", number=number, closed=closed, opens=opens)
 
-    def finish(self, *, start: float = 0.1, end: float = 0.5, state: str = "finished", **fields: object) -> None:
+    def finish(
+        self, *, start: float = 0.1, end: float = 0.5, state: str = "finished", **fields: object
+    ) -> None:
         """Write the nodes' last beats and the last record, with the totals of the beats in it."""
         tallies = self.tallies()
         for node, rewards in self.rewards.items():
@@ -169,7 +173,9 @@ class FakeExperiment:
             os.utime(path, (was - seconds, was - seconds))
 
 
-def finished(root: Path, name: str, config: SwarmConfig, *, seed: int = 0, rising: float = 0.01) -> FakeExperiment:
+def finished(
+    root: Path, name: str, config: SwarmConfig, *, seed: int = 0, rising: float = 0.01
+) -> FakeExperiment:
     """A whole run whose rewards rise by about `rising` a round."""
     stream = random.Random(seed)
     experiment = FakeExperiment(root, name, config)

@@ -1,4 +1,4 @@
-"""Small models of three architectures with random weights, a tokenizer trained in code, and policies of them."""
+"""Small models of three architectures with random weights, a tokenizer made in code, and their policies."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def saved(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Callable[..., P
 
 @pytest.fixture
 def policy_of(tokenizer: PreTrainedTokenizerFast) -> Callable[..., Policy]:
-    """A policy around a model: plain-text prompts, EOS 3, padding 0; `policy` and `grpo` change the settings."""
+    """A policy around a model: plain-text prompts, EOS 3, padding 0; `policy` and `grpo` change settings."""
 
     def make(
         model: torch.nn.Module,

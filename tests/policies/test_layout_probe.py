@@ -40,9 +40,10 @@ def test_a_model_that_scales_its_logits_makes_them_itself(llama):
 
 
 def test_a_sliding_window_is_not_packed():
+    """Though the probe's rows are too short to tell."""
     sizes = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
-    window = MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=8)).eval()
+    window = MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=64)).eval()
     assert probe_layout(window, 0, CPU, packing=True) is Layout.PADDED
     whole = MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=None)).eval()
     assert probe_layout(whole, 0, CPU, packing=True) is Layout.PACKED

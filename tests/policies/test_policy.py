@@ -220,6 +220,7 @@ def test_micro_batches_hold_every_completion_once_within_the_bound(layout, most)
     assert sorted(row for row in found if row[1]) == sorted(with_tokens)
     assert len(batches) == 1 or most < 1000
     for batch in batches:
+        assert all(g.tokens.completion_tokens for g in batch)
         if layout is Layout.PACKED:
             area = len(batch) * max(len(g.tokens.prompt) + g.tokens.completion_tokens for g in batch)
         else:

@@ -20,7 +20,10 @@ NO_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     + CHAT
 )
-DEAF = "{% for m in messages %}{% if m['role'] != 'system' %}<|im_start|>{{ m['content'] }}{% endif %}{% endfor %}"
+DEAF = (
+    "{% for m in messages %}{% if m['role'] != 'system' %}<|im_start|>{{ m['content'] }}"
+    "{% endif %}{% endfor %}"
+)
 
 
 def test_a_chat_template_makes_the_prompt(tokenizer):

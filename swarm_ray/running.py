@@ -1,0 +1,156 @@
+"""The handle of what runs here: wait for it, look at it, stop it, read its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from drive_store import Store, newest
+from swarm_ray.display import Display, choose_display
+from swarm_ray.errors import UserError
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.experiments import Comparison, compare_experiments
+from swarm_ray.progress import SwarmProgress
+from swarm_ray.ray_instance import RayInstance
+from swarm_ray.worker import Worker
+
+DONE, FAILED, LEARNED_NOTHING, INTERRUPTED = 0, 1, 3, 130
+_SEVERITY = (DONE, LEARNED_NOTHING, INTERRUPTED, FAILED)
+Prepare = Callable[[Display, RayInstance], Sequence[Worker]]
+"""Makes the workers; says on the display what it does, and lets Ray begin when the user's mistakes are ruled out."""
+
+
+class Running:
+    """Workers that share this machine, from their start to their end; stopping twice is harmless.
+
+    Args:
+        root: the shared folder.
+        prepare: makes the workers when all is ready for them; the first is the swarm, a second its baseline.
+        show: show progress.
+    """
+
+    def __init__(self, root: str, prepare: Prepare, *, show: bool) -> None:
+        self.root = root
+        self._prepare, self._ray, self._display = prepare, RayInstance(), choose_display(show=show)
+        self._workers: tuple[Worker, ...] = ()
+        self._interrupted = self._stopped = False
+        self._verdict: tuple[int, str] | None = None
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """The swarm's experiment, and its baseline's where there is one."""
+        return tuple(w.address.experiment for w in self._workers)
+
+    def start(self) -> Self:
+        """Prepare, and start every actor once Ray is there.
+
+        Raises:
+            UserError: what was asked for cannot be done.
+            SwarmError: Ray or an actor does not start; no process is left behind.
+        """
+        try:
+            self._workers = tuple(self._prepare(self._display, self._ray))
+            self._display.step("starting Ray and the actors")
+            self._ray.wait()
+            for worker in self._workers:
+                worker.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def wait(self) -> Self:
+        """Watch and show until every worker has ended; an interrupt ends them cleanly.
+
+        Raises:
+            UserError: a mistake of the user's that only an actor could see.
+        """
+        try:
+            while [worker for worker in self._workers if not worker.watch(0.25)]:
+                self._display.show(self.progress())
+        except KeyboardInterrupt:
+            self._interrupted = True
+            self._display.step("interrupted: ending the swarm and writing what there is")
+        finally:
+            self.stop()
+        self._verdict = self._judge()
+        return self
+
+    def progress(self) -> list[SwarmProgress]:
+        """How things stand."""
+        return [worker.progress() for worker in self._workers]
+
+    def stop(self) -> None:
+        """End every actor, and the Ray that was started for them; what was published and logged is whole."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for worker in self._workers:
+            worker.stop()
+        self._display.show(self.progress())
+        self._display.close()
+        self._ray.close()
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 a node or actor failed, 3 learned nothing, 130 interrupted."""
+        return self._judged()[0]
+
+    @property
+    def message(self) -> str:
+        """One line on how it ended."""
+        return self._judged()[1]
+
+    def results(self) -> list[Comparison]:
+        """Rewards, pass@1, tokens and seconds of each experiment, from the folder."""
+        return compare_experiments(self.root, list(self.experiments))
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def _judged(self) -> tuple[int, str]:
+        if self._verdict is None:
+            self._verdict = self._judge()
+        return self._verdict
+
+    def _judge(self) -> tuple[int, str]:
+        """Exit status and one line: the worst of all workers."""
+        if self._interrupted:
+            return INTERRUPTED, "interrupted; what was published and logged is whole"
+        return max((_verdict(worker) for worker in self._workers), key=lambda v: _SEVERITY.index(v[0]))
+
+
+def _verdict(worker: Worker) -> tuple[int, str]:
+    """What the state log says of the experiment, and what this machine saw."""
+    name = worker.address.experiment
+    if isinstance(worker.failure, UserError):
+        raise worker.failure
+    if worker.failure is not None:
+        return FAILED, f"{name} failed: {worker.failure}"
+    found = newest(Store(worker.address.root), worker.address.paths)
+    record = decode_state(found) if found else None
+    problems = {n: p for result in worker.results for n, p in result.problems.items()}
+    if record is not None:
+        problems |= {node: tally.problem for node, tally in record.tallies.items() if tally.problem}
+    if problems:
+        return FAILED, f"{name}: " + "; ".join(f"node {n} failed: {p}" for n, p in sorted(problems.items()))
+    if record is None or record.state not in {"finished", "draining"}:
+        state, note = (record.state, record.note) if record else ("waiting", "no state record was written")
+        return (FAILED if state == "failed" else INTERRUPTED), f"{name} is {state}: {note}"
+    if record.learned_nothing:
+        return LEARNED_NOTHING, (
+            f"{name} LEARNED NOTHING: in its last {worker.config.alarm_rounds} rounds no group of any node had an "
+            "advantage. Use easier questions, more completions, or a model that is sometimes right."
+        )
+    return DONE, f"{name} is done"
