@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from drive_store import ExperimentPaths, NotYet, Store, Valid, find_bucket_files, read_round_file
 from drive_store.names import RoundFileName
 from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.folder import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.records import FileRef, Member, Refusal, RoundFile
 
 

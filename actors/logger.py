@@ -30,7 +30,10 @@ class Progress:
     """The latest row of each node."""
     seconds: dict[str, float]
     """Sum over nodes and rounds so far, per phase."""
-    rounds_timed: int
+    rewards: tuple[float, ...]
+    """Mean own reward of this worker's nodes, for every round they took part in."""
+    used: int
+    """External rollouts used so far."""
     events: tuple[Event, ...]
     """The last few."""
 
@@ -55,7 +58,8 @@ class RunLogger:
         self._incarnations: dict[str, str] = {}
         self._latest: dict[str, StepMetrics] = {}
         self._seconds: dict[str, float] = {}
-        self._timed = 0
+        self._rewards: dict[int, list[float]] = {}
+        self._used = 0
         self._events: list[Event] = []
         self._lock = threading.Lock()
 
@@ -78,9 +82,10 @@ class RunLogger:
             for row in rows:
                 self._append(row.node, "metrics", msgspec.json.encode(row))
                 self._latest[row.node] = row
+                self._rewards.setdefault(row.round, []).append(row.reward)
+                self._used += row.counters.used
                 for phase, seconds in row.seconds.items():
                     self._seconds[phase] = self._seconds.get(phase, 0.0) + seconds
-            self._timed += bool(rows)
             self._close_due()
 
     def log_events(self, events: Sequence[Event]) -> None:
@@ -102,8 +107,9 @@ class RunLogger:
     def progress(self) -> Progress:
         """The latest row of each node, and sums."""
         with self._lock:
+            rewards = tuple(sum(found) / len(found) for _, found in sorted(self._rewards.items()))
             return Progress(
-                tuple(self._latest.values()), dict(self._seconds), self._timed, tuple(self._events)
+                tuple(self._latest.values()), dict(self._seconds), rewards, self._used, tuple(self._events)
             )
 
     def flush(self) -> None:

@@ -13,7 +13,7 @@ import ray
 from actors.coordinator import Coordinator, CoordinatorStatus
 from actors.discovery import Discovery
 from actors.logger import RunLogger
-from actors.trainer import Trainer, TrainerResult, TrainerSettings
+from actors.trainer_settings import TrainerResult, TrainerSettings
 from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
 
 REPORT_WITHIN_S = 120.0
@@ -34,25 +34,27 @@ class CoordinatorShell(Coordinator):
         super().stop(state, note)
 
 
-class TrainerShell(Trainer):
-    """A trainer as an actor."""
+class TrainerShell:
+    """A trainer as an actor. Only its own process imports torch."""
 
     def __init__(self, settings: TrainerSettings, logger: Any, discovery: Any) -> None:
-        super().__init__(settings, ActorReporter(logger, discovery))
+        from actors.trainer import Trainer
+
+        self._trainer = Trainer(settings, ActorReporter(logger, discovery))
+
+    def run(self) -> TrainerResult:
+        """See `Trainer.run`."""
+        return self._trainer.run()
 
     @ray.method(concurrency_group="control")
     def ready(self) -> list[str]:
         """Ids of the nodes, once they are loaded."""
-        return [n.id for n in self.nodes]
+        return [n.id for n in self._trainer.nodes]
 
     @ray.method(concurrency_group="control")
-    def stop(self) -> None:  # type: ignore[override]
+    def stop(self) -> None:
         """See `Trainer.stop`."""
-        super().stop()
-
-    def run(self) -> TrainerResult:
-        """See `Trainer.run`."""
-        return super().run()
+        self._trainer.stop()
 
 
 class DiscoveryShell(Discovery):

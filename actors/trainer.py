@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import msgspec
+import torch
 
+from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings
 from drive_store import new_incarnation
-from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.swarm_state import SwarmState
-from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.policies.pool import load_policies
 from swarm_ray.policies.tiny_start import TinyStart, start_index
-from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
+from swarm_ray.records import Beat, Evaluation, Event, Member
 from swarm_ray.sapo.evaluation import overall, pass_at_1
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
@@ -31,61 +29,6 @@ EVALUATION_STEP = 0
 """Evaluations draw from streams of their own, the same at every evaluation of a node."""
 
 
-class Reporter(Protocol):
-    """Where a trainer's news go: the worker's logger and discovery."""
-
-    def register(self, nodes: list[Member]) -> None:
-        """Announce nodes and open their logs; returns when it is done."""
-        ...
-
-    def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
-        """Pass on progress."""
-        ...
-
-    def metrics(self, rows: list[StepMetrics]) -> None:
-        """Pass on rows."""
-        ...
-
-    def events(self, events: list[Event]) -> None:
-        """Pass on events."""
-        ...
-
-    def evaluations(self, evaluations: list[Evaluation]) -> None:
-        """Pass on held-out results."""
-        ...
-
-    def flush(self) -> None:
-        """Return when all that was passed on is in the folder."""
-        ...
-
-
-@dataclass(frozen=True)
-class TrainerSettings:
-    """What a trainer is built from."""
-
-    address: ExperimentAddress
-    config: SwarmConfig
-    nodes: tuple[str, ...]
-    cache: Path
-    """Where starts of the embedded model are kept."""
-    allowed_modules: tuple[str, ...] | None
-    """Modules with tasks that this worker may import; None for those that the configuration names."""
-    threads: int
-    """CPU threads of torch."""
-
-
-@dataclass(frozen=True)
-class TrainerResult:
-    """How a trainer ended."""
-
-    rounds: int
-    """Rounds that its nodes took part in."""
-    problems: dict[str, str]
-    """Nodes that were given up, and why."""
-    stopped: str = ""
-    """Why it ended before the experiment's last round; empty when it did not."""
-
-
 class Trainer:
     """Hosts a list of nodes; one that fails is marked, and the others go on.
 
@@ -95,9 +38,8 @@ class Trainer:
     """
 
     def __init__(self, settings: TrainerSettings, reporter: Reporter) -> None:
-        import torch
-
         torch.set_num_threads(settings.threads)
+        gc.freeze()  # the imports leave 300,000 objects that no collection needs to visit
         self._settings, self._reporter = settings, reporter
         self._config = config = settings.config
         self._stop = threading.Event()

@@ -12,6 +12,7 @@ from swarm_ray.errors import UserError
 from swarm_ray.experiments_compare import history_of
 from swarm_ray.experiments_read import open_experiment
 from swarm_ray.report_curves import Curves, Series, curves_of
+from swarm_ray.table_text import reward_sum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,10 +99,10 @@ def _draw_rewards(axes: Axes, curves: Curves, label: str, colour: str, dash: str
     """The band first, so that no line lies beneath it."""
     rounds, band = curves.rounds, (_drawable(curves.lowest), _drawable(curves.highest))
     axes.fill_between(rounds, *band, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(rounds, _drawable(curves.raw), color=colour, linewidth=0.7, alpha=0.45)
-    dot = "o" if len(rounds) == 1 else ""  # a line through one point is not to be seen
+    axes.plot(rounds, _drawable(curves.raw), color=colour, linewidth=0.7, alpha=0.4)
+    dot = "o" if len(rounds) == 1 else None  # a line through one point is not to be seen
     smooth = _drawable(curves.smooth)
-    axes.plot(rounds, smooth, dot, color=colour, linewidth=2.4, linestyle=dash, label=label)
+    axes.plot(rounds, smooth, color=colour, linewidth=2.4, linestyle=dash, marker=dot, label=label)
 
 
 def _smoothing(curves: Sequence[Curves]) -> str:
@@ -115,6 +116,7 @@ def _smoothing(curves: Sequence[Curves]) -> str:
 def _finish(axes: Axes, title: str, what: str) -> None:
     """Labels, a quiet grid, and an axis that begins at 0 unless a reward is negative."""
     axes.set_title(title, fontsize=_TEXT)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("round", fontsize=_TEXT)
     axes.set_ylabel(what, fontsize=_TEXT)
     axes.tick_params(labelsize=_TEXT)
@@ -134,7 +136,7 @@ def _write_sums(axes: Axes, curves: Sequence[Curves]) -> None:
         place = max(value * points, above + _LINE_POINTS)
         above = place
         axes.annotate(
-            f"{value:.1f}",
+            reward_sum(value),
             (last, value),
             xytext=(5, place - value * points),
             textcoords="offset points",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from drive_store import Store, newest, valid_id
+from swarm_ray.cache import cache_folder
 from swarm_ray.config import SwarmConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import UserError
@@ -19,9 +20,6 @@ from swarm_ray.experiment_folder import (
     read_identity,
     require_free,
 )
-from swarm_ray.policies.devices import choose_device
-from swarm_ray.policies.preflight import preflight
-from swarm_ray.policies.tiny_start import TinyStart, cache_folder, start_index
 from swarm_ray.ray_instance import RayInstance
 from swarm_ray.running import Running
 from swarm_ray.settings import join_config
@@ -172,8 +170,13 @@ def prepare_model(
         UserError: a task, model or device that is not to be had.
     """
     if not config.policy.is_tiny:
+        from swarm_ray.policies.devices import choose_device
+        from swarm_ray.policies.preflight import preflight
+
         preflight(config, len(nodes), choose_device(config.policy.device))
         return
+    from swarm_ray.policies.tiny_start import TinyStart, start_index
+
     tasks = TaskSet(config.tasks, allowed_modules=allowed_modules)
     with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
         start = TinyStart(config, tasks, verifier, cache_folder(), report)

@@ -13,13 +13,13 @@ from typing import Any
 from actors import remote
 from actors.coordinator import CoordinatorStatus
 from actors.logger import Progress
-from actors.trainer import TrainerResult, TrainerSettings
+from actors.trainer_settings import TrainerResult, TrainerSettings
 from drive_store import StoreError, new_incarnation
 from swarm_ray import ray_instance
+from swarm_ray.cache import cache_folder
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import ActorFailure, SwarmError
 from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.policies.tiny_start import cache_folder
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.settings import config_hash
 from swarm_ray.versions import installed_versions
@@ -245,8 +245,13 @@ class Worker:
         )
 
     def _of_logger(self, known: SwarmProgress, progress: Progress) -> SwarmProgress:
-        used = sum(row.counters.used for row in progress.rows)
-        return replace(known, seconds=progress.seconds, used=used)
+        """The logger's part; its nodes' rewards stand for the swarm's where another machine coordinates."""
+        known = replace(known, seconds=progress.seconds, used=progress.used)
+        if self._claimant is not None:
+            return known
+        waiting = "starting" if self._starting else "waiting"
+        state = "running" if progress.rewards else waiting
+        return replace(known, state=state, rewards=progress.rewards)
 
 
 def label(config: SwarmConfig) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 
@@ -11,37 +10,11 @@ import msgspec
 from drive_store import ExperimentPaths, NotYet, Store, Valid, publish_round_file, read_round_file
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import MalformedFile
+from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.records import FileRef, RoundFile, StageClosed
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile
-
-MAX_ROUND_FILE = 32 << 20
-"""Most bytes of a round file's payload; a larger one is refused before it is decompressed."""
-MAX_ROLLOUTS, MAX_COMPLETIONS, MAX_TEXT = 256, 256, 100_000
-_DECODER = msgspec.msgpack.Decoder(RoundFile)
-
-
-def decode_round_file(payload: bytes) -> RoundFile:
-    """A round file from the bytes of an envelope, checked field by field.
-
-    Raises:
-        MalformedFile: it is not a round file, or larger than any honest one.
-    """
-    try:
-        file = _DECODER.decode(payload)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise MalformedFile(f"not a round file: {error}") from error
-    if len(file.rollouts) > MAX_ROLLOUTS:
-        raise MalformedFile(f"{len(file.rollouts)} rollouts, more than {MAX_ROLLOUTS}")
-    for rollout in file.rollouts:
-        if not 1 <= len(rollout.completions) <= MAX_COMPLETIONS:
-            raise MalformedFile(f"{len(rollout.completions)} completions, not 1 to {MAX_COMPLETIONS}")
-        if any(len(c.text) > MAX_TEXT for c in rollout.completions):
-            raise MalformedFile(f"a completion of more than {MAX_TEXT} characters")
-    if not math.isfinite(file.reward) or min(file.step, file.informative, file.generated_tokens) < 0:
-        raise MalformedFile("a reward that is not finite or a count below zero")
-    return file
 
 
 class FolderExchange:

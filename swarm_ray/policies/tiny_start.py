@@ -47,14 +47,6 @@ RECIPE = 1
 TOKENIZER_SEED, TOKENIZER_TEXTS = 12345, 400
 
 
-def cache_folder() -> Path:
-    """`$SWARM_RAY_CACHE`, else `$XDG_CACHE_HOME/swarm-ray`, else `~/.cache/swarm-ray`."""
-    named = os.environ.get("SWARM_RAY_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swarm-ray"
-
-
 def start_index(node: str) -> int:
     """Which start a node takes, from the numbers in its id: `node-5` takes 5, `worker_2-1` takes 3 * 2 + 1.
 

@@ -1,4 +1,4 @@
-"""GRPO as SAPO uses it (arXiv 2509.08721, section 3): group advantages and the clipped surrogate, no KL term.
+"""The clipped surrogate of GRPO as SAPO uses it (arXiv 2509.08721, section 3): asymmetric clip, no KL term.
 
 With one optimizer step per round the old policy is the current one, so the ratio is 1 and the clip never acts; the
 clip share in the metrics says so.
@@ -6,34 +6,7 @@ clip share in the metrics says so.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import torch
-
-ZERO_STD = 1e-6
-"""A group whose rewards have a standard deviation of at most this carries no advantage."""
-
-
-def reward_std(rewards: Sequence[float]) -> float:
-    """Unbiased standard deviation of a group's rewards; 0.0 for fewer than two."""
-    if len(rewards) < 2:
-        return 0.0
-    mean = math.fsum(rewards) / len(rewards)
-    return math.sqrt(math.fsum((r - mean) ** 2 for r in rewards) / (len(rewards) - 1))
-
-
-def is_zero_advantage(rewards: Sequence[float]) -> bool:
-    """Whether a group teaches nothing: all of its rewards are alike."""
-    return reward_std(rewards) <= ZERO_STD
-
-
-def group_advantages(rewards: Sequence[float], epsilon: float) -> list[float]:
-    """A_g = (r_g - mean(r)) / (std(r) + epsilon) within a group of any size; zeros for a zero-advantage group."""
-    if is_zero_advantage(rewards):
-        return [0.0] * len(rewards)
-    mean, std = math.fsum(rewards) / len(rewards), reward_std(rewards)
-    return [(reward - mean) / (std + epsilon) for reward in rewards]
 
 
 def clipped_surrogate(

@@ -14,8 +14,8 @@ from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.policy import Generated, TrainingGroup, UpdateStats
 from swarm_ray.records import Completion, Rollout, RoundFile, StageClosed, StepCounters, StepMetrics
+from swarm_ray.sapo.advantages import group_advantages
 from swarm_ray.sapo.batch import Batch, OwnRollout
-from swarm_ray.sapo.grpo import group_advantages
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
 from swarm_ray.sapo.pool import PeerFile, Pool, Verifier, build_pool

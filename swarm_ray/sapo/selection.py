@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swarm_ray.records import Completion
-from swarm_ray.sapo.grpo import is_zero_advantage
+from swarm_ray.sapo.advantages import is_zero_advantage
 from swarm_ray.tasks.protocol import Question
 
 

@@ -83,13 +83,20 @@ class FakeExperiment:
         """Give a sign of life."""
         self.registry.write_beat(node, incarnation_of(node), beat.count, msgspec.json.encode(beat))
 
-    def append(self, state: str, *, number: int = 0, **fields: object) -> str:
+    def append(
+        self,
+        state: str,
+        *,
+        number: int = 0,
+        closed: StageClosed | None = None,
+        opens: StageOpen | None = None,
+        tallies: dict[str, NodeTally] | None = None,
+        note: str = "",
+        learned_nothing: bool = False,
+    ) -> str:
         """Write a state record; answers its key."""
-        record = StateRecord(
-            state=state,
-            rounds=self.config.rounds,
-            **{"closed": None, "opens": None, "tallies": self.tallies(), **fields},  # type: ignore[arg-type]
-        )
+        told = self.tallies() if tallies is None else tallies
+        record = StateRecord(state, self.config.rounds, closed, opens, told, note, learned_nothing)
         ref = self.log.append(msgspec.json.encode(record), round=number, stage=0)
         return self.paths.state_record(ref.epoch, ref.sequence, ref.claimant)
 
@@ -144,7 +151,13 @@ class FakeExperiment:
         return self.append("draining" if last else "running", number=number, closed=closed, opens=opens)
 
     def finish(
-        self, *, start: float = 0.1, end: float = 0.5, state: str = "finished", **fields: object
+        self,
+        *,
+        start: float = 0.1,
+        end: float = 0.5,
+        state: str = "finished",
+        note: str = "",
+        learned_nothing: bool = False,
     ) -> None:
         """Write the nodes' last beats and the last record, with the totals of the beats in it."""
         tallies = self.tallies()
@@ -152,7 +165,7 @@ class FakeExperiment:
             totals = totals_after(rewards, start=start, end=end)
             tallies[node] = msgspec.structs.replace(tallies[node], totals=totals)
             self.beat(node, Beat(9, -1, len(rewards), "done", totals, done=True))
-        self.append(state, tallies=tallies, **fields)
+        self.append(state, tallies=tallies, note=note, learned_nothing=learned_nothing)
 
     def log_rows(self, node: str, rows: list[StepMetrics], *, start: int = 0) -> str:
         """Write rows as one closed segment; answers its key."""

@@ -1,0 +1,66 @@
+"""What a trainer is built from, what it answers, and whom it tells: light, so that a driver needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
+
+
+class Reporter(Protocol):
+    """Where a trainer's news go: the worker's logger and discovery."""
+
+    def register(self, nodes: list[Member]) -> None:
+        """Announce nodes and open their logs; returns when it is done."""
+        ...
+
+    def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
+        """Pass on progress."""
+        ...
+
+    def metrics(self, rows: list[StepMetrics]) -> None:
+        """Pass on rows."""
+        ...
+
+    def events(self, events: list[Event]) -> None:
+        """Pass on events."""
+        ...
+
+    def evaluations(self, evaluations: list[Evaluation]) -> None:
+        """Pass on held-out results."""
+        ...
+
+    def flush(self) -> None:
+        """Return when all that was passed on is in the folder."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """What a trainer is built from."""
+
+    address: ExperimentAddress
+    config: SwarmConfig
+    nodes: tuple[str, ...]
+    cache: Path
+    """Where starts of the embedded model are kept."""
+    allowed_modules: tuple[str, ...] | None
+    """Modules with tasks that this worker may import; None for those that the configuration names."""
+    threads: int
+    """CPU threads of torch."""
+
+
+@dataclass(frozen=True)
+class TrainerResult:
+    """How a trainer ended."""
+
+    rounds: int
+    """Rounds that its nodes took part in."""
+    problems: dict[str, str]
+    """Nodes that were given up, and why."""
+    stopped: str = ""
+    """Why it ended before the experiment's last round; empty when it did not."""

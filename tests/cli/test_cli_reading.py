@@ -1,0 +1,166 @@
+"""The commands that only read: what they print, and their exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from experiments_for_tests import FakeExperiment, finished
+
+from swarm_ray.cli import main
+from swarm_ray.settings import load_config, presets
+
+WATCH = """
+import sys
+from swarm_ray.cli import main
+code = main()
+heavy = [m for m in ("torch", "ray", "transformers", "matplotlib") if m in sys.modules]
+sys.stderr.write(f"loaded {heavy}\\n")
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """Two experiments: `shared` has ended, `alone` is under way."""
+    finished(tmp_path, "shared", load_config(overrides=["nodes=2", "rounds=2"]))
+    alone = load_config(overrides=["nodes=2", "rounds=2", "local=8", "external=0"])
+    FakeExperiment(tmp_path, "alone", alone).close(0, {"node-0": 0.5, "node-1": 0.25})
+    return str(tmp_path)
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The line on standard error, with nothing on standard output."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("swarm-ray: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_status_shows_a_table_of_what_is_under_way(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--root", root]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("alone is running: round 1, 2 rounds in all\n")
+    assert "node-1" in captured.out
+    assert captured.err == ""
+
+
+def test_status_as_json_is_one_document_and_loads_neither_torch_nor_ray(root: str) -> None:
+    command = [sys.executable, "-c", WATCH, "status", "--root", root, "--experiment", "shared", "--json"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    status = json.loads(found.stdout)
+    assert (status["experiment"], status["state"], status["rounds"]) == ("shared", "finished", 2)
+    assert [node["id"] for node in status["nodes"]] == ["node-0", "node-1"]
+    assert found.stderr == "loaded []\n"
+
+
+def test_compare_as_json_is_one_document(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "alone", "--root", root, "--json", "shared"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(c["experiment"], c["external"]) for c in found] == [("alone", 0), ("shared", 4)]
+    assert found[0]["cumulative_reward"] == 0.75
+
+
+def test_compare_shows_a_table(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--root", root, "shared", "alone"]) == 0
+    assert "vs 8/0" in capsys.readouterr().out
+
+
+def test_list_shows_every_experiment(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--root", root]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [["alone", "running"], ["shared", "finished"]]
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_config_prints_a_configuration_that_loads_again(
+    preset: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["config", "--preset", preset, "rounds=7", "grpo.learning_rate=1e-4"]) == 0
+    text = capsys.readouterr().out
+    assert yaml.safe_load(text)["rounds"] == 7
+    (tmp_path / "mine.yaml").write_text(text)
+    assert main(["config", "--config", str(tmp_path / "mine.yaml")]) == 0
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "required: COMMAND"),
+        (["stat"], "invalid choice: 'stat'"),
+        (["status"], "required: --root"),
+        (["status", "--root", "ROOT", "--experiment", "shred"], "there are alone, shared"),
+        (["status", "--root", "ROOT", "--experiment", "../x"], "cannot name an experiment"),
+        (["status", "--root", "ROOT", "extra"], "no such argument: extra"),
+        (["status", "--root", "ROOT", "--jsn"], "no such argument: --jsn"),
+        (["status", "--ro", "ROOT"], "required: --root"),
+        (["list", "--root", "ROOT/nowhere"], "there is no folder"),
+        (["list", "--root", "s3://bucket"], "local paths only"),
+        (["compare", "--root", "ROOT"], "required: EXPERIMENT"),
+        (["compare", "--root", "ROOT", "shared", "nothing"], "no experiment 'nothing'"),
+        (["config", "--preset", "papr"], "did you mean paper?"),
+        (["config", "rond=5"], "did you mean"),
+        (["config", "rounds"], "write key=value"),
+        (["config", "rounds=0"], "rounds: 0 is not possible"),
+        (["config", "--config", "ROOT/none.yaml"], "none.yaml"),
+        (["simulate", "--rounds", "five"], "rounds: "),
+        (["simulate", "--rounds"], "--rounds: expected one argument"),
+        (["simulate", "--rounds", "5", "rounds=6"], "--rounds 5 and rounds=6 differ"),
+        (["simulate", "--seed", "-1"], "seed: -1 is not possible"),
+        (
+            ["work", "--root", "ROOT", "--experiment", "x", "--node", "n", "--nodes", "0"],
+            "whole number above 0",
+        ),
+        (["coordinate", "--root", "ROOT"], "required: --experiment"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    arguments: list[str], expected: str, root: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument.replace("ROOT", root) for argument in arguments]) == 2
+    assert expected in one_line(capsys)
+
+
+def test_a_folder_that_cannot_be_understood_is_one_line_and_status_1(
+    root: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = FakeExperiment(Path(root), "odd", load_config(overrides=["nodes=2"]))
+    experiment.log.append(b'{"state": 7}', round=0, stage=0)
+    assert main(["status", "--root", root, "--experiment", "odd"]) == 1
+    assert "state record 0" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "command", ["", "simulate", "coordinate", "work", "status", "list", "compare", "config"]
+)
+def test_help_is_printed_with_the_exit_statuses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command.split(), "--help"]) == 0
+    captured = capsys.readouterr()
+    assert "Exit status: 0 done" in captured.out
+    assert captured.err == ""
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "swarm_ray.cli", "config"]
+    found = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_end)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_text_that_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
+    experiment = FakeExperiment(tmp_path, "swarm", load_config(overrides=["nodes=2"]))
+    experiment.append("running", note="naïve → waiting")
+    command = [sys.executable, "-m", "swarm_ray.cli", "status", "--root", str(tmp_path)]
+    found = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={"PYTHONIOENCODING": "ascii"}
+    )
+    assert r"note: na\xefve \u2192 waiting" in found.stdout

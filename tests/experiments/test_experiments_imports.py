@@ -1,0 +1,20 @@
+"""What reads a folder loads neither torch nor Ray."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+MODULES = ("experiments", "tables", "report", "known_spread", "cli")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_reading_needs_neither_torch_nor_ray(module: str) -> None:
+    code = (
+        f"import sys, swarm_ray.{module}; "
+        "print([m for m in ('torch', 'ray', 'transformers', 'matplotlib', 'reasoning_gym') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

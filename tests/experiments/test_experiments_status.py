@@ -1,0 +1,233 @@
+"""Where an experiment stands, from its newest record and the beats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from experiments_for_tests import FakeExperiment, finished, incarnation_of, totals_after
+
+from drive_store import Store
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import ExperimentNotFoundError, UserError
+from swarm_ray.experiments import NodeStatus, experiment_status
+from swarm_ray.experiments_read import OpenExperiment, open_experiment
+from swarm_ray.experiments_status import status_of
+from swarm_ray.records import Beat, NodeTotals
+from swarm_ray.settings import load_config
+
+
+@pytest.fixture
+def config() -> SwarmConfig:
+    return load_config(overrides=["nodes=2", "rounds=4"])
+
+
+@pytest.fixture
+def running(tmp_path: Path, config: SwarmConfig) -> FakeExperiment:
+    """Two rounds of four have closed, and the third is open."""
+    experiment = FakeExperiment(tmp_path, "swarm", config)
+    experiment.register("node-0", "node-1")
+    experiment.append("waiting", tallies={})
+    experiment.append("running", opens=experiment.opens(0, ["node-0", "node-1"]))
+    experiment.close(0, {"node-0": 0.25, "node-1": 0.5})
+    experiment.close(1, {"node-0": 0.75, "node-1": 0.5})
+    return experiment
+
+
+def node_of(experiment: FakeExperiment, node: str) -> NodeStatus:
+    status = experiment_status(str(experiment.root), experiment.name)
+    return next(n for n in status.nodes if n.id == node)
+
+
+def test_a_running_experiment_is_told_as_its_newest_record_has_it(running: FakeExperiment) -> None:
+    status = experiment_status(str(running.root), "swarm")
+    assert (status.experiment, status.epoch, status.round, status.rounds) == ("swarm", 1, 2, 4)
+    assert (status.state, status.note, status.learned_nothing) == ("running", "", False)
+    assert [n.id for n in status.nodes] == ["node-0", "node-1"]
+    node = status.nodes[0]
+    assert (node.round, node.step, node.reward, node.cumulative_reward) == (1, 1, 0.75, 1.0)
+    assert (node.external_offered, node.external_used, node.external_rejected) == (20, 8, 2)
+    assert (node.generated_tokens, node.problem) == (200, None)
+    assert (node.pass_at_1_start, node.pass_at_1_end) == (None, None)
+
+
+def test_the_json_has_the_promised_keys(running: FakeExperiment) -> None:
+    status = msgspec.to_builtins(experiment_status(str(running.root), "swarm"))
+    assert list(status) == [
+        "experiment",
+        "epoch",
+        "round",
+        "rounds",
+        "state",
+        "note",
+        "learned_nothing",
+        "nodes",
+    ]
+    assert list(status["nodes"][0]) == [
+        "id",
+        "round",
+        "step",
+        "last_seen_s",
+        "reward",
+        "external_offered",
+        "external_used",
+        "external_rejected",
+        "problem",
+        "pass_at_1_start",
+        "pass_at_1_end",
+        "cumulative_reward",
+        "generated_tokens",
+    ]
+
+
+def test_a_beat_ahead_of_the_tally_has_newer_sums(running: FakeExperiment) -> None:
+    newer = NodeTotals(2.0, 30, 12, 3, 300, 0.125, None)
+    running.beat("node-0", Beat(7, 2, 2, "training", newer))
+    node = node_of(running, "node-0")
+    assert (node.round, node.step, node.cumulative_reward, node.external_used) == (2, 2, 2.0, 12)
+    assert (node.pass_at_1_start, node.reward) == (0.125, 0.75)
+
+
+def test_a_beat_behind_the_tally_adds_pass_at_1_alone(running: FakeExperiment) -> None:
+    older = totals_after([0.25], start=0.125)
+    running.beat("node-0", Beat(3, 0, 1, "training", older))
+    node = node_of(running, "node-0")
+    assert (node.round, node.step, node.cumulative_reward, node.pass_at_1_start) == (1, 1, 1.0, 0.125)
+
+
+def test_a_node_that_is_done_has_the_last_word(running: FakeExperiment) -> None:
+    final = totals_after([0.25, 0.75], start=0.1, end=0.6)
+    running.beat("node-1", Beat(9, -1, 0, "done", msgspec.structs.replace(final, used=99), done=True))
+    assert (node_of(running, "node-1").external_used, node_of(running, "node-1").pass_at_1_end) == (99, 0.6)
+
+
+def test_a_swarm_that_drains_is_shown_as_running(tmp_path: Path) -> None:
+    config = load_config(overrides=["nodes=1", "external=0", "rounds=1"])
+    experiment = FakeExperiment(tmp_path, "swarm", config)
+    experiment.register("node-0")
+    experiment.close(0, {"node-0": 0.5})
+    status = experiment_status(str(tmp_path), "swarm")
+    assert (status.state, status.round) == ("running", 0)
+    experiment.finish(note="no last word from node-7", learned_nothing=True)
+    status = experiment_status(str(tmp_path), "swarm")
+    assert (status.state, status.round, status.learned_nothing) == ("finished", 0, True)
+    assert (status.note, status.nodes[0].pass_at_1_end) == ("no last word from node-7", 0.5)
+
+
+def test_an_experiment_without_a_record_waits(tmp_path: Path, config: SwarmConfig) -> None:
+    experiment = FakeExperiment(tmp_path, "swarm", config)
+    experiment.register("node-0")
+    status = experiment_status(str(tmp_path), "swarm")
+    assert (status.state, status.epoch, status.round, status.rounds) == ("waiting", 0, -1, 4)
+    assert (status.nodes[0].id, status.nodes[0].round, status.nodes[0].problem) == ("node-0", -1, None)
+    assert status.nodes[0].last_seen_s is None
+
+
+def test_the_file_that_was_accepted_last_is_a_sign_of_life_too(running: FakeExperiment) -> None:
+    running.beat("node-0", Beat(1, 1, 1, "training", NodeTotals()))
+    running.age(1000.0)
+    assert (node_of(running, "node-0").last_seen_s or 0) >= 1000.0
+    key = running.paths.round_file("node-0", incarnation_of("node-0"), 1, 0, 0, "ab" * 32)
+    running.store.make_folder(key.rpartition("/")[0])
+    running.store.create(key, b"rollouts")
+    assert (node_of(running, "node-0").last_seen_s or 0) < 1000.0
+
+
+def test_a_swarm_of_which_nothing_is_heard_is_silent_and_still_running(running: FakeExperiment) -> None:
+    running.beat("node-0", Beat(1, 1, 1, "training", NodeTotals()))
+    running.beat("node-1", Beat(1, 1, 1, "training", NodeTotals(), done=True))
+    assert node_of(running, "node-0").problem is None
+    running.age(3600.0)
+    assert "silent for 36" in str(node_of(running, "node-0").problem)
+    assert node_of(running, "node-1").problem is None
+    assert experiment_status(str(running.root), "swarm").state == "running"
+
+
+def test_one_fresh_sign_keeps_all_from_being_called_silent(running: FakeExperiment) -> None:
+    running.beat("node-0", Beat(1, 1, 1, "training", NodeTotals()))
+    running.age(3600.0)
+    running.beat("node-1", Beat(1, 1, 1, "training", NodeTotals()))
+    assert node_of(running, "node-0").problem is None
+
+
+def test_an_experiment_that_has_ended_is_not_silent(tmp_path: Path, config: SwarmConfig) -> None:
+    finished(tmp_path, "swarm", config).age(3600.0)
+    assert [n.problem for n in experiment_status(str(tmp_path), "swarm").nodes] == [None, None]
+
+
+def test_problems_are_told_from_wherever_they_stand(running: FakeExperiment) -> None:
+    running.beat("node-0", Beat(1, 1, 1, "training", NodeTotals(), problem="the loss is not finite"))
+    assert node_of(running, "node-0").problem == "the loss is not finite"
+    running.problems["node-0"] = "nothing heard of it"
+    running.close(2, {"node-1": 0.5}, missing="node-0")
+    assert node_of(running, "node-0").problem == "nothing heard of it"
+    running.store.replace_copy(running.paths.beat("node-1", incarnation_of("node-1")), b"no beat\n" * 999)
+    assert "its beat cannot be read" in str(node_of(running, "node-1").problem)
+
+
+def test_a_beat_that_is_being_rewritten_is_no_problem(running: FakeExperiment) -> None:
+    running.store.replace_copy(running.paths.beat("node-1", incarnation_of("node-1")), b"")
+    assert node_of(running, "node-1").problem is None
+
+
+def test_a_node_with_another_configuration_is_shown_as_refused(running: FakeExperiment) -> None:
+    running.register("node-5", hash_of_config="0123456789ab")
+    assert "refused: its configuration is 0123456789ab" in str(node_of(running, "node-5").problem)
+
+
+def test_a_node_that_came_too_late_took_no_part(tmp_path: Path, config: SwarmConfig) -> None:
+    experiment = finished(tmp_path, "swarm", config)
+    experiment.register("node-7")
+    assert node_of(experiment, "node-7").problem == "took no part"
+
+
+def test_the_incarnation_that_takes_part_is_the_one_that_is_told(running: FakeExperiment) -> None:
+    stranger = msgspec.json.encode(Beat(1, 3, 3, "training", NodeTotals(77.0)))
+    running.registry.write_beat("node-0", "ffffffff", 1, stranger)
+    assert node_of(running, "node-0").cumulative_reward == 1.0
+
+
+def test_without_a_name_the_only_one_is_meant_then_the_one_under_way(
+    tmp_path: Path, config: SwarmConfig
+) -> None:
+    with pytest.raises(ExperimentNotFoundError, match="no experiment in"):
+        experiment_status(str(tmp_path))
+    finished(tmp_path, "first", config)
+    assert experiment_status(str(tmp_path)).experiment == "first"
+    finished(tmp_path, "second", config)
+    with pytest.raises(UserError, match="none is under way; name one: first, second"):
+        experiment_status(str(tmp_path))
+    FakeExperiment(tmp_path, "third", config).append("running")
+    FakeExperiment(tmp_path, "fourth", config, created_at="2026-08-02T00:00:00+00:00").append("waiting")
+    assert experiment_status(str(tmp_path)).experiment == "fourth"
+
+
+def test_a_name_that_is_not_there_names_those_that_are(running: FakeExperiment) -> None:
+    with pytest.raises(ExperimentNotFoundError, match=r"'swram'.*there are swarm"):
+        experiment_status(str(running.root), "swram")
+    with pytest.raises(UserError, match="cannot name an experiment"):
+        experiment_status(str(running.root), "../etc")
+
+
+def test_a_root_that_is_no_folder_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no folder"):
+        experiment_status(str(tmp_path / "nowhere"))
+
+
+def test_listings_do_not_grow_with_rounds(tmp_path: Path) -> None:
+    costs = []
+    for name, rounds in (("short", 2), ("long", 12)):
+        finished(tmp_path, name, load_config(overrides=["nodes=2", f"rounds={rounds}"]))
+        opened = open_experiment(str(tmp_path), name)
+        counted = OpenExperiment(opened.address, Store(str(tmp_path)), opened.identity)
+        status_of(counted)
+        costs.append((counted.store.operations.lists, counted.store.operations.reads))
+    assert costs[0] == costs[1]
+    assert costs[0][0] <= 4
+
+
+def test_looking_changes_nothing_in_the_folder(running: FakeExperiment) -> None:
+    before = {path: path.stat().st_mtime_ns for path in running.root.rglob("*")}
+    experiment_status(str(running.root), "swarm")
+    assert {path: path.stat().st_mtime_ns for path in running.root.rglob("*")} == before
