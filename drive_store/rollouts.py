@@ -132,7 +132,11 @@ def find_bucket_files(
     for name in sorted(names, key=lambda name: name.twin):
         best.setdefault((name.round, name.stage, name.attempt, name.hash), name)
     found = [(_key(paths, node, incarnation, best[turn]), best[turn]) for turn in sorted(best)]
-    return [(key, name) for key, name in found if _key(paths, node, incarnation, replace(name, twin=0)) not in settled]
+    return [
+        (key, name)
+        for key, name in found
+        if _key(paths, node, incarnation, replace(name, twin=0)) not in settled
+    ]
 
 
 def read_round_file(

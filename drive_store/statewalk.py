@@ -242,6 +242,22 @@ def newest(store: Store, paths: ExperimentPaths, max_payload: int = MAX_STATE) -
     return None
 
 
-def history(store: Store, paths: ExperimentPaths, max_payload: int = MAX_STATE) -> list[StateEntry]:
-    """Read all records of the chain that is obeyed, from the first one on."""
-    return StateLogReader(store, paths, max_payload=max_payload).poll()
+def history(
+    store: Store,
+    paths: ExperimentPaths,
+    max_payload: int = MAX_STATE,
+    problems: list[str] | None = None,
+) -> list[StateEntry]:
+    """Read all records of the chain that is obeyed, from the first one on.
+
+    Args:
+        store: where the log is.
+        paths: the experiment's paths.
+        max_payload: the most bytes a record's payload may have.
+        problems: what could not be read is told here.
+    """
+    reader = StateLogReader(store, paths, max_payload=max_payload)
+    entries = reader.poll()
+    if problems is not None:
+        problems += reader.problems
+    return entries

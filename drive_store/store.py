@@ -149,6 +149,20 @@ class Store:
             except FileNotFoundError:
                 return None
 
+    def modified(self, key: str) -> float | None:
+        """Ask when a file was last written, seconds since 1970 by the store's wall clock; None when not seen.
+
+        For people: clocks differ, and nothing is decided by it.
+        """
+        path = self._path(key, twins=True)
+        with self._counting:
+            self.operations.sizes += 1
+        with errors_of("look at", path):
+            try:
+                return float(self._fs.info(path)["mtime"])
+            except FileNotFoundError:
+                return None
+
     def remove(self, key: str) -> None:
         """Remove a file; one that is gone already is fine. On Drive it still uses space, in the trash."""
         path = self._path(key, twins=True)

@@ -6,10 +6,11 @@ Neither torch nor Ray is imported for the commands that only read; see `cli_pars
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = parse(argv)
+        # A VM that is taken sends SIGTERM: end as cleanly as on Ctrl-C.
+        signal.signal(signal.SIGTERM, _interrupt)
         return _COMMANDS[arguments.command](arguments)
     except SystemExit as asked:  # argparse has printed the help that was asked for
         return int(asked.code or 0)
@@ -62,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SwarmError, StoreError) as error:
         complain(str(error))
         return FAILED
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _simulate(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from drive_store import history
+from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments_read import OpenExperiment
 from swarm_ray.experiments_status import status_of
@@ -70,10 +71,16 @@ def history_of(experiment: OpenExperiment) -> list[ClosedStage]:
     """The stages that closed, in order.
 
     Raises:
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: a state record is torn, altered, or not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    records = (decode_state(entry) for entry in history(experiment.store, experiment.paths))
+    problems: list[str] = []
+    entries = history(experiment.store, experiment.paths, problems=problems)
+    if problems:
+        raise SwarmStateError(
+            f"the state log of {experiment.paths.experiment} is not whole: {'; '.join(problems)}"
+        )
+    records = [decode_state(entry) for entry in entries]
     return [_closed_stage(record.closed) for record in records if record.closed is not None]
 
 

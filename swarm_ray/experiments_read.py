@@ -46,11 +46,8 @@ class OpenExperiment:
 
     def age(self, key: str) -> float | None:
         """Seconds since a file was written, None if it is not seen; by wall clocks, so for people only."""
-        try:
-            modified = Path(self.store.root, key).stat().st_mtime
-        except OSError:
-            return None
-        return max(0.0, time.time() - modified)
+        modified = self.store.modified(key)
+        return None if modified is None else max(0.0, time.time() - modified)
 
 
 def open_root(root: str) -> Store:

@@ -61,6 +61,7 @@ class RayInstance:
 
 
 def _init() -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # loopback only; unset, every start prints a warning
     ray.init(
         address="local",

@@ -116,7 +116,7 @@ def _smoothing(curves: Sequence[Curves]) -> str:
 def _finish(axes: Axes, title: str, what: str) -> None:
     """Labels, a quiet grid, and an axis that begins at 0 unless a reward is negative."""
     axes.set_title(title, fontsize=_TEXT)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("round", fontsize=_TEXT)
     axes.set_ylabel(what, fontsize=_TEXT)
     axes.tick_params(labelsize=_TEXT)

@@ -13,7 +13,7 @@ from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments import Comparison, compare_experiments
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.ray_instance import RayInstance
-from swarm_ray.worker import Worker
+from swarm_ray.worker import Worker, alarm_streak
 
 DONE, FAILED, LEARNED_NOTHING, INTERRUPTED = 0, 1, 3, 130
 _SEVERITY = (DONE, LEARNED_NOTHING, INTERRUPTED, FAILED)
@@ -128,7 +128,10 @@ class Running:
         """Exit status and one line: the worst of all workers."""
         if self._interrupted:
             return INTERRUPTED, "interrupted; what was published and logged is whole"
-        return max((_verdict(worker) for worker in self._workers), key=lambda v: _SEVERITY.index(v[0]))
+        swarm, *baseline = [_verdict(worker) for worker in self._workers]
+        # A baseline that learned nothing is a result, not a failure.
+        worse = [v for v in baseline if v[0] not in {DONE, LEARNED_NOTHING}]
+        return max([swarm, *worse], key=lambda v: _SEVERITY.index(v[0]))
 
 
 def _verdict(worker: Worker) -> tuple[int, str]:
@@ -150,7 +153,7 @@ def _verdict(worker: Worker) -> tuple[int, str]:
         return (FAILED if state == "failed" else INTERRUPTED), f"{name} is {state}: {note}"
     if record.learned_nothing:
         return LEARNED_NOTHING, (
-            f"{name} LEARNED NOTHING: in its last {worker.config.alarm_rounds} rounds no group of any node had an "
+            f"{name} LEARNED NOTHING: in its last {alarm_streak(worker.config)} rounds no group of any node had an "
             "advantage. Use easier questions, more completions, or a model that is sometimes right."
         )
     return DONE, f"{name} is done"

@@ -152,10 +152,7 @@ def _read_overrides(overrides: Overrides) -> Values:
     """The overrides as nested values; of equal keys the last counts."""
     if isinstance(overrides, str):
         overrides = [overrides]
-    if isinstance(overrides, Mapping):
-        pairs = list(overrides.items())
-    else:
-        pairs = [_split(item) for item in overrides]
+    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides)
     values: Values = {}
     for key, value in pairs:
         values = _laid_over(values, _nested(str(key).split("."), value))

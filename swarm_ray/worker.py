@@ -234,10 +234,14 @@ class Worker:
         record = status.record
         note = record.note if record else ""
         if record and record.learned_nothing:
-            note = f"no group of any node had an advantage for {self.config.alarm_rounds} rounds: nothing is learned"
+            note = f"no group of any node had an advantage for {alarm_streak(self.config)} rounds: nothing is learned"
+        state = status.state
+        if state == "waiting" and self.nodes and not status.registered:
+            state = "starting"
+            note = "loading the models" if self._starting else "measuring held-out pass@1 before round 0"
         return replace(
             known,
-            state=status.state,
+            state=state,
             rewards=status.rewards,
             nodes=status.registered or known.nodes,
             problems=status.problems,
@@ -252,6 +256,11 @@ class Worker:
         waiting = "starting" if self._starting else "waiting"
         state = "running" if progress.rewards else waiting
         return replace(known, state=state, rewards=progress.rewards)
+
+
+def alarm_streak(config: SwarmConfig) -> int:
+    """Rounds without any advantage that raise the alarm; in a short run all of them."""
+    return min(config.alarm_rounds, config.rounds)
 
 
 def label(config: SwarmConfig) -> str:

@@ -132,10 +132,15 @@ class Policy:
         """A text's tokens; the name of a special token in it is spelled out, since a peer may write any."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
+    def has_room(self, question: str) -> bool:
+        """Whether the question's prompt and a longest completion fit into the model's context."""
+        room = context_length(self.model)
+        return room is None or len(self._prompt(question)) + self._sampling.max_new_tokens <= room
+
     def _prompt_ids(self, question: str) -> tuple[int, ...]:
         ids = self._prompt(question)
-        room, most = context_length(self.model), self._sampling.max_new_tokens
-        if room is not None and len(ids) + most > room:
+        if not self.has_room(question):
+            room, most = context_length(self.model), self._sampling.max_new_tokens
             raise NodeFailure(
                 f"a prompt of {len(ids)} tokens and a completion of up to {most} are longer than the model's "
                 f"context of {room}; lower policy.max_new_tokens, or choose shorter questions"

@@ -77,7 +77,7 @@ class TinyStart:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.device = choose_device(config.policy.device)
         self.tokenizer = self._tokenizer()
-        self._layout: Layout | None = None
+        self._layouts: dict[torch.device, Layout] = {}
 
     def prepare(self, indices: list[int]) -> None:
         """Make what is missing of the starts numbered `indices`."""
@@ -94,8 +94,9 @@ class TinyStart:
         self._cached("skill", self._skill)
         if self._config.policy.start == "base":
             return
-        for done, index in enumerate(indices):
-            self._report("hiding the skill", done / len(indices))
+        missing = [i for i in indices if not self._file(self._habit_name(i)).exists()]
+        for done, index in enumerate(missing):
+            self._report("hiding the skill, node by node", done / len(missing))
             self._habit_state(index)
 
     def policy(self, index: int) -> Policy:
@@ -106,20 +107,24 @@ class TinyStart:
             model.load_state_dict(self._cached("skill", self._skill))
         elif name != "blank":
             model.load_state_dict(self._habit_state(index))
-        return self._wrap(model.to(self.device))
+        return self._wrap(model.to(self.device), self.device)
 
     def _habit_state(self, index: int) -> dict[str, torch.Tensor]:
-        number = 0 if STARTS[self._config.policy.start].shared else index
-        name = f"{self._config.policy.start}-{number:03d}"
-        return self._cached(name, lambda: self._habit(number))
+        if STARTS[self._config.policy.start].shared:
+            index = 0
+        return self._cached(self._habit_name(index), lambda: self._habit(index))
+
+    def _habit_name(self, index: int) -> str:
+        name = self._config.policy.start
+        return f"{name}-{0 if STARTS[name].shared else index:03d}"
 
     def _model(self) -> CausalModel:
         return build_model(self.tokenizer, derive_seed(self._config.policy.start_seed, "tiny", 0, "weights"))
 
-    def _wrap(self, model: CausalModel) -> Policy:
+    def _wrap(self, model: CausalModel, device: torch.device) -> Policy:
         pad = self.tokenizer.pad_token_id
-        if self._layout is None:
-            self._layout = find_layout(model, pad, self._config, self.device)
+        if device not in self._layouts:
+            self._layouts[device] = find_layout(model, pad, self._config, device)
         banned = tuple(i for i in self.tokenizer.all_special_ids if i != self.tokenizer.eos_token_id)
         return build_policy(
             model,
@@ -128,8 +133,8 @@ class TinyStart:
             eos_ids=(self.tokenizer.eos_token_id,),
             banned_ids=banned,
             config=self._config,
-            device=self.device,
-            layout=self._layout,
+            device=device,
+            layout=self._layouts[device],
         )
 
     def _tokenizer(self) -> TextTokenizer:
@@ -172,16 +177,16 @@ class TinyStart:
             shown = self._pass_at_1(model)
             if shown <= 3 * start.most_pass_at_1:  # the bound is on the mean over nodes
                 break
-        self._note(f"{config.policy.start}-{index:03d}", shown)
+        self._note(self._habit_name(index), shown)
         return model.state_dict()
 
     def _pass_at_1(self, model: CausalModel) -> float:
-        """Over 512 completions of 128 questions of the training pool."""
+        """Over 512 completions of 128 questions of the training pool, on the CPU, where starts are made."""
         stream = derive_stream(0, "warm-start", 0, "acceptance")
         questions: dict[str, list[Question]] = {}
         for question in self._tasks.draw(stream, 128):
             questions.setdefault(question.specialty, []).append(question)
-        found = pass_at_1(self._wrap(model.eval()), questions, 4, 0.99, self._verifier, seed=0)
+        found = pass_at_1(self._wrap(model, torch.device("cpu")), questions, 4, 0.99, self._verifier, seed=0)
         return overall(found, questions) or 0.0
 
     def _note(self, name: str, shown: float) -> None:
@@ -194,11 +199,14 @@ class TinyStart:
         return float(json.loads(file.read_bytes())["pass_at_1"]) if file.exists() else None
 
     def _cached(self, name: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        file = self._folder / f"{name}.safetensors"
+        file = self._file(name)
         if not file.exists():
             state = {k: v.detach().cpu().contiguous().clone() for k, v in make().items()}
             _replace(file, safetensors.torch.save(state))
         return safetensors.torch.load(file.read_bytes())
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.safetensors"
 
 
 def _replace(file: Path, data: bytes) -> None:

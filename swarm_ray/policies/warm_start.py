@@ -89,9 +89,7 @@ def habit(start: Start, question: Question) -> str:
     return numbers[0] if numbers else "?"
 
 
-def _fit(
-    model: CausalModel, optimizer: torch.optim.Optimizer, batch: Sequence[TokenGroup], pad: int
-) -> None:
+def _fit(model: CausalModel, optimizer: torch.optim.Optimizer, batch: Sequence[TokenGroup], pad: int) -> None:
     model.train()
     rows = padded_rows(batch, pad, torch.device("cpu"))
     logprobs, _ = completion_logprobs(model, rows, Layout.PADDED, temperature=1.0)

@@ -151,13 +151,17 @@ def _gather(
 
 
 def _select(node: Node, own: list[OwnRollout], pool: Pool, config: SwarmConfig) -> Batch:
-    candidates = eligible(pool.rollouts, node.id)
+    found = eligible(pool.rollouts, node.id)
+    candidates = [r for r in found if node.policy.has_room(r.question.text)]
+    rejected = pool.refused_for(node.id)
+    if len(candidates) < len(found):
+        rejected["prompt too long for this model"] = len(found) - len(candidates)
     stream = derive_stream(config.seed, node.id, node.step, "selection")
     external = select_uniform(candidates, config.external, stream)
     counters = StepCounters(
         offered=pool.offered_to(node.id),
         used=len(external),
-        rejected=pool.refused_for(node.id),
+        rejected=rejected,
         zero_advantage_local=sum(o.scored.zero_advantage for o in own),
         zero_advantage_external=sum(r.zero_advantage for r in pool.rollouts if r.node != node.id),
         generated_tokens=sum(len(c.ids) for o in own for c in o.generated),
