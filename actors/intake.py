@@ -21,11 +21,18 @@ class Arrivals:
     late: list[FileRef] = field(default_factory=list)
     superseded: list[FileRef] = field(default_factory=list)
     rejected: list[Refusal] = field(default_factory=list)
+    spent: set[str] = field(default_factory=set)
+    """Nodes whose file of this round was rejected; one of an earlier round costs a node nothing."""
 
     def missing(self, members: Sequence[Member]) -> list[Member]:
-        """Members of which nothing was accepted or rejected."""
-        refused = {r.node for r in self.rejected}
-        return [m for m in members if m.node not in self.accepted and m.node not in refused]
+        """Members of whose files of this round none was accepted or rejected."""
+        return [m for m in members if m.node not in self.accepted and m.node not in self.spent]
+
+    def reject(self, refusal: Refusal, *, of_this_round: bool) -> None:
+        """Note a file that does not count."""
+        self.rejected.append(refusal)
+        if of_this_round:
+            self.spent.add(refusal.node)
 
 
 class Intake:
@@ -69,12 +76,12 @@ class Intake:
             return False
         if not isinstance(reading, Valid):
             reason = f"{type(reading).__name__}: {reading.reason}"
-            arrivals.rejected.append(Refusal(member.node, key, reason))
+            arrivals.reject(Refusal(member.node, key, reason), of_this_round=name.round == number)
             return True
         try:
             file = decode_round_file(reading.payload)
         except MalformedFile as error:
-            arrivals.rejected.append(Refusal(member.node, key, str(error)))
+            arrivals.reject(Refusal(member.node, key, str(error)), of_this_round=name.round == number)
             return True
         ref = FileRef(member.node, member.incarnation, key, reading.sha256, len(reading.payload))
         if name.round < number:

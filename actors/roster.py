@@ -103,8 +103,8 @@ class Roster:
         return silent
 
     def totals(self) -> dict[str, NodeTotals]:
-        """The sums that each node's last beat told."""
-        return {node: peer.beat.totals for node, peer in self.peers.items() if peer.beat}
+        """The sums in the last words of nodes that are done; a beat before that is behind a node's files."""
+        return {node: peer.beat.totals for node, peer in self.peers.items() if peer.beat and peer.done}
 
     def _take_in(self, node: str, incarnation: str, payload: bytes, now: float) -> None:
         try:

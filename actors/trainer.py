@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Callable
 
 import msgspec
 import torch
@@ -16,11 +17,11 @@ from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.policies.pool import load_policies
 from swarm_ray.policies.tiny_start import TinyStart, start_index
-from swarm_ray.records import Beat, Evaluation, Event, Member
+from swarm_ray.records import Beat, Evaluation, Event, Member, StageOpen
 from swarm_ray.sapo.evaluation import overall, pass_at_1
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
-from swarm_ray.sapo.round import Surroundings, run_round
+from swarm_ray.sapo.round import Surroundings, each, run_round
 from swarm_ray.sapo.streams import derive_seed
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
@@ -58,7 +59,9 @@ class Trainer:
             self._verifier,
             FolderExchange(store, settings.address.paths, self._state, config.pace),
             self._phases,
+            self._tell_lost,
         )
+        self._number = -1
         self.nodes = self._load_nodes()
 
     def run(self) -> TrainerResult:
@@ -68,51 +71,57 @@ class Trainer:
             StoreError: the folder is lost, full or not writable.
             SwarmStateError: the coordinator fell silent.
         """
-        rounds, number, stopped = 0, -1, ""
+        rounds, stopped = 0, ""
         try:
-            self._evaluate("start")
+            self._evaluate("start", lost=lambda _: None)  # told once they are registered
             self._reporter.register([Member(n.id, n.incarnation) for n in self.nodes])
+            for node in self.nodes:
+                if node.problem:
+                    self._tell_lost(node)
             self._report_evaluations()
             self._phases.take()
-            while opened := self._state.wait_open({n.id for n in self.nodes}, number):
-                number = opened.round
+            while opened := self._next_round():
                 members = {m.node for m in opened.members}
-                self._round([n for n in self.nodes if n.id in members], number)
+                self._number = opened.round
+                self._round([n for n in self.nodes if n.id in members])
                 rounds += 1
-                if all(n.problem for n in self.nodes):
-                    break
-            self._evaluate("end")
+            self._evaluate("end", lost=self._tell_lost)
             self._report_evaluations()
         except StopRequested as reason:
             stopped = str(reason)
         finally:
             self._verifier.close()
         self._reporter.flush()
-        self._beat(done=not stopped)
+        self._beat(self.nodes, "ended", done=not stopped)
         self._reporter.flush()
         return TrainerResult(rounds, {n.id: n.problem for n in self.nodes if n.problem}, stopped)
+
+    def _next_round(self) -> StageOpen | None:
+        """Wait for a round in which a node that is well takes part; None when there will be none."""
+        well = {n.id for n in self.nodes if not n.problem}
+        return self._state.wait_open(well, self._number) if well else None
 
     def stop(self) -> None:
         """End at the next wait; harmless when repeated."""
         self._stop.set()
 
-    def _round(self, nodes: list[Node], number: int) -> None:
-        rows = run_round(nodes, number, self._around)
+    def _round(self, nodes: list[Node]) -> None:
+        rows = run_round(nodes, self._number, self._around)
         if self._config.slow_down_s:
             self._stop.wait(self._config.slow_down_s)
         with self._phases.phase("report"):
-            failed = [n for n in nodes if n.problem]
-            self._reporter.events([Event("node-failed", str(n.problem), n.id, number) for n in failed])
-            self._beat(published=True, number=number)
+            self._beat([n for n in nodes if not n.problem], "training", published=True)
         seconds = {phase: s / max(1, len(rows)) for phase, s in self._phases.take().items()}
         self._reporter.metrics([msgspec.structs.replace(row, seconds=seconds) for row in rows])
 
-    def _beat(self, *, number: int = -1, published: bool = False, done: bool = False) -> None:
-        beats = [
-            (n.id, Beat(0, number, n.step, "done" if done else "training", n.totals, n.problem, done))
-            for n in self.nodes
-        ]
+    def _beat(self, nodes: list[Node], phase: str, *, published: bool = False, done: bool = False) -> None:
+        beats = [(n.id, Beat(0, self._number, n.step, phase, n.totals, n.problem, done)) for n in nodes]
         self._reporter.beat(beats, published=published)
+
+    def _tell_lost(self, node: Node) -> None:
+        """Say at once that a node was given up, so that nobody waits for its file."""
+        self._reporter.events([Event("node-failed", str(node.problem), node.id, self._number)])
+        self._beat([node], "failed")
 
     def _load_nodes(self) -> list[Node]:
         config, settings = self._config, self._settings
@@ -126,22 +135,22 @@ class Trainer:
             for name, policy in zip(settings.nodes, policies, strict=True)
         ]
 
-    def _evaluate(self, when: str) -> None:
+    def _evaluate(self, when: str, lost: Callable[[Node], None]) -> None:
         """Measure held-out pass@1 of every node that is well."""
-        self._evaluations: list[Evaluation] = []
+        found = each(self.nodes, lambda node: self._evaluation(node, when), lost)
+        self._measured = list(found.values())
+
+    def _evaluation(self, node: Node, when: str) -> Evaluation:
         config, held_out = self._config.evaluation, self._held_out
-        for node in self.nodes:
-            if node.problem:
-                continue
-            seed = derive_seed(self._config.seed, node.id, EVALUATION_STEP, "evaluation")
-            found = pass_at_1(node.policy, held_out, config.samples, config.threshold, self._verifier, seed)
-            mean = overall(found, held_out)
-            if when == "start":
-                node.totals.pass_at_1_start = mean
-            else:
-                node.totals.pass_at_1_end = mean
-            asked = {s: len(q) for s, q in held_out.items()}
-            self._evaluations.append(Evaluation(node.id, when, mean, found, asked))
+        seed = derive_seed(self._config.seed, node.id, EVALUATION_STEP, "evaluation")
+        passed = pass_at_1(node.policy, held_out, config.samples, config.threshold, self._verifier, seed)
+        mean = overall(passed, held_out)
+        if when == "start":
+            node.totals.pass_at_1_start = mean
+        else:
+            node.totals.pass_at_1_end = mean
+        asked = {specialty: len(questions) for specialty, questions in held_out.items()}
+        return Evaluation(node.id, when, mean, passed, asked)
 
     def _report_evaluations(self) -> None:
-        self._reporter.evaluations(self._evaluations)
+        self._reporter.evaluations(self._measured)

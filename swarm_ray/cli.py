@@ -157,8 +157,10 @@ def _report(run: Running, config: SwarmConfig) -> None:
     from swarm_ray.report import reward_figure
 
     width, styled = layout()
-    swarm = run.experiments[0]
-    write("\n" + comparison_table(run.results(), width=width, styled=styled) + "\n")
+    swarm, results = run.experiments[0], run.results()
+    if not any(result.rounds for result in results):
+        return
+    write("\n" + comparison_table(results, width=width, styled=styled) + "\n")
     problems: list[str] = []
     rows = experiment_metrics(run.root, swarm, problems)
     write(time_text(time_breakdown(rows), width=width))

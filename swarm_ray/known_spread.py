@@ -25,25 +25,38 @@ class Spread:
     """One per seed."""
 
 
-MEASURED: tuple[Spread, ...] = ()
-"""What was measured with this version."""
+MEASURED = (
+    Spread("tiny", "C5", 8, 100, 4, 4, 8, (200.7, 160.7, 207.8)),
+    Spread("tiny", "C5", 8, 100, 8, 0, 8, (70.6, 78.7, 109.2)),
+)
+"""What was measured with this version: seeds 0, 1 and 2, swarm and baseline side by side on two cores."""
 
 
 def spread_text(config: SwarmConfig, measured: Sequence[Spread] = MEASURED) -> str:
-    """One line on the seed of a run and on what other seeds gave with the same setting.
+    """A sentence or two on the seed of a run and on what other seeds gave with the same setting.
 
     Args:
         config: of the run.
-        measured: known spreads.
+        measured: known spreads; those of a swarm and its baseline are of the same seeds in the same order.
     """
     found = next((spread for spread in measured if _fits(spread, config)), None)
     if found is None:
         return f"seed {config.seed}; how far other seeds differ was not measured for this setting"
     sums = found.cumulative_rewards
-    return (
-        f"seed {config.seed}; {len(sums)} seeds of this setting gave a cumulative reward of "
-        f"{min(sums):.1f} to {max(sums):.1f} (mean {mean(sums):.1f})"
+    text = (
+        f"seed {config.seed}; {len(sums)} seeds of this setting gave a cumulative reward of {_range(sums, 1)}"
     )
+    alone = config.model_copy(update={"local": config.local + config.external, "external": 0})
+    without = next((spread for spread in measured if _fits(spread, alone)), None)
+    if config.external == 0 or without is None:
+        return text
+    ratios = [s / w for s, w in zip(sums, without.cumulative_rewards, strict=True)]
+    return f"{text},\n{_range(ratios, 2)} times that of the same swarm without sharing"
+
+
+def _range(values: Sequence[float], digits: int) -> str:
+    low, high, middle = (f"{v:.{digits}f}" for v in (min(values), max(values), mean(values)))
+    return f"{low} to {high} (mean {middle})"
 
 
 def _fits(spread: Spread, config: SwarmConfig) -> bool:

@@ -88,7 +88,8 @@ class Running:
         self._stopped = True
         for worker in self._workers:
             worker.stop()
-        self._display.show(self.progress())
+        if self._workers:
+            self._display.show(self.progress())
         self._display.close()
         self._ray.close()
 

@@ -18,7 +18,7 @@ from drive_store import StoreError, new_incarnation
 from swarm_ray import ray_instance
 from swarm_ray.cache import cache_folder
 from swarm_ray.config import SwarmConfig
-from swarm_ray.errors import ActorFailure, SwarmError
+from swarm_ray.errors import ActorFailure, NodeFailure, SwarmError
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.settings import config_hash
@@ -193,6 +193,13 @@ class Worker:
             self.state = str(result)
         elif isinstance(result, TrainerResult):
             self.results.append(result)
+            self._check_nodes_left()
+
+    def _check_nodes_left(self) -> None:
+        """Raise when every node here was given up: a coordinator would wait for others for ever."""
+        problems = {n: p for result in self.results for n, p in result.problems.items()}
+        if set(problems) == set(self.nodes):
+            raise NodeFailure(f"every node failed; {min(problems)}: {problems[min(problems)]}")
 
     def _fail(self, error: Exception) -> None:
         self.failure = self.failure or error

@@ -54,6 +54,8 @@ class Surroundings:
     verifier: Verifier
     exchange: Exchange
     phases: PhaseClock
+    lost: Callable[[Node], None]
+    """Called with a node as soon as it is given up."""
 
 
 def run_round(nodes: Sequence[Node], number: int, around: Surroundings) -> list[StepMetrics]:
@@ -63,28 +65,30 @@ def run_round(nodes: Sequence[Node], number: int, around: Surroundings) -> list[
         A row of metrics for each node that came through; `seconds` is filled in by the caller, who also knows what
         happens after the step.
     """
-    phase = around.phases.phase
+    phase, lost = around.phases.phase, around.lost
     with phase("sample"):
-        questions = each(nodes, lambda n: _sample(n, around))
+        questions = each(nodes, lambda n: _sample(n, around), lost)
     with phase("generate"):
-        generated = each(nodes, lambda n: _generate(n, questions[n.id], around.config))
+        generated = each(nodes, lambda n: _generate(n, questions[n.id], around.config), lost)
     with phase("score"):
         own = _score(nodes, questions, generated, around.verifier)
     with phase("publish"):
-        each(nodes, lambda n: around.exchange.publish(n, number, _file(n, own[n.id])))
+        each(nodes, lambda n: around.exchange.publish(n, number, _file(n, own[n.id])), lost)
+    if all(n.problem for n in nodes):
+        return []
     with phase("wait"):
         closed = around.exchange.wait_closed(number)
     with phase("gather"):
         pool = _gather(nodes, closed, own, around)
     with phase("select"):
-        batches = each(nodes, lambda n: _select(n, own[n.id], pool, around.config))
+        batches = each(nodes, lambda n: _select(n, own[n.id], pool, around.config), lost)
     with phase("update"):
-        steps = each(nodes, lambda n: _update(n, batches[n.id], around.config))
+        steps = each(nodes, lambda n: _update(n, batches[n.id], around.config), lost)
     return [_finish(n, number, batches[n.id], steps[n.id], pool) for n in nodes if n.problem is None]
 
 
-def each(nodes: Sequence[Node], action: Callable[[Node], T]) -> dict[str, T]:
-    """Do `action` for every node that is well; one that raises `NodeFailure` is marked with its reason."""
+def each(nodes: Sequence[Node], action: Callable[[Node], T], lost: Callable[[Node], None]) -> dict[str, T]:
+    """Do `action` for every node that is well; one that raises `NodeFailure` is marked, and `lost` is told."""
     results: dict[str, T] = {}
     for node in nodes:
         if node.problem is not None:
@@ -93,6 +97,7 @@ def each(nodes: Sequence[Node], action: Callable[[Node], T]) -> dict[str, T]:
             results[node.id] = action(node)
         except NodeFailure as failure:
             node.problem = str(failure)
+            lost(node)
     return results
 
 

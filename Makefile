@@ -1,0 +1,42 @@
+# `make` says what there is. ARGS go to the command: make simulate ARGS="--rounds 20", make test ARGS="-k store".
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install simulate test check
+
+help:
+	@echo "make install    Swarm Ray with its tools into $(VENV); PYTHON=... chooses the Python (3.11 to 3.13)"
+	@echo "make simulate   eight nodes with and without sharing, side by side, on this machine"
+	@echo "make test       all tests"
+	@echo "make check      lint, format, types and import contracts"
+
+install: $(STAMP)
+
+# A Python that cannot make a virtual environment (Debian's without python3-venv) is passed over.
+$(STAMP): pyproject.toml constraints.txt
+	@python=; for found in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	  if $$found -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	    2>/dev/null; then python=$$found; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "make: no Python 3.11 to 3.13 that can make a virtual environment was found;" \
+	    "on Debian: apt-get install python3-venv python3-dev; or give PYTHON=..." >&2; exit 1; fi; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  echo "making $(VENV) with $$($$python --version)"; $$python -m venv --clear $(VENV); fi
+	@echo "installing Swarm Ray and its tools into $(VENV); the first time takes some minutes"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+	@echo "installed; $(BIN)/swarm-ray is the command"
+
+simulate: install
+	$(BIN)/swarm-ray simulate --preset tiny --baseline --root runs $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports

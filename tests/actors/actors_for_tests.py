@@ -1,0 +1,133 @@
+"""A whole swarm in one process without Ray: the plain classes, joined by direct calls and a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actors.coordinator import Coordinator
+from actors.discovery import Discovery
+from actors.logger import RunLogger
+from actors.trainer import Trainer
+from actors.trainer_settings import TrainerResult, TrainerSettings
+from drive_store import Operations, Store
+from swarm_ray.cache import cache_folder
+from swarm_ray.config import SwarmConfig
+from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
+from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
+from swarm_ray.settings import config_hash
+
+CLAIMANT = "coordinator.0a0b0c0d"
+WITHIN_S = 120.0
+
+
+@dataclass(frozen=True)
+class WatchedAddress(ExperimentAddress):
+    """An address that keeps the stores it opened, so that their operations can be counted."""
+
+    stores: list[Store] = field(default_factory=list, compare=False)
+
+    def open(self) -> Store:
+        store = super().open()
+        self.stores.append(store)
+        return store
+
+    @property
+    def operations(self) -> Operations:
+        """Of the one store that was opened."""
+        (store,) = self.stores
+        return store.operations
+
+
+class DirectReporter:
+    """A trainer's news, passed on by plain calls."""
+
+    def __init__(self, logger: RunLogger, discovery: Discovery) -> None:
+        self._logger, self._discovery = logger, discovery
+
+    def register(self, nodes: list[Member]) -> None:
+        self._discovery.register(nodes)
+        self._logger.open_logs(nodes)
+
+    def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
+        self._discovery.report(beats, published=published)
+
+    def metrics(self, rows: list[StepMetrics]) -> None:
+        self._logger.log_metrics(rows)
+
+    def events(self, events: list[Event]) -> None:
+        self._logger.log_events(events)
+
+    def evaluations(self, evaluations: list[Evaluation]) -> None:
+        self._logger.log_evaluations(evaluations)
+
+    def flush(self) -> None:
+        self._logger.flush()
+
+
+class OneProcessSwarm:
+    """A coordinator, and trainers with these nodes each, in threads.
+
+    Args:
+        root: the shared folder.
+        config: the swarm.
+        hosted: node ids, a sequence for each trainer.
+        experiment: its name.
+    """
+
+    def __init__(
+        self, root: Path, config: SwarmConfig, hosted: Sequence[Sequence[str]], experiment: str = "small"
+    ) -> None:
+        self.root, self.config, self.experiment = root, config, experiment
+        self.address = ExperimentAddress(str(root), experiment)
+        create_experiment(
+            self.address,
+            config,
+            claimant=CLAIMANT,
+            created_at="2026-08-01T12:00:00+00:00",
+            versions={},
+            machine="test",
+            overwrite=False,
+        )
+        self.coordinating, self.discovering, self.logging = self._watched(), self._watched(), self._watched()
+        self.coordinator = Coordinator(self.coordinating, config, CLAIMANT)
+        self.discovery = Discovery(self.discovering, "here", config.pace, config_hash(config), {})
+        self.logger = RunLogger(self.logging, config.log, root.parent / f"spool of {experiment}", {})
+        reporter = DirectReporter(self.logger, self.discovery)
+        self.training = [self._watched() for _ in hosted]
+        self.trainers = [
+            Trainer(TrainerSettings(address, config, tuple(nodes), cache_folder(), None, threads=1), reporter)
+            for address, nodes in zip(self.training, hosted, strict=True)
+        ]
+        self._pool = ThreadPoolExecutor(len(hosted) + 2)
+
+    def __enter__(self) -> OneProcessSwarm:
+        """Start every part."""
+        self._beats = self._pool.submit(self.discovery.run)
+        self._ends: list[Future[TrainerResult]] = [self._pool.submit(t.run) for t in self.trainers]
+        self._end = self._pool.submit(self.coordinator.run)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what still runs, so that no thread outlives a test that failed."""
+        self.coordinator.stop("stopped", "the test has ended")
+        self.discovery.stop()
+        for trainer in self.trainers:
+            trainer.stop()
+        self._pool.shutdown(wait=True)
+
+    def results(self, within_s: float = WITHIN_S) -> list[TrainerResult]:
+        """Wait for the trainers, and answer what they say; what any part raises is raised here."""
+        done, _ = wait(self._ends, within_s, FIRST_EXCEPTION)
+        for ended in done:
+            ended.result(0)
+        return [end.result(within_s) for end in self._ends]
+
+    def state(self, within_s: float = WITHIN_S) -> str:
+        """Wait for the coordinator, and answer its last state."""
+        return self._end.result(within_s)
+
+    def _watched(self) -> WatchedAddress:
+        return WatchedAddress(self.address.root, self.address.experiment)

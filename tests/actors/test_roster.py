@@ -1,0 +1,157 @@
+"""Who belongs to the swarm: first come, same configuration, alive by change on the coordinator's own clock."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from folder_for_tests import Folder, incarnation
+
+from actors.roster import Roster
+from swarm_ray.config import PaceConfig
+from swarm_ray.records import Beat, Member, NodeTotals, Registration
+from swarm_ray.settings import config_hash
+
+PACE = PaceConfig(beat_s=2.0, dead_after_s=20.0)
+
+
+@pytest.fixture
+def roster(folder: Folder) -> Roster:
+    return Roster(folder.store, folder.paths, config_hash(folder.config), PACE)
+
+
+def register(folder: Folder, node: str, life: str = "", *, hash_of_config: str = "") -> None:
+    life = life or incarnation(node)
+    hashed = hash_of_config or config_hash(folder.config)
+    announced = Registration(node, life, "worker", hashed, {}, "2026-08-01T12:00:00+00:00")
+    folder.registry.register(node, life, msgspec.json.encode(announced))
+
+
+def beat(folder: Folder, node: str, count: int, **said: object) -> None:
+    spoken = msgspec.structs.replace(Beat(count, 0, count, "training", NodeTotals()), **said)
+    folder.registry.write_beat(node, incarnation(node), count, msgspec.json.encode(spoken))
+
+
+def active(roster: Roster, now: float) -> list[str]:
+    return [m.node for m in roster.get_active_peers(now)]
+
+
+def test_registered_nodes_are_members_in_the_order_of_their_ids(folder: Folder, roster: Roster) -> None:
+    for node in ("node-10", "node-2", "node-1"):
+        register(folder, node)
+    roster.scan(100.0)
+    assert roster.get_active_peers(100.0) == [Member(n, incarnation(n)) for n in ("node-1", "node-10", "node-2")]
+    assert roster.refused == {}
+
+
+@pytest.mark.parametrize("node", ["node-1", "node-0", "coordinator-1", "node_0-7"])
+def test_no_name_is_mistaken_for_a_role(folder: Folder, roster: Roster, node: str) -> None:
+    register(folder, node)
+    roster.scan(0.0)
+    assert active(roster, 0.0) == [node]
+
+
+def test_a_second_life_under_the_same_name_is_refused(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    roster.scan(0.0)
+    register(folder, "node-1", "ffffffff")
+    roster.scan(1.0)
+    assert roster.get_active_peers(1.0) == [Member("node-1", incarnation("node-1"))]
+    assert list(roster.refused) == ["node-1.ffffffff"]
+    assert "taken" in roster.refused["node-1.ffffffff"]
+
+
+def test_another_configuration_is_refused(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1", hash_of_config="0123456789ab")
+    roster.scan(0.0)
+    assert active(roster, 0.0) == []
+    assert roster.refused == {"node-1.00000001": f"configuration 0123456789ab, not {config_hash(folder.config)}"}
+
+
+def test_a_registration_that_is_none_is_refused_and_does_no_harm(folder: Folder, roster: Roster) -> None:
+    folder.registry.register("node-1", "00000001", b'{"node": 1}')
+    stolen = Registration("node-3", "00000003", "w", config_hash(folder.config), {}, "")
+    folder.registry.register("node-2", "00000002", msgspec.json.encode(stolen))
+    register(folder, "node-4")
+    (folder.root / folder.paths.peers_folder / "node-5.00000005.json").write_bytes(b"noise")
+    (folder.root / folder.paths.peers_folder / "Read me.txt").write_text("notes of a person")
+    roster.scan(0.0)
+    assert active(roster, 0.0) == ["node-4"]
+    assert sorted(roster.refused) == ["node-1.00000001", "node-2.00000002"]
+
+
+def test_silence_is_a_problem_and_a_sign_of_life_ends_it_only_in_time(folder: Folder, roster: Roster) -> None:
+    for node in ("node-1", "node-2", "node-3"):
+        register(folder, node)
+    roster.scan(0.0)
+    beat(folder, "node-1", 1)
+    roster.scan(15.0)
+    roster.published("node-2", "a key", 18.0)
+    assert roster.mark_silent(20.0) == []
+    assert roster.mark_silent(21.0) == ["node-3"]
+    assert active(roster, 21.0) == ["node-1", "node-2"]
+    problem = roster.peers["node-3"].problem
+    assert problem is not None
+    assert "21 s" in problem
+    assert roster.mark_silent(36.0) == ["node-1"]
+    assert roster.mark_silent(36.0) == []
+
+
+def test_a_beat_that_does_not_change_is_no_sign_of_life(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    beat(folder, "node-1", 7)
+    for now in range(0, 19, 3):
+        roster.scan(float(now))
+    assert roster.mark_silent(24.0) == ["node-1"]
+
+
+def test_the_first_sight_of_old_registrations_calls_nobody_dead(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    roster.scan(10_000.0)
+    assert roster.mark_silent(10_000.0) == []
+    assert active(roster, 10_000.0) == ["node-1"]
+
+
+def test_a_node_that_says_it_failed_is_no_member_and_says_why(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    beat(folder, "node-1", 1, problem="its loss is not finite")
+    roster.scan(3.0, every_beat=True)
+    assert active(roster, 3.0) == []
+    assert roster.peers["node-1"].problem == "its loss is not finite"
+    assert roster.mark_silent(99.0) == []
+
+
+def test_a_node_that_is_done_is_neither_active_nor_missed(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    totals = NodeTotals(reward=2.5, used=4)
+    beat(folder, "node-1", 5, done=True, totals=totals)
+    roster.scan(3.0, every_beat=True)
+    assert active(roster, 3.0) == []
+    assert roster.mark_silent(99.0) == []
+    assert roster.totals() == {"node-1": totals}
+
+
+def test_the_sums_of_a_node_that_goes_on_are_not_its_last_word(folder: Folder, roster: Roster) -> None:
+    """Beats are not written while a node publishes, so that a living node's beat is behind its files."""
+    register(folder, "node-1")
+    beat(folder, "node-1", 1, totals=NodeTotals(reward=0.5))
+    roster.scan(3.0, every_beat=True)
+    assert roster.totals() == {}
+
+
+def test_beats_of_nodes_that_publish_are_not_read(folder: Folder, roster: Roster) -> None:
+    for node in ("node-1", "node-2"):
+        register(folder, node)
+        beat(folder, node, 1)
+    roster.scan(0.0)
+    before = folder.store.operations.reads
+    roster.published("node-1", "a key", 10.0)
+    roster.scan(10.5)
+    assert folder.store.operations.reads - before == 1
+
+
+def test_a_beat_that_is_none_is_a_problem(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    folder.registry.write_beat("node-1", incarnation("node-1"), 1, b'{"count": "many"}')
+    roster.scan(3.0, every_beat=True)
+    assert active(roster, 3.0) == []
+    assert "beat" in str(roster.peers["node-1"].problem)

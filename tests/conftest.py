@@ -1,0 +1,73 @@
+"""For every test: one hypothesis profile, one cache for the embedded model's starts, and no process left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parent.parent
+MARK = "SWARM_RAY_TEST_SESSION"
+GONE_WITHIN_S = 15.0
+LEFT = pytest.StashKey[list[str]]()
+
+settings.register_profile("swarm-ray", deadline=None, derandomize=True, database=None)
+settings.load_profile("swarm-ray")
+# Made at the first run of a checkout and kept, so that the warm start is paid for once.
+os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
+# Whatever a test starts inherits it: by this a process of ours is known after its parent has gone.
+os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail when something that the tests started is still there, and end it."""
+    _, alive = psutil.wait_procs(_started(), timeout=GONE_WITHIN_S)
+    session.config.stash[LEFT] = [_line(process) for process in alive]
+    for process in alive:
+        process.kill()
+    if alive and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was left."""
+    left = config.stash.get(LEFT, [])
+    if left:
+        terminalreporter.section("processes that the tests left behind", sep="=", red=True)
+        for line in left:
+            terminalreporter.write_line(line)
+
+
+def _started() -> list[psutil.Process]:
+    """Processes of this session, at whatever depth, and those whose parents have gone."""
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _is_ours(process)]
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    try:
+        words = " ".join(process.cmdline())
+        if not words or "multiprocessing.resource_tracker" in words:  # ends with this process
+            return False
+        if process.environ().get(MARK) == os.environ[MARK]:
+            return True
+        # The scoring process has an empty environment.
+        recent = process.create_time() >= psutil.Process().create_time()
+        return recent and "swarm_ray.tasks.scoring_process" in words and _is_orphan_or_child(process)
+    except psutil.Error:
+        return False
+
+
+def _is_orphan_or_child(process: psutil.Process) -> bool:
+    parents = [parent.pid for parent in process.parents()]
+    return parents in ([], [1]) or os.getpid() in parents
+
+
+def _line(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid}: {' '.join(process.cmdline())[:300]}"
+    except psutil.Error:
+        return f"{process.pid}: gone since"

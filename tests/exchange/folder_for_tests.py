@@ -1,0 +1,115 @@
+"""An experiment's folder with a state log that a test writes record by record."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from swarm_for_tests import small_config
+
+from drive_store import Registry, StateLogWriter, Store, make_node_folders, publish_round_file
+from swarm_ray.config import PaceConfig
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
+from swarm_ray.records import (
+    Completion,
+    FileRef,
+    Member,
+    QuestionRef,
+    Refusal,
+    Rollout,
+    RoundFile,
+    StageClosed,
+    StageOpen,
+    StateRecord,
+)
+
+QUICK = PaceConfig(poll_min_s=0.001, poll_max_s=0.01, settle_s=0.0, max_s=5.0)
+CLAIMANT = "coordinator.0a0b0c0d"
+
+
+def incarnation(node: str) -> str:
+    """The incarnation that these tests give a node."""
+    return f"{int(node.rpartition('-')[2]):08x}"
+
+
+def round_file(step: int = 0, reward: float = 0.5, **fields: Any) -> RoundFile:
+    """A file with one rollout of two completions."""
+    completions = (Completion("7", 1.0, finished=True), Completion("8", 0.0, finished=True))
+    made = RoundFile(step, (Rollout(QuestionRef("coin", 1, 0, "0" * 16), completions),), reward, 1, 4)
+    return msgspec.structs.replace(made, **fields)
+
+
+class Folder:
+    """The folder of an experiment, whose name has a space above it."""
+
+    def __init__(self, tmp_path: Path, experiment: str = "small", **changes: Any) -> None:
+        self.root = tmp_path / "My Drive"
+        self.config = small_config(**changes)
+        self.address = ExperimentAddress(str(self.root), experiment)
+        create_experiment(
+            self.address,
+            self.config,
+            claimant=CLAIMANT,
+            created_at="2026-08-01T12:00:00+00:00",
+            versions={},
+            machine="test",
+            overwrite=False,
+        )
+        self.paths = self.address.paths
+        self.store = self.address.open()
+        self.registry = Registry(self.store, self.paths)
+        self.log = StateLogWriter(self.store, self.paths, 1, CLAIMANT)
+
+    def follow(self, pace: PaceConfig = QUICK) -> tuple[SwarmState, Store, threading.Event]:
+        """A trainer's view of the log, with a store of its own that counts."""
+        store, stop = self.address.open(), threading.Event()
+        return SwarmState(store, self.paths, pace, stop), store, stop
+
+    def join(self, node: str) -> Member:
+        """Make a node's folders."""
+        make_node_folders(self.store, self.paths, node, incarnation(node))
+        return Member(node, incarnation(node))
+
+    def publish(self, node: str, number: int, payload: bytes | None = None, **where: Any) -> FileRef:
+        """Publish a file through the store as a node does."""
+        data = msgspec.msgpack.encode(round_file(step=number)) if payload is None else payload
+        made = publish_round_file(
+            self.store,
+            self.paths,
+            **{
+                "node": node,
+                "incarnation": incarnation(node),
+                "round": number,
+                "stage": 0,
+                "payload": data,
+            }
+            | where,
+        )
+        return FileRef(node, incarnation(node), made.key, made.sha256, len(data))
+
+    def append(
+        self,
+        state: str = "running",
+        *,
+        closed: StageClosed | None = None,
+        opens: StageOpen | None = None,
+        note: str = "",
+    ) -> StateRecord:
+        """Write the next state record."""
+        record = StateRecord(state, self.config.rounds, closed, opens, {}, note)
+        number = opens.round if opens else closed.round if closed else 0
+        self.log.append(msgspec.json.encode(record), round=number, stage=0)
+        return record
+
+
+def closed(number: int, accepted: tuple[FileRef, ...] = (), rejected: tuple[Refusal, ...] = ()) -> StageClosed:
+    """How a round ended."""
+    return StageClosed(number, 0, accepted, (), (), (), rejected, {}, {}, (), 1.0)
+
+
+def opens(number: int, *nodes: str) -> StageOpen:
+    """What opens a round."""
+    return StageOpen(number, 0, tuple(Member(n, incarnation(n)) for n in nodes), 0.0, 60.0)

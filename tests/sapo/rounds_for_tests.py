@@ -1,0 +1,108 @@
+"""One round of SAPO without a folder: nodes with blank models, and an exchange that is a dictionary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from swarm_for_tests import small_config
+
+from swarm_ray.cache import cache_folder
+from swarm_ray.config import SwarmConfig
+from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.tiny_start import TinyStart
+from swarm_ray.records import Completion, FileRef, QuestionRef, Rollout, RoundFile, StageClosed, StepMetrics
+from swarm_ray.sapo.node import Node
+from swarm_ray.sapo.phases import PhaseClock
+from swarm_ray.sapo.pool import PeerFile, Verifier
+from swarm_ray.sapo.round import Surroundings, run_round
+from swarm_ray.tasks.questions import TaskSet
+
+
+@dataclass
+class MemoryExchange:
+    """Keeps what nodes publish, accepts all but the files of `late`, and adds what `foreign` nodes share."""
+
+    foreign: list[PeerFile] = field(default_factory=list)
+    late: tuple[str, ...] = ()
+    files: dict[int, dict[str, RoundFile]] = field(default_factory=dict)
+
+    def publish(self, node: Node, number: int, file: RoundFile) -> None:
+        self.files.setdefault(number, {})[node.id] = file
+
+    def wait_closed(self, number: int) -> StageClosed:
+        accepted = [n for n in sorted(self.files.get(number, {})) if n not in self.late]
+        refs = tuple(FileRef(n, "00000001", f"key-of-{n}", "ab" * 32, 1) for n in accepted)
+        return StageClosed(number, 0, refs, (), (), (), (), {}, {}, (), 1.0)
+
+    def gather(self, closed: StageClosed, without: Sequence[str]) -> list[PeerFile]:
+        here = [ref.node for ref in closed.accepted if ref.node not in without]
+        files = self.files.get(closed.round, {})
+        return [PeerFile(n, files[n].rollouts) for n in here] + self.foreign
+
+
+class Laboratory:
+    """Nodes, and all that a round needs around them.
+
+    Args:
+        verifier: scores completions.
+        count: nodes, called node-0 and so on.
+        exchange: how rollouts travel; by default a dictionary.
+        changes: of the small configuration.
+    """
+
+    def __init__(
+        self, verifier: Verifier, count: int = 3, exchange: MemoryExchange | None = None, **changes: Any
+    ) -> None:
+        self.config = small_config(nodes=count, **changes)
+        self.tasks = TaskSet(self.config.tasks)
+        self.exchange = exchange or MemoryExchange()
+        policies = blank_policies(self.config, self.tasks, verifier, count)
+        self.nodes = [Node(f"node-{n}", f"{n:08x}", p) for n, p in enumerate(policies)]
+        self.lost: list[str] = []
+        self.around = Surroundings(
+            self.config,
+            self.tasks,
+            verifier,
+            self.exchange,
+            PhaseClock(time.perf_counter),
+            lambda node: self.lost.append(node.id),
+        )
+
+    def run(self, number: int = 0, nodes: Sequence[Node] | None = None) -> list[StepMetrics]:
+        """One round, of all nodes or some."""
+        return run_round(self.nodes if nodes is None else nodes, number, self.around)
+
+    def question(self, index: int, specialty: str = "coin") -> QuestionRef:
+        """The name of a question that is not held out, the first one from `index` on."""
+        while self.tasks.is_held_out(
+            (question := self.tasks.question(specialty, self.config.tasks.seed, index)).text
+        ):
+            index += 1
+        return question.ref
+
+    def weights(self) -> list[dict[str, torch.Tensor]]:
+        """A copy of every node's weights."""
+        return [{k: v.clone() for k, v in n.policy.model.state_dict().items()} for n in self.nodes]
+
+
+def blank_policies(
+    config: SwarmConfig, tasks: TaskSet, verifier: Verifier, count: int, cache: Path | None = None
+) -> list[Policy]:
+    """Policies without training."""
+    start = TinyStart(config, tasks, verifier, cache or cache_folder(), lambda *_: None)
+    return [start.policy(n) for n in range(count)]
+
+
+def same_weights(ones: list[dict[str, torch.Tensor]], others: list[dict[str, torch.Tensor]]) -> list[bool]:
+    """Per node, whether its weights are equal bit for bit."""
+    return [all(torch.equal(one[k], other[k]) for k in one) for one, other in zip(ones, others, strict=True)]
+
+
+def shared(question: QuestionRef, *texts: str, reward: float = 1.0) -> Rollout:
+    """A rollout with these completions, all finished, and whatever rewards its sender claims."""
+    return Rollout(question, tuple(Completion(text, reward, finished=True) for text in texts))

@@ -1,0 +1,123 @@
+"""The pool of a round: nothing a peer says is believed, and what is refused is counted by sender and reason."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from rounds_for_tests import shared
+from swarm_tasks_for_tests import coin
+
+from swarm_ray.config import TasksConfig
+from swarm_ray.records import Completion, QuestionRef, Rollout
+from swarm_ray.sapo.pool import PeerFile, Pool, build_pool
+from swarm_ray.sapo.selection import ScoredRollout
+from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Scorer
+
+
+@pytest.fixture(scope="module")
+def tasks(tasks_config: TasksConfig) -> TaskSet:
+    return TaskSet(tasks_config)
+
+
+@pytest.fixture(scope="module")
+def ref(tasks: TaskSet) -> QuestionRef:
+    """A question of the training pool."""
+    found = next(q for i in range(99) if not tasks.is_held_out((q := tasks.question("coin", 1, i)).text))
+    return found.ref
+
+
+@pytest.fixture(scope="module")
+def held_out(tasks: TaskSet) -> QuestionRef:
+    return tasks.held_out(1)["coin"][0].ref
+
+
+def own(tasks: TaskSet, node: str, *rewards: float) -> list[ScoredRollout]:
+    completions = tuple(Completion(str(r), r, finished=True) for r in rewards)
+    return [ScoredRollout(node, 0, tasks.question("coin", 1, 0), completions)]
+
+
+def test_rewards_are_those_of_the_own_verifier(tasks: TaskSet, ref: QuestionRef, verifier: Scorer) -> None:
+    file = PeerFile("node-9", (shared(ref, "a", "b", "c", reward=0.123),))
+    pool = build_pool([file], {}, tasks, verifier)
+    assert [r.rewards for r in pool.rollouts] == [[coin(ref.index, text) for text in "abc"]]
+    assert (pool.rollouts[0].node, pool.rollouts[0].number) == ("node-9", 0)
+    assert pool.rollouts[0].question == tasks.question("coin", 1, ref.index)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"specialty": "unheard-of"}, "unknown specialty"),
+        ({"seed": 2}, "other seed"),
+        ({"index": 600}, "index outside the pool"),
+        ({"index": -1}, "index outside the pool"),
+        ({"index": 2**63}, "index outside the pool"),
+        ({"text_hash": "0" * 16}, "other text"),
+    ],
+)
+def test_a_question_that_is_not_of_the_pool_is_refused(
+    change: dict[str, object], reason: str, tasks: TaskSet, ref: QuestionRef, verifier: Scorer
+) -> None:
+    bad = msgspec.structs.replace(ref, **change)
+    pool = build_pool([PeerFile("node-9", (shared(bad, "a"), shared(ref, "a")))], {}, tasks, verifier)
+    assert pool.refused["node-9"] == {reason: 1}
+    assert [r.number for r in pool.rollouts] == [1]
+
+
+def test_held_out_questions_are_refused(tasks: TaskSet, held_out: QuestionRef, verifier: Scorer) -> None:
+    pool = build_pool([PeerFile("node-9", (shared(held_out, "a"),))], {}, tasks, verifier)
+    assert pool.refused["node-9"] == {"held out": 1}
+    assert pool.rollouts == []
+
+
+def test_a_verifier_that_evaluates_text_gets_none_of_a_peer(tasks: TaskSet, verifier: Scorer) -> None:
+    question = next(
+        q for i in range(99) if not tasks.is_held_out((q := tasks.question("countdown", 1, i)).text)
+    )
+    pool = build_pool([PeerFile("node-9", (shared(question.ref, "1 + 1"),))], {}, tasks, verifier)
+    assert pool.rollouts == []
+    assert sum(pool.refused["node-9"].values()) == 1
+    assert "evaluates text" in next(iter(pool.refused["node-9"]))
+
+
+def test_every_receiver_counts_what_others_sent_and_not_its_own(
+    tasks: TaskSet, ref: QuestionRef, verifier: Scorer
+) -> None:
+    other_seed = msgspec.structs.replace(ref, seed=5)
+    files = [
+        PeerFile("node-8", (shared(other_seed, "a"), shared(ref, "a", "b"))),
+        PeerFile("node-9", refused="Corrupt: this is no envelope"),
+    ]
+    pool = build_pool(files, {"node-0": own(tasks, "node-0", 0.0, 1.0)}, tasks, verifier)
+    assert pool.refused_for("node-0") == {"other seed": 1, "Corrupt: this is no envelope": 1}
+    assert pool.refused_for("node-8") == {"Corrupt: this is no envelope": 1}
+    assert pool.offered_to("node-0") == 3
+    assert pool.offered_to("node-8") == 2
+    assert pool.offered_to("node-1") == 4
+
+
+def test_own_rollouts_are_not_scored_again(tasks: TaskSet, verifier: Scorer) -> None:
+    mine = own(tasks, "node-0", 0.25, 0.75)
+    assert build_pool([], {"node-0": mine}, tasks, verifier).rollouts == mine
+
+
+def test_the_best_peer_is_another_node_and_the_smaller_id_among_equals(tasks: TaskSet) -> None:
+    rollouts = [
+        *own(tasks, "node-0", 1.0, 1.0),
+        *own(tasks, "node-2", 0.5, 0.7),
+        *own(tasks, "node-1", 0.6, 0.6),
+        *own(tasks, "node-3", 0.0, 1.0),
+    ]
+    pool = Pool(rollouts)
+    assert pool.best_peer("node-1") == "node-0"
+    assert pool.best_peer("node-0") == "node-1"
+    assert Pool(own(tasks, "node-0", 1.0)).best_peer("node-0") is None
+
+
+def test_strange_text_is_scored_like_any_other(tasks: TaskSet, ref: QuestionRef, verifier: Scorer) -> None:
+    texts = ("", " ", "\0", "é\u2028😀", "<eos>", "9" * 99_999, "7" * 100_000)
+    pool = build_pool([PeerFile("node-9", (shared(ref, *texts),))], {}, tasks, verifier)
+    (found,) = pool.rollouts
+    assert found.rewards == [coin(ref.index, text.strip()) for text in texts]
+    assert isinstance(msgspec.msgpack.encode(Rollout(ref, found.completions)), bytes)

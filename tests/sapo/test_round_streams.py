@@ -1,0 +1,110 @@
+"""A round is a function of its seed: the same again, whatever arrives first, and different for every node."""
+
+from __future__ import annotations
+
+import pytest
+from rounds_for_tests import Laboratory, MemoryExchange, same_weights, shared
+
+from swarm_ray.records import RoundFile, StepMetrics
+from swarm_ray.sapo.node import Node
+from swarm_ray.sapo.pool import PeerFile
+from swarm_ray.tasks.scoring import Scorer
+
+
+def two_rounds(lab: Laboratory) -> list[StepMetrics]:
+    return [row for number in range(2) for row in lab.run(number)]
+
+
+@pytest.fixture(scope="module")
+def first(verifier: Scorer) -> tuple[Laboratory, list[StepMetrics]]:
+    lab = Laboratory(verifier)
+    return lab, two_rounds(lab)
+
+
+def test_the_same_seed_gives_the_same_metrics_and_weights(
+    first: tuple[Laboratory, list[StepMetrics]], verifier: Scorer
+) -> None:
+    lab, rows = first
+    again = Laboratory(verifier)
+    assert two_rounds(again) == rows
+    assert same_weights(again.weights(), lab.weights()) == [True, True, True]
+    assert again.exchange.files == lab.exchange.files
+
+
+def test_another_seed_gives_another_run(
+    first: tuple[Laboratory, list[StepMetrics]], verifier: Scorer
+) -> None:
+    lab, rows = first
+    other = Laboratory(verifier, seed=1)
+    assert two_rounds(other) != rows
+    assert same_weights(other.weights(), lab.weights()) == [False, False, False]
+
+
+def test_nodes_draw_questions_of_their_own_in_every_round(
+    first: tuple[Laboratory, list[StepMetrics]],
+) -> None:
+    lab, _ = first
+    drawn = [
+        tuple(r.question.index for r in file.rollouts)
+        for files in lab.exchange.files.values()
+        for file in files.values()
+    ]
+    assert len(drawn) == 6
+    assert len(set(drawn)) == 6
+
+
+def test_nodes_that_start_alike_answer_the_same_question_differently(verifier: Scorer) -> None:
+    lab = Laboratory(verifier, tasks__pool=600, completions=8)
+    text = lab.tasks.question("coin", 1, 0).text
+    from swarm_ray.sapo.streams import derive_seed
+
+    seeds = [derive_seed(lab.config.seed, n.id, 0, "completions") for n in lab.nodes]
+    answers = [
+        tuple(c.text for c in node.policy.generate([text], 8, seed)[0])
+        for node, seed in zip(lab.nodes, seeds, strict=True)
+    ]
+    assert len(set(answers)) == 3
+    assert answers[0] == tuple(c.text for c in lab.nodes[1].policy.generate([text], 8, seeds[0])[0])
+
+
+class Reversed(MemoryExchange):
+    """Hands over what others shared in the opposite order."""
+
+    def gather(self, closed, without):  # type: ignore[no-untyped-def]
+        return super().gather(closed, without)[::-1]
+
+
+def test_the_order_in_which_files_are_read_changes_nothing(verifier: Scorer) -> None:
+    labs = [Laboratory(verifier, count=2, exchange=kind()) for kind in (MemoryExchange, Reversed)]
+    for lab in labs:
+        lab.exchange.foreign = [
+            PeerFile(f"peer-{n}", (shared(lab.question(n), *"abcdefgh"[n:]),)) for n in range(5)
+        ]
+    rows = [two_rounds(lab) for lab in labs]
+    assert rows[0] == rows[1]
+    assert same_weights(labs[0].weights(), labs[1].weights()) == [True, True]
+
+
+def test_nodes_in_one_trainer_or_apart_do_the_same(
+    first: tuple[Laboratory, list[StepMetrics]], verifier: Scorer
+) -> None:
+    """Rollouts of the same trainer do not travel; those of others do, and are scored again."""
+    lab, rows = first
+    apart = Laboratory(verifier, exchange=Complete())
+    found = []
+    for number in range(2):
+        for node in apart.nodes:  # every file of the round is known before anybody gathers
+            apart.exchange.publish(node, number, lab.exchange.files[number][node.id])
+        for node in apart.nodes:
+            found += apart.run(number, [node])
+    assert found == rows
+    assert same_weights(apart.weights(), lab.weights()) == [True, True, True]
+
+
+class Complete(MemoryExchange):
+    """Checks that what is published a second time is what was published before."""
+
+    def publish(self, node: Node, number: int, file: RoundFile) -> None:
+        known = self.files.get(number, {}).get(node.id)
+        assert known in (None, file)
+        super().publish(node, number, file)

@@ -1,0 +1,99 @@
+"""Selection: never own rollouts, never those without advantage, at most J, and even over peers and slots."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarm_ray.records import Completion
+from swarm_ray.sapo.selection import ScoredRollout, eligible, select_uniform
+from swarm_ray.sapo.streams import derive_stream
+from swarm_ray.tasks.protocol import Question
+
+QUESTION = Question("coin", 1, 0, "Toss coin 0: ", "", {})
+
+
+def rollout(node: str, number: int, rewards: tuple[float, ...] = (0.0, 1.0)) -> ScoredRollout:
+    completions = tuple(Completion(f"{r}", r, finished=True) for r in rewards)
+    return ScoredRollout(node, number, QUESTION, completions)
+
+
+pools = st.lists(
+    st.builds(
+        rollout,
+        st.sampled_from(["node-0", "node-1", "node-10", "node-2"]),
+        st.integers(0, 3),
+        st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=5).map(tuple),
+    ),
+    unique_by=lambda r: (r.node, r.number),
+    max_size=16,
+)
+
+
+@given(pools, st.integers(0, 12))
+def test_what_is_selected_is_external_informative_and_at_most_j(pool: list[ScoredRollout], count: int) -> None:
+    candidates = eligible(pool, "node-1")
+    found = select_uniform(candidates, count, derive_stream(0, "node-1", 0, "selection"))
+    assert len(found) == min(count, len(candidates))
+    assert len({(r.node, r.number) for r in found}) == len(found)
+    assert all(r in pool and r.node != "node-1" and not r.zero_advantage for r in found)
+    informative = [r for r in pool if len(set(r.rewards)) > 1 and r.node != "node-1"]
+    assert len(candidates) == len(informative)
+
+
+@given(pools, st.randoms(use_true_random=False), st.integers(0, 5))
+def test_the_order_of_arrival_does_not_matter(
+    pool: list[ScoredRollout], shuffler: object, count: int
+) -> None:
+    shuffled = list(pool)
+    shuffler.shuffle(shuffled)  # type: ignore[attr-defined]
+    once = select_uniform(eligible(pool, "node-1"), count, derive_stream(3, "node-1", 7, "selection"))
+    again = select_uniform(eligible(shuffled, "node-1"), count, derive_stream(3, "node-1", 7, "selection"))
+    assert once == again
+
+
+@pytest.fixture(scope="module")
+def hundred_rounds() -> dict[str, list[ScoredRollout]]:
+    """What 8 nodes with 4 rollouts each select in 100 rounds with J = 4."""
+    nodes = [f"node-{n}" for n in range(8)]
+    pool = [rollout(node, number) for node in nodes for number in range(4)]
+    selected: dict[str, list[ScoredRollout]] = {node: [] for node in nodes}
+    for node in nodes:
+        candidates = eligible(pool, node)
+        for step in range(100):
+            stream = derive_stream(0, node, step, "selection")
+            selected[node] += select_uniform(candidates, 4, stream)
+    return selected
+
+
+def test_every_node_covers_all_its_peers_evenly(hundred_rounds: dict[str, list[ScoredRollout]]) -> None:
+    """T10. 400 draws over 7 peers; chi-square with 6 degrees of freedom exceeds 22.5 once in a thousand."""
+    for node, selected in hundred_rounds.items():
+        counts = Counter(r.node for r in selected)
+        expected = 400 / 7
+        assert set(counts) == set(hundred_rounds) - {node}
+        assert sum((c - expected) ** 2 / expected for c in counts.values()) < 22.5
+
+
+def test_every_node_comes_to_every_rollout_of_its_peers(
+    hundred_rounds: dict[str, list[ScoredRollout]],
+) -> None:
+    """400 draws over 28 places; chi-square with 27 degrees of freedom exceeds 55.5 once in a thousand."""
+    for selected in hundred_rounds.values():
+        counts = Counter((r.node, r.number) for r in selected)
+        expected = 400 / 28
+        assert len(counts) == 28
+        assert sum((c - expected) ** 2 / expected for c in counts.values()) < 55.5
+
+
+def test_nodes_do_not_select_alike(hundred_rounds: dict[str, list[ScoredRollout]]) -> None:
+    places = {
+        node: [
+            (int(r.node[-1]) - int(node[-1])) % 8 * 4 + r.number for r in selected
+        ]  # relative to the node, so that equal streams would show
+        for node, selected in hundred_rounds.items()
+    }
+    assert len({tuple(p) for p in places.values()}) == 8
