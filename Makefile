@@ -16,7 +16,7 @@ install: $(STAMP)
 
 # A Python that cannot make a virtual environment (Debian's without python3-venv) is passed over.
 $(STAMP): pyproject.toml constraints.txt
-	@python=; for found in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	@python=; for found in $(or $(PYTHON),python3 python3.12 python3.11 python3.13); do \
 	  if $$found -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	    2>/dev/null; then python=$$found; break; fi; done; \
 	if [ -z "$$python" ]; then \
@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	  echo "making $(VENV) with $$($$python --version)"; $$python -m venv --clear $(VENV); fi
 	@echo "installing Swarm Ray and its tools into $(VENV); the first time takes some minutes"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 	@echo "installed; $(BIN)/swarm-ray is the command"
 

@@ -93,6 +93,11 @@ class Coordinator:
         if self._stage_is_over(self._opens, now):
             self._close(self._opens, now)
             return True
+        if self._is_deserted(self._opens, now):
+            note = f"every member of round {self._round} is gone; it opens again when others come"
+            self._append("waiting", note=note)
+            self._round -= 1
+            return True
         return bool(found) or len(self._roster.peers) > before
 
     def stop(self, state: str, note: str) -> None:
@@ -151,10 +156,11 @@ class Coordinator:
         return True
 
     def _members(self, now: float) -> list[Member]:
-        """Members of the next round; none when there are too few."""
+        """Members of the next round; none when too few are there, or too few of those are alive."""
+        if self._round < 0 and len(self._roster.peers) < self._pace.expect:
+            return []
         active = self._roster.get_active_peers(now)
-        needed = max(self._pace.expect if self._round < 0 else 1, self._pace.min_nodes)
-        return active if len(active) >= needed else []
+        return active if len(active) >= self._pace.min_nodes else []
 
     def _next_stage(self, members: list[Member]) -> StageOpen:
         return StageOpen(self._round + 1, 0, tuple(members), self._pace.min_s, self._pace.max_s)
@@ -178,12 +184,18 @@ class Coordinator:
         )
         return stage_is_over(self._pace, seen)
 
+    def _is_deserted(self, opens: StageOpen, now: float) -> bool:
+        """Whether nothing is in, and nobody is left who could hand anything in."""
+        alive = {m.node for m in self._roster.get_active_peers(now)}
+        return not self._arrivals.accepted and alive.isdisjoint(m.node for m in opens.members)
+
     def _close(self, opens: StageOpen, now: float) -> None:
         """Write the record that closes the stage and, where it can, opens the next."""
         arrivals = self._arrivals
         for node, file in sorted(arrivals.files.items()):
             self._tallies.submit_reward(node, opens.round, file)
-        self._tallies.close_round(arrivals.files)
+            self._tallies.submit_winners(node, file.vote)
+        winners = self._tallies.close_round(arrivals.files, self._roster.peers)
         closed = StageClosed(
             round=opens.round,
             stage=opens.stage,
@@ -194,7 +206,7 @@ class Coordinator:
             rejected=tuple(arrivals.rejected),
             rewards={node: file.reward for node, file in sorted(arrivals.files.items())},
             informative={node: file.informative for node, file in sorted(arrivals.files.items())},
-            winners=self.submit_winners(),
+            winners=winners,
             seconds=now - self._began,
         )
         self._submissions[opens.round] = sorted(arrivals.accepted)
@@ -207,15 +219,6 @@ class Coordinator:
             self._append("running", closed=closed, opens=self._next_stage(members))
         else:
             self._append("waiting", closed=closed, note=f"fewer than {self._pace.min_nodes} living nodes")
-
-    def submit_winners(self) -> tuple[str, ...]:
-        """The nodes with most votes for the round before, informational."""
-        votes: dict[str, int] = {}
-        for file in self._arrivals.files.values():
-            if file.vote in self._roster.peers:
-                votes[file.vote] = votes.get(file.vote, 0) + 1
-        most = max(votes.values(), default=0)
-        return tuple(sorted(node for node, count in votes.items() if count == most))
 
     def _draining(self, now: float) -> bool:
         """After the last round: wait for the nodes' last beats, then end."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 from swarm_ray.records import NodeTally, NodeTotals, RoundFile
 
@@ -18,6 +19,7 @@ class Tallies:
         self._alarm_rounds = alarm_rounds
         self._totals: dict[str, NodeTotals] = {}
         self._last: dict[str, NodeTally] = {}
+        self._votes: Counter[str] = Counter()
         self.barren = 0
         """Rounds in a row without an informative group, up to the last."""
 
@@ -32,9 +34,18 @@ class Tallies:
             totals.rejected += sum(file.previous.rejected.values())
         self._last[node] = NodeTally(number, file.step, file.reward, totals)
 
-    def close_round(self, files: Mapping[str, RoundFile]) -> None:
-        """Note whether anything in the round could teach."""
+    def submit_winners(self, node: str, winner: str | None) -> None:
+        """Count a node's vote for the round before; one for itself or for nobody is none."""
+        if winner is not None and winner != node:
+            self._votes[winner] += 1
+
+    def close_round(self, files: Mapping[str, RoundFile], nodes: Collection[str]) -> tuple[str, ...]:
+        """Note whether anything in the round could teach; answers who of `nodes` has most votes."""
         self.barren = 0 if any(f.informative for f in files.values()) else self.barren + 1
+        votes = {node: count for node, count in self._votes.items() if node in nodes}
+        self._votes.clear()
+        most = max(votes.values(), default=0)
+        return tuple(sorted(node for node, count in votes.items() if count == most))
 
     @property
     def learned_nothing(self) -> bool:

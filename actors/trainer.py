@@ -79,6 +79,7 @@ class Trainer:
                 if node.problem:
                     self._tell_lost(node)
             self._report_evaluations()
+            self._reporter.events([Event("started", self._described(n), n.id) for n in self.nodes])
             self._phases.take()
             while opened := self._next_round():
                 members = {m.node for m in opened.members}
@@ -122,6 +123,16 @@ class Trainer:
         """Say at once that a node was given up, so that nobody waits for its file."""
         self._reporter.events([Event("node-failed", str(node.problem), node.id, self._number)])
         self._beat([node], "failed")
+
+    def _described(self, node: Node) -> str:
+        """What a figure of this node was made on."""
+        policy, config = node.policy, self._config
+        name = torch.cuda.get_device_name(policy.device) if policy.device.type == "cuda" else "cpu"
+        parameters = sum(p.numel() for p in policy.model.parameters())
+        return (
+            f"{config.policy.model}, {parameters:,} parameters on {name}, {config.policy.dtype}, "
+            f"{policy.layout.value} rows, {torch.get_num_threads()} thread(s), seed {config.seed}"
+        )
 
     def _load_nodes(self) -> list[Node]:
         config, settings = self._config, self._settings

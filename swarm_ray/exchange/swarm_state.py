@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from drive_store import ExperimentPaths, StateEntry, StateLogReader, Store
+from drive_store import ExperimentPaths, StateEntry, StateLogReader, Store, newest
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import StopRequested, SwarmStateError
 from swarm_ray.exchange.pacing import Pacing
@@ -45,7 +45,8 @@ class SwarmState:
     """
 
     def __init__(self, store: Store, paths: ExperimentPaths, pace: PaceConfig, stop: threading.Event) -> None:
-        self._reader = StateLogReader(store, paths)
+        self._store, self._paths = store, paths
+        self._reader: StateLogReader | None = None
         self._stop, self._experiment = stop, paths.experiment
         self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, stop.wait)
         self._closed: dict[int, StageClosed] = {}
@@ -53,8 +54,8 @@ class SwarmState:
         self.epoch = 0
 
     def poll(self) -> bool:
-        """Read what is new; True when there was something."""
-        entries = self._reader.poll()
+        """Read what is new; True when there was something. A latecomer starts from the newest record."""
+        entries = self._first() if self._reader is None else self._reader.poll()
         for entry in entries:
             record = decode_state(entry)
             self.latest, self.epoch = record, entry.ref.epoch
@@ -63,6 +64,13 @@ class SwarmState:
         for number in sorted(self._closed)[:-KEPT_STAGES]:
             del self._closed[number]
         return bool(entries)
+
+    def _first(self) -> list[StateEntry]:
+        found = newest(self._store, self._paths)
+        if found is None:
+            return []
+        self._reader = StateLogReader(self._store, self._paths, after=found.ref)
+        return [found]
 
     def pause(self) -> None:
         """Wait until the next look at the folder.

@@ -46,6 +46,17 @@ def test_the_alarm_needs_a_streak_without_any_informative_group() -> None:
         {"a": barren, "b": barren},
         {"a": taught, "b": barren},
     ):
-        tallies.close_round(files)
+        tallies.close_round(files, ["a", "b"])
         said.append((tallies.barren, tallies.learned_nothing))
     assert said == [(1, False), (2, False), (0, False), (1, False), (2, False), (3, True), (4, True), (0, False)]
+
+
+def test_votes_count_once_for_known_nodes_other_than_the_voter() -> None:
+    tallies = Tallies(3)
+    nodes = ["a", "b", "c"]
+    for node, vote in {"a": "b", "b": "b", "c": "a", "d": "nobody", "e": None}.items():
+        tallies.submit_winners(node, vote)
+    assert tallies.close_round({}, nodes) == ("a", "b")
+    tallies.submit_winners("a", "c")
+    assert tallies.close_round({}, nodes) == ("c",)
+    assert tallies.close_round({}, nodes) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,7 +63,7 @@ def colab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     module.mkdir(parents=True)
     (module / "__init__.py").write_text("")
     (module / "drive.py").write_text(DRIVE)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "colab"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "colab"), prepend=os.pathsep)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     return tmp_path
 
@@ -77,7 +78,7 @@ def test_script_and_notebook_say_the_same(script: Path) -> None:
     written = jupytext.read(script)
     assert [(c.cell_type, c.source) for c in stored(script).cells] == [
         (c.cell_type, c.source) for c in written.cells
-    ], "run: jupytext --sync notebooks/*.py"
+    ], "run: jupytext --to ipynb --update notebooks/*.py"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -113,6 +114,11 @@ def test_a_swarm_on_one_gpu(colab: Path) -> None:
     assert "2 nodes, 3 rounds, 2 local / 2 external, 8 completions per question, seed 0\n" in said
     assert "from-a-notebook is done\n" in said
     assert comparison_table([swarm, alone]) in said
+    shown = next(c.outputs for c in notebook.cells if "run = simulate(" in c.source)
+    assert [output.output_type for output in shown] == ["display_data", "stream"], (
+        "one table, redrawn in place"
+    )
+    assert "2 local / 2 external" in shown[0].data["text/plain"]
     pictures = [o.data["image/png"] for o in outputs(notebook) if "image/png" in o.get("data", {})]
     assert len(pictures) == 1
     assert (root / "experiments" / "from-a-notebook" / "reward.png").is_file()

@@ -1,0 +1,271 @@
+"""The coordinator, tick by tick, with nodes that a test plays by hand."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from folder_for_tests import CLAIMANT, Folder, incarnation, round_file
+from swarm_for_tests import records_of
+
+from actors.coordinator import Coordinator
+from drive_store import StoreUnavailable
+from swarm_ray.records import Beat, Member, NodeTotals, Registration, RoundFile, StateRecord
+from swarm_ray.settings import config_hash
+
+
+class Played:
+    """A coordinator with nodes whose every word is the test's."""
+
+    def __init__(self, tmp_path: Path, **changes: Any) -> None:
+        quick = {"pace__beat_s": 0.01, "pace__dead_after_s": 1000, "pace__max_s": 1000, "rounds": 3}
+        self.folder = Folder(tmp_path, **quick | changes)
+        self.coordinator = Coordinator(self.folder.address, self.folder.config, CLAIMANT)
+        self.now = time.monotonic()
+
+    def tick(self, seconds: float = 1.0) -> None:
+        """Let time pass, and the coordinator do what there is to do."""
+        self.now += seconds
+        while self.coordinator.tick(self.now) and self.coordinator.status().state != "finished":
+            self.now += 0.02
+
+    def register(self, *nodes: str) -> None:
+        for node in nodes:
+            self.folder.join(node)
+            hashed = config_hash(self.folder.config)
+            announced = Registration(node, incarnation(node), "worker", hashed, {}, "")
+            self.folder.registry.register(node, incarnation(node), msgspec.json.encode(announced))
+            self.beat(node, 0)
+
+    def beat(self, node: str, count: int, **said: Any) -> None:
+        spoken = msgspec.structs.replace(Beat(count, 0, count, "training", NodeTotals()), **said)
+        self.folder.registry.write_beat(node, incarnation(node), count, msgspec.json.encode(spoken))
+
+    def publish(self, node: str, number: int, **said: Any) -> RoundFile:
+        file = round_file(step=number, **said)
+        self.folder.publish(node, number, msgspec.msgpack.encode(file))
+        return file
+
+    @property
+    def last(self) -> StateRecord:
+        return records_of(self.folder.root, "small")[-1]
+
+    def members(self) -> list[str]:
+        return [m.node for m in self.last.opens.members] if self.last.opens else []
+
+
+def test_round_0_opens_when_as_many_nodes_as_expected_have_registered(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=2)
+    played.tick()
+    played.register("node-1")
+    played.tick()
+    assert played.coordinator.get_round_and_stage() == (-1, 0)
+    played.register("node-2")
+    played.tick()
+    assert played.coordinator.get_round_and_stage() == (0, 0)
+    assert played.members() == ["node-1", "node-2"]
+    assert played.coordinator.get_active_peers() == [Member(n, incarnation(n)) for n in ("node-1", "node-2")]
+
+
+def test_a_node_that_fails_before_round_0_does_not_hold_the_others_up(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=3)
+    played.register("node-1", "node-2")
+    played.beat("node-2", 1, problem="a prompt does not fit the model")
+    played.tick()
+    assert played.coordinator.status().state == "waiting"
+    played.register("node-3")
+    played.tick()
+    assert played.members() == ["node-1", "node-3"]
+
+
+def test_a_round_closes_when_all_members_are_in_and_the_next_opens_with_it(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=2)
+    played.register("node-1", "node-2")
+    played.tick()
+    played.publish("node-1", 0, reward=0.25)
+    played.tick()
+    assert played.last.closed is None
+    played.publish("node-2", 0, reward=0.5, informative=0)
+    played.tick()
+    closed = played.last.closed
+    assert closed is not None
+    assert (closed.round, closed.rewards) == (0, {"node-1": 0.25, "node-2": 0.5})
+    assert closed.informative == {"node-1": 1, "node-2": 0}
+    assert [ref.node for ref in closed.accepted] == ["node-1", "node-2"]
+    assert played.last.opens is not None
+    assert played.last.opens.round == 1
+    assert played.coordinator.get_submissions_for_round(0) == ["node-1", "node-2"]
+    assert played.coordinator.status().rewards == (0.375,)
+
+
+def test_a_joiner_enters_the_next_round(tmp_path: Path) -> None:
+    played = Played(tmp_path)
+    played.register("node-1")
+    played.tick()
+    played.register("node-2")
+    played.tick()
+    assert played.members() == ["node-1"]
+    played.publish("node-1", 0)
+    played.tick()
+    assert played.members() == ["node-1", "node-2"]
+
+
+def test_the_dead_are_not_waited_for(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=2, pace__dead_after_s=10)
+    played.register("node-1", "node-2")
+    played.tick()
+    for second in range(1, 12):
+        played.beat("node-1", second)
+        played.tick()
+    played.publish("node-1", 0)
+    played.tick()
+    closed = played.last.closed
+    assert closed is not None
+    assert closed.missing == ("node-2",)
+    assert played.members() == ["node-1"]
+    assert "nothing heard" in str(played.last.tallies["node-2"].problem)
+    assert "node-2" in played.coordinator.status().problems
+
+
+def test_a_stage_without_any_file_stays_open_past_its_time(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__max_s=5, pace__expect=2)
+    played.register("node-1", "node-2")
+    played.tick()
+    played.tick(60)
+    assert (played.last.state, played.last.closed) == ("running", None)
+    played.publish("node-2", 0)
+    played.tick()
+    closed = played.last.closed
+    assert closed is not None
+    assert closed.missing == ("node-1",)
+    assert played.members() == ["node-1", "node-2"]
+
+
+def test_a_round_whose_members_are_all_gone_opens_again_with_those_who_come(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__dead_after_s=10)
+    played.register("node-1")
+    played.tick()
+    played.publish("node-1", 0)
+    played.tick()
+    played.tick(30)
+    assert (played.last.state, played.last.opens) == ("waiting", None)
+    assert "round 1" in played.last.note
+    played.register("node-2")
+    played.tick()
+    assert played.last.opens is not None
+    assert (played.last.opens.round, played.members()) == (1, ["node-2"])
+    for number in (1, 2):
+        played.publish("node-2", number)
+        played.tick()
+    assert played.last.state == "draining"
+    assert [r.closed.round for r in records_of(played.folder.root, "small") if r.closed] == [0, 1, 2]
+
+
+def test_too_few_living_nodes_make_the_swarm_wait(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=2, pace__min_nodes=2)
+    played.register("node-1", "node-2")
+    played.tick()
+    played.beat("node-2", 1, problem="its loss is not finite")
+    played.tick()
+    played.publish("node-1", 0)
+    played.tick()
+    assert (played.last.state, played.last.opens) == ("waiting", None)
+    assert "2" in played.last.note
+    played.register("node-3")
+    played.tick()
+    assert (played.last.state, played.members()) == ("running", ["node-1", "node-3"])
+
+
+def test_the_winner_is_the_node_with_most_votes_and_strangers_have_none(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=4)
+    nodes = [f"node-{n}" for n in range(1, 5)]
+    played.register(*nodes)
+    played.tick()
+    for node, vote in zip(nodes, ("node-2", "node-3", "node-2", "nobody"), strict=True):
+        played.publish(node, 0, vote=vote)
+    played.tick()
+    assert played.last.closed is not None
+    assert played.last.closed.winners == ("node-2",)
+    for node, vote in zip(nodes, (None, "node-3", "node-2", "nobody"), strict=True):
+        played.publish(node, 1, vote=vote)
+    played.tick()
+    assert played.last.closed.winners == ("node-2", "node-3")
+
+
+def test_after_the_last_round_it_waits_for_last_words_and_ends(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=2, rounds=1)
+    played.register("node-1", "node-2")
+    played.tick()
+    for node in ("node-1", "node-2"):
+        played.publish(node, 0)
+    played.tick()
+    assert played.last.state == "draining"
+    totals = NodeTotals(reward=0.5, used=3, pass_at_1_end=0.25)
+    played.beat("node-1", 5, done=True, totals=totals)
+    played.tick()
+    assert played.last.state == "draining"
+    played.beat("node-2", 5, done=True)
+    played.tick()
+    assert (played.last.state, played.last.note) == ("finished", "")
+    assert played.last.tallies["node-1"].totals == totals
+
+
+def test_who_never_says_its_last_word_is_named(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=2, rounds=1, pace__drain_s=30)
+    played.register("node-1", "node-2")
+    played.tick()
+    for node in ("node-1", "node-2"):
+        played.publish(node, 0)
+    played.tick()
+    played.beat("node-1", 5, done=True)
+    played.tick(31)
+    assert (played.last.state, played.last.note) == ("finished", "no last word from node-2")
+
+
+def test_the_state_between_rounds_holds_the_sums_of_the_files(tmp_path: Path) -> None:
+    """A beat is written seldom, so the sums in it are behind those of the files until a node is done."""
+    played = Played(tmp_path, pace__expect=1, rounds=1)
+    played.register("node-1")
+    played.tick()
+    played.publish("node-1", 0, reward=0.75)
+    played.tick()
+    assert played.last.state == "draining"
+    assert played.last.tallies["node-1"].totals.reward == 0.75
+
+
+@pytest.mark.parametrize(("alarm", "rounds"), [(2, 3), (20, 3)])
+def test_rounds_that_teach_nothing_raise_the_alarm(tmp_path: Path, alarm: int, rounds: int) -> None:
+    """T8."""
+    played = Played(tmp_path, alarm_rounds=alarm, rounds=rounds)
+    played.register("node-1")
+    said = []
+    for number in range(rounds):
+        played.tick()
+        played.publish("node-1", number, informative=0)
+        played.tick()
+        said.append(played.last.learned_nothing)
+    assert said == [number + 1 >= min(alarm, rounds) for number in range(rounds)]
+
+
+def test_a_stop_is_a_record_and_the_first_one_counts(tmp_path: Path) -> None:
+    played = Played(tmp_path)
+    played.register("node-1")
+    played.tick()
+    played.coordinator.stop("failed", "a trainer died")
+    played.coordinator.stop("stopped", "on request")
+    played.coordinator.tick(played.now)
+    assert (played.last.state, played.last.note) == ("failed", "a trainer died")
+    assert played.coordinator.status().state == "failed"
+
+
+def test_nothing_is_written_where_the_experiment_has_gone(tmp_path: Path) -> None:
+    played = Played(tmp_path)
+    played.register("node-1")
+    sentinel = played.folder.root / played.folder.paths.experiment_json
+    sentinel.rename(sentinel.with_name("away"))
+    with pytest.raises(StoreUnavailable):
+        played.tick()
+    assert not list(played.folder.root.rglob("e000001*"))

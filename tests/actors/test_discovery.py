@@ -1,0 +1,118 @@
+"""Discovery: a worker's registrations and signs of life."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from folder_for_tests import Folder, incarnation
+
+from actors.discovery import Discovery
+from drive_store import NameTaken, Valid
+from swarm_ray.config import PaceConfig
+from swarm_ray.records import Beat, Member, NodeTotals
+from swarm_ray.settings import config_hash
+
+PACE = PaceConfig(beat_s=0.04, dead_after_s=20)
+
+
+@pytest.fixture
+def discovery(folder: Folder) -> Discovery:
+    return Discovery(folder.address, "worker_1", PACE, config_hash(folder.config), {"python": "3"})
+
+
+def member(node: str) -> Member:
+    return Member(node, incarnation(node))
+
+
+def beat_of(folder: Folder, node: str) -> Beat:
+    """The node's last beat; one that is being rewritten is looked at again."""
+    while not isinstance(reading := folder.registry.read_beat(node, incarnation(node)), Valid):
+        time.sleep(0.001)
+    return msgspec.json.decode(reading.payload, type=Beat)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def training(step: int, **said: object) -> Beat:
+    return msgspec.structs.replace(Beat(0, step, step, "training", NodeTotals(reward=0.5 * step)), **said)
+
+
+def test_a_registered_node_is_found_by_others_and_not_by_itself(folder: Folder, discovery: Discovery) -> None:
+    other = Discovery(folder.address, "worker_2", PACE, config_hash(folder.config), {})
+    discovery.register([member("node-2"), member("node-1")])
+    other.register([member("node-3")])
+    assert [r.node for r in discovery.discover_peers()] == ["node-3"]
+    assert [r.node for r in other.discover_peers()] == ["node-1", "node-2"]
+    assert [r.node for r in other.discover_peers(exclude_self=False, max_peers=2)] == ["node-1", "node-2"]
+    found = other.discover_peers()[0]
+    assert (found.worker, found.incarnation, found.versions) == ("worker_1", incarnation("node-1"), {"python": "3"})
+    assert beat_of(folder, "node-1").phase == "registered"
+
+
+def test_one_life_registers_once(discovery: Discovery) -> None:
+    discovery.register([member("node-1")])
+    with pytest.raises(NameTaken):
+        discovery.register([member("node-1")])
+
+
+def test_a_node_that_publishes_needs_no_beat(folder: Folder, discovery: Discovery) -> None:
+    discovery.register([member("node-1")])
+    discovery.report([("node-1", training(1))], published=True)
+    assert beat_of(folder, "node-1").phase == "registered"
+    discovery.report([("node-1", training(2))], published=False)
+    assert beat_of(folder, "node-1").step == 2
+
+
+@pytest.mark.parametrize("said", [{"problem": "its loss is not finite"}, {"done": True}])
+def test_a_problem_and_the_end_are_said_at_once(
+    folder: Folder, discovery: Discovery, said: dict[str, object]
+) -> None:
+    discovery.register([member("node-1")])
+    discovery.report([("node-1", training(3, **said))], published=True)
+    beat = beat_of(folder, "node-1")
+    assert beat.step == 3
+    assert {name: getattr(beat, name) for name in said} == said
+
+
+def test_a_long_computation_silences_nobody(folder: Folder, discovery: Discovery) -> None:
+    discovery.register([member("node-1"), member("node-2")])
+    discovery.report([("node-2", training(9, done=True))], published=False)
+    last = beat_of(folder, "node-2").count
+    thread = threading.Thread(target=discovery.run)
+    thread.start()
+    wait_for(lambda: beat_of(folder, "node-1").count >= 3)
+    discovery.stop()
+    discovery.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert beat_of(folder, "node-2").count == last
+
+
+def test_counts_grow_from_beat_to_beat(folder: Folder, discovery: Discovery) -> None:
+    discovery.register([member("node-1")])
+    counts = [beat_of(folder, "node-1").count]
+    for step in range(3):
+        discovery.report([("node-1", training(step))], published=False)
+        counts.append(beat_of(folder, "node-1").count)
+    assert counts == sorted(set(counts))
+
+
+def test_a_failed_worker_says_so_for_every_node_that_is_not_done(folder: Folder, discovery: Discovery) -> None:
+    discovery.register([member(f"node-{n}") for n in (1, 2, 3)])
+    discovery.report([("node-1", training(4, done=True))], published=False)
+    discovery.report([("node-2", training(4, problem="its loss is not finite"))], published=False)
+    discovery.report([("node-3", training(4))], published=True)
+    discovery.fail("a trainer died")
+    beats = {node: beat_of(folder, node) for node in ("node-1", "node-2", "node-3")}
+    assert (beats["node-1"].problem, beats["node-1"].done) == (None, True)
+    assert beats["node-2"].problem == "its loss is not finite"
+    assert (beats["node-3"].problem, beats["node-3"].step, beats["node-3"].done) == ("a trainer died", 4, False)

@@ -1,0 +1,112 @@
+"""What the documents say is so: commands are commands, links lead somewhere, tables are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import swarm_ray
+from swarm_ray import cli
+from swarm_ray.cli_overrides import overrides_of
+from swarm_ray.cli_parser import parse
+from swarm_ray.policies.starts import STARTS
+from swarm_ray.running import DONE, FAILED, INTERRUPTED, LEARNED_NOTHING
+from swarm_ray.settings import join_config, load_config
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```", text)
+
+
+def commands() -> list[str]:
+    """Every command line in a block, and every one in backticks that has more than the command's name."""
+    found: list[str] = []
+    for path in DOCUMENTS:
+        text = path.read_text()
+        found += [line for block in blocks(text, "sh") for line in block.splitlines() if line]
+        found += re.findall(r"`((?:swarm-ray|make) [^`]+)`", text)
+    return found
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("swarm-ray")])
+def test_a_command_is_one(line: str) -> None:
+    arguments = parse(shlex.split(line)[1:])
+    if not hasattr(arguments, "overrides"):
+        return
+    if arguments.command == "work":
+        join_config(load_config("colab"), [*overrides_of(arguments), "nodes=1"])
+    else:
+        load_config(arguments.preset, arguments.config, overrides_of(arguments))
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("make")])
+def test_a_make_command_has_its_target(line: str) -> None:
+    target = shlex.split(line)[1]
+    assert re.search(rf"(?m)^{target}:", (ROOT / "Makefile").read_text())
+
+
+def test_every_command_is_one_of_these() -> None:
+    assert {shlex.split(line)[0] for line in commands()} == {"swarm-ray", "make"}
+
+
+def test_the_readme_names_every_subcommand() -> None:
+    text = (ROOT / "README.md").read_text()
+    named = {line.split()[1] for line in commands() if line.startswith("swarm-ray")}
+    assert named == set(cli._COMMANDS)
+    assert all(f"`{preset}`" in text for preset in ("tiny", "paper", "colab"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name: str) -> None:
+    path = ROOT / name
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text())
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_python_in_documents_is_python(name: str) -> None:
+    for block in blocks((ROOT / name).read_text(), "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module == "swarm_ray"
+                assert {alias.name for alias in node.names} <= set(swarm_ray.__all__)
+
+
+def test_the_exit_statuses_are_those_of_the_command() -> None:
+    listed = re.findall(r"(?m)^\| (\d+) \|", (ROOT / "README.md").read_text())
+    assert [int(n) for n in listed] == [DONE, FAILED, cli.MISTAKE, LEARNED_NOTHING, INTERRUPTED]
+
+
+def test_the_starts_are_those_of_the_code() -> None:
+    rows = re.findall(r"(?m)^\| ([A-Z]\d) \| (.*) \|$", (ROOT / "docs" / "tiny.md").read_text())
+    assert dict(rows) == {
+        name: " | ".join(
+            [
+                start.habit,
+                *(str(value) for value in (start.home, start.elsewhere, start.steps, start.batch)),
+                str(start.learning_rate),
+                "yes" if start.shared else "no",
+            ]
+        )
+        for name, start in STARTS.items()
+    }
+
+
+def test_the_map_leads_to_every_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    packages = [name.replace(".", "/") for name in project["tool"]["setuptools"]["packages"]]
+    assert [p for p in packages if p != "swarm_ray" and f"{p}/`" not in text] == []
+    patterns = [p.replace("*", ".*") for p in re.findall(r"[a-z_*]+\.py", text)]
+    modules = {path.name for path in (ROOT / "swarm_ray").glob("*.py")} - {"__init__.py"}
+    assert {name for name in modules if not any(re.fullmatch(p, name) for p in patterns)} == set()
