@@ -64,6 +64,8 @@ class Coordinator:
         self._submissions: dict[int, list[str]] = {}
         self._rewards: list[float] = []
         self._round, self._began, self._scanned = -1, time.monotonic(), -inf
+        self._closed = 0
+        """Rounds that have closed, which is the number of the next."""
 
     def run(self) -> str:
         """Coordinate until the experiment ends; answers its last state: finished, stopped or failed.
@@ -96,7 +98,6 @@ class Coordinator:
         if self._is_deserted(self._opens, now):
             note = f"every member of round {self._round} is gone; it opens again when others come"
             self._append("waiting", note=note)
-            self._round -= 1
             return True
         return bool(found) or len(self._roster.peers) > before
 
@@ -136,7 +137,7 @@ class Coordinator:
         self._wake.wait(seconds)
 
     def _is_over(self) -> bool:
-        return self._round + 1 >= self._config.rounds
+        return self._closed >= self._config.rounds
 
     def _scan(self, now: float) -> None:
         """Look at the registrations and beats, often while there is nothing else to wait for."""
@@ -163,7 +164,7 @@ class Coordinator:
         return active if len(active) >= self._pace.min_nodes else []
 
     def _next_stage(self, members: list[Member]) -> StageOpen:
-        return StageOpen(self._round + 1, 0, tuple(members), self._pace.min_s, self._pace.max_s)
+        return StageOpen(self._closed, 0, tuple(members), self._pace.min_s, self._pace.max_s)
 
     def _collect(self, opens: StageOpen, now: float) -> list[str]:
         pending = self._arrivals.missing(opens.members)
@@ -210,6 +211,7 @@ class Coordinator:
             seconds=now - self._began,
         )
         self._submissions[opens.round] = sorted(arrivals.accepted)
+        self._closed += 1
         self._rewards.append(sum(closed.rewards.values()) / len(closed.rewards))
         if self._is_over():
             self._append("draining", closed=closed)
