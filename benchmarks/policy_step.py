@@ -107,7 +107,9 @@ def compare(title: str, ways: dict[str, Callable[[], object]], repeats: int) -> 
     print(f"\n{title} ({repeats} repeats)")
     for name, median in medians.items():
         low, high = min(seconds[name]), max(seconds[name])
-        print(f"  {name:50} {median * 1e3:7.1f} ms  ({low * 1e3:.1f} to {high * 1e3:.1f})  {median / ours:5.2f}x")
+        print(
+            f"  {name:50} {median * 1e3:7.1f} ms  ({low * 1e3:.1f} to {high * 1e3:.1f})  {median / ours:5.2f}x"
+        )
 
 
 if __name__ == "__main__":

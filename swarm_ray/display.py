@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,7 +16,11 @@ from rich.text import Text
 
 from swarm_ray.progress import SwarmProgress
 
+if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
+
 LINE_EVERY_S = 5.0
+NOTEBOOK_COLUMNS = 120
 SPARKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -81,6 +86,29 @@ class LiveDisplay:
         return f"{time.monotonic() - self._began:4.0f} s"
 
 
+class NotebookDisplay(LiveDisplay):
+    """Redraws one output of a cell in place; rich's own way needs widgets, which not every notebook has."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._shown: DisplayHandle | None = None
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _draw(self, picture: Group) -> None:
+        from IPython.display import display
+
+        console = Console(file=io.StringIO(), record=True, force_jupyter=False, width=NOTEBOOK_COLUMNS)
+        console.print(picture)
+        page = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>", clear=False)
+        data = {"text/plain": console.export_text(), "text/html": page}
+        if self._shown is None:
+            self._shown = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._shown.update(data, raw=True)  # type: ignore[no-untyped-call]
+
+
 class LineDisplay:
     """Prints a line when something new is done, and every few seconds while it runs."""
 
@@ -135,9 +163,10 @@ def choose_display(*, show: bool) -> Display:
     """Live in a terminal or a notebook, lines elsewhere; on standard error, so that results stay apart."""
     if not show:
         return NoDisplay()
-    notebook = "ipykernel" in sys.modules
-    console = Console() if notebook else Console(stderr=True)
-    return LiveDisplay(console) if notebook or console.is_terminal else LineDisplay(console)
+    if "ipykernel" in sys.modules:
+        return NotebookDisplay()
+    console = Console(stderr=True)
+    return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
 
 
 def sparkline(values: Sequence[float], width: int, highest: float) -> str:

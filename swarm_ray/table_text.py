@@ -47,6 +47,7 @@ def grid(heads: Sequence[str], rows: Sequence[Sequence[str]], *, width: int, sty
     out = io.StringIO()
     console = Console(
         file=out,
+        force_jupyter=False,  # a notebook would show the table at once and leave the text empty
         width=max(width, least),
         force_terminal=styled,
         color_system="standard" if styled else None,

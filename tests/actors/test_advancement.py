@@ -13,7 +13,9 @@ from actors.advancement import Observed, stage_is_over
 from swarm_ray.config import PaceConfig
 
 paces = st.builds(
-    lambda strategy, share, low, more: PaceConfig(strategy=strategy, share=share, min_s=low, max_s=low + more),
+    lambda strategy, share, low, more: PaceConfig(
+        strategy=strategy, share=share, min_s=low, max_s=low + more
+    ),
     st.sampled_from(["completion", "time", "hybrid"]),
     st.floats(0.01, 1),
     st.floats(0, 50),
@@ -53,7 +55,9 @@ def test_a_death_never_holds_it_up(pace: PaceConfig, seen: Observed) -> None:
 
 @given(paces, sights())
 def test_before_the_longest_time_the_strategy_decides(pace: PaceConfig, seen: Observed) -> None:
-    early = dataclasses.replace(seen, accepted=max(1, seen.accepted), seconds=min(seen.seconds, pace.max_s / 2))
+    early = dataclasses.replace(
+        seen, accepted=max(1, seen.accepted), seconds=min(seen.seconds, pace.max_s / 2)
+    )
     enough = early.submitted >= math.ceil(pace.share * early.living)
     expected = {
         "completion": enough,

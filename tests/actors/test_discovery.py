@@ -54,7 +54,11 @@ def test_a_registered_node_is_found_by_others_and_not_by_itself(folder: Folder, 
     assert [r.node for r in other.discover_peers()] == ["node-1", "node-2"]
     assert [r.node for r in other.discover_peers(exclude_self=False, max_peers=2)] == ["node-1", "node-2"]
     found = other.discover_peers()[0]
-    assert (found.worker, found.incarnation, found.versions) == ("worker_1", incarnation("node-1"), {"python": "3"})
+    assert (found.worker, found.incarnation, found.versions) == (
+        "worker_1",
+        incarnation("node-1"),
+        {"python": "3"},
+    )
     assert beat_of(folder, "node-1").phase == "registered"
 
 
@@ -106,7 +110,9 @@ def test_counts_grow_from_beat_to_beat(folder: Folder, discovery: Discovery) -> 
     assert counts == sorted(set(counts))
 
 
-def test_a_failed_worker_says_so_for_every_node_that_is_not_done(folder: Folder, discovery: Discovery) -> None:
+def test_a_failed_worker_says_so_for_every_node_that_is_not_done(
+    folder: Folder, discovery: Discovery
+) -> None:
     discovery.register([member(f"node-{n}") for n in (1, 2, 3)])
     discovery.report([("node-1", training(4, done=True))], published=False)
     discovery.report([("node-2", training(4, problem="its loss is not finite"))], published=False)
@@ -115,4 +121,8 @@ def test_a_failed_worker_says_so_for_every_node_that_is_not_done(folder: Folder,
     beats = {node: beat_of(folder, node) for node in ("node-1", "node-2", "node-3")}
     assert (beats["node-1"].problem, beats["node-1"].done) == (None, True)
     assert beats["node-2"].problem == "its loss is not finite"
-    assert (beats["node-3"].problem, beats["node-3"].step, beats["node-3"].done) == ("a trainer died", 4, False)
+    assert (beats["node-3"].problem, beats["node-3"].step, beats["node-3"].done) == (
+        "a trainer died",
+        4,
+        False,
+    )

@@ -93,7 +93,9 @@ def test_a_torn_file_is_looked_at_again_until_it_is_whole(folder: Folder, intake
 
 def sealed(experiment: str = "small", payload: bytes = b"", **said: object) -> bytes:
     header = Header(kind="rollouts", experiment=experiment, node="node-1", incarnation=incarnation("node-1"))
-    return seal_packed(msgspec.structs.replace(header, **said), payload or msgspec.msgpack.encode(round_file()))
+    return seal_packed(
+        msgspec.structs.replace(header, **said), payload or msgspec.msgpack.encode(round_file())
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ def test_registered_nodes_are_members_in_the_order_of_their_ids(folder: Folder, 
     for node in ("node-10", "node-2", "node-1"):
         register(folder, node)
     roster.scan(100.0)
-    assert roster.get_active_peers(100.0) == [Member(n, incarnation(n)) for n in ("node-1", "node-10", "node-2")]
+    assert roster.get_active_peers(100.0) == [
+        Member(n, incarnation(n)) for n in ("node-1", "node-10", "node-2")
+    ]
     assert roster.refused == {}
 
 
@@ -64,7 +66,9 @@ def test_another_configuration_is_refused(folder: Folder, roster: Roster) -> Non
     register(folder, "node-1", hash_of_config="0123456789ab")
     roster.scan(0.0)
     assert active(roster, 0.0) == []
-    assert roster.refused == {"node-1.00000001": f"configuration 0123456789ab, not {config_hash(folder.config)}"}
+    assert roster.refused == {
+        "node-1.00000001": f"configuration 0123456789ab, not {config_hash(folder.config)}"
+    }
 
 
 def test_a_registration_that_is_none_is_refused_and_does_no_harm(folder: Folder, roster: Roster) -> None:

@@ -48,7 +48,16 @@ def test_the_alarm_needs_a_streak_without_any_informative_group() -> None:
     ):
         tallies.close_round(files, ["a", "b"])
         said.append((tallies.barren, tallies.learned_nothing))
-    assert said == [(1, False), (2, False), (0, False), (1, False), (2, False), (3, True), (4, True), (0, False)]
+    assert said == [
+        (1, False),
+        (2, False),
+        (0, False),
+        (1, False),
+        (2, False),
+        (3, True),
+        (4, True),
+        (0, False),
+    ]
 
 
 def test_votes_count_once_for_known_nodes_other_than_the_voter() -> None:

@@ -105,7 +105,9 @@ class Folder:
         return record
 
 
-def closed(number: int, accepted: tuple[FileRef, ...] = (), rejected: tuple[Refusal, ...] = ()) -> StageClosed:
+def closed(
+    number: int, accepted: tuple[FileRef, ...] = (), rejected: tuple[Refusal, ...] = ()
+) -> StageClosed:
     """How a round ended."""
     return StageClosed(number, 0, accepted, (), (), (), rejected, {}, {}, (), 1.0)
 

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from swarm_ray.sapo.grpo import clipped_surrogate
 
 LOW, HIGH = 0.2, 0.28
-tokens = st.lists(
-    st.tuples(st.floats(-5, 0), st.floats(-5, 0), st.floats(-3, 3)), min_size=1, max_size=40
-)
+tokens = st.lists(st.tuples(st.floats(-5, 0), st.floats(-5, 0), st.floats(-3, 3)), min_size=1, max_size=40)
 
 
 def plainly(rows: list[tuple[float, float, float]]) -> tuple[float, int]:

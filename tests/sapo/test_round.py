@@ -182,7 +182,10 @@ def test_what_was_not_accepted_reaches_nobody(verifier: Scorer) -> None:
 def test_refused_rollouts_are_counted_for_every_receiver(verifier: Scorer) -> None:
     lab = Laboratory(verifier, count=2)
     bad = msgspec.structs.replace(lab.question(0), text_hash="0" * 16)
-    lab.exchange.foreign = [PeerFile("peer", (shared(bad, "a", "b"),)), PeerFile("torn", refused="NotYet: half")]
+    lab.exchange.foreign = [
+        PeerFile("peer", (shared(bad, "a", "b"),)),
+        PeerFile("torn", refused="NotYet: half"),
+    ]
     for row, node in zip(lab.run(), lab.nodes, strict=True):
         assert row.counters.rejected == {"other text": 1, "NotYet: half": 1}
         assert row.counters.offered == 4

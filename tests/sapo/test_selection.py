@@ -34,7 +34,9 @@ pools = st.lists(
 
 
 @given(pools, st.integers(0, 12))
-def test_what_is_selected_is_external_informative_and_at_most_j(pool: list[ScoredRollout], count: int) -> None:
+def test_what_is_selected_is_external_informative_and_at_most_j(
+    pool: list[ScoredRollout], count: int
+) -> None:
     candidates = eligible(pool, "node-1")
     found = select_uniform(candidates, count, derive_stream(0, "node-1", 0, "selection"))
     assert len(found) == min(count, len(candidates))

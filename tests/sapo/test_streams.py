@@ -23,7 +23,9 @@ def test_the_values_stay_what_they_are() -> None:
 
 
 @given(keys, keys)
-def test_different_keys_give_different_streams(one: tuple[int, str, int, str], other: tuple[int, str, int, str]) -> None:
+def test_different_keys_give_different_streams(
+    one: tuple[int, str, int, str], other: tuple[int, str, int, str]
+) -> None:
     assert (derive_seed(*one) == derive_seed(*other)) == (one == other)
 
 

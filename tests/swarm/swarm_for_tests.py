@@ -58,8 +58,7 @@ def with_long_question_for(config: SwarmConfig, node: str, step: int) -> SwarmCo
     tasks = TaskSet(config.tasks)
     drawn = {
         (f"node-{n}", s): {
-            q.index
-            for q in tasks.draw(derive_stream(config.seed, f"node-{n}", s, "questions"), config.local)
+            q.index for q in tasks.draw(derive_stream(config.seed, f"node-{n}", s, "questions"), config.local)
         }
         for n in range(config.nodes)
         for s in range(config.rounds)
@@ -68,9 +67,7 @@ def with_long_question_for(config: SwarmConfig, node: str, step: int) -> SwarmCo
     asked = {q.index for group in tasks.held_out(config.evaluation.questions).values() for q in group}
     long = min(drawn[node, step] - others - asked)
     specialties = [{"name": "coin", "options": {"long": long}}]
-    return load_config(
-        "tiny", overrides=config.model_dump(mode="json") | {"tasks.specialties": specialties}
-    )
+    return load_config("tiny", overrides=config.model_dump(mode="json") | {"tasks.specialties": specialties})
 
 
 def descendants(pid: int) -> list[psutil.Process]:
