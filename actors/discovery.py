@@ -73,8 +73,10 @@ class Discovery:
         """
         with self._lock:
             for node, beat in beats:
-                count = self._beats[node].count + 1 if node in self._beats else 0
-                self._beats[node] = msgspec.structs.replace(beat, count=count)
+                known = self._beats.get(node)
+                count = known.count + 1 if known else 0
+                problem = beat.problem or (known.problem if known else None)  # once said, it stays
+                self._beats[node] = msgspec.structs.replace(beat, count=count, problem=problem)
                 if published:
                     self._spoken[node] = time.monotonic()
                 if beat.done or beat.problem or not published:

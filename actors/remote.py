@@ -6,6 +6,7 @@ the run as failed, with its cause.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import ray
@@ -14,6 +15,7 @@ from actors.coordinator import Coordinator, CoordinatorStatus
 from actors.discovery import Discovery
 from actors.logger import RunLogger
 from actors.trainer_settings import TrainerResult, TrainerSettings
+from swarm_ray.ray_instance import result_of
 from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
 
 REPORT_WITHIN_S = 120.0
@@ -38,6 +40,7 @@ class TrainerShell:
     """A trainer as an actor. Only its own process imports torch."""
 
     def __init__(self, settings: TrainerSettings, logger: Any, discovery: Any) -> None:
+        sys.path += [folder for folder in settings.import_from if folder not in sys.path]
         from actors.trainer import Trainer
 
         self._trainer = Trainer(settings, ActorReporter(logger, discovery))
@@ -80,8 +83,8 @@ class ActorReporter:
 
     def register(self, nodes: list[Member]) -> None:
         """Announce nodes and open their logs."""
-        ray.get(self._discovery.register.remote(nodes), timeout=REPORT_WITHIN_S)
-        ray.get(self._logger.open_logs.remote(nodes), timeout=REPORT_WITHIN_S)
+        result_of(self._discovery.register.remote(nodes), REPORT_WITHIN_S)
+        result_of(self._logger.open_logs.remote(nodes), REPORT_WITHIN_S)
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
         """Pass on progress."""
@@ -102,14 +105,16 @@ class ActorReporter:
 
     def flush(self) -> None:
         """Return when all that was sent is in the folder."""
-        ray.get(self._sent, timeout=REPORT_WITHIN_S)
+        for sent in self._sent:
+            result_of(sent, REPORT_WITHIN_S)
         self._sent = []
-        ray.get(self._logger.flush.remote(), timeout=REPORT_WITHIN_S)
+        result_of(self._logger.flush.remote(), REPORT_WITHIN_S)
 
     def _send(self, sent: Any) -> None:
         """Keep the call until it has ended; a failed one raises here, with the next news."""
         ended, waiting = ray.wait([*self._sent, sent], num_returns=len(self._sent) + 1, timeout=0)
-        ray.get(ended)
+        for call in ended:
+            result_of(call, REPORT_WITHIN_S)
         self._sent = waiting
 
 

@@ -52,6 +52,8 @@ class TrainerSettings:
     """Modules with tasks that this worker may import; None for those that the configuration names."""
     threads: int
     """CPU threads of torch."""
+    import_from: tuple[str, ...] = ()
+    """Folders in which modules with tasks are looked for: those where the driver found them."""
 
 
 @dataclass(frozen=True)

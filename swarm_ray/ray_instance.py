@@ -121,8 +121,12 @@ def result_of(call: Any, timeout_s: float) -> Any:
 
 def cause_of(error: RayError) -> Exception:
     """What the user should read: the error that an actor raised, or why it died."""
-    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
-        return error.cause
+    if isinstance(error, RayTaskError):
+        raised = error.cause
+        if isinstance(raised, (errors.SwarmError, drive_store.StoreError)):
+            return raised
+        text = " ".join(str(raised).split()) or "without a message"
+        return ActorFailure(f"{type(raised).__name__}: {text[:600]}")
     if isinstance(error, RayActorError):
         return _why_died(str(error))
     return ActorFailure(f"Ray: {error}")

@@ -170,10 +170,14 @@ def prepare_model(
         UserError: a task, model or device that is not to be had.
     """
     if not config.policy.is_tiny:
-        from swarm_ray.policies.devices import choose_device
+        from swarm_ray.policies.devices import choose_device, free_memory
         from swarm_ray.policies.preflight import preflight
 
-        preflight(config, len(nodes), choose_device(config.policy.device))
+        device = choose_device(config.policy.device)
+        need = preflight(config, len(nodes), device)
+        report(
+            f"{need.nodes_in(free_memory(device))} nodes of {config.policy.model} would fit on {device}", 1.0
+        )
         return
     from swarm_ray.policies.tiny_start import TinyStart, start_index
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -165,6 +166,7 @@ class Worker:
                         cache_folder(),
                         self._allowed_modules,
                         threads=max(1, int(all_cpus) // shares),
+                        import_from=tuple(str(Path(folder).resolve()) for folder in sys.path),
                     ),
                     min(1.0, all_cpus / shares),
                     min(1.0, all_gpus / shares) if cuda else 0.0,
@@ -188,12 +190,17 @@ class Worker:
 
     def _ended(self, role: str, call: Any) -> None:
         """An actor's work is over: keep its result, or raise what ended it."""
-        result = ray_instance.result_of(call, ANSWER_WITHIN_S)
+        try:
+            result = ray_instance.result_of(call, ANSWER_WITHIN_S)
+        except ActorFailure as error:
+            raise ActorFailure(f"{role}: {error}") from error
         if role == "coordinator":
             self.state = str(result)
         elif isinstance(result, TrainerResult):
             self.results.append(result)
             self._check_nodes_left()
+            if self._claimant is None:
+                self.state = "stopped" if result.stopped else "finished"
 
     def _check_nodes_left(self) -> None:
         """Raise when every node here was given up: a coordinator would wait for others for ever."""

@@ -126,3 +126,5 @@ def test_a_failed_worker_says_so_for_every_node_that_is_not_done(
         4,
         False,
     )
+    discovery.report([("node-3", training(5))], published=False)
+    assert (beat_of(folder, "node-3").problem, beat_of(folder, "node-3").step) == ("a trainer died", 5)

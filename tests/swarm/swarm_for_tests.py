@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -14,6 +15,9 @@ from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.records import StageClosed, StateRecord
 from swarm_ray.settings import load_config
 from swarm_ray.tasks.questions import TaskSet
+
+if TYPE_CHECKING:
+    from swarm_ray import Swarm
 
 SMALL: dict[str, Any] = {
     "nodes": 2,
@@ -68,6 +72,14 @@ def with_long_question_for(config: SwarmConfig, node: str, step: int) -> SwarmCo
     long = min(drawn[node, step] - others - asked)
     specialties = [{"name": "coin", "options": {"long": long}}]
     return load_config("tiny", overrides=config.model_dump(mode="json") | {"tasks.specialties": specialties})
+
+
+def wait_for_round(swarm: Swarm, closed: int, within_s: float = 90.0) -> None:
+    """Wait until so many rounds of a swarm that has been started have closed."""
+    deadline = time.monotonic() + within_s
+    while len(swarm.progress()[0].rewards) < closed:
+        assert time.monotonic() < deadline, swarm.progress()
+        time.sleep(0.05)
 
 
 def descendants(pid: int) -> list[psutil.Process]:

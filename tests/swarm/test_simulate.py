@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from swarm_for_tests import closed_stages, records_of, small_config
+from swarm_for_tests import closed_stages, records_of, small_config, wait_for_round
 
 from swarm_ray import Swarm, simulate
 from swarm_ray.errors import UserError
@@ -100,8 +100,7 @@ def test_a_swarm_that_learns_nothing_is_no_success(root: str) -> None:
 def test_a_swarm_that_is_stopped_is_stopped_and_whole(root: str) -> None:
     config = small_config(rounds=500, alarm_rounds=500, evaluation__questions=0)
     with Swarm(config, root, "halted", show=False) as swarm:
-        while len(swarm.progress()[0].rewards) < 2:
-            assert not swarm.progress()[0].problems
+        wait_for_round(swarm, 2)
     assert swarm.exit_code == 130
     assert "stopped" in swarm.message
     swarm.stop()

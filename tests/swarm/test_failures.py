@@ -1,0 +1,108 @@
+"""T9: whatever dies or breaks, the run ends by itself, as failed, and names the cause."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+import ray
+from swarm_for_tests import (
+    actor_pid,
+    closed_stages,
+    descendants,
+    records_of,
+    small_config,
+    wait_for_round,
+    with_long_question_for,
+)
+
+from swarm_ray import Swarm, simulate
+from swarm_ray.experiments import experiment_metrics, experiment_status
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
+ENDLESS = {"rounds": 500, "alarm_rounds": 500, "evaluation__questions": 0}
+
+
+def killed(root: str, shell: str) -> Swarm:
+    """A swarm that lost a process to SIGKILL in the middle, after its end."""
+    swarm = Swarm(small_config(**ENDLESS), root, "struck", show=False).start()
+    try:
+        wait_for_round(swarm, 1)
+        pid = actor_pid(shell)
+        children = descendants(pid)
+        os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
+        swarm.wait()
+    finally:
+        swarm.stop()
+    assert time.monotonic() - began < 60
+    assert psutil.wait_procs(children, timeout=20)[1] == []  # a trainer's scoring process ends with it
+    return swarm
+
+
+@pytest.mark.parametrize("shell", ["TrainerShell", "RunLogger"])
+def test_an_actor_that_is_killed_fails_the_run(root: str, shell: str) -> None:
+    swarm = killed(root, shell)
+    assert swarm.exit_code == 1
+    assert "struck failed" in swarm.message
+    assert "died" in swarm.message
+    status = experiment_status(root, "struck")
+    assert status.state == "failed"
+    assert "died" in status.note
+    assert all(node.problem for node in status.nodes)
+    assert [r.state for r in records_of(root, "struck")].count("failed") == 1
+    assert len(closed_stages(root, "struck")) >= 1
+    assert ray.util.list_named_actors(all_namespaces=True) == []
+
+
+def test_a_coordinator_that_is_killed_fails_the_run(root: str) -> None:
+    swarm = killed(root, "CoordinatorShell")
+    assert swarm.exit_code == 1
+    assert "died" in swarm.message
+    status = experiment_status(root, "struck")
+    assert status.state not in {"finished", "stopped"}
+    assert all("died" in str(node.problem) for node in status.nodes)
+    assert records_of(root, "struck")[-1].state == "running"
+    assert ray.util.list_named_actors(all_namespaces=True) == []
+
+
+def test_a_node_whose_data_fail_is_named_and_the_others_complete(root: str) -> None:
+    config = with_long_question_for(small_config(nodes=3, trainers=2), "node-1", 1)
+    swarm = simulate(config, root, "maimed", show=False)
+    assert swarm.exit_code == 1
+    assert "node-1 failed" in swarm.message
+    assert "context" in swarm.message
+    status = {n.id: n for n in experiment_status(root, "maimed").nodes}
+    assert "context" in str(status["node-1"].problem)
+    assert (status["node-0"].problem, status["node-2"].problem) == (None, None)
+    rounds = {node: [] for node in status}
+    for row in experiment_metrics(root, "maimed"):
+        rounds[row.node].append(row.round)
+    assert rounds == {"node-0": [0, 1, 2], "node-1": [0], "node-2": [0, 1, 2]}
+
+
+def test_a_swarm_whose_nodes_all_fail_ends_as_failed(root: str) -> None:
+    """Weights that overflow after the first step: the next answers cannot be sampled."""
+    swarm = simulate(small_config(grpo__learning_rate=1e30, rounds=50), root, "burst", show=False)
+    assert swarm.exit_code == 1
+    assert "every node failed" in swarm.message
+    assert "finite" in swarm.message
+    status = experiment_status(root, "burst")
+    assert status.state == "failed"
+    assert all("finite" in str(node.problem) for node in status.nodes)
+
+
+def test_a_mistake_in_a_users_task_ends_the_run_as_failed(root: str) -> None:
+    broken = {"name": "broken", "options": {"at": 500}}
+    config = small_config(
+        tasks__specialties=[broken], rounds=400, evaluation__questions=0, tasks__held_out=0, local=8
+    )
+    swarm = simulate(config, root, "broken", show=False)
+    assert swarm.exit_code == 1
+    assert "ZeroDivisionError" in swarm.message
+    status = experiment_status(root, "broken")
+    assert status.state == "failed"
+    assert "ZeroDivisionError" in status.note

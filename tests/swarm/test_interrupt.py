@@ -1,0 +1,83 @@
+"""Ctrl-C in a terminal reaches every process of the group: the run ends as interrupted, whole, with nothing left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from swarm_for_tests import closed_stages, descendants, records_of
+
+from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.experiments import list_experiments as listed
+
+pytestmark = pytest.mark.ray
+
+PROGRAM = """
+import sys
+from swarm_for_tests import small_config
+from swarm_ray import simulate
+
+if __name__ == "__main__":
+    config = small_config(rounds=500, alarm_rounds=500, evaluation__questions=0)
+    swarm = simulate(config, sys.argv[1], "halted")
+    print(swarm.message)
+    sys.exit(swarm.exit_code)
+"""
+
+
+def wait_until(condition: Callable[[], bool], within_s: float, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def rounds_closed(root: str) -> int:
+    if not Path(root, "experiments", "halted", "experiment.json").exists():
+        return 0
+    return listed(root)[0].round
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_cleanly(root: str, number: signal.Signals) -> None:
+    folders = [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, root],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: rounds_closed(root) >= 2, 90, process)
+        started = descendants(process.pid)
+        assert len(started) > 5
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        said, complained = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, complained
+    assert said == "interrupted; what was published and logged is whole\n"
+    assert "Traceback" not in complained
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert alive == []
+    last = records_of(root, "halted")[-1]
+    assert (last.state, last.note) == ("stopped", "stopped on request")
+    assert experiment_status(root, "halted").state == "stopped"
+    closed, rows = closed_stages(root, "halted"), experiment_metrics(root, "halted")
+    for node in ("node-0", "node-1"):
+        logged = [row.reward for row in rows if row.node == node]
+        assert logged == [c.rewards[node] for c in closed][: len(logged)]
+        assert len(logged) >= len(closed) - 1
