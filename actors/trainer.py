@@ -86,6 +86,7 @@ class Trainer:
                 self._number = opened.round
                 self._round([n for n in self.nodes if n.id in members])
                 rounds += 1
+            self._check_took_part()
             self._evaluate("end", lost=self._tell_lost)
             self._report_evaluations()
         except StopRequested as reason:
@@ -101,6 +102,16 @@ class Trainer:
         """Wait for a round in which a node that is well takes part; None when there will be none."""
         well = {n.id for n in self.nodes if not n.problem}
         return self._state.wait_open(well, self._number) if well else None
+
+    def _check_took_part(self) -> None:
+        """Mark nodes that no round of a whole experiment had as members: that is no success."""
+        latest = self._state.latest
+        if latest is None or latest.state not in {"draining", "finished"}:
+            return
+        for node in self.nodes:
+            if not node.problem and node.step == 0:
+                node.problem = "it took part in no round: its id is another worker's, or it came too late"
+                self._tell_lost(node)
 
     def stop(self) -> None:
         """End at the next wait; harmless when repeated."""

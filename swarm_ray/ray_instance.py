@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -45,6 +47,7 @@ class RayInstance:
         Raises:
             ActorFailure: it does not start.
         """
+        on_terminate = signal.getsignal(signal.SIGTERM)
         self.begin()
         if self._started is None:
             return
@@ -52,6 +55,9 @@ class RayInstance:
             self._started.result(timeout=STARTED_WITHIN_S)
         except (TimeoutError, OSError, RuntimeError, ValueError) as error:
             raise ActorFailure(f"Ray does not start on this machine: {error}") from error
+        if threading.current_thread() is threading.main_thread():
+            # Ray's own handler of SIGTERM would end this process at once, and leave its actors behind.
+            signal.signal(signal.SIGTERM, on_terminate)
 
     def close(self) -> None:
         """Shut down what was started here; harmless when repeated."""

@@ -98,7 +98,7 @@ class OneProcessSwarm:
         reporter = DirectReporter(self.logger, self.discovery)
         self.training = [self._watched() for _ in hosted]
         self.trainers = [
-            Trainer(TrainerSettings(address, config, tuple(nodes), cache_folder(), None, threads=1), reporter)
+            self.trainer(address, nodes, reporter)
             for address, nodes in zip(self.training, hosted, strict=True)
         ]
         self._pool = ThreadPoolExecutor(len(hosted) + 2)
@@ -128,6 +128,18 @@ class OneProcessSwarm:
     def state(self, within_s: float = WITHIN_S) -> str:
         """Wait for the coordinator, and answer its last state."""
         return self._end.result(within_s)
+
+    def trainer(self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectReporter) -> Trainer:
+        """A trainer of `nodes`."""
+        settings = TrainerSettings(address, self.config, tuple(nodes), cache_folder(), None, threads=1)
+        return Trainer(settings, reporter)
+
+    def other_worker(self, nodes: Sequence[str]) -> Trainer:
+        """A trainer of another worker, with a logger and a discovery of its own."""
+        logger = RunLogger(self.address, self.config.log, self.root.parent / "another spool", {})
+        pace, hashed = self.config.pace, config_hash(self.config)
+        discovery = Discovery(self.address, "elsewhere", pace, hashed, {})
+        return self.trainer(self.address, nodes, DirectReporter(logger, discovery))
 
     def _watched(self) -> WatchedAddress:
         return WatchedAddress(self.address.root, self.address.experiment)

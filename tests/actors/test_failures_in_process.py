@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,26 @@ def test_nodes_that_all_fail_end_their_trainer_and_say_so(tmp_path: Path) -> Non
     for node in experiment_status(str(swarm.root), "small").nodes:
         assert node.problem is not None
         assert "finite" in node.problem
+
+
+def test_a_worker_whose_node_is_another_workers_is_told_at_the_end(tmp_path: Path) -> None:
+    config = small_config(nodes=2, pace__expect=2)
+    with OneProcessSwarm(tmp_path / "My Drive", config, [["node-0", "node-1"]]) as swarm:
+        wait_for(lambda: swarm.coordinator.get_round_and_stage()[0] >= 0)
+        late = swarm.other_worker(["node-1"]).run()
+        assert [r.problems for r in swarm.results()] == [{}]
+        assert swarm.state() == "finished"
+    assert late.rounds == 0
+    assert "took part in no round" in late.problems["node-1"]
+    assert [sorted(c.rewards) for c in closed_stages(swarm.root, "small")] == [["node-0", "node-1"]] * 3
+    assert records_of(swarm.root, "small")[-1].tallies["node-1"].problem is None
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_trainers_give_up_on_a_coordinator_that_falls_silent(
