@@ -146,7 +146,14 @@ def _why_died(text: str) -> Exception:
         kind = getattr(errors, raised[1], None) or getattr(drive_store, raised[1], None)
         if isinstance(kind, type) and issubclass(kind, (errors.SwarmError, drive_store.StoreError)):
             return kind(raised[2])
-    return ActorFailure("an actor died: " + " ".join(lines)[:600])
+    said = " ".join(lines)
+    reason = re.search(r"The actor is dead because (.+?)(?: Worker exit type:| Owner Id:|$)", said)
+    if reason is None:
+        return ActorFailure(f"an actor died: {said[:400]}")
+    return ActorFailure(
+        f"an actor died because {reason[1].rstrip('. ')}: it was killed (by hand, or by the system for want of "
+        "memory: host fewer nodes) or it crashed"
+    )
 
 
 def kill(handle: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from actors.coordinator import Coordinator
 from actors.discovery import Discovery
@@ -103,7 +104,7 @@ class OneProcessSwarm:
         ]
         self._pool = ThreadPoolExecutor(len(hosted) + 2)
 
-    def __enter__(self) -> OneProcessSwarm:
+    def __enter__(self) -> Self:
         """Start every part."""
         self._beats = self._pool.submit(self.discovery.run)
         self._ends: list[Future[TrainerResult]] = [self._pool.submit(t.run) for t in self.trainers]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,8 +43,9 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 @pytest.fixture(scope="module", params=["two", "six"])
-def run(request: pytest.FixtureRequest) -> Iterator[Finished]:
-    yield request.getfixturevalue(request.param)
+def run(request: pytest.FixtureRequest) -> Finished:
+    found: Finished = request.getfixturevalue(request.param)
+    return found
 
 
 def test_it_runs_to_its_end(run: Finished) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import platform
 from pathlib import Path
 
 import msgspec
@@ -136,9 +138,6 @@ def test_only_the_last_events_are_shown(folder: Folder, tmp_path: Path) -> None:
 
 
 def test_the_machine_is_described_without_names_of_people_or_hosts(folder: Folder, tmp_path: Path) -> None:
-    import getpass
-    import platform
-
     logger_of(folder, tmp_path)
     (told,) = folder.root.rglob("logs/node-1.*/system_info.json")
     info = json.loads(told.read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 from folder_for_tests import Folder, closed, opens
 
 from actors.state_copies import write_copies
@@ -25,8 +26,6 @@ def test_the_current_state_says_who_is_in_the_open_round(folder: Folder) -> None
 
 
 def test_rewards_and_winners_of_the_round_that_closed_lie_in_a_file_each(folder: Folder) -> None:
-    import msgspec
-
     ended = msgspec.structs.replace(closed(501), rewards={"node-1": 0.25}, winners=("node-2",))
     for note in ("", "again"):
         write_copies(

@@ -45,7 +45,7 @@ class Visited:
 
     def __init__(self, root: Path) -> None:
         config = small_config(
-            rounds=len(ACTS), pace__expect=3, pace__max_s=4, pace__drain_s=10, external=4, completions=8
+            rounds=len(ACTS), pace__expect=3, pace__max_s=6, pace__drain_s=10, external=4, completions=8
         )
         with OneProcessSwarm(root, config, [[node] for node in HONEST]) as swarm:
             Stranger(swarm.address, config).take_part(ACTS)

@@ -73,20 +73,18 @@ class Folder:
         make_node_folders(self.store, self.paths, node, incarnation(node))
         return Member(node, incarnation(node))
 
-    def publish(self, node: str, number: int, payload: bytes | None = None, **where: Any) -> FileRef:
+    def publish(self, node: str, number: int, payload: bytes | None = None, attempt: int = 0) -> FileRef:
         """Publish a file through the store as a node does."""
         data = msgspec.msgpack.encode(round_file(step=number)) if payload is None else payload
         made = publish_round_file(
             self.store,
             self.paths,
-            **{
-                "node": node,
-                "incarnation": incarnation(node),
-                "round": number,
-                "stage": 0,
-                "payload": data,
-            }
-            | where,
+            node=node,
+            incarnation=incarnation(node),
+            round=number,
+            stage=0,
+            payload=data,
+            attempt=attempt,
         )
         return FileRef(node, incarnation(node), made.key, made.sha256, len(data))
 

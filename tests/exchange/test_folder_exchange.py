@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from folder_for_tests import QUICK, Folder, closed, incarnation, opens, round_file
 
-from drive_store import StoreUnavailable
+from drive_store import StoreUnavailable, Valid, read_round_file
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.folder import FolderExchange
@@ -124,8 +124,6 @@ def test_the_files_say_whom_they_obey(folder: Folder) -> None:
     one.step = 7
     FolderExchange(store, folder.paths, state, QUICK).publish(one, 0, round_file(step=7))
     (path,) = folder.root.rglob("r000000*")
-    from drive_store import Valid, read_round_file
-
     reading = read_round_file(
         folder.store,
         path.relative_to(folder.root).as_posix(),

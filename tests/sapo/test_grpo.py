@@ -27,8 +27,8 @@ def plainly(rows: list[tuple[float, float, float]]) -> tuple[float, int]:
 
 
 def surrogate(rows: list[tuple[float, float, float]]) -> tuple[torch.Tensor, torch.Tensor]:
-    columns = torch.tensor(rows, dtype=torch.float64).unbind(1)
-    return clipped_surrogate(*columns, LOW, HIGH)
+    logprobs, old, advantages = torch.tensor(rows, dtype=torch.float64).unbind(1)
+    return clipped_surrogate(logprobs, old, advantages, LOW, HIGH)
 
 
 @given(tokens)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from rounds_for_tests import Laboratory, MemoryExchange, same_weights, shared
 
-from swarm_ray.records import RoundFile, StepMetrics
+from swarm_ray.records import RoundFile, StageClosed, StepMetrics
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile
+from swarm_ray.sapo.streams import derive_seed
 from swarm_ray.tasks.scoring import Scorer
 
 
@@ -54,10 +57,8 @@ def test_nodes_draw_questions_of_their_own_in_every_round(
 
 
 def test_nodes_that_start_alike_answer_the_same_question_differently(verifier: Scorer) -> None:
-    lab = Laboratory(verifier, tasks__pool=600, completions=8)
+    lab = Laboratory(verifier, completions=8)
     text = lab.tasks.question("coin", 1, 0).text
-    from swarm_ray.sapo.streams import derive_seed
-
     seeds = [derive_seed(lab.config.seed, n.id, 0, "completions") for n in lab.nodes]
     answers = [
         tuple(c.text for c in node.policy.generate([text], 8, seed)[0])
@@ -70,7 +71,7 @@ def test_nodes_that_start_alike_answer_the_same_question_differently(verifier: S
 class Reversed(MemoryExchange):
     """Hands over what others shared in the opposite order."""
 
-    def gather(self, closed, without):  # type: ignore[no-untyped-def]
+    def gather(self, closed: StageClosed, without: Sequence[str]) -> list[PeerFile]:
         return super().gather(closed, without)[::-1]
 
 

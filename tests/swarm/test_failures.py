@@ -78,7 +78,7 @@ def test_a_node_whose_data_fail_is_named_and_the_others_complete(root: str) -> N
     status = {n.id: n for n in experiment_status(root, "maimed").nodes}
     assert "context" in str(status["node-1"].problem)
     assert (status["node-0"].problem, status["node-2"].problem) == (None, None)
-    rounds = {node: [] for node in status}
+    rounds: dict[str, list[int]] = {node: [] for node in status}
     for row in experiment_metrics(root, "maimed"):
         rounds[row.node].append(row.round)
     assert rounds == {"node-0": [0, 1, 2], "node-1": [0], "node-2": [0, 1, 2]}
