@@ -19,6 +19,7 @@ def create_experiment_folder(store: Store, paths: ExperimentPaths) -> None:
         paths.folder,
         paths.state_folder,
         paths.peers_folder,
+        paths.requests_folder,
         paths.rewards_folder,
         paths.winners_folder,
         paths.rollouts_parent,

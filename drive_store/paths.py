@@ -111,6 +111,19 @@ class ExperimentPaths:
         name = f"e{require_number(epoch, 'epoch'):06d}-s{require_number(sequence, 'sequence'):08d}"
         return f"{self.state_bucket(sequence)}/{name}.{require_claimant(claimant)}.json"
 
+    def coordinator_beat(self, claimant: str) -> str:
+        """The sign of life of one claimant of the state log."""
+        return f"{self.state_folder}/{require_claimant(claimant)}.beat"
+
+    @property
+    def requests_folder(self) -> str:
+        """Holds what people ask of the coordinator."""
+        return f"{self.folder}/requests"
+
+    def request(self, request: str) -> str:
+        """One request, by its id."""
+        return f"{self.requests_folder}/{require_incarnation(request)}.json"
+
     @property
     def peers_folder(self) -> str:
         """Holds registrations and beats."""
@@ -203,6 +216,10 @@ class ExperimentPaths:
     def checkpoints_folder(self, node: str, incarnation: str) -> str:
         """Holds one incarnation's checkpoints."""
         return f"{self.checkpoints_parent}/{_peer(node, incarnation)}"
+
+    def checkpoint(self, node: str, incarnation: str, step: int) -> str:
+        """The folder of one checkpoint."""
+        return f"{self.checkpoints_folder(node, incarnation)}/step_{require_number(step, 'step'):06d}"
 
 
 def _peer(node: str, incarnation: str) -> str:

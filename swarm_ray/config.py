@@ -140,6 +140,11 @@ class GrpoConfig(Section):
 class PaceConfig(Section):
     """When a stage closes, and who counts as living; all durations in seconds."""
 
+    mode: Literal["barrier", "async"] = "barrier"
+    """barrier: nodes wait for the record that closes their round; async: nobody waits, and the records are a
+    ledger from which each node takes its peers' newest files."""
+    staleness: PositiveInt = 4
+    """async: files listed more than so many records ago are not learned from."""
     strategy: Literal["completion", "time", "hybrid"] = "completion"
     """completion: a share of the members, or the maximum time; time: the maximum time;
     hybrid: (a share and the minimum time) or the maximum time."""
@@ -164,7 +169,15 @@ class PaceConfig(Section):
     settle_s: float = Field(default=5.0, ge=0)
     """A file that the state log names may take so long to become visible to another machine."""
     drain_s: float = Field(default=60.0, gt=0)
-    """After the last round, so long may nodes take for their last step, evaluation and logs."""
+    """After the last round, so long may nodes take for their last step, evaluation, spools and logs."""
+    retry_s: float = Field(default=120.0, gt=0)
+    """A published file that the state log has not answered for so long (or for three times the observed p99, if
+    that is more) is published again under a new name."""
+    alone_after_s: float = Field(default=120.0, gt=0)
+    """A node that has heard nothing of a coordinator, or has not reached the folder, for so long trains on
+    alone."""
+    alone_rounds: int = Field(default=100, ge=0)
+    """At most so many steps in a row are taken alone; then the node waits."""
 
     @model_validator(mode="after")
     def _consistent(self) -> PaceConfig:
@@ -179,6 +192,41 @@ class PaceConfig(Section):
                 f"pace.dead_after_s ({self.dead_after_s:g}) is less than twice pace.beat_s ({self.beat_s:g})"
             )
         return self
+
+
+class CheckpointConfig(Section):
+    """What a node that dies comes back with. Each machine may have its own."""
+
+    every: PositiveInt | Literal["auto"] = "auto"
+    """Rounds between two checkpoints on the machine's own disk; `auto`: as often as it costs under 2 %."""
+    keep: PositiveInt = 2
+    """Newest checkpoints of a node that are kept, on the disk and in the folder."""
+    keep_best: int = Field(default=1, ge=0)
+    """Beside them, so many of those with the highest mean own reward since the checkpoint before."""
+    store_every_s: float = Field(default=600.0, ge=0)
+    """Seconds between two uploads to the shared folder; the last checkpoint of a run is always uploaded."""
+    store_bytes: int = Field(default=4_000_000_000, ge=0)
+    """Most bytes of one upload: a larger one goes without the optimizer, then not at all, and says so."""
+
+
+class RetentionConfig(Section):
+    """What is removed from the folder, and how much may wait on a machine's own disk."""
+
+    rounds: PositiveInt | None = None
+    """Rollouts of rounds that closed more than so many rounds ago are removed by the node that wrote them; null
+    keeps all. A node that resumes replays what is kept, so keep more than lies between two checkpoints."""
+    spool_bytes: PositiveInt = 1_000_000_000
+    """Most bytes of unanswered files on a machine's own disk; a node that has more waits. Each machine may have
+    its own."""
+
+
+class SupervisionConfig(Section):
+    """How much failing is borne. Each machine may have its own."""
+
+    restarts: int = Field(default=5, ge=0)
+    """Restarts of actors without a finished round between them, before the run ends as failed."""
+    data_failures: PositiveInt = 3
+    """Rounds in a row in which a node's data may fail (a loss that is not finite, say) before it is given up."""
 
 
 class EvaluationConfig(Section):
@@ -232,6 +280,9 @@ class SwarmConfig(Section):
     grpo: GrpoConfig = GrpoConfig()
     pace: PaceConfig = PaceConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    retention: RetentionConfig = RetentionConfig()
+    supervision: SupervisionConfig = SupervisionConfig()
     log: LogConfig = LogConfig()
 
     @model_validator(mode="after")

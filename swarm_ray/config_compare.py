@@ -20,6 +20,14 @@ LOCAL_FIELDS = frozenset(
         "policy.packing",
         "policy.micro_batch_tokens",
         "policy.generate_batch",
+        "checkpoint.every",
+        "checkpoint.keep",
+        "checkpoint.keep_best",
+        "checkpoint.store_every_s",
+        "checkpoint.store_bytes",
+        "retention.spool_bytes",
+        "supervision.restarts",
+        "supervision.data_failures",
         "preset",
     }
 )

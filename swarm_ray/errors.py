@@ -41,12 +41,36 @@ class ScoringError(SwarmError):
     """The scoring process did not answer, and could not be brought back."""
 
 
+class CheckpointError(SwarmError):
+    """A checkpoint cannot be written, or none that is whole was found where one must be."""
+
+
+class CheckpointMismatch(UserError):
+    """A checkpoint is of another model or shape than the one that should continue it."""
+
+
+class NodeTakenError(UserError):
+    """Another living process trains a node of that id."""
+
+
+class Superseded(SwarmError):
+    """Another process has taken this one's place while it was thought dead; it must not go on."""
+
+
 class NodeFailure(SwarmError):
     """One node's data failed (a loss that is not finite, say): the node is marked and the others go on."""
 
 
 class ActorFailure(SwarmError):
-    """An actor died, or did not answer in time; the run ends as failed."""
+    """An actor died, or did not answer in time."""
+
+
+class OutOfMemory(ActorFailure):
+    """An actor ran out of the host's or the device's memory."""
+
+
+class MissingResource(ActorFailure):
+    """An actor was never placed: it asked for more than this Ray has."""
 
 
 class MalformedFile(SwarmError):

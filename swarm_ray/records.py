@@ -5,6 +5,8 @@ Field names follow the words of the SAPO paper (arXiv 2509.08721): a rollout is 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -62,6 +64,8 @@ class RoundFile(msgspec.Struct, frozen=True):
     vote: str | None = None
     """The peer whose completions the node's own verifier scored highest in the round before; informational."""
     previous: StepCounters | None = None
+    alone: bool = False
+    """Made while no coordinator was heard of; it is listed as late and counts in no round."""
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -75,6 +79,9 @@ class Registration(msgspec.Struct, frozen=True):
     started_at: str
     """Wall clock, ISO 8601, for people."""
     public_key: str = ""
+    succeeds: str = ""
+    """The incarnation that this one continues; empty for a node's first. Whoever registers has made sure that
+    it is gone: by a lock on its own disk, or by a silence of `pace.dead_after_s`."""
 
 
 class NodeTotals(msgspec.Struct):
@@ -100,7 +107,30 @@ class Beat(msgspec.Struct, frozen=True):
     totals: NodeTotals
     problem: str | None = None
     done: bool = False
-    """True once the node has taken its last step and written its logs."""
+    """True once the node has taken its last step, its spool is empty or given up, and its logs are written."""
+    progress: int = 0
+    """Counts what the trainer does (a token decoded, a pass, a look at the folder): one that hangs stands still,
+    although its discovery goes on beating."""
+    unanswered: tuple[int, ...] = ()
+    """Rounds of published files that no state record has answered yet, the oldest first, at most 32."""
+    alone: bool = False
+    """True while the node trains without a coordinator."""
+
+
+class CoordinatorBeat(msgspec.Struct, frozen=True):
+    """A coordinator's sign of life, rewritten in place; its state records are signs of life too."""
+
+    count: int
+    epoch: int
+    round: int
+
+
+class ControlRequest(msgspec.Struct, frozen=True):
+    """What somebody asks of the coordinator; it answers in the state log."""
+
+    action: Literal["stop", "pause", "resume"]
+    asked_at: str
+    """Wall clock, ISO 8601, for people."""
 
 
 class FileRef(msgspec.Struct, frozen=True):
@@ -112,6 +142,8 @@ class FileRef(msgspec.Struct, frozen=True):
     sha256: str
     """Of the payload."""
     size: int
+    step: int = 0
+    """The node's count of updates when it published; at most one file counts per node, step and stage."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -126,6 +158,7 @@ class NodeTally(msgspec.Struct, frozen=True):
     """What the state log says of a node when a stage closes."""
 
     round: int
+    """The last round of which a file of the node was accepted; -1 before the first."""
     step: int
     reward: float | None
     """Mean own reward in the stage that closed; None when the node's file is missing."""
@@ -149,6 +182,16 @@ class StageClosed(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class Answers(msgspec.Struct, frozen=True):
+    """What became of files that came in while no stage was open, and of those that never came."""
+
+    late: tuple[FileRef, ...] = ()
+    superseded: tuple[FileRef, ...] = ()
+    rejected: tuple[Refusal, ...] = ()
+    expired: dict[str, tuple[int, ...]] = {}
+    """Node to the rounds of files that it published and that never arrived; in the last record only."""
+
+
 class Member(msgspec.Struct, frozen=True):
     """A node that takes part in a round."""
 
@@ -170,7 +213,7 @@ class StateRecord(msgspec.Struct, frozen=True):
     """What closes one stage and opens the next: the commit point of the swarm."""
 
     state: str
-    """waiting, running, draining, finished, stopped or failed."""
+    """waiting, running, paused, draining, finished, stopped or failed."""
     rounds: int
     closed: StageClosed | None
     opens: StageOpen | None
@@ -178,6 +221,14 @@ class StateRecord(msgspec.Struct, frozen=True):
     note: str = ""
     learned_nothing: bool = False
     """Every group of every node had zero advantage for `alarm_rounds` rounds in a row, up to this record."""
+    barren: int = 0
+    """Rounds in a row, up to this record, without an informative group in the whole swarm."""
+    config_hash: str = ""
+    """Of the configuration that holds from here on; empty for the one that `experiment.json` names."""
+    answers: Answers | None = None
+    """Files answered outside a stage; None where there were none."""
+    replies: dict[str, str] = {}
+    """Control requests answered by this record, id to what was done."""
 
 
 class StepMetrics(msgspec.Struct):
@@ -210,6 +261,10 @@ class StepMetrics(msgspec.Struct):
     """Own completions on which the verifier failed or ran out of time."""
     seconds: dict[str, float]
     """The trainer's seconds per phase divided by its nodes, so that they add up over nodes."""
+    alone: bool = False
+    """True for a step that was taken without a coordinator."""
+    replayed: bool = False
+    """True for a step that was taken again, from the state log, after a restart."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):

@@ -1,0 +1,74 @@
+"""Where this machine keeps what it must not lose: checkpoints, spools and logs that wait, and who is at work."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from drive_store import Store, StoreUnavailable
+from swarm_ray.errors import NodeTakenError
+from swarm_ray.experiment_folder import MAX_IDENTITY, ExperimentAddress
+
+
+def state_folder() -> Path:
+    """`$SWARM_RAY_STATE`, else `$XDG_STATE_HOME/swarm-ray`, else `~/.local/state/swarm-ray`."""
+    named = os.environ.get("SWARM_RAY_STATE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "swarm-ray"
+
+
+def experiment_state(address: ExperimentAddress) -> Path:
+    """This machine's own folder for an experiment.
+
+    It is named after the experiment and its sentinel, so that one that was overwritten starts with nothing, and one
+    whose root was moved or mounted elsewhere finds its own again.
+
+    Raises:
+        StoreUnavailable: the experiment's folder cannot be read.
+    """
+    sentinel = Store(address.root).read(address.paths.experiment_json, MAX_IDENTITY)
+    if sentinel is None:
+        raise StoreUnavailable(f"{address.root}/{address.paths.experiment_json} is not there; is it mounted?")
+    return state_folder() / f"{address.experiment}-{hashlib.sha256(sentinel).hexdigest()[:12]}"
+
+
+class Lock:
+    """Held by the one process of this machine that does a thing; the system releases it when the process dies.
+
+    Args:
+        path: a file on the machine's own disk.
+        what: what is locked, for the message.
+
+    Raises:
+        NodeTakenError: another living process holds it.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise NodeTakenError(
+                f"{what} is in the hands of another process of this machine; end that one, or take another name"
+            ) from error
+
+    def release(self) -> None:
+        """Let others have it; harmless when repeated."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """It is held already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release it."""
+        self.release()
