@@ -1,74 +1,124 @@
-"""The files of the open stage: found by listing, read once, and accepted, superseded, late or rejected."""
+"""Members' files: found by listing, read once, and accepted, superseded, late or rejected."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from actors.arrivals import Arrivals, Counted, Turn, outcome
 from drive_store import ExperimentPaths, NotYet, Store, Valid, find_bucket_files, read_round_file
-from drive_store.names import RoundFileName
+from drive_store.names import RoundFileName, parse_round_file_name
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
-from swarm_ray.records import FileRef, Member, Refusal, RoundFile
+from swarm_ray.records import FileRef, Refusal, StateRecord
 
 
-@dataclass
-class Arrivals:
-    """What came in for one round, and beside it, since the last record."""
+class Look(NamedTuple):
+    """One listing: the files of an incarnation in the bucket of a round."""
 
-    files: dict[str, RoundFile] = field(default_factory=dict)
-    accepted: dict[str, FileRef] = field(default_factory=dict)
-    late: list[FileRef] = field(default_factory=list)
-    superseded: list[FileRef] = field(default_factory=list)
-    rejected: list[Refusal] = field(default_factory=list)
-    spent: set[str] = field(default_factory=set)
-    """Nodes whose file of this round was rejected; one of an earlier round costs a node nothing."""
+    node: str
+    incarnation: str
+    round: int
+    asked: frozenset[int] = frozenset()
+    """Rounds of which the node says that its files are unanswered."""
 
-    def missing(self, members: Sequence[Member]) -> list[Member]:
-        """Members of whose files of this round none was accepted or rejected."""
-        return [m for m in members if m.node not in self.accepted and m.node not in self.spent]
 
-    def reject(self, refusal: Refusal, *, of_this_round: bool) -> None:
-        """Note a file that does not count."""
-        self.rejected.append(refusal)
-        if of_this_round:
-            self.spent.add(refusal.node)
+class _Content(NamedTuple):
+    """What makes two attempts the same file."""
+
+    node: str
+    round: int
+    stage: int
+    hash: str
+
+
+class _Update(NamedTuple):
+    """What at most one file counts for."""
+
+    node: str
+    step: int
+    stage: int
 
 
 class Intake:
-    """Reads members' files; the only place that lists N folders."""
+    """Reads members' files; the only place that lists N folders.
+
+    At most one file counts per node, step and stage, whichever of the node's incarnations published it.
+    """
 
     def __init__(self, store: Store, paths: ExperimentPaths) -> None:
         self._store, self._paths = store, paths
         self._settled: set[str] = set()
         """Keys of files that need no second look."""
+        self._contents: set[_Content] = set()
+        self._answered: set[tuple[str, int]] = set()
+        self._counted: set[_Update] = set()
+        self._elsewhere: set[_Update] = set()
+        self._floor = 0
 
-    def collect(self, members: Sequence[Member], number: int, arrivals: Arrivals) -> list[str]:
-        """Look for new files of `members` for round `number` (one listing each); answers the keys taken in."""
+    def restore(self, records: Iterable[StateRecord], floor: int) -> None:
+        """Take over what the newest records of the log say, so that nothing is accepted twice.
+
+        Args:
+            records: of the chain that is continued.
+            floor: the first round of which `records` name every file; those before it are looked at only where their
+                node says that they are unanswered.
+        """
+        self._floor = floor
+        for record in records:
+            accepted, others, refused = named_in(record)
+            for ref in (*accepted, *others):
+                self._settle(ref.key, ref.node)
+            for refusal in refused:
+                self._settle(refusal.key, refusal.node)
+            self._counted.update(_update(ref) for ref in accepted)
+
+    def acknowledge(self, record: StateRecord, arrivals: Arrivals) -> None:
+        """Adopt what a record that is not obeyed has accepted: such files are late here, not accepted again."""
+        accepted, _, _ = named_in(record)
+        adopted = {_update(ref) for ref in accepted} - self._counted
+        self._elsewhere |= adopted
+        for counted in [c for c in arrivals.accepted if _update(c.ref) in {_update(ref) for ref in accepted}]:
+            arrivals.accepted.remove(counted)
+            arrivals.late.append(counted.ref)
+
+    def is_answered(self, node: str, number: int) -> bool:
+        """Whether any file of the node's round was answered."""
+        return (node, number) in self._answered
+
+    def collect(self, looks: Iterable[Look], turn: Turn, arrivals: Arrivals) -> list[tuple[str, str]]:
+        """Look for new files, one listing each; answers the node and key of those that were taken in.
+
+        Args:
+            looks: where.
+            turn: whose files count now.
+            arrivals: where they go.
+        """
         taken = []
-        for member in members:
+        for look in looks:
             found = find_bucket_files(
-                self._store,
-                self._paths,
-                member.node,
-                member.incarnation,
-                number,
-                settled=self._settled,
+                self._store, self._paths, look.node, look.incarnation, look.round, settled=self._settled
             )
             for key, name in found:
-                if name.round <= number and self._take(member, key, name, number, arrivals):
-                    self._settled |= {key, key.replace(f" ({name.twin})", "")}
-                    taken.append(key)
+                known = name.round >= self._floor or name.round in look.asked
+                if (
+                    known
+                    and turn.is_due(look.node, name.round)
+                    and self._take(look, key, name, turn, arrivals)
+                ):
+                    self._settled.add(key)
+                    self._settle(key.replace(f" ({name.twin})", ""), look.node)
+                    taken.append((look.node, key))
         return taken
 
-    def _take(self, member: Member, key: str, name: RoundFileName, number: int, arrivals: Arrivals) -> bool:
+    def _take(self, look: Look, key: str, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> bool:
         """Read one file and put it where it belongs; False when it is not whole yet."""
         reading = read_round_file(
             self._store,
             key,
             experiment=self._paths.experiment,
-            node=member.node,
-            incarnation=member.incarnation,
+            node=look.node,
+            incarnation=look.incarnation,
             sha256=None,
             max_payload=MAX_ROUND_FILE,
         )
@@ -76,18 +126,63 @@ class Intake:
             return False
         if not isinstance(reading, Valid):
             reason = f"{type(reading).__name__}: {reading.reason}"
-            arrivals.reject(Refusal(member.node, key, reason), of_this_round=name.round == number)
+            self._reject(Refusal(look.node, key, reason), name, turn, arrivals)
             return True
         try:
             file = decode_round_file(reading.payload)
         except MalformedFile as error:
-            arrivals.reject(Refusal(member.node, key, str(error)), of_this_round=name.round == number)
+            self._reject(Refusal(look.node, key, str(error)), name, turn, arrivals)
             return True
-        ref = FileRef(member.node, member.incarnation, key, reading.sha256, len(reading.payload))
-        if name.round < number:
-            arrivals.late.append(ref)
-        elif member.node in arrivals.accepted:
-            arrivals.superseded.append(ref)
-        else:
-            arrivals.accepted[member.node], arrivals.files[member.node] = ref, file
+        size = len(reading.payload)
+        ref = FileRef(look.node, look.incarnation, key, reading.sha256, size, file.step)
+        self._put(Counted(ref, file), name, turn, arrivals)
         return True
+
+    def _put(self, new: Counted, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> None:
+        ref, update = new.ref, _Update(new.ref.node, new.ref.step, name.stage)
+        content = _Content(ref.node, name.round, name.stage, name.hash)
+        second = turn.staleness is None and name.round == turn.number and ref.node in arrivals.nodes
+        what = outcome(
+            turn,
+            name.round,
+            repeated=update in self._counted or content in self._contents,
+            elsewhere=update in self._elsewhere,
+            alone=new.file.alone,
+        )
+        if what == "accepted" and not second:
+            self._counted.add(update)
+            arrivals.accepted.append(new)
+            return
+        (arrivals.late if what == "late" else arrivals.superseded).append(ref)
+        if name.round == turn.number and not new.file.alone:
+            arrivals.spent.add(ref.node)
+
+    @staticmethod
+    def _reject(refusal: Refusal, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> None:
+        arrivals.rejected.append(refusal)
+        if name.round == turn.number:
+            arrivals.spent.add(refusal.node)
+
+    def _settle(self, key: str, node: str) -> None:
+        self._settled.add(key)
+        name = parse_round_file_name(key.rpartition("/")[2])
+        if name is not None:
+            self._contents.add(_Content(node, name.round, name.stage, name.hash))
+            self._answered.add((node, name.round))
+
+
+def named_in(record: StateRecord) -> tuple[tuple[FileRef, ...], tuple[FileRef, ...], tuple[Refusal, ...]]:
+    """The files that a record accepts, those that it answers otherwise, and those that it refuses."""
+    closed, answers = record.closed, record.answers
+    accepted = closed.accepted if closed else ()
+    others = (*closed.late, *closed.superseded) if closed else ()
+    refused = closed.rejected if closed else ()
+    if answers:
+        others = (*others, *answers.late, *answers.superseded)
+        refused = (*refused, *answers.rejected)
+    return accepted, others, refused
+
+
+def _update(ref: FileRef) -> _Update:
+    name = parse_round_file_name(ref.key.rpartition("/")[2])
+    return _Update(ref.node, ref.step, name.stage if name else 0)

@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import psutil
 
-from drive_store import NameTaken, SegmentWriter, StoreError
+from actors.kept import Kept
+from actors.log_spool import LogSpool
+from drive_store import NameTaken, StoreError
 from swarm_ray.config import LogConfig
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.records import Evaluation, Event, Member, StepMetrics
-
-Kind = Literal["metrics", "events"]
 
 
 @dataclass(frozen=True)
@@ -36,15 +35,21 @@ class Progress:
     """External rollouts used so far."""
     events: tuple[Event, ...]
     """The last few."""
+    problem: str = ""
+    """Why the folder cannot be written now; rows wait on this machine's own disk meanwhile."""
 
 
 class RunLogger:
     """Takes rows from the trainers and writes them, a node's rows into the node's own folder.
 
+    Rows may be sent again after a restart; each is logged once. A folder that cannot be written now fails nobody:
+    rows wait in the spool, and `progress` says why.
+
     Args:
         address: the experiment.
         config: when a segment is closed.
-        spool: a folder on this machine's own disk.
+        spool: a folder on this machine's own disk, this worker's alone; what earlier processes left there is
+            written as theirs.
         versions: of Python and the packages that matter.
     """
 
@@ -52,64 +57,91 @@ class RunLogger:
         self, address: ExperimentAddress, config: LogConfig, spool: Path, versions: dict[str, str]
     ) -> None:
         self._store, self._paths, self._config = address.open(), address.paths, config
-        self._spool, self._versions = spool, versions
-        self._writers: dict[tuple[str, Kind], SegmentWriter] = {}
-        self._closed_at: dict[tuple[str, Kind], float] = {}
-        self._incarnations: dict[str, str] = {}
+        self._folder, self._versions = spool, versions
+        self._kept = Kept(spool / "incarnations.json", dict[str, str])
+        self._incarnations: dict[str, str] = self._kept.load() or {}
+        left = {path.name.split(".")[0] for path in spool.glob("*.*.*")}
+        self._spools: dict[str, LogSpool] = {}
+        self._closed_at: dict[str, float] = {}
         self._latest: dict[str, StepMetrics] = {}
-        self._seconds: dict[str, float] = {}
-        self._rewards: dict[int, list[float]] = {}
-        self._used = 0
         self._events: list[Event] = []
+        self._problem = ""
         self._lock = threading.Lock()
+        for node in sorted({*self._incarnations, *left}):
+            spool_of_node = self._open_spool(node)
+            if spool_of_node.pending:
+                self._try_to_close(node, spool_of_node, time.monotonic())
 
     def open_logs(self, nodes: Sequence[Member]) -> None:
-        """Begin the logs of `nodes`, whose folders exist, with what machine this is."""
-        self._spool.mkdir(parents=True, exist_ok=True)
+        """Begin the logs of `nodes`, whose folders exist, with what machine this is; harmless when repeated.
+
+        A new incarnation of a node takes the place of the one before.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
         info = msgspec.json.format(msgspec.json.encode(system_info(self._versions)), indent=1)
         self._store.check()
         with self._lock:
             for member in nodes:
                 self._incarnations[member.node] = member.incarnation
+                self._open_spool(member.node)
                 try:
                     self._store.create(self._paths.system_info(member.node, member.incarnation), info + b"\n")
                 except NameTaken:
                     continue
+            self._kept.save(self._incarnations)
 
     def log_metrics(self, rows: Sequence[StepMetrics]) -> None:
-        """Append rows; segments that are due are closed."""
+        """Append rows; segments that are due are closed.
+
+        Raises:
+            StoreFull: this machine's own disk does not take them.
+        """
         with self._lock:
             for row in rows:
-                self._append(row.node, "metrics", msgspec.json.encode(row))
-                self._latest[row.node] = row
-                self._rewards.setdefault(row.round, []).append(row.reward)
-                self._used += row.counters.used
-                for phase, seconds in row.seconds.items():
-                    self._seconds[phase] = self._seconds.get(phase, 0.0) + seconds
+                if self._open_spool(row.node).append_metrics(row):
+                    self._latest[row.node] = row
             self._close_due()
 
     def log_events(self, events: Sequence[Event]) -> None:
-        """Append events to the logs of the nodes that they name."""
+        """Append events to the logs of the nodes that they name; those of no node go to the first node's.
+
+        Raises:
+            StoreFull: this machine's own disk does not take them.
+        """
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._lock:
             for event in events:
-                stamped = msgspec.structs.replace(event, at=at)
-                self._append(event.node, "events", msgspec.json.encode(stamped))
-                self._events = [*self._events[-19:], stamped]
+                stamped = msgspec.structs.replace(event, at=event.at or at)
+                node = event.node or min(self._incarnations, default="")
+                incarnation = self._incarnations.get(node)
+                if incarnation is None or self._spools[node].append_event(incarnation, stamped):
+                    self._events = [*self._events[-19:], stamped]
+            self._close_due()
 
     def log_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
         """Append held-out results as events with the figures in them."""
-        texts = [msgspec.json.encode(e).decode() for e in evaluations]
-        self.log_events(
-            [Event("evaluation", t, node=e.node) for e, t in zip(evaluations, texts, strict=True)]
-        )
+        self.log_events(evaluation_events(evaluations))
 
     def progress(self) -> Progress:
         """The latest row of each node, and sums."""
         with self._lock:
-            rewards = tuple(sum(found) / len(found) for _, found in sorted(self._rewards.items()))
+            logged = [spool.logged for spool in self._spools.values()]
+            seconds: dict[str, float] = {}
+            rewards: dict[int, list[float]] = {}
+            for one in logged:
+                for phase, spent in one.seconds.items():
+                    seconds[phase] = seconds.get(phase, 0.0) + spent
+                for number, reward in one.rewards.items():
+                    rewards.setdefault(number, []).append(reward)
             return Progress(
-                tuple(self._latest.values()), dict(self._seconds), rewards, self._used, tuple(self._events)
+                rows=tuple(self._latest.values()),
+                seconds=seconds,
+                rewards=tuple(sum(found) / len(found) for _, found in sorted(rewards.items())),
+                used=sum(one.used for one in logged),
+                events=tuple(self._events),
+                problem=self._problem,
             )
 
     def flush(self) -> None:
@@ -120,31 +152,40 @@ class RunLogger:
         """
         with self._lock:
             self._store.check()
-            for writer in self._writers.values():
-                if writer.pending:
-                    writer.close_segment()
+            for spool in self._spools.values():
+                if spool.pending:
+                    spool.close_segments()
+            self._problem = ""
 
-    def _append(self, node: str, kind: Kind, row: bytes) -> None:
-        key = (node, kind)
-        if key not in self._writers:
-            incarnation = self._incarnations[node]
-            spool = self._spool / f"{node}.{incarnation}.{kind}.jsonl"
-            self._writers[key] = SegmentWriter(self._store, self._paths, node, incarnation, kind, spool=spool)
-            self._closed_at[key] = time.monotonic()
-        self._writers[key].append(row)
+    def _open_spool(self, node: str) -> LogSpool:
+        if node not in self._spools:
+            self._spools[node] = LogSpool(self._store, self._paths, node, self._folder)
+        return self._spools[node]
 
     def _close_due(self) -> None:
-        """Close what is old or large; a folder that cannot be written now is tried again with the next rows."""
+        """Close what is old or large; a folder that cannot be written now is tried again with later rows."""
         now = time.monotonic()
-        for key, writer in self._writers.items():
-            old = writer.pending and now - self._closed_at[key] >= self._config.segment_s
-            if old or writer.pending >= self._config.segment_bytes:
-                self._closed_at[key] = now
-                try:
-                    self._store.check()
-                    writer.close_segment()
-                except StoreError as error:
-                    self._events.append(Event("store", str(error), node=key[0]))
+        for node, spool in self._spools.items():
+            old = now - self._closed_at.setdefault(node, now) >= self._config.segment_s
+            if (spool.pending and old) or spool.pending >= self._config.segment_bytes:
+                self._try_to_close(node, spool, now)
+
+    def _try_to_close(self, node: str, spool: LogSpool, now: float) -> None:
+        self._closed_at[node] = now
+        try:
+            self._store.check()
+            spool.close_segments()
+        except StoreError as error:
+            if not self._problem:
+                self._events = [*self._events[-19:], Event("store", str(error), node=node)]
+            self._problem = str(error)
+        else:
+            self._problem = ""
+
+
+def evaluation_events(evaluations: Sequence[Evaluation]) -> list[Event]:
+    """Held-out results as events with the figures in them."""
+    return [Event("evaluation", msgspec.json.encode(e).decode(), node=e.node) for e in evaluations]
 
 
 def system_info(versions: dict[str, str]) -> dict[str, object]:

@@ -1,19 +1,23 @@
 """The plain classes as Ray actors: the one place where they are wrapped.
 
-Calls that must answer while a long one runs have a concurrency group of their own. No restarts: a dead actor ends
-the run as failed, with its cause.
+Calls that must answer while a long one runs have a concurrency group of their own. The logger and discovery, whose
+handles the trainers hold, are restarted by Ray, which also repeats the calls that were on their way: their methods
+bear that. A trainer or coordinator is started anew by the driver, which knows why it died and waits a while.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import ray
 
 from actors.coordinator import Coordinator, CoordinatorStatus
 from actors.discovery import Discovery
-from actors.logger import RunLogger
+from actors.logger import RunLogger, evaluation_events
 from actors.trainer_settings import TrainerResult, TrainerSettings
 from swarm_ray.ray_instance import result_of
 from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
@@ -22,8 +26,18 @@ REPORT_WITHIN_S = 120.0
 """The logger and discovery answer within this time, or the trainer fails."""
 
 
+def whereabouts() -> tuple[int, str]:
+    """This process, and Ray's id of the machine it is on."""
+    return os.getpid(), str(ray.get_runtime_context().get_node_id())
+
+
 class CoordinatorShell(Coordinator):
     """The coordinator as an actor."""
+
+    @ray.method(concurrency_group="control")
+    def where(self) -> tuple[int, str]:
+        """See `whereabouts`."""
+        return whereabouts()
 
     @ray.method(concurrency_group="control")
     def status(self) -> CoordinatorStatus:  # type: ignore[override]
@@ -55,6 +69,11 @@ class TrainerShell:
         return [n.id for n in self._trainer.nodes]
 
     @ray.method(concurrency_group="control")
+    def where(self) -> tuple[int, str]:
+        """See `whereabouts`."""
+        return whereabouts()
+
+    @ray.method(concurrency_group="control")
     def stop(self) -> None:
         """See `Trainer.stop`."""
         self._trainer.stop()
@@ -67,6 +86,20 @@ class DiscoveryShell(Discovery):
     def run(self) -> None:  # type: ignore[override]
         """See `Discovery.run`."""
         super().run()
+
+    @ray.method(concurrency_group="control")
+    def where(self) -> tuple[int, str]:
+        """See `whereabouts`."""
+        return whereabouts()
+
+
+class LoggerShell(RunLogger):
+    """The logger as an actor."""
+
+    @ray.method(concurrency_group="control")
+    def where(self) -> tuple[int, str]:
+        """See `whereabouts`."""
+        return whereabouts()
 
 
 class ActorReporter:
@@ -81,9 +114,9 @@ class ActorReporter:
         self._logger, self._discovery = logger, discovery
         self._sent: list[Any] = []
 
-    def register(self, nodes: list[Member]) -> None:
-        """Announce nodes and open their logs."""
-        result_of(self._discovery.register.remote(nodes), REPORT_WITHIN_S)
+    def register(self, nodes: list[Member], succeeds: dict[str, str] | None = None) -> None:
+        """Announce nodes, with the incarnations they continue, and open their logs."""
+        result_of(self._discovery.register.remote(nodes, succeeds or {}), REPORT_WITHIN_S)
         result_of(self._logger.open_logs.remote(nodes), REPORT_WITHIN_S)
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
@@ -97,11 +130,14 @@ class ActorReporter:
     def events(self, events: list[Event]) -> None:
         """Pass on events, if there are any."""
         if events:
-            self._send(self._logger.log_events.remote(events))
+            # The time is part of an event's identity, by which one that is sent twice is known.
+            at = datetime.now(UTC).isoformat(timespec="microseconds")
+            stamped = [msgspec.structs.replace(event, at=event.at or at) for event in events]
+            self._send(self._logger.log_events.remote(stamped))
 
     def evaluations(self, evaluations: list[Evaluation]) -> None:
         """Pass on held-out results."""
-        self._send(self._logger.log_evaluations.remote(evaluations))
+        self.events(evaluation_events(evaluations))
 
     def flush(self) -> None:
         """Return when all that was sent is in the folder."""
@@ -109,6 +145,7 @@ class ActorReporter:
             result_of(sent, REPORT_WITHIN_S)
         self._sent = []
         result_of(self._logger.flush.remote(), REPORT_WITHIN_S)
+        result_of(self._discovery.flush.remote(), REPORT_WITHIN_S)
 
     def _send(self, sent: Any) -> None:
         """Keep the call until it has ended; a failed one raises here, with the next news."""
@@ -118,13 +155,21 @@ class ActorReporter:
         self._sent = waiting
 
 
-def _actor(kind: type, **groups: int) -> Any:
-    """A Ray actor class; Ray's own annotations do not know concurrency groups."""
-    options: dict[str, Any] = {"max_restarts": 0, "concurrency_groups": groups}
+def _actor(kind: type, *, by_ray: bool, **groups: int) -> Any:
+    """A Ray actor class; Ray's own annotations do not know concurrency groups.
+
+    Args:
+        kind: the shell.
+        by_ray: restarted by Ray, for ever, with the calls that were on their way.
+        groups: threads of each concurrency group.
+    """
+    options: dict[str, Any] = {"concurrency_groups": groups, "max_restarts": -1 if by_ray else 0}
+    if by_ray:
+        options["max_task_retries"] = -1
     return ray.remote(**options)(kind)
 
 
-CoordinatorActor = _actor(CoordinatorShell, control=1)
-TrainerActor = _actor(TrainerShell, control=1)
-LoggerActor = _actor(RunLogger)
-DiscoveryActor = _actor(DiscoveryShell, beats=1)
+CoordinatorActor = _actor(CoordinatorShell, by_ray=False, control=1)
+TrainerActor = _actor(TrainerShell, by_ray=False, control=1)
+LoggerActor = _actor(LoggerShell, by_ray=True, control=1)
+DiscoveryActor = _actor(DiscoveryShell, by_ray=True, beats=1, control=1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
+from actors.incarnations import first_and_older, heir_of
 from drive_store import ExperimentPaths, Liveness, Registry, Store, Valid
 from swarm_ray.config import PaceConfig
 from swarm_ray.records import Beat, Member, NodeTotals, Registration
@@ -16,8 +18,14 @@ class Peer:
     """One node of the swarm, with its latest beat."""
 
     registration: Registration
+    incarnations: list[str]
+    """All that were the node's, the present one last."""
     beat: Beat | None = None
-    problem: str | None = None
+    failure: str | None = None
+    """What the present incarnation says went wrong; only another one takes it back."""
+    silence: str | None = None
+    """Why the node is thought dead; taken back when it is heard again."""
+    mark: object = None
 
     @property
     def member(self) -> Member:
@@ -25,56 +33,92 @@ class Peer:
         return Member(self.registration.node, self.registration.incarnation)
 
     @property
+    def problem(self) -> str | None:
+        """Why the node takes no part."""
+        return self.failure or self.silence
+
+    @property
     def done(self) -> bool:
         """Whether the node has taken its last step."""
         return self.beat is not None and self.beat.done
 
+    def skips(self, number: int) -> bool:
+        """Whether the node has said that it hands nothing in for a round."""
+        return self.beat is not None and self.beat.skipped >= number
+
+    @property
+    def unanswered(self) -> tuple[int, ...]:
+        """Rounds of files that the node still waits to hear of."""
+        return self.beat.unanswered if self.beat else ()
+
 
 class Roster:
-    """Keeps the members; liveness is judged by change, on this process's own monotonic clock.
+    """Keeps the members; liveness is judged by progress, on this process's own monotonic clock.
 
     Args:
         store: the shared folder.
         paths: the experiment's paths.
-        config_hash: of the swarm-wide settings; a node with another one is refused.
+        config_hashes: of the swarm-wide settings, the first one's and those that followed; a node with another one is
+            refused.
         pace: beats and silence.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, config_hash: str, pace: PaceConfig) -> None:
+    def __init__(
+        self, store: Store, paths: ExperimentPaths, config_hashes: Collection[str], pace: PaceConfig
+    ) -> None:
         self._registry = Registry(store, paths)
-        self._config_hash, self._pace = config_hash, pace
+        self.config_hashes, self._pace = set(config_hashes), pace
         self._alive = Liveness()
+        self._read: dict[tuple[str, str], str] = {}
+        self._announced: dict[str, dict[str, Registration]] = {}
+        self._preferred: dict[str, str] = {}
+        self._given_up: dict[str, str] = {}
         self.peers: dict[str, Peer] = {}
         self.refused: dict[str, str] = {}
         """Incarnations that may not take part, `node.incarnation` to reason."""
 
-    def register_peer(self, registration: Registration, now: float) -> None:
-        """Take a node in, or note why not. A node id belongs to its first incarnation."""
-        key = f"{registration.node}.{registration.incarnation}"
-        known = self.peers.get(registration.node)
-        if known and known.registration.incarnation == registration.incarnation:
-            return
-        if known:
-            self.refused[key] = f"node {registration.node} is taken by {known.registration.incarnation}"
-        elif registration.config_hash != self._config_hash:
-            self.refused[key] = f"configuration {registration.config_hash}, not {self._config_hash}"
-        else:
-            self.peers[registration.node] = Peer(registration)
-            self._alive.observe(registration.node, "registered", now)
+    def restore(self, members: Mapping[str, str], problems: Mapping[str, str]) -> None:
+        """Take over what a former coordinator knew; to be called before the first scan.
+
+        Args:
+            members: node to the incarnation that was a member last.
+            problems: node to why it took no part.
+        """
+        self._preferred.update(members)
+        self._given_up.update(problems)
 
     def scan(self, now: float, *, every_beat: bool = False) -> None:
         """Read new registrations (one listing), and the beats of nodes that published nothing lately, or all."""
         for (node, incarnation), reading in sorted(self._registry.registrations().items()):
-            if isinstance(reading, Valid):
-                self._take_in(node, incarnation, reading.payload, now)
+            if isinstance(reading, Valid) and self._read.get((node, incarnation)) != reading.sha256:
+                self._read[node, incarnation] = reading.sha256
+                self._take_in(node, incarnation, reading.payload)
+        for node in sorted(self._announced):
+            self._admit(node, now)
         for node, peer in self.peers.items():
             quiet = every_beat or self._alive.silence(node, now) > self._pace.beat_s / 2
             if quiet and not peer.done:
                 self._read_beat(peer, now)
 
+    def register_peer(self, registration: Registration, now: float) -> None:
+        """Take a node, or a further incarnation of one, in; or note in `refused` why not.
+
+        A node belongs to the incarnation that has it, until one that continues it is announced, or until it is done,
+        has failed or is silent.
+        """
+        if self._is_eligible(registration):
+            self._announced.setdefault(registration.node, {})[registration.incarnation] = registration
+            self._admit(registration.node, now)
+
     def published(self, node: str, key: str, now: float) -> None:
-        """A published file is a beat too."""
+        """A published file is a sign of life too."""
         self._alive.observe(node, key, now)
+        self.peers[node].silence = None
+
+    def excuse(self, now: float) -> None:
+        """Count every node's silence from now on: it was the coordinator that could not hear."""
+        for node in self.peers:
+            self._alive.observe(node, ("excused", now), now)
 
     def get_active_peers(self, now: float) -> list[Member]:
         """Members that are alive, well and not done, ordered by node id."""
@@ -99,14 +143,20 @@ class Roster:
             seconds = self._alive.silence(node, now)
             self.peers[
                 node
-            ].problem = f"nothing heard of it for {seconds:.0f} s; its machine or process is gone"
+            ].silence = (
+                f"nothing heard of it for {seconds:.0f} s; its machine or process is gone, or it hangs"
+            )
         return silent
 
     def totals(self) -> dict[str, NodeTotals]:
         """The sums in the last words of nodes that are done; a beat before that is behind a node's files."""
         return {node: peer.beat.totals for node, peer in self.peers.items() if peer.beat and peer.done}
 
-    def _take_in(self, node: str, incarnation: str, payload: bytes, now: float) -> None:
+    def highest_round(self) -> int:
+        """The highest round that any node speaks of; -1 for none."""
+        return max((peer.beat.round for peer in self.peers.values() if peer.beat), default=-1)
+
+    def _take_in(self, node: str, incarnation: str, payload: bytes) -> None:
         try:
             registration = msgspec.json.decode(payload, type=Registration)
         except msgspec.MsgspecError as error:
@@ -114,8 +164,37 @@ class Roster:
             return
         if (registration.node, registration.incarnation) != (node, incarnation):
             self.refused[f"{node}.{incarnation}"] = "a registration of another node"
-            return
-        self.register_peer(registration, now)
+        elif self._is_eligible(registration):
+            self._announced.setdefault(node, {})[incarnation] = registration
+
+    def _is_eligible(self, registration: Registration) -> bool:
+        if registration.config_hash in self.config_hashes:
+            return True
+        known = " or ".join(sorted(self.config_hashes))
+        key = f"{registration.node}.{registration.incarnation}"
+        self.refused[key] = f"configuration {registration.config_hash}, not {known}"
+        return False
+
+    def _admit(self, node: str, now: float) -> None:
+        """Settle which incarnation has the node, and say of the others that it is taken."""
+        announced = self._announced[node]
+        if node not in self.peers:
+            line = first_and_older(announced, self._preferred.get(node))
+            silence = self._given_up.get(node)
+            self.peers[node] = Peer(announced[line[-1]], list(line), silence=silence)
+            self._alive.observe(node, ("registered", line[-1]), now)
+        peer = self.peers[node]
+        while (heir := heir_of(peer.incarnations, announced, free=self._is_free(peer, now))) is not None:
+            peer = self.peers[node] = Peer(announced[heir], [*peer.incarnations, heir])
+            self._alive.observe(node, ("registered", heir), now)
+            self.refused.pop(f"{node}.{heir}", None)
+        for other in announced.keys() - set(peer.incarnations):
+            self.refused[f"{node}.{other}"] = f"node {node} is taken by {peer.registration.incarnation}"
+
+    def _is_free(self, peer: Peer, now: float) -> bool:
+        """Whether an incarnation that does not say whom it continues may have the node."""
+        alive = self._alive.alive(peer.registration.node, now, self._pace.dead_after_s)
+        return peer.done or peer.problem is not None or not alive
 
     def _read_beat(self, peer: Peer, now: float) -> None:
         node, incarnation = peer.member.node, peer.member.incarnation
@@ -125,9 +204,17 @@ class Roster:
         try:
             beat = msgspec.json.decode(reading.payload, type=Beat)
         except msgspec.MsgspecError as error:
-            peer.problem = f"its beat cannot be read: {error}"
+            peer.failure = f"its beat cannot be read: {error}"
             return
-        if beat != peer.beat:
-            peer.beat = beat
-            self._alive.observe(node, reading.sha256, now)
-            peer.problem = peer.problem or beat.problem
+        first, mark = peer.beat is None, progress_of(beat)
+        peer.beat, peer.failure = beat, peer.failure or beat.problem
+        if mark != peer.mark:
+            peer.mark = mark
+            self._alive.observe(node, mark, now)
+            if not first:
+                peer.silence = None
+
+
+def progress_of(beat: Beat) -> object:
+    """What differs when the trainer has done something; the count of beats grows while it hangs, too."""
+    return beat.round, beat.step, beat.phase, beat.progress, beat.done, beat.problem

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
 
 from swarm_ray.records import NodeTally, NodeTotals, RoundFile
 
@@ -23,6 +25,14 @@ class Tallies:
         self.barren = 0
         """Rounds in a row without an informative group, up to the last."""
 
+    def restore(self, tallies: Mapping[str, NodeTally], barren: int) -> None:
+        """Go on from what a record says."""
+        for node, tally in tallies.items():
+            totals = msgspec.structs.replace(tally.totals)
+            self._totals[node] = totals
+            self._last[node] = NodeTally(tally.round, tally.step, tally.reward, totals)
+        self.barren = barren
+
     def submit_reward(self, node: str, number: int, file: RoundFile) -> None:
         """Count an accepted file: this round's reward and tokens, and the counters of the step before."""
         totals = self._totals.setdefault(node, NodeTotals())
@@ -39,9 +49,9 @@ class Tallies:
         if winner is not None and winner != node:
             self._votes[winner] += 1
 
-    def close_round(self, files: Mapping[str, RoundFile], nodes: Collection[str]) -> tuple[str, ...]:
+    def close_round(self, files: Iterable[RoundFile], nodes: Collection[str]) -> tuple[str, ...]:
         """Note whether anything in the round could teach; answers who of `nodes` has most votes."""
-        self.barren = 0 if any(f.informative for f in files.values()) else self.barren + 1
+        self.barren = 0 if any(f.informative for f in files) else self.barren + 1
         votes = {node: count for node, count in self._votes.items() if node in nodes}
         self._votes.clear()
         most = max(votes.values(), default=0)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import gc
-import threading
+import os
 import time
-from collections.abc import Callable
+from queue import SimpleQueue
 
 import msgspec
 import torch
 
-from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings
-from drive_store import new_incarnation
+from actors.catching_up import catch_up
+from actors.restoring import Restored, restore_nodes
+from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
+from actors.trainer_voice import TrainerVoice
+from drive_store import Retention, Spool, Store
+from swarm_ray.checkpointing.node_state import NodeState, fingerprint
+from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.folder import FolderExchange
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.own_steps import OwnSteps
+from swarm_ray.exchange.swarm_state import ENDED, Standing, SwarmState
+from swarm_ray.local_disk import experiment_state
+from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
 from swarm_ray.policies.tiny_start import TinyStart, start_index
-from swarm_ray.records import Beat, Evaluation, Event, Member, StageOpen
+from swarm_ray.pulse import Pulse
+from swarm_ray.records import Evaluation, StageOpen, StepMetrics
 from swarm_ray.sapo.evaluation import overall, pass_at_1
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
@@ -28,10 +37,12 @@ from swarm_ray.tasks.scoring import Scorer
 
 EVALUATION_STEP = 0
 """Evaluations draw from streams of their own, the same at every evaluation of a node."""
+STOP_WITHIN_S = 6.0
+"""A trainer that is told to stop takes so long for its last checkpoint, at most."""
 
 
 class Trainer:
-    """Hosts a list of nodes; one that fails is marked, and the others go on.
+    """Hosts a list of nodes, each as its newest checkpoint left it; one that fails is marked, and the others go on.
 
     Args:
         settings: what to train, and where.
@@ -41,99 +52,185 @@ class Trainer:
     def __init__(self, settings: TrainerSettings, reporter: Reporter) -> None:
         torch.set_num_threads(settings.threads)
         gc.freeze()  # the imports leave 300,000 objects that no collection needs to visit
-        self._settings, self._reporter = settings, reporter
-        self._config = config = settings.config
-        self._stop = threading.Event()
-        self._phases = PhaseClock(time.perf_counter)
+        self._settings, self._config = settings, settings.config
+        config, paths = self._config, settings.address.paths
+        self._pulse, self._phases = Pulse(), PhaseClock(time.perf_counter)
         self._verifier = Scorer(config.tasks, allowed_modules=settings.allowed_modules)
         self._verifier.start()
         self._tasks = TaskSet(config.tasks, allowed_modules=settings.allowed_modules)
-        self._held_out = (
-            self._tasks.held_out(config.evaluation.questions) if config.evaluation.questions else {}
+        asked = config.evaluation.questions
+        self._held_out = self._tasks.held_out(asked) if asked else {}
+        self._store = store = settings.address.open()
+        disk = experiment_state(settings.address)
+        self._restored = restored = restore_nodes(
+            settings.nodes, self._load_policies(), disk, store, paths, config, config.resume
         )
-        store = settings.address.open()
-        self._state = SwarmState(store, settings.address.paths, config.pace, self._stop)
+        self.nodes = restored.nodes
+        for node in self.nodes:
+            node.policy.pulse = self._pulse.beat
+        self._state = SwarmState(store, paths, config.pace, self._pulse, after=restored.state_ref)
+        self._state.hold_places(restored.places)
+        self._build_exchange(store, restored)
+        self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse)
         self._around = Surroundings(
-            config,
-            self._tasks,
-            self._verifier,
-            FolderExchange(store, settings.address.paths, self._state, config.pace),
-            self._phases,
-            self._tell_lost,
+            config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
         )
-        self._number = -1
-        self.nodes = self._load_nodes()
+        self._saved: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        self._checkpointer = Checkpointer(
+            disk / "checkpoints",
+            store,
+            paths,
+            config.checkpoint,
+            on_problem=lambda node, text: self._voice.tell("checkpoint", text, node),
+            on_saved=lambda node, step: self._saved.put((node, step)),
+        )
+        self._rows: dict[str, list[StepMetrics]] = {n.id: [] for n in self.nodes}
+        self._number = max((n.round for n in self.nodes), default=-1)
 
     def run(self) -> TrainerResult:
-        """Evaluate, register, take part in every round, evaluate again.
+        """Evaluate, register, catch up, take part in every round, evaluate again; a last checkpoint in any case.
 
         Raises:
-            StoreError: the folder is lost, full or not writable.
-            SwarmStateError: the coordinator fell silent.
+            Superseded: another process goes on in the place of a node.
+            StoreError: the own disk is full.
         """
         rounds, stopped = 0, ""
+        began = [n for n in self.nodes if n.id not in self._restored.found]
+        left: list[str] = []
         try:
-            self._evaluate("start", lost=lambda _: None)  # told once they are registered
-            self._reporter.register([Member(n.id, n.incarnation) for n in self.nodes])
-            for node in self.nodes:
-                if node.problem:
-                    self._tell_lost(node)
-            self._report_evaluations()
-            self._reporter.events([Event("started", self._described(n), n.id) for n in self.nodes])
+            measured = self._evaluate(began, "start")
+            self._voice.register(self._restored)
+            self._voice.evaluations(measured)
+            self._voice.start(self.nodes, self._described)
             self._phases.take()
-            while opened := self._next_round():
-                members = {m.node for m in opened.members}
-                self._number = opened.round
-                self._round([n for n in self.nodes if n.id in members])
-                rounds += 1
-            self._check_took_part()
-            self._evaluate("end", lost=self._tell_lost)
-            self._report_evaluations()
+            rounds = catch_up(
+                self.nodes, self._state, self._made, self._restored, self._voice, self._take_round
+            )
+            self._number = max((n.round for n in self.nodes), default=-1)
+            while (opened := self._next_round()) is not Standing.ENDED:
+                rounds += self._take_part(opened)
+            self._voice.evaluations(self._evaluate(self._who_took_part(), "end"))
+            left += self._drain()
         except StopRequested as reason:
             stopped = str(reason)
         finally:
             self._verifier.close()
-        self._reporter.flush()
-        self._beat(self.nodes, "ended", done=not stopped)
-        self._reporter.flush()
-        return TrainerResult(rounds, {n.id: n.problem for n in self.nodes if n.problem}, stopped)
-
-    def _next_round(self) -> StageOpen | None:
-        """Wait for a round in which a node that is well takes part; None when there will be none."""
-        well = {n.id for n in self.nodes if not n.problem}
-        return self._state.wait_open(well, self._number) if well else None
-
-    def _check_took_part(self) -> None:
-        """Mark nodes that no round of a whole experiment had as members: that is no success."""
-        latest = self._state.latest
-        if latest is None or latest.state not in {"draining", "finished"}:
-            return
-        for node in self.nodes:
-            if not node.problem and node.step == 0:
-                node.problem = "it took part in no round: its id is another worker's, or it came too late"
-                self._tell_lost(node)
+            self._voice.end()
+            left += self._last_checkpoint(within_s=STOP_WITHIN_S if stopped else self._config.pace.drain_s)
+        return self._farewell(rounds, stopped, left)
 
     def stop(self) -> None:
-        """End at the next wait; harmless when repeated."""
-        self._stop.set()
+        """End within the next token, pass or look at the folder; harmless when repeated."""
+        self._pulse.stop()
 
-    def _round(self, nodes: list[Node]) -> None:
-        rows = run_round(nodes, self._number, self._around)
-        if self._config.slow_down_s:
-            self._stop.wait(self._config.slow_down_s)
+    def status(self) -> TrainerStatus:
+        """What it is doing; may be asked from another thread."""
+        return TrainerStatus(
+            os.getpid(),
+            self._phases.current,
+            self._number,
+            self._pulse.count,
+            self._state.alone,
+            str(self._state.problem or ""),
+        )
+
+    def _next_round(self) -> StageOpen | Standing:
+        """Wait for a round in which a node that is well takes part; the end when there will be none."""
+        well = {n.id for n in self.nodes if not n.problem}
+        if not well:
+            return Standing.ENDED
+        while self._exchange.bytes_waiting > self._config.retention.spool_bytes:
+            self._voice.tell_once("spool", "the own disk holds as many unanswered files as it may; waiting")
+            self._state.poll()
+            self._state.pause()
+        again = self._config.pace.mode == "async"  # the same round may be taken part in more than once
+        return self._state.wait_open(well, self._number - 1 if again else self._number)
+
+    def _take_part(self, opened: StageOpen | Standing) -> int:
+        """Run a round, or a step alone; answers how many rounds of the swarm that was."""
+        if isinstance(opened, StageOpen):
+            members = {m.node for m in opened.members}
+            self._number = opened.round
+            self._take_round([n for n in self.nodes if n.id in members], opened.round, alone=False)
+            return 1
+        self._take_round([n for n in self.nodes if not n.problem], max(self._number, 0), alone=True)
+        return 0
+
+    def _take_round(
+        self, nodes: list[Node], number: int, *, alone: bool, replayed: bool = False
+    ) -> list[StepMetrics]:
+        """One round: what it made is logged, and kept in a checkpoint when one is due."""
+        rows = run_round(nodes, number, self._around, alone=alone)
+        if self._config.slow_down_s and not replayed:
+            self._pulse.pause(self._config.slow_down_s)
         with self._phases.phase("report"):
-            self._beat([n for n in nodes if not n.problem], "training", published=True)
+            self._exchange.retry()
+            self._voice.published([n for n in nodes if not n.problem], alone=alone)
+            self._voice.tell_standing(alone=any(row.alone for row in rows))
+        if any(row.alone for row in rows) and not replayed:
+            self._state.alone_left -= 1
         seconds = {phase: s / max(1, len(rows)) for phase, s in self._phases.take().items()}
-        self._reporter.metrics([msgspec.structs.replace(row, seconds=seconds) for row in rows])
+        rows = [msgspec.structs.replace(row, seconds=seconds, replayed=replayed) for row in rows]
+        self._voice.metrics(rows)
+        for row in rows:
+            self._rows[row.node].append(row)
+        with self._phases.phase("checkpoint"):
+            self._checkpointer.after_round([n for n in self.nodes if not n.problem], self._node_state)
+            self._tidy(number)
+        return rows
 
-    def _beat(self, nodes: list[Node], phase: str, *, published: bool = False, done: bool = False) -> None:
-        beats = [(n.id, Beat(0, self._number, n.step, phase, n.totals, n.problem, done)) for n in nodes]
-        self._reporter.beat(beats, published=published)
+    def _tidy(self, number: int) -> None:
+        """Let go of what a checkpoint holds, of closings that are learned from, and of files past retention."""
+        while not self._saved.empty():
+            node, step = self._saved.get()
+            self._exchange.release(node, step)
+            self._rows[node] = [row for row in self._rows[node] if row.step >= step]
+        kept = self._config.pace.staleness if self._config.pace.mode == "async" else 0
+        self._state.forget_before(min(n.round for n in self.nodes) + 1 - kept)
+        if self._config.retention.rounds is not None:
+            for retention in self._retentions:
+                retention.remove_below(number - self._config.retention.rounds)
 
-    def _tell_lost(self, node: Node) -> None:
-        """Say at once that a node was given up, so that nobody waits for its file."""
-        self._reporter.events([Event("node-failed", str(node.problem), node.id, self._number)])
-        self._beat([node], "failed")
+    def _node_state(self, node: Node) -> NodeState:
+        rows = tuple(self._rows[node.id])
+        return NodeState(
+            node=node.id,
+            incarnation=node.incarnation,
+            step=node.step,
+            round=node.round,
+            state_ref=self._state.ref,
+            totals=msgspec.structs.replace(node.totals),
+            previous=node.previous,
+            vote=node.vote,
+            local=self._config.local,
+            external=self._config.external,
+            learning_rate=self._config.grpo.learning_rate,
+            model=fingerprint(self._config.policy, node.policy),
+            rows=rows,
+            reward=sum(r.reward for r in rows) / len(rows) if rows else None,
+            evaluated=node.totals.pass_at_1_end is not None,
+        )
+
+    def _build_exchange(self, store: Store, restored: Restored) -> None:
+        pace, paths = self._config.pace, self._settings.address.paths
+        spools = {
+            n.id: Spool(restored.homes[n.id].spool, store, paths, n.id, n.incarnation, retry_s=pace.retry_s)
+            for n in self.nodes
+        }
+        self._made = OwnSteps(store, paths, self._state, spools, self._tasks, self._verifier)
+        self._exchange = FolderExchange(store, paths, self._state, pace, spools, self._made)
+        self._retentions = [
+            Retention(store, paths, node, life)
+            for node, lives in restored.former.items()
+            for life in (*lives, restored.homes[node].incarnation)
+        ]
+
+    def _load_policies(self) -> list[Policy]:
+        config, settings = self._config, self._settings
+        if not config.policy.is_tiny:
+            return load_policies(config, len(settings.nodes))
+        start = TinyStart(config, self._tasks, self._verifier, settings.cache, lambda *_: None)
+        return [start.policy(start_index(node)) for node in settings.nodes]
 
     def _described(self, node: Node) -> str:
         """What a figure of this node was made on."""
@@ -145,22 +242,22 @@ class Trainer:
             f"{policy.layout.value} rows, {torch.get_num_threads()} thread(s), seed {config.seed}"
         )
 
-    def _load_nodes(self) -> list[Node]:
-        config, settings = self._config, self._settings
-        if config.policy.is_tiny:
-            start = TinyStart(config, self._tasks, self._verifier, settings.cache, lambda *_: None)
-            policies = [start.policy(start_index(node)) for node in settings.nodes]
-        else:
-            policies = load_policies(config, len(settings.nodes))
-        return [
-            Node(name, new_incarnation(), policy)
-            for name, policy in zip(settings.nodes, policies, strict=True)
-        ]
+    def _tell_failed(self, node: Node) -> None:
+        self._voice.failed(node, self._number)
 
-    def _evaluate(self, when: str, lost: Callable[[Node], None]) -> None:
+    def _who_took_part(self) -> list[Node]:
+        """The nodes to evaluate at the end; one that took part in no round is a failure, and is told."""
+        latest = self._state.latest
+        over = latest is not None and latest.state in {"draining", "finished"}
+        for node in self.nodes:
+            if over and not node.problem and node.step == 0:
+                node.problem = "it took part in no round: its id is another worker's, or it came too late"
+                self._tell_failed(node)
+        return self.nodes
+
+    def _evaluate(self, nodes: list[Node], when: str) -> list[Evaluation]:
         """Measure held-out pass@1 of every node that is well."""
-        found = each(self.nodes, lambda node: self._evaluation(node, when), lost)
-        self._measured = list(found.values())
+        return list(each(nodes, lambda node: self._evaluation(node, when), self._around).values())
 
     def _evaluation(self, node: Node, when: str) -> Evaluation:
         config, held_out = self._config.evaluation, self._held_out
@@ -174,5 +271,32 @@ class Trainer:
         asked = {specialty: len(questions) for specialty, questions in held_out.items()}
         return Evaluation(node.id, when, mean, passed, asked)
 
-    def _report_evaluations(self) -> None:
-        self._reporter.evaluations(self._measured)
+    def _drain(self) -> list[str]:
+        """Wait for the answers to what was published; what stays without one is named."""
+        self._voice.published(self.nodes, alone=False, phase="draining")
+        deadline = time.monotonic() + self._config.pace.drain_s
+        while any(self._exchange.unanswered(n.id) for n in self.nodes) and time.monotonic() < deadline:
+            ended = self._state.latest is not None and self._state.latest.state in ENDED
+            if ended and not self._state.poll():
+                break
+            self._state.poll()
+            self._exchange.retry()
+            self._state.pause()
+        return [
+            f"{node}: rounds {', '.join(map(str, rounds))} were published and never answered"
+            for node, rounds in self._exchange.give_up().items()
+        ]
+
+    def _last_checkpoint(self, within_s: float) -> list[str]:
+        well = [n for n in self.nodes if not n.problem and n.step > 0]
+        left = self._checkpointer.flush(well, self._node_state, within_s=within_s)
+        self._checkpointer.close()
+        return left
+
+    def _farewell(self, rounds: int, stopped: str, left: list[str]) -> TrainerResult:
+        for line in left:
+            self._voice.tell("left", line)
+        self._voice.farewell(self.nodes, done=not stopped)
+        for home in self._restored.homes.values():
+            home.release()
+        return TrainerResult(rounds, {n.id: n.problem for n in self.nodes if n.problem}, stopped, tuple(left))

@@ -14,8 +14,8 @@ from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
 class Reporter(Protocol):
     """Where a trainer's news go: the worker's logger and discovery."""
 
-    def register(self, nodes: list[Member]) -> None:
-        """Announce nodes and open their logs; returns when it is done."""
+    def register(self, nodes: list[Member], succeeds: dict[str, str]) -> None:
+        """Announce nodes, with the incarnations they continue, and open their logs; returns when it is done."""
         ...
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
@@ -66,3 +66,18 @@ class TrainerResult:
     """Nodes that were given up, and why."""
     stopped: str = ""
     """Why it ended before the experiment's last round; empty when it did not."""
+    left: tuple[str, ...] = ()
+    """What was not brought to the shared folder, in words: files without an answer, checkpoints that wait."""
+
+
+@dataclass(frozen=True)
+class TrainerStatus:
+    """What a trainer is doing; asked while it is busy."""
+
+    pid: int
+    phase: str
+    round: int
+    progress: int
+    alone: bool
+    problem: str
+    """Why the folder is out of reach; empty while it is not."""

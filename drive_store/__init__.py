@@ -36,6 +36,8 @@ from drive_store.layout import create_experiment_folder, make_node_folders
 from drive_store.liveness import Liveness
 from drive_store.paths import DISCOVERY, EXPERIMENTS, ExperimentPaths, new_incarnation, require_id, valid_id
 from drive_store.registry import Registry
+from drive_store.requests import RequestReader, write_request
+from drive_store.retention import Retention
 from drive_store.rollouts import (
     PublishedFile,
     find_bucket_files,
@@ -44,8 +46,10 @@ from drive_store.rollouts import (
     read_round_file,
 )
 from drive_store.segments import SegmentWriter, read_segments
+from drive_store.spool import Spool, SpoolEntry
 from drive_store.statelog import StateEntry, StateLogReader, StateLogWriter, StateRef, history, newest
 from drive_store.store import Store
+from drive_store.terms import best_claim, highest_round_seen, read_coordinator_beats, write_coordinator_beat
 
 __all__ = [
     "DISCOVERY",
@@ -65,7 +69,11 @@ __all__ = [
     "Reading",
     "Registry",
     "Rejected",
+    "RequestReader",
+    "Retention",
     "SegmentWriter",
+    "Spool",
+    "SpoolEntry",
     "StateEntry",
     "StateLogReader",
     "StateLogWriter",
@@ -78,9 +86,11 @@ __all__ = [
     "TooLarge",
     "UnsupportedStore",
     "Valid",
+    "best_claim",
     "create_experiment_folder",
     "find_bucket_files",
     "find_round_files",
+    "highest_round_seen",
     "history",
     "make_node_folders",
     "new_incarnation",
@@ -88,6 +98,7 @@ __all__ = [
     "open_envelope",
     "payload_sha256",
     "publish_round_file",
+    "read_coordinator_beats",
     "read_envelope",
     "read_round_file",
     "read_segments",
@@ -95,4 +106,6 @@ __all__ = [
     "seal_json",
     "seal_packed",
     "valid_id",
+    "write_coordinator_beat",
+    "write_request",
 ]

@@ -16,7 +16,8 @@ class Capabilities:
     strong_listing: bool
     """A listing shows every file whose creation has ended."""
     upload_probe: bool
-    """The store can say whether a file has left this machine."""
+    """The store can say whether a file has left this machine. A path is not known to until one of its files did:
+    Drive's mount marks its files, and other folders do not."""
 
 
 LOCAL_PATH = Capabilities(
@@ -37,6 +38,8 @@ class Operations:
     reads: int = 0
     lists: int = 0
     sizes: int = 0
+    probes: int = 0
+    """Questions about free space and about uploads."""
     removes: int = 0
     folders: int = 0
     bytes_written: int = 0

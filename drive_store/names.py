@@ -36,6 +36,9 @@ _STATE = re.compile(
 )
 _REGISTRATION = re.compile(rf"{_PEER}{_TWIN}\.json")
 _BEAT = re.compile(rf"{_PEER}{_TWIN}\.beat")
+_PEER_FOLDER = re.compile(_PEER)
+_COORDINATOR_BEAT = re.compile(rf"(?P<claimant>{_ID}(?:\.{_INCARNATION})?){_TWIN}\.beat")
+_REQUEST = re.compile(rf"(?P<request>{_INCARNATION}){_TWIN}\.json")
 _ROUND_FILE = re.compile(
     rf"r(?P<round>{_SIX})-s(?P<stage>{_PLAIN})\.(?P<attempt>{_PLAIN})\.(?P<hash>[0-9a-f]{{{HASH_DIGITS}}})"
     rf"{_TWIN}{re.escape(ROUND_FILE_SUFFIX)}"
@@ -98,6 +101,24 @@ def parse_registration_name(name: str) -> PeerName | None:
 def parse_beat_name(name: str) -> PeerName | None:
     """Read a beat's name; None for any other."""
     return _peer_name(_BEAT.fullmatch(name))
+
+
+def parse_peer_folder(name: str) -> PeerName | None:
+    """Read the name of a folder that belongs to one incarnation; None for any other."""
+    found = _PEER_FOLDER.fullmatch(name)
+    return None if found is None else PeerName(found["node"], found["incarnation"])
+
+
+def parse_coordinator_beat_name(name: str) -> tuple[str, int] | None:
+    """Read the name of a coordinator's beat: claimant and twin; None for any other."""
+    found = _COORDINATOR_BEAT.fullmatch(name)
+    return None if found is None else (found["claimant"], _twin(found))
+
+
+def parse_request_name(name: str) -> tuple[str, int] | None:
+    """Read a request's name: id and twin; None for any other."""
+    found = _REQUEST.fullmatch(name)
+    return None if found is None else (found["request"], _twin(found))
 
 
 def parse_round_file_name(name: str) -> RoundFileName | None:

@@ -8,43 +8,43 @@ names for patterns, and ``mv`` and ``pipe_file`` are not exclusive.
 
 from __future__ import annotations
 
-import re
 import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from drive_store import sentinel
+from drive_store import sentinel, transfer
 from drive_store.capabilities import LOCAL_PATH, Capabilities, Operations
-from drive_store.errors import (
-    FolderMissing,
-    InvalidName,
-    NameTaken,
-    NotAFile,
-    StoreUnavailable,
-    TooLarge,
-)
+from drive_store.deadline import DEADLINE_S, Deadline
+from drive_store.errors import NotAFile, StoreUnavailable
+from drive_store.keys import require_key
 from drive_store.opening import open_file_system
 from drive_store.oserrors import errors_of
 
 __all__ = ["Capabilities", "Operations", "Store"]
 
-_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}"
-_KEY = re.compile(rf"{_PART}(?:/{_PART})*")
-# A twin is what Drive's mount shows for a second file of the same name. It may be read, never made.
-_TWIN = r"(?: \([1-9][0-9]{0,3}\)(?:\.[A-Za-z0-9]{1,16})?)?"
-_KEY_OR_TWIN = re.compile(rf"{_PART}(?:/{_PART})*{_TWIN}")
-_GROWTH = 1 << 16  # bytes: a file rewritten in place may have grown since its size was asked
+T = TypeVar("T")
 
 
 class Store:
     """A folder that several machines share; keys are posix paths relative to `root`.
 
     Nothing is made until asked. Safe to use from several threads. Every method raises a `StoreError` and no
-    other error of the file system; a key that is no path below the root raises `InvalidName`.
+    other error of the file system; a key that is no path below the root raises `InvalidName`. Every method
+    ends in time: where the file system hangs it raises `StoreUnavailable`, and what it was about to write
+    may still appear later.
+
+    Args:
+        root_url: the folder, a path of this machine.
+        deadline_s: seconds that the file system may take to answer; a transfer in pieces may take this
+            long for each.
     """
 
-    def __init__(self, root_url: str) -> None:
+    def __init__(self, root_url: str, *, deadline_s: float = DEADLINE_S) -> None:
         self._fs, self.root = open_file_system(root_url)
+        self._deadline = Deadline(deadline_s)
         self._root_path = Path(self.root or "/")
         self._sentinel: sentinel.Sentinel | None = None
         self._counting = threading.Lock()
@@ -61,11 +61,7 @@ class Store:
         path = self._path(key)
         with self._counting:
             self.operations.folders += 1
-        with errors_of("make the folder", path):
-            try:
-                self._fs.makedirs(path, exist_ok=True)
-            except FileExistsError as error:
-                raise NotAFile(f"{path} is a file where a folder is needed. Move it away.") from error
+        self._do("make the folder", path, lambda: transfer.make_folder(self._fs, path))
 
     def create(self, key: str, data: bytes) -> None:
         """Write a new file; its folder must exist. A write that fails half-way leaves the name and a part.
@@ -107,11 +103,9 @@ class Store:
         path = self._path(key, twins=True)
         with self._counting:
             self.operations.reads += 1
-        with errors_of("read", path):
-            try:
-                data = self._read_whole(path, limit)
-            except FileNotFoundError:
-                return None
+        data = self._look("read", path, lambda: transfer.read_whole(self._fs, path, limit))
+        if data is None:
+            return None
         with self._counting:
             self.operations.bytes_read += len(data)
         return data
@@ -128,11 +122,9 @@ class Store:
         path = self._path(folder_key)
         with self._counting:
             self.operations.lists += 1
-        with errors_of("list the folder", path):
-            try:
-                found: list[str] = self._fs.ls(path, detail=False)
-            except FileNotFoundError:
-                return []
+        found: list[str] | None = self._look("list the folder", path, lambda: self._fs.ls(path, detail=False))
+        if found is None:
+            return []
         if found == [path]:  # fsspec's answer for a file
             raise NotAFile(f"{path} is a file where a folder is expected. Move it away.")
         cut = len(path) + 1
@@ -143,11 +135,7 @@ class Store:
         path = self._path(key, twins=True)
         with self._counting:
             self.operations.sizes += 1
-        with errors_of("look at", path):
-            try:
-                return self._file_size(path)
-            except FileNotFoundError:
-                return None
+        return self._look("look at", path, lambda: transfer.file_size(self._fs, path))
 
     def modified(self, key: str) -> float | None:
         """Ask when a file was last written, seconds since 1970 by the store's wall clock; None when not seen.
@@ -157,31 +145,21 @@ class Store:
         path = self._path(key, twins=True)
         with self._counting:
             self.operations.sizes += 1
-        with errors_of("look at", path):
-            try:
-                return float(self._fs.info(path)["mtime"])
-            except FileNotFoundError:
-                return None
+        return self._look("look at", path, lambda: float(self._fs.info(path)["mtime"]))
 
     def remove(self, key: str) -> None:
         """Remove a file; one that is gone already is fine. On Drive it still uses space, in the trash."""
         path = self._path(key, twins=True)
         with self._counting:
             self.operations.removes += 1
-        with errors_of("remove", path):
-            try:
-                self._fs.rm_file(path)
-            except FileNotFoundError:
-                return
+        self._look("remove", path, lambda: self._fs.rm_file(path))
 
     def remove_tree(self, key: str) -> None:
         """Remove a folder with all that is in it, whatever its names; for an experiment that is overwritten.
 
         Links are removed, not followed. A folder that is gone already is fine.
         """
-        path = self._path(key)
-        with errors_of("remove the folder", path):
-            self._remove_folder(path)
+        self._remove_folder(self._path(key))
 
     def attach(self, sentinel_key: str) -> None:
         """Remember the root's device and the sentinel's content, so that `check` can tell a change.
@@ -189,51 +167,120 @@ class Store:
         Raises:
             StoreUnavailable: the root cannot be reached, or the sentinel cannot be read.
         """
-        self._sentinel = sentinel.look(self._root_path, sentinel_key, self.read)
+        root = self._root_path
+        self._sentinel = self._do("look at", self.root, lambda: sentinel.look(root, sentinel_key, self.read))
 
     def check(self) -> None:
         """Make sure that the root is still the folder that was attached; call it before each batch of writes.
 
         Raises:
             StoreUnavailable: the device changed, or the sentinel is gone, unreadable or different; or the
-            store was
-                never attached.
+                store was never attached.
         """
         if self._sentinel is None:
             raise StoreUnavailable(f"{self.root} was not attached to an experiment: call attach() first.")
-        self._sentinel.check(self.read)
+        known = self._sentinel
+        self._do("look at", self.root, lambda: known.check(self.read))
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Copy a file of this machine, however large, to a new name; its folder must exist.
+
+        A copy that fails half-way leaves the name and a part.
+
+        Raises:
+            NameTaken: the name exists.
+            FolderMissing: the folder is not there.
+            StoreError: the copy failed; copy again under another name.
+        """
+        target = self._path(key)
+        with self._counting:
+            self.operations.creates += 1
+        moved = transfer.Moved()
+        self._do("write", target, lambda: transfer.copy_in(self._fs, self.root, path, target, moved), moved)
+        with self._counting:
+            self.operations.bytes_written += moved.bytes
+
+    def get_file(self, key: str, path: Path, limit: int) -> bool:
+        """Copy a file of at most `limit` bytes to this machine, over what is there.
+
+        Returns:
+            False when no such file is seen, which proves nothing.
+
+        Raises:
+            TooLarge: the file is larger.
+            NotAFile: the name belongs to a folder, a pipe or a device.
+            StoreError: the copy failed; what was at `path` before is still there.
+        """
+        source = self._path(key, twins=True)
+        with self._counting:
+            self.operations.reads += 1
+        moved = transfer.Moved()
+
+        def copy() -> bool:
+            transfer.require_size(self._fs, source, limit)
+            transfer.copy_out(self._fs, source, path, limit, moved)
+            return True
+
+        if not self._look("read", source, copy, moved):
+            return False
+        with self._counting:
+            self.operations.bytes_read += moved.bytes
+        return True
+
+    def free_space(self) -> int | None:
+        """Ask how many bytes may still be written; None where the store does not say.
+
+        What a mount of Drive answers is its own idea of the quota.
+        """
+        with self._counting:
+            self.operations.probes += 1
+        return self._do("look at", self.root, lambda: transfer.free_bytes(self._root_path))
+
+    def uploaded(self, key: str) -> bool | None:
+        """Ask whether a file has left this machine; None where that is not known, and `transfer.upload_state`.
+
+        The first file that answers sets `capabilities.upload_probe`.
+        """
+        path = self._path(key, twins=True)
+        with self._counting:
+            self.operations.probes += 1
+        state = self._look("look at", path, lambda: transfer.upload_state(path))
+        if state is not None:
+            self.capabilities = replace(self.capabilities, upload_probe=True)
+        return state
+
+    def _do(self, doing: str, path: str, work: Callable[[], T], moved: transfer.Moved | None = None) -> T:
+        """Do what touches the file system: within the deadline, and with the store's errors."""
+        with errors_of(doing, path):
+            return self._deadline.call(doing, path, work, moved)
+
+    def _look(
+        self, doing: str, path: str, work: Callable[[], T], moved: transfer.Moved | None = None
+    ) -> T | None:
+        """Do what may find nothing: None then."""
+
+        def look() -> T | None:
+            try:
+                return work()
+            except FileNotFoundError:
+                return None
+
+        return self._do(doing, path, look, moved)
 
     def _write(self, path: str, mode: str, data: bytes) -> None:
-        with errors_of("write", path):
-            try:
-                with self._fs.open(path, mode) as file:
-                    file.write(data)
-            except FileExistsError as error:
-                raise NameTaken(f"{path} exists, and a name is never written twice. Take another.") from error
-            except FileNotFoundError as error:
-                raise FolderMissing(f"The folder of {path} is not there. Is {self.root} mounted?") from error
+        def write() -> None:
+            with transfer.writing(path, self.root), self._fs.open(path, mode) as file:
+                file.write(data)
+
+        self._do("write", path, write)
         with self._counting:
             self.operations.bytes_written += len(data)
 
-    def _read_whole(self, path: str, limit: int) -> bytes:
-        # Asking for the size first also keeps us from opening a pipe, which would never answer.
-        size = self._file_size(path)
-        if size <= limit:
-            data: bytes = self._fs.cat_file(path, 0, min(limit, size + _GROWTH) + 1)
-            if len(data) <= limit:
-                return data
-        raise TooLarge(f"{path} is larger than the {limit} bytes that are allowed; it was not read.")
-
-    def _file_size(self, path: str) -> int:
-        info: dict[str, Any] = self._fs.info(path)
-        if info["type"] != "file":
-            raise NotAFile(f"{path} is a {info['type']} where a file is expected. Move it away.")
-        return int(info["size"])
-
     def _remove_folder(self, path: str) -> None:
-        try:
-            entries: list[dict[str, Any]] = self._fs.ls(path, detail=True)
-        except FileNotFoundError:
+        entries: list[dict[str, Any]] | None = self._look(
+            "remove the folder", path, lambda: self._fs.ls(path, detail=True)
+        )
+        if entries is None:
             return
         for entry in entries:
             if entry["type"] == "directory":
@@ -241,12 +288,8 @@ class Store:
             else:
                 with self._counting:
                     self.operations.removes += 1
-                self._fs.rm_file(entry["name"])
-        self._fs.rmdir(path)
+                self._do("remove", entry["name"], partial(self._fs.rm_file, entry["name"]))
+        self._do("remove the folder", path, lambda: self._fs.rmdir(path))
 
     def _path(self, key: str, *, twins: bool = False) -> str:
-        if not (_KEY_OR_TWIN if twins else _KEY).fullmatch(key):
-            raise InvalidName(
-                f"{key!r} is no key of the store: parts of letters, digits, '.', '_' and '-', joined by '/'."
-            )
-        return f"{self.root}/{key}"
+        return f"{self.root}/{require_key(key, twins=twins)}"

@@ -28,6 +28,7 @@ from swarm_ray.experiments import (
     time_breakdown,
 )
 from swarm_ray.known_spread import spread_text
+from swarm_ray.opening import config_for
 from swarm_ray.settings import load_config, render_yaml
 from swarm_ray.tables import comparison_table, list_table, status_table, time_text
 
@@ -72,7 +73,7 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    config = _config_of(arguments)
+    config = _config_to_run(arguments)
     from swarm_ray.swarm import simulate
 
     run = simulate(
@@ -92,7 +93,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 
 def _coordinate(arguments: argparse.Namespace) -> int:
-    config = _config_of(arguments)
+    config = _config_to_run(arguments)
     from swarm_ray.swarm import coordinate
 
     return _ended(
@@ -116,6 +117,13 @@ def _status(arguments: argparse.Namespace) -> int:
     status = experiment_status(arguments.root, arguments.experiment)
     width, styled = layout()
     write(_json(status) if arguments.json else status_table(status, width=width, styled=styled))
+    return DONE
+
+
+def _control(arguments: argparse.Namespace) -> int:
+    from swarm_ray.control import ask_coordinator
+
+    write(f"{ask_coordinator(arguments.root, arguments.experiment, arguments.command)}\n")
     return DONE
 
 
@@ -143,6 +151,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "work": _work,
     "status": _status,
     "list": _list,
+    "stop": _control,
+    "pause": _control,
+    "resume": _control,
     "compare": _compare,
     "config": _config,
 }
@@ -150,6 +161,18 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 def _config_of(arguments: argparse.Namespace) -> SwarmConfig:
     return load_config(arguments.preset, arguments.config, overrides_of(arguments))
+
+
+def _config_to_run(arguments: argparse.Namespace) -> SwarmConfig:
+    """The configuration of a new experiment, or of one that goes on."""
+    return config_for(
+        arguments.root,
+        arguments.experiment,
+        arguments.preset,
+        arguments.config,
+        overrides_of(arguments),
+        overwrite=arguments.overwrite,
+    )
 
 
 def _report(run: Running, config: SwarmConfig) -> None:

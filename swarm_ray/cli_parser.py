@@ -64,10 +64,13 @@ def _parser() -> Parser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what, define in (
-        ("simulate", "run a whole swarm on this machine", _simulate),
-        ("coordinate", "create an experiment and coordinate it; others train", _coordinate),
+        ("simulate", "run a whole swarm on this machine, or go on with one", _simulate),
+        ("coordinate", "create an experiment, or go on with one, and coordinate it; others train", _coordinate),
         ("work", "train nodes of an experiment that another machine coordinates", _work),
         ("status", "say where an experiment stands", _status),
+        ("stop", "ask an experiment's coordinator, wherever it is, to end it", _control),
+        ("pause", "ask an experiment's coordinator to open no further round", _control),
+        ("resume", "ask an experiment's coordinator to go on after a pause", _control),
         ("list", "list the experiments in a folder", _list),
         ("compare", "compare experiments", _compare),
         ("config", "print a whole configuration, with the meaning of every key", _config),
@@ -105,6 +108,12 @@ def _status(command: Parser) -> None:
     _add_root(command)
     command.add_argument("--experiment", metavar="NAME", help="which (default: the one that is under way)")
     _add_json(command)
+    command.set_defaults(words="")
+
+
+def _control(command: Parser) -> None:
+    _add_root(command)
+    command.add_argument("--experiment", metavar="NAME", required=True, help="which")
     command.set_defaults(words="")
 
 

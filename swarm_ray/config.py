@@ -273,6 +273,9 @@ class SwarmConfig(Section):
     trainers: PositiveInt | Literal["auto"] = "auto"
     """Trainer processes per worker: `auto` hosts all nodes in one; n shares the device in exact n-ths.
     Each worker may have its own."""
+    resume: Literal["all", "weights"] = "all"
+    """What of its newest checkpoint a node of this worker continues with; `weights` leaves the optimizer and the
+    counters at their beginning. Each start of a worker has its own."""
     slow_down_s: float = Field(default=0.0, ge=0)
     """Seconds that this worker adds to each of its rounds, to try how a swarm bears a slow member."""
     tasks: TasksConfig = TasksConfig()

@@ -14,6 +14,7 @@ LOCAL_FIELDS = frozenset(
     {
         "nodes",
         "trainers",
+        "resume",
         "slow_down_s",
         "policy.device",
         "policy.dtype",
@@ -33,6 +34,19 @@ LOCAL_FIELDS = frozenset(
 )
 """What each worker may have its own of: how many nodes it hosts and how its device computes. `preset` is a
 label that changes nothing. All other fields hold for the whole swarm."""
+
+CHANGEABLE_FIELDS = (
+    "rounds",
+    "alarm_rounds",
+    "grpo.learning_rate",
+    "grpo.max_grad_norm",
+    "pace.",
+    "evaluation.",
+    "retention.",
+    "log.",
+)
+"""Swarm-wide fields, and whole sections, that may be changed while an experiment goes on; what defines the experiment
+(model, tasks, seeds, I, J, G, advantages) is fixed. A change is a new hash in the state log."""
 
 _ABSENT = object()
 
@@ -56,22 +70,28 @@ def config_hash(config: SwarmConfig) -> str:
     return hashlib.sha256(canonical_json(config)).hexdigest()[:12]
 
 
-def differences(here: SwarmConfig, there: SwarmConfig) -> list[str]:
+def differences(here: SwarmConfig, there: SwarmConfig, *, fixed_only: bool = False) -> list[str]:
     """The swarm-wide fields in which two configurations differ.
 
     Args:
         here: One configuration.
         there: The other.
+        fixed_only: Leave out `CHANGEABLE_FIELDS`.
 
     Returns:
         One line each, such as `grpo.learning_rate: 0.001 here, 0.0001 there`, in the order of the fields.
     """
     lines = []
     for key, one, other in _pairs("", to_json(here), to_json(there)):
-        if key not in LOCAL_FIELDS:
+        if key not in LOCAL_FIELDS and not (fixed_only and is_changeable(key)):
             ours, theirs = _apart(one, other)
             lines.append(f"{key}: {ours} here, {theirs} there")
     return lines
+
+
+def is_changeable(key: str) -> bool:
+    """Whether a swarm-wide field may change while the experiment goes on."""
+    return any(key == field or (field.endswith(".") and key.startswith(field)) for field in CHANGEABLE_FIELDS)
 
 
 def _pairs(key: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass
 
 import msgspec
@@ -34,6 +35,8 @@ class ExperimentIdentity(msgspec.Struct, frozen=True):
     """Wall clock, ISO 8601, for people."""
     versions: dict[str, str]
     machine: str
+    uid: str = ""
+    """16 hex digits that no other experiment has; a machine's own folder for it is named after this file."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +89,18 @@ def create_experiment(
         store.remove_tree(paths.folder)
     store.make_folder(EXPERIMENTS)
     create_experiment_folder(store, paths)
-    text = render_yaml(config).encode()
+    text = _stored_text(config)
     identity = ExperimentIdentity(
         experiment=address.experiment,
         schema=SCHEMA,
         config_file=paths.config(config_hash(config)).rpartition("/")[2],
-        config_sha256=hashlib.sha256(text).hexdigest(),
+        config_sha256=_sha256(text),
         config_hash=config_hash(config),
         coordinators=(claimant,),
         created_at=created_at,
         versions=versions,
         machine=machine,
+        uid=secrets.token_hex(8),
     )
     try:
         store.create(paths.config(identity.config_hash), text)
@@ -153,8 +157,13 @@ def read_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentit
         ) from error
 
 
-def read_config(store: Store, address: ExperimentAddress) -> SwarmConfig:
-    """The configuration stored with the experiment, checked against the hash in its identity.
+def read_config(store: Store, address: ExperimentAddress, in_force: str = "") -> SwarmConfig:
+    """A configuration stored with the experiment, checked against its hash.
+
+    Args:
+        store: the shared folder.
+        address: the experiment.
+        in_force: the hash that the newest state record names; empty for the configuration it was made with.
 
     Raises:
         ExperimentNotFoundError: there is no such experiment.
@@ -163,13 +172,38 @@ def read_config(store: Store, address: ExperimentAddress) -> SwarmConfig:
     identity = read_identity(store, address)
     if identity is None:
         raise ExperimentNotFoundError(f"no experiment {address.experiment!r} in {address.root}")
-    key = address.paths.config(identity.config_hash)
+    named = in_force or identity.config_hash
+    key = address.paths.config(named)
     data = store.read(key, MAX_CONFIG)
-    if data is None or hashlib.sha256(data).hexdigest() != identity.config_sha256:
+    altered = named == identity.config_hash and data and _sha256(data) != identity.config_sha256
+    if data is None or altered:
         raise ConfigError(
             f"{store.root}/{key} is missing or was altered; restore it or start a new experiment"
         )
     config = parse_stored(data, key)
-    if config_hash(config) != identity.config_hash:
-        raise ConfigError(f"{store.root}/{key} does not have the hash that its experiment.json names")
+    if config_hash(config) != named:
+        raise ConfigError(f"{store.root}/{key} does not have the hash that stands in its name")
     return config
+
+
+def store_config(store: Store, address: ExperimentAddress, config: SwarmConfig) -> str:
+    """Keep a changed configuration beside the first one; answers its hash, which the state log will name.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    changed = config_hash(config)
+    try:
+        store.create(address.paths.config(changed), _stored_text(config))
+    except NameTaken:
+        read_config(store, address, changed)
+    return changed
+
+
+def _stored_text(config: SwarmConfig) -> bytes:
+    """The configuration as it is kept: what holds for one start of a worker alone is left out."""
+    return render_yaml(config.model_copy(update={"resume": "all"})).encode()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -50,18 +50,20 @@ class Lock:
 
     def __init__(self, path: Path, what: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+")
+        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self._file.close()
+            self.release()
             raise NodeTakenError(
                 f"{what} is in the hands of another process of this machine; end that one, or take another name"
             ) from error
 
     def release(self) -> None:
         """Let others have it; harmless when repeated."""
-        self._file.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def __enter__(self) -> Self:
         """It is held already."""

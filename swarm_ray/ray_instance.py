@@ -4,39 +4,51 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import psutil
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-import drive_store
-from swarm_ray import errors
-from swarm_ray.errors import ActorFailure
+from swarm_ray.causes import died, raised_in_call
+from swarm_ray.errors import ActorFailure, MissingResource
+from swarm_ray.placement import Machine, Share
 
 OBJECT_STORE_BYTES = 200_000_000
 """Little travels through Ray; its default would take 30 % of the memory."""
 STARTED_WITHIN_S = 300.0
 """An actor that is not up by then never will be."""
+NOTHING = Share(0.0, 0.0)
+RAYS_OWN = frozenset({"raylet", "gcs_server", "python", "python3"})
+NAME_WITHIN_S = 10.0
+"""The name of an actor that was ended is free by then."""
 
 
 class RayInstance:
-    """Uses the Ray that is initialised, else starts a private one on this machine and shuts that down at the end.
+    """Uses the Ray that is initialised or that RAY_ADDRESS names, else starts a private one on this machine.
 
-    Starting takes seconds, so it can be begun in the background while something else is prepared.
+    Only the private one is shut down at the end, and started again when it dies. Starting takes seconds, so it can
+    be begun in the background while something else is prepared.
     """
 
     def __init__(self) -> None:
         self._ours = False
         self._pool = ThreadPoolExecutor(1, "ray-start")
         self._started: Future[None] | None = None
+        self._processes: list[psutil.Process] = []
+        self._raylet: psutil.Process | None = None
+        self.generation = 0
+        """Counts the private Rays that were started in place of a dead one."""
 
     def begin(self) -> None:
-        """Begin to start Ray where it is not there."""
+        """Begin to start Ray, or to connect to it, where it is not there."""
         if self._started is None and not ray.is_initialized():
             self._ours = True
             self._started = self._pool.submit(_init)
@@ -54,54 +66,105 @@ class RayInstance:
         try:
             self._started.result(timeout=STARTED_WITHIN_S)
         except (TimeoutError, OSError, RuntimeError, ValueError) as error:
-            raise ActorFailure(f"Ray does not start on this machine: {error}") from error
+            raise ActorFailure(f"Ray does not start {_where()}: {error}") from error
         if threading.current_thread() is threading.main_thread():
             # Ray's own handler of SIGTERM would end this process at once, and leave its actors behind.
             signal.signal(signal.SIGTERM, on_terminate)
+        if _private():
+            self._watch_raylet()
+
+    def lost(self) -> bool:
+        """Whether the private Ray has died: its raylet is gone, which Ray itself notices only after a while."""
+        return self._raylet is not None and not _lives(self._raylet)
+
+    def revive(self) -> None:
+        """Start the private Ray again after its death, and end what is left of the old one.
+
+        Raises:
+            ActorFailure: it does not start.
+        """
+        ray.shutdown()
+        for process in filter(_lives, self._processes):
+            process.kill()
+        self._processes, self._raylet, self._started = [], None, None
+        self.generation += 1
+        self.wait()
 
     def close(self) -> None:
-        """Shut down what was started here; harmless when repeated."""
+        """Shut down, or disconnect from, what was begun here; harmless when repeated."""
         self._pool.shutdown(wait=True)
         if self._ours and ray.is_initialized():
             ray.shutdown()
 
+    def _watch_raylet(self) -> None:
+        """Remember the processes of the private Ray; the raylet is a child of this one."""
+        children = psutil.Process().children(recursive=True)
+        self._processes = [p for p in children if _lives(p) and (p.name() in RAYS_OWN or "ray::" in p.name())]
+        self._raylet = next((p for p in self._processes if p.name() == "raylet"), None)
+
+
+def _private() -> bool:
+    """Whether Ray is to be started here, and not one that RAY_ADDRESS names."""
+    return os.environ.get("RAY_ADDRESS", "local") in {"", "local"}
+
+
+def _where() -> str:
+    return "on this machine" if _private() else f"as RAY_ADDRESS={os.environ['RAY_ADDRESS']} says"
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
 
 def _init() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
+    quiet: dict[str, Any] = {
+        "log_to_driver": False,
+        "configure_logging": False,
+        "logging_level": logging.ERROR,
+    }
+    if not _private():
+        ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
+        return
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # loopback only; unset, every start prints a warning
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-        logging_level=logging.ERROR,
-        object_store_memory=OBJECT_STORE_BYTES,
-    )
+    ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
 
 
 def spawn(
-    actor: Any, name: str, namespace: str, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0
+    actor: Any, name: str, namespace: str, *arguments: Any, share: Share = NOTHING, place: Any = None
 ) -> Any:
-    """Start an actor under a name of its own in the experiment's namespace; answers its handle at once."""
-    options = actor.options(
-        name=name, namespace=namespace, num_cpus=cpus, num_gpus=gpus, runtime_env=_environment()
-    )
-    return options.remote(*arguments)
+    """Start an actor under a name of its own in the experiment's namespace; answers its handle at once.
+
+    Args:
+        actor: a Ray actor class.
+        name: free in the namespace, or held by an actor that was ended a moment ago.
+        namespace: the experiment's.
+        arguments: of its `__init__`.
+        share: what it asks of Ray.
+        place: where it goes, as `beside_driver` or `Places.bundle` say; None leaves that to Ray.
+
+    Raises:
+        ActorFailure: another actor has the name and keeps it.
+    """
+    options: dict[str, Any] = {"num_cpus": share.cpus, "num_gpus": share.gpus, "runtime_env": _environment()}
+    if place is not None:
+        options["scheduling_strategy"] = place
+    deadline = time.monotonic() + NAME_WITHIN_S
+    while True:
+        try:
+            return actor.options(name=name, namespace=namespace, **options).remote(*arguments)
+        except ValueError as error:
+            if time.monotonic() > deadline:
+                raise ActorFailure(f"{name} cannot be started in {namespace}: {error}") from error
+            time.sleep(0.1)
 
 
 def _environment() -> dict[str, Any]:
     """What actors inherit: the single-threaded default of OpenMP would slow a trainer that owns the machine."""
     return {"env_vars": {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}}
-
-
-def not_started() -> ActorFailure:
-    """The error for an actor that was never placed: what there is to be had, and what to do."""
-    total, free = _resources(), ray.available_resources()  # type: ignore[no-untyped-call]
-    found = ", ".join(f"{free.get(k, 0):g} of {total[k]:g} {k}" for k in ("CPU", "GPU") if k in total)
-    return ActorFailure(
-        f"a trainer did not start within {STARTED_WITHIN_S:.0f} s; free on this Ray are {found or 'no CPUs'}. "
-        "Use fewer trainers, or end what else runs there."
-    )
 
 
 def finished(calls: Sequence[Any], timeout_s: float) -> list[Any]:
@@ -121,52 +184,81 @@ def result_of(call: Any, timeout_s: float) -> Any:
         return ray.get(call, timeout=timeout_s)
     except GetTimeoutError as error:
         raise ActorFailure(f"an actor did not answer within {timeout_s:.0f} s") from error
+    except RayTaskError as error:
+        raise raised_in_call(error.cause) from error
     except RayError as error:
-        raise cause_of(error) from error
-
-
-def cause_of(error: RayError) -> Exception:
-    """What the user should read: the error that an actor raised, or why it died."""
-    if isinstance(error, RayTaskError):
-        raised = error.cause
-        if isinstance(raised, (errors.SwarmError, drive_store.StoreError)):
-            return raised
-        text = " ".join(str(raised).split()) or "without a message"
-        return ActorFailure(f"{type(raised).__name__}: {text[:600]}")
-    if isinstance(error, RayActorError):
-        return _why_died(str(error))
-    return ActorFailure(f"Ray: {error}")
-
-
-def _why_died(text: str) -> Exception:
-    """The error that ended an actor's `__init__`, as itself where it is one of ours, else Ray's own words."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    raised = re.fullmatch(r"(?:[\w.]+\.)?(\w+): (.+)", lines[-1])
-    if raised and "creation task" in text:
-        kind = getattr(errors, raised[1], None) or getattr(drive_store, raised[1], None)
-        if isinstance(kind, type) and issubclass(kind, (errors.SwarmError, drive_store.StoreError)):
-            return kind(raised[2])
-    said = " ".join(lines)
-    reason = re.search(r"The actor is dead because (.+?)(?: Worker exit type:| Owner Id:|$)", said)
-    if reason is None:
-        return ActorFailure(f"an actor died: {said[:400]}")
-    return ActorFailure(
-        f"an actor died because {reason[1].rstrip('. ')}: it was killed (by hand, or by the system for want of "
-        "memory: host fewer nodes) or it crashed"
-    )
+        raise died(str(error)) from error
 
 
 def kill(handle: Any) -> None:
-    """End an actor's process; one that is gone already is fine."""
-    ray.kill(handle, no_restart=True)
+    """End an actor's process; one that is gone already is fine, and so is a Ray that has gone."""
+    if ray.is_initialized():
+        ray.kill(handle, no_restart=True)
 
 
-def resources() -> tuple[float, float]:
-    """CPUs and GPUs that this Ray has in all."""
-    found = _resources()
-    return float(found.get("CPU", 0.0)), float(found.get("GPU", 0.0))
+def machines() -> list[Machine]:
+    """The machines that this Ray has; the driver's own is the first."""
+    here = own_machine()
+    found = [
+        Machine(n["NodeID"], float(n["Resources"].get("CPU", 0)), float(n["Resources"].get("GPU", 0)))
+        for n in ray.nodes()  # type: ignore[no-untyped-call]
+        if n["Alive"]
+    ]
+    return sorted(found, key=lambda m: (m.ray_id != here, m.ray_id))
 
 
-def _resources() -> dict[str, float]:
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return found
+def own_machine() -> str:
+    """Ray's id of the machine that this process is on."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def beside_driver() -> Any:
+    """The place for an actor whose files lie on the driver's machine."""
+    return NodeAffinitySchedulingStrategy(own_machine(), soft=False)
+
+
+class Places:
+    """Places for trainers on different machines, held until `release`.
+
+    Args:
+        share: of each trainer.
+        count: of trainers.
+        within_s: how long to wait for them.
+
+    Raises:
+        MissingResource: this Ray does not have that much free.
+    """
+
+    def __init__(self, share: Share, count: int, within_s: float) -> None:
+        asked = {"CPU": share.cpus} | ({"GPU": share.gpus} if share.gpus else {})
+        self._group = placement_group([dict(asked) for _ in range(count)], strategy="SPREAD")
+        if not self._group.wait(within_s):
+            self.release()
+            raise missing(f"{count} trainer(s)", share, within_s)
+
+    def machines(self) -> list[str]:
+        """The machine of each place, by Ray's id."""
+        table = placement_group_table(self._group)["bundles_to_node_id"]
+        return [str(table[number]) for number in sorted(table)]
+
+    def bundle(self, number: int) -> Any:
+        """The place of the `number`-th trainer."""
+        return PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=number)
+
+    def release(self) -> None:
+        """Give the places back; harmless when repeated."""
+        if ray.is_initialized():
+            remove_placement_group(self._group)
+
+
+def missing(who: str, share: Share, within_s: float) -> ActorFailure:
+    """The error for an actor that did not come up in time: what it asked for, what there is and who has it."""
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    free = ray.available_resources()  # type: ignore[no-untyped-call]
+    found = ", ".join(f"{free.get(k, 0):g} of {total.get(k, 0):g} {k}" for k in ("CPU", "GPU"))
+    named = ray.util.list_named_actors(all_namespaces=True)
+    holders = ", ".join(sorted(f"{a['name']} ({a['namespace']})" for a in named)) or "actors without a name"
+    return MissingResource(
+        f"{who} did not start within {within_s:g} s: each asks for {share}, and free on this Ray are {found}; "
+        f"at work there: {holders}. Use fewer trainers, or end what else runs there."
+    )

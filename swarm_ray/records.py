@@ -115,6 +115,8 @@ class Beat(msgspec.Struct, frozen=True):
     """Rounds of published files that no state record has answered yet, the oldest first, at most 32."""
     alone: bool = False
     """True while the node trains without a coordinator."""
+    skipped: int = -1
+    """The last round for which the node hands nothing in, since its data failed; nobody need wait for it."""
 
 
 class CoordinatorBeat(msgspec.Struct, frozen=True):

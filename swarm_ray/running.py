@@ -26,21 +26,17 @@ class Running:
 
     Args:
         root: the shared folder.
-        prepare: makes the workers when all is ready for them; the first is the swarm, a second its baseline.
+        experiments: the swarm's, and its baseline's where there is one.
+        prepare: makes the workers when all is ready for them; none for an experiment that is finished already.
         show: show progress.
     """
 
-    def __init__(self, root: str, prepare: Prepare, *, show: bool) -> None:
-        self.root = root
+    def __init__(self, root: str, experiments: tuple[str, ...], prepare: Prepare, *, show: bool) -> None:
+        self.root, self.experiments = root, experiments
         self._prepare, self._ray, self._display = prepare, RayInstance(), choose_display(show=show)
         self._workers: tuple[Worker, ...] = ()
         self._interrupted = self._stopped = False
         self._verdict: tuple[int, str] | None = None
-
-    @property
-    def experiments(self) -> tuple[str, ...]:
-        """The swarm's experiment, and its baseline's where there is one."""
-        return tuple(w.address.experiment for w in self._workers)
 
     def start(self) -> Self:
         """Prepare, and start every actor once Ray is there.
@@ -51,6 +47,8 @@ class Running:
         """
         try:
             self._workers = tuple(self._prepare(self._display, self._ray))
+            if not self._workers:
+                return self
             self._display.step("starting Ray and the actors")
             self._ray.wait()
             for worker in self._workers:
@@ -129,10 +127,15 @@ class Running:
         """Exit status and one line: the worst of all workers."""
         if self._interrupted:
             return INTERRUPTED, "interrupted; what was published and logged is whole"
+        if not self._workers:
+            name = self.experiments[0]
+            return DONE, f"{name} is finished already; give more rounds to go on with it, such as rounds=200"
         swarm, *baseline = [_verdict(worker) for worker in self._workers]
         # A baseline that learned nothing is a result, not a failure.
         worse = [v for v in baseline if v[0] not in {DONE, LEARNED_NOTHING}]
-        return max([swarm, *worse], key=lambda v: _SEVERITY.index(v[0]))
+        worst = max([swarm, *worse], key=lambda v: _SEVERITY.index(v[0]))
+        left = [line for worker in self._workers for result in worker.results for line in result.left]
+        return worst if not left else (worst[0], f"{worst[1]}; not in the folder: {'; '.join(left)}")
 
 
 def _verdict(worker: Worker) -> tuple[int, str]:

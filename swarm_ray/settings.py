@@ -30,11 +30,13 @@ __all__ = [
     "canonical_json",
     "config_hash",
     "differences",
+    "extend_config",
     "join_config",
     "load_config",
     "parse_stored",
     "presets",
     "render_yaml",
+    "require_same_experiment",
     "to_json",
 ]
 
@@ -119,6 +121,40 @@ def join_config(stored: SwarmConfig, overrides: Overrides = ()) -> SwarmConfig:
             )
         )
     return joined
+
+
+def extend_config(stored: SwarmConfig, overrides: Overrides = ()) -> SwarmConfig:
+    """The configuration with which an experiment goes on.
+
+    Args:
+        stored: The one in force.
+        overrides: May change local fields and `config_compare.CHANGEABLE_FIELDS`.
+
+    Raises:
+        ConfigError: An override would change what is fixed for the experiment's life, or is wrong in itself.
+    """
+    asked = _read_overrides(overrides)
+    refuse_secrets(asked)
+    extended = _validated([("", to_json(stored)), ("", asked)])
+    require_same_experiment(extended, stored)
+    return extended
+
+
+def require_same_experiment(config: SwarmConfig, stored: SwarmConfig) -> None:
+    """Make sure that a configuration differs from the stored one only in what may change.
+
+    Raises:
+        ConfigError: It differs in more; the first difference is named.
+    """
+    changed = differences(config, stored, fixed_only=True)
+    if changed:
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise ConfigError(
+            without_secrets(
+                f"{changed[0]}{more}: fixed since the experiment was made; leave it out to go on, "
+                "take another --experiment name, or give --overwrite to start anew"
+            )
+        )
 
 
 def _chosen_preset(preset: str | None, file: str, said: Values, asked: Values) -> str:

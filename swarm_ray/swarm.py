@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from drive_store import Store, newest, valid_id
+from drive_store import Store, valid_id
 from swarm_ray.cache import cache_folder
 from swarm_ray.config import SwarmConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import UserError
-from swarm_ray.exchange.swarm_state import ENDED, decode_state
-from swarm_ray.experiment_folder import (
-    ExperimentAddress,
-    create_experiment,
-    read_config,
-    read_identity,
-    require_free,
-)
+from swarm_ray.experiment_folder import ExperimentAddress, read_identity
+from swarm_ray.node_place import wait_for_place
+from swarm_ray.opening import config_in_force, newest_record, open_or_create
 from swarm_ray.ray_instance import RayInstance
 from swarm_ray.running import Running
 from swarm_ray.settings import join_config
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
-from swarm_ray.versions import installed_versions
-from swarm_ray.worker import Worker, new_claimant
+from swarm_ray.worker import Worker
+
+GOES_ON = ("waiting", "running", "paused")
+WAIT_LOOK_S = 0.5
 
 
 class Swarm(Running):
@@ -39,7 +35,7 @@ class Swarm(Running):
         root: the shared folder.
         experiment: its name; by default the preset with the time.
         baseline: also run I + J local and no external rollouts, under the name with `-alone`.
-        overwrite: delete experiments of these names first.
+        overwrite: delete experiments of these names first; without it, one that is there goes on where it stands.
         show: show progress.
     """
 
@@ -63,25 +59,22 @@ class Swarm(Running):
                 (ExperimentAddress(root, f"{name}-alone"), self.config.model_copy(update=alone))
             )
         self._overwrite = overwrite
-        super().__init__(root, self._make_workers, show=show)
+        super().__init__(root, tuple(address.experiment for address, _ in self._plan), self._make_workers, show=show)
 
     def _make_workers(self, display: Display, ray: RayInstance) -> list[Worker]:
         display.step("preparing the model")
-        for address, _ in self._plan:
-            require_free(address, overwrite=self._overwrite)
-        ray.begin()
-        nodes = [f"node-{i}" for i in range(self.config.nodes)]
-        prepare_model(self.config, nodes, None, display.step)
-        return [
-            Worker(
-                address,
-                config,
-                nodes,
-                claimant=_create(address, config, overwrite=self._overwrite),
-                name="here",
-                sharers=len(self._plan),
-            )
+        opened = [
+            (address, open_or_create(address, config, overwrite=self._overwrite))
             for address, config in self._plan
+        ]
+        nodes = [f"node-{i}" for i in range(self.config.nodes)]
+        to_run = [(address, found.config) for address, found in opened if not found.over]
+        if to_run:
+            ray.begin()
+            prepare_model(self.config, nodes, None, display.step)
+        return [
+            Worker(address, config, nodes, coordinates=True, name="here", sharers=len(to_run))
+            for address, config in to_run
         ]
 
 
@@ -106,19 +99,21 @@ def simulate(
 def coordinate(
     config: SwarmConfig, root: str, experiment: str, *, overwrite: bool = False, show: bool = True
 ) -> Running:
-    """Create an experiment and coordinate it until it has ended; the nodes are other machines'.
+    """Create an experiment, or go on with it, and coordinate it until it has ended; the nodes are other machines'.
 
     Raises:
-        UserError: the experiment exists, and the like.
+        UserError: the experiment has other settings or another living coordinator, and the like.
     """
     address = ExperimentAddress(root, experiment)
 
     def prepare(_: Display, ray: RayInstance) -> list[Worker]:
-        claimant = _create(address, config, overwrite=overwrite)
+        opened = open_or_create(address, config, overwrite=overwrite)
+        if opened.over:
+            return []
         ray.begin()
-        return [Worker(address, config, (), claimant=claimant, name="coordinator")]
+        return [Worker(address, opened.config, (), coordinates=True, name="coordinator")]
 
-    return Running(root, prepare, show=show).start().wait()
+    return Running(root, (experiment,), prepare, show=show).start().wait()
 
 
 def work(
@@ -133,10 +128,11 @@ def work(
     """Train `nodes` nodes of an experiment that another machine coordinates, until it has ended.
 
     The configuration comes from the folder; `overrides` may change what each machine has its own of. An experiment
-    that is not there yet is waited for.
+    that is not there yet is waited for. A node that took part before goes on from its newest checkpoint.
 
     Raises:
-        UserError: the node id is taken, the experiment has ended, an override differs from the swarm's, and the like.
+        UserError: the node lives elsewhere, the experiment is finished, an override differs from the swarm's, and the
+            like.
     """
     address = ExperimentAddress(root, experiment)
     ids = [node] if nodes == 1 else [f"{node}-{i}" for i in range(nodes)]
@@ -149,13 +145,14 @@ def work(
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
         stored = _wait_for(address, display)
         config = join_config(stored, [*overrides, f"nodes={nodes}"])
-        _check_joinable(address, ids)
         ray.begin()
         allowed = tuple(_named_modules(overrides))
         prepare_model(config, ids, allowed, display.step)
-        return [Worker(address, config, ids, claimant=None, name=node, allowed_modules=allowed)]
+        for name in ids:
+            wait_for_place(address, name, config.pace, display)
+        return [Worker(address, config, ids, coordinates=False, name=node, allowed_modules=allowed)]
 
-    return Running(root, prepare, show=show).start().wait()
+    return Running(root, (experiment,), prepare, show=show).start().wait()
 
 
 def prepare_model(
@@ -187,45 +184,23 @@ def prepare_model(
         start.prepare([start_index(node) for node in nodes])
 
 
-def _create(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> str:
-    """Create the experiment; answers its claimant."""
-    claimant = new_claimant()
-    create_experiment(
-        address,
-        config,
-        claimant=claimant,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=installed_versions(),
-        machine=platform.platform(),
-        overwrite=overwrite,
-    )
-    return claimant
-
-
 def _wait_for(address: ExperimentAddress, display: Display) -> SwarmConfig:
-    """The experiment's configuration, as soon as there is one."""
+    """The experiment's configuration, as soon as there is an experiment that goes on.
+
+    Raises:
+        UserError: it is finished.
+    """
     store = Store(address.root)
+    name = address.experiment
     while read_identity(store, address) is None:
-        display.step(
-            f"waiting for experiment {address.experiment!r} in {address.root}: no coordinator has made it yet"
-        )
-        time.sleep(0.5)
-    return read_config(store, address)
-
-
-def _check_joinable(address: ExperimentAddress, nodes: Sequence[str]) -> None:
-    """Refuse an experiment that is over, and a node id that somebody else has."""
-    found = newest(Store(address.root), address.paths)
-    record = decode_state(found) if found else None
-    if record is None:
-        return
-    if record.state in (*ENDED, "draining"):
-        raise UserError(f"experiment {address.experiment!r} is {record.state}; nothing is left to train")
-    taken = sorted(set(nodes) & set(record.tallies))
-    if taken:
-        raise UserError(
-            f"node {taken[0]} is registered in {address.experiment!r} already: give another --node name"
-        )
+        display.step(f"waiting for experiment {name!r} in {address.root}: no coordinator has made it yet")
+        time.sleep(WAIT_LOOK_S)
+    while (record := newest_record(store, address)) is not None and record.state not in GOES_ON:
+        if record.state in {"finished", "draining"}:
+            raise UserError(f"experiment {name!r} is {record.state}; nothing is left to train")
+        display.step(f"experiment {name!r} is {record.state}; waiting for a coordinator to go on with it")
+        time.sleep(WAIT_LOOK_S)
+    return config_in_force(store, address)
 
 
 def _named_modules(overrides: Sequence[str]) -> list[str]:

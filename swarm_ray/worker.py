@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from actors import remote
-from actors.coordinator import CoordinatorStatus
-from actors.logger import Progress
 from actors.trainer_settings import TrainerResult, TrainerSettings
-from drive_store import StoreError, new_incarnation
+from drive_store import StoreError
 from swarm_ray import ray_instance
 from swarm_ray.cache import cache_folder
 from swarm_ray.config import SwarmConfig
-from swarm_ray.errors import ActorFailure, NodeFailure, SwarmError
+from swarm_ray.crew import NOBODY, plan_crew
+from swarm_ray.errors import NodeFailure, SwarmError
 from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.failure_policy import FailurePolicy
+from swarm_ray.local_disk import experiment_state
 from swarm_ray.progress import SwarmProgress
+from swarm_ray.ray_instance import STARTED_WITHIN_S, RayInstance
+from swarm_ray.records import Event
 from swarm_ray.settings import config_hash
+from swarm_ray.supervision import QUICK_S, RAY, Supervisor
 from swarm_ray.versions import installed_versions
+from swarm_ray.worker_view import alarm_streak, label, of_coordinator, of_logger
+
+__all__ = ["Worker", "alarm_streak"]
 
 STOP_WITHIN_S = 8.0
-ANSWER_WITHIN_S = 60.0
+"""So long trainers may take to end a decode and write a last checkpoint."""
+GONE_WITHIN_S = 9.5
+"""What is still there then is ended; rows that were not written stay on the disk for the next start."""
 
 
 class Worker:
@@ -36,10 +46,11 @@ class Worker:
         address: the experiment, which exists.
         config: its configuration, with this worker's local settings.
         nodes: ids of the nodes to host; may be empty for a coordinator alone.
-        claimant: who coordinates here; None where another machine does.
+        coordinates: whether the coordinator is here, and not on another machine.
         name: this worker's id.
         allowed_modules: modules with tasks that may be imported; None for those the configuration names.
         sharers: how many workers like this one share the machine at the same time.
+        started_within_s: an actor that has not come up by then never will.
     """
 
     def __init__(
@@ -48,66 +59,57 @@ class Worker:
         config: SwarmConfig,
         nodes: Sequence[str],
         *,
-        claimant: str | None,
+        coordinates: bool,
         name: str,
         allowed_modules: tuple[str, ...] | None = None,
         sharers: int = 1,
+        started_within_s: float = STARTED_WITHIN_S,
     ) -> None:
         self.address, self.config, self.nodes = address, config, tuple(nodes)
         self.failure: Exception | None = None
         self.state = "starting"
         self.results: list[TrainerResult] = []
-        self._claimant, self._name, self._sharers = claimant, name, sharers
-        self._allowed_modules = allowed_modules
-        self._spool = tempfile.TemporaryDirectory(prefix="swarm-ray-")
-        self._actors: dict[str, Any] = {}
-        self._runs: dict[Any, str] = {}
-        self._starting: list[Any] = []
-        self._started = 0.0
+        self._coordinates, self._name, self._sharers = coordinates, name, sharers
+        self._allowed_modules, self._within = allowed_modules, started_within_s
+        self._policy = FailurePolicy(config.supervision.restarts)
+        self._supervisor = Supervisor(self._policy, None, self._restarted, started_within_s)
+        self._crew = NOBODY
+        self._closed, self._steps = 0, dict[str, int]()
+        self._notice = ""
         self._progress = SwarmProgress(
             address.experiment, label(config), "starting", config.rounds, nodes=self.nodes
         )
 
-    def start(self) -> None:
+    def start(self, ray: RayInstance | None = None) -> None:
         """Start all actors; they build themselves while `watch` waits for them.
 
+        Args:
+            ray: the Ray that they run on, which is started again when it dies; None where nobody does that.
+
         Raises:
-            ActorFailure: the coordinator or the logger could not be started.
+            ActorFailure: an actor could not be started, or there is no place for the trainers.
+            StoreUnavailable: the experiment's folder cannot be read.
         """
-        config, address = self.config, self.address
-        versions = installed_versions()
-        self._started = time.monotonic()
-        if self._claimant is not None:
-            coordinator = self._spawn("coordinator", remote.CoordinatorActor, address, config, self._claimant)
-            self._runs[coordinator.run.remote()] = "coordinator"
+        supervisor = Supervisor(self._policy, ray, self._restarted, self._within)
+        self._supervisor = supervisor
+        if self._coordinates:
+            supervisor.start("coordinator", self._make_coordinator)
         if not self.nodes:
             return
-        spool = Path(self._spool.name)
-        logger = self._spawn("logger", remote.LoggerActor, address, config.log, spool, versions)
-        discovery = self._spawn(
-            "discovery",
-            remote.DiscoveryActor,
-            address,
-            self._name,
-            config.pace,
-            config_hash(config),
-            versions,
-        )
-        self._runs[discovery.run.remote()] = "discovery"
-        for number, (settings, cpus, gpus) in enumerate(self._trainer_settings()):
-            trainer = self._spawn(
-                f"trainer-{number}", remote.TrainerActor, settings, logger, discovery, cpus=cpus, gpus=gpus
-            )
-            self._starting.append(trainer.ready.remote())
-            self._runs[trainer.run.remote()] = f"trainer-{number}"
+        kept = experiment_state(self.address)
+        shutil.rmtree(kept / "voices" / self._name, ignore_errors=True)  # of the nodes' earlier incarnations
+        supervisor.start("logger", partial(self._make_logger, kept), runs=False, by_ray=True)
+        supervisor.start("discovery", partial(self._make_discovery, kept), by_ray=True)
+        self._crew = plan_crew(self.config, self.nodes, self._sharers, self._within)
+        for number, role in enumerate(self._crew.roles):
+            supervisor.start(role, partial(self._make_trainer, number), share=self._crew.share)
 
     def watch(self, timeout_s: float) -> bool:
         """Wait a little; True once everything has ended. A failure ends the run as failed, and is kept."""
         if not self._over():
             try:
-                self._check_started()
-                for call in ray_instance.finished(list(self._runs), timeout_s):
-                    self._ended(self._runs.pop(call), call)
+                for role, result in self._supervisor.watch(timeout_s):
+                    self._ended(role, result)
             except (SwarmError, StoreError) as error:
                 self._fail(error)
         return self._over()
@@ -115,16 +117,17 @@ class Worker:
     def progress(self) -> SwarmProgress:
         """What the actors say now; what they said last while they are busy or gone."""
         known = self._progress
-        try:
-            if "coordinator" in self._actors and not self._over():
-                known = self._of_coordinator(known, self._ask("coordinator", "status"))
-            if "logger" in self._actors and not self._over():
-                known = self._of_logger(known, self._ask("logger", "progress"))
-        except ActorFailure as error:
-            self._fail(error)
+        if not self._over():
+            starting = self._supervisor.starting()
+            if status := self._supervisor.ask("coordinator", "status"):
+                self._rounds_closed(len(status.rewards))
+                known = of_coordinator(known, status, self.config, hosts=bool(self.nodes), starting=starting)
+            if logged := self._supervisor.ask("logger", "progress"):
+                self._steps_taken({row.node: row.step for row in logged.rows})
+                known = of_logger(known, logged, coordinates=self._coordinates, starting=starting)
         state = self.state if self._over() or self.failure else known.state
         self._progress = replace(known, state=state, note=str(self.failure or known.note))
-        return self._progress
+        return replace(self._progress, note=self._progress.note or self._notice)
 
     def stop(self, state: str = "stopped", note: str = "stopped on request") -> None:
         """End the experiment here: its state record says so, logs are written, every actor is ended.
@@ -137,69 +140,65 @@ class Worker:
             self._finish(state, note)
 
     def _over(self) -> bool:
-        return not self._runs or set(self._runs.values()) == {"discovery"}
+        return not self._supervisor.at_work() - {"discovery"}
 
-    def _spawn(self, role: str, actor: Any, *arguments: Any, cpus: float = 0.0, gpus: float = 0.0) -> Any:
+    def _make_coordinator(self) -> Any:
+        return self._spawn("coordinator", remote.CoordinatorActor, self.address, self.config, self._name)
+
+    def _make_logger(self, kept: Path) -> Any:
+        spool = kept / "logs" / self._name
+        return self._spawn(
+            "logger", remote.LoggerActor, self.address, self.config.log, spool, installed_versions()
+        )
+
+    def _make_discovery(self, kept: Path) -> Any:
+        return self._spawn(
+            "discovery",
+            remote.DiscoveryActor,
+            self.address,
+            self._name,
+            self.config.pace,
+            config_hash(self.config),
+            installed_versions(),
+            kept / "voices" / self._name,
+        )
+
+    def _make_trainer(self, number: int) -> Any:
+        crew = self._crew
+        settings = TrainerSettings(
+            self.address,
+            self.config,
+            crew.hosted[number],
+            cache_folder(),
+            self._allowed_modules,
+            threads=crew.threads[number],
+            import_from=tuple(str(Path(folder).resolve()) for folder in sys.path),
+        )
+        return self._spawn(
+            f"trainer-{number}",
+            remote.TrainerActor,
+            settings,
+            self._supervisor.handle("logger"),
+            self._supervisor.handle("discovery"),
+            share=crew.share,
+            place=crew.places.bundle(number) if crew.places else None,
+        )
+
+    def _spawn(self, role: str, actor: Any, *arguments: Any, **where: Any) -> Any:
+        """Start an actor; those that ask for nothing stay on the driver's machine, where their files are."""
         root = hashlib.sha256(self.address.root.encode()).hexdigest()[:8]
         namespace = f"swarm-ray-{self.address.experiment}-{root}"
-        handle = ray_instance.spawn(
-            actor, f"{role}/{self._name}", namespace, *arguments, cpus=cpus, gpus=gpus
-        )
-        self._actors[role] = handle
-        return handle
+        place = where or {"place": ray_instance.beside_driver()}
+        return ray_instance.spawn(actor, f"{role}/{self._name}", namespace, *arguments, **place)
 
-    def _trainer_settings(self) -> list[tuple[TrainerSettings, float, float]]:
-        """Settings of each trainer with its exact share of CPUs and GPUs."""
-        count = self._trainer_count()
-        all_cpus, all_gpus = ray_instance.resources()
-        shares = count * self._sharers
-        cuda = self.config.policy.device != "cpu" and all_gpus > 0
-        settings = []
-        for number in range(count):
-            hosted = self.nodes[number::count]
-            settings.append(
-                (
-                    TrainerSettings(
-                        self.address,
-                        self.config,
-                        hosted,
-                        cache_folder(),
-                        self._allowed_modules,
-                        threads=max(1, int(all_cpus) // shares),
-                        import_from=tuple(str(Path(folder).resolve()) for folder in sys.path),
-                    ),
-                    min(1.0, all_cpus / shares),
-                    min(1.0, all_gpus / shares) if cuda else 0.0,
-                )
-            )
-        return settings
-
-    def _trainer_count(self) -> int:
-        wanted = self.config.trainers
-        return 1 if wanted == "auto" else min(wanted, len(self.nodes))
-
-    def _check_started(self) -> None:
-        """Raise when an actor has not come up in time, or could not be built."""
-        if not self._starting:
-            return
-        for call in ray_instance.finished(self._starting, 0):
-            self._starting.remove(call)
-            ray_instance.result_of(call, ANSWER_WITHIN_S)
-        if self._starting and time.monotonic() - self._started > ray_instance.STARTED_WITHIN_S:
-            raise ray_instance.not_started()
-
-    def _ended(self, role: str, call: Any) -> None:
-        """An actor's work is over: keep its result, or raise what ended it."""
-        try:
-            result = ray_instance.result_of(call, ANSWER_WITHIN_S)
-        except ActorFailure as error:
-            raise ActorFailure(f"{role}: {error}") from error
+    def _ended(self, role: str, result: Any) -> None:
+        """An actor's work is over: keep its result."""
         if role == "coordinator":
             self.state = str(result)
         elif isinstance(result, TrainerResult):
             self.results.append(result)
             self._check_nodes_left()
-            if self._claimant is None:
+            if not self._coordinates:
                 self.state = "stopped" if result.stopped else "finished"
 
     def _check_nodes_left(self) -> None:
@@ -208,80 +207,66 @@ class Worker:
         if set(problems) == set(self.nodes):
             raise NodeFailure(f"every node failed; {min(problems)}: {problems[min(problems)]}")
 
+    def _restarted(self, role: str, text: str) -> None:
+        """Say that an actor is started again: on the display until it gets on, and in the log for good."""
+        self._notice = text
+        nodes = self._crew.nodes_of(role) or ("",)
+        self._supervisor.call("logger", "log_events", [Event("restarted", self._notice, n) for n in nodes])
+
+    def _rounds_closed(self, count: int) -> None:
+        if count != self._closed:
+            self._closed = count
+            self._got_on("coordinator")
+
+    def _steps_taken(self, steps: dict[str, int]) -> None:
+        moved = {node for node, step in steps.items() if self._steps.get(node) != step}
+        self._steps |= steps
+        for role in self._crew.roles:
+            if moved & set(self._crew.nodes_of(role)):
+                self._got_on(role)
+
+    def _got_on(self, role: str) -> None:
+        """A round was finished: the budget of `role`, and of what it stands on, is whole again."""
+        for one in (role, "logger", "discovery", RAY):
+            if self._policy.used(one):
+                self._policy.progressed(one)
+                self._notice = ""
+
     def _fail(self, error: Exception) -> None:
         self.failure = self.failure or error
         self._finish("failed", str(error))
 
     def _finish(self, state: str, note: str) -> None:
         """Tell everybody to stop, give them a moment, and end every process."""
-        began = time.monotonic()
+        began, supervisor = time.monotonic(), self._supervisor
         farewells = [
-            self._tell("coordinator", "stop", state, note),
-            self._tell("discovery", "fail", note) if state == "failed" else None,
-            *[self._tell(role, "stop") for role in self._actors if role.startswith("trainer")],
+            supervisor.call("coordinator", "stop", state, note),
+            supervisor.call("discovery", "fail", note) if state == "failed" else None,
+            *[supervisor.call(role, "stop") for role in self._crew.roles],
         ]
-        waiting = [c for c in farewells if c is not None]
-        waiting += [call for call, role in self._runs.items() if role != "discovery"]
+        runs = {call: role for call, role in supervisor.running().items() if role != "discovery"}
+        waiting = [*runs, *[c for c in farewells if c is not None]]
         while waiting and time.monotonic() - began < STOP_WITHIN_S:
             for call in ray_instance.finished(waiting, 0.2):
                 waiting.remove(call)
+                self._keep_result(runs.get(call), call)
         self.state = state
-        self.close()
+        self.close(GONE_WITHIN_S - (time.monotonic() - began))
 
-    def close(self) -> None:
+    def _keep_result(self, role: str | None, call: Any) -> None:
+        """What a trainer that was stopped says of its end; how one failed that was stopped changes nothing."""
+        try:
+            result = ray_instance.result_of(call, QUICK_S) if role else None
+        except (SwarmError, StoreError):
+            return
+        if isinstance(result, TrainerResult):
+            self.results.append(result)
+
+    def close(self, within_s: float = GONE_WITHIN_S) -> None:
         """Write what the logger still holds, and end every actor's process; harmless when repeated."""
-        flushed = self._tell("logger", "flush")
+        flushed = self._supervisor.call("logger", "flush")
         if flushed is not None:
-            ray_instance.finished([flushed], STOP_WITHIN_S)
-        for handle in self._actors.values():
-            ray_instance.kill(handle)
-        self._actors, self._runs = {}, {}
-        self._spool.cleanup()
-
-    def _tell(self, role: str, method: str, *arguments: Any) -> Any:
-        return getattr(self._actors[role], method).remote(*arguments) if role in self._actors else None
-
-    def _ask(self, role: str, method: str) -> Any:
-        return ray_instance.result_of(self._tell(role, method), ANSWER_WITHIN_S)
-
-    def _of_coordinator(self, known: SwarmProgress, status: CoordinatorStatus) -> SwarmProgress:
-        record = status.record
-        note = record.note if record else ""
-        if record and record.learned_nothing:
-            note = f"no group of any node had an advantage for {alarm_streak(self.config)} rounds: nothing is learned"
-        state = status.state
-        if state == "waiting" and self.nodes and not status.registered:
-            state = "starting"
-            note = "loading the models" if self._starting else "measuring held-out pass@1 before round 0"
-        return replace(
-            known,
-            state=state,
-            rewards=status.rewards,
-            nodes=status.registered or known.nodes,
-            problems=status.problems,
-            note=note,
-        )
-
-    def _of_logger(self, known: SwarmProgress, progress: Progress) -> SwarmProgress:
-        """The logger's part; its nodes' rewards stand for the swarm's where another machine coordinates."""
-        known = replace(known, seconds=progress.seconds, used=progress.used)
-        if self._claimant is not None:
-            return known
-        waiting = "starting" if self._starting else "waiting"
-        state = "running" if progress.rewards else waiting
-        return replace(known, state=state, rewards=progress.rewards)
-
-
-def alarm_streak(config: SwarmConfig) -> int:
-    """Rounds without any advantage that raise the alarm; in a short run all of them."""
-    return min(config.alarm_rounds, config.rounds)
-
-
-def label(config: SwarmConfig) -> str:
-    """`4 local / 4 external`."""
-    return f"{config.local} local / {config.external} external"
-
-
-def new_claimant() -> str:
-    """A claimant for the state log: the coordinator's role and this process life."""
-    return f"coordinator.{new_incarnation()}"
+            ray_instance.finished([flushed], max(QUICK_S, within_s))
+        self._supervisor.end()
+        if self._crew.places is not None:
+            self._crew.places.release()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +21,8 @@ settings.register_profile("swarm-ray", deadline=None, derandomize=True, database
 settings.load_profile("swarm-ray")
 # Made at the first run of a checkout and kept, so that the warm start is paid for once.
 os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
+# What a machine must not lose, nobody needs after the tests.
+os.environ["SWARM_RAY_STATE"] = tempfile.mkdtemp(prefix="swarm-ray-tests-")
 # Whatever a test starts inherits it: by this a process of ours is known after its parent has gone.
 os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
 
@@ -29,6 +33,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     session.config.stash[LEFT] = [_line(process) for process in alive]
     for process in alive:
         process.kill()
+    shutil.rmtree(os.environ["SWARM_RAY_STATE"], ignore_errors=True)
     if alive and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

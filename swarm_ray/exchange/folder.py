@@ -1,20 +1,29 @@
-"""Rollouts through the shared folder: one file per node and round, read by the names in the state log."""
+"""Rollouts through the shared folder: one file per node and step, kept until the state log has answered it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from drive_store import ExperimentPaths, NotYet, Store, Valid, publish_round_file, read_round_file
+from drive_store import ExperimentPaths, NotYet, Spool, Store, Valid, read_round_file
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import MalformedFile
+from swarm_ray.exchange.away import AWAY
+from swarm_ray.exchange.ledger import newest_per_peer
+from swarm_ray.exchange.own_rollouts import encode_tokens
+from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.swarm_state import SwarmState
-from swarm_ray.records import FileRef, RoundFile, StageClosed
+from swarm_ray.records import FileRef, RoundFile, StageClosed, StateRecord
+from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile
+
+RETRY_LOOK_S = 1.0
+"""So often at most is looked for files that have to be published again."""
+SHOWN_UNANSWERED = 32
 
 
 class FolderExchange:
@@ -24,40 +33,71 @@ class FolderExchange:
         store: the shared folder, attached to the experiment.
         paths: the experiment's paths.
         state: follows the state log.
-        pace: how long a stage may last.
+        pace: how long a file may take to become visible, and whether anybody waits.
+        spools: a spool on the machine's own disk for each node.
+        made: finds what earlier processes of the nodes made.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, state: SwarmState, pace: PaceConfig) -> None:
+    def __init__(
+        self,
+        store: Store,
+        paths: ExperimentPaths,
+        state: SwarmState,
+        pace: PaceConfig,
+        spools: Mapping[str, Spool],
+        made: OwnSteps,
+    ) -> None:
         self._store, self._paths, self._state, self._pace = store, paths, state, pace
-        self._checked = -1
+        self._spools, self._made = spools, made
+        self._checked, self._retried = -1, 0.0
+        state.listen(self._settle)
 
-    def publish(self, node: Node, number: int, file: RoundFile) -> None:
-        """Write the node's file of round `number`, once; the state log will say what became of it.
+    def adopt(self, node: Node, number: int) -> list[OwnRollout] | None:  # noqa: ARG002
+        """What an earlier process of the node made for its present step."""
+        return self._made.rollouts(node)
+
+    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
+        """Keep the node's file on the own disk, then write it to the folder; the state log will answer it.
+
+        A folder out of reach is no error: the file waits in the spool.
 
         Raises:
-            StoreError: the folder is not what it was, is full, or cannot be written.
+            StoreFull: the own disk is full, so that nothing can be promised.
         """
-        if number != self._checked:
-            self._store.check()
-            self._checked = number
-        publish_round_file(
-            self._store,
-            self._paths,
-            node=node.id,
-            incarnation=node.incarnation,
-            round=number,
-            stage=0,
-            payload=msgspec.msgpack.encode(file),
-            epoch=self._state.epoch,
-            sequence=node.step,
-        )
+        spool = self._spools[node.id]
+        if not self._made.published(node):
+            spool.hold(
+                round=number,
+                stage=0,
+                step=node.step,
+                epoch=self._state.epoch,
+                payload=msgspec.msgpack.encode(file),
+                attachment=encode_tokens(own),
+            )
+        entry = spool.entry(node.step)
+        if entry is None or entry.outcome or entry.size:
+            return  # an earlier process wrote it; if it was lost, `retry` will find out
+        try:
+            if number != self._checked:
+                self._store.check()
+                self._checked = number
+            spool.send(node.step)
+        except AWAY as error:
+            self._state.problem = error
 
-    def wait_closed(self, number: int) -> StageClosed:
-        """Wait for the record that closes round `number`.
+    def wait_closed(self, number: int) -> StageClosed | None:
+        """What the nodes may learn from: barrier, once round `number` has closed; async, what the ledger has now.
 
-        The stage may take its maximum and the record its time to become visible, hence twice that and a minute.
+        None when nobody coordinates.
         """
-        return self._state.wait_closed(number, within_s=2 * self._pace.max_s + 60)
+        if self._pace.mode == "barrier":
+            return self._state.wait_closed(number)
+        self._state.poll()
+        self.retry()
+        if self._state.alone:
+            return None
+        known = [closing for closing in self._state.closings() if closing.round <= number]
+        return newest_per_peer(known, number, self._pace.staleness, self._spools)
 
     def gather(self, closed: StageClosed, without: Sequence[str]) -> list[PeerFile]:
         """Read what the record names, each file once, and name what it refused.
@@ -78,17 +118,68 @@ class FolderExchange:
         refused = [PeerFile(r.node, refused=r.reason) for r in closed.rejected if r.node not in without]
         return list(found.values()) + refused
 
+    def retry(self) -> None:
+        """Publish again what is due, at most once a second; a folder out of reach is tried again later."""
+        if time.monotonic() - self._retried < RETRY_LOOK_S:
+            return
+        self._retried = time.monotonic()
+        try:
+            for spool in self._spools.values():
+                spool.retry_due()
+        except AWAY as error:
+            self._state.problem = error
+
+    def unanswered(self, node: str) -> tuple[int, ...]:
+        """Rounds of the node's files that no state record has answered, the oldest first, the first few."""
+        return tuple(e.round for e in self._spools[node].unanswered()[:SHOWN_UNANSWERED])
+
+    @property
+    def bytes_waiting(self) -> int:
+        """Of all files on the own disk that wait for an answer."""
+        return sum(spool.bytes_waiting for spool in self._spools.values())
+
+    def release(self, node: str, step: int) -> None:
+        """A checkpoint holds what the node learned before `step`: answered files of that time may go."""
+        self._spools[node].release(step - 1)
+
+    def give_up(self) -> dict[str, list[int]]:
+        """Mark what is still unanswered as expired; answers node to rounds."""
+        left = {node: [e.round for e in spool.expire()] for node, spool in self._spools.items()}
+        return {node: rounds for node, rounds in left.items() if rounds}
+
+    def _settle(self, record: StateRecord) -> None:
+        """Let each spool know what became of its files."""
+        for source in (record.closed, record.answers):
+            if source is None:
+                continue
+            accepted = source.accepted if isinstance(source, StageClosed) else ()
+            for outcome, refs in (
+                ("accepted", accepted),
+                ("late", source.late),
+                ("superseded", source.superseded),
+            ):
+                for ref in refs:
+                    if ref.node in self._spools:
+                        self._spools[ref.node].settle(ref.sha256, outcome, ref.key)
+            for refusal in source.rejected:
+                if refusal.node in self._spools:
+                    self._spools[refusal.node].settle_key(refusal.key, "rejected")
+
     def _read(self, ref: FileRef, *, last_look: bool) -> PeerFile | None:
         """The file, or why it is refused; None for one that may still become visible."""
-        reading = read_round_file(
-            self._store,
-            ref.key,
-            experiment=self._paths.experiment,
-            node=ref.node,
-            incarnation=ref.incarnation,
-            sha256=ref.sha256,
-            max_payload=MAX_ROUND_FILE,
-        )
+        try:
+            reading = read_round_file(
+                self._store,
+                ref.key,
+                experiment=self._paths.experiment,
+                node=ref.node,
+                incarnation=ref.incarnation,
+                sha256=ref.sha256,
+                max_payload=MAX_ROUND_FILE,
+            )
+        except AWAY as error:
+            self._state.problem = error
+            return PeerFile(ref.node, refused="the folder was out of reach") if last_look else None
         if isinstance(reading, NotYet) and not last_look:
             return None
         if not isinstance(reading, Valid):

@@ -1,23 +1,32 @@
-"""A trainer's view of the state log: what closed, what is open, and waiting for either."""
+"""A trainer's view of the state log: what closed, what is open, waiting for either, and whether anybody is there."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import TypeVar
 
 import msgspec
 
-from drive_store import ExperimentPaths, StateEntry, StateLogReader, Store, newest
+from drive_store import ExperimentPaths, StateEntry, StateLogReader, StateRef, Store, StoreError, newest
 from swarm_ray.config import PaceConfig
-from swarm_ray.errors import StopRequested, SwarmStateError
+from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
+from swarm_ray.exchange.away import AWAY
+from swarm_ray.exchange.coordinator_watch import CoordinatorWatch
 from swarm_ray.exchange.pacing import Pacing
+from swarm_ray.pulse import Pulse
 from swarm_ray.records import StageClosed, StageOpen, StateRecord
 
 T = TypeVar("T")
-KEPT_STAGES = 8
 ENDED = ("finished", "stopped", "failed")
+
+
+class Standing(Enum):
+    """What a trainer finds instead of a round."""
+
+    ENDED = "the experiment has ended, or is about to"
+    ALONE = "no coordinator is heard of, or the folder is out of reach"
 
 
 def decode_state(entry: StateEntry) -> StateRecord:
@@ -35,42 +44,94 @@ def decode_state(entry: StateEntry) -> StateRecord:
 
 
 class SwarmState:
-    """Follows the state log of an experiment.
+    """Follows the state log of an experiment, through times in which the folder or the coordinator is away.
 
     Args:
         store: the shared folder.
         paths: the experiment's paths.
-        pace: how often to look.
-        stop: when set, every wait ends with `StopRequested`.
+        pace: how often to look, and how long to wait for whom.
+        pulse: beaten at every look; when it stops, every wait ends with `StopRequested`.
+        after: the last record that was processed in an earlier life; None begins with the newest one.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, pace: PaceConfig, stop: threading.Event) -> None:
-        self._store, self._paths = store, paths
-        self._reader: StateLogReader | None = None
-        self._stop, self._experiment = stop, paths.experiment
-        self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, stop.wait)
+    def __init__(
+        self,
+        store: Store,
+        paths: ExperimentPaths,
+        pace: PaceConfig,
+        pulse: Pulse,
+        *,
+        after: StateRef | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pace = pace
+        self._store, self._paths, self._pulse = store, paths, pulse
+        self._reader = StateLogReader(store, paths, after=after) if after else None
+        self._watch = CoordinatorWatch(store, paths, pace, clock)
+        self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, pulse.pause)
         self._closed: dict[int, StageClosed] = {}
+        self._places: Mapping[str, frozenset[str]] = {}
+        self._listeners: list[Callable[[StateRecord], None]] = []
         self.latest: StateRecord | None = None
-        self.epoch = 0
+        self.ref: StateRef | None = after
+        """The last record that was processed."""
+        self.problem: StoreError | None = None
+        """Why the folder is out of reach; None while it is not."""
+        self.alone_left = pace.alone_rounds
+        """Steps that may still be taken alone; set back by every new record."""
+
+    @property
+    def epoch(self) -> int:
+        """The coordinator's term; 0 before the first record."""
+        return self.ref.epoch if self.ref else 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody coordinates, as far as this machine can tell."""
+        ended = self.latest is not None and self.latest.state in ENDED
+        return not ended and self._watch.silence() >= self.pace.alone_after_s
+
+    def listen(self, listener: Callable[[StateRecord], None]) -> None:
+        """Call `listener` with every record, in order, as it is processed."""
+        self._listeners.append(listener)
+
+    def hold_places(self, places: Mapping[str, frozenset[str]]) -> None:
+        """Say which incarnations of which nodes are ours: a record that has others ends this process."""
+        self._places = places
+
+    def forget_before(self, number: int) -> None:
+        """Let go of rounds before `number`; those that are to be replayed have to stay."""
+        for known in [n for n in self._closed if n < number]:
+            del self._closed[known]
 
     def poll(self) -> bool:
-        """Read what is new; True when there was something. A latecomer starts from the newest record."""
-        entries = self._first() if self._reader is None else self._reader.poll()
+        """Read what is new; True when there was something. A folder out of reach is a problem, not an error.
+
+        Raises:
+            Superseded: another process has taken the place of one of our nodes.
+            SwarmStateError: a record cannot be read by this version.
+        """
+        try:
+            entries = self._reader.poll() if self._reader is not None else []
+            if self.latest is None and not entries:
+                entries = self._first()
+            self._watch.look(found=bool(entries))
+        except AWAY as error:
+            self.problem = error
+            return False
+        self.problem = None
         for entry in entries:
-            record = decode_state(entry)
-            self.latest, self.epoch = record, entry.ref.epoch
-            if record.closed is not None:
-                self._closed[record.closed.round] = record.closed
-        for number in sorted(self._closed)[:-KEPT_STAGES]:
-            del self._closed[number]
+            self._take(entry)
         return bool(entries)
 
-    def _first(self) -> list[StateEntry]:
-        found = newest(self._store, self._paths)
-        if found is None:
-            return []
-        self._reader = StateLogReader(self._store, self._paths, after=found.ref)
-        return [found]
+    def closed(self, number: int) -> StageClosed | None:
+        """The record that closed a round, where it is known."""
+        return self._closed.get(number)
+
+    def closings(self) -> list[StageClosed]:
+        """All closings that are known, oldest first."""
+        return [self._closed[number] for number in sorted(self._closed)]
 
     def pause(self) -> None:
         """Wait until the next look at the folder.
@@ -78,58 +139,42 @@ class SwarmState:
         Raises:
             StopRequested: the worker was told to stop.
         """
-        if self._stop.is_set():
-            raise StopRequested("told to stop")
         self._pacing.pause()
 
-    def wait(self, look: Callable[[StateRecord | None], T | None], within_s: float | None, what: str) -> T:
-        """Poll until `look` finds something in the latest record.
-
-        Args:
-            look: given the latest record, or None before the first; answers None to go on waiting.
-            within_s: seconds to wait at most; None waits as long as the swarm does.
-            what: what is waited for, for the error's message.
+    def wait(self, look: Callable[[StateRecord | None], T | None]) -> T | Standing:
+        """Poll until `look` finds something in the latest record, or there is nobody to wait for.
 
         Raises:
             StopRequested: the worker was told to stop.
-            SwarmStateError: nothing was found in time.
         """
-        began = time.monotonic()
         while True:
-            if self._stop.is_set():
-                raise StopRequested("told to stop")
             if self.poll():
                 self._pacing.changed()
             found = look(self.latest)
             if found is not None:
                 return found
-            rest = None if within_s is None else within_s - (time.monotonic() - began)
-            if rest is not None and rest <= 0:
-                raise SwarmStateError(
-                    f"{what} of experiment {self._experiment!r} did not come within {within_s:.0f} s. Is the "
-                    "coordinator alive, and does it see this folder? Start it again under another name."
-                )
-            self._pacing.pause(rest)
+            if self.alone and self.alone_left > 0:
+                return Standing.ALONE
+            self._pacing.pause()
 
-    def wait_open(self, nodes: set[str], after: int) -> StageOpen | None:
-        """Wait until a round after `after` opens with one of `nodes` in it; None once the experiment has ended.
+    def wait_open(self, nodes: set[str], after: int) -> StageOpen | Standing:
+        """Wait until a round after `after` opens with one of `nodes` in it.
 
-        A swarm may wait for members as long as it likes, so there is no deadline.
+        A swarm may wait for members as long as it likes, so there is no deadline while a coordinator is there.
         """
 
-        def look(record: StateRecord | None) -> StageOpen | str | None:
+        def look(record: StateRecord | None) -> StageOpen | Standing | None:
             if record is None:
                 return None
             opens = record.opens
             if opens and opens.round > after and nodes & {m.node for m in opens.members}:
                 return opens
-            return record.state if record.state in (*ENDED, "draining") else None
+            return Standing.ENDED if record.state in (*ENDED, "draining") else None
 
-        found = self.wait(look, None, "the next round")
-        return found if isinstance(found, StageOpen) else None
+        return self.wait(look)
 
-    def wait_closed(self, number: int, within_s: float) -> StageClosed:
-        """Wait for the record that closes round `number`.
+    def wait_closed(self, number: int) -> StageClosed | None:
+        """Wait for the record that closes round `number`; None when there is nobody to write it.
 
         Raises:
             StopRequested: the experiment was stopped, or the worker was told to.
@@ -141,4 +186,33 @@ class SwarmState:
                 raise StopRequested(f"the experiment is {record.state}: {record.note}")
             return closed
 
-        return self.wait(look, within_s, f"the record that closes round {number}")
+        found = self.wait(look)
+        return None if isinstance(found, Standing) else found
+
+    def _first(self) -> list[StateEntry]:
+        """The newest record: where a latecomer begins, and what is new to a process that was away for a moment."""
+        found = newest(self._store, self._paths)
+        if found is None:
+            return []
+        if self._reader is None:
+            self._reader = StateLogReader(self._store, self._paths, after=found.ref)
+        return [found]
+
+    def _take(self, entry: StateEntry) -> None:
+        record = decode_state(entry)
+        self._check_places(record)
+        self.latest, self.ref = record, entry.ref
+        self.alone_left = self.pace.alone_rounds
+        if record.closed is not None:
+            self._closed[record.closed.round] = record.closed
+        for listener in self._listeners:
+            listener(record)
+
+    def _check_places(self, record: StateRecord) -> None:
+        for member in record.opens.members if record.opens else ():
+            ours = self._places.get(member.node)
+            if ours is not None and member.incarnation not in ours:
+                raise Superseded(
+                    f"node {member.node} goes on as incarnation {member.incarnation} elsewhere; this process was "
+                    "thought dead and ends, so that one node is not trained twice"
+                )

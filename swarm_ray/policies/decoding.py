@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.transformers_models import CausalModel, named_inputs
+from swarm_ray.pulse import no_pulse
 
 CHUNK_PROBABILITIES = 4_000_000
 """Most probabilities (rows x vocabulary) that are made of logits at a time."""
@@ -49,12 +50,13 @@ def sample_completions(
     copies: int,
     sampling: Sampling,
     stream: torch.Generator,
+    pulse: Callable[[], None] = no_pulse,
 ) -> list[list[Completed]]:
     """`copies` completions of each prompt: outer list as `prompts`, inner list of length `copies`.
 
     Prompts are left-padded for the one prefill, with positions that follow the mask, and its key-value cache
     is repeated for the copies. The model must be in eval mode; `stream` lives on the model's device, and no
-    other random stream is touched.
+    other random stream is touched. `pulse` is called for every token, and may raise to end the decode.
 
     Raises:
         NodeFailure: the model's logits are not numbers.
@@ -83,6 +85,7 @@ def sample_completions(
     broken = torch.zeros_like(ended)
     tokens: list[torch.Tensor] = []
     while True:
+        pulse()
         token = _sample(logits, sampling.temperature, banned, stream)
         broken = broken | (token == logits.shape[1])
         token = token.masked_fill(ended | broken, sampling.pad_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +17,7 @@ from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs,
 from swarm_ray.policies.micro_batches import TrainingGroup, micro_batches
 from swarm_ray.policies.prompts import PromptFormat
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, context_length
+from swarm_ray.pulse import no_pulse
 from swarm_ray.sapo.grpo import clipped_surrogate
 
 __all__ = ["Generated", "Policy", "TrainingGroup", "UpdateStats"]
@@ -70,6 +71,8 @@ class Policy:
     ) -> None:
         self.model, self.tokenizer, self.layout, self.device = model, tokenizer, layout, device
         self._sampling, self._config, self._grpo = sampling, config, grpo
+        self.pulse: Callable[[], None] = no_pulse
+        """Called at every token and every pass; what it raises ends them, with weights and optimizer as before."""
         self._prompt = lru_cache(_REMEMBERED)(prompt)
         self._text_ids = lru_cache(_REMEMBERED)(self._encode_text)
         model.eval()
@@ -97,7 +100,9 @@ class Policy:
             rows: list[list[Generated]] = [[] for _ in batch]
             for share in _shares(copies, most):
                 with self._autocast():
-                    sampled = sample_completions(self.model, batch, share, self._sampling, stream)
+                    sampled = sample_completions(
+                        self.model, batch, share, self._sampling, stream, self.pulse
+                    )
                 for row, completed in zip(rows, sampled, strict=True):
                     row.extend(map(self._generated, completed))
             found += rows
@@ -120,9 +125,10 @@ class Policy:
         Raises:
             NodeFailure: the prompt leaves no room for a completion.
         """
-        return TokenGroup(self._prompt_ids(question), tuple(self._encode(*c) for c in completions))
+        return TokenGroup(self._prompt_ids(question), tuple(self.encode(*c) for c in completions))
 
-    def _encode(self, text: str, finished: bool) -> tuple[int, ...]:
+    def encode(self, text: str, finished: bool) -> tuple[int, ...]:
+        """A completion's tokens as the text gives them, cut to the longest that this policy makes."""
         ids = self._text_ids(text)
         if finished:
             ids = (*ids, self._sampling.eos_ids[0])
@@ -162,6 +168,7 @@ class Policy:
         self.optimizer.zero_grad(set_to_none=True)
         teaching = [g for g in groups if g.teaches]
         for batch in micro_batches(teaching, self.layout, self._config.micro_batch_tokens):
+            self.pulse()
             part, bound, spread, tokens = self._forward(batch)
             torch.autograd.backward(part / total)
             loss += part.item() / total

@@ -19,11 +19,22 @@ class Node:
     incarnation: str
     policy: Policy
     step: int = 0
-    """Count of rounds the node has taken part in; never decreases."""
+    """Count of updates, those that a lost machine took with it included; never decreases."""
+    round: int = -1
+    """The last round that the node has finished; -1 before its first."""
     totals: NodeTotals = field(default_factory=NodeTotals)
     previous: StepCounters | None = None
     """Counters of the last step, published with the next file."""
     vote: str | None = None
     """The peer whose completions scored highest in the last round."""
+    skipped: str = ""
+    """Why the node sits out the rest of the round under way; empty while it does not."""
+    failures: int = 0
+    """Rounds in a row, up to the last, in which the node's data failed."""
     problem: str | None = None
     """Why the node was given up, in words; None while it is well."""
+
+    @property
+    def well(self) -> bool:
+        """Whether it takes part in what comes next of the round."""
+        return self.problem is None and not self.skipped

@@ -17,11 +17,13 @@ class PhaseClock:
         self._clock = clock
         self._began = clock()
         self._seconds: dict[str, float] = {}
+        self.current = "starting"
+        """The phase under way, or the last one."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Count the time until the block ends as `name`."""
-        began = self._clock()
+        began, self.current = self._clock(), name
         try:
             yield
         finally:

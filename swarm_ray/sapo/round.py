@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.policy import Generated, TrainingGroup, UpdateStats
@@ -32,12 +34,16 @@ T = TypeVar("T")
 class Exchange(Protocol):
     """How rollouts travel between trainers."""
 
-    def publish(self, node: Node, number: int, file: RoundFile) -> None:
-        """Share a node's file of a round."""
+    def adopt(self, node: Node, number: int) -> list[OwnRollout] | None:
+        """What an earlier process of the node made for this step; None when it is to be made now."""
         ...
 
-    def wait_closed(self, number: int) -> StageClosed:
-        """Wait until the round's record says what was accepted."""
+    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
+        """Share a node's file of a round, once: one that an earlier process shared already is left alone."""
+        ...
+
+    def wait_closed(self, number: int) -> StageClosed | None:
+        """Wait until the round's record says what was accepted; None when no coordinator is there to say so."""
         ...
 
     def gather(self, closed: StageClosed, without: Sequence[str]) -> list[PeerFile]:
@@ -54,51 +60,75 @@ class Surroundings:
     verifier: Verifier
     exchange: Exchange
     phases: PhaseClock
-    lost: Callable[[Node], None]
-    """Called with a node as soon as it is given up."""
+    failed: Callable[[Node], None]
+    """Called with a node whose data failed, as soon as it sits out a round or is given up."""
 
 
-def run_round(nodes: Sequence[Node], number: int, around: Surroundings) -> list[StepMetrics]:
-    """Run round `number` for `nodes`; a node whose data fail is marked and left out of the rest.
+def run_round(
+    nodes: Sequence[Node], number: int, around: Surroundings, *, alone: bool = False
+) -> list[StepMetrics]:
+    """Run round `number` for `nodes`; a node whose data fail sits out the rest of it, or is given up.
+
+    Args:
+        nodes: those of this trainer that take part.
+        number: the round.
+        around: what it needs.
+        alone: no coordinator is there; the nodes learn from what they made themselves.
 
     Returns:
         A row of metrics for each node that came through; `seconds` is filled in by the caller, who also knows what
         happens after the step.
     """
-    phase, lost = around.phases.phase, around.lost
+    phase, exchange = around.phases.phase, around.exchange
     with phase("sample"):
-        questions = each(nodes, lambda n: _sample(n, around), lost)
+        own = {n.id: made for n in nodes if (made := exchange.adopt(n, number)) is not None}
+        fresh = [n for n in nodes if n.id not in own]
+        questions = each(fresh, lambda n: _sample(n, around), around)
     with phase("generate"):
-        generated = each(nodes, lambda n: _generate(n, questions[n.id], around.config), lost)
+        generated = each(fresh, lambda n: _generate(n, questions[n.id], around.config), around)
     with phase("score"):
-        own = _score(nodes, questions, generated, around.verifier)
+        own |= _score(fresh, questions, generated, around.verifier)
     with phase("publish"):
-        each(nodes, lambda n: around.exchange.publish(n, number, _file(n, own[n.id])), lost)
-    if all(n.problem for n in nodes):
-        return []
-    with phase("wait"):
-        closed = around.exchange.wait_closed(number)
-    with phase("gather"):
-        pool = _gather(nodes, closed, own, around)
-    with phase("select"):
-        batches = each(nodes, lambda n: _select(n, own[n.id], pool, around.config), lost)
-    with phase("update"):
-        steps = each(nodes, lambda n: _update(n, batches[n.id], around.config), lost)
-    return [_finish(n, number, batches[n.id], steps[n.id], pool) for n in nodes if n.problem is None]
+        each(nodes, lambda n: _publish(n, number, own[n.id], exchange, alone=alone), around)
+    rows: dict[str, StepMetrics] = {}
+    if any(n.well for n in nodes):
+        with phase("wait"):
+            closed = None if alone else exchange.wait_closed(number)
+        with phase("gather"):
+            pool = _gather(nodes, closed, own, around)
+        with phase("select"):
+            batches = each(nodes, lambda n: _select(n, own[n.id], pool, around.config), around)
+        with phase("update"):
+            rows = each(nodes, lambda n: _learn(n, number, batches[n.id], pool, around.config), around)
+    for node in nodes:
+        _sit_out(node, number)
+    return [msgspec.structs.replace(row, alone=closed is None) for row in rows.values()]
 
 
-def each(nodes: Sequence[Node], action: Callable[[Node], T], lost: Callable[[Node], None]) -> dict[str, T]:
-    """Do `action` for every node that is well; one that raises `NodeFailure` is marked, and `lost` is told."""
+def each(nodes: Sequence[Node], action: Callable[[Node], T], around: Surroundings) -> dict[str, T]:
+    """Do `action` for every node that is well; one that raises `NodeFailure` sits out, or is given up.
+
+    It is given up when its data failed in `supervision.data_failures` rounds in a row.
+    """
     results: dict[str, T] = {}
     for node in nodes:
-        if node.problem is not None:
+        if not node.well:
             continue
         try:
             results[node.id] = action(node)
         except NodeFailure as failure:
-            node.problem = str(failure)
-            lost(node)
+            node.skipped, node.failures = str(failure), node.failures + 1
+            if node.failures >= around.config.supervision.data_failures:
+                node.problem = str(failure)
+            around.failed(node)
     return results
+
+
+def _sit_out(node: Node, number: int) -> None:
+    """Let a node that failed in this round begin the next with fresh random streams."""
+    if node.skipped:
+        node.skipped, node.round = "", number
+        node.step += 1
 
 
 def _sample(node: Node, around: Surroundings) -> list[Question]:
@@ -118,7 +148,9 @@ def _score(
     verifier: Verifier,
 ) -> dict[str, list[OwnRollout]]:
     """All completions of all nodes in one request."""
-    well = [n.id for n in nodes if n.problem is None]
+    well = [n.id for n in nodes if n.well]
+    if not well:
+        return {}
     pairs = [(n, q, g) for n in well for q, g in zip(questions[n], generated[n], strict=True)]
     scores = iter(verifier.score([ScoreItem(q, c.text) for _, q, g in pairs for c in g]))
     own: dict[str, list[OwnRollout]] = {n: [] for n in well}
@@ -133,7 +165,11 @@ def _score(
     return own
 
 
-def _file(node: Node, own: list[OwnRollout]) -> RoundFile:
+def _publish(node: Node, number: int, own: list[OwnRollout], exchange: Exchange, *, alone: bool) -> None:
+    exchange.publish(node, number, _file(node, own, alone=alone), own)
+
+
+def _file(node: Node, own: list[OwnRollout], *, alone: bool) -> RoundFile:
     rewards = [r for o in own for r in o.scored.rewards]
     return RoundFile(
         step=node.step,
@@ -143,15 +179,20 @@ def _file(node: Node, own: list[OwnRollout]) -> RoundFile:
         generated_tokens=sum(len(c.ids) for o in own for c in o.generated),
         vote=node.vote,
         previous=node.previous,
+        alone=alone,
     )
 
 
 def _gather(
-    nodes: Sequence[Node], closed: StageClosed, own: dict[str, list[OwnRollout]], around: Surroundings
+    nodes: Sequence[Node],
+    closed: StageClosed | None,
+    own: dict[str, list[OwnRollout]],
+    around: Surroundings,
 ) -> Pool:
-    accepted = {file.node for file in closed.accepted}
+    """What the record names; alone, what this trainer's own nodes made."""
+    accepted = set(own) if closed is None else {file.node for file in closed.accepted}
     here = {n: [o.scored for o in rollouts] for n, rollouts in own.items() if n in accepted}
-    files = around.exchange.gather(closed, without=[n.id for n in nodes])
+    files = [] if closed is None else around.exchange.gather(closed, without=[n.id for n in nodes])
     return build_pool(files, here, around.tasks, around.verifier)
 
 
@@ -174,6 +215,11 @@ def _select(node: Node, own: list[OwnRollout], pool: Pool, config: SwarmConfig) 
     for rollout in external:
         counters.used_from[rollout.node] = counters.used_from.get(rollout.node, 0) + 1
     return Batch(own, external, counters)
+
+
+def _learn(node: Node, number: int, batch: Batch, pool: Pool, config: SwarmConfig) -> StepMetrics:
+    """Take the step and count it, in one go: a node that is stopped has done both or neither."""
+    return _finish(node, number, batch, _update(node, batch, config), pool)
 
 
 def _update(node: Node, batch: Batch, config: SwarmConfig) -> UpdateStats | None:
@@ -206,5 +252,5 @@ def _finish(node: Node, number: int, batch: Batch, step: UpdateStats | None, poo
     totals.generated_tokens += counters.generated_tokens
     node.previous, node.vote = counters, pool.best_peer(node.id)
     metrics = step_metrics(node, number, batch, step)
-    node.step += 1
+    node.step, node.round, node.failures = node.step + 1, number, 0
     return metrics

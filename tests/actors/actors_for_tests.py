@@ -48,8 +48,8 @@ class DirectReporter:
     def __init__(self, logger: RunLogger, discovery: Discovery) -> None:
         self._logger, self._discovery = logger, discovery
 
-    def register(self, nodes: list[Member]) -> None:
-        self._discovery.register(nodes)
+    def register(self, nodes: list[Member], succeeds: dict[str, str]) -> None:
+        self._discovery.register(nodes, succeeds)
         self._logger.open_logs(nodes)
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
@@ -93,10 +93,10 @@ class OneProcessSwarm:
             overwrite=False,
         )
         self.coordinating, self.discovering, self.logging = self._watched(), self._watched(), self._watched()
-        self.coordinator = Coordinator(self.coordinating, config, CLAIMANT)
+        self.coordinator = Coordinator(self.coordinating, config)
         self.discovery = Discovery(self.discovering, "here", config.pace, config_hash(config), {})
         self.logger = RunLogger(self.logging, config.log, root.parent / f"spool of {experiment}", {})
-        reporter = DirectReporter(self.logger, self.discovery)
+        self._reporter = reporter = DirectReporter(self.logger, self.discovery)
         self.training = [self._watched() for _ in hosted]
         self.trainers = [
             self.trainer(address, nodes, reporter)
@@ -125,6 +125,12 @@ class OneProcessSwarm:
         for ended in done:
             ended.result(0)
         return [end.result(within_s) for end in self._ends]
+
+    def restart(self, number: int) -> TrainerResult:
+        """Build a trainer anew, as Ray does with one that died, and run it to its end."""
+        nodes = self.trainers[number]._settings.nodes
+        self.trainers[number] = self.trainer(self._watched(), nodes, self._reporter)
+        return self.trainers[number].run()
 
     def state(self, within_s: float = WITHIN_S) -> str:
         """Wait for the coordinator, and answer its last state."""

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from folder_for_tests import CLAIMANT, Folder, incarnation, round_file
+from folder_for_tests import Folder, incarnation, round_file
 from swarm_for_tests import records_of
 
 from actors.coordinator import Coordinator
+from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.records import Beat, NodeTotals, Registration, RoundFile, StateRecord
 from swarm_ray.settings import config_hash
+
+ENDS = {"finished", "stopped", "failed", "superseded"}
 
 
 class Played:
@@ -21,13 +24,22 @@ class Played:
     def __init__(self, tmp_path: Path, **changes: Any) -> None:
         quick = {"pace__beat_s": 0.01, "pace__dead_after_s": 1000, "pace__max_s": 1000, "rounds": 3}
         self.folder = Folder(tmp_path, **quick | changes)
-        self.coordinator = Coordinator(self.folder.address, self.folder.config, CLAIMANT)
+        self.coordinator = self.another()
         self.now = time.monotonic()
+
+    def another(self, *, lock: bool = False, address: ExperimentAddress | None = None) -> Coordinator:
+        """A further process that coordinates; with `lock`, one that takes this machine's seat."""
+        return Coordinator(address or self.folder.address, self.folder.config, lock=lock)
+
+    def succeed(self, *, lock: bool = False) -> None:
+        """The coordinator dies, and another process takes its place."""
+        self.coordinator.close()
+        self.coordinator = self.another(lock=lock)
 
     def tick(self, seconds: float = 1.0) -> None:
         """Let time pass, and the coordinator do what there is to do."""
         self.now += seconds
-        while self.coordinator.tick(self.now) and self.coordinator.status().state != "finished":
+        while self.coordinator.tick(self.now) and self.coordinator.status().state not in ENDS:
             self.now += 0.02
 
     def register(self, *nodes: str) -> None:
@@ -42,14 +54,25 @@ class Played:
         spoken = msgspec.structs.replace(Beat(count, 0, count, "training", NodeTotals()), **said)
         self.folder.registry.write_beat(node, incarnation(node), count, msgspec.json.encode(spoken))
 
-    def publish(self, node: str, number: int, **said: Any) -> RoundFile:
-        file = round_file(step=number, **said)
-        self.folder.publish(node, number, msgspec.msgpack.encode(file))
+    def publish(self, node: str, number: int, *, attempt: int = 0, **said: Any) -> RoundFile:
+        file = round_file(**{"step": number} | said)
+        self.folder.publish(node, number, msgspec.msgpack.encode(file), attempt)
         return file
+
+    def play(self, *nodes: str, rounds: range) -> None:
+        """Let these nodes hand in a file for each of `rounds`, one round after the other."""
+        for number in rounds:
+            for node in nodes:
+                self.publish(node, number)
+            self.tick()
+
+    @property
+    def records(self) -> list[StateRecord]:
+        return records_of(self.folder.root, "small")
 
     @property
     def last(self) -> StateRecord:
-        return records_of(self.folder.root, "small")[-1]
+        return self.records[-1]
 
     def members(self) -> list[str]:
         return [m.node for m in self.last.opens.members] if self.last.opens else []

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 import pytest
-from folder_for_tests import Folder, incarnation, round_file
+from folder_for_tests import Folder, closed, incarnation, round_file
 
-from actors.intake import Arrivals, Intake
-from drive_store import Header, seal_packed
+from actors.arrivals import Arrivals, Turn
+from actors.draining import looks_for_round
+from actors.intake import Intake, Look
+from actors.roster import Peer
+from drive_store import Header, publish_round_file, seal_packed
 from drive_store.paths import twin_name
-from swarm_ray.records import Member
+from swarm_ray.records import Answers, FileRef, Member, Registration, StateRecord
 
 MEMBERS = (Member("node-1", incarnation("node-1")), Member("node-2", incarnation("node-2")))
 
@@ -23,8 +29,35 @@ def intake(folder: Folder) -> Intake:
 
 def collect(intake: Intake, number: int, arrivals: Arrivals | None = None) -> Arrivals:
     arrivals = arrivals or Arrivals()
-    intake.collect(arrivals.missing(MEMBERS), number, arrivals)
+    intake.collect(looks(arrivals.missing(MEMBERS), number), turn(number), arrivals)
     return arrivals
+
+
+def looks(members: Sequence[Member], number: int) -> list[Look]:
+    return [Look(m.node, m.incarnation, number) for m in members]
+
+
+def turn(number: int, **said: Any) -> Turn:
+    return Turn(number, frozenset(m.node for m in MEMBERS), **said)
+
+
+def accepted(arrivals: Arrivals) -> list[FileRef]:
+    return [counted.ref for counted in arrivals.accepted]
+
+
+def publish(folder: Folder, node: str, number: int, *, step: int | None = None, **said: Any) -> FileRef:
+    """Publish a file of a round; the round is the step unless another is given."""
+    step = number if step is None else step
+    made = folder.publish(node, number, msgspec.msgpack.encode(round_file(step=step, **said)))
+    return msgspec.structs.replace(made, step=step)
+
+
+def recorded(
+    folder: Folder, number: int, accepted: Sequence[FileRef] = (), late: Sequence[FileRef] = ()
+) -> StateRecord:
+    stage = closed(number, tuple(accepted))
+    answers = Answers(late=tuple(late))
+    return StateRecord("running", folder.config.rounds, stage, None, {}, answers=answers)
 
 
 def raw(folder: Folder, node: str, number: int, data: bytes, digits: str = "ab" * 32) -> str:
@@ -38,10 +71,10 @@ def raw(folder: Folder, node: str, number: int, data: bytes, digits: str = "ab" 
 def test_a_file_is_accepted_once(folder: Folder, intake: Intake) -> None:
     sent = folder.publish("node-1", 0)
     arrivals = collect(intake, 0)
-    assert arrivals.accepted == {"node-1": sent}
-    assert arrivals.files["node-1"] == round_file(step=0)
+    assert accepted(arrivals) == [sent]
+    assert arrivals.accepted[0].file == round_file(step=0)
     assert [m.node for m in arrivals.missing(MEMBERS)] == ["node-2"]
-    assert collect(intake, 0, arrivals).accepted == {"node-1": sent}
+    assert accepted(collect(intake, 0, arrivals)) == [sent]
     assert collect(intake, 1) == Arrivals()
 
 
@@ -53,7 +86,7 @@ def test_a_settled_file_is_not_read_again(folder: Folder) -> None:
     collect(intake, 0)
     before = store.operations.reads
     for _ in range(3):
-        intake.collect(MEMBERS[:1], 1, Arrivals())
+        intake.collect(looks(MEMBERS[:1], 1), turn(1), Arrivals())
     assert store.operations.reads == before
 
 
@@ -61,23 +94,23 @@ def test_of_two_files_of_one_round_the_first_counts(folder: Folder, intake: Inta
     first = folder.publish("node-1", 0)
     second = folder.publish("node-1", 0, attempt=1)
     arrivals = collect(intake, 0)
-    assert arrivals.accepted == {"node-1": first}
+    assert accepted(arrivals) == [first]
     assert arrivals.superseded == [second]
 
 
 def test_a_file_of_an_earlier_round_is_late_and_the_new_one_is_accepted(
     folder: Folder, intake: Intake
 ) -> None:
-    old, new = folder.publish("node-1", 0), folder.publish("node-1", 2)
+    old, new = folder.publish("node-1", 0), publish(folder, "node-1", 2)
     arrivals = collect(intake, 2)
     assert arrivals.late == [old]
-    assert arrivals.accepted == {"node-1": new}
+    assert accepted(arrivals) == [new]
 
 
 def test_a_file_of_a_round_to_come_has_to_wait(folder: Folder, intake: Intake) -> None:
-    early = folder.publish("node-1", 1)
+    early = publish(folder, "node-1", 1)
     assert collect(intake, 0) == Arrivals()
-    assert collect(intake, 1).accepted == {"node-1": early}
+    assert accepted(collect(intake, 1)) == [early]
 
 
 def test_a_torn_file_is_looked_at_again_until_it_is_whole(folder: Folder, intake: Intake) -> None:
@@ -88,7 +121,7 @@ def test_a_torn_file_is_looked_at_again_until_it_is_whole(folder: Folder, intake
         path.write_bytes(whole[:cut])
         assert collect(intake, 0) == Arrivals()
     path.write_bytes(whole)
-    assert collect(intake, 0).accepted == {"node-1": sent}
+    assert accepted(collect(intake, 0)) == [sent]
 
 
 def sealed(experiment: str = "small", payload: bytes = b"", **said: object) -> bytes:
@@ -120,7 +153,7 @@ def test_what_is_no_round_file_of_the_node_is_rejected_with_a_reason(
     arrivals = collect(intake, 0)
     assert [(r.node, r.key) for r in arrivals.rejected] == [("node-1", key)]
     assert reason in arrivals.rejected[0].reason
-    assert arrivals.accepted == {}
+    assert arrivals.accepted == []
     assert [m.node for m in arrivals.missing(MEMBERS)] == ["node-2"]
     assert collect(intake, 1) == Arrivals()
 
@@ -139,8 +172,8 @@ def test_a_rejected_file_of_an_earlier_round_does_not_cost_the_present_one(
     arrivals = collect(intake, 1)
     assert [r.node for r in arrivals.rejected] == ["node-1"]
     assert arrivals.missing(MEMBERS) == list(MEMBERS)
-    sent = folder.publish("node-1", 1)
-    assert collect(intake, 1, arrivals).accepted == {"node-1": sent}
+    sent = publish(folder, "node-1", 1)
+    assert accepted(collect(intake, 1, arrivals)) == [sent]
     assert len(arrivals.rejected) == 1
 
 
@@ -153,7 +186,7 @@ def test_a_twin_counts_as_the_file_it_doubles(folder: Folder, intake: Intake, ke
     if not keep_original:
         path.unlink()
     arrivals = collect(intake, 0)
-    assert arrivals.accepted["node-1"].sha256 == sent.sha256
+    assert accepted(arrivals)[0].sha256 == sent.sha256
     assert (arrivals.superseded, arrivals.rejected) == ([], [])
     path.write_bytes(twin.read_bytes())
     assert collect(intake, 1) == Arrivals()
@@ -164,7 +197,7 @@ def test_a_listing_a_member_and_no_more(folder: Folder) -> None:
     for member in members:
         folder.publish(member.node, 0)
     store = folder.address.open()
-    Intake(store, folder.paths).collect(members, 0, Arrivals())
+    Intake(store, folder.paths).collect(looks(members, 0), turn(0), Arrivals())
     assert store.operations.lists == 5
 
 
@@ -175,5 +208,111 @@ def test_what_people_leave_in_the_folder_is_passed_over(folder: Folder, intake: 
     (beside / "r000000-s0.0.notes.txt").write_text("x")
     (beside / "r000000-s0.0.zzzzzzzzzzzz.msgpack").write_text("x")
     arrivals = collect(intake, 0)
-    assert arrivals.accepted == {"node-1": sent}
+    assert accepted(arrivals) == [sent]
     assert arrivals.rejected == []
+
+
+def test_a_file_made_alone_is_late_and_leaves_the_round_open(folder: Folder, intake: Intake) -> None:
+    alone = publish(folder, "node-1", 1, step=4, alone=True)
+    sent = publish(folder, "node-1", 1, step=5)
+    arrivals = collect(intake, 1)
+    assert (accepted(arrivals), arrivals.late) == ([sent], [alone])
+
+
+def test_a_step_counts_once_whatever_its_round(folder: Folder, intake: Intake) -> None:
+    first = publish(folder, "node-1", 0, step=7)
+    again = publish(folder, "node-1", 1, step=7, reward=0.25)
+    assert accepted(collect(intake, 0)) == [first]
+    arrivals = collect(intake, 1)
+    assert (accepted(arrivals), arrivals.superseded) == ([], [again])
+    assert [m.node for m in arrivals.missing(MEMBERS)] == ["node-2"]
+
+
+def test_files_of_any_of_a_nodes_incarnations_count_once(folder: Folder, intake: Intake) -> None:
+    first = folder.publish("node-1", 0)
+    later = publish_round_file(
+        folder.store,
+        folder.paths,
+        node="node-1",
+        incarnation="ffffffff",
+        round=0,
+        stage=0,
+        payload=msgspec.msgpack.encode(round_file(step=0)),
+        attempt=1,
+    )
+    arrivals = Arrivals()
+    both = [Look("node-1", "ffffffff", 0), Look("node-1", incarnation("node-1"), 0)]
+    intake.collect(both, turn(0), arrivals)
+    assert [ref.key for ref in accepted(arrivals)] == [later.key]
+    assert [ref.key for ref in arrivals.superseded] == [first.key]
+
+
+def test_files_of_the_bucket_before_are_late(folder: Folder, intake: Intake) -> None:
+    old, new = publish(folder, "node-1", 499), publish(folder, "node-1", 500)
+    peer = Peer(Registration("node-1", incarnation("node-1"), "w", "", {}, ""), [incarnation("node-1")])
+    arrivals = Arrivals()
+    intake.collect(looks_for_round(peer, 500), turn(500), arrivals)
+    assert (accepted(arrivals), arrivals.late) == ([new], [old])
+
+
+@pytest.mark.parametrize(("number", "listings"), [(0, 1), (300, 1), (500, 2), (515, 2), (516, 1)])
+def test_a_look_for_a_round_is_a_listing_or_two_a_life(number: int, listings: int) -> None:
+    peer = Peer(Registration("node-1", "0000000f", "w", "", {}, ""), ["0000000e", "0000000f"])
+    assert len(looks_for_round(peer, number)) == 2 * listings
+
+
+def test_what_a_predecessor_answered_is_not_looked_at_again(folder: Folder, intake: Intake) -> None:
+    mine, late = publish(folder, "node-1", 3), publish(folder, "node-2", 2)
+    intake.restore([recorded(folder, 3, [mine], [late])], floor=2)
+    again = folder.publish("node-1", 3, attempt=1)
+    arrivals = collect(intake, 4)
+    assert (accepted(arrivals), arrivals.late) == ([], [])
+    assert [ref.key for ref in arrivals.superseded] == [again.key]
+    assert intake.is_answered("node-2", 2)
+
+
+def test_files_from_before_the_records_that_were_read_are_answered_only_when_asked_for(
+    folder: Folder, intake: Intake
+) -> None:
+    old = publish(folder, "node-1", 1)
+    intake.restore([], floor=3)
+    assert collect(intake, 4) == Arrivals()
+    arrivals = Arrivals()
+    intake.collect([Look("node-1", incarnation("node-1"), 1, frozenset({1}))], turn(4), arrivals)
+    assert arrivals.late == [old]
+
+
+def test_what_another_coordinator_has_accepted_is_late_here(folder: Folder, intake: Intake) -> None:
+    one, two = publish(folder, "node-1", 0), publish(folder, "node-2", 0)
+    arrivals = Arrivals()
+    intake.collect(looks(MEMBERS[:1], 0), turn(0), arrivals)
+    assert accepted(arrivals) == [one]
+    intake.acknowledge(recorded(folder, 0, [one, two]), arrivals)
+    assert (accepted(arrivals), arrivals.late) == ([], [one])
+    assert collect(intake, 0, arrivals).late == [one, two]
+    assert accepted(arrivals) == []
+
+
+def test_async_files_of_recent_rounds_count_and_several_of_a_node(folder: Folder, intake: Intake) -> None:
+    sent = [publish(folder, "node-1", number, step=step) for number, step in ((5, 1), (6, 2), (9, 3), (9, 4))]
+    early = publish(folder, "node-1", 11, step=5)
+    arrivals = Arrivals()
+    intake.collect(looks(MEMBERS[:1], 10), turn(10, staleness=4), arrivals)
+    assert arrivals.late == sent[:1]
+    assert sorted(accepted(arrivals), key=lambda ref: ref.step) == sent[1:]
+    assert early not in accepted(arrivals)
+
+
+def test_when_no_round_will_open_again_everything_is_late(folder: Folder, intake: Intake) -> None:
+    sent = [publish(folder, "node-1", number) for number in (2, 3, 9)]
+    arrivals = Arrivals()
+    intake.collect(looks(MEMBERS[:1], 3), Turn(3, over=True), arrivals)
+    assert arrivals.late == sent
+
+
+def test_while_no_stage_is_open_a_file_of_the_next_round_waits(folder: Folder, intake: Intake) -> None:
+    old, new = publish(folder, "node-1", 2), publish(folder, "node-1", 3)
+    arrivals = Arrivals()
+    intake.collect(looks(MEMBERS[:1], 3), Turn(3), arrivals)
+    assert arrivals.late == [old]
+    assert accepted(collect(intake, 3)) == [new]

@@ -16,13 +16,15 @@ PACE = PaceConfig(beat_s=2.0, dead_after_s=20.0)
 
 @pytest.fixture
 def roster(folder: Folder) -> Roster:
-    return Roster(folder.store, folder.paths, config_hash(folder.config), PACE)
+    return Roster(folder.store, folder.paths, {config_hash(folder.config)}, PACE)
 
 
-def register(folder: Folder, node: str, life: str = "", *, hash_of_config: str = "") -> None:
+def register(
+    folder: Folder, node: str, life: str = "", *, hash_of_config: str = "", succeeds: str = ""
+) -> None:
     life = life or incarnation(node)
     hashed = hash_of_config or config_hash(folder.config)
-    announced = Registration(node, life, "worker", hashed, {}, "2026-08-01T12:00:00+00:00")
+    announced = Registration(node, life, "worker", hashed, {}, "2026-08-01T12:00:00+00:00", succeeds=succeeds)
     folder.registry.register(node, life, msgspec.json.encode(announced))
 
 
@@ -52,7 +54,9 @@ def test_no_name_is_mistaken_for_a_role(folder: Folder, roster: Roster, node: st
     assert active(roster, 0.0) == [node]
 
 
-def test_a_second_life_under_the_same_name_is_refused(folder: Folder, roster: Roster) -> None:
+def test_a_second_life_that_continues_nobody_is_refused_while_the_first_lives(
+    folder: Folder, roster: Roster
+) -> None:
     register(folder, "node-1")
     roster.scan(0.0)
     register(folder, "node-1", "ffffffff")
@@ -60,6 +64,98 @@ def test_a_second_life_under_the_same_name_is_refused(folder: Folder, roster: Ro
     assert roster.get_active_peers(1.0) == [Member("node-1", incarnation("node-1"))]
     assert list(roster.refused) == ["node-1.ffffffff"]
     assert "taken" in roster.refused["node-1.ffffffff"]
+
+
+def test_a_life_that_continues_the_present_one_replaces_it_at_once(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    roster.scan(0.0)
+    register(folder, "node-1", "bbbbbbbb", succeeds="aaaaaaaa")
+    register(folder, "node-1", "aaaaaaaa", succeeds=incarnation("node-1"))
+    roster.scan(1.0)
+    assert roster.get_active_peers(1.0) == [Member("node-1", "bbbbbbbb")]
+    assert roster.peers["node-1"].incarnations == [incarnation("node-1"), "aaaaaaaa", "bbbbbbbb"]
+    assert roster.refused == {}
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "silent"])
+def test_a_life_that_continues_nobody_has_the_node_once_the_first_has_ended(
+    folder: Folder, roster: Roster, end: str
+) -> None:
+    register(folder, "node-1")
+    roster.scan(0.0)
+    register(folder, "node-1", "ffffffff")
+    if end != "silent":
+        beat(
+            folder,
+            "node-1",
+            1,
+            done=end == "done",
+            problem="its loss is not finite" if end == "failed" else None,
+        )
+    roster.scan(5.0, every_beat=True)
+    later = 30.0 if end == "silent" else 6.0
+    roster.mark_silent(later)
+    roster.scan(later)
+    assert roster.get_active_peers(later) == [Member("node-1", "ffffffff")]
+    assert (roster.peers["node-1"].problem, roster.refused) == (None, {})
+
+
+def test_a_node_that_was_thought_dead_is_taken_back_when_it_is_heard(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    beat(folder, "node-1", 1)
+    roster.scan(0.0, every_beat=True)
+    assert roster.mark_silent(21.0) == ["node-1"]
+    roster.scan(22.0)
+    assert active(roster, 22.0) == []
+    beat(folder, "node-1", 2)
+    roster.scan(23.0)
+    assert active(roster, 23.0) == ["node-1"]
+    assert roster.peers["node-1"].problem is None
+
+
+def test_a_trainer_that_hangs_is_dead_although_its_beats_go_on(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    register(folder, "node-2")
+    for count in range(8):
+        beat(folder, "node-1", count, step=3, progress=70)
+        beat(folder, "node-2", count, step=3, progress=70 + count)
+        roster.scan(3.0 * count, every_beat=True)
+    assert roster.mark_silent(22.0) == ["node-1"]
+
+
+def test_nobody_is_dead_because_the_coordinator_could_not_hear(folder: Folder, roster: Roster) -> None:
+    register(folder, "node-1")
+    roster.scan(0.0)
+    roster.excuse(500.0)
+    roster.scan(500.0)
+    assert roster.mark_silent(500.0) == []
+    assert roster.mark_silent(521.0) == ["node-1"]
+
+
+def test_a_successor_begins_with_the_lives_and_the_problems_of_the_log(
+    folder: Folder, roster: Roster
+) -> None:
+    register(folder, "node-1")
+    register(folder, "node-1", "eeeeeeee")
+    register(folder, "node-1", "ffffffff", succeeds="eeeeeeee")
+    register(folder, "node-2")
+    beat(folder, "node-2", 1)
+    roster.restore({"node-1": "ffffffff"}, {"node-2": "nothing heard of it"})
+    roster.scan(0.0, every_beat=True)
+    assert roster.get_active_peers(0.0) == [Member("node-1", "ffffffff")]
+    assert roster.peers["node-1"].incarnations == ["eeeeeeee", "ffffffff"]
+    assert roster.peers["node-2"].problem == "nothing heard of it"
+    beat(folder, "node-2", 2)
+    roster.scan(1.0, every_beat=True)
+    assert active(roster, 1.0) == ["node-1", "node-2"]
+
+
+def test_a_later_configuration_is_accepted_beside_the_first(folder: Folder, roster: Roster) -> None:
+    roster.config_hashes.add("0123456789ab")
+    register(folder, "node-1", hash_of_config="0123456789ab")
+    register(folder, "node-2")
+    roster.scan(0.0)
+    assert active(roster, 0.0) == ["node-1", "node-2"]
 
 
 def test_another_configuration_is_refused(folder: Folder, roster: Roster) -> None:

@@ -46,7 +46,7 @@ def test_the_alarm_needs_a_streak_without_any_informative_group() -> None:
         {"a": barren, "b": barren},
         {"a": taught, "b": barren},
     ):
-        tallies.close_round(files, ["a", "b"])
+        tallies.close_round(files.values(), ["a", "b"])
         said.append((tallies.barren, tallies.learned_nothing))
     assert said == [
         (1, False),
@@ -65,7 +65,23 @@ def test_votes_count_once_for_known_nodes_other_than_the_voter() -> None:
     nodes = ["a", "b", "c"]
     for node, vote in {"a": "b", "b": "b", "c": "a", "d": "nobody", "e": None}.items():
         tallies.submit_winners(node, vote)
-    assert tallies.close_round({}, nodes) == ("a", "b")
+    assert tallies.close_round([], nodes) == ("a", "b")
     tallies.submit_winners("a", "c")
-    assert tallies.close_round({}, nodes) == ("c",)
-    assert tallies.close_round({}, nodes) == ()
+    assert tallies.close_round([], nodes) == ("c",)
+    assert tallies.close_round([], nodes) == ()
+
+
+def test_a_successor_goes_on_from_the_sums_of_the_log() -> None:
+    first = Tallies(3)
+    first.submit_reward("node-1", 4, round_file(step=4, reward=0.25, generated_tokens=7))
+    first.close_round([round_file(informative=0)], ["node-1"])
+    said = first.of({"node-1": None, "node-2": None})
+    second = Tallies(3)
+    second.restore(said, first.barren)
+    assert second.of({"node-1": None, "node-2": None}) == said
+    second.submit_reward("node-1", 5, round_file(step=5, reward=0.5, generated_tokens=2))
+    one = second.of({"node-1": None})["node-1"]
+    assert (one.totals.reward, one.totals.generated_tokens, one.round) == (0.75, 9, 5)
+    assert said["node-1"].totals.reward == 0.25
+    second.close_round([round_file(informative=0)], ["node-1"])
+    assert second.barren == 2

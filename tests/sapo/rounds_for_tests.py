@@ -16,6 +16,7 @@ from swarm_ray.config import SwarmConfig
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.tiny_start import TinyStart
 from swarm_ray.records import Completion, FileRef, QuestionRef, Rollout, RoundFile, StageClosed, StepMetrics
+from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
 from swarm_ray.sapo.pool import PeerFile, Verifier
@@ -30,8 +31,13 @@ class MemoryExchange:
     foreign: list[PeerFile] = field(default_factory=list)
     late: tuple[str, ...] = ()
     files: dict[int, dict[str, RoundFile]] = field(default_factory=dict)
+    made: dict[tuple[str, int], list[OwnRollout]] = field(default_factory=dict)
+    """What earlier processes made, by node and round."""
 
-    def publish(self, node: Node, number: int, file: RoundFile) -> None:
+    def adopt(self, node: Node, number: int) -> list[OwnRollout] | None:
+        return self.made.get((node.id, number))
+
+    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
         self.files.setdefault(number, {})[node.id] = file
 
     def wait_closed(self, number: int) -> StageClosed:

@@ -8,6 +8,7 @@ import pytest
 from rounds_for_tests import Laboratory, MemoryExchange, same_weights, shared
 
 from swarm_ray.records import RoundFile, StageClosed, StepMetrics
+from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile
 from swarm_ray.sapo.streams import derive_seed
@@ -105,7 +106,7 @@ def test_nodes_in_one_trainer_or_apart_do_the_same(
 class Complete(MemoryExchange):
     """Checks that what is published a second time is what was published before."""
 
-    def publish(self, node: Node, number: int, file: RoundFile) -> None:
+    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
         known = self.files.get(number, {}).get(node.id)
         assert known in (None, file)
-        super().publish(node, number, file)
+        super().publish(node, number, file, own)

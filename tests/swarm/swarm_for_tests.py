@@ -32,6 +32,7 @@ SMALL: dict[str, Any] = {
     "evaluation.questions": 2,
     "pace.poll_max_s": 0.1,
     "pace.max_s": 20,
+    "supervision.data_failures": 1,
 }
 
 

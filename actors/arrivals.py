@@ -1,0 +1,81 @@
+"""What came in since the last state record, and what a file counts as: pure decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from swarm_ray.records import Answers, FileRef, Member, Refusal, RoundFile
+
+
+class Counted(NamedTuple):
+    """An accepted file and what is in it."""
+
+    ref: FileRef
+    file: RoundFile
+
+
+@dataclass
+class Arrivals:
+    """Files by what became of them."""
+
+    accepted: list[Counted] = field(default_factory=list)
+    late: list[FileRef] = field(default_factory=list)
+    superseded: list[FileRef] = field(default_factory=list)
+    rejected: list[Refusal] = field(default_factory=list)
+    spent: set[str] = field(default_factory=set)
+    """Nodes that cannot hand in another file of this round; one of an earlier round costs a node nothing."""
+
+    @property
+    def nodes(self) -> set[str]:
+        """Nodes with an accepted file."""
+        return {counted.ref.node for counted in self.accepted}
+
+    def missing(self, members: Sequence[Member]) -> list[Member]:
+        """Members of whose files of this round none was accepted or refused."""
+        done = self.nodes | self.spent
+        return [m for m in members if m.node not in done]
+
+    def answers(self) -> Answers | None:
+        """What a record without a stage says of these files; None when there are none."""
+        if not (self.late or self.superseded or self.rejected):
+            return None
+        return Answers(tuple(self.late), tuple(self.superseded), tuple(self.rejected))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Whose files count now."""
+
+    number: int
+    """The open round, or the next one while none is open."""
+    members: frozenset[str] = frozenset()
+    """Nodes whose files of it are taken; nobody's while none is open."""
+    staleness: int | None = None
+    """In async pace, files of so many rounds before count too."""
+    over: bool = False
+    """No round will open again: whatever comes is late."""
+
+    def is_due(self, node: str, number: int) -> bool:
+        """Whether a file of round `number` is to be looked at now; others wait for their round."""
+        return self.is_late(number) or (number <= self.number and node in self.members)
+
+    def is_late(self, number: int) -> bool:
+        """Whether a file of round `number` came too late to count."""
+        return self.over or number < self.number - (self.staleness or 0)
+
+
+def outcome(turn: Turn, number: int, *, repeated: bool, elsewhere: bool, alone: bool) -> str:
+    """What a whole file counts as: accepted, late or superseded.
+
+    Args:
+        turn: whose files count now.
+        number: the file's round.
+        repeated: one of this node, step and stage counted before, or the same content was answered.
+        elsewhere: a coordinator whose records are not obeyed has accepted a file of this node, step and stage.
+        alone: it was made without a coordinator.
+    """
+    if repeated:
+        return "superseded"
+    return "late" if elsewhere or alone or turn.is_late(number) else "accepted"

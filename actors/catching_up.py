@@ -1,0 +1,93 @@
+"""After a restart: the steps between a node's checkpoint and the swarm's round, taken again or given up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from actors.restoring import Restored
+from actors.trainer_voice import TrainerVoice
+from swarm_ray.exchange.own_steps import OwnSteps
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.records import StepMetrics
+from swarm_ray.sapo.node import Node
+
+
+class TakeRound(Protocol):
+    """Runs a round for some nodes."""
+
+    def __call__(
+        self, nodes: list[Node], number: int, *, alone: bool, replayed: bool = False
+    ) -> list[StepMetrics]:
+        """See `Trainer._take_round`."""
+        ...
+
+
+def catch_up(
+    nodes: Sequence[Node],
+    state: SwarmState,
+    made: OwnSteps,
+    restored: Restored,
+    voice: TrainerVoice,
+    take_round: TakeRound,
+) -> int:
+    """Take again, without generating anything, every step whose rollouts are kept; say what was and what was not.
+
+    Args:
+        nodes: as their checkpoints left them.
+        state: follows the state log, from the oldest checkpoint on.
+        made: finds what earlier processes made.
+        restored: what was found of each node.
+        voice: says it.
+        take_round: runs a round.
+
+    Returns:
+        Rounds that were taken again.
+    """
+    state.poll()
+    again: Counter[str] = Counter()
+    rounds = 0
+    while (behind := made.replayable(nodes)) is not None:
+        step, together = behind
+        for row in take_round(together, step.round, alone=step.alone, replayed=True):
+            again[row.node] += 1
+        rounds += not step.alone
+    for node in nodes:
+        adopted, lost = _close_gap(node, state, made, restored.former[node.id])
+        if restored.former[node.id]:
+            voice.tell("resumed", _said(node, restored, again[node.id], lost, adopted), node.id, node.round)
+    for problem in made.problems:
+        voice.tell("resumed", problem)
+    return rounds
+
+
+def _close_gap(
+    node: Node, state: SwarmState, made: OwnSteps, former: Sequence[str]
+) -> tuple[int | None, int]:
+    """Move on past steps of which nothing is left; answers the open round whose file is adopted, and what was lost."""
+    opens = state.latest.opens if state.latest else None
+    here = opens is not None and node.id in {m.node for m in opens.members} and opens.round > node.round
+    if here and opens is not None and made.find(node) is None:
+        made.look_in_open_round(node, opens.round, former)
+    before, highest = node.step, made.highest(node.id)
+    if made.find(node) is None and highest >= node.step:
+        node.step = highest
+        found = made.find(node)
+        if found is None or state.closed(found.round) is not None:
+            node.step = highest + 1
+    found = made.find(node)
+    adopted = found.round if found is not None and opens is not None and found.round == opens.round else None
+    return adopted, node.step - before
+
+
+def _said(node: Node, restored: Restored, again: int, lost: int, adopted: int | None) -> str:
+    """One line: where the node goes on, from what, and what could not be had."""
+    found = restored.found.get(node.id)
+    parts = [f"checkpoint of {found.describe()}" if found else "no checkpoint: it begins anew"]
+    if again:
+        parts.append(f"{again} update(s) taken again from the state log")
+    if adopted is not None:
+        parts.append(f"its file of round {adopted} adopted")
+    parts.append(f"{lost} update(s) lost: their rollouts are no longer kept" if lost else "nothing lost")
+    return f"goes on at step {node.step}: " + "; ".join(parts)

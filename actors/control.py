@@ -1,0 +1,108 @@
+"""What people ask of the coordinator: requests in the folder, each done once and answered in the state log."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from drive_store import ExperimentPaths, StoreError, Valid
+from drive_store.reading import Reading
+from drive_store.requests import RequestReader
+from drive_store.store import Store
+from swarm_ray.records import ControlRequest
+
+Action = Literal["stop", "pause", "resume"]
+ACTIONS: tuple[Action, ...] = ("stop", "pause", "resume")
+
+
+def reply_to(action: Action, *, paused: bool, over: bool) -> str:
+    """What a request comes to: stopped, paused, resumes, or nothing to do and why.
+
+    Args:
+        action: what is asked.
+        paused: no round is to open.
+        over: the last round has closed.
+    """
+    if action == "stop":
+        return "stopped"
+    if over:
+        return "nothing to do: the last round has closed"
+    if action == "pause":
+        return "nothing to do: it is paused" if paused else "paused"
+    return "resumes" if paused else "nothing to do: it is not paused"
+
+
+class Control:
+    """Obeys requests, and keeps the replies for the next record.
+
+    Args:
+        store: the shared folder.
+        paths: the experiment's paths.
+    """
+
+    def __init__(self, store: Store, paths: ExperimentPaths) -> None:
+        self._store, self._paths = store, paths
+        self._requests = RequestReader(store, paths)
+        self._asked: deque[Action] = deque()
+        self._answered: set[str] = set()
+        self.paused = False
+        self.stopped = False
+        self.replies: dict[str, str] = {}
+        """Of requests that no record has answered yet."""
+
+    def restore(self, answered: set[str], *, paused: bool) -> None:
+        """Go on from what the log says: requests that it answers are not done again."""
+        self._answered |= answered
+        self.paused = paused
+
+    def ask(self, action: Action) -> None:
+        """Ask from within the process; from any thread."""
+        self._asked.append(action)
+
+    def scan(self, *, over: bool) -> bool:
+        """Read and obey new requests, in one listing; True when there were any.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        found = self._requests.poll()
+        fresh = {name: reading for name, reading in found.items() if name not in self._answered}
+        self.written({name: "" for name in found if name in self._answered})
+        self._obey_requests(fresh, over=over)
+        asked = len(self._asked)
+        for _ in range(asked):
+            self._obey(self._asked.popleft(), over=over)
+        return bool(fresh) or asked > 0
+
+    def written(self, replies: Mapping[str, str]) -> None:
+        """The log has answered these: they are done, and their files are in nobody's way any more."""
+        for name in replies:
+            self._answered.add(name)
+            self.replies.pop(name, None)
+            try:
+                self._store.remove(self._paths.request(name))
+            except StoreError:
+                continue  # it stays, and is known as answered while the log's newest records say so
+
+    def _obey_requests(self, found: Mapping[str, Reading], *, over: bool) -> None:
+        for name, reading in found.items():
+            reason = f"{type(reading).__name__}: {getattr(reading, 'reason', '')}"
+            if isinstance(reading, Valid):
+                try:
+                    action = msgspec.json.decode(reading.payload, type=ControlRequest).action
+                except msgspec.MsgspecError as error:
+                    reason = str(error)
+                else:
+                    self.replies[name] = self._obey(action, over=over)
+                    continue
+            self.replies[name] = f"nothing to do: a request that cannot be read ({reason})"
+
+    def _obey(self, action: Action, *, over: bool) -> str:
+        reply = reply_to(action, paused=self.paused, over=over)
+        if reply in {"paused", "resumes"}:
+            self.paused = reply == "paused"
+        self.stopped = self.stopped or reply == "stopped"
+        return reply

@@ -1,0 +1,174 @@
+"""A node's rows on their way into its logs: spooled on this machine's disk, deduplicated, closed as segments."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from actors.kept import Kept
+from drive_store import ExperimentPaths, SegmentWriter, Store, StoreFull
+from drive_store.names import parse_segment_name
+from swarm_ray.records import Event, StepMetrics
+
+Kind = Literal["metrics", "events"]
+REMEMBERED = 1024
+"""So many rows are told apart one by one; a row that is older than all of them was logged."""
+
+
+class Logged(msgspec.Struct):
+    """What this machine has logged of a node, all its incarnations together."""
+
+    steps: list[int] = []
+    """Steps of the metrics rows, the latest `REMEMBERED` in ascending order."""
+    events: list[str] = []
+    """Hashes of the latest events."""
+    rewards: dict[int, float] = {}
+    """Own reward by round."""
+    seconds: dict[str, float] = {}
+    used: int = 0
+
+    def take_metrics(self, row: StepMetrics) -> bool:
+        """Count a row; False when it was counted before."""
+        oldest = self.steps[0] if len(self.steps) >= REMEMBERED else -1
+        if row.step in self.steps or row.step < oldest:
+            return False
+        self.steps = sorted([*self.steps, row.step])[-REMEMBERED:]
+        if not row.alone:
+            self.rewards[row.round] = row.reward
+        self.used += row.counters.used
+        for phase, seconds in row.seconds.items():
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+        return True
+
+    def take_event(self, event: Event) -> bool:
+        """Count an event; False when it was counted before."""
+        known = hashlib.sha256(msgspec.json.encode(event)).hexdigest()[:16]
+        if known in self.events:
+            return False
+        self.events = [*self.events[1 - REMEMBERED :], known]
+        return True
+
+
+class LogSpool:
+    """The rows of one node.
+
+    A row lies in the spool before the call that brought it returns. What of it was logged is kept when a segment is
+    about to be closed, and made good from the spool after a restart: a row that is sent twice is logged once.
+
+    Args:
+        store: where segments go.
+        paths: the experiment's.
+        node: whose rows.
+        folder: on this machine's own disk; holds `<node>.<incarnation>.<kind>.jsonl`, the same with `.<n>.left` for
+            rows that an earlier process left, and `<node>.logged.json`.
+    """
+
+    def __init__(self, store: Store, paths: ExperimentPaths, node: str, folder: Path) -> None:
+        self._store, self._paths, self._node, self._folder = store, paths, node, folder
+        self._kept = Kept(folder / f"{node}.logged.json", Logged)
+        self.logged: Logged = self._kept.load() or Logged()
+        self._writers: dict[tuple[str, Kind], SegmentWriter] = {}
+        self._numbered: set[tuple[str, Kind]] = set()
+        for path in sorted(folder.glob(f"{node}.*.jsonl")):
+            kind = path.name.split(".")[2]
+            for line in path.read_bytes().split(b"\n")[:-1]:  # the last may be half a row
+                self._count(kind, line)
+            _set_aside(path)
+
+    def append_metrics(self, row: StepMetrics) -> bool:
+        """Take a row; False when it was logged before.
+
+        Raises:
+            StoreFull: the machine's own disk does not take it.
+        """
+        fresh = self.logged.take_metrics(row)
+        if fresh:
+            self._append(row.incarnation, "metrics", msgspec.json.encode(row))
+        return fresh
+
+    def append_event(self, incarnation: str, event: Event) -> bool:
+        """Take an event; False when it was logged before.
+
+        Raises:
+            StoreFull: the machine's own disk does not take it.
+        """
+        fresh = self.logged.take_event(event)
+        if fresh:
+            self._append(incarnation, "events", msgspec.json.encode(event))
+        return fresh
+
+    @property
+    def pending(self) -> int:
+        """Bytes of the fullest spool; 1 at least while an earlier process's rows wait."""
+        waiting = [writer.pending for writer in self._writers.values()]
+        return max([*waiting, int(bool(self._left())), 0])
+
+    def close_segments(self) -> None:
+        """Write all rows that wait, those of earlier processes first.
+
+        Raises:
+            StoreError: a segment could not be written; its rows stay in the spool.
+        """
+        self._kept.save(self.logged)
+        for path in self._left():
+            _, incarnation, kind, _, _ = path.name.split(".")
+            key: tuple[str, Kind] = (incarnation, "metrics" if kind == "metrics" else "events")
+            writer = self._writer(key, path)
+            writer.next = self._last_number(key)
+            writer.close_segment()
+            path.unlink()
+        for key, writer in self._writers.items():
+            if writer.pending:
+                if key not in self._numbered:
+                    writer.next = self._last_number(key)
+                    self._numbered.add(key)
+                writer.close_segment()
+
+    def _append(self, incarnation: str, kind: Kind, row: bytes) -> None:
+        key = (incarnation, kind)
+        try:
+            if key not in self._writers:
+                path = self._folder / f"{self._node}.{incarnation}.{kind}.jsonl"
+                self._writers[key] = self._writer(key, path)
+            self._writers[key].append(row)
+        except OSError as error:
+            raise StoreFull(
+                f"{self._folder} cannot be written: {error}. Free some space on this machine's disk."
+            ) from error
+
+    def _writer(self, key: tuple[str, Kind], spool: Path) -> SegmentWriter:
+        return SegmentWriter(self._store, self._paths, self._node, *key, spool=spool)
+
+    def _last_number(self, key: tuple[str, Kind]) -> int:
+        """The last segment that is there; what is written starts with it, since its rows may be these very ones."""
+        incarnation, kind = key
+        names = map(parse_segment_name, self._store.names(self._paths.logs_folder(self._node, incarnation)))
+        return max([name.n for name in names if name is not None and name.kind == kind], default=0)
+
+    def _left(self) -> list[Path]:
+        """Rows of earlier processes, the oldest first.
+
+        Nothing is added to them, so that a segment of these very rows that is there already is known for theirs.
+        """
+        found = self._folder.glob(f"{self._node}.*.left")
+        return sorted(found, key=lambda path: (path.name.split(".")[1:3], int(path.name.split(".")[3])))
+
+    def _count(self, kind: str, line: bytes) -> None:
+        if kind == "metrics":
+            self.logged.take_metrics(msgspec.json.decode(line, type=StepMetrics))
+        else:
+            self.logged.take_event(msgspec.json.decode(line, type=Event))
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a spool that an earlier process left; an empty one goes."""
+    if not path.stat().st_size:
+        path.unlink()
+        return
+    number = len(list(path.parent.glob(f"{path.stem}.*.left")))
+    while (left := path.with_name(f"{path.stem}.{number}.left")).exists():
+        number += 1
+    path.rename(left)

@@ -1,0 +1,53 @@
+"""The newest records of the chain that is obeyed, read backwards from its end."""
+
+from __future__ import annotations
+
+from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
+from drive_store.names import StateName
+from drive_store.staterecord import list_bucket, read_record
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.records import StateRecord
+
+TAIL = 100
+"""So many records at most are read, however long the log is."""
+
+
+def read_tail(
+    store: Store, paths: ExperimentPaths, most: int = TAIL
+) -> tuple[tuple[StateRef, ...], tuple[StateRecord, ...]]:
+    """Read the newest records, each found by the hash in the one after it.
+
+    Returns:
+        Their names and themselves, oldest first; fewer than `most` where the log begins, or a link is not to be seen.
+
+    Raises:
+        SwarmStateError: a record is none that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    listed: dict[str, list[StateName]] = {}
+    entries: list[StateEntry] = []
+    entry = newest(store, paths)
+    while entry is not None:
+        entries.append(entry)
+        if len(entries) == most or not entry.header.previous:
+            break
+        entry = _predecessor(store, paths, entry, listed)
+    entries.reverse()
+    return tuple(e.ref for e in entries), tuple(decode_state(e) for e in entries)
+
+
+def _predecessor(
+    store: Store, paths: ExperimentPaths, entry: StateEntry, listed: dict[str, list[StateName]]
+) -> StateEntry | None:
+    sequence = entry.ref.sequence - 1
+    if sequence < 0:
+        return None
+    folder = paths.state_bucket(sequence)
+    if folder not in listed:
+        listed[folder] = list_bucket(store, folder)
+    for name in listed[folder]:
+        if name.sequence == sequence and name.epoch <= entry.ref.epoch:
+            found = read_record(store, paths, name)
+            if isinstance(found, StateEntry) and found.ref.sha256 == entry.header.previous:
+                return found
+    return None

@@ -1,0 +1,128 @@
+"""Nodes as a trainer begins with them: new, or as their newest whole checkpoint left them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from actors.node_home import NodeHome
+from drive_store import ExperimentPaths, Registry, StateRef, Store, Valid
+from swarm_ray.checkpointing.node_state import fingerprint
+from swarm_ray.checkpointing.restore import Found, Parts, apply, find_newest
+from swarm_ray.config import SwarmConfig
+from swarm_ray.policies.policy import Policy
+from swarm_ray.records import Member, Registration, StepMetrics
+from swarm_ray.sapo.node import Node
+
+
+@dataclass
+class Restored:
+    """The nodes of a trainer, and what is known of their earlier lives."""
+
+    nodes: list[Node] = field(default_factory=list)
+    homes: dict[str, NodeHome] = field(default_factory=dict)
+    found: dict[str, Found] = field(default_factory=dict)
+    """The checkpoint that each node continues, of those that have one."""
+    former: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """All incarnations that each node had, the newest last."""
+    problems: list[str] = field(default_factory=list)
+    """Checkpoints that are damaged, and what could not be had instead."""
+
+    @property
+    def members(self) -> list[Member]:
+        """The nodes with their new incarnations."""
+        return [Member(n.id, n.incarnation) for n in self.nodes]
+
+    @property
+    def succeeds(self) -> dict[str, str]:
+        """Node to the incarnation that it continues, of those that had one."""
+        return {node: lives[-1] for node, lives in self.former.items() if lives}
+
+    @property
+    def places(self) -> dict[str, frozenset[str]]:
+        """Node to the incarnations under which the state log may name it while it is ours."""
+        return {n.id: frozenset((*self.former[n.id], n.incarnation)) for n in self.nodes}
+
+    @property
+    def state_ref(self) -> StateRef | None:
+        """The oldest record after which some node has something to learn; None to begin with the newest."""
+        refs = [f.state.state_ref for f in self.found.values()]
+        if not refs or any(ref is None for ref in refs):
+            return None
+        return min((ref for ref in refs if ref is not None), key=lambda ref: (ref.epoch, ref.sequence))
+
+    @property
+    def rows(self) -> list[StepMetrics]:
+        """Rows that were perhaps not logged when their process died; the logger knows which were."""
+        return [row for found in self.found.values() for row in found.state.rows]
+
+
+def restore_nodes(
+    names: Sequence[str],
+    policies: Sequence[Policy],
+    state: Path,
+    store: Store,
+    paths: ExperimentPaths,
+    config: SwarmConfig,
+    parts: Parts,
+) -> Restored:
+    """Take each node's place on this machine, and give it what its newest whole checkpoint holds.
+
+    Args:
+        names: node ids.
+        policies: a fresh one for each.
+        state: this machine's folder for the experiment.
+        store: the shared folder.
+        paths: the experiment's paths.
+        config: the swarm.
+        parts: "weights" leaves the optimizer and all counters at their beginning.
+
+    Raises:
+        NodeTakenError: another process of this machine trains a node.
+        CheckpointMismatch: a checkpoint is of another model.
+    """
+    restored = Restored()
+    announced = _announced(store, paths)
+    for name, policy in zip(names, policies, strict=True):
+        home = restored.homes[name] = NodeHome(state, name)
+        restored.former[name] = _lives(announced.get(name, []), home.former)
+        node = Node(name, home.incarnation, policy)
+        found = find_newest(state / "checkpoints", store, paths, name, restored.problems)
+        if found is not None:
+            apply(found, policy, parts, fingerprint(config.policy, policy))
+            if parts == "all":
+                restored.found[name] = found
+                _continue(node, found)
+        restored.nodes.append(node)
+    return restored
+
+
+def _continue(node: Node, found: Found) -> None:
+    state = found.state
+    node.step, node.round = state.step, state.round
+    # Copies: a state is frozen, and a node's counters are not.
+    node.totals = msgspec.structs.replace(state.totals)
+    node.previous, node.vote = state.previous, state.vote
+
+
+def _announced(store: Store, paths: ExperimentPaths) -> dict[str, list[Registration]]:
+    found: dict[str, list[Registration]] = {}
+    for (node, _), reading in Registry(store, paths).registrations().items():
+        if isinstance(reading, Valid):
+            try:
+                registration = msgspec.json.decode(reading.payload, type=Registration)
+            except msgspec.MsgspecError:
+                continue  # the coordinator refuses it, and says so
+            found.setdefault(node, []).append(registration)
+    return found
+
+
+def _lives(announced: Sequence[Registration], here: Sequence[str]) -> tuple[str, ...]:
+    """A node's incarnations: those that nobody continues come last, and of these this machine's newest."""
+    continued = {r.succeeds for r in announced}
+    names = {r.incarnation for r in announced}
+    known = [name for name in here if name in names]
+    return tuple(sorted(names, key=lambda n: (n not in continued, known.index(n) if n in known else -1, n)))

@@ -1,0 +1,179 @@
+"""How a term begins: by silence of the one before, above the highest epoch and round that are to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from actors.log_tail import read_tail
+from actors.roster import Roster
+from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
+from drive_store.terms import best_claim, highest_round_seen, read_coordinator_beats
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import NodeTakenError
+from swarm_ray.exchange.swarm_state import ENDED, decode_state
+from swarm_ray.records import StateRecord
+
+TOLERATED_MOVES = 1
+"""A single late sign of life may be one that was written before the writer died and became visible since."""
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """What a term begins with."""
+
+    epoch: int = 1
+    predecessor: str = ""
+    """Who wrote the newest record; empty for a log without any."""
+    after: StateRef | None = None
+    refs: tuple[StateRef, ...] = ()
+    records: tuple[StateRecord, ...] = ()
+    """The newest of the chain, the last one last."""
+    next_round: int = 0
+    floor: int = 0
+    """The first round of which `records` name every file."""
+
+    @property
+    def last(self) -> StateRecord | None:
+        """The newest record."""
+        return self.records[-1] if self.records else None
+
+
+class _Mark(NamedTuple):
+    """Whatever differs when a coordinator has done something."""
+
+    claim: tuple[int, str] | None
+    head: StateRef | None
+    beats: tuple[tuple[str, str], ...]
+
+
+class Silence:
+    """How long others have stood still, on this process's own clock."""
+
+    def __init__(self) -> None:
+        self._mark: object = None
+        self._since = 0.0
+        self._moves = -1
+
+    def observe(self, mark: object, now: float) -> bool:
+        """Note what is to be seen; False once it has moved so often that somebody must be alive."""
+        if mark != self._mark or self._moves < 0:
+            self._mark, self._since = mark, now
+            self._moves += 1
+        return self._moves <= TOLERATED_MOVES
+
+    def seconds(self, now: float) -> float:
+        """How long the last mark has stood."""
+        return max(0.0, now - self._since)
+
+
+class Succession:
+    """Looks at the log until a term may begin; never sleeps.
+
+    Args:
+        store: the shared folder.
+        paths: the experiment's paths.
+        config: the configuration in force.
+        roster: whose beats say how far the nodes are; it is given what the log says of them.
+        dead: claimants that are known to be dead.
+    """
+
+    def __init__(
+        self, store: Store, paths: ExperimentPaths, config: SwarmConfig, roster: Roster, dead: frozenset[str]
+    ) -> None:
+        self._store, self._paths, self._roster = store, paths, roster
+        self._pace, self._rounds, self._dead = config.pace, config.rounds, dead
+        self._silence = Silence()
+        self._settled_at: float | None = None
+        self.waits_for = ""
+        """The claimant whose silence is waited for."""
+
+    def look(self, now: float) -> Inheritance | None:
+        """What the term begins with; None while it has to wait.
+
+        Raises:
+            NodeTakenError: somebody coordinates the experiment elsewhere.
+            StoreError: the folder cannot be read.
+        """
+        claim = best_claim(self._store, self._paths)
+        if claim is None:
+            return Inheritance()
+        head = newest(self._store, self._paths)
+        state = decode_state(head).state if head else ""
+        self.waits_for = claim[1]
+        if state != "finished" and not self._is_gone(claim, head, now, ended=state in ENDED):
+            return None
+        found = inherit(claim, *read_tail(self._store, self._paths))
+        if has_nothing_left(found.records, self._rounds):
+            return found
+        if state == "finished" and not self._is_gone(claim, head, now, ended=True):
+            return None
+        return self._above_all_rounds(found, now)
+
+    def _is_gone(self, claim: tuple[int, str], head: StateEntry | None, now: float, *, ended: bool) -> bool:
+        """Whether a predecessor is dead, and what it wrote has had its time to become visible."""
+        if {claim[1], head.ref.claimant if head else claim[1]} <= self._dead:
+            return True
+        mark = _Mark(claim, head.ref if head else None, self._beats())
+        if not self._silence.observe(mark, now):
+            raise NodeTakenError(
+                f"experiment {self._paths.experiment!r} is coordinated by {self.waits_for} elsewhere; join it as a "
+                "worker, or end that coordinator first"
+            )
+        wait_s = self._pace.settle_s if ended else max(self._pace.dead_after_s, self._pace.settle_s)
+        return self._silence.seconds(now) >= wait_s
+
+    def _beats(self) -> tuple[tuple[str, str], ...]:
+        beats = read_coordinator_beats(self._store, self._paths)
+        return tuple(sorted((name, beat.sha256) for name, beat in beats.items() if name not in self._dead))
+
+    def _above_all_rounds(self, found: Inheritance, now: float) -> Inheritance | None:
+        """The inheritance, with its next round above every one that a node has seen."""
+        self._roster.restore(*known_nodes(found.records))
+        self._roster.scan(now, every_beat=True)
+        seen = max(highest_round_seen(self._store, self._paths), self._roster.highest_round())
+        if not found.next_round < seen < self._rounds:  # no honest round is beyond the last
+            return found
+        if self._settled_at is None:
+            self._settled_at = now + self._pace.settle_s
+        if now < self._settled_at:
+            return None
+        return replace(found, next_round=seen + 1)
+
+
+def inherit(claim: tuple[int, str], refs: Sequence[StateRef], records: Sequence[StateRecord]) -> Inheritance:
+    """What a term takes over from the newest records, given the best claim of all names."""
+    whole = not refs or refs[0].sequence == 0
+    closed = [record.closed.round for record in records if record.closed]
+    return Inheritance(
+        epoch=claim[0] + 1,
+        predecessor=refs[-1].claimant if refs else claim[1],
+        after=refs[-1] if refs else None,
+        refs=tuple(refs),
+        records=tuple(records),
+        next_round=next_round(records),
+        floor=0 if whole else min(closed, default=next_round(records)),
+    )
+
+
+def next_round(records: Sequence[StateRecord]) -> int:
+    """The round to open after `records`: the one that is open still, or the one after the last that closed."""
+    numbers = [0]
+    for record in records:
+        numbers += [record.closed.round + 1] if record.closed else []
+        numbers += [record.opens.round] if record.opens else []
+        numbers += [tally.round + 1 for tally in record.tallies.values()]
+    return max(numbers)
+
+
+def has_nothing_left(records: Sequence[StateRecord], rounds: int) -> bool:
+    """Whether the experiment is finished with all of its rounds."""
+    return bool(records) and records[-1].state == "finished" and next_round(records) >= rounds
+
+
+def known_nodes(records: Sequence[StateRecord]) -> tuple[dict[str, str], dict[str, str]]:
+    """Node to the incarnation that was a member last, and node to its problem in the newest record."""
+    members = {m.node: m.incarnation for record in records if record.opens for m in record.opens.members}
+    tallies = records[-1].tallies if records else {}
+    return members, {node: tally.problem for node, tally in tallies.items() if tally.problem}

@@ -1,0 +1,141 @@
+"""One claimant's term: the records it writes, its beats, and the moment when another's claim is better."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import inf
+
+import msgspec
+
+from drive_store import ExperimentPaths, NotYet, StateEntry, StateLogWriter, StateRef, Store
+from drive_store.names import StateName, parse_state_name
+from drive_store.staterecord import claimant_rank, read_record
+from drive_store.terms import write_coordinator_beat
+from swarm_ray.errors import Superseded, SwarmStateError
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.records import CoordinatorBeat, StateRecord
+
+FORK_DEPTH = 100
+"""Records behind the newest among which a rival's first record is looked for."""
+
+
+class Term:
+    """Writes the state log of one claimant in one epoch.
+
+    Args:
+        store: the shared folder.
+        paths: the experiment's paths.
+        claimant: whose term it is.
+        epoch: its number.
+        after: the record that is continued; None for a log without any.
+        inherited: the records that were read before the term began.
+        beat_s: seconds between two beats.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        paths: ExperimentPaths,
+        claimant: str,
+        epoch: int,
+        *,
+        after: StateRef | None,
+        inherited: Collection[StateRef],
+        beat_s: float,
+    ) -> None:
+        self._store, self._paths, self._beat_s = store, paths, beat_s
+        self._log = StateLogWriter(store, paths, epoch, claimant, resume_after=after)
+        self._known = {(ref.epoch, ref.sequence, ref.claimant) for ref in inherited}
+        self._oldest = min((ref.sequence for ref in inherited), default=0)
+        self._unwritten: tuple[StateRecord, int] | None = None
+        self._beats, self._beaten = 0, -inf
+
+    @property
+    def epoch(self) -> int:
+        """The term's number."""
+        return self._log.epoch
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether a record waits to be written because the folder could not be reached."""
+        return self._unwritten is not None
+
+    def hold(self, record: StateRecord, number: int) -> None:
+        """Take the next record, which is about round `number`, for `write`."""
+        self._unwritten = (record, number)
+
+    def write(self) -> StateRecord:
+        """Write the record that is held; a call that failed is repeated with the same bytes until one succeeds.
+
+        Raises:
+            StoreError: the folder is lost, full or not writable.
+        """
+        if self._unwritten is None:
+            raise SwarmStateError("there is no record to write: hold one first")
+        record, number = self._unwritten
+        self._store.check()
+        self._log.append(msgspec.json.encode(record), round=number, stage=0)
+        self._unwritten = None
+        return record
+
+    def beat(self, number: int, now: float) -> None:
+        """Give a sign of life, if it is time."""
+        if now - self._beaten < self._beat_s:
+            return
+        self._store.check()
+        beat = CoordinatorBeat(self._beats, self.epoch, number)
+        claimant = self._log.claimant
+        write_coordinator_beat(self._store, self._paths, claimant, self._beats, msgspec.json.encode(beat))
+        self._beats, self._beaten = self._beats + 1, now
+
+    def rivals(self) -> list[StateRecord]:
+        """Records of lower claims that were not seen before, in the order of their sequence.
+
+        Raises:
+            Superseded: a record of a better claim is there.
+            StoreError: the folder cannot be read.
+        """
+        found = []
+        for name in sorted(self._foreign_names(), key=lambda name: (name.epoch, name.sequence)):
+            if is_better(name, self._log.epoch, self._log.claimant):
+                raise Superseded(
+                    f"{name.claimant} coordinates experiment {self._paths.experiment!r} since epoch {name.epoch}; "
+                    f"{self._log.claimant} (epoch {self.epoch}) writes nothing more and ends"
+                )
+            entry = read_record(self._store, self._paths, name)
+            if not isinstance(entry, NotYet):
+                self._known.add((name.epoch, name.sequence, name.claimant))
+            if isinstance(entry, StateEntry) and (record := _decoded(entry)) is not None:
+                found.append(record)
+        return found
+
+    def _foreign_names(self) -> list[StateName]:
+        last = self._log.last.sequence if self._log.last else 0
+        folders = {self._paths.state_bucket(max(0, n)) for n in (last - FORK_DEPTH, last, last + 1)}
+        own = f".{self._log.claimant}."
+        names = [
+            name
+            for folder in sorted(folders)
+            for text in self._store.names(folder)
+            if own not in text and (name := parse_state_name(text)) is not None
+        ]
+        return [
+            name
+            for name in names
+            if name.sequence >= self._oldest and (name.epoch, name.sequence, name.claimant) not in self._known
+        ]
+
+
+def _decoded(entry: StateEntry) -> StateRecord | None:
+    """The record in an entry; None for one that this version cannot read, which accepts nothing that counts."""
+    try:
+        return decode_state(entry)
+    except SwarmStateError:
+        return None
+
+
+def is_better(name: StateName, epoch: int, claimant: str) -> bool:
+    """Whether the claim in a record's name goes before a claimant's in `epoch`: by epoch, then by rank."""
+    if name.epoch != epoch:
+        return name.epoch > epoch
+    return claimant_rank(name.claimant) < claimant_rank(claimant)

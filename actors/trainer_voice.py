@@ -1,0 +1,133 @@
+"""What a trainer says: its news for the logger, and its nodes' signs of life for discovery."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from actors.restoring import Restored
+from actors.trainer_settings import Reporter
+from swarm_ray.exchange.folder import FolderExchange
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.pulse import Pulse
+from swarm_ray.records import Beat, Evaluation, Event, StepMetrics
+from swarm_ray.sapo.node import Node
+
+
+class TrainerVoice:
+    """Puts a trainer's state into words, and its progress into beats while it is busy.
+
+    Args:
+        reporter: where they go.
+        state: the swarm as the trainer sees it.
+        exchange: knows what is still unanswered.
+        pulse: counts what the trainer does.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        state: SwarmState,
+        exchange: FolderExchange,
+        pulse: Pulse,
+    ) -> None:
+        self._reporter, self._state, self._exchange, self._pulse = reporter, state, exchange, pulse
+        self._said: dict[str, str] = {}
+        self._alone = False
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def register(self, restored: Restored) -> None:
+        """Announce the nodes, and log again what their dead processes perhaps did not."""
+        self._reporter.register(restored.members, restored.succeeds)
+        for problem in restored.problems:
+            self.tell("checkpoint", problem)
+        if restored.rows:
+            self._reporter.metrics(restored.rows)
+
+    def start(self, nodes: Sequence[Node], described: Callable[[Node], str]) -> None:
+        """Say that the nodes begin, and go on telling their progress until `end`."""
+        self._reporter.events([Event("started", described(n), n.id) for n in nodes])
+        for node in nodes:
+            if node.problem:
+                self.failed(node, -1)
+        self._thread = threading.Thread(target=self._tell_progress, args=(nodes,), daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Tell no more progress; harmless when repeated."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def tell(self, kind: str, text: str, node: str = "", number: int = -1) -> None:
+        """Say something that happened."""
+        self._reporter.events([Event(kind, text, node, number)])
+
+    def tell_once(self, kind: str, text: str) -> None:
+        """Say how something stands, unless it was said last; an empty text says nothing and is remembered."""
+        if self._said.get(kind, "") != text:
+            self._said[kind] = text
+            if text:
+                self.tell(kind, text)
+
+    def tell_standing(self, *, alone: bool) -> None:
+        """Say when the nodes begin to train alone, and when they are taken back; and how the folder is."""
+        if alone and not self._alone:
+            why = self._state.problem or "no coordinator has been heard of"
+            self.tell("alone", f"training alone: {why}")
+        if self._alone and not alone:
+            self.tell("back", "the swarm is heard of again; taking its round")
+        self._alone = alone
+        problem = self._state.problem
+        self.tell_once("folder", f"the folder is out of reach: {problem}" if problem else "")
+
+    def metrics(self, rows: list[StepMetrics]) -> None:
+        """Pass on rows."""
+        self._reporter.metrics(rows)
+
+    def evaluations(self, evaluations: list[Evaluation]) -> None:
+        """Pass on held-out results."""
+        self._reporter.evaluations(evaluations)
+
+    def failed(self, node: Node, number: int) -> None:
+        """Say at once that a node sits out a round or was given up, so that nobody waits for its file."""
+        kind = "node-failed" if node.problem else "node-skipped"
+        self.tell(kind, node.problem or node.skipped, node.id, number)
+        skipped = -1 if node.problem else number
+        self._reporter.beat([(node.id, self._beat(node, "failed", skipped=skipped))], published=False)
+
+    def published(self, nodes: Sequence[Node], *, alone: bool, phase: str = "training") -> None:
+        """Say how far the nodes are, after a round."""
+        beats = [(n.id, self._beat(n, phase)) for n in nodes]
+        self._reporter.beat(beats, published=not alone and phase == "training")
+
+    def farewell(self, nodes: Sequence[Node], *, done: bool) -> None:
+        """The nodes' last word, when all that was said before is in the folder."""
+        self._reporter.flush()
+        self._reporter.beat([(n.id, self._beat(n, "ended", done=done)) for n in nodes], published=False)
+        self._reporter.flush()
+
+    def _beat(self, node: Node, phase: str, *, done: bool = False, skipped: int = -1) -> Beat:
+        return Beat(
+            count=0,
+            round=node.round,
+            step=node.step,
+            phase=phase,
+            totals=node.totals,
+            problem=node.problem,
+            done=done,
+            progress=self._pulse.count,
+            unanswered=self._exchange.unanswered(node.id),
+            alone=self._alone,
+            skipped=skipped,
+        )
+
+    def _tell_progress(self, nodes: Sequence[Node]) -> None:
+        """Carry the pulse to discovery's beats: a trainer that hangs has a discovery that goes on beating."""
+        told = -1
+        while not self._ended.wait(self._state.pace.beat_s / 2):
+            if self._pulse.count != told:
+                told = self._pulse.count
+                beats = [(n.id, self._beat(n, "training")) for n in nodes if not n.problem]
+                self._reporter.beat(beats, published=False)

@@ -1,0 +1,85 @@
+"""Retention: the owner of a folder removes round files that nobody will read again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from drive_store.names import parse_round_file_name
+from drive_store.paths import BUCKET, ExperimentPaths
+from drive_store.store import Store
+
+_BUCKET_NAME = re.compile(r"[0-9]{6}")
+
+
+class Retention:
+    """Removes an incarnation's old round files, for whoever owns its folder.
+
+    It remembers how far it has come, so that a call costs as many removals as there are files to go, and a listing
+    only when what the last one showed is used up. Nothing is kept on disk: a new one looks through the buckets again.
+
+    Args:
+        store: where the files are.
+        paths: the experiment's paths.
+        node: their writer.
+        incarnation: its process life.
+    """
+
+    def __init__(self, store: Store, paths: ExperimentPaths, node: str, incarnation: str) -> None:
+        self._store = store
+        self._paths = paths
+        self._peer = (node, incarnation)
+        self._bucket: int | None = None  # the one that is being emptied
+        self._listed: dict[str, int] = {}  # what its last listing showed: key to round
+
+    def remove_below(self, below: int, keep: Collection[str] = ()) -> int:
+        """Remove the files of rounds before one.
+
+        Args:
+            below: the first round whose files stay.
+            keep: keys to leave alone, such as those of files that no record has answered. Once all rounds of a bucket
+                are to go it is not looked at again, and what was kept in it stays.
+
+        Returns:
+            How many files were removed.
+
+        Raises:
+            StoreError: the store did not answer; the next call goes on from there.
+        """
+        if self._bucket is None:
+            self._bucket = self._oldest(below)
+        removed = 0
+        while self._bucket * BUCKET < below:
+            whole = (self._bucket + 1) * BUCKET <= below
+            removed += self._sweep(self._bucket, below, keep, fresh=whole)
+            if not whole:
+                break
+            self._bucket += 1
+            self._listed = {}
+        return removed
+
+    def _sweep(self, number: int, below: int, keep: Collection[str], *, fresh: bool) -> int:
+        """Remove what is old in one bucket; list it if told to, or if nothing old is known of."""
+        old = _old(self._listed, below, keep)
+        if fresh or not old:
+            self._listed = self._list(number)
+            old = _old(self._listed, below, keep)
+        for key in old:
+            self._store.remove(key)
+            del self._listed[key]
+        return len(old)
+
+    def _oldest(self, below: int) -> int:
+        """The number of the oldest bucket that there is."""
+        texts = self._store.names(self._paths.rollouts_folder(*self._peer))
+        numbers = [int(text) for text in texts if _BUCKET_NAME.fullmatch(text)]
+        return min([*numbers, below // BUCKET])
+
+    def _list(self, number: int) -> dict[str, int]:
+        folder = self._paths.rollouts_bucket(*self._peer, number * BUCKET)
+        names = [(text, parse_round_file_name(text)) for text in self._store.names(folder)]
+        return {f"{folder}/{text}": name.round for text, name in names if name is not None}
+
+
+def _old(listed: dict[str, int], below: int, keep: Collection[str]) -> list[str]:
+    return [key for key, number in listed.items() if number < below and key not in keep]

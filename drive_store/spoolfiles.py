@@ -1,0 +1,241 @@
+"""The spool's files on the machine's own disk: what is to be published, and what became of it.
+
+An entry is two files. ``<node>.<step>.entry`` holds the payload and is written once, synced, before anything else
+happens. ``<node>.<step>.fate`` holds names and outcome; it is replaced as a whole whenever they change and is not
+synced: a fate that is lost with the power costs another publication, and nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from drive_store.envelope import Header, Valid, open_envelope, payload_sha256, seal_json, seal_packed
+from drive_store.errors import StoreFull
+from drive_store.names import require_id
+from drive_store.oserrors import errors_of
+
+ENTRY, FATE, PART, DAMAGED = ".entry", ".fate", ".part", ".damaged"
+_MAX_ENTRY = 1 << 31
+_MAX_FATE = 1 << 24
+
+
+class SpoolEntry(msgspec.Struct):
+    """One round file that is to be published, once per node and step."""
+
+    node: str
+    incarnation: str
+    """Who held it first; the names after a restart are those of the new incarnation."""
+    round: int
+    stage: int
+    step: int
+    epoch: int
+    payload: bytes
+    """Of the round file."""
+    attachment: bytes
+    """Never published: what its owner needs to use the file again, the token ids say."""
+    sha256: str
+    """Of the payload."""
+    attempts: int = 0
+    """Names used so far, over all incarnations."""
+    keys: tuple[str, ...] = ()
+    """Of the attempts. The last may never have become a file: it is noted before the store is touched."""
+    size: int = 0
+    """Bytes of the last attempt's file; 0 until the store took it."""
+    outcome: str = ""
+    """accepted, late, superseded, rejected or expired; empty while unanswered."""
+
+
+class _Body(msgspec.Struct, frozen=True):
+    payload: bytes
+    attachment: bytes
+
+
+class _Fate(msgspec.Struct, frozen=True):
+    sha256: str
+    attempts: int
+    keys: tuple[str, ...]
+    size: int
+    outcome: str
+
+
+class SpoolFiles:
+    """Reads and writes the entries of one node in a folder; other nodes may have theirs beside them.
+
+    Args:
+        folder: on the machine's own disk; made if it is not there.
+        experiment: the experiment's name.
+        node: whose entries.
+
+    Raises:
+        StoreError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, experiment: str, node: str) -> None:
+        self._folder, self._experiment, self._node = folder, experiment, require_id(node, "node")
+        self._name = re.compile(rf"{re.escape(node)}\.([0-9]{{9,}}){re.escape(ENTRY)}")
+        self.problems: list[str] = []
+        """What was found damaged, and where it was put."""
+        with _own_disk(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def load(self) -> list[SpoolEntry]:
+        """Read what is there, by step, and clear away what killed processes left half done.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        with _own_disk(self._folder):
+            for part in self._folder.glob(f"{self._node}.*{PART}"):
+                part.unlink()
+            names = sorted(path.name for path in self._folder.glob(f"{self._node}.*{ENTRY}"))
+            steps = [int(found[1]) for name in names if (found := self._name.fullmatch(name))]
+            for path in self._folder.glob(f"{self._node}.*{FATE}"):
+                if not path.with_suffix(ENTRY).exists():
+                    path.unlink()
+            return [entry for step in sorted(steps) if (entry := self._load(step)) is not None]
+
+    def add(self, entry: SpoolEntry) -> None:
+        """Write a new entry; it is on the disk when this returns.
+
+        Raises:
+            StoreFull: the machine's own disk is full; nothing of the entry was left on it.
+            StoreError: it cannot be written.
+        """
+        body = msgspec.msgpack.encode(_Body(entry.payload, entry.attachment))
+        header = Header(
+            kind="spool",
+            experiment=self._experiment,
+            node=entry.node,
+            incarnation=entry.incarnation,
+            epoch=entry.epoch,
+            round=entry.round,
+            stage=entry.stage,
+            sequence=entry.step,
+        )
+        self._replace(self._path(entry.step, ENTRY), seal_packed(header, body), durable=True)
+
+    def note(self, entry: SpoolEntry) -> None:
+        """Write an entry's names and outcome, over those before.
+
+        Raises:
+            StoreFull: the machine's own disk is full; what was noted before is still there.
+            StoreError: it cannot be written.
+        """
+        fate = _Fate(entry.sha256, entry.attempts, entry.keys, entry.size, entry.outcome)
+        header = Header(kind="fate", experiment=self._experiment, node=entry.node, sequence=entry.step)
+        self._replace(
+            self._path(entry.step, FATE), seal_json(header, msgspec.json.encode(fate)), durable=False
+        )
+
+    def drop(self, entry: SpoolEntry) -> None:
+        """Remove an entry; first its payload, so that no entry without a fate is left to be published again.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        with _own_disk(self._folder):
+            self._path(entry.step, ENTRY).unlink(missing_ok=True)
+            self._path(entry.step, FATE).unlink(missing_ok=True)
+
+    def _load(self, step: int) -> SpoolEntry | None:
+        path = self._path(step, ENTRY)
+        reading = open_envelope(
+            path.read_bytes(),
+            kind="spool",
+            experiment=self._experiment,
+            node=self._node,
+            max_payload=_MAX_ENTRY,
+        )
+        if not isinstance(reading, Valid) or reading.header.sequence != step:
+            why = "it has another step's name" if isinstance(reading, Valid) else reading.reason
+            path.replace(path.with_name(path.name + DAMAGED))
+            self.problems.append(
+                f"{path} cannot be published, and was renamed to {path.name}{DAMAGED}: {why}"
+            )
+            return None
+        head, body = reading.header, msgspec.msgpack.decode(reading.payload, type=_Body)
+        entry = SpoolEntry(
+            node=head.node,
+            incarnation=head.incarnation,
+            round=head.round,
+            stage=head.stage,
+            step=step,
+            epoch=head.epoch,
+            payload=body.payload,
+            attachment=body.attachment,
+            sha256=payload_sha256(body.payload),
+        )
+        self._add_fate(entry)
+        return entry
+
+    def _add_fate(self, entry: SpoolEntry) -> None:
+        path = self._path(entry.step, FATE)
+        data = path.read_bytes() if path.exists() else None
+        if data is None:
+            return
+        reading = open_envelope(
+            data, kind="fate", experiment=self._experiment, node=self._node, max_payload=_MAX_FATE
+        )
+        if not isinstance(reading, Valid):
+            self.problems.append(f"{path} is damaged, so the file of step {entry.step} is published again")
+            return
+        fate = msgspec.json.decode(reading.payload, type=_Fate)
+        if fate.sha256 == entry.sha256:
+            entry.attempts, entry.keys = fate.attempts, fate.keys
+            entry.size, entry.outcome = fate.size, fate.outcome
+
+    def _path(self, step: int, suffix: str) -> Path:
+        return self._folder / f"{self._node}.{step:09d}{suffix}"
+
+    def _replace(self, path: Path, data: bytes, *, durable: bool) -> None:
+        part = path.with_name(path.name + PART)
+        with _own_disk(path), _removed_on_failure(part):
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            part.replace(path)
+            if durable:
+                _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name survive a loss of power."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+@contextmanager
+def _removed_on_failure(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _own_disk(path: Path) -> Iterator[None]:
+    """Errors of the machine's own disk, told apart from the store's."""
+    with errors_of("use", f"{path} (on this machine's own disk)"):
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            raise StoreFull(
+                f"This machine's own disk is full: {path} could not be written. Free some space on it; "
+                "what is there already is kept."
+            ) from error

@@ -1,0 +1,185 @@
+"""Checkpoints in the shared folder: copies of local ones, under the incarnation that made them, manifest last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from drive_store.checkpoint_manifest import (
+    KIND,
+    MANIFEST,
+    MAX_MANIFEST,
+    FileEntry,
+    Manifest,
+    choose_kept,
+    describe_file,
+    manifest_of,
+    seal_manifest,
+)
+from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
+from drive_store.envelope import read_envelope
+from drive_store.errors import NotAFile, StoreUnavailable, TooLarge
+from drive_store.names import require_id
+from drive_store.paths import ExperimentPaths
+from drive_store.store import Store
+
+__all__ = ["StoredCheckpoint", "StoredCheckpoints"]
+
+_STEP = re.compile(r"step_([0-9]{6}|[1-9][0-9]{6,8})")
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """A folder of the store that may hold a checkpoint."""
+
+    incarnation: str
+    step: int
+
+
+class StoredCheckpoints:
+    """The checkpoints of one node in the store, of all its incarnations; its living incarnation alone writes.
+
+    Args:
+        store: where they are; attached, if something is to be written.
+        paths: the experiment's paths.
+        node: the node they must belong to.
+    """
+
+    def __init__(self, store: Store, paths: ExperimentPaths, node: str) -> None:
+        self._store, self._paths, self._node = store, paths, require_id(node, "node")
+        self._peer = re.compile(rf"{re.escape(node)}\.([0-9a-f]{{8}})")
+
+    def folders(self) -> list[StoredCheckpoint]:
+        """All that look like checkpoints by their names, whole or not, the newest step first.
+
+        Raises:
+            StoreError: the store cannot be listed.
+        """
+        found = []
+        for name in self._store.names(self._paths.checkpoints_parent):
+            peer = self._peer.fullmatch(name)
+            if peer is not None:
+                steps = self._store.names(self._paths.checkpoints_folder(self._node, peer[1]))
+                matches = [_STEP.fullmatch(text) for text in steps]
+                found += [StoredCheckpoint(peer[1], int(match[1])) for match in matches if match is not None]
+        return sorted(found, key=lambda checkpoint: (-checkpoint.step, checkpoint.incarnation))
+
+    def manifest(self, checkpoint: StoredCheckpoint) -> Manifest | str:
+        """The manifest of a checkpoint, or why it is none; its files are not looked at.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        reading = read_envelope(
+            self._store,
+            self._key(checkpoint, MANIFEST),
+            kind=KIND,
+            experiment=self._paths.experiment,
+            node=self._node,
+            incarnation=checkpoint.incarnation,
+            max_payload=MAX_MANIFEST,
+        )
+        return manifest_of(reading, self._node, checkpoint.step)
+
+    def upload(self, local: LocalCheckpoint, manifest: Manifest, names: Collection[str]) -> None:
+        """Copy a local checkpoint into the store.
+
+        What an earlier try of the same step left is completed or replaced: without its manifest it is nothing.
+
+        Args:
+            local: the checkpoint.
+            manifest: its manifest.
+            names: the files to copy; one may go without its optimizer.
+
+        Raises:
+            StoreError: the store does not take it; the next try may.
+        """
+        goal = manifest.only(names)
+        target = StoredCheckpoint(manifest.incarnation, manifest.step)
+        self._store.check()
+        there = self.manifest(target)
+        if there == goal:
+            return
+        self._store.make_folder(self._paths.checkpoint(self._node, target.incarnation, target.step))
+        self._store.remove(self._key(target, MANIFEST))
+        for entry in goal.files:
+            # A file that a manifest vouched for before is there already, if it is seen.
+            if isinstance(there, str) or there.entry(entry.name) != entry or not self._seen(target, entry):
+                self._copy_in(target, entry, local)
+        missing = [entry.name for entry in goal.files if not self._seen(target, entry)]
+        if missing:
+            raise StoreUnavailable(
+                f"{self._key(target, missing[0])} is not seen whole after it was written; it is tried again later"
+            )
+        self._store.create(self._key(target, MANIFEST), seal_manifest(goal, self._paths.experiment))
+
+    def download(self, checkpoint: StoredCheckpoint, to: LocalCheckpoints) -> LocalCheckpoint | str:
+        """Copy a checkpoint to the machine's own disk, verified; or why it is damaged.
+
+        Raises:
+            StoreError: the store cannot be read, or the disk does not take it.
+        """
+        manifest = self.manifest(checkpoint)
+        if isinstance(manifest, str):
+            return manifest
+        to.clean()
+        target = to.fresh(checkpoint.step)
+        for entry in manifest.files:
+            reason = self._copy_out(checkpoint, entry, target)
+            if reason:
+                to.discard(target)
+                return reason
+        to.commit(target, manifest)
+        return target
+
+    def prune(self, incarnation: str, keep: int, keep_best: int) -> None:
+        """Remove all but the newest and the best, and what killed uploads left.
+
+        Args:
+            incarnation: the living one, whose uploads without a manifest are remains. Those of others may be on
+                their way still, and go once they are older than all that is kept.
+            keep: how many of the newest steps stay.
+            keep_best: how many of the best scores of all stay.
+
+        Raises:
+            StoreError: the store does not allow it; the next call goes on.
+        """
+        read = [(checkpoint, self.manifest(checkpoint)) for checkpoint in self.folders()]
+        kept = choose_kept(
+            [(c, c.step, m.score) for c, m in read if isinstance(m, Manifest)], keep, keep_best
+        )
+        oldest = min((checkpoint.step for checkpoint in kept), default=0)
+        for checkpoint, manifest in read:
+            remains = isinstance(manifest, str)
+            if remains and checkpoint.incarnation != incarnation and checkpoint.step >= oldest:
+                continue
+            if checkpoint not in kept:
+                self._store.check()
+                self._store.remove(self._key(checkpoint, MANIFEST))
+                self._store.remove_tree(
+                    self._paths.checkpoint(self._node, checkpoint.incarnation, checkpoint.step)
+                )
+
+    def _copy_in(self, target: StoredCheckpoint, entry: FileEntry, local: LocalCheckpoint) -> None:
+        key = self._key(target, entry.name)
+        self._store.remove(key)
+        self._store.put_file(key, local.file(entry.name))
+
+    def _copy_out(self, checkpoint: StoredCheckpoint, entry: FileEntry, target: LocalCheckpoint) -> str:
+        """Copy one file and check it; the reason where it is not what the manifest says."""
+        key, path = self._key(checkpoint, entry.name), target.file(entry.name)
+        try:
+            seen = self._store.get_file(key, path, entry.bytes)
+        except (TooLarge, NotAFile) as error:
+            return str(error)
+        if not seen:
+            return f"its {entry.name} is not there"
+        found = describe_file(path, entry.name, durable=True)
+        return "" if found == entry else f"its {entry.name} is not what the manifest says"
+
+    def _seen(self, checkpoint: StoredCheckpoint, entry: FileEntry) -> bool:
+        return self._store.size(self._key(checkpoint, entry.name)) == entry.bytes
+
+    def _key(self, checkpoint: StoredCheckpoint, name: str) -> str:
+        return f"{self._paths.checkpoint(self._node, checkpoint.incarnation, checkpoint.step)}/{name}"

@@ -1,0 +1,122 @@
+"""What a coordinator's succession asks of the folder: who beats, who claims, and how far the swarm has come."""
+
+from __future__ import annotations
+
+import re
+
+from drive_store.envelope import Header, Valid, read_envelope, seal_json
+from drive_store.names import (
+    PeerName,
+    parse_coordinator_beat_name,
+    parse_peer_folder,
+    parse_round_file_name,
+    twin_name,
+)
+from drive_store.paths import BUCKET, ExperimentPaths
+from drive_store.staterecord import list_bucket, preference
+from drive_store.statewalk import bucket_folders
+from drive_store.store import Store
+
+COORDINATOR = "coordinator"
+MAX_COORDINATOR_BEAT = 1 << 16
+"""The most bytes a coordinator's beat may have as payload."""
+_BUCKET_NAME = re.compile(r"[0-9]{6}")
+
+
+def write_coordinator_beat(
+    store: Store, paths: ExperimentPaths, claimant: str, count: int, payload: bytes
+) -> None:
+    """Give a coordinator's sign of life, over the one before.
+
+    Args:
+        store: where to.
+        paths: the experiment's paths.
+        claimant: the writer of the state log.
+        count: grows with each beat.
+        payload: one JSON value, without white space around it.
+
+    Raises:
+        InvalidName: the claimant is none.
+        StoreError: the beat could not be written.
+    """
+    header = Header(kind=COORDINATOR, experiment=paths.experiment, node=claimant, sequence=count)
+    store.replace_copy(paths.coordinator_beat(claimant), seal_json(header, payload))
+
+
+def read_coordinator_beats(store: Store, paths: ExperimentPaths) -> dict[str, Valid]:
+    """Read the beats of all claimants there ever were, in one listing and a read for each.
+
+    Returns:
+        Claimant to its last beat. One that is not whole just now is left out: ask again.
+
+    Raises:
+        StoreError: the store itself cannot be read.
+    """
+    found: dict[str, Valid] = {}
+    for text in store.names(paths.state_folder):
+        name = parse_coordinator_beat_name(text)
+        if name is None:
+            continue
+        claimant, twin = name
+        beat = _read_beat(store, paths, claimant, twin)
+        known = found.get(claimant)
+        if beat is not None and (known is None or known.header.sequence < beat.header.sequence):
+            found[claimant] = beat
+    return found
+
+
+def best_claim(store: Store, paths: ExperimentPaths) -> tuple[int, str] | None:
+    """Find the claim that is to be obeyed by the names alone, in at most three listings.
+
+    A record that is not readable yet counts too, since whoever wrote it holds the claim. Only the newest two buckets
+    of the log are looked at.
+
+    Returns:
+        Epoch and claimant: the highest epoch, and in it the claimant of smallest rank. None for an empty log.
+
+    Raises:
+        StoreError: the store itself cannot be read.
+    """
+    names = [name for folder in bucket_folders(store, paths)[-2:] for name in list_bucket(store, folder)]
+    best = min(names, key=preference, default=None)
+    return None if best is None else (best.epoch, best.claimant)
+
+
+def highest_round_seen(store: Store, paths: ExperimentPaths) -> int:
+    """Find the highest round in the names of round files, of all nodes and incarnations.
+
+    Costs a listing and two for each incarnation, hence for a successor only. A bucket that its owner has emptied
+    counts with its first round: it was made for a file.
+
+    Returns:
+        The round; -1 where nothing was ever published.
+
+    Raises:
+        StoreError: the store itself cannot be read.
+    """
+    texts = store.names(paths.rollouts_parent)
+    peers = [peer for text in texts if (peer := parse_peer_folder(text)) is not None]
+    return max((_highest_of(store, paths, peer) for peer in peers), default=-1)
+
+
+def _highest_of(store: Store, paths: ExperimentPaths, peer: PeerName) -> int:
+    texts = store.names(paths.rollouts_folder(peer.node, peer.incarnation))
+    buckets = [int(text) for text in texts if _BUCKET_NAME.fullmatch(text)]
+    if not buckets:
+        return -1
+    first = max(buckets) * BUCKET
+    files = store.names(paths.rollouts_bucket(peer.node, peer.incarnation, first))
+    rounds = [name.round for text in files if (name := parse_round_file_name(text)) is not None]
+    return max([first, *(number for number in rounds if first <= number < first + BUCKET)])
+
+
+def _read_beat(store: Store, paths: ExperimentPaths, claimant: str, twin: int) -> Valid | None:
+    reading = read_envelope(
+        store,
+        twin_name(paths.coordinator_beat(claimant), twin),
+        kind=COORDINATOR,
+        experiment=paths.experiment,
+        node=claimant,
+        max_payload=MAX_COORDINATOR_BEAT,
+    )
+    return reading if isinstance(reading, Valid) else None

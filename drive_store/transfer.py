@@ -1,0 +1,188 @@
+"""What a store does to a path beyond whole small files: copies in pieces, free space, and the upload's state."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from drive_store.errors import FolderMissing, NameTaken, NotAFile, TooLarge
+from drive_store.oserrors import errors_of
+
+CHUNK = 1 << 20
+"""Bytes that are copied at a time."""
+_GROWTH = 1 << 16  # bytes: a file rewritten in place may have grown since its size was asked
+UNCOMMITTED = "user.drive.uncommitted"
+_NO_ATTRIBUTE = {errno.ENODATA, errno.ENOTSUP, errno.ENOSYS, errno.EPERM}
+
+
+class Moved:
+    """Counts the bytes of a copy while it goes on."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def __call__(self) -> int:
+        """The bytes so far."""
+        return self.bytes
+
+
+def make_folder(fs: Any, path: str) -> None:
+    """Make a folder and its parents.
+
+    Raises:
+        NotAFile: a file has the folder's name.
+        OSError: from the file system.
+    """
+    try:
+        fs.makedirs(path, exist_ok=True)
+    except FileExistsError as error:
+        raise NotAFile(f"{path} is a file where a folder is needed. Move it away.") from error
+
+
+def file_size(fs: Any, path: str) -> int:
+    """Look up a file's size in bytes.
+
+    Raises:
+        NotAFile: a folder, a pipe or a device has the name.
+        OSError: from the file system.
+    """
+    info: dict[str, Any] = fs.info(path)
+    if info["type"] != "file":
+        raise NotAFile(f"{path} is a {info['type']} where a file is expected. Move it away.")
+    return int(info["size"])
+
+
+def require_size(fs: Any, path: str, limit: int) -> int:
+    """Look up the size of a file that may have `limit` bytes; raises `TooLarge`, and what `file_size` raises.
+
+    Asking first also keeps us from opening a pipe, which would never answer.
+    """
+    size = file_size(fs, path)
+    if size > limit:
+        raise _too_large(path, limit)
+    return size
+
+
+def read_whole(fs: Any, path: str, limit: int) -> bytes:
+    """Read a file of at most `limit` bytes; see `require_size`."""
+    size = require_size(fs, path, limit)
+    data: bytes = fs.cat_file(path, 0, min(limit, size + _GROWTH) + 1)
+    if len(data) > limit:
+        raise _too_large(path, limit)
+    return data
+
+
+def _too_large(path: str, limit: int) -> TooLarge:
+    return TooLarge(f"{path} is larger than the {limit} bytes that are allowed; nothing of it was kept.")
+
+
+@contextmanager
+def writing(path: str, root: str) -> Iterator[None]:
+    """Give the errors of a new file their types."""
+    with errors_of("write", path):
+        try:
+            yield
+        except FileExistsError as error:
+            raise NameTaken(f"{path} exists, and a name is never written twice. Take another.") from error
+        except FileNotFoundError as error:
+            raise FolderMissing(f"The folder of {path} is not there. Is {root} mounted?") from error
+
+
+def copy_in(fs: Any, root: str, source: Path, path: str, moved: Moved) -> None:
+    """Copy a file of this machine to a new name in the store.
+
+    Raises:
+        NameTaken: the name exists.
+        StoreError: either side failed; a part may be left under the name.
+    """
+    with _local("read", source), source.open("rb") as local, writing(path, root), fs.open(path, "xb") as file:
+        while chunk := _piece(local, source):
+            file.write(chunk)
+            moved.bytes += len(chunk)
+
+
+def copy_out(fs: Any, path: str, target: Path, limit: int, moved: Moved) -> None:
+    """Copy a file of the store to this machine, over what has the name there; nothing is left of a copy that failed.
+
+    Raises:
+        TooLarge: the file has more than `limit` bytes.
+        FileNotFoundError: the store has no such file.
+        StoreError: either side failed.
+    """
+    with fs.open(path, "rb") as file:
+        part = target.with_name(target.name + ".part")
+        try:
+            with _local("write", part), part.open("wb") as local:
+                _copy(_reader(file, path), local.write, path, limit, moved)
+            with _local("write", target):
+                part.replace(target)
+        finally:
+            with suppress(OSError):  # a part that stays is overwritten by the next copy
+                part.unlink(missing_ok=True)
+
+
+def _copy(
+    read: Callable[[], bytes], write: Callable[[bytes], object], path: str, limit: int, moved: Moved
+) -> None:
+    while chunk := read():
+        moved.bytes += len(chunk)
+        if moved.bytes > limit:
+            raise _too_large(path, limit)
+        write(chunk)
+
+
+def _reader(file: Any, path: str) -> Callable[[], bytes]:
+    def read() -> bytes:
+        with errors_of("read", path):
+            chunk: bytes = file.read(CHUNK)
+            return chunk
+
+    return read
+
+
+def _piece(local: Any, source: Path) -> bytes:
+    with _local("read", source):
+        chunk: bytes = local.read(CHUNK)
+        return chunk
+
+
+@contextmanager
+def _local(doing: str, path: Path) -> Iterator[None]:
+    """Errors of the machine's own disk; the message says whose disk it is."""
+    with errors_of(doing, f"{path} (on this machine's own disk)"):
+        yield
+
+
+def free_bytes(root: Path) -> int | None:
+    """Bytes that may still be written below a folder; None where the system does not say."""
+    try:
+        found = os.statvfs(root)
+    except FileNotFoundError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def upload_state(path: str) -> bool | None:
+    """Ask Drive's mount whether a file has been uploaded.
+
+    The mount gives every file an extended attribute, "1" while its content is on this machine only and "0" once it is
+    in the cloud. Google's own scripts for ChromeOS wait for that; on Colab it is unverified.
+
+    Returns:
+        None where there is no such attribute, so that nothing is known.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        OSError: the file system failed.
+    """
+    try:
+        value = os.getxattr(path, UNCOMMITTED)
+    except OSError as error:
+        if error.errno in _NO_ATTRIBUTE:
+            return None
+        raise
+    return {b"0": True, b"1": False}.get(value.strip(b"\0 \n"))

@@ -1,0 +1,1 @@
+"""Checkpoints of nodes: written beside the rounds, found again after a loss."""

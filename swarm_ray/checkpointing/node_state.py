@@ -1,0 +1,105 @@
+"""What a checkpoint holds of a node beside its tensors: `state.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import msgspec
+
+from drive_store import StateRef
+from swarm_ray.config import PolicyConfig
+from swarm_ray.errors import CheckpointError, CheckpointMismatch
+from swarm_ray.policies.policy import Policy
+from swarm_ray.records import NodeTotals, StepCounters, StepMetrics
+
+SCHEMA = 1
+_MAY_DIFFER = frozenset({"torch"})
+
+
+class NodeState(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's counters and where it stood; random streams are derived from (seed, node, step), so none is kept."""
+
+    schema: int = SCHEMA
+    node: str
+    incarnation: str
+    """The one that wrote the checkpoint."""
+    step: int
+    round: int = -1
+    """The last round it took part in; -1 before the first."""
+    state_ref: StateRef | None = None
+    """The last state record it processed; replay goes on after it."""
+    totals: NodeTotals = msgspec.field(default_factory=NodeTotals)
+    previous: StepCounters | None = None
+    """Counters of its last step, not yet published."""
+    vote: str | None = None
+    local: int
+    """I, as it stood for this node."""
+    external: int
+    """J, as it stood for this node."""
+    learning_rate: float
+    """As it stood; what a resumed node learns with is its configuration's."""
+    model: dict[str, str] = {}
+    """What tells its model from another; see `fingerprint`."""
+    rows: tuple[StepMetrics, ...] = ()
+    """Metrics since the last checkpoint that was saved: they are logged again on resume, once each."""
+    reward: float | None = None
+    """Mean own reward since then; the best checkpoints are told by it."""
+    evaluated: bool = False
+    """Whether held-out pass@1 at the end of the run is in the totals."""
+
+
+def encode_state(state: NodeState) -> bytes:
+    """The content of `state.json`."""
+    return msgspec.json.format(msgspec.json.encode(state), indent=1)
+
+
+def decode_state(data: bytes, where: str) -> NodeState:
+    """Read a `state.json`.
+
+    Args:
+        data: its content.
+        where: its path, for the message.
+
+    Raises:
+        CheckpointError: it is not one that this version reads.
+    """
+    try:
+        state = msgspec.json.decode(data, type=NodeState)
+    except msgspec.MsgspecError as error:
+        raise CheckpointError(
+            f"{where} is not a node's state that this version reads: {error}; resume with the version that wrote it"
+        ) from error
+    if state.schema != SCHEMA:
+        raise CheckpointError(
+            f"{where} has schema {state.schema}, and this version reads {SCHEMA}; resume with the version that wrote it"
+        )
+    return state
+
+
+def fingerprint(config: PolicyConfig, policy: Policy) -> dict[str, str]:
+    """What tells a node's model from another's; the version of PyTorch is there for people."""
+    return {
+        "model": config.model,
+        "start": config.start if config.is_tiny else "",
+        "parameters": str(sum(p.numel() for p in policy.model.parameters())),
+        "torch": version("torch"),
+    }
+
+
+def require_same_model(state: NodeState, expected: Mapping[str, str]) -> None:
+    """Make sure that a checkpoint is of the model that should continue it.
+
+    Raises:
+        CheckpointMismatch: it is not; the message has the differences.
+    """
+    differences = [
+        f"{key} is {expected[key]!r} here and {state.model.get(key, '')!r} in the checkpoint"
+        for key in expected
+        if key not in _MAY_DIFFER and state.model.get(key, "") != expected[key]
+    ]
+    if differences:
+        raise CheckpointMismatch(
+            f"node {state.node} cannot continue its checkpoint of step {state.step}: {'; '.join(differences)}; "
+            "take that model, resume=weights for its weights alone, or another node id to start anew"
+        )

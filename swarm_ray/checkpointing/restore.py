@@ -1,0 +1,156 @@
+"""Finding a node's newest whole checkpoint, on this machine or in the folder, and giving it to a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from drive_store import ExperimentPaths, Store, StoreError
+from drive_store.checkpoint_manifest import Manifest
+from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
+from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
+from swarm_ray.checkpointing.node_state import NodeState, decode_state, require_same_model
+from swarm_ray.errors import CheckpointError, CheckpointMismatch
+from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.policy_state import load_tensors, restore
+
+__all__ = ["Found", "apply", "find_newest", "node_checkpoints"]
+
+Parts = Literal["all", "weights"]
+Origin = Literal["this machine", "the folder"]
+_HERE: Origin = "this machine"
+_FOLDER: Origin = "the folder"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A whole checkpoint on this machine's own disk."""
+
+    state: NodeState
+    weights: Path
+    optimizer: Path | None
+    """None where it was uploaded without, since it was too large."""
+    origin: Origin
+    """Where it was found."""
+
+    def describe(self) -> str:
+        """What was found, for people."""
+        without = "" if self.optimizer else ", without its optimizer (it was too large to upload)"
+        return f"step {self.state.step}, round {self.state.round}, from {self.origin}{without}"
+
+
+def node_checkpoints(folder: Path, paths: ExperimentPaths, node: str) -> LocalCheckpoints:
+    """A node's checkpoints below this machine's own folder for checkpoints."""
+    return LocalCheckpoints(folder / node, paths.experiment, node)
+
+
+def find_newest(
+    folder: Path, store: Store | None, paths: ExperimentPaths, node: str, problems: list[str]
+) -> Found | None:
+    """The newest whole checkpoint of a node, of whatever incarnation and machine; None where there is none.
+
+    One from the folder is copied to this machine's own disk. One that is damaged goes with a line in `problems`, and
+    the one before is taken; damaged ones on this machine are removed, so that none counts as kept.
+
+    Args:
+        folder: this machine's own, for checkpoints of this experiment.
+        store: where uploads are; None looks at this machine alone.
+        paths: the experiment's paths.
+        node: whose.
+        problems: takes a line for each that cannot be used.
+
+    Raises:
+        StoreError: the disk does not take what is downloaded, or cannot be listed.
+        CheckpointError: the newest was written by a version that this one does not read.
+    """
+    own = node_checkpoints(folder, paths, node)
+    own.clean()
+    stored = StoredCheckpoints(store, paths, node) if store is not None else None
+    for candidate in _newest_first(own, stored, problems):
+        if isinstance(candidate, LocalCheckpoint):
+            found = _from_disk(own, candidate, problems)
+        else:
+            found = _from_store(own, stored, candidate, problems)
+        if found is not None:
+            return found
+    return None
+
+
+def apply(found: Found, policy: Policy, parts: Parts, expected: Mapping[str, str]) -> None:
+    """Give a policy the weights of a checkpoint, and with "all" its optimizer too.
+
+    Args:
+        found: the checkpoint.
+        policy: a fresh one, on any device.
+        parts: "weights" leaves Adam to start afresh, and takes them from another model of the same shapes too.
+        expected: the policy's own `fingerprint`.
+
+    Raises:
+        CheckpointMismatch: it is of another model or shape; the policy is as before.
+        CheckpointError: a file cannot be read.
+    """
+    if parts == "all":
+        require_same_model(found.state, expected)
+    optimizer = load_tensors(found.optimizer) if parts == "all" and found.optimizer else None
+    try:
+        restore(policy, load_tensors(found.weights), optimizer)
+    except CheckpointMismatch as error:
+        raise CheckpointMismatch(f"node {found.state.node}, step {found.state.step}: {error}") from error
+
+
+def _newest_first(
+    own: LocalCheckpoints, stored: StoredCheckpoints | None, problems: list[str]
+) -> Iterator[LocalCheckpoint | StoredCheckpoint]:
+    """By step; of one step this machine's first, since it has its optimizer and needs no copying."""
+    uploads: list[StoredCheckpoint] = []
+    if stored is not None:
+        try:
+            uploads = stored.folders()
+        except StoreError as error:
+            problems.append(f"the folder's checkpoints cannot be looked at: {error}")
+    candidates: list[LocalCheckpoint | StoredCheckpoint] = [*own.folders(), *uploads]
+    return iter(sorted(candidates, key=lambda c: -c.step))
+
+
+def _from_disk(own: LocalCheckpoints, checkpoint: LocalCheckpoint, problems: list[str]) -> Found | None:
+    try:
+        manifest = own.verify(checkpoint)
+        if isinstance(manifest, Manifest):
+            return _found(checkpoint, manifest, _HERE)
+        problems.append(f"{checkpoint.path} is not used, and removed: {manifest}")
+        own.discard(checkpoint)
+    except StoreError as error:  # the disk fails, which says nothing of what is on it
+        problems.append(f"{checkpoint.path} is not used: {error}")
+    return None
+
+
+def _from_store(
+    own: LocalCheckpoints, stored: StoredCheckpoints | None, checkpoint: StoredCheckpoint, problems: list[str]
+) -> Found | None:
+    if stored is None:
+        return None
+    name = f"the folder's checkpoint of step {checkpoint.step} by {checkpoint.incarnation}"
+    try:
+        copied = stored.download(checkpoint, own)
+    except StoreError as error:
+        problems.append(f"{name} is not used: {error}")
+        return None
+    if isinstance(copied, str):
+        problems.append(f"{name} is not used: {copied}")
+        return None
+    manifest = own.manifest(copied)
+    return _found(copied, manifest, _FOLDER) if isinstance(manifest, Manifest) else None
+
+
+def _found(checkpoint: LocalCheckpoint, manifest: Manifest, origin: Origin) -> Found:
+    path = checkpoint.file("state.json")
+    state = decode_state(path.read_bytes(), str(path))
+    if (state.node, state.step) != (manifest.node, manifest.step):
+        raise CheckpointError(
+            f"{path} is of {state.node}, step {state.step}, and lies with the checkpoint of {manifest.node}, "
+            f"step {manifest.step}; remove {checkpoint.path}"
+        )
+    optimizer = checkpoint.file("optimizer.safetensors") if manifest.entry("optimizer.safetensors") else None
+    return Found(state, checkpoint.file("weights.safetensors"), optimizer, origin)

@@ -1,0 +1,185 @@
+"""Checkpoints beside the rounds: the trainer waits for a copy in memory, and a thread does the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from drive_store import ExperimentPaths, Store, StoreError
+from drive_store.checkpoint_manifest import FileName
+from drive_store.checkpoints import Content, LocalCheckpoints
+from swarm_ray.checkpointing.background import Background, Problems, Report
+from swarm_ray.checkpointing.node_state import NodeState, encode_state
+from swarm_ray.checkpointing.pace import CheckpointPace
+from swarm_ray.checkpointing.restore import node_checkpoints
+from swarm_ray.checkpointing.uploads import Saved, Uploads
+from swarm_ray.config import CheckpointConfig
+from swarm_ray.errors import CheckpointError
+from swarm_ray.policies.policy_state import PolicySnapshot, save_tensors, snapshot
+from swarm_ray.sapo.node import Node
+
+MakeState = Callable[[Node], NodeState]
+"""What to keep of a node, asked for on the trainer's own thread.
+
+Its rows are those since the last checkpoint that `on_saved` told, so that none is lost with one that failed.
+"""
+LOCAL = "writing of checkpoints to this machine's own disk"
+REMOVAL = "removal of old checkpoints from this machine's own disk"
+_REUSED = 1 << 28
+"""Bytes of a snapshot whose memory is held for the next; a larger one gives it back."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    state: NodeState
+    taken: PolicySnapshot
+
+
+class Checkpointer:
+    """Writes the checkpoints of a trainer's nodes; at most one snapshot per node is in memory.
+
+    Args:
+        folder: this machine's own, for checkpoints of this experiment.
+        store: the shared folder, attached.
+        paths: the experiment's paths.
+        config: when, how many, how large.
+        clock: seconds that never go back.
+        on_problem: takes a node and what is wrong, once per change, from a thread of its own; no problem ends a run.
+        on_saved: takes a node and a step once they are safe on this machine's own disk, from a thread of its own.
+
+    Raises:
+        CheckpointError: from any method, when one of its threads has ended by a fault of the program.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        paths: ExperimentPaths,
+        config: CheckpointConfig,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_problem: Report,
+        on_saved: Callable[[str, int], None] = lambda _node, _step: None,
+    ) -> None:
+        self._folder, self._paths, self._config = folder, paths, config
+        self._clock, self._on_saved = clock, on_saved
+        self._problems = Problems(on_problem)
+        self._pace = CheckpointPace(config.every, clock)
+        self._uploads = Uploads(store, paths, config, self._problems, clock)
+        self._thread = Background("checkpoint")
+        self._spare: dict[str, PolicySnapshot] = {}
+        self._saved: dict[str, Saved] = {}
+        self._failed: dict[str, str] = {}
+
+    def after_round(self, nodes: Sequence[Node], make_state: MakeState) -> bool:
+        """Take a checkpoint of all nodes if one is due and the one before is written; never waits for a disk.
+
+        Args:
+            nodes: those that are well.
+            make_state: what to keep of each.
+
+        Returns:
+            Whether one was taken.
+        """
+        self._pace.round_ended()
+        self._pace.spent(self._thread.take_cpu_s() + self._uploads.thread.take_cpu_s())
+        if not nodes or not self._thread.idle or not self._pace.due:
+            return False
+        self._pace.taken()
+        self._take(nodes, make_state)
+        if self._uploads.due:
+            self._thread.put(self._start_uploads)
+        return True
+
+    def flush(
+        self, nodes: Sequence[Node], make_state: MakeState, *, within_s: float, upload: bool = True
+    ) -> list[str]:
+        """Write a last checkpoint of all nodes, and upload it.
+
+        Args:
+            nodes: those that are well.
+            make_state: what to keep of each.
+            within_s: seconds that this may take, beside the copies in memory.
+            upload: whether to the shared folder too.
+
+        Returns:
+            A line for each node of which something is not safe.
+        """
+        deadline = self._clock() + within_s
+        if not self._thread.wait_idle(within_s):
+            return [f"{node.id}: {LOCAL} hangs; its last checkpoint was not written" for node in nodes]
+        self._take(nodes, make_state)
+        if not self._thread.wait_idle(deadline - self._clock()):
+            return [f"{node.id}: {LOCAL} is not done within {within_s:g} s" for node in nodes]
+        undone = [f"{node.id}: {self._failed[node.id]}" for node in nodes if node.id in self._failed]
+        return undone + (self._flush_uploads(nodes, deadline) if upload else [])
+
+    def close(self) -> None:
+        """End the threads, without what they have not begun; harmless when repeated."""
+        self._thread.close()
+        self._uploads.thread.close()
+
+    def _flush_uploads(self, nodes: Sequence[Node], deadline: float) -> list[str]:
+        late = [f"{node.id}: its last checkpoint is on this machine only: no time is left" for node in nodes]
+        if not self._uploads.thread.wait_idle(deadline - self._clock()):
+            return late
+        self._start_uploads()
+        if not self._uploads.thread.wait_idle(deadline - self._clock()):
+            return late
+        failed = self._uploads.failed
+        return [
+            f"{node.id}: its last checkpoint is on this machine only: {failed[node.id]}"
+            for node in nodes
+            if node.id in failed
+        ]
+
+    def _take(self, nodes: Sequence[Node], make_state: MakeState) -> None:
+        began = self._clock()
+        jobs = [
+            _Job(make_state(node), snapshot(node.policy, self._spare.pop(node.id, None))) for node in nodes
+        ]
+        self._pace.spent(self._clock() - began)
+        for job in jobs:
+            self._thread.put(partial(self._write, job))
+
+    def _write(self, job: _Job) -> None:
+        state, own = job.state, node_checkpoints(self._folder, self._paths, job.state.node)
+        try:
+            written = own.write(state.step, state.incarnation, _files(job), state.reward)
+        except (StoreError, CheckpointError) as error:
+            self._failed[state.node] = f"the {LOCAL} does not work: {error}"
+            self._problems.trouble(state.node, LOCAL, type(error).__name__, self._failed[state.node])
+            return
+        if job.taken.bytes <= _REUSED:
+            self._spare[state.node] = job.taken
+        self._saved[state.node] = own, written
+        self._failed.pop(state.node, None)
+        self._problems.well(state.node, LOCAL)
+        self._on_saved(state.node, state.step)
+        self._prune(state.node, own)
+
+    def _prune(self, node: str, own: LocalCheckpoints) -> None:
+        try:
+            own.prune(self._config.keep, self._config.keep_best, self._uploads.reading)
+        except StoreError as error:
+            text = f"the {REMOVAL} does not work: {error}"
+            self._problems.trouble(node, REMOVAL, type(error).__name__, text)
+        else:
+            self._problems.well(node, REMOVAL)
+
+    def _start_uploads(self) -> None:
+        """Runs when the checkpoints before it are written."""
+        if self._saved:
+            self._uploads.start(self._saved)
+
+
+def _files(job: _Job) -> dict[FileName, Content]:
+    return {
+        "weights.safetensors": partial(save_tensors, job.taken.weights),
+        "optimizer.safetensors": partial(save_tensors, job.taken.optimizer),
+        "state.json": encode_state(job.state),
+    }

@@ -1,0 +1,69 @@
+"""Asking a coordinator, wherever it is, to stop, pause or resume: a file that it answers in the state log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from drive_store import StateLogReader, newest, write_request
+from swarm_ray.errors import SwarmStateError
+from swarm_ray.exchange.swarm_state import ENDED, decode_state
+from swarm_ray.experiments_read import open_experiment
+from swarm_ray.records import ControlRequest
+
+Action = Literal["stop", "pause", "resume"]
+LOOK_S = 0.5
+
+
+def ask_coordinator(
+    root: str,
+    experiment: str,
+    action: Action,
+    *,
+    within_s: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
+    """Ask, and wait for the answer.
+
+    Args:
+        root: the shared folder.
+        experiment: its name.
+        action: what is asked for.
+        within_s: seconds to wait; by default twice `pace.dead_after_s`, after which a coordinator counts as dead.
+        clock: seconds, monotonic.
+        sleep: waits for so many seconds.
+
+    Returns:
+        The coordinator's answer, in words.
+
+    Raises:
+        ExperimentNotFoundError: there is none of that name.
+        SwarmStateError: nobody answered in time; the request stays for the next coordinator.
+    """
+    opened = open_experiment(root, experiment)
+    found = newest(opened.store, opened.paths)
+    record = decode_state(found) if found else None
+    if record is not None and record.state in ENDED:
+        return f"nothing to do: {experiment} is {record.state}"
+    config = opened.config()
+    patience = 2 * config.pace.dead_after_s if within_s is None else within_s
+    asked = ControlRequest(action, datetime.now(UTC).isoformat(timespec="seconds"))
+    opened.store.attach(opened.paths.experiment_json)
+    request = write_request(opened.store, opened.paths, msgspec.json.encode(asked))
+    reader = StateLogReader(opened.store, opened.paths, after=found.ref if found else None, list_every=4)
+    began = clock()
+    while clock() - began < patience:
+        for entry in reader.poll():
+            reply = decode_state(entry).replies.get(request)
+            if reply is not None:
+                return reply
+        sleep(min(LOOK_S, config.pace.poll_max_s))
+    raise SwarmStateError(
+        f"no coordinator of {experiment!r} answered within {patience:.0f} s; the request stays, and the next one "
+        f"will answer it: swarm-ray coordinate --root {root} --experiment {experiment}"
+    )

@@ -1,0 +1,144 @@
+"""Steps that an earlier process of a node made: found on the own disk or in the folder, and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from drive_store import ExperimentPaths, Spool, Store, Valid, find_round_files, read_round_file
+from swarm_ray.errors import MalformedFile, UnknownQuestionError
+from swarm_ray.exchange.away import AWAY
+from swarm_ray.exchange.own_rollouts import decode_own
+from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.records import FileRef
+from swarm_ray.sapo.batch import OwnRollout
+from swarm_ray.sapo.node import Node
+from swarm_ray.sapo.pool import Verifier, build_pool, PeerFile
+from swarm_ray.tasks.questions import TaskSet
+
+
+@dataclass(frozen=True)
+class MadeStep:
+    """A step whose rollouts exist already."""
+
+    round: int
+    step: int
+    alone: bool
+    payload: bytes
+    attachment: bytes
+    """Empty where the folder alone has the file."""
+
+
+class OwnSteps:
+    """Finds what earlier processes of this trainer's nodes made, and has not been learned from since.
+
+    Args:
+        store: the shared folder.
+        paths: the experiment's paths.
+        state: follows the state log, from the oldest checkpoint on.
+        spools: a spool on the machine's own disk for each node.
+        tasks: makes questions again.
+        verifier: scores what the folder gives back, which anybody could have written.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        paths: ExperimentPaths,
+        state: SwarmState,
+        spools: Mapping[str, Spool],
+        tasks: TaskSet,
+        verifier: Verifier,
+    ) -> None:
+        self._store, self._paths, self._state, self._spools = store, paths, state, spools
+        self._tasks, self._verifier = tasks, verifier
+        self._in_folder: dict[tuple[str, int], MadeStep] = {}
+        self.problems: list[str] = []
+
+    def find(self, node: Node) -> MadeStep | None:
+        """The node's present step, where it was made before; the own disk goes before the folder."""
+        entry = self._spools[node.id].entry(node.step)
+        if entry is not None:
+            alone = decode_round_file(entry.payload).alone
+            return MadeStep(entry.round, entry.step, alone, entry.payload, entry.attachment)
+        if (node.id, node.step) not in self._in_folder:
+            for closing in self._state.closings():
+                for ref in closing.accepted:
+                    if (ref.node, ref.step) == (node.id, node.step):
+                        self._remember(node.id, closing.round, ref)
+        return self._in_folder.get((node.id, node.step))
+
+    def replayable(self, nodes: Sequence[Node]) -> tuple[MadeStep, list[Node]] | None:
+        """The oldest step that can be taken again, with all nodes that take it; None when there is none left."""
+        found = [(made, node) for node in nodes if (made := self.find(node)) is not None]
+        ready = [(m, n) for m, n in found if m.alone or self._state.closed(m.round) is not None]
+        if not ready:
+            return None
+        first, _ = min(ready, key=lambda pair: (pair[0].round, pair[0].alone, pair[0].step))
+        together = [n for m, n in ready if (m.round, m.alone) == (first.round, first.alone)]
+        return first, together
+
+    def look_in_open_round(self, node: Node, number: int, incarnations: Sequence[str]) -> None:
+        """Look in the folder for what an earlier incarnation published for the open round."""
+        for incarnation in incarnations:
+            for key, _ in find_round_files(self._store, self._paths, node.id, incarnation, number):
+                self._remember(node.id, number, FileRef(node.id, incarnation, key, "", 0, -1))
+
+    def highest(self, node: str) -> int:
+        """The highest step that the folder's files or the spool show of a node; -1 where there is none."""
+        held = [e.step for e in self._spools[node].entries()]
+        listed = [step for name, step in self._in_folder if name == node]
+        latest = self._state.latest
+        tally = latest.tallies.get(node) if latest else None
+        told = [tally.step] if tally is not None and tally.round >= 0 else []
+        return max([*held, *listed, *told], default=-1)
+
+    def published(self, node: Node) -> bool:
+        """Whether the present step's file exists already."""
+        held = self._spools[node.id].entry(node.step) is not None
+        return held or (node.id, node.step) in self._in_folder
+
+    def rollouts(self, node: Node) -> list[OwnRollout] | None:
+        """What was made for the node's present step, ready to be learned from; None when it is to be made now."""
+        made = self.find(node)
+        if made is None:
+            return None
+        try:
+            own = decode_own(node.id, made.payload, made.attachment, self._tasks, node.policy)
+        except (MalformedFile, UnknownQuestionError) as error:
+            self.problems.append(f"step {made.step} of {node.id} cannot be taken again: {error}")
+            return None
+        return own if made.attachment else self._scored_again(node, own, made)
+
+    def _scored_again(
+        self, node: Node, own: list[OwnRollout], made: MadeStep
+    ) -> list[OwnRollout] | None:
+        """The rewards of our own verifier in place of those that the folder's file claims."""
+        file = PeerFile(node.id, decode_round_file(made.payload).rollouts)
+        pool = build_pool([file], {}, self._tasks, self._verifier)
+        if len(pool.rollouts) != len(own):
+            return None
+        return [
+            OwnRollout(scored, o.generated, o.failures)
+            for scored, o in zip(sorted(pool.rollouts, key=lambda r: r.number), own, strict=True)
+        ]
+
+    def _remember(self, node: str, number: int, ref: FileRef) -> None:
+        try:
+            reading = read_round_file(
+                self._store,
+                ref.key,
+                experiment=self._paths.experiment,
+                node=node,
+                incarnation=ref.incarnation,
+                sha256=ref.sha256 or None,
+                max_payload=MAX_ROUND_FILE,
+            )
+            if not isinstance(reading, Valid):
+                return
+            file = decode_round_file(reading.payload)
+        except (*AWAY, MalformedFile) as error:
+            self.problems.append(f"{ref.key} cannot be taken up again: {error}")
+            return
+        self._in_folder[node, file.step] = MadeStep(number, file.step, file.alone, reading.payload, b"")

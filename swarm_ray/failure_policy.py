@@ -1,0 +1,75 @@
+"""What to do about a failure: start again, go on without, or stop. Pure; causes are told apart in `causes`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+LONGEST_PAUSE_S = 30.0
+
+
+class Kind(Enum):
+    """What failed, as far as the answer depends on it."""
+
+    INFRASTRUCTURE = "infrastructure"
+    """A process or a folder went away; another try may do better."""
+    DATA = "data"
+    """What a node made or was given; the other nodes are well."""
+    USER = "user"
+    """What was asked for cannot be done."""
+    BROKEN = "broken"
+    """Something raises, and would raise again."""
+
+
+class Decision(Enum):
+    """What to do."""
+
+    RESTART = "restart"
+    SKIP = "skip"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that ended before its time."""
+
+    kind: Kind
+    role: str
+    """The actor: `trainer-0`, `coordinator`; `ray` for all at once."""
+    cause: str
+    """One line for people."""
+    nodes_left: int = 1
+    """Nodes of this worker that are still well."""
+
+
+class FailurePolicy:
+    """Counts failures and decides.
+
+    Args:
+        restarts: restarts of one actor without a finished round of its own between them.
+    """
+
+    def __init__(self, restarts: int) -> None:
+        self._restarts = restarts
+        self._used: dict[str, int] = {}
+
+    def decide(self, failure: Failure) -> Decision:
+        """What to do about `failure`; a restart is counted."""
+        if failure.kind is Kind.DATA:
+            return Decision.SKIP if failure.nodes_left else Decision.STOP
+        if failure.kind is not Kind.INFRASTRUCTURE or self.used(failure.role) >= self._restarts:
+            return Decision.STOP
+        self._used[failure.role] = self.used(failure.role) + 1
+        return Decision.RESTART
+
+    def used(self, role: str) -> int:
+        """Restarts of `role` since its last progress."""
+        return self._used.get(role, 0)
+
+    def pause_s(self, role: str) -> float:
+        """Seconds to wait before the restart that was decided: 1, 2, 4 and so on, at most 30."""
+        return min(LONGEST_PAUSE_S, 2.0 ** (max(1, self.used(role)) - 1))
+
+    def progressed(self, role: str) -> None:
+        """A round was finished: the budget of `role` is whole again."""
+        self._used.pop(role, None)

@@ -1,0 +1,141 @@
+"""Which experiment a run means: one that is made now, or one that goes on. Neither torch nor Ray is imported."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from drive_store import Store, newest, read_coordinator_beats
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import UserError
+from swarm_ray.exchange.swarm_state import ENDED, decode_state
+from swarm_ray.experiment_folder import (
+    ExperimentAddress,
+    create_experiment,
+    read_config,
+    read_identity,
+    require_free,
+    store_config,
+)
+from swarm_ray.local_disk import experiment_state
+from swarm_ray.records import StateRecord
+from swarm_ray.settings import config_hash, extend_config, load_config, require_same_experiment
+from swarm_ray.versions import installed_versions
+
+ROLE = "coordinator"
+"""Who may coordinate: claimants of this name, each with an incarnation of its own."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An experiment that is ready to be run."""
+
+    config: SwarmConfig
+    record: StateRecord | None
+    """The newest state record of one that goes on; None for a new one, or one that never began."""
+
+    @property
+    def over(self) -> bool:
+        """Whether all its rounds are run."""
+        record = self.record
+        return record is not None and record.state == "finished" and record.rounds >= self.config.rounds
+
+
+def config_for(
+    root: str,
+    experiment: str | None,
+    preset: str | None,
+    file: Path | str | None,
+    overrides: Sequence[str],
+    *,
+    overwrite: bool,
+) -> SwarmConfig:
+    """What a command line means: for an experiment that is there, its own configuration with the overrides on it.
+
+    Raises:
+        ConfigError: a key or value is impossible, or would change what is fixed.
+    """
+    if experiment is None or overwrite or preset is not None or file is not None:
+        return load_config(preset, file, overrides)
+    address = ExperimentAddress(root, experiment)
+    store = Store(root)
+    if read_identity(store, address) is None:
+        return load_config(preset, file, overrides)
+    return extend_config(config_in_force(store, address), overrides)
+
+
+def open_or_create(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> Opened:
+    """Make the experiment, or go on with the one of that name.
+
+    Raises:
+        ConfigError: it is there, with other settings in what is fixed.
+        UserError: it is to be overwritten while it runs; or what has the name is no experiment.
+        StoreError: the folder cannot be written.
+    """
+    store = Store(address.root)
+    if read_identity(store, address) is None or overwrite:
+        _make(store, address, config, overwrite=overwrite)
+        return Opened(config, None)
+    stored = config_in_force(store, address)
+    require_same_experiment(config, stored)
+    if config_hash(config) != config_hash(stored):
+        store_config(store, address, config)
+    return Opened(config, newest_record(store, address))
+
+
+def config_in_force(store: Store, address: ExperimentAddress) -> SwarmConfig:
+    """The configuration that the newest state record names, else the one it was made with.
+
+    Raises:
+        ConfigError: the file is missing, altered, or not a configuration.
+    """
+    record = newest_record(store, address)
+    return read_config(store, address, record.config_hash if record else "")
+
+
+def newest_record(store: Store, address: ExperimentAddress) -> StateRecord | None:
+    """The newest state record; None before the first."""
+    found = newest(store, address.paths)
+    return decode_state(found) if found else None
+
+
+def _make(store: Store, address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> None:
+    if not require_free(address, overwrite=overwrite):
+        _refuse_if_live(store, address)
+        here = experiment_state(address)
+        if here.exists():
+            shutil.rmtree(here)
+    create_experiment(
+        address,
+        config,
+        claimant=ROLE,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=installed_versions(),
+        machine=platform.platform(),
+        overwrite=overwrite,
+    )
+
+
+def _refuse_if_live(store: Store, address: ExperimentAddress) -> None:
+    """Refuse to delete what somebody is at work on; by wall clocks, so as people see it."""
+    record = newest_record(store, address)
+    if record is None or record.state in ENDED:
+        return
+    age = _coordinator_age(store, address)
+    if age is not None and age < config_in_force(store, address).pace.dead_after_s:
+        raise UserError(
+            f"experiment {address.experiment!r} is {record.state}: its coordinator wrote {age:.0f} s ago; stop it "
+            f"first (swarm-ray stop --root {address.root} --experiment {address.experiment})"
+        )
+
+
+def _coordinator_age(store: Store, address: ExperimentAddress) -> float | None:
+    """Seconds since a coordinator gave a sign of life; None where none ever did."""
+    keys = [address.paths.coordinator_beat(claimant) for claimant in read_coordinator_beats(store, address.paths)]
+    written = [at for key in keys if (at := store.modified(key)) is not None]
+    return time.time() - max(written) if written else None

@@ -1,0 +1,173 @@
+"""A policy to and from tensors: trainable weights and Adam's state, by parameter name, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from swarm_ray.errors import CheckpointError, CheckpointMismatch
+from swarm_ray.policies.policy import Policy
+
+ADAM = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam keeps per parameter; its file has them as `<what>.<parameter's name>`."""
+Tensors = Mapping[str, torch.Tensor]
+_SHOWN = 3
+"""How many differences a refusal names."""
+
+
+@dataclass(frozen=True)
+class PolicySnapshot:
+    """Copies on the CPU, apart from the policy: what it learns afterwards does not change them."""
+
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    """The trainable parameters: adapters alone where only they train, tied embeddings once."""
+    optimizer: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Adam's state; empty before the first update."""
+
+    @property
+    def bytes(self) -> int:
+        """Of all tensors together."""
+        return sum(
+            t.numel() * t.element_size() for part in (self.weights, self.optimizer) for t in part.values()
+        )
+
+
+def snapshot(policy: Policy, reuse: PolicySnapshot | None = None) -> PolicySnapshot:
+    """Copy what a checkpoint of the policy needs; the trainer waits for it, so it does nothing else.
+
+    Args:
+        policy: between two updates.
+        reuse: an earlier snapshot of a policy of the same shapes that nobody needs any more; its memory is written
+            over, which spares the time of getting new.
+    """
+    held = reuse or PolicySnapshot()
+    parameters = list(_trainable(policy))
+    weights = {name: p.detach() for name, p in parameters}
+    optimizer = {
+        f"{what}.{name}": policy.optimizer.state[p][what]
+        for name, p in parameters
+        if policy.optimizer.state.get(p)
+        for what in ADAM
+    }
+    return PolicySnapshot(_copies(weights, held.weights), _copies(optimizer, held.optimizer))
+
+
+def restore(policy: Policy, weights: Tensors, optimizer: Tensors | None) -> None:
+    """Give a policy the weights, and Adam the state, that a snapshot had; betas and learning rate stay the policy's.
+
+    Args:
+        policy: of the same architecture, on any device.
+        weights: exactly its trainable parameters.
+        optimizer: Adam's state of some or all of them; None starts Adam afresh.
+
+    Raises:
+        CheckpointMismatch: names or shapes differ; the policy is as before.
+    """
+    parameters = dict(_trainable(policy))
+    differences = list(_weight_differences(parameters, weights))
+    states = _by_parameter(optimizer or {})
+    differences += _state_differences(parameters, states)
+    if differences:
+        more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+        raise CheckpointMismatch(
+            f"the checkpoint is not of this model: {'; '.join(differences[:_SHOWN])}{more}; "
+            "take the model that it was made with, or another node id to start anew"
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    policy.optimizer.zero_grad(set_to_none=True)
+    policy.optimizer.state.clear()
+    for name, state in states.items():
+        policy.optimizer.state[parameters[name]] = {
+            what: _like(parameters[name], what, value) for what, value in state.items()
+        }
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write tensors on the CPU as a safetensors file.
+
+    Raises:
+        CheckpointError: the disk does not take it.
+    """
+    try:
+        safetensors.torch.save_file(dict(tensors), path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} cannot be written: {error}; free some space") from error
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file onto the CPU.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error}; remove its folder to go back to the checkpoint before"
+        ) from error
+
+
+def _trainable(policy: Policy) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    return ((name, p) for name, p in policy.model.named_parameters() if p.requires_grad)
+
+
+def _copies(tensors: Tensors, held: Tensors) -> dict[str, torch.Tensor]:
+    """Contiguous copies on the CPU, into held memory where it fits."""
+    copies = {}
+    for name, tensor in tensors.items():
+        room = held.get(name)
+        if room is None or room.shape != tensor.shape or room.dtype != tensor.dtype:
+            room = torch.empty(tensor.shape, dtype=tensor.dtype)
+        copies[name] = room.copy_(tensor)
+    return copies
+
+
+def _by_parameter(optimizer: Tensors) -> dict[str, dict[str, torch.Tensor]]:
+    states: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in optimizer.items():
+        what, _, name = key.partition(".")
+        states.setdefault(name, {})[what] = value
+    return states
+
+
+def _weight_differences(parameters: Mapping[str, torch.nn.Parameter], weights: Tensors) -> Iterator[str]:
+    for name in sorted(parameters.keys() - weights.keys()):
+        yield f"{name} is missing"
+    for name in sorted(weights.keys() - parameters.keys()):
+        yield f"{name} is unexpected"
+    for name, parameter in parameters.items():
+        if name in weights and weights[name].shape != parameter.shape:
+            yield f"{name} is {_shape(weights[name])}, and the model's is {_shape(parameter)}"
+
+
+def _state_differences(
+    parameters: Mapping[str, torch.nn.Parameter], states: Mapping[str, Mapping[str, torch.Tensor]]
+) -> Iterator[str]:
+    for name, state in states.items():
+        if name not in parameters:
+            yield f"the optimizer's {name} is unexpected"
+        elif set(state) != set(ADAM):
+            yield f"the optimizer's {name} has {', '.join(sorted(state))}, and Adam's has {', '.join(ADAM)}"
+        elif {what: value.shape for what, value in state.items()} != {
+            what: torch.Size() if what == "step" else parameters[name].shape for what in ADAM
+        }:
+            yield f"the optimizer's {name} is {_shape(state['exp_avg'])}, not {_shape(parameters[name])}"
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
+
+
+def _like(parameter: torch.nn.Parameter, what: str, value: torch.Tensor) -> torch.Tensor:
+    """A tensor as fused Adam would have made it: on the parameter's device, `step` in float32."""
+    if what == "step":
+        return value.to(parameter.device, torch.float32, copy=True)
+    return torch.empty_like(parameter, memory_format=torch.preserve_format, requires_grad=False).copy_(value)

@@ -1,0 +1,225 @@
+"""Watches a worker's actors: their calls, their processes' memory, and what to do when one ends before its time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from drive_store import StoreError
+from swarm_ray import ray_instance
+from swarm_ray.causes import ActorDied, explained, kind_of
+from swarm_ray.errors import SwarmError
+from swarm_ray.failure_policy import Decision, Failure, FailurePolicy
+from swarm_ray.placement import Share
+from swarm_ray.ray_instance import NOTHING, RayInstance
+from swarm_ray.vitals import Vitals
+
+ANSWER_WITHIN_S = 60.0
+QUICK_S = 1.0
+"""A display waits no longer for what an actor says now."""
+RAY = "ray"
+"""The role of Ray itself in the policy."""
+
+
+@dataclass
+class Watched:
+    """An actor and the calls on it that are under way."""
+
+    role: str
+    make: Callable[[], Any]
+    """Starts its process and answers its handle."""
+    runs: bool
+    """Whether it has a `run`, whose end is the end of its work."""
+    by_ray: bool
+    """Whether Ray itself restarts it."""
+    share: Share
+    handle: Any = None
+    calls: dict[Any, str] = field(default_factory=dict)
+    """Method names by call: `run`, `where`."""
+    asked: float = 0.0
+    """When it was made, until it has answered; 0 once it has."""
+    due: float | None = None
+    """When it is to be made again."""
+
+
+class Supervisor:
+    """Starts actors, answers what they ended with, and starts them again as the policy says.
+
+    Args:
+        policy: decides.
+        ray: the Ray that they run on; None where nobody starts that again.
+        tell: takes one line about what was done: the actor, and the text.
+        started_within_s: an actor that has not come up by then never will.
+    """
+
+    def __init__(
+        self,
+        policy: FailurePolicy,
+        ray: RayInstance | None,
+        tell: Callable[[str, str], None],
+        started_within_s: float,
+    ) -> None:
+        self.policy, self._ray, self._tell = policy, ray, tell
+        self._within = started_within_s
+        self._actors: dict[str, Watched] = {}
+        self._asked: dict[str, Any] = {}
+        self._vitals = Vitals()
+        self._generation = ray.generation if ray else 0
+
+    def start(
+        self,
+        role: str,
+        make: Callable[[], Any],
+        *,
+        runs: bool = True,
+        by_ray: bool = False,
+        share: Share = NOTHING,
+    ) -> None:
+        """Start an actor and, where it has one, its `run`.
+
+        Raises:
+            ActorFailure: its name is taken.
+        """
+        self._actors[role] = Watched(role, make, runs, by_ray, share)
+        self._make(self._actors[role])
+
+    def watch(self, timeout_s: float) -> list[tuple[str, Any]]:
+        """Wait a little; answers actors whose work has ended, with its results.
+
+        Raises:
+            SwarmError: a failure that ends the run, with its cause.
+            StoreError: the same.
+        """
+        if self._ray is not None and (self._ray.lost() or self._ray.generation != self._generation):
+            self._revive(self._ray)
+        ended = []
+        calls = [call for actor in self._actors.values() for call in actor.calls]
+        for call in ray_instance.finished(calls, timeout_s) if calls else self._idle(timeout_s):
+            actor = next(a for a in self._actors.values() if call in a.calls)
+            ended += self._take(actor, call)
+        now = time.monotonic()
+        for role in self._vitals.sample(now):
+            if self._actors[role].by_ray:
+                self._restarted_by_ray(self._actors[role])
+        self._check_started(now)
+        for actor in self._actors.values():
+            if actor.due is not None and now >= actor.due:
+                self._make(actor)
+        return ended
+
+    def handle(self, role: str) -> Any:
+        """The handle of an actor; None when there is none now."""
+        return self._actors[role].handle if role in self._actors else None
+
+    def call(self, role: str, method: str, *arguments: Any) -> Any:
+        """Call a method of an actor; None when it is not there now."""
+        handle = self.handle(role)
+        if handle is None or (self._ray is not None and self._ray.lost()):
+            return None
+        return getattr(handle, method).remote(*arguments)
+
+    def ask(self, role: str, method: str) -> Any:
+        """What an actor answers within a moment; None while it is busy or gone, and a later call takes the answer."""
+        call = self._asked.pop(role, None) or self.call(role, method)
+        if call is None:
+            return None
+        if not ray_instance.finished([call], QUICK_S):
+            self._asked[role] = call
+            return None
+        try:
+            return ray_instance.result_of(call, QUICK_S)
+        except (SwarmError, StoreError):
+            return None  # `watch` sees to what has died
+
+    def running(self) -> dict[Any, str]:
+        """Calls of `run` that have not ended, with their actors."""
+        return {c: a.role for a in self._actors.values() for c, what in a.calls.items() if what == "run"}
+
+    def at_work(self) -> set[str]:
+        """Actors whose `run` has not ended, those that wait for their restart among them."""
+        return {*self.running().values(), *[a.role for a in self._actors.values() if a.due is not None]}
+
+    def starting(self) -> bool:
+        """Whether an actor has not come up yet, or waits for its restart."""
+        return any(actor.asked or actor.due is not None for actor in self._actors.values())
+
+    def end(self) -> None:
+        """End every actor's process; harmless when repeated."""
+        for actor in self._actors.values():
+            if actor.handle is not None:
+                ray_instance.kill(actor.handle)
+        self._actors = {}
+
+    def _make(self, actor: Watched) -> None:
+        actor.due, actor.asked = None, time.monotonic()
+        actor.handle = actor.make()
+        actor.calls = {actor.handle.where.remote(): "where"}
+        if actor.runs:
+            actor.calls[actor.handle.run.remote()] = "run"
+
+    def _take(self, actor: Watched, call: Any) -> list[tuple[str, Any]]:
+        """What a call that has ended answered, where it is the end of the actor's work."""
+        what = actor.calls.pop(call)
+        try:
+            answer = ray_instance.result_of(call, ANSWER_WITHIN_S)
+        except (SwarmError, StoreError) as error:
+            self._failed(actor, error)
+            return []
+        if what == "run":
+            return [(actor.role, answer)]
+        actor.asked = 0.0
+        pid, machine = answer
+        if machine == ray_instance.own_machine():
+            self._vitals.follow(actor.role, pid)
+        return []
+
+    def _failed(self, actor: Watched, error: Exception) -> None:
+        """Start an actor again in a while, or raise why not."""
+        cause = explained(actor.role, error, self._vitals.last(actor.role))
+        self._decide(actor.role, cause)
+        self._vitals.forget(actor.role)
+        ray_instance.kill(actor.handle)
+        pause = self.policy.pause_s(actor.role)
+        actor.handle, actor.calls, actor.asked = None, {}, 0.0
+        actor.due = time.monotonic() + pause
+        self._tell(actor.role, f"{cause}; it is started again in {pause:g} s")
+
+    def _restarted_by_ray(self, actor: Watched) -> None:
+        """Ray starts it again by itself, and repeats its calls; count that, and ask where it is now."""
+        cause = explained(actor.role, ActorDied("its process has gone"), self._vitals.last(actor.role))
+        self._decide(actor.role, cause)
+        actor.asked = time.monotonic()
+        actor.calls[actor.handle.where.remote()] = "where"
+        self._tell(actor.role, f"{cause}; it was started again")
+
+    def _decide(self, role: str, cause: Exception) -> None:
+        """Raise `cause` unless the policy allows a restart."""
+        failure = Failure(kind_of(cause), role, str(cause))
+        if self.policy.decide(failure) is Decision.STOP:
+            raise cause
+
+    def _revive(self, ray: RayInstance) -> None:
+        """Start Ray again, unless another worker has, and every actor that was at work."""
+        if ray.lost():
+            self._decide(RAY, ActorDied("Ray died on this machine: its raylet was killed, or crashed"))
+            self._vitals.end_all()
+            ray.revive()
+        self._generation, self._asked = ray.generation, {}
+        for actor in self._actors.values():
+            at_work = actor.calls or actor.due is not None or not actor.runs
+            actor.handle, actor.calls, actor.asked = None, {}, 0.0
+            if at_work:
+                self._make(actor)
+        self._tell(RAY, "Ray died on this machine, and was started again with all actors")
+
+    def _check_started(self, now: float) -> None:
+        for actor in self._actors.values():
+            if actor.asked and now - actor.asked > self._within:
+                raise ray_instance.missing(actor.role, actor.share, self._within)
+
+    @staticmethod
+    def _idle(timeout_s: float) -> list[Any]:
+        time.sleep(timeout_s)
+        return []

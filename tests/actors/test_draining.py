@@ -1,0 +1,116 @@
+"""Every published file is answered: late while nothing is open, and named as expired when it never comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from played_for_tests import Played
+
+from actors.draining import awaited_at_the_end, files_owed
+from actors.roster import Peer
+from swarm_ray.records import Beat, NodeTotals, Registration
+
+
+def peer(node: str, unanswered: tuple[int, ...] = (), failure: str | None = None) -> Peer:
+    beat = Beat(1, 3, 3, "training", NodeTotals(), unanswered=unanswered)
+    return Peer(Registration(node, "0000000a", "w", "", {}, ""), ["0000000a"], beat, failure)
+
+
+def drained(tmp_path: Path, **changes: object) -> Played:
+    """Two nodes, of which the second never handed in its file of round 0; the one round has closed."""
+    played = Played(tmp_path, pace__expect=2, rounds=1, pace__drain_s=30, pace__max_s=5, **changes)
+    played.register("node-1", "node-2")
+    played.tick()
+    played.publish("node-1", 0)
+    played.tick(6)
+    assert (played.last.state, played.last.closed is not None) == ("draining", True)
+    assert played.last.closed is not None
+    assert played.last.closed.missing == ("node-2",)
+    return played
+
+
+def test_a_file_that_comes_while_draining_is_late_and_then_it_ends(tmp_path: Path) -> None:
+    played = drained(tmp_path)
+    played.beat("node-1", 5, done=True)
+    played.beat("node-2", 5, unanswered=(0,))
+    played.tick()
+    played.publish("node-2", 0)
+    played.tick()
+    answers = played.last.answers
+    assert answers is not None
+    assert (played.last.state, [ref.node for ref in answers.late]) == ("draining", ["node-2"])
+    played.beat("node-2", 6, done=True)
+    played.tick()
+    assert (played.last.state, played.last.note, played.last.answers) == ("finished", "", None)
+
+
+def test_a_file_that_never_comes_is_waited_for_and_named(tmp_path: Path) -> None:
+    played = drained(tmp_path)
+    played.beat("node-1", 5, done=True)
+    played.beat("node-2", 5, done=True, unanswered=(0,))
+    played.tick(20)
+    assert played.last.state == "draining"
+    played.tick(20)
+    assert played.last.state == "finished"
+    assert played.last.answers is not None
+    assert played.last.answers.expired == {"node-2": (0,)}
+
+
+def test_further_records_do_not_make_the_draining_longer(tmp_path: Path) -> None:
+    played = drained(tmp_path)
+    for step in range(3):
+        played.publish("node-2", 0, attempt=step, step=step)
+        played.tick(9)
+        assert played.last.state == "draining"
+    played.tick(9)
+    assert played.last.state == "finished"
+    assert played.last.note == "no last word from node-1, node-2"
+
+
+def test_a_late_file_of_one_who_handed_in_is_answered_when_its_beat_asks(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=2)
+    played.register("node-1", "node-2")
+    played.tick()
+    played.publish("node-1", 0)
+    played.tick()
+    played.publish("node-1", 0, attempt=1, step=7)
+    played.tick()
+    played.publish("node-2", 0)
+    played.tick()
+    assert played.last.closed is not None
+    assert played.last.closed.superseded == ()
+    played.beat("node-1", 9, unanswered=(0,))
+    played.tick()
+    played.publish("node-1", 1)
+    played.publish("node-2", 1)
+    played.tick()
+    assert played.last.closed is not None
+    assert [ref.step for ref in played.last.closed.late] == [7]
+
+
+def test_late_files_are_answered_while_paused(tmp_path: Path) -> None:
+    played = Played(tmp_path, pace__expect=2, pace__max_s=5)
+    played.register("node-1", "node-2")
+    played.tick()
+    played.coordinator.control("pause")
+    played.publish("node-1", 0)
+    played.tick(6)
+    assert played.last.state == "paused"
+    played.publish("node-2", 0)
+    played.beat("node-2", 3, unanswered=(0,))
+    played.tick()
+    assert played.last.answers is not None
+    assert ([ref.node for ref in played.last.answers.late], played.last.state) == (["node-2"], "paused")
+
+
+def test_owed_are_the_rounds_that_no_record_has_answered() -> None:
+    one = peer("node-1", (2, 5, 9))
+    assert files_owed(one, lambda node, number: (node, number) == ("node-1", 5)) == (2, 9)
+    assert files_owed(Peer(one.registration, ["0000000a"]), lambda *_: False) == ()
+
+
+def test_the_dead_are_not_waited_for_at_the_end() -> None:
+    peers = {"node-1": peer("node-1"), "node-2": peer("node-2", failure="lost"), "node-3": peer("node-3")}
+    owed = {"node-1": (), "node-2": (3,), "node-3": (4,)}
+    assert awaited_at_the_end(peers, ["node-1"], owed) == ["node-1", "node-3"]
+    assert awaited_at_the_end(peers, [], {"node-2": (3,)}) == []

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints_for_tests import Trial, make_store
+
+from drive_store import Store
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return make_store(tmp_path / "root")
+
+
+@pytest.fixture
+def trial(tmp_path: Path, store: Store) -> Iterator[Callable[..., Trial]]:
+    """Makes checkpointers that end with the test; `store_every_s` and the like change the configuration."""
+    made: list[Trial] = []
+
+    def make(folder: str = "here", **config: object) -> Trial:
+        made.append(Trial(tmp_path / folder, store, **config))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.checkpointer.close()

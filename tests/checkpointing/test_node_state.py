@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from checkpoints_for_tests import CONFIG, small_node, small_policy, state_of
+
+from swarm_ray.checkpointing.node_state import (
+    NodeState,
+    decode_state,
+    encode_state,
+    fingerprint,
+    require_same_model,
+)
+from swarm_ray.errors import CheckpointError, CheckpointMismatch
+from swarm_ray.records import StepCounters, StepMetrics
+
+
+def row(step: int) -> StepMetrics:
+    return StepMetrics(
+        node="node-0",
+        incarnation="0123abcd",
+        round=step,
+        step=step,
+        reward=1 / 3,
+        reward_by_specialty={"sum": 1 / 3},
+        reward_mixed=0.1,
+        local=4,
+        external=2,
+        counters=StepCounters(used=2, used_from={"node-1": 2}),
+        trained=True,
+        loss=None,
+        clip_share=0.0,
+        entropy=2.1,
+        grad_norm=1e-30,
+        unfaithful=0.0,
+        scoring_failures=0,
+        seconds={"generate": 0.1},
+    )
+
+
+def test_what_is_kept_comes_back_to_the_last_digit() -> None:
+    state = state_of(small_node(), rows=tuple(map(row, range(3))), vote="node-3", evaluated=True)
+    assert decode_state(encode_state(state), "state.json") == state
+
+
+def test_what_this_version_does_not_read_is_refused() -> None:
+    whole = encode_state(state_of(small_node()))
+    for data in (b"", whole[:-5], b"[]", b"{}", whole.replace(b'"schema": 1', b'"schema": 2')):
+        assert data != whole
+        with pytest.raises(CheckpointError, match="step_000007/state.json"):
+            decode_state(data, "step_000007/state.json")
+
+
+def test_another_model_is_refused_with_the_difference() -> None:
+    node = small_node()
+    state = state_of(node)
+    require_same_model(state, fingerprint(CONFIG.policy, node.policy))
+    larger = fingerprint(CONFIG.policy, small_policy(0, hidden=64))
+    with pytest.raises(CheckpointMismatch, match=rf"parameters is '{larger['parameters']}' here"):
+        require_same_model(state, larger)
+    renamed = CONFIG.policy.model_copy(update={"model": "some/other"})
+    with pytest.raises(CheckpointMismatch, match="'some/other' here and 'tiny' in the checkpoint"):
+        require_same_model(state, fingerprint(renamed, node.policy))
+
+
+def test_another_pytorch_is_none() -> None:
+    node = small_node()
+    expected = fingerprint(CONFIG.policy, node.policy) | {"torch": "99.0"}
+    require_same_model(state_of(node), expected)
+
+
+def test_a_later_versions_fields_are_passed_over() -> None:
+    state = state_of(small_node())
+    told = msgspec.json.decode(encode_state(state)) | {"new": 1}
+    assert decode_state(msgspec.json.encode(told), "x") == state
+    assert isinstance(state, NodeState)

@@ -1,0 +1,139 @@
+"""The store with faults: one like others without any, and each fault does what its name says."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from drive_store import FolderMissing, NameTaken, Store, StoreDenied, StoreFull, StoreUnavailable
+from drive_store.testing import Faults, FaultyStore, StoreTests
+
+
+class TestWithoutFaults(StoreTests):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return FaultyStore(str(tmp_path / "root"), tmp_path / "faults.json")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FaultyStore:
+    store = FaultyStore(str(tmp_path / "root"))
+    store.make_folder("a")
+    store.create("a/old", b"old")
+    return store
+
+
+def test_unavailable(store: FaultyStore) -> None:
+    store.faults = Faults(unavailable=True)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: store.create("a/x", b""),
+        lambda: store.read("a/old", 10),
+        lambda: store.names("a"),
+        lambda: store.size("a/old"),
+        store.free_space,
+        lambda: store.uploaded("a/old"),
+        lambda: store.remove_tree("a"),
+        lambda: store.attach("a/old"),
+    )
+    for call in calls:
+        with pytest.raises(StoreUnavailable, match="for a test"):
+            call()
+    store.faults = Faults()
+    assert store.names("a") == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "kind"), [(Faults(full=True), StoreFull), (Faults(denied=True), StoreDenied)]
+)
+def test_writes_fail_and_reads_do_not(
+    store: FaultyStore, faults: Faults, kind: type[Exception], tmp_path: Path
+) -> None:
+    store.faults = faults
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: store.create("a/x", b""),
+        lambda: store.replace_copy("a/old", b""),
+        lambda: store.make_folder("b"),
+        lambda: store.put_file("a/x", tmp_path / "root/a/old"),
+    )
+    for call in calls:
+        with pytest.raises(kind):
+            call()
+    assert store.read("a/old", 10) == b"old"
+    assert store.names("a") == ["old"]
+
+
+def test_lost_creations(store: FaultyStore, tmp_path: Path) -> None:
+    store.faults = Faults(lose=2)
+    with pytest.raises(NameTaken):
+        store.create("a/old", b"new")
+    store.faults = Faults(lose=3)
+    with pytest.raises(FolderMissing):
+        store.create("b/x", b"new")
+    store.create("a/x", b"new")
+    store.put_file("a/y", tmp_path / "root/a/old")
+    assert store.names("a") == ["old"]
+    store.create("a/x", b"new")
+    assert store.read("a/x", 10) == b"new"
+
+
+def test_torn_creations(store: FaultyStore) -> None:
+    store.faults = Faults(tear=1)
+    store.create("a/x", b"12345")
+    store.create("a/y", b"12345")
+    assert (store.read("a/x", 10), store.read("a/y", 10)) == (b"12", b"12345")
+
+
+def test_slow_calls(tmp_path: Path) -> None:
+    clock = Clock()
+    store = FaultyStore(str(tmp_path), sleep=clock.slept.append)
+    store.names("a")
+    store.faults = Faults(hang_s=9)
+    store.names("a")
+    assert clock.slept == [9]
+
+
+def test_files_of_others_are_seen_late(store: FaultyStore, tmp_path: Path) -> None:
+    clock = Clock()
+    reader = FaultyStore(store.root, wall=lambda: clock.now)
+    assert reader.read("a/old", 10) == b"old"
+    reader.faults = Faults(delay_s=60)
+    store.create("a/new", b"new")
+    os.utime(tmp_path / "root/a/new", (1000, 1000))
+    clock.now = 1059.0
+    reader.create("a/own", b"own")
+    assert reader.names("a") == ["old", "own"]
+    assert (reader.read("a/new", 10), reader.size("a/new")) == (None, None)
+    assert reader.get_file("a/new", tmp_path / "copy", 10) is False
+    clock.now = 1060.0
+    assert reader.names("a") == ["new", "old", "own"]
+
+
+def test_files_of_others_are_seen_after_some_looks(store: FaultyStore) -> None:
+    reader = FaultyStore(store.root)
+    reader.faults = Faults(delay_looks=3)
+    assert [reader.read("a/old", 10) for _ in range(5)] == [None, None, None, b"old", b"old"]
+
+
+def test_another_process_switches_faults(tmp_path: Path) -> None:
+    control = tmp_path / "faults.json"
+    store = FaultyStore(str(tmp_path / "root"), control)
+    store.make_folder("a")
+    control.write_bytes(msgspec.json.encode(Faults(lose=1)))
+    store.create("a/x", b"")
+    store.create("a/y", b"")
+    assert store.names("a") == ["y"]
+    control.write_bytes(b'{"unavailable": true}')
+    os.utime(control, ns=(1, 1))
+    with pytest.raises(StoreUnavailable):
+        store.names("a")
+    control.write_bytes(b"{}")
+    os.utime(control, ns=(2, 2))
+    assert store.names("a") == ["y"]

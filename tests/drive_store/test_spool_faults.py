@@ -1,0 +1,213 @@
+"""The spool under losses, tearing, delays and restarts: nothing that was held is lost, and one of each step counts."""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from drive_store import (
+    ExperimentPaths,
+    Spool,
+    StoreError,
+    Valid,
+    create_experiment_folder,
+    find_bucket_files,
+    payload_sha256,
+    read_round_file,
+)
+from drive_store.names import parse_peer_folder
+from drive_store.testing import Faults, FaultyStore
+
+PATHS = ExperimentPaths("tea")
+RETRY_S = 120.0
+
+
+class RecordingStore(FaultyStore):
+    """Remembers which names were created."""
+
+    def __init__(self, root_url: str) -> None:
+        super().__init__(root_url)
+        self.created: list[str] = []
+
+    def create(self, key: str, data: bytes) -> None:
+        super().create(key, data)
+        self.created.append(key)
+
+
+class SpoolMachine(RuleBasedStateMachine):
+    """One node whose process dies now and then, a store that fails, and a coordinator that answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        root = Path(self.folder.name)
+        self.own, self.now, self.lives = root / "own", 0.0, 0
+        self.store = RecordingStore(str(root / "store"))
+        create_experiment_folder(self.store, PATHS)
+        self.store.create(PATHS.experiment_json, b"{}")
+        self.store.attach(PATHS.experiment_json)
+        self.view = FaultyStore(str(root / "store"))  # the coordinator's
+        self.held: dict[int, bytes] = {}
+        self.released: set[int] = set()
+        self.seen: set[str] = set()
+        self.accepted: dict[int, str] = {}  # step to payload hash
+        self.answers: list[tuple[str, str, str]] = []  # hash, outcome and key, not delivered yet
+        self.outcomes: dict[int, str] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """The process is gone, and with it all that it did not write; the next one is another incarnation."""
+        self.lives += 1
+        self.spool = Spool(
+            self.own, self.store, PATHS, "n1", f"{self.lives:08x}", retry_s=RETRY_S, clock=lambda: self.now
+        )
+        assert self.spool.problems == []
+
+    @rule(then=st.sampled_from(["send", "send", "send and die", "die", "wait"]))
+    def publish(self, then: str) -> None:
+        step = len(self.held)
+        payload = b"rollouts of step %d" % step
+        self.held[step] = payload
+        self.spool.hold(round=step, stage=0, step=step, epoch=1, payload=payload)
+        if "send" in then:
+            self.attempt(lambda: self.spool.send(step))
+        if "die" in then:
+            self.restart()
+
+    @rule(then=st.sampled_from(["go on", "die"]))
+    def retry(self, then: str) -> None:
+        self.attempt(self.spool.retry_due)
+        if then == "die":
+            self.restart()
+
+    @precondition(lambda self: self.spool.unanswered())
+    @rule(data=st.data())
+    def adopt(self, data: st.DataObject) -> None:
+        """A resuming node sends its own file of the present round again."""
+        step = data.draw(st.sampled_from([entry.step for entry in self.spool.unanswered()]))
+        self.attempt(lambda: self.spool.send(step))
+
+    @rule(seconds=st.sampled_from([1.0, RETRY_S / 4, RETRY_S, 4 * RETRY_S]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(
+        faults=st.sampled_from(
+            [{}, {}, {"unavailable": 1}, {"full": 1}, {"lose": 1}, {"lose": 3}, {"tear": 1}]
+        )
+    )
+    def switch(self, faults: dict[str, int]) -> None:
+        self.store.faults = msgspec.convert(faults, Faults, strict=False)
+
+    @precondition(lambda self: self.store.created[1:])
+    @rule(data=st.data(), half=st.booleans())
+    def lose_later(self, data: st.DataObject, half: bool) -> None:
+        """What was written goes, or half of it, before the coordinator has seen it."""
+        path = Path(self.store.root) / data.draw(st.sampled_from(self.store.created[1:]))
+        if path.exists():
+            if half:
+                path.write_bytes(path.read_bytes()[:40])
+            else:
+                path.unlink()
+
+    @rule(delayed=st.sampled_from([0, 0, 1, 3]), answers=st.integers(0, 5), by_key=st.booleans())
+    def coordinate(self, delayed: int, answers: int, by_key: bool) -> None:
+        """Some of the answers come through; the others later."""
+        self.view.faults = Faults(delay_looks=delayed)
+        self.scan()
+        for _ in range(min(answers, len(self.answers))):
+            self.deliver(by_key)
+
+    def scan(self) -> None:
+        """The coordinator reads what it sees of all incarnations, and decides."""
+        for text in self.view.names(PATHS.rollouts_parent):
+            peer = parse_peer_folder(text)
+            assert peer is not None
+            for key, _ in find_bucket_files(
+                self.view, PATHS, peer.node, peer.incarnation, 0, settled=self.seen
+            ):
+                reading = read_round_file(
+                    self.view,
+                    key,
+                    experiment="tea",
+                    node=peer.node,
+                    incarnation=peer.incarnation,
+                    sha256=None,
+                    max_payload=1000,
+                )
+                if isinstance(reading, Valid):
+                    self.seen.add(key)
+                    self.decide(key, reading)
+
+    def decide(self, key: str, reading: Valid) -> None:
+        step = reading.header.sequence
+        assert reading.payload == self.held[step]
+        first = self.accepted.setdefault(step, reading.sha256)
+        assert first == reading.sha256
+        self.answers.append((reading.sha256, "accepted", key))
+
+    def deliver(self, by_key: bool) -> None:
+        sha256, outcome, key = self.answers.pop(0)
+        before = {entry.step for entry in self.spool.unanswered()}
+        answered = self.spool.settle_key(key, outcome) if by_key else self.spool.settle(sha256, outcome, key)
+        after = {entry.step for entry in self.spool.unanswered()}
+        assert len(before - after) == answered
+        for step in before - after:
+            assert step not in self.outcomes
+            self.outcomes[step] = outcome
+
+    @precondition(lambda self: self.outcomes)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        through = data.draw(st.sampled_from(sorted(self.outcomes)))
+        self.spool.release(through)
+        self.released |= {step for step in self.outcomes if step <= through}
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        if self.lives:  # the first invariants come before the first rule
+            entries = {entry.step: entry for entry in self.spool.entries()}
+            assert set(entries) == set(self.held) - self.released
+            for step, entry in entries.items():
+                assert entry.payload == self.held[step]
+                assert entry.sha256 == payload_sha256(self.held[step])
+                assert entry.outcome == self.outcomes.get(step, "")
+
+    @invariant()
+    def no_name_is_written_twice(self) -> None:
+        files = [key for key in self.store.created if key.endswith(".rollouts")]
+        assert max(Counter(files).values(), default=1) == 1
+        for entry in self.spool.entries() if self.lives else []:
+            assert len(set(entry.keys)) == entry.attempts == len(entry.keys)
+
+    def teardown(self) -> None:
+        """Once the faults stop every file that was held is accepted, once."""
+        with self.folder:
+            if self.lives:
+                self.store.faults = self.view.faults = Faults()
+                for _ in range(3):
+                    self.spool.retry_due()
+                    self.scan()
+                    while self.answers:
+                        self.deliver(by_key=False)
+                    self.now += 10 * self.spool.wait_s
+                assert set(self.outcomes) == set(self.held) == set(self.accepted)
+                assert self.spool.unanswered() == []
+
+    def attempt(self, call: object) -> None:
+        assert callable(call)
+        try:
+            call()
+        except StoreError:
+            assert self.store.faults.unavailable or self.store.faults.full
+
+
+TestSpool = SpoolMachine.TestCase
+TestSpool.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
