@@ -129,11 +129,10 @@ class RoundKeeper:
     def _turn(self) -> Turn:
         """Whose files count now."""
         stale = self._pace.staleness if self._is_async else None
-        members: frozenset[str] = frozenset()
-        if self._opens is not None:
-            named = self._parts.roster.peers if self._is_async else [m.node for m in self._opens.members]
-            members = frozenset(named)
-        return Turn(self._parts.history.next, members, stale, over=self._is_over())
+        if self._opens is None:
+            return Turn(self._parts.history.next, staleness=stale, over=self._is_over())
+        named = self._parts.roster.peers if self._is_async else [m.node for m in self._opens.members]
+        return Turn(self._opens.round, frozenset(named), stale)
 
     @property
     def _is_async(self) -> bool:
@@ -178,6 +177,7 @@ class RoundKeeper:
         if over or hopeless:
             self._heed_rivals()
         if self._parts.history.next > opens.round:
+            self._arrivals.late += [counted.ref for counted in self._arrivals.accepted]
             self._go_on(
                 f"round {opens.round} was closed by a coordinator whose records came late; the next opens"
             )

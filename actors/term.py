@@ -95,19 +95,29 @@ class Term:
             Superseded: a record of a better claim is there.
             StoreError: the folder cannot be read.
         """
-        found = []
+        found, equal = [], False
         for name in sorted(self._foreign_names(), key=lambda name: (name.epoch, name.sequence)):
             if is_better(name, self._log.epoch, self._log.claimant):
                 raise Superseded(
                     f"{name.claimant} coordinates experiment {self._paths.experiment!r} since epoch {name.epoch}; "
                     f"{self._log.claimant} (epoch {self.epoch}) writes nothing more and ends"
                 )
+            equal = equal or name.epoch == self.epoch
             entry = read_record(self._store, self._paths, name)
             if not isinstance(entry, NotYet):
                 self._known.add((name.epoch, name.sequence, name.claimant))
             if isinstance(entry, StateEntry) and (record := _decoded(entry)) is not None:
                 found.append(record)
+        if equal:
+            self._renew()
         return found
+
+    def _renew(self) -> None:
+        """Go on in a new epoch: readers may have followed a rival of this one to a sequence beyond ours."""
+        log = self._log
+        self._log = StateLogWriter(
+            self._store, self._paths, log.epoch + 1, log.claimant, resume_after=log.last
+        )
 
     def _foreign_names(self) -> list[StateName]:
         last = self._log.last.sequence if self._log.last else 0

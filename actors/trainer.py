@@ -5,18 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import time
-from queue import SimpleQueue
 
 import msgspec
 import torch
 
 from actors.catching_up import catch_up
 from actors.restoring import Restored, restore_nodes
+from actors.trainer_memory import TrainerMemory
 from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from actors.trainer_voice import TrainerVoice
 from drive_store import Retention, Spool, Store
-from swarm_ray.checkpointing.node_state import NodeState, fingerprint
-from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.own_steps import OwnSteps
@@ -26,17 +24,14 @@ from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
 from swarm_ray.policies.tiny_start import TinyStart, start_index
 from swarm_ray.pulse import Pulse
-from swarm_ray.records import Evaluation, StageOpen, StepMetrics
-from swarm_ray.sapo.evaluation import overall, pass_at_1
+from swarm_ray.records import StageOpen, StepMetrics
+from swarm_ray.sapo.examiner import Examiner
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
-from swarm_ray.sapo.round import Surroundings, each, run_round
-from swarm_ray.sapo.streams import derive_seed
+from swarm_ray.sapo.round import Surroundings, run_round
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
-EVALUATION_STEP = 0
-"""Evaluations draw from streams of their own, the same at every evaluation of a node."""
 STOP_WITHIN_S = 6.0
 """A trainer that is told to stop takes so long for its last checkpoint, at most."""
 
@@ -58,8 +53,6 @@ class Trainer:
         self._verifier = Scorer(config.tasks, allowed_modules=settings.allowed_modules)
         self._verifier.start()
         self._tasks = TaskSet(config.tasks, allowed_modules=settings.allowed_modules)
-        asked = config.evaluation.questions
-        self._held_out = self._tasks.held_out(asked) if asked else {}
         self._store = store = settings.address.open()
         disk = experiment_state(settings.address)
         self._restored = restored = restore_nodes(
@@ -75,16 +68,17 @@ class Trainer:
         self._around = Surroundings(
             config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
         )
-        self._saved: SimpleQueue[tuple[str, int]] = SimpleQueue()
-        self._checkpointer = Checkpointer(
+        self._examiner = Examiner(self._around)
+        self._memory = TrainerMemory(
             disk / "checkpoints",
             store,
             paths,
-            config.checkpoint,
-            on_problem=lambda node, text: self._voice.tell("checkpoint", text, node),
-            on_saved=lambda node, step: self._saved.put((node, step)),
+            config,
+            self._state,
+            self._exchange,
+            self._voice,
+            self._retentions,
         )
-        self._rows: dict[str, list[StepMetrics]] = {n.id: [] for n in self.nodes}
         self._number = max((n.round for n in self.nodes), default=-1)
 
     def run(self) -> TrainerResult:
@@ -98,7 +92,7 @@ class Trainer:
         began = [n for n in self.nodes if n.id not in self._restored.found]
         left: list[str] = []
         try:
-            measured = self._evaluate(began, "start")
+            measured = self._examiner.examine(began, "start")
             self._voice.register(self._restored)
             self._voice.evaluations(measured)
             self._voice.start(self.nodes, self._described)
@@ -109,14 +103,14 @@ class Trainer:
             self._number = max((n.round for n in self.nodes), default=-1)
             while (opened := self._next_round()) is not Standing.ENDED:
                 rounds += self._take_part(opened)
-            self._voice.evaluations(self._evaluate(self._who_took_part(), "end"))
+            self._voice.evaluations(self._examiner.examine(self._who_took_part(), "end"))
             left += self._drain()
         except StopRequested as reason:
             stopped = str(reason)
         finally:
             self._verifier.close()
             self._voice.end()
-            left += self._last_checkpoint(within_s=STOP_WITHIN_S if stopped else self._config.pace.drain_s)
+            left += self._memory.close(self.nodes, STOP_WITHIN_S if stopped else self._config.pace.drain_s)
         return self._farewell(rounds, stopped, left)
 
     def stop(self) -> None:
@@ -172,44 +166,9 @@ class Trainer:
         seconds = {phase: s / max(1, len(rows)) for phase, s in self._phases.take().items()}
         rows = [msgspec.structs.replace(row, seconds=seconds, replayed=replayed) for row in rows]
         self._voice.metrics(rows)
-        for row in rows:
-            self._rows[row.node].append(row)
         with self._phases.phase("checkpoint"):
-            self._checkpointer.after_round([n for n in self.nodes if not n.problem], self._node_state)
-            self._tidy(number)
+            self._memory.after_round(self.nodes, rows, number)
         return rows
-
-    def _tidy(self, number: int) -> None:
-        """Let go of what a checkpoint holds, of closings that are learned from, and of files past retention."""
-        while not self._saved.empty():
-            node, step = self._saved.get()
-            self._exchange.release(node, step)
-            self._rows[node] = [row for row in self._rows[node] if row.step >= step]
-        kept = self._config.pace.staleness if self._config.pace.mode == "async" else 0
-        self._state.forget_before(min(n.round for n in self.nodes) + 1 - kept)
-        if self._config.retention.rounds is not None:
-            for retention in self._retentions:
-                retention.remove_below(number - self._config.retention.rounds)
-
-    def _node_state(self, node: Node) -> NodeState:
-        rows = tuple(self._rows[node.id])
-        return NodeState(
-            node=node.id,
-            incarnation=node.incarnation,
-            step=node.step,
-            round=node.round,
-            state_ref=self._state.ref,
-            totals=msgspec.structs.replace(node.totals),
-            previous=node.previous,
-            vote=node.vote,
-            local=self._config.local,
-            external=self._config.external,
-            learning_rate=self._config.grpo.learning_rate,
-            model=fingerprint(self._config.policy, node.policy),
-            rows=rows,
-            reward=sum(r.reward for r in rows) / len(rows) if rows else None,
-            evaluated=node.totals.pass_at_1_end is not None,
-        )
 
     def _build_exchange(self, store: Store, restored: Restored) -> None:
         pace, paths = self._config.pace, self._settings.address.paths
@@ -255,22 +214,6 @@ class Trainer:
                 self._tell_failed(node)
         return self.nodes
 
-    def _evaluate(self, nodes: list[Node], when: str) -> list[Evaluation]:
-        """Measure held-out pass@1 of every node that is well."""
-        return list(each(nodes, lambda node: self._evaluation(node, when), self._around).values())
-
-    def _evaluation(self, node: Node, when: str) -> Evaluation:
-        config, held_out = self._config.evaluation, self._held_out
-        seed = derive_seed(self._config.seed, node.id, EVALUATION_STEP, "evaluation")
-        passed = pass_at_1(node.policy, held_out, config.samples, config.threshold, self._verifier, seed)
-        mean = overall(passed, held_out)
-        if when == "start":
-            node.totals.pass_at_1_start = mean
-        else:
-            node.totals.pass_at_1_end = mean
-        asked = {specialty: len(questions) for specialty, questions in held_out.items()}
-        return Evaluation(node.id, when, mean, passed, asked)
-
     def _drain(self) -> list[str]:
         """Wait for the answers to what was published; what stays without one is named."""
         self._voice.published(self.nodes, alone=False, phase="draining")
@@ -286,12 +229,6 @@ class Trainer:
             f"{node}: rounds {', '.join(map(str, rounds))} were published and never answered"
             for node, rounds in self._exchange.give_up().items()
         ]
-
-    def _last_checkpoint(self, within_s: float) -> list[str]:
-        well = [n for n in self.nodes if not n.problem and n.step > 0]
-        left = self._checkpointer.flush(well, self._node_state, within_s=within_s)
-        self._checkpointer.close()
-        return left
 
     def _farewell(self, rounds: int, stopped: str, left: list[str]) -> TrainerResult:
         for line in left:

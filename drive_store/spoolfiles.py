@@ -1,8 +1,8 @@
 """The spool's files on the machine's own disk: what is to be published, and what became of it.
 
 An entry is two files. ``<node>.<step>.entry`` holds the payload and is written once, synced, before anything else
-happens. ``<node>.<step>.fate`` holds names and outcome; it is replaced as a whole whenever they change and is not
-synced: a fate that is lost with the power costs another publication, and nothing else.
+happens. ``<node>.<step>.fate`` holds names and outcome, a line each time that they change, of which the last whole one
+counts. It is not synced: a line that is lost with the power costs another publication, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from pathlib import Path
 
 import msgspec
 
-from drive_store.envelope import Header, Valid, open_envelope, payload_sha256, seal_json, seal_packed
+from drive_store.envelope import Header, Valid, open_envelope, payload_sha256, seal_packed
 from drive_store.errors import StoreFull
 from drive_store.names import require_id
 from drive_store.oserrors import errors_of
 
 ENTRY, FATE, PART, DAMAGED = ".entry", ".fate", ".part", ".damaged"
 _MAX_ENTRY = 1 << 31
-_MAX_FATE = 1 << 24
 
 
 class SpoolEntry(msgspec.Struct):
@@ -119,20 +118,20 @@ class SpoolFiles:
             stage=entry.stage,
             sequence=entry.step,
         )
-        self._replace(self._path(entry.step, ENTRY), seal_packed(header, body), durable=True)
+        self._write(self._path(entry.step, ENTRY), seal_packed(header, body))
 
     def note(self, entry: SpoolEntry) -> None:
-        """Write an entry's names and outcome, over those before.
+        """Write down an entry's names and outcome.
 
         Raises:
             StoreFull: the machine's own disk is full; what was noted before is still there.
             StoreError: it cannot be written.
         """
-        fate = _Fate(entry.sha256, entry.attempts, entry.keys, entry.size, entry.outcome)
-        header = Header(kind="fate", experiment=self._experiment, node=entry.node, sequence=entry.step)
-        self._replace(
-            self._path(entry.step, FATE), seal_json(header, msgspec.json.encode(fate)), durable=False
-        )
+        fate = msgspec.json.encode(_Fate(entry.sha256, entry.attempts, entry.keys, entry.size, entry.outcome))
+        path = self._path(entry.step, FATE)
+        # Lines begin with their line end, so that one that was cut off does not spoil the next.
+        with _own_disk(path), path.open("ab") as file:
+            file.write(b"\n%s %s" % (payload_sha256(fate).encode(), fate))
 
     def drop(self, entry: SpoolEntry) -> None:
         """Remove an entry; first its payload, so that no entry without a fate is left to be published again.
@@ -177,34 +176,31 @@ class SpoolFiles:
 
     def _add_fate(self, entry: SpoolEntry) -> None:
         path = self._path(entry.step, FATE)
-        data = path.read_bytes() if path.exists() else None
-        if data is None:
+        lines = [line for line in path.read_bytes().split(b"\n") if line] if path.exists() else []
+        for line in reversed(lines):
+            digest, _, fate_json = line.partition(b" ")
+            if digest.decode(errors="replace") != payload_sha256(fate_json):
+                continue
+            fate = msgspec.json.decode(fate_json, type=_Fate)
+            if fate.sha256 == entry.sha256:
+                entry.attempts, entry.keys = fate.attempts, fate.keys
+                entry.size, entry.outcome = fate.size, fate.outcome
             return
-        reading = open_envelope(
-            data, kind="fate", experiment=self._experiment, node=self._node, max_payload=_MAX_FATE
-        )
-        if not isinstance(reading, Valid):
+        if lines:
             self.problems.append(f"{path} is damaged, so the file of step {entry.step} is published again")
-            return
-        fate = msgspec.json.decode(reading.payload, type=_Fate)
-        if fate.sha256 == entry.sha256:
-            entry.attempts, entry.keys = fate.attempts, fate.keys
-            entry.size, entry.outcome = fate.size, fate.outcome
 
     def _path(self, step: int, suffix: str) -> Path:
         return self._folder / f"{self._node}.{step:09d}{suffix}"
 
-    def _replace(self, path: Path, data: bytes, *, durable: bool) -> None:
+    def _write(self, path: Path, data: bytes) -> None:
         part = path.with_name(path.name + PART)
         with _own_disk(path), _removed_on_failure(part):
             with part.open("wb") as file:
                 file.write(data)
                 file.flush()
-                if durable:
-                    os.fsync(file.fileno())
+                os.fsync(file.fileno())
             part.replace(path)
-            if durable:
-                _sync_folder(path.parent)
+            _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

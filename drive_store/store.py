@@ -237,7 +237,7 @@ class Store:
         return self._do("look at", self.root, lambda: transfer.free_bytes(self._root_path))
 
     def uploaded(self, key: str) -> bool | None:
-        """Ask whether a file has left this machine; None where that is not known, and `transfer.upload_state`.
+        """Ask whether a file has left this machine; None where that is not known; see `transfer.upload_state`.
 
         The first file that answers sets `capabilities.upload_probe`.
         """

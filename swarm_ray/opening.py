@@ -136,6 +136,8 @@ def _refuse_if_live(store: Store, address: ExperimentAddress) -> None:
 
 def _coordinator_age(store: Store, address: ExperimentAddress) -> float | None:
     """Seconds since a coordinator gave a sign of life; None where none ever did."""
-    keys = [address.paths.coordinator_beat(claimant) for claimant in read_coordinator_beats(store, address.paths)]
+    keys = [
+        address.paths.coordinator_beat(claimant) for claimant in read_coordinator_beats(store, address.paths)
+    ]
     written = [at for key in keys if (at := store.modified(key)) is not None]
     return time.time() - max(written) if written else None

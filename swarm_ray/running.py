@@ -52,7 +52,7 @@ class Running:
             self._display.step("starting Ray and the actors")
             self._ray.wait()
             for worker in self._workers:
-                worker.start()
+                worker.start(self._ray)
         except BaseException:
             self.stop()
             raise

@@ -59,7 +59,9 @@ class Swarm(Running):
                 (ExperimentAddress(root, f"{name}-alone"), self.config.model_copy(update=alone))
             )
         self._overwrite = overwrite
-        super().__init__(root, tuple(address.experiment for address, _ in self._plan), self._make_workers, show=show)
+        super().__init__(
+            root, tuple(address.experiment for address, _ in self._plan), self._make_workers, show=show
+        )
 
     def _make_workers(self, display: Display, ray: RayInstance) -> list[Worker]:
         display.step("preparing the model")

@@ -26,6 +26,7 @@ class Vitals:
     def __init__(self) -> None:
         self._processes: dict[str, psutil.Process] = {}
         self._resident: dict[str, int] = {}
+        self._gone: list[str] = []
         self._available: list[int] = []
         self._total = int(psutil.virtual_memory().total)
         self._sampled = float("-inf")
@@ -37,6 +38,7 @@ class Vitals:
             self._resident[role] = int(self._processes[role].memory_info().rss)
         except psutil.NoSuchProcess:
             self.forget(role)
+            self._gone.append(role)
 
     def forget(self, role: str) -> None:
         """Watch an actor no longer."""
@@ -48,7 +50,7 @@ class Vitals:
             return []
         self._sampled = now
         self._available = [*self._available[-4:], int(psutil.virtual_memory().available)]
-        gone = []
+        gone, self._gone = self._gone, []
         for role, process in list(self._processes.items()):
             try:
                 if process.status() == psutil.STATUS_ZOMBIE:

@@ -264,9 +264,12 @@ class Worker:
 
     def close(self, within_s: float = GONE_WITHIN_S) -> None:
         """Write what the logger still holds, and end every actor's process; harmless when repeated."""
-        flushed = self._supervisor.call("logger", "flush")
-        if flushed is not None:
-            ray_instance.finished([flushed], max(QUICK_S, within_s))
+        last = [self._supervisor.call("logger", "flush"), self._supervisor.call("discovery", "stop")]
+        waiting = [call for call in (*last, *self._supervisor.running()) if call is not None]
+        deadline = time.monotonic() + max(QUICK_S, within_s)
+        while waiting and time.monotonic() < deadline:
+            for call in ray_instance.finished(waiting, 0.2):
+                waiting.remove(call)
         self._supervisor.end()
         if self._crew.places is not None:
             self._crew.places.release()

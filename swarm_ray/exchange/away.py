@@ -1,4 +1,4 @@
-"""Which errors of the store mean that the folder is out of reach for now, and what waits can be kept and tried again."""
+"""Errors of the store that mean: the folder is out of reach for now; what waits is kept, and tried again."""
 
 from __future__ import annotations
 

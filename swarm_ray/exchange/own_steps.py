@@ -14,7 +14,7 @@ from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.records import FileRef
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
-from swarm_ray.sapo.pool import Verifier, build_pool, PeerFile
+from swarm_ray.sapo.pool import PeerFile, Verifier, build_pool
 from swarm_ray.tasks.questions import TaskSet
 
 
@@ -111,9 +111,7 @@ class OwnSteps:
             return None
         return own if made.attachment else self._scored_again(node, own, made)
 
-    def _scored_again(
-        self, node: Node, own: list[OwnRollout], made: MadeStep
-    ) -> list[OwnRollout] | None:
+    def _scored_again(self, node: Node, own: list[OwnRollout], made: MadeStep) -> list[OwnRollout] | None:
         """The rewards of our own verifier in place of those that the folder's file claims."""
         file = PeerFile(node.id, decode_round_file(made.payload).rollouts)
         pool = build_pool([file], {}, self._tasks, self._verifier)

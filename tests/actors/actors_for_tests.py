@@ -42,6 +42,10 @@ class WatchedAddress(ExperimentAddress):
         return store.operations
 
 
+class CoordinatorKilled(BaseException):
+    """Ends a coordinator's thread where SIGKILL would end its process."""
+
+
 class DirectReporter:
     """A trainer's news, passed on by plain calls."""
 
@@ -125,6 +129,21 @@ class OneProcessSwarm:
         for ended in done:
             ended.result(0)
         return [end.result(within_s) for end in self._ends]
+
+    def kill_coordinator(self) -> None:
+        """Let the coordinator's thread die in its next tick, with nothing written after it."""
+
+        def dying(_now: float) -> bool:
+            raise CoordinatorKilled
+
+        self.coordinator.tick = dying  # type: ignore[method-assign]
+        assert isinstance(self._end.exception(WITHIN_S), CoordinatorKilled)
+        self.coordinator.close()
+
+    def succeed_coordinator(self) -> None:
+        """Another one, on the same machine."""
+        self.coordinator = Coordinator(self._watched(), self.config)
+        self._end = self._pool.submit(self.coordinator.run)
 
     def restart(self, number: int) -> TrainerResult:
         """Build a trainer anew, as Ray does with one that died, and run it to its end."""

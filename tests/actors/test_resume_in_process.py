@@ -17,6 +17,7 @@ from swarm_ray.records import StepMetrics
 
 ROUNDS = 6
 NODES = ("node-0", "node-1", "node-2")
+CONFIG = small_config(nodes=3, rounds=ROUNDS, pace__expect=3, checkpoint__every=2)
 
 
 class Killed(BaseException):
@@ -35,9 +36,11 @@ def weights(trainers: list[Trainer]) -> dict[str, dict[str, torch.Tensor]]:
     return {n.id: n.policy.model.state_dict() for t in trainers for n in t.nodes}
 
 
-def run_whole(root: Path, **changes: Any) -> OneProcessSwarm:
-    config = small_config(nodes=3, rounds=ROUNDS, pace__expect=3, checkpoint__every=2, **changes)
-    with OneProcessSwarm(root / "whole" / "My Drive", config, [NODES[:1], NODES[1:]], "whole") as swarm:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> OneProcessSwarm:
+    """The run that was never killed."""
+    root = tmp_path_factory.mktemp("whole") / "My Drive"
+    with OneProcessSwarm(root, CONFIG, [NODES[:1], NODES[1:]], "whole") as swarm:
         swarm.results()
         assert swarm.state() == "finished"
     return swarm
@@ -66,11 +69,9 @@ def kill_at(trainer: Trainer, where: str, count: int, patch: pytest.MonkeyPatch)
     [("generate", 4), ("publish", 7), ("wait_closed", 3), ("gather", 5), ("update", 4)],
 )
 def test_a_run_that_was_killed_equals_one_that_never_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, count: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: OneProcessSwarm, where: str, count: int
 ) -> None:
-    whole = run_whole(tmp_path)
-    config = small_config(nodes=3, rounds=ROUNDS, pace__expect=3, checkpoint__every=2)
-    swarm = OneProcessSwarm(tmp_path / "cut" / "My Drive", config, [NODES[:1], NODES[1:]], "cut")
+    swarm = OneProcessSwarm(tmp_path / "cut" / "My Drive", CONFIG, [NODES[:1], NODES[1:]], "cut")
     kill_at(swarm.trainers[1], where, count, monkeypatch)
     with swarm:
         with pytest.raises(Killed):

@@ -74,7 +74,7 @@ def test_every_call_ends(name: str, store: Store, hanging: Hanging, tmp_path: Pa
     own.write_bytes(b"own")
     with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.05 s"):
         CALLS[name](store, own)
-    assert hanging.called
+    assert len(hanging.called) == len(store._deadline._hanging) == 1
 
 
 @pytest.mark.parametrize("name", ["free_space", "uploaded"])

@@ -63,6 +63,16 @@ def test_kept_files_stay(store: Store) -> None:
     assert retention.remove_below(5) == 1
 
 
+def test_what_came_late_goes_with_its_bucket(store: Store) -> None:
+    retention = Retention(store, PATHS, "n1", A)
+    for number in (1, 2, 499):
+        publish(store, number)
+    assert retention.remove_below(2) == 1
+    publish(store, 1, attempt=1)
+    assert retention.remove_below(500) == 3
+    assert left(store) == []
+
+
 def test_each_round_costs_a_bounded_number_of_calls(store: Store) -> None:
     kept = 8
     retention = Retention(store, PATHS, "n1", A)

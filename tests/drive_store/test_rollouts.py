@@ -58,7 +58,7 @@ def read(store: Store, key: str, sha256: str | None = None, node: str = "n1", li
 
 
 def test_the_folders_are_those_that_people_expect(store: Store) -> None:
-    parts = ["checkpoints", "logs", "peers", "rewards", "rollouts", "state", "winners"]
+    parts = ["checkpoints", "logs", "peers", "requests", "rewards", "rollouts", "state", "winners"]
     assert store.names(PATHS.folder) == parts
     for part in ("checkpoints", "logs", "rollouts"):
         assert store.names(f"{PATHS.folder}/{part}") == [f"n1.{A}"]

@@ -210,4 +210,4 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 TestSpool = SpoolMachine.TestCase
-TestSpool.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
+TestSpool.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)

@@ -23,11 +23,11 @@ from swarm_ray import Swarm, simulate
 from swarm_ray.experiments import experiment_metrics, experiment_status
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
-ENDLESS = {"rounds": 500, "alarm_rounds": 500, "evaluation__questions": 0}
+ENDLESS = {"rounds": 500, "alarm_rounds": 500, "evaluation__questions": 0, "supervision__restarts": 0}
 
 
 def killed(root: str, shell: str) -> Swarm:
-    """A swarm that lost a process to SIGKILL in the middle, after its end."""
+    """A swarm without a budget for restarts that lost a process to SIGKILL in the middle, after its end."""
     swarm = Swarm(small_config(**ENDLESS), root, "struck", show=False).start()
     try:
         wait_for_round(swarm, 1)
@@ -43,7 +43,7 @@ def killed(root: str, shell: str) -> Swarm:
     return swarm
 
 
-@pytest.mark.parametrize("shell", ["TrainerShell", "RunLogger"])
+@pytest.mark.parametrize("shell", ["TrainerShell", "LoggerShell"])
 def test_an_actor_that_is_killed_fails_the_run(root: str, shell: str) -> None:
     swarm = killed(root, shell)
     assert swarm.exit_code == 1

@@ -1,0 +1,110 @@
+"""What a trainer keeps of its nodes, and what it lets go once a checkpoint holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from queue import SimpleQueue
+
+import msgspec
+
+from actors.trainer_voice import TrainerVoice
+from drive_store import ExperimentPaths, Retention, Store
+from swarm_ray.checkpointing.node_state import NodeState, fingerprint
+from swarm_ray.checkpointing.writer import Checkpointer
+from swarm_ray.config import SwarmConfig
+from swarm_ray.exchange.away import AWAY
+from swarm_ray.exchange.folder import FolderExchange
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.records import StepMetrics
+from swarm_ray.sapo.node import Node
+
+
+class TrainerMemory:
+    """Takes checkpoints after rounds; spools, closings, rows and old files go when they are not needed any more.
+
+    Args:
+        folder: for checkpoints, on the machine's own disk.
+        store: the shared folder.
+        paths: the experiment's paths.
+        config: the swarm.
+        state: the swarm as the trainer sees it.
+        exchange: holds the spools.
+        voice: says what is wrong.
+        retentions: of the nodes' folders, earlier incarnations' too.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        paths: ExperimentPaths,
+        config: SwarmConfig,
+        state: SwarmState,
+        exchange: FolderExchange,
+        voice: TrainerVoice,
+        retentions: Sequence[Retention],
+    ) -> None:
+        self._config, self._state, self._exchange = config, state, exchange
+        self._retentions = retentions
+        self._rows: dict[str, list[StepMetrics]] = {}
+        self._saved: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        self._checkpointer = Checkpointer(
+            folder,
+            store,
+            paths,
+            config.checkpoint,
+            on_problem=lambda node, text: voice.tell("checkpoint", text, node),
+            on_saved=lambda node, step: self._saved.put((node, step)),
+        )
+
+    def after_round(self, nodes: Sequence[Node], rows: Sequence[StepMetrics], number: int) -> None:
+        """Keep what a round made, take a checkpoint if one is due, and let go of what an earlier one holds."""
+        for row in rows:
+            self._rows.setdefault(row.node, []).append(row)
+        self._checkpointer.after_round([n for n in nodes if not n.problem], self._node_state)
+        while not self._saved.empty():
+            node, step = self._saved.get()
+            self._exchange.release(node, step)
+            self._rows[node] = [row for row in self._rows.get(node, []) if row.step >= step]
+        kept = self._config.pace.staleness if self._config.pace.mode == "async" else 0
+        self._state.forget_before(min(n.round for n in nodes) + 1 - kept)
+        self._remove_old(number)
+
+    def close(self, nodes: Sequence[Node], within_s: float) -> list[str]:
+        """Take a last checkpoint; answers what is not safe, in words."""
+        well = [n for n in nodes if not n.problem and n.step > 0]
+        left = self._checkpointer.flush(well, self._node_state, within_s=within_s) if well else []
+        self._checkpointer.close()
+        return left
+
+    def _remove_old(self, number: int) -> None:
+        """Remove round files past retention; a folder out of reach is tidied up later."""
+        keep = self._config.retention.rounds
+        if keep is None:
+            return
+        try:
+            for retention in self._retentions:
+                retention.remove_below(number - keep)
+        except AWAY as error:
+            self._state.problem = error
+
+    def _node_state(self, node: Node) -> NodeState:
+        rows = tuple(self._rows.get(node.id, ()))
+        return NodeState(
+            node=node.id,
+            incarnation=node.incarnation,
+            step=node.step,
+            round=node.round,
+            state_ref=self._state.ref,
+            totals=msgspec.structs.replace(node.totals),
+            previous=node.previous,
+            vote=node.vote,
+            local=self._config.local,
+            external=self._config.external,
+            learning_rate=self._config.grpo.learning_rate,
+            model=fingerprint(self._config.policy, node.policy),
+            rows=rows,
+            reward=sum(r.reward for r in rows) / len(rows) if rows else None,
+            evaluated=node.totals.pass_at_1_end is not None,
+        )

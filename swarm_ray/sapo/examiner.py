@@ -1,0 +1,49 @@
+"""Measures held-out pass@1 of a trainer's nodes, before their first round and after their last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from swarm_ray.records import Evaluation
+from swarm_ray.sapo.evaluation import overall, pass_at_1
+from swarm_ray.sapo.node import Node
+from swarm_ray.sapo.round import Surroundings, each
+from swarm_ray.sapo.streams import derive_seed
+
+EVALUATION_STEP = 0
+"""Evaluations draw from streams of their own, the same at every evaluation of a node."""
+
+
+class Examiner:
+    """Asks every node the same held-out questions.
+
+    Args:
+        around: the swarm's configuration, tasks and verifier.
+    """
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        asked = around.config.evaluation.questions
+        self._held_out = around.tasks.held_out(asked) if asked else {}
+
+    def examine(self, nodes: Sequence[Node], when: str) -> list[Evaluation]:
+        """Measure those of `nodes` that are well, and keep the means in their totals.
+
+        Args:
+            nodes: whom to ask.
+            when: start or end.
+        """
+        return list(each(nodes, lambda node: self._ask(node, when), self._around).values())
+
+    def _ask(self, node: Node, when: str) -> Evaluation:
+        config, held_out = self._around.config, self._held_out
+        seed = derive_seed(config.seed, node.id, EVALUATION_STEP, "evaluation")
+        samples, threshold = config.evaluation.samples, config.evaluation.threshold
+        passed = pass_at_1(node.policy, held_out, samples, threshold, self._around.verifier, seed)
+        mean = overall(passed, held_out)
+        if when == "start":
+            node.totals.pass_at_1_start = mean
+        else:
+            node.totals.pass_at_1_end = mean
+        asked = {specialty: len(questions) for specialty, questions in held_out.items()}
+        return Evaluation(node.id, when, mean, passed, asked)
