@@ -56,7 +56,7 @@ def catch_up(
     for node in nodes:
         adopted, lost = _close_gap(node, state, made, restored.former[node.id])
         if restored.former[node.id]:
-            voice.tell("resumed", _said(node, restored, again[node.id], lost, adopted), node.id, node.round)
+            voice.tell_recovered(node, _said(node, restored, again[node.id], lost, adopted))
     for problem in made.problems:
         voice.tell("resumed", problem)
     return rounds

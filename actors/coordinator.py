@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from actors.control import Action, Control
 from actors.intake import Intake
+from actors.parts import Parts
 from actors.roster import Roster
 from actors.round_history import RoundHistory
-from actors.round_keeper import Parts, RoundKeeper
+from actors.round_keeper import RoundKeeper
 from actors.seat import Seat
 from actors.succession import Inheritance, Succession, has_nothing_left
 from actors.tallies import Tallies

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from actors.kept import Kept
+from actors.reach import Reach
 from drive_store import NameTaken, Registry, StoreError, StoreUnavailable, Valid, make_node_folders
 from swarm_ray.config import PaceConfig
 from swarm_ray.experiment_folder import ExperimentAddress
@@ -48,7 +49,8 @@ class Discovery:
         versions: dict[str, str],
         spool: Path | None = None,
     ) -> None:
-        self._store, self._paths = address.open(), address.paths
+        self._reach, self._paths = Reach(address), address.paths
+        self._store = self._reach.store
         self._registry = Registry(self._store, self._paths)
         self._worker, self._pace = worker, pace
         self._config_hash, self._versions = config_hash, versions
@@ -70,7 +72,7 @@ class Discovery:
         Raises:
             StoreError: the folder cannot be written.
         """
-        self._store.check()
+        self._reach.check()
         for member in nodes:
             known = self._voices.get(member.node)
             if known and known.incarnation == member.incarnation and not known.unsaid:

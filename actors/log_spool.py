@@ -72,11 +72,12 @@ class LogSpool:
         self.logged: Logged = self._kept.load() or Logged()
         self._writers: dict[tuple[str, Kind], SegmentWriter] = {}
         self._numbered: set[tuple[str, Kind]] = set()
-        for path in sorted(folder.glob(f"{node}.*.jsonl")):
+        for path in [*self._left(), *sorted(folder.glob(f"{node}.*.jsonl"))]:
             kind = path.name.split(".")[2]
             for line in path.read_bytes().split(b"\n")[:-1]:  # the last may be half a row
                 self._count(kind, line)
-            _set_aside(path)
+            if path.suffix == ".jsonl":
+                _set_aside(path)
 
     def append_metrics(self, row: StepMetrics) -> bool:
         """Take a row; False when it was logged before.

@@ -15,6 +15,7 @@ import psutil
 
 from actors.kept import Kept
 from actors.log_spool import LogSpool
+from actors.reach import Reach
 from drive_store import NameTaken, StoreError
 from swarm_ray.config import LogConfig
 from swarm_ray.experiment_folder import ExperimentAddress
@@ -56,7 +57,8 @@ class RunLogger:
     def __init__(
         self, address: ExperimentAddress, config: LogConfig, spool: Path, versions: dict[str, str]
     ) -> None:
-        self._store, self._paths, self._config = address.open(), address.paths, config
+        self._reach, self._paths, self._config = Reach(address), address.paths, config
+        self._store = self._reach.store
         self._folder, self._versions = spool, versions
         self._kept = Kept(spool / "incarnations.json", dict[str, str])
         self._incarnations: dict[str, str] = self._kept.load() or {}
@@ -81,7 +83,7 @@ class RunLogger:
             StoreError: the folder cannot be written.
         """
         info = msgspec.json.format(msgspec.json.encode(system_info(self._versions)), indent=1)
-        self._store.check()
+        self._reach.check()
         with self._lock:
             for member in nodes:
                 self._incarnations[member.node] = member.incarnation
@@ -151,7 +153,7 @@ class RunLogger:
             StoreError: a segment could not be written; its rows stay in the spool.
         """
         with self._lock:
-            self._store.check()
+            self._reach.check()
             for spool in self._spools.values():
                 if spool.pending:
                     spool.close_segments()
@@ -173,7 +175,7 @@ class RunLogger:
     def _try_to_close(self, node: str, spool: LogSpool, now: float) -> None:
         self._closed_at[node] = now
         try:
-            self._store.check()
+            self._reach.check()
             spool.close_segments()
         except StoreError as error:
             if not self._problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 
 import msgspec
@@ -10,45 +9,12 @@ import msgspec
 from actors.advancement import Observed, stage_is_over
 from actors.arrivals import Arrivals, Turn
 from actors.closing import close_stage, next_state
-from actors.control import Control
 from actors.draining import awaited_at_the_end, files_owed, looks_for_owed, looks_for_round
-from actors.intake import Intake, Look
-from actors.roster import Roster
-from actors.round_history import RoundHistory
+from actors.intake import Look
+from actors.parts import Parts
 from actors.state_copies import write_copies
-from actors.succession import Inheritance, known_nodes
-from actors.tallies import Tallies
 from actors.term import Term
-from drive_store import ExperimentPaths, Store
-from swarm_ray.config import SwarmConfig
 from swarm_ray.records import Answers, Member, StageClosed, StageOpen, StateRecord
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a coordinator is made of, beside its term."""
-
-    config: SwarmConfig
-    changed_hash: str
-    """Of the configuration in force, where it is not the one that `experiment.json` names; else empty."""
-    store: Store
-    paths: ExperimentPaths
-    roster: Roster
-    intake: Intake
-    control: Control
-    tallies: Tallies
-    history: RoundHistory
-
-    def inherit(self, found: Inheritance) -> None:
-        """Take over what the log says."""
-        self.roster.restore(*known_nodes(found.records))
-        self.roster.config_hashes |= {record.config_hash for record in found.records if record.config_hash}
-        self.intake.restore(found.records, found.floor)
-        self.history.restore(found.records, found.next_round)
-        answered = {request for record in found.records for request in record.replies}
-        if found.last is not None:
-            self.tallies.restore(found.last.tallies, found.last.barren)
-            self.control.restore(answered, paused=found.last.state == "paused")
 
 
 class RoundKeeper:

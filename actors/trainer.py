@@ -179,7 +179,7 @@ class Trainer:
         self._made = OwnSteps(store, paths, self._state, spools, self._tasks, self._verifier)
         self._exchange = FolderExchange(store, paths, self._state, pace, spools, self._made)
         self._retentions = [
-            Retention(store, paths, node, life)
+            (node, Retention(store, paths, node, life))
             for node, lives in restored.former.items()
             for life in (*lives, restored.homes[node].incarnation)
         ]

@@ -31,7 +31,7 @@ class TrainerMemory:
         state: the swarm as the trainer sees it.
         exchange: holds the spools.
         voice: says what is wrong.
-        retentions: of the nodes' folders, earlier incarnations' too.
+        retentions: node ids with retentions of their folders, earlier incarnations' too.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TrainerMemory:
         state: SwarmState,
         exchange: FolderExchange,
         voice: TrainerVoice,
-        retentions: Sequence[Retention],
+        retentions: Sequence[tuple[str, Retention]],
     ) -> None:
         self._config, self._state, self._exchange = config, state, exchange
         self._retentions = retentions
@@ -84,8 +84,8 @@ class TrainerMemory:
         if keep is None:
             return
         try:
-            for retention in self._retentions:
-                retention.remove_below(number - keep)
+            for node, retention in self._retentions:
+                retention.remove_below(number - keep, self._exchange.keys_waiting(node))
         except AWAY as error:
             self._state.problem = error
 

@@ -33,6 +33,7 @@ class TrainerVoice:
     ) -> None:
         self._reporter, self._state, self._exchange, self._pulse = reporter, state, exchange, pulse
         self._said: dict[str, str] = {}
+        self._recovered: dict[str, str] = {}
         self._alone = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -42,6 +43,8 @@ class TrainerVoice:
         self._reporter.register(restored.members, restored.succeeds)
         for problem in restored.problems:
             self.tell("checkpoint", problem)
+        for problem in self._exchange.problems:
+            self.tell("spool", problem)
         if restored.rows:
             self._reporter.metrics(restored.rows)
 
@@ -63,6 +66,11 @@ class TrainerVoice:
     def tell(self, kind: str, text: str, node: str = "", number: int = -1) -> None:
         """Say something that happened."""
         self._reporter.events([Event(kind, text, node, number)])
+
+    def tell_recovered(self, node: Node, text: str) -> None:
+        """Say what a node took over from its earlier incarnation, in an event and in all its beats."""
+        self._recovered[node.id] = text
+        self.tell("resumed", text, node.id, node.round)
 
     def tell_once(self, kind: str, text: str) -> None:
         """Say how something stands, unless it was said last; an empty text says nothing and is remembered."""
@@ -121,6 +129,7 @@ class TrainerVoice:
             unanswered=self._exchange.unanswered(node.id),
             alone=self._alone,
             skipped=skipped,
+            recovered=self._recovered.get(node.id, ""),
         )
 
     def _tell_progress(self, nodes: Sequence[Node]) -> None:

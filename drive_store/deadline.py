@@ -96,6 +96,7 @@ class Deadline:
     def __init__(self, seconds: float = DEADLINE_S) -> None:
         self.seconds = seconds
         self._hanging: list[_Call[object]] = []
+        self._listing = threading.Lock()
 
     def call(
         self, doing: str, path: str, work: Callable[[], T], progress: Callable[[], int] | None = None
@@ -116,25 +117,33 @@ class Deadline:
         """
         if isinstance(threading.current_thread(), _Helper):
             return work()
-        self._hanging = [call for call in self._hanging if call.pending.locked()]
-        if len(self._hanging) >= MOST_HANGING:
-            raise StoreUnavailable(
-                f"Could not {doing} {path}: {MOST_HANGING} earlier calls still hang in the file system. "
-                "Mount the folder again."
-            )
+        self._require_hope(doing, path)
         call = _Call(work)
         _helper().calls.put(call)  # type: ignore[arg-type]  # a helper works off calls of every type
         before = -1 if progress is None else progress()
         while not call.pending.acquire(timeout=self.seconds):
             after = before if progress is None else progress()
             if after == before:
-                self._hanging.append(call)  # type: ignore[arg-type]
+                with self._listing:
+                    self._hanging.append(call)  # type: ignore[arg-type]
                 raise StoreUnavailable(
                     f"Could not {doing} {path}: the file system did not answer within {self.seconds:g} s. "
                     "If it stays so, mount the folder again."
                 )
             before = after
         return call.result()
+
+    def _require_hope(self, doing: str, path: str) -> None:
+        """Refuse to begin another call while so many hang."""
+        if not self._hanging:
+            return
+        with self._listing:
+            self._hanging = [call for call in self._hanging if call.pending.locked()]
+            if len(self._hanging) >= MOST_HANGING:
+                raise StoreUnavailable(
+                    f"Could not {doing} {path}: {MOST_HANGING} earlier calls still hang in the file system. "
+                    "Mount the folder again."
+                )
 
 
 def _helper() -> _Helper:

@@ -9,6 +9,8 @@ from drive_store.names import parse_round_file_name
 from drive_store.paths import BUCKET, ExperimentPaths
 from drive_store.store import Store
 
+EMPTY_ROUNDS = 16
+"""Rounds until a bucket that was seen empty is looked at again: those of former lives stay so."""
 _BUCKET_NAME = re.compile(r"[0-9]{6}")
 
 
@@ -31,6 +33,7 @@ class Retention:
         self._peer = (node, incarnation)
         self._bucket: int | None = None  # the one that is being emptied
         self._listed: dict[str, int] = {}  # what its last listing showed: key to round
+        self._empty_until = 0
 
     def remove_below(self, below: int, keep: Collection[str] = ()) -> int:
         """Remove the files of rounds before one.
@@ -55,14 +58,15 @@ class Retention:
             if not whole:
                 break
             self._bucket += 1
-            self._listed = {}
+            self._listed, self._empty_until = {}, 0
         return removed
 
     def _sweep(self, number: int, below: int, keep: Collection[str], *, fresh: bool) -> int:
         """Remove what is old in one bucket; list it if told to, or if nothing old is known of."""
         old = _old(self._listed, below, keep)
-        if fresh or not old:
+        if fresh or (not old and (self._listed or below >= self._empty_until)):
             self._listed = self._list(number)
+            self._empty_until = 0 if self._listed else below + EMPTY_ROUNDS
             old = _old(self._listed, below, keep)
         for key in old:
             self._store.remove(key)

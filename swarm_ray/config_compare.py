@@ -62,6 +62,7 @@ def canonical_json(config: SwarmConfig) -> bytes:
     for key in LOCAL_FIELDS:
         section, _, name = key.rpartition(".")
         del (values[section] if section else values)[name]
+    values = {key: value for key, value in values.items() if value != {}}  # sections of local fields alone
     return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from drive_store import read_segments
-from drive_store.names import parse_registration_name
+from drive_store import Registry, Valid, read_segments
 from swarm_ray.errors import MalformedFile
 from swarm_ray.experiments_read import OpenExperiment
-from swarm_ray.records import StepMetrics
+from swarm_ray.records import Registration, StepMetrics
 from swarm_ray.sapo.phases import OVERHEAD, PHASES
 
 
@@ -30,7 +29,10 @@ class TimeBreakdown(msgspec.Struct, frozen=True):
 
 
 def metrics_of(experiment: OpenExperiment, problems: list[str] | None = None) -> list[StepMetrics]:
-    """The rows of all nodes, by round and then by node.
+    """The rows of all nodes, one for each step that a node took, by round and then by node.
+
+    Of a step that was logged more than once the row of its first taking counts, and where two processes went on with
+    one node, that of the later incarnation.
 
     Args:
         experiment: whose.
@@ -41,9 +43,14 @@ def metrics_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         StoreError: the folder cannot be read.
     """
     reported: list[str] = []
-    rows = [
-        row for node, life in _incarnations(experiment) for row in _rows(experiment, node, life, reported)
-    ]
+    lives = incarnations_of(experiment)
+    best: dict[tuple[str, int], tuple[tuple[bool, int], StepMetrics]] = {}
+    for (node, life), depth in lives.items():
+        for row in _rows(experiment, node, life, reported):
+            known = best.get((row.node, row.step))
+            rank = (not row.replayed, depth)
+            if known is None or rank > known[0]:
+                best[row.node, row.step] = (rank, row)
     if problems is not None:
         problems.extend(reported)
     elif reported:
@@ -51,7 +58,8 @@ def metrics_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         raise MalformedFile(
             f"{experiment.store.root}/{reported[0]}{more}; pass a list of problems to have the rest"
         )
-    return sorted(rows, key=lambda row: (row.round, row.node, row.incarnation))
+    rows = [row for _, row in best.values()]
+    return sorted(rows, key=lambda row: (row.round, row.node, row.step))
 
 
 def time_breakdown(rows: Sequence[StepMetrics], first: int = 10, last: int = 60) -> TimeBreakdown:
@@ -81,10 +89,26 @@ def time_breakdown(rows: Sequence[StepMetrics], first: int = 10, last: int = 60)
     )
 
 
-def _incarnations(experiment: OpenExperiment) -> list[tuple[str, str]]:
-    """Nodes and incarnations that were announced, in one listing."""
-    names = map(parse_registration_name, experiment.store.names(experiment.paths.peers_folder))
-    return sorted({(name.node, name.incarnation) for name in names if name is not None})
+def incarnations_of(experiment: OpenExperiment) -> dict[tuple[str, str], int]:
+    """Nodes and incarnations that were announced, with how many incarnations each one continues."""
+    continues: dict[tuple[str, str], str] = {}
+    for peer, reading in Registry(experiment.store, experiment.paths).registrations().items():
+        continues[peer] = ""
+        if isinstance(reading, Valid):
+            try:
+                continues[peer] = msgspec.json.decode(reading.payload, type=Registration).succeeds
+            except msgspec.MsgspecError:  # the coordinator refuses it, and status says so
+                continue
+    return {peer: _depth(peer, continues) for peer in sorted(continues)}
+
+
+def _depth(peer: tuple[str, str], continues: dict[tuple[str, str], str]) -> int:
+    node, seen = peer[0], {peer[1]}
+    life = continues[peer]
+    while life and life not in seen:
+        seen.add(life)
+        life = continues.get((node, life), "")
+    return len(seen) - 1
 
 
 def _rows(

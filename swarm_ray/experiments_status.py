@@ -14,7 +14,7 @@ from swarm_ray.errors import ConfigError
 from swarm_ray.experiments_read import OpenExperiment
 from swarm_ray.records import Beat, NodeTally, NodeTotals, Registration, StateRecord
 
-UNDER_WAY = ("waiting", "running")
+UNDER_WAY = ("waiting", "running", "paused")
 """States, as `shown_state` says them, of an experiment that has not ended."""
 
 
@@ -32,6 +32,13 @@ class NodeStatus(msgspec.Struct, frozen=True):
     external_offered: int
     external_used: int
     external_rejected: int
+    unanswered: list[int]
+    """Rounds of files that it published and no state record has answered; of an experiment that has ended, those
+    that never arrived."""
+    alone: bool
+    """Whether it trains without a coordinator, as it said last."""
+    recovered: str
+    """What its present incarnation took over from the one before, and what not; empty for a node's first."""
     problem: str | None
     pass_at_1_start: float | None
     pass_at_1_end: float | None
@@ -49,7 +56,7 @@ class ExperimentStatus(msgspec.Struct, frozen=True):
     """The open round, or the last one that closed; -1 before the first."""
     rounds: int
     state: str
-    """waiting, running, finished, stopped or failed."""
+    """waiting, running, paused, finished, stopped or failed."""
     note: str
     learned_nothing: bool
     nodes: list[NodeStatus]
@@ -111,7 +118,8 @@ def _status(
         problem = _problem(tally, sign, silent=silent)
         if problem is None and tally is None and sign is not None:
             problem = _why_outside(experiment, node, sign.incarnation, state)
-        nodes.append(_node_status(node, tally, sign, problem))
+        expired = record.answers.expired.get(node, ()) if record.answers else ()
+        nodes.append(_node_status(node, tally, sign, problem, expired))
     return ExperimentStatus(
         experiment=experiment.paths.experiment,
         epoch=epoch,
@@ -197,8 +205,11 @@ def _why_outside(experiment: OpenExperiment, node: str, incarnation: str, state:
     return None if state in UNDER_WAY else "took no part"
 
 
-def _node_status(node: str, tally: NodeTally | None, sign: _Sign | None, problem: str | None) -> NodeStatus:
+def _node_status(
+    node: str, tally: NodeTally | None, sign: _Sign | None, problem: str | None, expired: Sequence[int]
+) -> NodeStatus:
     beat = sign.beat if sign else None
+    waiting = beat.unanswered if beat and not beat.done else ()
     totals = _totals(tally, beat)
     return NodeStatus(
         id=node,
@@ -209,6 +220,9 @@ def _node_status(node: str, tally: NodeTally | None, sign: _Sign | None, problem
         external_offered=totals.offered,
         external_used=totals.used,
         external_rejected=totals.rejected,
+        unanswered=sorted({*expired, *waiting}),
+        alone=bool(beat and beat.alone and not beat.done),
+        recovered=beat.recovered if beat else "",
         problem=problem,
         pass_at_1_start=totals.pass_at_1_start,
         pass_at_1_end=totals.pass_at_1_end,

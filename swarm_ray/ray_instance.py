@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ STARTED_WITHIN_S = 300.0
 """An actor that is not up by then never will be."""
 NOTHING = Share(0.0, 0.0)
 RAYS_OWN = frozenset({"raylet", "gcs_server", "python", "python3"})
+CONNECTED_WITHIN_S = 10.0
 NAME_WITHIN_S = 10.0
 """The name of an actor that was ended is free by then."""
 
@@ -127,10 +129,19 @@ def _init() -> None:
         "logging_level": logging.ERROR,
     }
     if not _private():
+        _require_listener(os.environ["RAY_ADDRESS"])
         ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
         return
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # loopback only; unset, every start prints a warning
     ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+
+
+def _require_listener(address: str) -> None:
+    """Raise OSError where nobody listens: Ray itself would end this process after a while."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        with socket.create_connection((host, int(port)), timeout=CONNECTED_WITHIN_S):
+            return
 
 
 def spawn(

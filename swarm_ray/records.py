@@ -117,6 +117,8 @@ class Beat(msgspec.Struct, frozen=True):
     """True while the node trains without a coordinator."""
     skipped: int = -1
     """The last round for which the node hands nothing in, since its data failed; nobody need wait for it."""
+    recovered: str = ""
+    """What this incarnation took over from the one before and what not, in words; empty for a node's first."""
 
 
 class CoordinatorBeat(msgspec.Struct, frozen=True):

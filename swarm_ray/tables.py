@@ -60,7 +60,8 @@ def status_table(status: ExperimentStatus, *, width: int = WIDTH, styled: bool =
     said = [f"note: {status.note}"] if status.note else []
     if status.learned_nothing:
         said.append("it LEARNED NOTHING: for many rounds no group of any node had an advantage")
-    said += [f"{node.id}: {node.problem}" for node in status.nodes if node.problem]
+    for node in status.nodes:
+        said += [f"{node.id}: {text}" for text in _remarks(node, status.state)]
     if not status.nodes:
         return _lines([head, *said, "no node has registered yet"])
     heads = ["node", "round", "step", "seen", "reward", "sum", "offered", "used", "rejected"]
@@ -68,6 +69,20 @@ def status_table(status: ExperimentStatus, *, width: int = WIDTH, styled: bool =
         [*heads, "tokens", "pass@1"], [_node_row(n) for n in status.nodes], width=width, styled=styled
     )
     return _lines([head]) + table + _lines(said)
+
+
+def _remarks(node: NodeStatus, state: str) -> list[str]:
+    """What is to be said of a node beside its figures."""
+    remarks = [node.problem] if node.problem else []
+    if node.alone:
+        remarks.append("trains alone: it hears of no coordinator")
+    if node.unanswered:
+        rounds = ", ".join(map(str, node.unanswered))
+        over = state in {"finished", "stopped", "failed"}
+        remarks.append(f"its file(s) of round {rounds} {'never arrived' if over else 'have no answer yet'}")
+    if node.recovered:
+        remarks.append(node.recovered)
+    return remarks
 
 
 def comparison_table(comparisons: Sequence[Comparison], *, width: int = WIDTH, styled: bool = False) -> str:

@@ -26,7 +26,7 @@ class CoordinatorWatch:
         self._every = min(pace.beat_s, pace.alone_after_s / 4)
         self._heard = clock()
         self._looked = -inf
-        self._beats: dict[str, str] = {}
+        self._beats: dict[str, int] = {}
 
     def silence(self) -> float:
         """Seconds since anything of a coordinator changed; a watch that has just begun has heard it now."""
@@ -46,7 +46,7 @@ class CoordinatorWatch:
         self._looked = now
         self._store.check()  # an unmounted Drive is an empty folder, in which nothing ever changes
         read = read_coordinator_beats(self._store, self._paths)
-        beats = {claimant: reading.sha256 for claimant, reading in read.items()}
-        if any(self._beats.get(claimant) != mark for claimant, mark in beats.items()):
+        beats = {claimant: reading.header.sequence for claimant, reading in read.items()}
+        if any(self._beats.get(claimant) != count for claimant, count in beats.items()):
             self._heard = now
         self._beats |= beats

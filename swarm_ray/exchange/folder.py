@@ -16,7 +16,7 @@ from swarm_ray.exchange.own_rollouts import encode_tokens
 from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.swarm_state import SwarmState
-from swarm_ray.records import FileRef, RoundFile, StageClosed, StateRecord
+from swarm_ray.records import FileRef, Refusal, RoundFile, StageClosed, StateRecord
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile
@@ -24,6 +24,8 @@ from swarm_ray.sapo.pool import PeerFile
 RETRY_LOOK_S = 1.0
 """So often at most is looked for files that have to be published again."""
 SHOWN_UNANSWERED = 32
+DAMAGED = "Corrupt"
+"""So begins the reason of a refusal of bytes that no writer wrote."""
 
 
 class FolderExchange:
@@ -133,6 +135,15 @@ class FolderExchange:
         """Rounds of the node's files that no state record has answered, the oldest first, the first few."""
         return tuple(e.round for e in self._spools[node].unanswered()[:SHOWN_UNANSWERED])
 
+    def keys_waiting(self, node: str) -> set[str]:
+        """Names of the node's files that no state record has answered; they must not be removed."""
+        return {key for entry in self._spools[node].unanswered() for key in entry.keys}
+
+    @property
+    def problems(self) -> list[str]:
+        """What was damaged in the spools, or could not be noted there."""
+        return [problem for spool in self._spools.values() for problem in spool.problems]
+
     @property
     def bytes_waiting(self) -> int:
         """Of all files on the own disk that wait for an answer."""
@@ -163,7 +174,15 @@ class FolderExchange:
                         self._spools[ref.node].settle(ref.sha256, outcome, ref.key)
             for refusal in source.rejected:
                 if refusal.node in self._spools:
-                    self._spools[refusal.node].settle_key(refusal.key, "rejected")
+                    self._refused(self._spools[refusal.node], refusal)
+
+    @staticmethod
+    def _refused(spool: Spool, refusal: Refusal) -> None:
+        """A file that was damaged on its way is published again; one that is refused for what it says is not."""
+        if refusal.reason.startswith(DAMAGED):
+            spool.damaged(refusal.key)
+        else:
+            spool.settle_key(refusal.key, "rejected")
 
     def _read(self, ref: FileRef, *, last_look: bool) -> PeerFile | None:
         """The file, or why it is refused; None for one that may still become visible."""

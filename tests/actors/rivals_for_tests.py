@@ -130,7 +130,7 @@ class Rivals:
         }
         self.folder = Folder(tmp_path, **quick | changes)
         self.nodes = [ObedientNode(self.folder, node) for node in NODES]
-        self.now = 100.0
+        self.now, self._started = 100.0, 0
         self._addresses: list[DimAddress | None] = [None, None]
         self.coordinators: list[Coordinator | None] = [None, None]
 
@@ -138,6 +138,8 @@ class Rivals:
         """Start a coordinator at a place; one that was there is gone without a word."""
         address = DimAddress(self.folder.address.root, self.folder.address.experiment)
         made = Coordinator(address, self.folder.config, lock=False)
+        self._started += 1
+        made.claimant = f"coordinator.{self._started:08x}"  # so that a failing schedule fails again
         address.stores[0].claimant = made.claimant
         self._addresses[place], self.coordinators[place] = address, made
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 from folder_for_tests import Folder, incarnation
 
 from actors.discovery import Discovery
-from drive_store import NameTaken, Valid
+from drive_store import NameTaken, StoreUnavailable, Valid
 from swarm_ray.config import PaceConfig
 from swarm_ray.records import Beat, Member, NodeTotals
 from swarm_ray.settings import config_hash
@@ -62,10 +63,96 @@ def test_a_registered_node_is_found_by_others_and_not_by_itself(folder: Folder, 
     assert beat_of(folder, "node-1").phase == "registered"
 
 
-def test_one_life_registers_once(discovery: Discovery) -> None:
+def test_registering_again_changes_nothing(folder: Folder, discovery: Discovery) -> None:
+    """A call that Ray repeats after a restart."""
     discovery.register([member("node-1")])
+    discovery.report([("node-1", training(3))], published=False)
+    discovery.register([member("node-1")])
+    assert beat_of(folder, "node-1").step == 3
+
+
+def test_nobody_registers_under_anothers_incarnation(folder: Folder, discovery: Discovery) -> None:
+    discovery.register([member("node-1")])
+    other = Discovery(folder.address, "worker_2", PACE, config_hash(folder.config), {})
     with pytest.raises(NameTaken):
-        discovery.register([member("node-1")])
+        other.register([member("node-1")])
+
+
+def test_a_resumed_node_names_the_incarnation_that_it_continues(folder: Folder, discovery: Discovery) -> None:
+    discovery.register([member("node-1")])
+    discovery.report([("node-1", training(3, problem="a trainer died"))], published=False)
+    later = Member("node-1", "0000abcd")
+    discovery.register([later], {"node-1": incarnation("node-1")})
+    found = {r.incarnation: r.succeeds for r in discovery.discover_peers(exclude_self=False)}
+    assert found == {incarnation("node-1"): "", "0000abcd": incarnation("node-1")}
+    reading = folder.registry.read_beat("node-1", "0000abcd")
+    assert isinstance(reading, Valid)
+    assert msgspec.json.decode(reading.payload, type=Beat).problem is None
+
+
+def test_a_restart_goes_on_beating(folder: Folder, tmp_path: Path) -> None:
+    def restarted() -> Discovery:
+        made = (folder.address, "worker_1", PACE, config_hash(folder.config), {}, tmp_path / "kept")
+        return Discovery(*made)
+
+    first = restarted()
+    first.register([member("node-1")])
+    first.report([("node-1", training(4, progress=77))], published=False)
+    count = beat_of(folder, "node-1").count
+    second = restarted()
+    thread = threading.Thread(target=second.run)
+    thread.start()
+    wait_for(lambda: beat_of(folder, "node-1").count > count)
+    second.stop()
+    thread.join(20)
+    beat = beat_of(folder, "node-1")
+    assert (beat.step, beat.progress) == (4, 77)
+
+
+def test_progress_alone_is_no_reason_to_write(folder: Folder, discovery: Discovery) -> None:
+    discovery.register([member("node-1")])
+    discovery.report([("node-1", training(1))], published=False)
+    count = beat_of(folder, "node-1").count
+    for progress in range(1, 50):
+        discovery.report([("node-1", training(1, progress=progress))], published=False)
+    assert beat_of(folder, "node-1").count == count
+    said = training(1, progress=50, unanswered=(3, 4), alone=True)
+    discovery.report([("node-1", said)], published=False)
+    beat = beat_of(folder, "node-1")
+    assert (beat.progress, beat.unanswered, beat.alone) == (50, (3, 4), True)
+
+
+def test_beats_of_discovery_itself_are_no_progress(folder: Folder, discovery: Discovery) -> None:
+    """A trainer that hangs is found out, although its discovery beats."""
+    discovery.register([member("node-1")])
+    discovery.report([("node-1", training(1, progress=9))], published=False)
+    thread = threading.Thread(target=discovery.run)
+    thread.start()
+    count = beat_of(folder, "node-1").count
+    wait_for(lambda: beat_of(folder, "node-1").count >= count + 3)
+    discovery.stop()
+    thread.join(20)
+    assert beat_of(folder, "node-1").progress == 9
+
+
+def test_a_folder_that_goes_away_ends_no_beating(folder: Folder, discovery: Discovery) -> None:
+    discovery.register([member("node-1")])
+    peers = folder.root / folder.paths.peers_folder
+    away = peers.with_name("away")
+    thread = threading.Thread(target=discovery.run)
+    thread.start()
+    peers.rename(away)
+    discovery.report([("node-1", training(8, done=True))], published=False)
+    assert discovery.problem != ""
+    with pytest.raises(StoreUnavailable, match="node-1"):
+        discovery.flush()
+    assert thread.is_alive()
+    away.rename(peers)
+    wait_for(lambda: beat_of(folder, "node-1").done)
+    discovery.flush()
+    discovery.stop()
+    thread.join(20)
+    assert discovery.problem == ""
 
 
 def test_a_node_that_publishes_needs_no_beat(folder: Folder, discovery: Discovery) -> None:

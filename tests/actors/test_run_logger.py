@@ -12,7 +12,7 @@ import pytest
 from folder_for_tests import Folder, incarnation
 
 from actors.logger import RunLogger
-from drive_store import StoreUnavailable
+from drive_store import StoreFull, StoreUnavailable, make_node_folders, read_segments
 from swarm_ray.config import LogConfig
 from swarm_ray.experiments import experiment_metrics
 from swarm_ray.records import Evaluation, Event, Member, StepCounters, StepMetrics
@@ -47,9 +47,14 @@ def logger_of(folder: Folder, tmp_path: Path, **config: object) -> RunLogger:
     for member in NODES:
         folder.join(member.node)
         folder.registry.register(member.node, member.incarnation, b"{}")
-    logger = RunLogger(folder.address, LogConfig.model_validate(config), tmp_path / "spool", {"python": "3"})
+    logger = restarted(folder, tmp_path, **config)
     logger.open_logs(NODES)
     return logger
+
+
+def restarted(folder: Folder, tmp_path: Path, **config: object) -> RunLogger:
+    """A logger as a killed one comes back: by its `__init__` alone."""
+    return RunLogger(folder.address, LogConfig.model_validate(config), tmp_path / "spool", {"python": "3"})
 
 
 def rows_of(folder: Folder) -> list[StepMetrics]:
@@ -146,3 +151,111 @@ def test_the_machine_is_described_without_names_of_people_or_hosts(folder: Folde
     values = [str(v) for v in info.values()]
     assert platform.node() not in values
     assert getpass.getuser() not in values
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_killed_logger_loses_no_row_and_doubles_none(folder: Folder, tmp_path: Path, *, away: bool) -> None:
+    """Killed after every few rows; each life is sent the last rows of the one before again."""
+    rows = [row("node-1", number, reward=number / 40) for number in range(40)]
+    logger = logger_of(folder, tmp_path)
+    sentinel = folder.root / folder.paths.experiment_json
+    for start in range(0, 40, 4):
+        if away:
+            sentinel.rename(sentinel.with_name("away"))
+        logger = restarted(folder, tmp_path)
+        logger.log_metrics(rows[max(0, start - 3) : start + 4])
+        if away:
+            sentinel.with_name("away").rename(sentinel)
+        if start % 12 == 0:
+            logger.flush()
+    logger = restarted(folder, tmp_path)
+    logger.flush()
+    assert rows_of(folder) == rows
+    progress = logger.progress()
+    assert progress.rewards == tuple(r.reward for r in rows)
+    assert progress.used == 2 * len(rows)
+    assert progress.seconds == {"generate": 20.0, "update": 10.0}
+
+
+def test_half_a_row_in_the_spool_is_no_row(folder: Folder, tmp_path: Path) -> None:
+    logger = logger_of(folder, tmp_path)
+    logger.log_metrics([row("node-1", 0)])
+    (spool,) = (tmp_path / "spool").glob("node-1.*.metrics.jsonl")
+    spool.write_bytes(spool.read_bytes() + msgspec.json.encode(row("node-1", 1))[:50])
+    logger = restarted(folder, tmp_path)
+    logger.log_metrics([row("node-1", 1)])
+    logger.flush()
+    assert [r.step for r in rows_of(folder)] == [0, 1]
+
+
+def test_a_segment_that_was_written_before_the_kill_is_not_written_again(
+    folder: Folder, tmp_path: Path
+) -> None:
+    logger = logger_of(folder, tmp_path)
+    logger.log_metrics([row("node-1", 0), row("node-1", 1)])
+    (spool,) = (tmp_path / "spool").glob("node-1.*.metrics.jsonl")
+    rows = spool.read_bytes()
+    logger.flush()
+    spool.write_bytes(rows)  # as if it had been killed between the segment and the spool
+    logger = restarted(folder, tmp_path)
+    logger.log_metrics([row("node-1", 1), row("node-1", 2)])
+    logger.flush()
+    assert [r.step for r in rows_of(folder)] == [0, 1, 2]
+
+
+def test_rows_left_behind_go_to_the_log_of_the_incarnation_that_made_them(
+    folder: Folder, tmp_path: Path
+) -> None:
+    logger = logger_of(folder, tmp_path)
+    logger.log_metrics([row("node-1", 0), row("node-1", 1)])
+    logger = restarted(folder, tmp_path)
+    later = Member("node-1", "0000abcd")
+    make_node_folders(folder.store, folder.paths, later.node, later.incarnation)
+    folder.registry.register(later.node, later.incarnation, b"{}")
+    logger.open_logs([later])
+    logger.open_logs([later])
+    again = [msgspec.structs.replace(row("node-1", step), incarnation="0000abcd") for step in (1, 2)]
+    logger.log_metrics(again)
+    logger.log_events([Event("started", "again", "node-1")])
+    logger.flush()
+    steps = {incarnation("node-1"): [0, 1], "0000abcd": [2]}
+    for name, expected in steps.items():
+        lines = read_segments(folder.store, folder.paths, "node-1", name, "metrics")
+        assert [msgspec.json.decode(line, type=StepMetrics).step for line in lines] == expected
+    assert len(list(read_segments(folder.store, folder.paths, "node-1", "0000abcd", "events"))) == 1
+
+
+def test_an_event_that_is_sent_twice_is_logged_once(folder: Folder, tmp_path: Path) -> None:
+    logger = logger_of(folder, tmp_path)
+    one = Event("note", "one", "node-1", at="2026-08-01T12:00:00.000001+00:00")
+    another = msgspec.structs.replace(one, at="2026-08-01T12:00:00.000002+00:00")
+    for events in ([one], [one, another], [another]):
+        logger.log_events(events)
+        logger = restarted(folder, tmp_path)
+    logger.flush()
+    lines = read_segments(folder.store, folder.paths, "node-1", incarnation("node-1"), "events")
+    assert [msgspec.json.decode(line, type=Event) for line in lines] == [one, another]
+
+
+def test_why_the_folder_cannot_be_written_is_said_until_it_can(folder: Folder, tmp_path: Path) -> None:
+    logger = logger_of(folder, tmp_path, segment_bytes=1)
+    sentinel = folder.root / folder.paths.experiment_json
+    sentinel.rename(sentinel.with_name("away"))
+    for number in range(3):
+        logger.log_metrics([row("node-1", number)])
+    progress = logger.progress()
+    assert progress.problem != ""
+    assert [e.kind for e in progress.events] == ["store"]
+    sentinel.with_name("away").rename(sentinel)
+    logger.log_metrics([row("node-1", 3)])
+    assert logger.progress().problem == ""
+    assert [r.step for r in rows_of(folder)] == [0, 1, 2, 3]
+
+
+def test_a_full_disk_is_said_in_one_line(folder: Folder, tmp_path: Path) -> None:
+    logger = logger_of(folder, tmp_path)
+    spool = tmp_path / "spool"
+    spool.rename(tmp_path / "elsewhere")
+    spool.touch()
+    with pytest.raises(StoreFull, match="this machine's disk"):
+        logger.log_metrics([row("node-1", 0)])

@@ -19,6 +19,7 @@ from swarm_ray.settings import (
     canonical_json,
     config_hash,
     differences,
+    extend_config,
     load_config,
     parse_stored,
     presets,
@@ -35,6 +36,15 @@ LOCAL_VALUES = {
     "policy.packing": "off",
     "policy.micro_batch_tokens": 64,
     "policy.generate_batch": 4,
+    "resume": "weights",
+    "checkpoint.every": 5,
+    "checkpoint.keep": 9,
+    "checkpoint.keep_best": 3,
+    "checkpoint.store_every_s": 1.5,
+    "checkpoint.store_bytes": 10,
+    "retention.spool_bytes": 77,
+    "supervision.restarts": 1,
+    "supervision.data_failures": 9,
     "preset": "tiny",
 }
 
@@ -176,6 +186,17 @@ def test_the_hash_is_of_the_canonical_json() -> None:
     assert config_hash(load_config("tiny")) == hashed
     assert canonical_json(SwarmConfig()).startswith(b'{"alarm_rounds":20,"completions":8,')
     assert config_hash(load_config(overrides=["grpo.learning_rate=0.001", "pace.max_s=60.0"])) == hashed
+
+
+def test_what_defines_an_experiment_is_fixed_and_the_rest_may_change() -> None:
+    config = SwarmConfig()
+    for override in ("rounds=200", "grpo.learning_rate=1e-4", "pace.max_s=61", "evaluation.samples=3"):
+        other = load_config(overrides=[override])
+        assert differences(other, config, fixed_only=True) == []
+        assert config_hash(extend_config(config, [override])) == config_hash(other) != config_hash(config)
+    for override in ("seed=1", "local=8", "policy.start=C0", "tasks.pool=5", "completions=4", "grpo.beta1=0.8"):
+        with pytest.raises(ConfigError, match=f"^{override.partition('=')[0]}: .*fixed.*--overwrite"):
+            extend_config(config, [override])
 
 
 def test_differences_are_named_with_both_values() -> None:

@@ -12,7 +12,11 @@ from drive_store.checkpoint_manifest import KIND, Manifest, choose_kept
 from drive_store.checkpoints import LocalCheckpoints
 
 A, B = "0123abcd", "89abcdef"
-FILES = {"weights.safetensors": b"w" * 3000, "optimizer.safetensors": b"o" * 5000, "state.json": b'{"step":7}'}
+FILES = {
+    "weights.safetensors": b"w" * 3000,
+    "optimizer.safetensors": b"o" * 5000,
+    "state.json": b'{"step":7}',
+}
 
 
 @pytest.fixture

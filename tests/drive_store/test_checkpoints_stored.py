@@ -11,7 +11,11 @@ from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
 
 PATHS = ExperimentPaths("tea")
 A, B = "0123abcd", "89abcdef"
-FILES = {"weights.safetensors": b"w" * 3000, "optimizer.safetensors": b"o" * 5000, "state.json": b'{"step":7}'}
+FILES = {
+    "weights.safetensors": b"w" * 3000,
+    "optimizer.safetensors": b"o" * 5000,
+    "state.json": b'{"step":7}',
+}
 
 
 @pytest.fixture

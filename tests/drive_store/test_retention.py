@@ -6,6 +6,7 @@ import pytest
 
 from drive_store import ExperimentPaths, Retention, Store, create_experiment_folder, publish_round_file
 from drive_store.errors import StoreUnavailable
+from drive_store.retention import EMPTY_ROUNDS
 from drive_store.testing import Faults, FaultyStore
 
 PATHS = ExperimentPaths("tea")
@@ -86,6 +87,18 @@ def test_each_round_costs_a_bounded_number_of_calls(store: Store) -> None:
     assert len(left(store)) == kept + 1
     assert dearest <= 3
     assert lists <= 1100 / kept + 15
+
+
+def test_a_folder_that_is_empty_is_seldom_looked_at(store: Store) -> None:
+    publish(store, 0)
+    retention = Retention(store, PATHS, "n1", A)
+    assert retention.remove_below(1) == 1
+    store.operations.lists = 0
+    for below in range(2, 102):
+        assert retention.remove_below(below) == 0
+    assert store.operations.lists <= 100 / EMPTY_ROUNDS + 1
+    publish(store, 110)
+    assert sum(retention.remove_below(below) for below in range(102, 112 + EMPTY_ROUNDS)) == 1
 
 
 def test_a_new_one_goes_on_where_files_are(store: Store) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from swarm_for_tests import small_config
 
-from drive_store import Registry, StateLogWriter, Store, make_node_folders, publish_round_file
+from drive_store import Registry, Spool, StateLogWriter, Store, make_node_folders, publish_round_file
 from swarm_ray.config import PaceConfig
+from swarm_ray.exchange.folder import FolderExchange
+from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
+from swarm_ray.pulse import Pulse
 from swarm_ray.records import (
+    Answers,
     Completion,
     FileRef,
     Member,
@@ -63,10 +67,28 @@ class Folder:
         self.registry = Registry(self.store, self.paths)
         self.log = StateLogWriter(self.store, self.paths, 1, CLAIMANT)
 
-    def follow(self, pace: PaceConfig = QUICK) -> tuple[SwarmState, Store, threading.Event]:
+    def follow(self, pace: PaceConfig = QUICK, **options: Any) -> tuple[SwarmState, Store, Pulse]:
         """A trainer's view of the log, with a store of its own that counts."""
-        store, stop = self.address.open(), threading.Event()
-        return SwarmState(store, self.paths, pace, stop), store, stop
+        store, pulse = self.address.open(), Pulse()
+        return SwarmState(store, self.paths, pace, pulse, **options), store, pulse
+
+    def exchange(
+        self,
+        nodes: Sequence[str] = (),
+        pace: PaceConfig = QUICK,
+        followed: tuple[SwarmState, Store, Pulse] | None = None,
+    ) -> tuple[FolderExchange, Store, dict[str, Spool]]:
+        """A trainer's exchange for nodes without a policy."""
+        state, store, _ = followed or self.follow(pace)
+        spools = {n: self.spool(n, store, pace) for n in nodes}
+        tasks: Any = None  # no step is taken up again here
+        made = OwnSteps(store, self.paths, state, spools, tasks, tasks)
+        return FolderExchange(store, self.paths, state, pace, spools, made), store, spools
+
+    def spool(self, node: str, store: Store, pace: PaceConfig = QUICK) -> Spool:
+        """A node's spool, on a disk of its own."""
+        folder = self.root.parent / "own disk" / node
+        return Spool(folder, store, self.paths, node, incarnation(node), retry_s=pace.retry_s)
 
     def join(self, node: str) -> Member:
         """Make a node's folders."""
@@ -95,9 +117,10 @@ class Folder:
         closed: StageClosed | None = None,
         opens: StageOpen | None = None,
         note: str = "",
+        answers: Answers | None = None,
     ) -> StateRecord:
         """Write the next state record."""
-        record = StateRecord(state, self.config.rounds, closed, opens, {}, note)
+        record = StateRecord(state, self.config.rounds, closed, opens, {}, note, answers=answers)
         number = opens.round if opens else closed.round if closed else 0
         self.log.append(msgspec.json.encode(record), round=number, stage=0)
         return record

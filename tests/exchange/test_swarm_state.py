@@ -6,10 +6,20 @@ import threading
 from pathlib import Path
 
 import pytest
-from folder_for_tests import Folder, closed, opens
+from folder_for_tests import CLAIMANT, Folder, closed, incarnation, opens
 
-from swarm_ray.errors import StopRequested, SwarmStateError
-from swarm_ray.exchange.swarm_state import KEPT_STAGES
+from drive_store import write_coordinator_beat
+from swarm_ray.config import PaceConfig
+from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
+from swarm_ray.exchange.swarm_state import Standing, SwarmState
+from swarm_ray.records import StageClosed
+
+
+def closing(state: SwarmState, number: int) -> StageClosed:
+    """The record that closes a round, which must be there."""
+    found = state.wait_closed(number)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -33,8 +43,8 @@ def test_no_round_opens_after_the_end(folder: Folder, end: str) -> None:
     state, _, _ = folder.follow()
     folder.append(opens=opens(0, "node-1"))
     folder.append(end, closed=closed(0))
-    assert state.wait_open({"node-1"}, 0) is None
-    assert state.wait_open({"node-9"}, -1) is None
+    assert state.wait_open({"node-1"}, 0) is Standing.ENDED
+    assert state.wait_open({"node-9"}, -1) is Standing.ENDED
 
 
 def test_a_closed_round_is_found_after_later_ones_have_closed(folder: Folder) -> None:
@@ -43,21 +53,37 @@ def test_a_closed_round_is_found_after_later_ones_have_closed(folder: Folder) ->
     assert state.wait_open({"node-1"}, -1) is not None
     for number in range(4):
         folder.append(closed=closed(number), opens=opens(number + 1, "node-1"))
-    assert state.wait_closed(1, within_s=5).round == 1
+    assert closing(state, 1).round == 1
     assert state.latest is not None
     assert state.latest.opens == opens(4, "node-1")
 
 
-def test_only_the_last_stages_are_kept(folder: Folder) -> None:
+def test_closings_stay_until_they_are_let_go(folder: Folder) -> None:
     state, _, _ = folder.follow()
     folder.append(opens=opens(0, "node-1"))
     state.poll()
-    for number in range(KEPT_STAGES + 3):
+    for number in range(30):
         folder.append(closed=closed(number), opens=opens(number + 1, "node-1"))
     state.poll()
-    with pytest.raises(SwarmStateError):
-        state.wait_closed(2, within_s=0)
-    assert state.wait_closed(3, within_s=0).round == 3
+    assert [c.round for c in state.closings()] == list(range(30))
+    state.forget_before(28)
+    assert [c.round for c in state.closings()] == [28, 29]
+    assert (state.closed(27), closing(state, 28).round) == (None, 28)
+
+
+def test_one_that_was_away_begins_after_its_last_record_and_knows_the_newest(folder: Folder) -> None:
+    first, _, _ = folder.follow()
+    folder.append(opens=opens(0, "node-1"))
+    first.poll()
+    again, _, _ = folder.follow(after=first.ref)
+    again.poll()
+    assert again.latest is not None
+    assert again.wait_open({"node-1"}, -1) == opens(0, "node-1")
+    for number in range(3):
+        folder.append(closed=closed(number), opens=opens(number + 1, "node-1"))
+    later, _, _ = folder.follow(after=first.ref)
+    later.poll()
+    assert [c.round for c in later.closings()] == [0, 1, 2]
 
 
 def test_a_latecomer_starts_from_the_newest_record(folder: Folder) -> None:
@@ -70,14 +96,81 @@ def test_a_latecomer_starts_from_the_newest_record(folder: Folder) -> None:
     assert state.wait_open({"node-1"}, -1) == opens(30, "node-1")
     assert store.operations.reads - reads < 10
     folder.append("draining", closed=closed(30))
-    assert state.wait_closed(30, within_s=5).round == 30
+    assert closing(state, 30).round == 30
 
 
-def test_a_silent_coordinator_is_an_error_that_says_what_to_do(folder: Folder) -> None:
-    state, _, _ = folder.follow()
+ALONE_SOON = PaceConfig(poll_min_s=0.001, poll_max_s=0.01, beat_s=0.01, alone_after_s=5, alone_rounds=2)
+
+
+class Clock:
+    """Goes on by a tenth of a second whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.1
+        return self.now
+
+
+def test_with_nobody_there_a_node_is_alone_until_somebody_writes(folder: Folder) -> None:
+    state, _, _ = folder.follow(ALONE_SOON, clock=Clock())
     folder.append(opens=opens(0, "node-1"))
-    with pytest.raises(SwarmStateError, match=r"closes round 0.*small.*coordinator alive"):
-        state.wait_closed(0, within_s=0)
+    state.poll()
+    assert state.wait_closed(0) is None
+    assert state.alone
+    assert state.wait_open({"node-1"}, 0) is Standing.ALONE
+    folder.append(closed=closed(0), opens=opens(1, "node-1"))
+    assert state.wait_open({"node-1"}, 0) == opens(1, "node-1")
+    assert not state.alone
+
+
+def test_a_coordinator_that_beats_is_waited_for(folder: Folder) -> None:
+    clock = Clock()
+    state, _, _ = folder.follow(ALONE_SOON, clock=clock)
+    folder.append(opens=opens(0, "node-1"))
+    for count in range(100):
+        write_coordinator_beat(folder.store, folder.paths, CLAIMANT, count, b"{}")
+        state.poll()
+        clock.now += 1
+        assert not state.alone
+    assert clock.now > 10 * ALONE_SOON.alone_after_s
+
+
+def test_steps_alone_are_counted(folder: Folder) -> None:
+    state, _, pulse = folder.follow(ALONE_SOON, clock=Clock())
+    folder.append(opens=opens(0, "node-1"))
+    state.poll()
+    assert state.wait_closed(0) is None
+    state.alone_left = 0
+    threading.Timer(0.1, pulse.stop).start()
+    with pytest.raises(StopRequested):
+        state.wait_open({"node-1"}, 0)
+
+
+def test_a_folder_out_of_reach_is_a_problem_and_then_none(folder: Folder) -> None:
+    state, _, _ = folder.follow(ALONE_SOON, clock=Clock())
+    folder.append(opens=opens(0, "node-1"))
+    assert state.poll()
+    away = folder.root.rename(folder.root.parent / "away")
+    while state.problem is None:
+        state.poll()
+    assert "Mount it" in str(state.problem)
+    away.rename(folder.root)
+    folder.append(closed=closed(0), opens=opens(1, "node-1"))
+    assert state.poll()
+    assert state.problem is None
+
+
+def test_whose_place_is_taken_ends(folder: Folder) -> None:
+    state, _, _ = folder.follow()
+    state.hold_places({"node-1": frozenset({"0000000a", incarnation("node-1")})})
+    folder.append(opens=opens(0, "node-1", "node-2"))
+    assert state.poll()
+    state.hold_places({"node-1": frozenset({"0000000a"})})
+    folder.append(closed=closed(0), opens=opens(1, "node-1"))
+    with pytest.raises(Superseded, match=f"node-1.*{incarnation('node-1')}"):
+        state.poll()
 
 
 def test_an_experiment_that_ends_ends_the_wait_with_its_reason(folder: Folder) -> None:
@@ -85,7 +178,7 @@ def test_an_experiment_that_ends_ends_the_wait_with_its_reason(folder: Folder) -
     folder.append(opens=opens(0, "node-1"))
     folder.append("failed", note="the folder is full")
     with pytest.raises(StopRequested, match="failed: the folder is full"):
-        state.wait_closed(0, within_s=5)
+        closing(state, 0)
 
 
 def test_what_closed_with_the_last_round_is_answered_before_the_end(folder: Folder) -> None:
@@ -94,15 +187,15 @@ def test_what_closed_with_the_last_round_is_answered_before_the_end(folder: Fold
     state.poll()
     folder.append("draining", closed=closed(0))
     folder.append("finished")
-    assert state.wait_closed(0, within_s=5).round == 0
+    assert closing(state, 0).round == 0
 
 
 def test_a_stop_ends_every_wait(folder: Folder) -> None:
-    state, _, stop = folder.follow()
+    state, _, pulse = folder.follow()
     folder.append(opens=opens(0, "node-1"))
-    threading.Timer(0.05, stop.set).start()
+    threading.Timer(0.05, pulse.stop).start()
     with pytest.raises(StopRequested):
-        state.wait_closed(0, within_s=60)
+        state.wait_closed(0)
     with pytest.raises(StopRequested):
         state.wait_open({"node-1"}, 0)
     with pytest.raises(StopRequested):
@@ -128,7 +221,7 @@ def test_looking_costs_the_same_whatever_the_number_of_nodes(tmp_path: Path) -> 
         assert state.wait_open({"node-1"}, -1) is not None
         refs = tuple(folder.publish(m.node, 0) for m in members)
         folder.append("draining", closed=closed(0, refs))
-        assert len(state.wait_closed(0, within_s=5).accepted) == count
-        assert state.wait_open({"node-1"}, 0) is None
+        assert len(closing(state, 0).accepted) == count
+        assert state.wait_open({"node-1"}, 0) is Standing.ENDED
         costs.append(store.operations.lists - before)
     assert costs[0] == costs[1] <= 4

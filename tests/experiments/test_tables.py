@@ -119,7 +119,8 @@ def test_a_status_says_what_is_wrong_below_the_table(tmp_path: Path) -> None:
 
 
 def test_nothing_that_others_wrote_steers_the_terminal() -> None:
-    node = NodeStatus("n", 0, 0, None, None, 0, 0, 0, "\x1b[2J[red]gone[/red]\nline", None, None, 0.0, 0)
+    gone = "\x1b[2J[red]gone[/red]\nline"
+    node = NodeStatus("n", 0, 0, None, None, 0, 0, 0, [], False, "", gone, None, None, 0.0, 0)
     text = status_table(ExperimentStatus("swarm", 1, 0, 9, "running", "a\x07b\x9bc", True, [node]))
     assert "n:  [2J[red]gone[/red] line\n" in text
     assert "note: a b c\n" in text

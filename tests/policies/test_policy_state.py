@@ -77,9 +77,7 @@ def test_a_snapshot_does_not_change_with_the_policy(llama, policy_of) -> None:
     before = {k: v.clone() for k, v in (taken.weights | taken.optimizer).items()}
     policy.update(SECOND)
     assert_equal(taken.weights | taken.optimizer, before)
-    assert not torch.equal(
-        taken.weights["model.norm.weight"], policy.model.state_dict()["model.norm.weight"]
-    )
+    assert not torch.equal(taken.weights["model.norm.weight"], policy.model.state_dict()["model.norm.weight"])
     assert taken.bytes == sum(t.numel() * 4 for t in before.values())
 
 

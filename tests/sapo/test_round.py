@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,8 +13,11 @@ from rounds_for_tests import Laboratory, MemoryExchange, same_weights, shared
 from swarm_tasks_for_tests import coin
 
 from swarm_ray.errors import NodeFailure
-from swarm_ray.records import Completion, Rollout
+from swarm_ray.records import Completion, Rollout, RoundFile
+from swarm_ray.sapo.batch import OwnRollout
+from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile
+from swarm_ray.sapo.round import run_round
 from swarm_ray.tasks.scoring import Scorer
 
 
@@ -114,7 +119,7 @@ def test_a_node_with_broken_weights_is_left_out_and_the_others_go_on(verifier: S
     assert set(lab.exchange.files[0]) == {"node-0", "node-2"}
     assert [row.counters.offered for row in rows] == [2, 2]
     assert [row.node for row in lab.run(1)] == ["node-0", "node-2"]
-    assert [n.step for n in lab.nodes] == [2, 0, 2]
+    assert [n.step for n in lab.nodes] == [2, 1, 2]  # the step of the round in which it failed
     assert lab.lost == ["node-1"]
 
 
@@ -128,7 +133,7 @@ def test_a_node_that_fails_in_its_update_is_no_row_and_no_step(
 
     monkeypatch.setattr(lab.nodes[0].policy, "update", diverge)
     assert [row.node for row in lab.run()] == ["node-1", "node-2"]
-    assert (lab.nodes[0].problem, lab.nodes[0].step) == ("the loss (nan) is not finite", 0)
+    assert (lab.nodes[0].problem, lab.nodes[0].step) == ("the loss (nan) is not finite", 1)
     assert set(lab.exchange.files[0]) == {"node-0", "node-1", "node-2"}
 
 
@@ -187,3 +192,69 @@ def test_refused_rollouts_are_counted_for_every_receiver(verifier: Scorer) -> No
         assert row.counters.rejected == {"other text": 1, "NotYet: half": 1}
         assert row.counters.offered == 4
         assert node.totals.rejected == 2
+
+
+def test_a_node_that_fails_now_and_then_sits_out_and_comes_back(
+    verifier: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Laboratory(verifier, supervision__data_failures=3)
+    real, failing = lab.nodes[1].policy.update, {0, 1, 3}
+    number = 0
+
+    def sometimes(groups: Any) -> Any:
+        if number in failing:
+            raise NodeFailure("the loss (nan) is not finite")
+        return real(groups)
+
+    monkeypatch.setattr(lab.nodes[1].policy, "update", sometimes)
+    came_through = []
+    for number in range(5):
+        came_through.append([row.node for row in lab.run(number)])
+        assert [n.step for n in lab.nodes] == [number + 1] * 3
+    everyone, without = ["node-0", "node-1", "node-2"], ["node-0", "node-2"]
+    assert came_through == [without, without, everyone, without, everyone]
+    assert (lab.nodes[1].problem, lab.nodes[1].failures) == (None, 0)
+    assert lab.lost == ["node-1"] * 3
+
+
+def test_a_node_that_fails_too_often_in_a_row_is_given_up(
+    verifier: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Laboratory(verifier, supervision__data_failures=2)
+
+    def diverge(groups: object) -> None:
+        raise NodeFailure("the loss (nan) is not finite")
+
+    monkeypatch.setattr(lab.nodes[1].policy, "update", diverge)
+    lab.run(0)
+    assert lab.nodes[1].problem is None
+    lab.run(1)
+    assert lab.nodes[1].problem == "the loss (nan) is not finite"
+
+
+def test_what_was_made_before_is_learned_from_and_not_made_again(
+    verifier: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Laboratory(verifier), Laboratory(verifier)
+    made: dict[tuple[str, int], list[OwnRollout]] = {}
+    publish = first.exchange.publish
+
+    def keep(node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
+        made[node.id, number] = list(own)
+        publish(node, number, file, own)
+
+    monkeypatch.setattr(first.exchange, "publish", keep)
+    expected = first.run(0)
+    second.exchange.made = made
+    for node in second.nodes:
+        monkeypatch.setattr(node.policy, "generate", None)
+    assert second.run(0) == expected
+    assert same_weights(first.weights(), second.weights()) == [True] * 3
+
+
+def test_alone_a_node_learns_from_its_own_trainer_and_says_so(verifier: Scorer) -> None:
+    lab = Laboratory(verifier)
+    rows = run_round(lab.nodes, 7, lab.around, alone=True)
+    assert [(row.alone, row.round) for row in rows] == [(True, 7)] * 3
+    assert all(file.alone for file in lab.exchange.files[7].values())
+    assert {peer for row in rows for peer in row.counters.used_from} <= {n.id for n in lab.nodes}

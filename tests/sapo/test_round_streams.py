@@ -96,7 +96,7 @@ def test_nodes_in_one_trainer_or_apart_do_the_same(
     found = []
     for number in range(2):
         for node in apart.nodes:  # every file of the round is known before anybody gathers
-            apart.exchange.publish(node, number, lab.exchange.files[number][node.id])
+            apart.exchange.publish(node, number, lab.exchange.files[number][node.id], [])
         for node in apart.nodes:
             found += apart.run(number, [node])
     assert found == rows

@@ -1,0 +1,41 @@
+"""What a coordinator is made of, whatever its term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.control import Control
+from actors.intake import Intake
+from actors.roster import Roster
+from actors.round_history import RoundHistory
+from actors.succession import Inheritance, known_nodes
+from actors.tallies import Tallies
+from drive_store import ExperimentPaths, Store
+from swarm_ray.config import SwarmConfig
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a coordinator is made of, beside its term."""
+
+    config: SwarmConfig
+    changed_hash: str
+    """Of the configuration in force, where it is not the one that `experiment.json` names; else empty."""
+    store: Store
+    paths: ExperimentPaths
+    roster: Roster
+    intake: Intake
+    control: Control
+    tallies: Tallies
+    history: RoundHistory
+
+    def inherit(self, found: Inheritance) -> None:
+        """Take over what the log says."""
+        self.roster.restore(*known_nodes(found.records))
+        self.roster.config_hashes |= {record.config_hash for record in found.records if record.config_hash}
+        self.intake.restore(found.records, found.floor)
+        self.history.restore(found.records, found.next_round)
+        answered = {request for record in found.records for request in record.replies}
+        if found.last is not None:
+            self.tallies.restore(found.last.tallies, found.last.barren)
+            self.control.restore(answered, paused=found.last.state == "paused")

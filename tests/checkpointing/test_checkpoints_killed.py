@@ -1,0 +1,52 @@
+"""A process that is killed while it writes checkpoints leaves the last one it called safe, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkpoints_for_tests import PATHS, small_policy
+from writing_for_tests import digest
+
+from drive_store import Store
+from swarm_ray.checkpointing.restore import Found, apply, find_newest
+
+HERE = Path(__file__).parent
+
+
+def killed_after(folder: Path, saved: int, later_s: float) -> int:
+    """The last step that a process called safe; it is killed `later_s` after it said so of `saved` steps."""
+    places = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+    command = [sys.executable, str(HERE / "writing_for_tests.py"), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": places}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        steps = [int(process.stdout.readline()) for _ in range(saved)]
+        select.select([], [], [], later_s)
+        process.kill()
+        return max([*steps, *map(int, process.stdout.read().split("\n")[:-1])])
+
+
+def require_whole(found: Found | None, folder: Path) -> int:
+    assert found is not None
+    policy = small_policy(3)
+    apply(found, policy, "all", found.state.model)
+    assert digest(policy) == (folder / "digests" / str(found.state.step)).read_text()
+    return found.state.step
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_last_safe_checkpoint_survives_a_kill(tmp_path, seed) -> None:
+    stream = random.Random(seed)
+    safe = killed_after(tmp_path, stream.randint(1, 12), stream.random() * 0.03)
+    store, problems = Store(str(tmp_path / "root")), []
+    assert require_whole(find_newest(tmp_path / "here", store, PATHS, "node-0", problems), tmp_path) >= safe
+    # An upload may have been cut off; the one before it then holds.
+    if any(name.startswith("node-0.") for name in store.names(PATHS.checkpoints_parent)) and safe > 1:
+        from_folder = find_newest(tmp_path / "elsewhere", store, PATHS, "node-0", problems)
+        assert require_whole(from_folder, tmp_path) >= safe - 1

@@ -1,0 +1,35 @@
+"""Run as a process that trains and writes checkpoints until it is killed; prints each step that is safe."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import torch
+from checkpoints_for_tests import Trial, everything, make_store, small_node, train
+
+from swarm_ray.policies.policy import Policy
+
+
+def digest(policy: Policy) -> str:
+    """Of all that decides what comes next."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(everything(policy).items()):
+        found.update(name.encode() + tensor.numpy().tobytes())
+    return found.hexdigest()
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    trial, node = Trial(folder / "here", make_store(folder / "root"), store_every_s=0.0), small_node()
+    trial.checkpointer._on_saved = lambda _node, step: print(step, flush=True)
+    (folder / "digests").mkdir()
+    while True:
+        train(node)
+        (folder / "digests" / str(node.step)).write_text(digest(node.policy))
+        trial.round(node)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

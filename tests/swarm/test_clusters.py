@@ -1,0 +1,118 @@
+"""A swarm over several machines of one Ray, played by Ray's own test cluster: trainers apart, one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+from swarm_for_tests import SMALL, closed_stages
+
+from swarm_ray.experiments import experiment_metrics
+
+pytestmark = pytest.mark.machines
+
+MACHINES = 3
+WHERE = """
+import json, sys
+from swarm_ray import ray_instance, simulate
+from swarm_ray.settings import load_config
+from swarm_ray.worker import Worker
+
+planned, end = [], Worker.close
+def close(self, *arguments):
+    crew = self._crew
+    if crew.places is not None:
+        planned.append([crew.places.machines(), list(crew.threads), crew.hosted])
+    end(self, *arguments)
+Worker.close = close
+swarm = simulate(load_config("tiny", overrides=json.loads(sys.argv[2])), sys.argv[1], "wide", show=False)
+print(json.dumps([swarm.exit_code, swarm.message, planned[0]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three machines with different numbers of CPUs; the driver is on the first."""
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    head = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    for cpus in range(2, MACHINES + 1):
+        cluster.add_node(num_cpus=cpus, object_store_memory=100_000_000)
+    yield cluster
+    cluster.shutdown()
+
+
+def run(cluster: Cluster, root: str, **changes: object) -> subprocess.CompletedProcess[str]:
+    config = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
+    return subprocess.run(
+        [sys.executable, "-c", WHERE, root, json.dumps(config)],
+        env={
+            **os.environ,
+            "RAY_ADDRESS": cluster.address,
+            "PYTHONPATH": str(Path(__file__).parent),
+        },
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def test_trainers_spread_over_the_machines(cluster: Cluster, root: str) -> None:
+    ended = run(cluster, root, nodes=3)
+    assert ended.returncode == 0, ended.stderr
+    code, message, (machines, threads, hosted) = json.loads(ended.stdout.splitlines()[-1])
+    assert (code, message) == (0, "wide is done")
+    assert len(set(machines)) == MACHINES
+    assert sorted(threads) == [1, 2, 3]
+    assert sorted(hosted) == [["node-0"], ["node-1"], ["node-2"]]
+    assert len(closed_stages(root, "wide")) == SMALL["rounds"]
+    used = {row.node for row in experiment_metrics(root, "wide") if row.counters.used}
+    assert used == {"node-0", "node-1", "node-2"}
+
+
+def test_places_that_are_not_to_be_had_are_named(cluster: Cluster, root: str) -> None:
+    asked = """
+from swarm_ray import ray_instance
+from swarm_ray.errors import MissingResource
+from swarm_ray.placement import Share
+from swarm_ray.ray_instance import Places, RayInstance
+ray = RayInstance()
+ray.wait()
+try:
+    Places(Share(1.0, 1.0), 2, 2.0)
+except MissingResource as error:
+    print(error)
+ray.close()
+"""
+    environment = {**os.environ, "RAY_ADDRESS": cluster.address}
+    said = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert "2 trainer(s) did not start within 2 s" in said
+    assert "1 CPU and 1 GPU" in said
+    assert "0 of 0 GPU" in said
+    assert "of 6 CPU" in said
+
+
+def test_an_address_where_no_ray_is_says_so(root: str) -> None:
+    asked = "from swarm_ray.ray_instance import RayInstance; RayInstance().wait()"
+    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", asked],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode != 0
+    last = ended.stderr.splitlines()[-1]
+    assert "ActorFailure: Ray does not start as RAY_ADDRESS=127.0.0.1:1 says" in last
+    assert "refused" in last

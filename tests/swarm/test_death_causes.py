@@ -1,0 +1,147 @@
+"""Real deaths of real actors, and the one line that each of them gives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from swarm_ray import ray_instance
+from swarm_ray.causes import ActorDied, ActorRaised
+from swarm_ray.errors import MissingResource
+from swarm_ray.failure_policy import FailurePolicy
+from swarm_ray.placement import Share
+from swarm_ray.supervision import Supervisor
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
+
+
+def patient() -> Any:
+    """An actor that waits to be struck; a class of a function's own, so that Ray sends it along."""
+
+    class Patient:
+        def __init__(self, module: str = "json") -> None:
+            __import__(module)
+
+        def where(self) -> tuple[int, str]:
+            return os.getpid(), str(ray.get_runtime_context().get_node_id())
+
+        def run(self) -> str:
+            while True:
+                time.sleep(1)
+
+    return ray.remote(max_restarts=0, max_concurrency=2)(Patient)
+
+
+def watched(restarts: int, within_s: float, share: Share, *arguments: str) -> tuple[Supervisor, list[str]]:
+    said: list[str] = []
+    supervisor = Supervisor(FailurePolicy(restarts), None, lambda role, text: said.append(text), within_s)
+    actor = patient()
+
+    def make() -> Any:
+        return ray_instance.spawn(actor, "trainer-0/here", "causes", *arguments, share=share)
+
+    supervisor.start("trainer-0", make, share=share)
+    return supervisor, said
+
+
+def watch_until_it_ends(supervisor: Supervisor) -> None:
+    deadline = time.monotonic() + 60
+    try:
+        while time.monotonic() < deadline:
+            supervisor.watch(0.1)
+    finally:
+        supervisor.end()
+
+
+def up(supervisor: Supervisor) -> int:
+    """The process of the actor, once it has come up."""
+    deadline = time.monotonic() + 60
+    while supervisor.starting():
+        assert time.monotonic() < deadline
+        supervisor.watch(0.1)
+    return supervisor._vitals._processes["trainer-0"].pid
+
+
+def test_a_killed_process_is_started_again_and_then_named() -> None:
+    supervisor, said = watched(1, 60, Share(0, 0))
+    os.kill(first := up(supervisor), signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while not said:
+        assert time.monotonic() < deadline
+        supervisor.watch(0.1)
+    assert "trainer-0 died: its worker process has died" in said[0]
+    assert "it is started again in 1 s" in said[0]
+    os.kill(second := up(supervisor), signal.SIGKILL)
+    assert first != second
+    with pytest.raises(ActorDied, match=r"resident memory 0.* it was killed by a signal, or it crashed"):
+        watch_until_it_ends(supervisor)
+
+
+def test_a_module_that_is_not_there_is_named_at_once() -> None:
+    supervisor, said = watched(5, 60, Share(0, 0), "not_there_at_all")
+    with pytest.raises(
+        ActorRaised, match="trainer-0: ModuleNotFoundError: No module named 'not_there_at_all'"
+    ):
+        watch_until_it_ends(supervisor)
+    assert said == []
+
+
+def test_an_actor_without_a_place_says_what_it_asked_for_and_what_there_is() -> None:
+    supervisor, _ = watched(5, 1.0, Share(1, 2))
+    with pytest.raises(MissingResource) as caught:
+        watch_until_it_ends(supervisor)
+    assert "trainer-0 did not start within 1 s: each asks for 1 CPU and 2 GPU" in str(caught.value)
+    assert "0 of 0 GPU" in str(caught.value)
+    assert "trainer-0/here (causes)" in str(caught.value)
+
+
+def test_rays_memory_monitor_is_named_with_its_figures(tmp_path: Path) -> None:
+    """In a process of its own, whose Ray ends what takes the machine's memory 1.5 GB above what it is now."""
+    script = tmp_path / "hungry.py"
+    script.write_text(
+        textwrap.dedent("""
+            import os, psutil, time
+            memory = psutil.virtual_memory()
+            limit = (memory.total - memory.available + 1.5e9) / memory.total
+            os.environ["RAY_memory_usage_threshold"] = str(limit)
+            os.environ["RAY_memory_monitor_refresh_ms"] = "100"
+            import ray
+            from swarm_ray import ray_instance
+            from swarm_ray.errors import OutOfMemory
+            instance = ray_instance.RayInstance()
+            instance.wait()
+
+            class Hungry:
+                def eat(self):
+                    eaten = []
+                    for _ in range(100):
+                        eaten.append(os.urandom(1000) * 50_000)
+                        time.sleep(0.05)
+
+            call = ray.remote(Hungry).options(num_cpus=0).remote().eat.remote()
+            try:
+                ray_instance.result_of(call, 60)
+            except OutOfMemory as error:
+                print(error)
+            instance.close()
+        """)
+    )
+    said = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    assert "ended by Ray because" in said
+    assert "by this process: host fewer nodes" in said
