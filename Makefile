@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install simulate test check
+.PHONY: help install simulate test check kill-matrix soak
 
 help:
 	@echo "make install    Swarm Ray with its tools into $(VENV); PYTHON=... chooses the Python (3.11 to 3.13)"
 	@echo "make simulate   eight nodes with and without sharing, side by side, on this machine"
 	@echo "make test       all tests"
 	@echo "make check      lint, format, types and import contracts"
+	@echo "make kill-matrix   SIGKILL to every actor, Ray and the whole VM in every phase (half an hour)"
+	@echo "make soak       500 rounds of eight nodes under random kills (a quarter of an hour)"
 
 install: $(STAMP)
 
@@ -40,3 +42,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+kill-matrix: install
+	$(BIN)/python benchmarks/kill_matrix.py $(ARGS)
+
+soak: install
+	$(BIN)/python benchmarks/soak.py $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+from dataclasses import replace
 
 import msgspec
 import torch
@@ -19,6 +20,7 @@ from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.swarm_state import ENDED, Standing, SwarmState
+from swarm_ray.experiment_folder import read_config
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
@@ -29,6 +31,7 @@ from swarm_ray.sapo.examiner import Examiner
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
 from swarm_ray.sapo.round import Surroundings, run_round
+from swarm_ray.settings import config_hash, take_changes
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
@@ -140,9 +143,26 @@ class Trainer:
         again = self._config.pace.mode == "async"  # the same round may be taken part in more than once
         return self._state.wait_open(well, self._number - 1 if again else self._number)
 
+    def _heed_changes(self) -> None:
+        """Learn with the settings that the state log names: how fast, how long, what is kept.
+
+        Raises:
+            ConfigError: they are of another experiment.
+        """
+        record = self._state.latest
+        if record is None or not record.config_hash or record.config_hash == config_hash(self._config):
+            return
+        stored = read_config(self._store, self._settings.address, record.config_hash)
+        self._config = take_changes(self._config, stored)
+        self._around = replace(self._around, config=self._config)
+        for node in self.nodes:
+            node.policy.use(self._config.grpo)
+        self._voice.tell("settings", f"goes on with configuration {record.config_hash}")
+
     def _take_part(self, opened: StageOpen | Standing) -> int:
         """Run a round, or a step alone; answers how many rounds of the swarm that was."""
         if isinstance(opened, StageOpen):
+            self._heed_changes()
             members = {m.node for m in opened.members}
             self._number = opened.round
             self._take_round([n for n in self.nodes if n.id in members], opened.round, alone=False)

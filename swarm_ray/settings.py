@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from swarm_ray.config import SwarmConfig
 from swarm_ray.config_base import dotted_keys
-from swarm_ray.config_compare import canonical_json, config_hash, differences, to_json
+from swarm_ray.config_compare import LOCAL_FIELDS, canonical_json, config_hash, differences, to_json
 from swarm_ray.config_errors import one_line
 from swarm_ray.config_render import render_yaml
 from swarm_ray.config_secrets import refuse_secrets, shown, without_secrets
@@ -37,6 +37,7 @@ __all__ = [
     "presets",
     "render_yaml",
     "require_same_experiment",
+    "take_changes",
     "to_json",
 ]
 
@@ -155,6 +156,20 @@ def require_same_experiment(config: SwarmConfig, stored: SwarmConfig) -> None:
                 "take another --experiment name, or give --overwrite to start anew"
             )
         )
+
+
+def take_changes(mine: SwarmConfig, in_force: SwarmConfig) -> SwarmConfig:
+    """The configuration in force, with what this worker has its own of.
+
+    Raises:
+        ConfigError: It differs in what is fixed for the experiment's life.
+    """
+    require_same_experiment(in_force, mine)
+    values, own = to_json(in_force), to_json(mine)
+    for key in LOCAL_FIELDS:
+        section, _, name = key.rpartition(".")
+        (values[section] if section else values)[name] = (own[section] if section else own)[name]
+    return _validated([("", values)], joins=True)
 
 
 def _chosen_preset(preset: str | None, file: str, said: Values, asked: Values) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,6 +144,14 @@ class Supervisor:
     def starting(self) -> bool:
         """Whether an actor has not come up yet, or waits for its restart."""
         return any(actor.asked or actor.due is not None for actor in self._actors.values())
+
+    def wait_for(self, calls: Iterable[Any], within_s: float, ended: Callable[[Any], None]) -> None:
+        """Wait for calls until all have ended or the time is over; `ended` is told of each that has."""
+        waiting, deadline = [call for call in calls if call is not None], time.monotonic() + within_s
+        while waiting and time.monotonic() < deadline:
+            for call in ray_instance.finished(waiting, 0.2):
+                waiting.remove(call)
+                ended(call)
 
     def end(self) -> None:
         """End every actor's process; harmless when repeated."""

@@ -245,11 +245,7 @@ class Worker:
             *[supervisor.call(role, "stop") for role in self._crew.roles],
         ]
         runs = {call: role for call, role in supervisor.running().items() if role != "discovery"}
-        waiting = [*runs, *[c for c in farewells if c is not None]]
-        while waiting and time.monotonic() - began < STOP_WITHIN_S:
-            for call in ray_instance.finished(waiting, 0.2):
-                waiting.remove(call)
-                self._keep_result(runs.get(call), call)
+        supervisor.wait_for([*runs, *farewells], STOP_WITHIN_S, lambda c: self._keep_result(runs.get(c), c))
         self.state = state
         self.close(GONE_WITHIN_S - (time.monotonic() - began))
 
@@ -265,11 +261,8 @@ class Worker:
     def close(self, within_s: float = GONE_WITHIN_S) -> None:
         """Write what the logger still holds, and end every actor's process; harmless when repeated."""
         last = [self._supervisor.call("logger", "flush"), self._supervisor.call("discovery", "stop")]
-        waiting = [call for call in (*last, *self._supervisor.running()) if call is not None]
-        deadline = time.monotonic() + max(QUICK_S, within_s)
-        while waiting and time.monotonic() < deadline:
-            for call in ray_instance.finished(waiting, 0.2):
-                waiting.remove(call)
+        calls = [*last, *self._supervisor.running()]
+        self._supervisor.wait_for(calls, max(QUICK_S, within_s), lambda _: None)
         self._supervisor.end()
         if self._crew.places is not None:
             self._crew.places.release()

@@ -84,6 +84,12 @@ class Policy:
             fused=True,
         )
 
+    def use(self, grpo: GrpoConfig) -> None:
+        """Learn with other settings from the next update on."""
+        self._grpo = grpo
+        for group in self.optimizer.param_groups:
+            group["lr"] = grpo.learning_rate
+
     def generate(self, questions: Sequence[str], copies: int, seed: int) -> list[list[Generated]]:
         """`copies` completions of each question from one batched decode (split by `policy.generate_batch`).
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,14 @@ class WatchedAddress(ExperimentAddress):
         """Of the one store that was opened."""
         (store,) = self.stores
         return store.operations
+
+
+def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class CoordinatorKilled(BaseException):
@@ -129,6 +138,16 @@ class OneProcessSwarm:
         for ended in done:
             ended.result(0)
         return [end.result(within_s) for end in self._ends]
+
+    def again(self) -> Self:
+        """Every part anew, as a second start of the command builds them."""
+        hosted = [trainer._settings.nodes for trainer in self.trainers]
+        self.coordinator = Coordinator(self._watched(), self.config)
+        self.discovery = Discovery(self._watched(), "here", self.config.pace, config_hash(self.config), {})
+        self._reporter = DirectReporter(self.logger, self.discovery)
+        self.trainers = [self.trainer(self._watched(), nodes, self._reporter) for nodes in hosted]
+        self._pool = ThreadPoolExecutor(len(hosted) + 2)
+        return self
 
     def kill_coordinator(self) -> None:
         """Let the coordinator's thread die in its next tick, with nothing written after it."""

@@ -192,5 +192,6 @@ def answered_by(record: StateRecord) -> list[str]:
     keys = []
     for source in (record.closed, record.answers):
         if source is not None:
-            keys += [file.key for file in (*source.late, *source.superseded, *source.rejected)]
+            keys += [ref.key for ref in (*source.late, *source.superseded)]
+            keys += [refusal.key for refusal in source.rejected]
     return keys + [ref.key for ref in (record.closed.accepted if record.closed else ())]

@@ -55,7 +55,7 @@ def check(rivals: Rivals) -> None:
     assert not unanswered or expired, unanswered
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(steps, max_size=30))
 def test_in_any_order(schedule: list[tuple[str, int, float]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

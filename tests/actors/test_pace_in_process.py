@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from actors_for_tests import OneProcessSwarm
+from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import closed_stages, records_of, small_config
 
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.records import FileRef, StateRecord
-
-
-def until(condition: object, within_s: float = 60.0) -> None:
-    """Wait until a condition holds."""
-    assert callable(condition)
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def late_files(record: StateRecord) -> list[FileRef]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from actors_for_tests import OneProcessSwarm
-from swarm_for_tests import closed_stages, small_config
+from actors_for_tests import OneProcessSwarm, until
+from swarm_for_tests import closed_stages, records_of, small_config
 
 from actors.trainer import Trainer
-from swarm_ray.experiments import experiment_metrics
+from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.local_disk import experiment_state
+from swarm_ray.opening import open_or_create
 from swarm_ray.records import StepMetrics
+from swarm_ray.settings import config_hash, extend_config
 
 ROUNDS = 6
 NODES = ("node-0", "node-1", "node-2")
@@ -56,7 +60,7 @@ def kill_at(trainer: Trainer, where: str, count: int, patch: pytest.MonkeyPatch)
         nonlocal calls
         calls += 1
         if calls == count:
-            patch.setattr(trainer._checkpointer, "flush", lambda *_, **__: [])
+            patch.setattr(trainer._memory, "close", lambda *_: [])
             patch.setattr(trainer._voice, "farewell", lambda *_, **__: None)
             raise Killed
         return real(*arguments, **named)
@@ -89,3 +93,75 @@ def test_a_run_that_was_killed_equals_one_that_never_was(
     assert learned(rows) == learned(experiment_metrics(str(whole.root), "whole"))
     one, other = weights(whole.trainers), weights(swarm.trainers)
     assert all(torch.equal(one[n][k], other[n][k]) for n in one for k in one[n])
+
+
+def test_a_run_is_extended_and_changed(tmp_path: Path) -> None:
+    root = tmp_path / "My Drive"
+    config = small_config(nodes=2, rounds=3, pace__expect=2)
+    with OneProcessSwarm(root, config, [["node-0", "node-1"]]) as swarm:
+        swarm.results()
+        assert swarm.state() == "finished"
+    longer = extend_config(config, ["rounds=6", "grpo.learning_rate=0.25"])
+    opened = open_or_create(swarm.address, longer, overwrite=False)
+    swarm.config = opened.config
+    with swarm.again():
+        swarm.results()
+        assert swarm.state() == "finished"
+    assert [c.round for c in closed_stages(root, "small")] == list(range(6))
+    records = records_of(root, "small")
+    assert {r.config_hash for r in records} == {"", config_hash(longer)}
+    rows = experiment_metrics(str(root), "small")
+    assert [r.step for r in rows if r.node == "node-0"] == list(range(6))
+    totals = {n.id: n.cumulative_reward for n in experiment_status(str(root), "small").nodes}
+    for node, total in totals.items():
+        assert total == pytest.approx(sum(r.reward for r in rows if r.node == node))
+
+
+def test_a_worker_heeds_a_change_while_it_runs(tmp_path: Path) -> None:
+    root = tmp_path / "My Drive"
+    config = small_config(nodes=1, external=0, rounds=400, pace__beat_s=0.2)
+    swarm = OneProcessSwarm(root, config, [["node-0"]])
+    (node,) = swarm.trainers[0].nodes
+    with swarm:
+        until(lambda: node.step >= 2)
+        swarm.kill_coordinator()
+        changed = extend_config(config, ["grpo.learning_rate=0.5", f"rounds={node.step + 10}"])
+        swarm.config = open_or_create(swarm.address, changed, overwrite=False).config
+        swarm.succeed_coordinator()
+        swarm.results()
+        assert swarm.state() == "finished"
+    assert {group["lr"] for group in node.policy.optimizer.param_groups} == {0.5}
+
+
+def test_a_machine_that_vanished_costs_what_was_not_uploaded(tmp_path: Path) -> None:
+    """Another machine goes on from the folder alone: uploaded checkpoint, then updates from the state log."""
+    root = tmp_path / "My Drive"
+    config = small_config(
+        nodes=2, rounds=8, pace__expect=2, checkpoint__every=3, checkpoint__store_every_s=0, pace__dead_after_s=5
+    )
+    swarm = OneProcessSwarm(root, config, [["node-0"], ["node-1"]])
+    with swarm:
+        (node,) = swarm.trainers[1].nodes
+        until(lambda: node.step >= 5 and bool(list(root.rglob("checkpoints/node-1.*/step_*/manifest.json"))))
+        vanish(swarm, 1)
+        shutil.rmtree(experiment_state(swarm.address) / "nodes" / "node-1")
+        shutil.rmtree(experiment_state(swarm.address) / "checkpoints" / "node-1")
+        swarm.restart(1)
+        swarm.results()
+        assert swarm.state() == "finished"
+    (said,) = [n.recovered for n in experiment_status(str(root), "small").nodes if n.id == "node-1"]
+    assert "from the folder" in said
+    assert "taken again from the state log" in said or "adopted" in said
+    rows = experiment_metrics(str(root), "small")
+    assert [r.step for r in rows if r.node == "node-1"] == list(range(8))
+
+
+def vanish(swarm: OneProcessSwarm, number: int) -> None:
+    """End a trainer's thread at its next look, with nothing written after it."""
+    trainer = swarm.trainers[number]
+    trainer._memory.close = lambda *_: []  # type: ignore[method-assign]
+    trainer._voice.farewell = lambda *_, **__: None  # type: ignore[method-assign]
+    trainer.stop()
+    swarm._ends[number].result(60)
+    for home in trainer._restored.homes.values():
+        home.release()

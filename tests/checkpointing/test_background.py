@@ -52,7 +52,7 @@ def test_a_fault_of_the_program_is_told_at_the_next_call() -> None:
     thread.put(lambda: {}["no such key"])
     thread._thread.join(60)
     assert thread.wait_idle(60)
-    with pytest.raises(CheckpointError, match="test thread has ended.*no such key"):
+    with pytest.raises(CheckpointError, match=r"test thread has ended.*no such key"):
         thread.put(lambda: None)
 
 

@@ -47,7 +47,7 @@ def test_what_this_version_does_not_read_is_refused() -> None:
     whole = encode_state(state_of(small_node()))
     for data in (b"", whole[:-5], b"[]", b"{}", whole.replace(b'"schema": 1', b'"schema": 2')):
         assert data != whole
-        with pytest.raises(CheckpointError, match="step_000007/state.json"):
+        with pytest.raises(CheckpointError, match=r"step_000007/state\.json"):
             decode_state(data, "step_000007/state.json")
 
 

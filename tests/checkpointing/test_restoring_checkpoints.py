@@ -159,7 +159,7 @@ def test_another_model_is_refused_and_the_policy_is_as_before(trial) -> None:
     larger = small_policy(5, hidden=64)
     before = everything(larger)
     with pytest.raises(
-        CheckpointMismatch, match="node node-0, step 1: .*is 101x32, and the model's is 101x64"
+        CheckpointMismatch, match=r"node node-0, step 1: .*is 101x32, and the model's is 101x64"
     ):
         apply(found, larger, "all", found.state.model)
     with pytest.raises(CheckpointMismatch, match="model is 'other' here and 'tiny' in the checkpoint"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def digest(policy: Policy) -> str:
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     trial, node = Trial(folder / "here", make_store(folder / "root"), store_every_s=0.0), small_node()
-    trial.checkpointer._on_saved = lambda _node, step: print(step, flush=True)
+    trial.checkpointer._on_saved = lambda _node, step: os.write(1, b"%d\n" % step)
     (folder / "digests").mkdir()
     while True:
         train(node)

@@ -23,7 +23,15 @@ __all__ = ["PHASES", "VICTIMS", "Outcome", "Undisturbed", "run_cell", "run_undis
 
 SHELLS = {"logger": "LoggerShell", "discovery": "DiscoveryShell", "coordinator": "CoordinatorShell"}
 VICTIMS = ("trainer", *SHELLS, "tree", "raylet")
-COUNTS = {"generate": 17, "publish": 3, "gather": 3, "update": 3, "upload": 2, "manifest": 3, "folder-manifest": 2}
+COUNTS = {
+    "generate": 17,
+    "publish": 3,
+    "gather": 3,
+    "update": 3,
+    "upload": 2,
+    "manifest": 3,
+    "folder-manifest": 2,
+}
 """Each phase is struck in round 2 or 3."""
 ROUNDS, NODES = 10, ("node-0", "node-1")
 EXPERIMENT = "struck"

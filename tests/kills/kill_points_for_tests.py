@@ -102,7 +102,7 @@ def install(point: KillPoint) -> None:
 def _generate(visit: Callable[[], None]) -> None:
     from swarm_ray.policies import policy
 
-    sample = policy.sample_completions
+    sample = vars(policy)["sample_completions"]
 
     def stopped(*arguments: Any) -> Any:
         *given, pulse = arguments
@@ -131,7 +131,7 @@ def _gather(visit: Callable[[], None]) -> None:
 def _update(visit: Callable[[], None]) -> None:
     import torch
 
-    step = torch.optim.Adam.step
+    step: Any = torch.optim.Adam.step
 
     def stopped(optimizer: Any, *arguments: Any) -> Any:
         done = step(optimizer, *arguments)
@@ -164,7 +164,9 @@ _INSTALL = dict(
 )
 
 
-def _before(owner: Any, name: str, visit: Callable[[], None], when: Callable[[Any], bool] | None = None) -> None:
+def _before(
+    owner: Any, name: str, visit: Callable[[], None], when: Callable[[Any], bool] | None = None
+) -> None:
     """Visit the point before each call; `when` is asked about the last but one argument."""
     original = getattr(owner, name)
 
@@ -180,7 +182,7 @@ def _keep_diary(point: KillPoint) -> None:
     from actors import restoring
     from swarm_ray.checkpointing.writer import Checkpointer
 
-    after_round, apply = Checkpointer.after_round, restoring.apply
+    after_round, apply = Checkpointer.after_round, vars(restoring)["apply"]
 
     def noted(checkpointer: Any, nodes: Any, make_state: Any) -> Any:
         for node in nodes:

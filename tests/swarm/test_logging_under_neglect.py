@@ -25,27 +25,30 @@ CHANGES = {
 }
 
 
-def test_output_that_nobody_reads_stalls_nothing(root: str) -> None:
+def test_output_that_nobody_reads_stalls_nothing(root: str, tmp_path: Path) -> None:
     overrides = [f"{key}={json.dumps(value)}" for key, value in (SMALL | CHANGES).items()]
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "swarm_ray.cli",
-            "simulate",
-            "--root",
-            root,
-            "--experiment",
-            "loud",
-            *overrides,
-        ],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
+    with (
+        (tmp_path / "said").open("wb") as said,
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "swarm_ray.cli",
+                "simulate",
+                "--root",
+                root,
+                "--experiment",
+                "loud",
+                *overrides,
+            ],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            stdout=said,  # the driver makes questions too
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
         try:
-            code = process.wait(120)  # nobody reads the pipes before it has ended
+            code = process.wait(120)
         finally:
             process.kill()
     assert code == 0

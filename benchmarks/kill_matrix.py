@@ -1,0 +1,75 @@
+"""The whole kill matrix, and four machines over one folder: `make kill-matrix` (about half an hour on two cores)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path += [str(ROOT), str(ROOT / "tests" / "swarm"), str(ROOT / "tests" / "kills")]
+os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
+
+from cells_for_tests import PHASES, VICTIMS, Outcome, Undisturbed, run_cell, run_undisturbed  # noqa: E402
+from losses_for_tests import FOUR, play, report_lines  # noqa: E402
+
+
+def main() -> int:
+    """Run the cells that were asked for; the exit status says whether all of them held."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES)
+    parser.add_argument("--cells-only", action="store_true", help="leave the four machines out")
+    asked = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="kill-matrix-"))
+    held = _run_cells(folder, asked.victims, asked.phases)
+    if not asked.cells_only:
+        held = _run_machines(folder / "machines") and held
+    if held:
+        shutil.rmtree(folder)
+    else:
+        print(f"what failed lies in {folder}")
+    return 0 if held else 1
+
+
+def _run_cells(folder: Path, victims: Sequence[str], phases: Sequence[str]) -> bool:
+    undisturbed = run_undisturbed(folder / "undisturbed")
+    print(f"{'':12}" + "".join(f"{phase:>17}" for phase in phases))
+    failed: list[Outcome] = []
+    for victim in victims:
+        print(f"{victim:12}", end="", flush=True)
+        for phase in phases:
+            outcome = _run_one(folder / f"{victim}-{phase}", victim, phase, undisturbed)
+            seconds = "-" if outcome.next_round_s is None else f"{outcome.next_round_s:.1f} s"
+            print(f"{('ok ' if not outcome.problems else 'FAILED ') + seconds:>17}", end="", flush=True)
+            failed += [outcome] if outcome.problems else []
+        print()
+    print("seconds: from the kill until the next round had closed")
+    for outcome in failed:
+        print(f"\n{outcome.victim} x {outcome.phase}:")
+        for line in [*outcome.problems, *outcome.said]:
+            print(f"  {line}")
+    return not failed
+
+
+def _run_one(folder: Path, victim: str, phase: str, undisturbed: Undisturbed) -> Outcome:
+    outcome = run_cell(folder, victim, phase, undisturbed)
+    if not outcome.problems:
+        shutil.rmtree(folder)
+    return outcome
+
+
+def _run_machines(folder: Path) -> bool:
+    print("\nfour machines over one folder:")
+    played = play(folder, FOUR)
+    for line in report_lines(played):
+        print(line)
+    return not played.problems
+
+
+if __name__ == "__main__":
+    sys.exit(main())
