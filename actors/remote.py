@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import ray
 
+from actors.control import Action
 from actors.coordinator import Coordinator, CoordinatorStatus
 from actors.discovery import Discovery
 from actors.logger import RunLogger, evaluation_events
@@ -43,6 +44,11 @@ class CoordinatorShell(Coordinator):
     def status(self) -> CoordinatorStatus:  # type: ignore[override]
         """See `Coordinator.status`."""
         return super().status()
+
+    @ray.method(concurrency_group="control")
+    def control(self, action: Action) -> None:  # type: ignore[override]
+        """See `Coordinator.control`."""
+        super().control(action)
 
     @ray.method(concurrency_group="control")
     def stop(self, state: str, note: str) -> None:  # type: ignore[override]

@@ -64,7 +64,9 @@ class Trainer:
         self.nodes = restored.nodes
         for node in self.nodes:
             node.policy.pulse = self._pulse.beat
-        self._state = SwarmState(store, paths, config.pace, self._pulse, after=restored.state_ref)
+        self._state = SwarmState(
+            store, paths, config.pace, self._pulse, after=restored.state_ref, rounds=config.rounds
+        )
         self._state.hold_places(restored.places)
         self._build_exchange(store, restored)
         self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse)
@@ -106,6 +108,7 @@ class Trainer:
             self._number = max((n.round for n in self.nodes), default=-1)
             while (opened := self._next_round()) is not Standing.ENDED:
                 rounds += self._take_part(opened)
+            self._check_not_stopped()
             self._voice.evaluations(self._examiner.examine(self._who_took_part(), "end"))
             left += self._drain()
         except StopRequested as reason:
@@ -223,6 +226,12 @@ class Trainer:
 
     def _tell_failed(self, node: Node) -> None:
         self._voice.failed(node, self._number)
+
+    def _check_not_stopped(self) -> None:
+        """An experiment that was stopped, or failed, is not measured at its end: it may go on."""
+        record = self._state.latest
+        if record is not None and record.state in {"stopped", "failed"}:
+            raise StopRequested(f"the experiment is {record.state}: {record.note}")
 
     def _who_took_part(self) -> list[Node]:
         """The nodes to evaluate at the end; one that took part in no round is a failure, and is told."""

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests" / "swarm"), str(ROOT / "tests" / "kills")]
 os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
 
-from cells_for_tests import PHASES, VICTIMS, Outcome, Undisturbed, run_cell, run_undisturbed  # noqa: E402
+from cells_for_tests import PHASES, VICTIMS, Outcome, Undisturbed, run_cells, run_undisturbed  # noqa: E402
 from losses_for_tests import FOUR, play, report_lines  # noqa: E402
 
 
@@ -44,20 +44,20 @@ def _run_cells(folder: Path, victims: Sequence[str], phases: Sequence[str]) -> b
         print(f"{victim:12}", end="", flush=True)
         for phase in phases:
             outcome = _run_one(folder / f"{victim}-{phase}", victim, phase, undisturbed)
-            seconds = "-" if outcome.next_round_s is None else f"{outcome.next_round_s:.1f} s"
+            seconds = "".join(f"{s:.1f} s" for s in outcome.next_round_s) or "-"
             print(f"{('ok ' if not outcome.problems else 'FAILED ') + seconds:>17}", end="", flush=True)
             failed += [outcome] if outcome.problems else []
         print()
     print("seconds: from the kill until the next round had closed")
     for outcome in failed:
-        print(f"\n{outcome.victim} x {outcome.phase}:")
+        print(f"\n{' x '.join(outcome.cells[0])}:")
         for line in [*outcome.problems, *outcome.said]:
             print(f"  {line}")
     return not failed
 
 
 def _run_one(folder: Path, victim: str, phase: str, undisturbed: Undisturbed) -> Outcome:
-    outcome = run_cell(folder, victim, phase, undisturbed)
+    outcome = run_cells(folder, [(victim, phase)], undisturbed)
     if not outcome.problems:
         shutil.rmtree(folder)
     return outcome

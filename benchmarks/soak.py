@@ -56,6 +56,8 @@ class Sample:
     """MB by actor, of those that are there."""
     files: int
     """In the shared folder."""
+    rollouts: int
+    """Round files among them."""
     own_files: int
     """On the own disk."""
     own_mb: float
@@ -171,11 +173,12 @@ def _sample(soak: Soak, machine: Machine) -> Sample:
                 resident[name] = process.memory_info().rss / 1e6
             except psutil.NoSuchProcess:
                 continue
-    own = _files(soak.own_disk)
+    shared, own = _files(Path(soak.root)), _files(soak.own_disk)
     return Sample(
         last_closed(soak.root, EXPERIMENT),
         resident,
-        len(_files(Path(soak.root))),
+        len(shared),
+        sum(path.suffix == ".rollouts" for path in shared),
         len(own),
         sum(map(_size, own)) / 1e6,
     )
@@ -229,8 +232,9 @@ def _report(soak: Soak, calm: Soak, problems: Sequence[str]) -> None:
         found = [sample.resident[name] for sample in soak.samples if name in sample.resident]
         print(f"resident memory of the {name}, MB: {_three(found)}")
     after = [sample for sample in soak.samples if sample.round >= 60]
-    print(f"files in the folder: {_three([s.files for s in after])} (first, median, last after round 60)")
-    print(f"rollouts among them at the end: {len(list(Path(soak.root).rglob('*.rollouts')))}")
+    print("each: first, median, last; those of files after round 60")
+    print(f"files in the folder: {_three([s.files for s in after])}")
+    print(f"round files among them: {_three([s.rollouts for s in after])}")
     print(f"files on the own disk: {_three([s.own_files for s in after])}")
     print(f"MB on the own disk: {_three([s.own_mb for s in after])}")
     each, calmly = soak.seconds / soak.rounds, calm.seconds / calm.rounds

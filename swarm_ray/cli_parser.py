@@ -65,7 +65,11 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what, define in (
         ("simulate", "run a whole swarm on this machine, or go on with one", _simulate),
-        ("coordinate", "create an experiment, or go on with one, and coordinate it; others train", _coordinate),
+        (
+            "coordinate",
+            "create an experiment, or go on with one, and coordinate it; others train",
+            _coordinate,
+        ),
         ("work", "train nodes of an experiment that another machine coordinates", _work),
         ("status", "say where an experiment stands", _status),
         ("stop", "ask an experiment's coordinator, wherever it is, to end it", _control),

@@ -52,6 +52,7 @@ class SwarmState:
         pace: how often to look, and how long to wait for whom.
         pulse: beaten at every look; when it stops, every wait ends with `StopRequested`.
         after: the last record that was processed in an earlier life; None begins with the newest one.
+        rounds: those that the experiment is to have; one that ended with fewer is about to go on.
         clock: seconds, monotonic.
     """
 
@@ -63,6 +64,7 @@ class SwarmState:
         pulse: Pulse,
         *,
         after: StateRef | None = None,
+        rounds: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pace = pace
@@ -72,6 +74,8 @@ class SwarmState:
         self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, pulse.pause)
         self._closed: dict[int, StageClosed] = {}
         self._places: Mapping[str, frozenset[str]] = {}
+        self._rounds = rounds
+        self._met: StateRef | None = None
         self._listeners: list[Callable[[StateRecord], None]] = []
         self.latest: StateRecord | None = None
         self.ref: StateRef | None = after
@@ -169,12 +173,15 @@ class SwarmState:
             opens = record.opens
             if opens and opens.round > after and nodes & {m.node for m in opens.members}:
                 return opens
-            return Standing.ENDED if record.state in (*ENDED, "draining") else None
+            over = record.state in (*ENDED, "draining") and not self._goes_on_soon(record)
+            return Standing.ENDED if over else None
 
         return self.wait(look)
 
     def wait_closed(self, number: int) -> StageClosed | None:
         """Wait for the record that closes round `number`; None when there is nobody to write it.
+
+        A round that the swarm has gone on without, and never will close, is closed with nothing accepted.
 
         Raises:
             StopRequested: the experiment was stopped, or the worker was told to.
@@ -184,6 +191,8 @@ class SwarmState:
             closed = self._closed.get(number)
             if closed is None and record is not None and record.state in ENDED:
                 raise StopRequested(f"the experiment is {record.state}: {record.note}")
+            if closed is None and record is not None and _has_gone_on(record, number):
+                return StageClosed(number, 0, (), (), (), (), (), {}, {}, (), 0.0)
             return closed
 
         found = self.wait(look)
@@ -198,8 +207,15 @@ class SwarmState:
             self._reader = StateLogReader(self._store, self._paths, after=found.ref)
         return [found]
 
+    def _goes_on_soon(self, record: StateRecord) -> bool:
+        """Whether an end that was there when we came is about to be taken back by a coordinator that starts, too."""
+        if self.ref != self._met or (record.state == "finished" and record.rounds >= self._rounds):
+            return False
+        return record.state in ENDED and self._watch.silence() < self.pace.alone_after_s
+
     def _take(self, entry: StateEntry) -> None:
         record = decode_state(entry)
+        self._met = self._met or entry.ref
         self._check_places(record)
         self.latest, self.ref = record, entry.ref
         self.alone_left = self.pace.alone_rounds
@@ -216,3 +232,8 @@ class SwarmState:
                     f"node {member.node} goes on as incarnation {member.incarnation} elsewhere; this process was "
                     "thought dead and ends, so that one node is not trained twice"
                 )
+
+
+def _has_gone_on(record: StateRecord, number: int) -> bool:
+    """Whether a coordinator gave a round up: a successor opened a later one, or the rounds are over."""
+    return record.state == "draining" or (record.opens is not None and record.opens.round > number)

@@ -106,9 +106,7 @@ class Policy:
             rows: list[list[Generated]] = [[] for _ in batch]
             for share in _shares(copies, most):
                 with self._autocast():
-                    sampled = sample_completions(
-                        self.model, batch, share, self._sampling, stream, self.pulse
-                    )
+                    sampled = sample_completions(self.model, batch, share, self._sampling, stream, self.pulse)
                 for row, completed in zip(rows, sampled, strict=True):
                     row.extend(map(self._generated, completed))
             found += rows

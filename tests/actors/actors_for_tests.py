@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -107,7 +108,10 @@ class OneProcessSwarm:
         )
         self.coordinating, self.discovering, self.logging = self._watched(), self._watched(), self._watched()
         self.coordinator = Coordinator(self.coordinating, config)
-        self.discovery = Discovery(self.discovering, "here", config.pace, config_hash(config), {})
+        self._voices = root.parent / f"voices of {experiment}"
+        self.discovery = Discovery(
+            self.discovering, "here", config.pace, config_hash(config), {}, self._voices
+        )
         self.logger = RunLogger(self.logging, config.log, root.parent / f"spool of {experiment}", {})
         self._reporter = reporter = DirectReporter(self.logger, self.discovery)
         self.training = [self._watched() for _ in hosted]
@@ -143,7 +147,10 @@ class OneProcessSwarm:
         """Every part anew, as a second start of the command builds them."""
         hosted = [trainer._settings.nodes for trainer in self.trainers]
         self.coordinator = Coordinator(self._watched(), self.config)
-        self.discovery = Discovery(self._watched(), "here", self.config.pace, config_hash(self.config), {})
+        shutil.rmtree(self._voices)
+        self.discovery = Discovery(
+            self._watched(), "here", self.config.pace, config_hash(self.config), {}, self._voices
+        )
         self._reporter = DirectReporter(self.logger, self.discovery)
         self.trainers = [self.trainer(self._watched(), nodes, self._reporter) for nodes in hosted]
         self._pool = ThreadPoolExecutor(len(hosted) + 2)

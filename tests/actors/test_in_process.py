@@ -132,7 +132,7 @@ def test_a_trainer_lists_no_more_when_the_swarm_is_larger(two: Finished, six: Fi
     for run in (two, six):
         for address in run.swarm.training:
             operations = address.operations
-            assert operations.lists <= 4 + operations.reads / 10
+            assert operations.lists <= 7 + operations.reads / 10
 
 
 def test_files_stay_few(run: Finished) -> None:

@@ -137,7 +137,12 @@ def test_a_machine_that_vanished_costs_what_was_not_uploaded(tmp_path: Path) -> 
     """Another machine goes on from the folder alone: uploaded checkpoint, then updates from the state log."""
     root = tmp_path / "My Drive"
     config = small_config(
-        nodes=2, rounds=8, pace__expect=2, checkpoint__every=3, checkpoint__store_every_s=0, pace__dead_after_s=5
+        nodes=2,
+        rounds=8,
+        pace__expect=2,
+        checkpoint__every=3,
+        checkpoint__store_every_s=0,
+        pace__dead_after_s=5,
     )
     swarm = OneProcessSwarm(root, config, [["node-0"], ["node-1"]])
     with swarm:

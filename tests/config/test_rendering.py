@@ -194,7 +194,14 @@ def test_what_defines_an_experiment_is_fixed_and_the_rest_may_change() -> None:
         other = load_config(overrides=[override])
         assert differences(other, config, fixed_only=True) == []
         assert config_hash(extend_config(config, [override])) == config_hash(other) != config_hash(config)
-    for override in ("seed=1", "local=8", "policy.start=C0", "tasks.pool=5", "completions=4", "grpo.beta1=0.8"):
+    for override in (
+        "seed=1",
+        "local=8",
+        "policy.start=C0",
+        "tasks.pool=5",
+        "completions=4",
+        "grpo.beta1=0.8",
+    ):
         with pytest.raises(ConfigError, match=f"^{override.partition('=')[0]}: .*fixed.*--overwrite"):
             extend_config(config, [override])
 

@@ -42,6 +42,7 @@ def test_a_round_opens_for_its_members_and_once(folder: Folder) -> None:
 def test_no_round_opens_after_the_end(folder: Folder, end: str) -> None:
     state, _, _ = folder.follow()
     folder.append(opens=opens(0, "node-1"))
+    state.poll()
     folder.append(end, closed=closed(0))
     assert state.wait_open({"node-1"}, 0) is Standing.ENDED
     assert state.wait_open({"node-9"}, -1) is Standing.ENDED
@@ -135,6 +136,30 @@ def test_a_coordinator_that_beats_is_waited_for(folder: Folder) -> None:
         clock.now += 1
         assert not state.alone
     assert clock.now > 10 * ALONE_SOON.alone_after_s
+
+
+def test_a_round_that_was_given_up_closes_with_nothing(folder: Folder) -> None:
+    state, _, _ = folder.follow()
+    folder.append(opens=opens(0, "node-1"))
+    state.poll()
+    folder.append("waiting", note="every member is gone")
+    folder.append(opens=opens(2, "node-1"))
+    assert (closing(state, 0).accepted, closing(state, 1).accepted) == ((), ())
+    assert state.closed(0) is None
+
+
+@pytest.mark.parametrize(("end", "rounds"), [("finished", 200), ("stopped", 3), ("failed", 3)])
+def test_an_end_that_was_there_before_is_waited_out_for_a_while(
+    folder: Folder, end: str, rounds: int
+) -> None:
+    """A worker that starts with its coordinator may be the first of the two to look."""
+    folder.append(opens=opens(0, "node-1"))
+    folder.append(end, closed=closed(0))
+    state, _, _ = folder.follow(ALONE_SOON, rounds=rounds, clock=Clock())
+    assert state.wait_open({"node-1"}, 0) is Standing.ENDED  # nobody came
+    state, _, _ = folder.follow(ALONE_SOON, rounds=rounds)
+    threading.Timer(0.1, folder.append, kwargs={"opens": opens(1, "node-1")}).start()
+    assert state.wait_open({"node-1"}, 0) == opens(1, "node-1")
 
 
 def test_steps_alone_are_counted(folder: Folder) -> None:

@@ -1,17 +1,19 @@
-"""One cell of the kill matrix: a victim, a phase, and what must hold of the run afterwards."""
+"""Cells of the kill matrix: a victim, a phase, and what must hold of the run afterwards."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
-from kill_points_for_tests import PHASES, Entry, KillPoint
+from kill_points_for_tests import PHASES, Entry, Plan, plan
 from machines_for_tests import Machine, last_closed
 from restarts_for_tests import events_of
 from swarm_for_tests import SMALL, closed_stages, records_of
@@ -19,7 +21,10 @@ from swarm_for_tests import SMALL, closed_stages, records_of
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.records import StageClosed, StepMetrics
 
-__all__ = ["PHASES", "VICTIMS", "Outcome", "Undisturbed", "run_cell", "run_undisturbed"]
+__all__ = ["PHASES", "VICTIMS", "Cell", "Outcome", "Undisturbed", "run_cells", "run_undisturbed"]
+
+Cell = tuple[str, str]
+"""A victim and a phase."""
 
 SHELLS = {"logger": "LoggerShell", "discovery": "DiscoveryShell", "coordinator": "CoordinatorShell"}
 VICTIMS = ("trainer", *SHELLS, "tree", "raylet")
@@ -32,11 +37,10 @@ COUNTS = {
     "manifest": 3,
     "folder-manifest": 2,
 }
-"""Each phase is struck in round 2 or 3."""
+"""Each phase is struck in its second or third round since the point before."""
 ROUNDS, NODES = 10, ("node-0", "node-1")
 EXPERIMENT = "struck"
 CHANGES = {
-    "rounds": ROUNDS,
     "trainers": 2,  # so that rollouts travel through the folder
     "tasks.modules": ["swarm_tasks_for_tests", "kill_points_for_tests"],
     "evaluation.questions": 0,
@@ -56,6 +60,7 @@ OF_THE_PROCESS = ("incarnation", "seconds", "replayed")
 class Undisturbed:
     """The run in which nobody was killed."""
 
+    rounds: int
     rows: dict[tuple[str, int], dict[str, Any]]
     weights: dict[tuple[str, int], str]
     closed: list[StageClosed]
@@ -63,15 +68,19 @@ class Undisturbed:
 
 @dataclass
 class Outcome:
-    """What became of a cell."""
+    """What became of a run in which one process after the other was killed."""
 
-    victim: str
-    phase: str
+    cells: tuple[Cell, ...]
     problems: list[str] = field(default_factory=list)
-    next_round_s: float | None = None
-    """Seconds from the kill until the next round had closed."""
+    next_round_s: list[float] = field(default_factory=list)
+    """For each cell: seconds from the kill until the next round had closed."""
     said: list[str] = field(default_factory=list)
     """What the swarm says that it recovered."""
+
+    @property
+    def trainers_lost(self) -> int:
+        """How often a trainer had to go on from a checkpoint; each has one node."""
+        return sum(LOST_TRAINERS.get(victim, 0) for victim, _ in self.cells)
 
     def check(self, what: str, found: object, wanted: object) -> None:
         """Note a difference."""
@@ -79,53 +88,64 @@ class Outcome:
             self.problems.append(f"{what}: {found!r}, not {wanted!r}")
 
 
-def run_undisturbed(folder: Path) -> Undisturbed:
+def run_undisturbed(folder: Path, rounds: int = ROUNDS) -> Undisturbed:
     """Run the swarm to its end without killing anybody."""
-    point = KillPoint(str(folder))
-    machine = _start(folder, point)
+    nobody = plan(folder)
+    machine = _start(folder, rounds, nobody)
     try:
         assert machine.process.wait(180) == 0, machine.log()
     finally:
         machine.kill()
     root = _root(folder)
-    weights = {(e.node, e.step): e.sha256 for e in _diary(point)}
+    weights = {(e.node, e.step): e.sha256 for e in nobody.diary()}
     found = {(row.node, row.step): _plain(row) for row in experiment_metrics(root, EXPERIMENT)}
-    assert len(found) == len(weights) == ROUNDS * len(NODES)
-    return Undisturbed(found, weights, closed_stages(root, EXPERIMENT))
+    assert len(found) == len(weights) == rounds * len(NODES)
+    return Undisturbed(rounds, found, weights, closed_stages(root, EXPERIMENT))
 
 
-def run_cell(folder: Path, victim: str, phase: str, undisturbed: Undisturbed) -> Outcome:
-    """Kill `victim` while a trainer is in `phase`, wait for the end, and check all that must hold."""
-    outcome, point = Outcome(victim, phase), KillPoint(str(folder), phase, COUNTS[phase])
-    root = _root(folder)
-    machines = [_start(folder, point)]
+def run_cells(folder: Path, cells: Sequence[Cell], undisturbed: Undisturbed) -> Outcome:
+    """Kill each victim while a trainer is in its phase, wait for the end, and check all that must hold."""
+    outcome = Outcome(tuple(cells))
+    planned = plan(folder, *((phase, COUNTS[phase]) for _, phase in cells))
+    start = partial(_start, folder, undisturbed.rounds, planned)
+    machines = [start()]
     try:
-        machines[0].wait_until(point.reached.exists, f"{phase} was reached")
-        machines[0].tree()
-        before = last_closed(root, EXPERIMENT)
-        began = time.monotonic()
-        _strike(machines[0], victim, int(point.reached.read_text()))
-        point.go.touch()
-        if victim == "tree":
-            machines.append(_start(folder, point))
-        machines[-1].wait_until(lambda: last_closed(root, EXPERIMENT) > before, "the next round")
-        outcome.next_round_s = time.monotonic() - began
+        for number in range(len(cells)):
+            _strike_one(machines, start, outcome, planned, number)
         outcome.check("exit status", machines[-1].process.wait(180), 0)
         outcome.check("processes left", [line for m in machines for line in m.left()], [])
-    except (AssertionError, TimeoutError) as failure:
+    except (AssertionError, subprocess.TimeoutExpired) as failure:
         outcome.problems.append(str(failure)[:2000])
         return outcome
     finally:
         for machine in machines:
             machine.kill()
+    root = _root(folder)
     _check_books(outcome, root, undisturbed)
-    _check_weights(outcome, _diary(point), undisturbed)
+    _check_weights(outcome, planned.diary(), undisturbed)
     _check_told(outcome, root)
     return outcome
 
 
-def _start(folder: Path, point: KillPoint) -> Machine:
-    overrides = [f"{key}={json.dumps(value)}" for key, value in (SMALL | CHANGES).items()]
+def _strike_one(
+    machines: list[Machine], start: Callable[[], Machine], outcome: Outcome, planned: Plan, number: int
+) -> None:
+    """Kill when the point is reached, start a dead machine again, and wait until a round has closed."""
+    (victim, phase), point = outcome.cells[number], planned.points[number]
+    root = _root(Path(planned.folder))
+    machines[-1].wait_until(point.reached.exists, f"{phase} was reached")
+    before, began = last_closed(root, EXPERIMENT), time.monotonic()
+    _strike(machines[-1], victim, int(point.reached.read_text()))
+    point.go.touch()
+    if victim == "tree":
+        machines.append(start())
+    machines[-1].wait_until(lambda: last_closed(root, EXPERIMENT) > before, "the next round")
+    outcome.next_round_s.append(time.monotonic() - began)
+
+
+def _start(folder: Path, rounds: int, planned: Plan) -> Machine:
+    changes = CHANGES | {"rounds": rounds}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in (SMALL | changes).items()]
     folder.mkdir(parents=True, exist_ok=True)
     return Machine(
         folder / "log",
@@ -135,7 +155,7 @@ def _start(folder: Path, point: KillPoint) -> Machine:
         "--experiment",
         EXPERIMENT,
         *overrides,
-        environment={"SWARM_RAY_STATE": str(folder / "own disk"), **point.environment()},
+        environment={"SWARM_RAY_STATE": str(folder / "own disk"), **planned.environment()},
     )
 
 
@@ -163,7 +183,7 @@ def _strike(machine: Machine, victim: str, trainer: int) -> None:
 def _check_books(outcome: Outcome, root: str, undisturbed: Undisturbed) -> None:
     """The state log and the metrics say what those of the undisturbed run say."""
     closed = closed_stages(root, EXPERIMENT)
-    outcome.check("rounds closed", [stage.round for stage in closed], list(range(ROUNDS)))
+    outcome.check("rounds closed", [stage.round for stage in closed], list(range(undisturbed.rounds)))
     for stage, wanted in zip(closed, undisturbed.closed, strict=False):
         accepted = [(file.node, file.step) for file in stage.accepted]
         outcome.check(f"accepted in round {stage.round}", accepted, [(n, stage.round) for n in NODES])
@@ -191,9 +211,9 @@ def _check_weights(outcome: Outcome, diary: Sequence[Entry], undisturbed: Undist
         outcome.check(f"weights of {entry.node}, {entry.what}, step {entry.step}", entry.sha256, wanted)
     for node in NODES:
         reached = max(entry.step for entry in diary if entry.node == node)
-        outcome.check(f"the last step of {node}", reached, ROUNDS)
-    restored = {entry.node for entry in diary if entry.what == "restored"}
-    outcome.check("nodes restored", len(restored), LOST_TRAINERS.get(outcome.victim, 0))
+        outcome.check(f"the last step of {node}", reached, undisturbed.rounds)
+    restored = [entry.node for entry in diary if entry.what == "restored"]
+    outcome.check("restores", len(restored), outcome.trainers_lost)
 
 
 def _check_told(outcome: Outcome, root: str) -> None:
@@ -201,14 +221,12 @@ def _check_told(outcome: Outcome, root: str) -> None:
     resumed = [event.text for event in events_of(root, "resumed")]
     restarted = [event.text for event in events_of(root, "restarted")]
     outcome.said = resumed + restarted
-    outcome.check("resumed events", len(resumed), LOST_TRAINERS.get(outcome.victim, 0))
+    outcome.check("resumed events", len(resumed), outcome.trainers_lost)
     outcome.check("lost", [text for text in resumed if not text.endswith("nothing lost")], [])
-    if outcome.victim != "tree":  # a new command is no restart
-        outcome.check("restarts told", bool(restarted), True)
-
-
-def _diary(point: KillPoint) -> list[Entry]:
-    return [msgspec.json.decode(line, type=Entry) for line in point.diary.read_bytes().splitlines()]
+    for victim, _ in outcome.cells:
+        said = "Ray died" if victim == "raylet" else victim
+        if victim != "tree":  # a new command is no restart
+            outcome.check(f"a restart of the {victim} is told", any(said in text for text in restarted), True)
 
 
 def _plain(row: StepMetrics) -> dict[str, Any]:

@@ -25,35 +25,6 @@ PHASES = ("generate", "publish", "gather", "update", "upload", "manifest", "fold
 SECOND_FILE = "optimizer.safetensors"
 
 
-class KillPoint(msgspec.Struct, frozen=True):
-    """Where to stop; a phase of "" stops nowhere."""
-
-    folder: str
-    """Holds the diary, and the files by which the test and the trainer speak."""
-    phase: str = ""
-    count: int = 1
-    """The how-manieth time in the life of a process."""
-
-    @property
-    def reached(self) -> Path:
-        """Made by the trainer that stops; holds its process id."""
-        return Path(self.folder, "reached")
-
-    @property
-    def go(self) -> Path:
-        """Made by the test when the victim is dead."""
-        return Path(self.folder, "go")
-
-    @property
-    def diary(self) -> Path:
-        """A line for each node after each step, and after each restore."""
-        return Path(self.folder, "diary.jsonl")
-
-    def environment(self) -> dict[str, str]:
-        """For the command."""
-        return {ENVIRONMENT: msgspec.json.encode(self).decode()}
-
-
 class Entry(msgspec.Struct, frozen=True):
     """A line of the diary."""
 
@@ -63,6 +34,57 @@ class Entry(msgspec.Struct, frozen=True):
     step: int
     sha256: str
     """Over all parameters and all that the optimizer keeps."""
+
+
+class KillPoint(msgspec.Struct, frozen=True):
+    """Where to stop, once over all processes."""
+
+    folder: str
+    """Holds the files by which the test and the trainer speak."""
+    phase: str
+    count: int
+    """The how-manieth time in the life of a process, counted since the point before was passed."""
+    number: int = 0
+
+    @property
+    def reached(self) -> Path:
+        """Made by the trainer that stops; holds its process id."""
+        return Path(self.folder, f"reached-{self.number}")
+
+    @property
+    def go(self) -> Path:
+        """Made by the test when the victim is dead."""
+        return Path(self.folder, f"go-{self.number}")
+
+    @property
+    def before(self) -> Path | None:
+        """Made when the point before this one was passed."""
+        return Path(self.folder, f"go-{self.number - 1}") if self.number else None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The points of a run, one after the other, and its diary."""
+
+    folder: str
+    points: tuple[KillPoint, ...] = ()
+
+    def diary(self) -> list[Entry]:
+        """A line for each node after each step, and after each restore."""
+        return [msgspec.json.decode(line, type=Entry) for line in self.path.read_bytes().splitlines()]
+
+    @property
+    def path(self) -> Path:
+        """Of the diary."""
+        return Path(self.folder, "diary.jsonl")
+
+    def environment(self) -> dict[str, str]:
+        """For the command."""
+        return {ENVIRONMENT: msgspec.json.encode(self).decode()}
+
+
+def plan(folder: Path, *points: tuple[str, int]) -> Plan:
+    """Stop at each of these phases, at its n-th visit."""
+    return Plan(str(folder), tuple(KillPoint(str(folder), *p, number=n) for n, p in enumerate(points)))
 
 
 class Stopper:
@@ -77,11 +99,14 @@ class Stopper:
 
     def visit(self) -> None:
         """Stop here if it is time, until the test says go on."""
+        before = self._point.before
+        if before is not None and not before.exists():
+            return
         with self._lock:
             self._visits += 1
             if self._visits != self._point.count or self._point.reached.exists():
                 return
-        whole = self._point.reached.with_name(f"reached-{os.getpid()}")
+        whole = self._point.reached.with_suffix(f".{os.getpid()}")
         whole.write_text(str(os.getpid()))
         try:
             os.link(whole, self._point.reached)
@@ -92,10 +117,10 @@ class Stopper:
             time.sleep(0.01)
 
 
-def install(point: KillPoint) -> None:
-    """Put the stop into its phase, and keep the diary."""
-    _keep_diary(point)
-    if point.phase:
+def install(whole: Plan) -> None:
+    """Put each stop into its phase, and keep the diary."""
+    _keep_diary(whole)
+    for point in whole.points:
         _INSTALL[point.phase](Stopper(point).visit)
 
 
@@ -178,7 +203,7 @@ def _before(
     patch.object(owner, name, stopped).start()
 
 
-def _keep_diary(point: KillPoint) -> None:
+def _keep_diary(whole: Plan) -> None:
     from actors import restoring
     from swarm_ray.checkpointing.writer import Checkpointer
 
@@ -186,12 +211,12 @@ def _keep_diary(point: KillPoint) -> None:
 
     def noted(checkpointer: Any, nodes: Any, make_state: Any) -> Any:
         for node in nodes:
-            _note(point, Entry("step", node.id, node.step, _sha256(node.policy)))
+            _note(whole.path, Entry("step", node.id, node.step, _sha256(node.policy)))
         return after_round(checkpointer, nodes, make_state)
 
     def noted_restore(found: Any, policy: Any, *arguments: Any) -> None:
         apply(found, policy, *arguments)
-        _note(point, Entry("restored", found.state.node, found.state.step, _sha256(policy)))
+        _note(whole.path, Entry("restored", found.state.node, found.state.step, _sha256(policy)))
 
     patch.object(Checkpointer, "after_round", noted).start()
     patch.object(restoring, "apply", noted_restore).start()
@@ -208,10 +233,10 @@ def _sha256(policy: Any) -> str:
     return found.hexdigest()
 
 
-def _note(point: KillPoint, entry: Entry) -> None:
+def _note(path: Path, entry: Entry) -> None:
     """One write, so that lines of several trainers do not mix and none is torn."""
     line = msgspec.json.encode(entry) + b"\n"
-    descriptor = os.open(point.diary, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.write(descriptor, line)
     finally:
@@ -219,4 +244,4 @@ def _note(point: KillPoint, entry: Entry) -> None:
 
 
 if ENVIRONMENT in os.environ and "actors.trainer" in sys.modules:
-    install(msgspec.json.decode(os.environ[ENVIRONMENT], type=KillPoint))
+    install(msgspec.json.decode(os.environ[ENVIRONMENT], type=Plan))

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-from kill_points_for_tests import Entry, KillPoint
+from kill_points_for_tests import Entry, Plan, plan
 from machines_for_tests import Machine, last_closed
 from restarts_for_tests import events_of
 from swarm_for_tests import SMALL, closed_stages, records_of
@@ -93,11 +92,11 @@ class Stage:
         self.machines: dict[str, Machine] = {}
         self.ended: list[Machine] = []
 
-    def point(self, part: Part) -> KillPoint:
+    def plan(self, part: Part) -> Plan:
         """Where the worker's diary is, and where it stops: within the decode of its fourth step."""
         folder = self.folder / f"{part.name} points"
         folder.mkdir(exist_ok=True)
-        return KillPoint(str(folder), "generate" if part.killed else "", 17)
+        return plan(folder, *([("generate", 17)] if part.killed else []))
 
     def start_coordinator(self) -> None:
         """Start the coordinator's machine, or another in its place with the same disk."""
@@ -119,7 +118,7 @@ class Stage:
         """Start a worker's machine, or another in its place with the same disk."""
         seconds = STEP_S * (2 if part.slow else 1)
         own = [f"tasks.modules={json.dumps(MODULES)}", f"slow_down_s={seconds}", "checkpoint.every=1"]
-        environment = self.point(part).environment()
+        environment = self.plan(part).environment()
         self._start(part.name, "work", "--node", part.name, *own, environment=environment)
 
     def wait_round(self, closed: int) -> None:
@@ -169,7 +168,7 @@ def _act(stage: Stage) -> None:
             stage.start(part)
     for part in stage.play.parts:
         if part.killed:
-            point = stage.point(part)
+            (point,) = stage.plan(part).points
             stage.machines[part.name].wait_until(point.reached.exists, "its fourth decode")
             stage.kill(part.name)
             point.go.touch()
@@ -188,8 +187,7 @@ def _read(stage: Stage, played: Played) -> None:
     rows = experiment_metrics(stage.root, EXPERIMENT)
     for part in stage.play.parts:
         played.rows[part.name] = [row for row in rows if row.node == part.name]
-        lines = stage.point(part).diary.read_bytes().splitlines()
-        played.diary[part.name] = [msgspec.json.decode(line, type=Entry) for line in lines]
+        played.diary[part.name] = stage.plan(part).diary()
     played.records = records_of(stage.root, EXPERIMENT)
     entries = history(Store(stage.root), address.paths, problems=[])
     played.places = [(entry.ref.epoch, entry.ref.sequence) for entry in entries]

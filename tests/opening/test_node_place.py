@@ -41,9 +41,7 @@ class Elsewhere:
             self.beat()
 
     def wait(self, node: str = "node-1") -> float:
-        wait_for_place(
-            self.folder.address, node, PACE, NoDisplay(), clock=lambda: self.now, sleep=self.sleep
-        )
+        wait_for_place(self.folder.address, node, PACE, NoDisplay(), clock=lambda: self.now, sleep=self.sleep)
         return self.now
 
 

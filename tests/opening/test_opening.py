@@ -58,7 +58,7 @@ def test_one_that_did_not_finish_goes_on(address: ExperimentAddress, state: str)
 
 def test_what_is_fixed_stays(address: ExperimentAddress) -> None:
     open_or_create(address, small_config(), overwrite=False)
-    with pytest.raises(ConfigError, match="seed: 7 here, 0 there.*fixed"):
+    with pytest.raises(ConfigError, match=r"seed: 7 here, 0 there.*fixed"):
         open_or_create(address, small_config(seed=7), overwrite=False)
 
 
@@ -82,7 +82,7 @@ def test_it_is_not_overwritten_while_it_runs(address: ExperimentAddress) -> None
     open_or_create(address, small_config(), overwrite=False)
     write_record(address, "running", 3)
     write_coordinator_beat(address.open(), address.paths, CLAIMANT, 0, b"{}")
-    with pytest.raises(UserError, match="running.*swarm-ray stop"):
+    with pytest.raises(UserError, match=r"running.*swarm-ray stop"):
         open_or_create(address, small_config(), overwrite=True)
     write_record_of_another_end(address)
     open_or_create(address, small_config(seed=7), overwrite=True)
