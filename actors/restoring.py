@@ -86,18 +86,38 @@ def restore_nodes(
     """
     restored = Restored()
     announced = _announced(store, paths)
-    for name, policy in zip(names, policies, strict=True):
-        home = restored.homes[name] = NodeHome(state, name)
-        restored.former[name] = _lives(announced.get(name, []), home.former)
-        node = Node(name, home.incarnation, policy)
-        found = find_newest(state / "checkpoints", store, paths, name, restored.problems)
-        if found is not None:
-            apply(found, policy, parts, fingerprint(config.policy, policy))
-            if parts == "all":
-                restored.found[name] = found
-                _continue(node, found)
-        restored.nodes.append(node)
+    try:
+        for name, policy in zip(names, policies, strict=True):
+            _restore(restored, name, policy, state, store, paths, config, parts, announced.get(name, []))
+    except BaseException:
+        for home in restored.homes.values():
+            home.release()
+        raise
     return restored
+
+
+def _restore(
+    restored: Restored,
+    name: str,
+    policy: Policy,
+    state: Path,
+    store: Store,
+    paths: ExperimentPaths,
+    config: SwarmConfig,
+    parts: Parts,
+    announced: Sequence[Registration],
+) -> None:
+    """Take one node's place, and continue its newest whole checkpoint."""
+    home = restored.homes[name] = NodeHome(state, name)
+    restored.former[name] = _lives(announced, home.former)
+    node = Node(name, home.incarnation, policy)
+    found = find_newest(state / "checkpoints", store, paths, name, restored.problems)
+    if found is not None:
+        apply(found, policy, parts, fingerprint(config.policy, policy))
+        if parts == "all":
+            restored.found[name] = found
+            _continue(node, found)
+    restored.nodes.append(node)
 
 
 def _continue(node: Node, found: Found) -> None:

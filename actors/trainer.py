@@ -6,6 +6,7 @@ import gc
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import torch
@@ -51,24 +52,40 @@ class Trainer:
         torch.set_num_threads(settings.threads)
         gc.freeze()  # the imports leave 300,000 objects that no collection needs to visit
         self._settings, self._config = settings, settings.config
-        config, paths = self._config, settings.address.paths
         self._pulse, self._phases = Pulse(), PhaseClock(time.perf_counter)
-        self._verifier = Scorer(config.tasks, allowed_modules=settings.allowed_modules)
+        tasks, allowed = settings.config.tasks, settings.allowed_modules
+        self._verifier = Scorer(tasks, allowed_modules=allowed)
         self._verifier.start()
-        self._tasks = TaskSet(config.tasks, allowed_modules=settings.allowed_modules)
-        self._store = store = settings.address.open()
-        disk = experiment_state(settings.address)
-        self._restored = restored = restore_nodes(
-            settings.nodes, self._load_policies(), disk, store, paths, config, config.resume
+        try:
+            self._tasks = TaskSet(tasks, allowed_modules=allowed)
+            self._store = settings.address.open()
+            disk = experiment_state(settings.address)
+            self._restored = self._restore(disk)
+            self._join(reporter, disk)
+        except BaseException:
+            self._verifier.close()
+            raise
+
+    def _restore(self, disk: Path) -> Restored:
+        """The nodes as their newest checkpoints left them, with our pulse."""
+        config, paths = self._config, self._settings.address.paths
+        restored = restore_nodes(
+            self._settings.nodes, self._load_policies(), disk, self._store, paths, config, config.resume
         )
         self.nodes = restored.nodes
         for node in self.nodes:
             node.policy.pulse = self._pulse.beat
+        self._number = max((n.round for n in self.nodes), default=-1)
+        return restored
+
+    def _join(self, reporter: Reporter, disk: Path) -> None:
+        """Build what joins the nodes to the swarm, each part on those before it."""
+        config, paths, restored = self._config, self._settings.address.paths, self._restored
         self._state = SwarmState(
-            store, paths, config.pace, self._pulse, after=restored.state_ref, rounds=config.rounds
+            self._store, paths, config.pace, self._pulse, after=restored.state_ref, rounds=config.rounds
         )
         self._state.hold_places(restored.places)
-        self._build_exchange(store, restored)
+        self._build_exchange(self._store, restored)
         self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse)
         self._around = Surroundings(
             config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
@@ -76,7 +93,7 @@ class Trainer:
         self._examiner = Examiner(self._around)
         self._memory = TrainerMemory(
             disk / "checkpoints",
-            store,
+            self._store,
             paths,
             config,
             self._state,
@@ -84,7 +101,6 @@ class Trainer:
             self._voice,
             self._retentions,
         )
-        self._number = max((n.round for n in self.nodes), default=-1)
 
     def run(self) -> TrainerResult:
         """Evaluate, register, catch up, take part in every round, evaluate again; a last checkpoint in any case.

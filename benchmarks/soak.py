@@ -21,11 +21,9 @@ ROOT = Path(__file__).parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests" / "swarm"), str(ROOT / "tests" / "kills")]
 os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
 
-from machines_for_tests import Machine, last_closed  # noqa: E402
+from machines_for_tests import Machine, last_closed, logged_steps  # noqa: E402
 from restarts_for_tests import events_of  # noqa: E402
 from swarm_for_tests import closed_stages, records_of  # noqa: E402
-
-from swarm_ray.experiments import experiment_metrics  # noqa: E402
 
 SHELLS = {
     "trainer": "TrainerShell",
@@ -111,7 +109,9 @@ def main() -> int:
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     calm = Soak(folder / "undisturbed", asked.undisturbed_rounds, asked.nodes)
-    _run(calm, None)
+    if _run(calm, None):
+        print(f"the undisturbed run fails; look into {calm.folder}")
+        return 1
     soak = Soak(folder / "soak", asked.rounds, asked.nodes)
     status = _run(soak, random.Random(asked.seed))
     problems = _problems(soak, status)
@@ -198,12 +198,15 @@ def _size(path: Path) -> int:
 def _problems(soak: Soak, status: int) -> list[str]:
     problems = [] if status == 0 else [f"the command ended with {status}"]
     closed = closed_stages(soak.root, EXPERIMENT)
-    if [stage.round for stage in closed] != list(range(soak.rounds)):
-        problems.append(f"rounds: {[stage.round for stage in closed]}")
+    numbers = [stage.round for stage in closed]
+    if numbers != list(range(soak.rounds)):
+        problems.append(
+            f"{len(numbers)} rounds closed, {len(set(numbers))} different ones, the last {numbers[-1:]}"
+        )
     short = [stage.round for stage in closed if len(stage.accepted) != soak.nodes]
     if short:
         problems.append(f"rounds without every node: {short}")
-    found = Counter((row.node, row.step) for row in experiment_metrics(soak.root, EXPERIMENT))
+    found = logged_steps(soak.root)
     wanted = {(f"node-{n}", step) for n in range(soak.nodes) for step in range(soak.rounds)}
     twice = sorted(key for key, count in found.items() if count > 1)
     if twice or set(found) != wanted:
@@ -216,7 +219,7 @@ def _problems(soak: Soak, status: int) -> list[str]:
 
 def _report(soak: Soak, calm: Soak, problems: Sequence[str]) -> None:
     kills = ", ".join(f"{count} {victim}" for victim, count in sorted(soak.kills.items()))
-    rows, rounds = len(experiment_metrics(soak.root, EXPERIMENT)), len(closed_stages(soak.root, EXPERIMENT))
+    rows, rounds = logged_steps(soak.root).total(), len(closed_stages(soak.root, EXPERIMENT))
     print(f"{rounds} rounds of {soak.nodes} nodes; {rows} rows of {soak.rounds * soak.nodes}")
     print(f"kills: {soak.kills.total()} ({kills})")
     restarts = {event.text for event in events_of(soak.root, "restarted")}

@@ -39,7 +39,7 @@ class Retention:
         """Remove the files of rounds before one.
 
         Args:
-            below: the first round whose files stay.
+            below: the first round whose files stay; none is below 0.
             keep: keys to leave alone, such as those of files that no record has answered. Once all rounds of a bucket
                 are to go it is not looked at again, and what was kept in it stays.
 
@@ -49,6 +49,8 @@ class Retention:
         Raises:
             StoreError: the store did not answer; the next call goes on from there.
         """
+        if below <= 0:
+            return 0
         if self._bucket is None:
             self._bucket = self._oldest(below)
         removed = 0

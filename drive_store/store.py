@@ -54,11 +54,16 @@ class Store:
     def make_folder(self, key: str) -> None:
         """Make a folder and its parents; a folder that exists already is left as it is.
 
+        An attached store looks at its sentinel first: where Drive was unmounted, a new tree would hide the mount.
+
         Raises:
             NotAFile: a file has the folder's name.
+            StoreUnavailable: the root is not the one that was attached.
             StoreError: the folder cannot be made.
         """
         path = self._path(key)
+        if self._sentinel is not None:
+            self.check()
         with self._counting:
             self.operations.folders += 1
         self._do("make the folder", path, lambda: transfer.make_folder(self._fs, path))

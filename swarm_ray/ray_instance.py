@@ -13,10 +13,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import psutil
+
+# Ray tells of every worker that dies on the driver's standard error, in its own words and whatever `log_to_driver`
+# says; this documented pattern, which has to be set before it is imported, keeps them apart from ours.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
+
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
-from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+from ray.util.placement_group import (
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
+from ray.util.scheduling_strategies import (
+    NodeAffinitySchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
 
 from swarm_ray.causes import died, raised_in_call
 from swarm_ray.errors import ActorFailure, MissingResource

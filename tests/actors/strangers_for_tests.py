@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from swarm_ray.config import SwarmConfig
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.pulse import Pulse
 from swarm_ray.records import (
     Beat,
     Completion,
@@ -26,6 +26,7 @@ from swarm_ray.records import (
     Registration,
     Rollout,
     RoundFile,
+    StageOpen,
     StepCounters,
 )
 from swarm_ray.settings import config_hash
@@ -40,7 +41,7 @@ class Stranger:
         self._store, self._paths = address.open(), address.paths
         self._tasks = TaskSet(config.tasks)
         self._registry = Registry(self._store, self._paths)
-        self._state = SwarmState(self._store, self._paths, config.pace, threading.Event())
+        self._state = SwarmState(self._store, self._paths, config.pace, Pulse())
         make_node_folders(self._store, self._paths, name, self.life)
         announced = Registration(name, self.life, "elsewhere", config_hash(config), {}, "")
         self._registry.register(name, self.life, msgspec.json.encode(announced))
@@ -64,10 +65,10 @@ class Stranger:
         number = -1
         for act in acts:
             opened = self._state.wait_open({self.name}, number)
-            assert opened is not None
+            assert isinstance(opened, StageOpen)
             number = opened.round
             self.acts[act](number)
-        self._state.wait_closed(number, within_s=60)
+        assert self._state.wait_closed(number) is not None
         last = Beat(9, number, number, "done", NodeTotals(), done=True)
         self._registry.write_beat(self.name, self.life, 9, msgspec.json.encode(last))
 

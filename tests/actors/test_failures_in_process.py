@@ -13,9 +13,7 @@ from actors_for_tests import OneProcessSwarm
 from swarm_for_tests import closed_stages, records_of, small_config, with_long_question_for
 
 from actors.trainer import Trainer
-from swarm_ray.errors import SwarmStateError
-from swarm_ray.exchange.folder import FolderExchange
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.errors import NodeTakenError, Superseded
 from swarm_ray.experiments import experiment_metrics, experiment_status
 
 
@@ -75,17 +73,30 @@ def test_nodes_that_all_fail_end_their_trainer_and_say_so(tmp_path: Path) -> Non
         assert "finite" in str(told.problem)
 
 
-def test_a_worker_whose_node_is_another_workers_is_told_at_the_end(tmp_path: Path) -> None:
+def test_a_node_of_this_machine_is_trained_by_one_process(tmp_path: Path) -> None:
     config = small_config(nodes=2, pace__expect=2)
     with OneProcessSwarm(tmp_path / "My Drive", config, [["node-0", "node-1"]]) as swarm:
-        wait_for(lambda: swarm.coordinator.get_round_and_stage()[0] >= 0)
-        late = swarm.other_worker(["node-1"]).run()
+        with pytest.raises(NodeTakenError, match=r"node node-1 .* another process of this machine"):
+            swarm.other_worker(["node-1"])
         assert [r.problems for r in swarm.results()] == [{}]
         assert swarm.state() == "finished"
-    assert late.rounds == 0
-    assert "took part in no round" in late.problems["node-1"]
-    assert [sorted(c.rewards) for c in closed_stages(swarm.root, "small")] == [["node-0", "node-1"]] * 3
-    assert records_of(swarm.root, "small")[-1].tallies["node-1"].problem is None
+
+
+def test_who_was_thought_dead_and_wakes_up_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine has taken the node over, after a silence in which this process was stopped."""
+    config = small_config(nodes=2, pace__expect=2, rounds=60)
+    with OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1"]]) as swarm:
+        wait_for(lambda: swarm.coordinator.get_round_and_stage()[0] >= 2)
+        monkeypatch.setenv("SWARM_RAY_STATE", str(tmp_path / "another machine"))
+        later = swarm.other_worker(["node-1"])
+        monkeypatch.undo()
+        result = later.run()
+        with pytest.raises(Superseded, match="node node-1 goes on as incarnation"):
+            swarm.results()
+        assert (result.problems, result.stopped) == ({}, "")
+        assert swarm.state() == "finished"
+    accepted = [(f.node, f.step) for c in closed_stages(swarm.root, "small") for f in c.accepted]
+    assert len(accepted) == len(set(accepted))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -93,18 +104,3 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def test_trainers_give_up_on_a_coordinator_that_falls_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wait_closed = SwarmState.wait_closed
-    monkeypatch.setattr(
-        FolderExchange,
-        "wait_closed",
-        lambda self, number: wait_closed(self._state, number, within_s=0.5),
-    )
-    swarm = OneProcessSwarm(tmp_path / "My Drive", small_config(pace__expect=2), [["node-0", "node-1"]])
-    monkeypatch.setattr(swarm.coordinator, "_close", lambda *_: None)
-    with swarm, pytest.raises(SwarmStateError, match="coordinator alive"):
-        swarm.results()

@@ -55,6 +55,14 @@ def test_files_below_a_round_go_and_others_stay(store: Store) -> None:
     assert len(left(store, B)) == 1
 
 
+def test_nothing_goes_before_there_are_rounds_to_remove(store: Store) -> None:
+    """The first rounds ask for those before a negative one, when the folder is not there yet."""
+    retention = Retention(store, PATHS, "n1", A)
+    assert [retention.remove_below(number - 2) for number in (0, 1)] == [0, 0]
+    publish(store, 0)
+    assert [retention.remove_below(number - 2) for number in (2, 3)] == [0, 1]
+
+
 def test_kept_files_stay(store: Store) -> None:
     first, second = publish(store, 0), publish(store, 1)
     retention = Retention(store, PATHS, "n1", A)

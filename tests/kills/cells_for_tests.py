@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import psutil
 from kill_points_for_tests import PHASES, Entry, Plan, plan
-from machines_for_tests import Machine, last_closed
+from machines_for_tests import Machine, last_closed, logged_steps
 from restarts_for_tests import events_of
 from swarm_for_tests import SMALL, closed_stages, records_of
 
@@ -193,9 +193,10 @@ def _check_books(outcome: Outcome, root: str, undisturbed: Undisturbed) -> None:
                 msgspec.to_builtins(getattr(stage, what)),
                 msgspec.to_builtins(getattr(wanted, what)),
             )
-    rows = experiment_metrics(root, EXPERIMENT)
-    outcome.check("rows", sorted((row.node, row.step) for row in rows), sorted(undisturbed.rows))
-    for row in rows:
+    logged = logged_steps(root)
+    outcome.check("rows that were logged", sorted(logged), sorted(undisturbed.rows))
+    outcome.check("rows that were logged twice", [key for key, count in logged.items() if count > 1], [])
+    for row in experiment_metrics(root, EXPERIMENT):
         wanted_row = undisturbed.rows.get((row.node, row.step), {})
         for what, value in _plain(row).items():
             outcome.check(f"{what} of {row.node}, step {row.step}", value, wanted_row.get(what))

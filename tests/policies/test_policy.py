@@ -67,9 +67,9 @@ def test_generate_batch_bounds_a_decode(llama, policy_of, monkeypatch, most):
     rows = []
     sample = module.sample_completions
 
-    def counted(model, prompts, copies, sampling, stream):
+    def counted(model, prompts, copies, sampling, stream, pulse):
         rows.append(len(prompts) * copies)
-        return sample(model, prompts, copies, sampling, stream)
+        return sample(model, prompts, copies, sampling, stream, pulse)
 
     monkeypatch.setattr(module, "sample_completions", counted)
     found = policy_of(llama, policy={"generate_batch": most}).generate(QUESTIONS, 5, seed=3)
@@ -328,3 +328,46 @@ def test_learning_raises_what_is_rewarded(llama, policy_of):
     last = mean(rewards(policy.generate(QUESTIONS, 32, seed=99)))
     assert first < 0.5
     assert last > first + 0.3
+
+
+class Stopped(Exception):
+    """What a pulse raises here."""
+
+
+@pytest.mark.parametrize("beats", [0, 1, 3])
+def test_a_pulse_ends_a_decode(llama, policy_of, beats):
+    policy = policy_of(llama)
+    left = iter(range(beats))
+
+    def pulse():
+        if next(left, None) is None:
+            raise Stopped
+
+    policy.pulse = pulse
+    with pytest.raises(Stopped):
+        policy.generate(QUESTIONS, 5, seed=3)
+
+
+def test_a_pulse_that_ends_an_update_leaves_weights_and_optimizer(llama, policy_of):
+    from swarm_ray.policies.policy_state import snapshot
+
+    policy = policy_of(llama, policy={"micro_batch_tokens": 1})
+    made = policy.generate(QUESTIONS, 2, seed=3)
+    groups = [
+        TrainingGroup(policy.own_group(q, m), (1.0, -1.0)) for q, m in zip(QUESTIONS, made, strict=True)
+    ]
+    policy.update(groups)
+    before, beats = snapshot(policy), iter(range(2))
+
+    def pulse():
+        if next(beats, None) is None:
+            raise Stopped
+
+    policy.pulse = pulse
+    with pytest.raises(Stopped):
+        policy.update(groups)
+    after = snapshot(policy)
+    for one, other in ((before.weights, after.weights), (before.optimizer, after.optimizer)):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    policy.pulse = lambda: None
+    assert policy.update(groups).tokens > 0

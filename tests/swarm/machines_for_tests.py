@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import psutil
 from swarm_for_tests import descendants
 
 from drive_store import Store, newest
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.records import StateRecord
+from swarm_ray.records import StateRecord, StepMetrics
 
 MARK = "SWARM_RAY_TEST_MACHINE"
 WITHIN_S = 180.0
@@ -111,6 +113,13 @@ def last_closed(root: str, experiment: str) -> int:
     """The last round that closed; -1 before the first."""
     record = newest_record(root, experiment)
     return max((tally.round for tally in record.tallies.values()), default=-1) if record else -1
+
+
+def logged_steps(root: str) -> Counter[tuple[str, int]]:
+    """How often the row of each node and step lies in the segments, before readers leave doubles out."""
+    lines = [line for path in Path(root).rglob("logs/*/metrics-*") for line in path.read_bytes().splitlines()]
+    rows = [msgspec.json.decode(line, type=StepMetrics) for line in lines if b'"grad_norm"' in line]
+    return Counter((row.node, row.step) for row in rows)
 
 
 def _title(process: psutil.Process) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from machines_for_tests import WITHIN_S, Machine
 from swarm_for_tests import SMALL, closed_stages, records_of
 
 from swarm_ray.errors import UserError
@@ -30,32 +27,6 @@ CHANGES = {
     "evaluation.questions": 4,
 }
 MODULES = "tasks.modules=[swarm_tasks_for_tests]"
-WITHIN_S = 180.0
-
-
-class Machine:
-    """A process of the command, with a log that nobody reads while it runs."""
-
-    def __init__(self, log: Path, *arguments: str) -> None:
-        self._log = log
-        with log.open("w") as written:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "swarm_ray.cli", *arguments],
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-                stdout=written,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def waits_for(self, text: str) -> None:
-        deadline = time.monotonic() + WITHIN_S
-        while text not in self.log():
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +53,7 @@ def machines(root: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
         yield found
     finally:
         for machine in found.values():
-            machine.process.kill()
-            machine.process.wait()
+            machine.kill()
 
 
 @pytest.fixture(scope="module")
