@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -111,6 +112,8 @@ class LoggerShell(RunLogger):
 class ActorReporter:
     """Sends a trainer's news to the actors without waiting, and raises what went wrong there.
 
+    Several threads of the trainer may use it.
+
     Args:
         logger: handle of the logger.
         discovery: handle of discovery.
@@ -119,6 +122,7 @@ class ActorReporter:
     def __init__(self, logger: Any, discovery: Any) -> None:
         self._logger, self._discovery = logger, discovery
         self._sent: list[Any] = []
+        self._lock = threading.Lock()
 
     def register(self, nodes: list[Member], succeeds: dict[str, str] | None = None) -> None:
         """Announce nodes, with the incarnations they continue, and open their logs."""
@@ -147,18 +151,19 @@ class ActorReporter:
 
     def flush(self) -> None:
         """Return when all that was sent is in the folder."""
-        for sent in self._sent:
-            result_of(sent, REPORT_WITHIN_S)
-        self._sent = []
+        with self._lock:
+            sent, self._sent = self._sent, []
+        for call in sent:
+            result_of(call, REPORT_WITHIN_S)
         result_of(self._logger.flush.remote(), REPORT_WITHIN_S)
         result_of(self._discovery.flush.remote(), REPORT_WITHIN_S)
 
     def _send(self, sent: Any) -> None:
         """Keep the call until it has ended; a failed one raises here, with the next news."""
-        ended, waiting = ray.wait([*self._sent, sent], num_returns=len(self._sent) + 1, timeout=0)
+        with self._lock:
+            ended, self._sent = ray.wait([*self._sent, sent], num_returns=len(self._sent) + 1, timeout=0)
         for call in ended:
             result_of(call, REPORT_WITHIN_S)
-        self._sent = waiting
 
 
 def _actor(kind: type, *, by_ray: bool, **groups: int) -> Any:

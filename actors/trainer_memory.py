@@ -56,6 +56,7 @@ class TrainerMemory:
             config.checkpoint,
             on_problem=lambda node, text: voice.tell("checkpoint", text, node),
             on_saved=lambda node, step: self._saved.put((node, step)),
+            before_upload=voice.flush,
         )
 
     def after_round(self, nodes: Sequence[Node], rows: Sequence[StepMetrics], number: int) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 
 from actors.restoring import Restored
 from actors.trainer_settings import Reporter
+from drive_store import StoreError
+from swarm_ray.errors import ActorFailure
+from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.pulse import Pulse
@@ -110,6 +113,13 @@ class TrainerVoice:
         beats = [(n.id, self._beat(n, phase)) for n in nodes]
         self._reporter.beat(beats, published=not alone and phase == "training")
 
+    def flush(self) -> None:
+        """Bring what was logged to the folder, if it is in reach; else it stays on the own disk."""
+        try:
+            self._reporter.flush()
+        except (*AWAY, ActorFailure):
+            return  # the logger keeps it, and says so itself
+
     def farewell(self, nodes: Sequence[Node], *, done: bool) -> None:
         """The nodes' last word, when all that was said before is in the folder."""
         self._reporter.flush()
@@ -139,4 +149,7 @@ class TrainerVoice:
             if self._pulse.count != told:
                 told = self._pulse.count
                 beats = [(n.id, self._beat(n, "training")) for n in nodes if not n.problem]
-                self._reporter.beat(beats, published=False)
+                try:
+                    self._reporter.beat(beats, published=False)
+                except (ActorFailure, StoreError):
+                    return  # the trainer's own news fail as well, and end it with the cause

@@ -13,7 +13,7 @@ class SwarmProgress:
     label: str
     """`4 local / 4 external`, say."""
     state: str
-    """starting, waiting, running, draining, finished, stopped or failed."""
+    """starting, waiting, running, paused, draining, finished, stopped, failed or superseded."""
     rounds: int
     rewards: tuple[float, ...] = ()
     """Mean own reward per closed round."""
@@ -24,6 +24,8 @@ class SwarmProgress:
     """Per phase, summed over this machine's nodes and rounds."""
     problems: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    unreachable: str = ""
+    """Why the shared folder is out of reach; empty while it is not."""
 
     @property
     def cumulative(self) -> float:

@@ -17,6 +17,8 @@ from swarm_ray.worker import Worker, alarm_streak
 
 DONE, FAILED, LEARNED_NOTHING, INTERRUPTED = 0, 1, 3, 130
 _SEVERITY = (DONE, LEARNED_NOTHING, INTERRUPTED, FAILED)
+Disconnected = Callable[[str], object]
+"""Told why the shared folder is out of reach, once per time, in the thread that waits; it may mount it again."""
 Prepare = Callable[[Display, RayInstance], Sequence[Worker]]
 """Makes the workers; says on the display what it does, and lets Ray begin when the user's mistakes are ruled out."""
 
@@ -29,10 +31,20 @@ class Running:
         experiments: the swarm's, and its baseline's where there is one.
         prepare: makes the workers when all is ready for them; none for an experiment that is finished already.
         show: show progress.
+        on_disconnect: what to do when the shared folder goes out of reach; training goes on meanwhile.
     """
 
-    def __init__(self, root: str, experiments: tuple[str, ...], prepare: Prepare, *, show: bool) -> None:
+    def __init__(
+        self,
+        root: str,
+        experiments: tuple[str, ...],
+        prepare: Prepare,
+        *,
+        show: bool,
+        on_disconnect: Disconnected | None = None,
+    ) -> None:
         self.root, self.experiments = root, experiments
+        self._on_disconnect, self._unreachable = on_disconnect, ""
         self._prepare, self._ray, self._display = prepare, RayInstance(), choose_display(show=show)
         self._workers: tuple[Worker, ...] = ()
         self._interrupted = self._stopped = False
@@ -66,7 +78,9 @@ class Running:
         """
         try:
             while [worker for worker in self._workers if not worker.watch(0.25)]:
-                self._display.show(self.progress())
+                swarms = self.progress()
+                self._display.show(swarms)
+                self._tell_disconnected(swarms)
         except KeyboardInterrupt:
             self._interrupted = True
             self._display.step("interrupted: ending the swarm and writing what there is")
@@ -90,6 +104,12 @@ class Running:
             self._display.show(self.progress())
         self._display.close()
         self._ray.close()
+
+    def _tell_disconnected(self, swarms: Sequence[SwarmProgress]) -> None:
+        reason = next((swarm.unreachable for swarm in swarms if swarm.unreachable), "")
+        if reason and not self._unreachable and self._on_disconnect is not None:
+            self._on_disconnect(reason)
+        self._unreachable = reason
 
     @property
     def exit_code(self) -> int:

@@ -15,7 +15,7 @@ from swarm_ray.experiment_folder import ExperimentAddress, read_identity
 from swarm_ray.node_place import wait_for_place
 from swarm_ray.opening import config_in_force, newest_record, open_or_create
 from swarm_ray.ray_instance import RayInstance
-from swarm_ray.running import Running
+from swarm_ray.running import Disconnected, Running
 from swarm_ray.settings import join_config
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
@@ -37,6 +37,7 @@ class Swarm(Running):
         baseline: also run I + J local and no external rollouts, under the name with `-alone`.
         overwrite: delete experiments of these names first; without it, one that is there goes on where it stands.
         show: show progress.
+        on_disconnect: called with the reason when the shared folder goes out of reach, and may mount it again.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Swarm(Running):
         baseline: bool = False,
         overwrite: bool = False,
         show: bool = True,
+        on_disconnect: Disconnected | None = None,
     ) -> None:
         name = experiment or f"{config.preset}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         pace = config.pace.model_copy(update={"expect": config.nodes})
@@ -60,7 +62,11 @@ class Swarm(Running):
             )
         self._overwrite = overwrite
         super().__init__(
-            root, tuple(address.experiment for address, _ in self._plan), self._make_workers, show=show
+            root,
+            tuple(address.experiment for address, _ in self._plan),
+            self._make_workers,
+            show=show,
+            on_disconnect=on_disconnect,
         )
 
     def _make_workers(self, display: Display, ray: RayInstance) -> list[Worker]:
@@ -88,18 +94,33 @@ def simulate(
     baseline: bool = False,
     overwrite: bool = False,
     show: bool = True,
+    on_disconnect: Disconnected | None = None,
 ) -> Swarm:
     """Run a swarm to its end; answers the handle with its results. The arguments are those of `Swarm`.
 
     Raises:
         UserError: an experiment exists, the model cannot be loaded or does not fit, and the like.
     """
-    swarm = Swarm(config, root, experiment, baseline=baseline, overwrite=overwrite, show=show)
+    swarm = Swarm(
+        config,
+        root,
+        experiment,
+        baseline=baseline,
+        overwrite=overwrite,
+        show=show,
+        on_disconnect=on_disconnect,
+    )
     return swarm.start().wait()
 
 
 def coordinate(
-    config: SwarmConfig, root: str, experiment: str, *, overwrite: bool = False, show: bool = True
+    config: SwarmConfig,
+    root: str,
+    experiment: str,
+    *,
+    overwrite: bool = False,
+    show: bool = True,
+    on_disconnect: Disconnected | None = None,
 ) -> Running:
     """Create an experiment, or go on with it, and coordinate it until it has ended; the nodes are other machines'.
 
@@ -115,7 +136,7 @@ def coordinate(
         ray.begin()
         return [Worker(address, opened.config, (), coordinates=True, name="coordinator")]
 
-    return Running(root, (experiment,), prepare, show=show).start().wait()
+    return Running(root, (experiment,), prepare, show=show, on_disconnect=on_disconnect).start().wait()
 
 
 def work(
@@ -126,6 +147,7 @@ def work(
     overrides: Sequence[str] = (),
     *,
     show: bool = True,
+    on_disconnect: Disconnected | None = None,
 ) -> Running:
     """Train `nodes` nodes of an experiment that another machine coordinates, until it has ended.
 
@@ -154,7 +176,7 @@ def work(
             wait_for_place(address, name, config.pace, display)
         return [Worker(address, config, ids, coordinates=False, name=node, allowed_modules=allowed)]
 
-    return Running(root, (experiment,), prepare, show=show).start().wait()
+    return Running(root, (experiment,), prepare, show=show, on_disconnect=on_disconnect).start().wait()
 
 
 def prepare_model(

@@ -80,7 +80,7 @@ def of_logger(known: SwarmProgress, said: Logging, *, coordinates: bool, startin
         starting: whether an actor here has not come up yet.
     """
     note = f"rows wait on this machine's disk: {said.problem}" if said.problem else ""
-    known = replace(known, seconds=dict(said.seconds), used=said.used)
+    known = replace(known, seconds=dict(said.seconds), used=said.used, unreachable=said.problem)
     if coordinates:
         return replace(known, note=known.note or note)
     state = "running" if said.rewards else "starting" if starting else "waiting"

@@ -49,6 +49,7 @@ class Checkpointer:
         clock: seconds that never go back.
         on_problem: takes a node and what is wrong, once per change, from a thread of its own; no problem ends a run.
         on_saved: takes a node and a step once they are safe on this machine's own disk, from a thread of its own.
+        before_upload: called before uploads begin, from a thread of its own: what was logged goes to the folder first.
 
     Raises:
         CheckpointError: from any method, when one of its threads has ended by a fault of the program.
@@ -64,9 +65,10 @@ class Checkpointer:
         clock: Callable[[], float] = time.monotonic,
         on_problem: Report,
         on_saved: Callable[[str, int], None] = lambda _node, _step: None,
+        before_upload: Callable[[], None] = lambda: None,
     ) -> None:
         self._folder, self._paths, self._config = folder, paths, config
-        self._clock, self._on_saved = clock, on_saved
+        self._clock, self._on_saved, self._before_upload = clock, on_saved, before_upload
         self._problems = Problems(on_problem)
         self._pace = CheckpointPace(config.every, clock)
         self._uploads = Uploads(store, paths, config, self._problems, clock)
@@ -174,6 +176,7 @@ class Checkpointer:
     def _start_uploads(self) -> None:
         """Runs when the checkpoints before it are written."""
         if self._saved:
+            self._before_upload()
             self._uploads.start(self._saved)
 
 

@@ -52,6 +52,9 @@ def test_colab() -> None:
     assert config.tasks.specialties == paper.tasks.specialties
     assert config.grpo.learning_rate == 1e-6
     pace = config.pace
-    assert (pace.strategy, pace.min_s, pace.share, pace.max_s) == ("hybrid", 600, 0.5, 1200)
+    assert (pace.strategy, pace.min_s, pace.share, pace.max_s) == ("hybrid", 120, 0.5, 600)
     assert (pace.beat_s, pace.dead_after_s, pace.poll_min_s, pace.poll_max_s) == (60, 600, 2, 30)
+    assert (pace.mode, pace.staleness, pace.retry_s, pace.alone_after_s) == ("async", 4, 600, 1800)
+    assert pace.alone_after_s > pace.dead_after_s
+    assert (config.checkpoint.keep, config.checkpoint.keep_best, config.retention.rounds) == (1, 0, 200)
     assert (pace.drain_s, config.log.segment_s) == (1800, 300)
