@@ -8,10 +8,13 @@ from typing import Protocol
 
 from actors.restoring import Restored
 from actors.trainer_voice import TrainerVoice
-from swarm_ray.exchange.own_steps import OwnSteps
+from swarm_ray.exchange.own_steps import MadeStep, OwnSteps
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.records import StepMetrics
 from swarm_ray.sapo.node import Node
+
+GONE = "NotYet"
+"""So begins the reason for which a file that is not there is refused."""
 
 
 class TakeRound(Protocol):
@@ -47,16 +50,20 @@ def catch_up(
     """
     state.poll()
     again: Counter[str] = Counter()
+    without: Counter[str] = Counter()
     rounds = 0
     while (behind := made.replayable(nodes)) is not None:
         step, together = behind
         for row in take_round(together, step.round, alone=step.alone, replayed=True):
             again[row.node] += 1
+            without[row.node] += sum(
+                n for reason, n in row.counters.rejected.items() if reason.startswith(GONE)
+            )
         rounds += not step.alone
     for node in nodes:
         adopted, lost = _close_gap(node, state, made, restored.former[node.id])
         if restored.former[node.id]:
-            voice.tell_recovered(node, _said(node, restored, again[node.id], lost, adopted))
+            voice.tell_recovered(node, _said(node, restored, again[node.id], without[node.id], lost, adopted))
     for problem in made.problems:
         voice.tell("resumed", problem)
     return rounds
@@ -71,23 +78,40 @@ def _close_gap(
     if here and opens is not None and made.find(node) is None:
         made.look_in_open_round(node, opens.round, former)
     before, highest = node.step, made.highest(node.id)
-    if made.find(node) is None and highest >= node.step:
+    if _is_gone(made.find(node), node, state) and highest >= node.step:
         node.step = highest
-        found = made.find(node)
-        if found is None or state.closed(found.round) is not None:
+        if _is_gone(made.find(node), node, state):
             node.step = highest + 1
     found = made.find(node)
     adopted = found.round if found is not None and opens is not None and found.round == opens.round else None
     return adopted, node.step - before
 
 
-def _said(node: Node, restored: Restored, again: int, lost: int, adopted: int | None) -> str:
+def _is_gone(made: MadeStep | None, node: Node, state: SwarmState) -> bool:
+    """Whether a step cannot be taken any more: nothing is left of it, or the swarm is past its round."""
+    if made is None:
+        return True
+    latest = state.latest
+    tally = latest.tallies.get(node.id) if latest else None
+    counted = tally is not None and tally.round >= made.round
+    return counted or (latest is not None and latest.opens is not None and latest.opens.round > made.round)
+
+
+def _said(node: Node, restored: Restored, again: int, without: int, lost: int, adopted: int | None) -> str:
     """One line: where the node goes on, from what, and what could not be had."""
+    if (weights := restored.weights_of.get(node.id)) is not None:
+        taken = f"weights of its checkpoint of {weights.describe()}"
+        return f"goes on at step {node.step}: {taken}; optimizer and counters begin anew, as asked"
     found = restored.found.get(node.id)
     parts = [f"checkpoint of {found.describe()}" if found else "no checkpoint: it begins anew"]
     if again:
         parts.append(f"{again} update(s) taken again from the state log")
+    if without:
+        parts.append(f"in them {without} file(s) of peers were missing, which are no longer kept")
     if adopted is not None:
         parts.append(f"its file of round {adopted} adopted")
-    parts.append(f"{lost} update(s) lost: their rollouts are no longer kept" if lost else "nothing lost")
+    if lost:
+        parts.append(f"{lost} update(s) lost: their rollouts are no longer kept")
+    elif not without:
+        parts.append("nothing lost")
     return f"goes on at step {node.step}: " + "; ".join(parts)

@@ -158,10 +158,13 @@ class LogSpool:
         return sorted(found, key=lambda path: (path.name.split(".")[1:3], int(path.name.split(".")[3])))
 
     def _count(self, kind: str, line: bytes) -> None:
-        if kind == "metrics":
-            self.logged.take_metrics(msgspec.json.decode(line, type=StepMetrics))
-        else:
-            self.logged.take_event(msgspec.json.decode(line, type=Event))
+        try:
+            if kind == "metrics":
+                self.logged.take_metrics(msgspec.json.decode(line, type=StepMetrics))
+            else:
+                self.logged.take_event(msgspec.json.decode(line, type=Event))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return  # it goes into its segment as it is, and readers name the row that cannot be read
 
 
 def _set_aside(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drive_store import new_incarnation
-from swarm_ray.local_disk import Lock
+from swarm_ray.local_disk import Lock, read_words
 
 
 class NodeHome:
@@ -28,7 +28,7 @@ class NodeHome:
         """Where its files wait for an answer."""
         self._lock = Lock(folder / "lock", f"node {node}")
         named = folder / "incarnations"
-        self.former: tuple[str, ...] = tuple(named.read_text().split()) if named.exists() else ()
+        self.former: tuple[str, ...] = read_words(named)
         """Incarnations that the node had on this machine, oldest first."""
         self.incarnation = new_incarnation()
         with named.open("a") as file:

@@ -26,6 +26,8 @@ class Restored:
     homes: dict[str, NodeHome] = field(default_factory=dict)
     found: dict[str, Found] = field(default_factory=dict)
     """The checkpoint that each node continues, of those that have one."""
+    weights_of: dict[str, Found] = field(default_factory=dict)
+    """The checkpoint whose weights alone a node took, of those that were asked to (`resume=weights`)."""
     former: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """All incarnations that each node had, the newest last."""
     problems: list[str] = field(default_factory=list)
@@ -53,6 +55,12 @@ class Restored:
         if not refs or any(ref is None for ref in refs):
             return None
         return min((ref for ref in refs if ref is not None), key=lambda ref: (ref.epoch, ref.sequence))
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether a node that took part before has no checkpoint, so that only the whole log says what it learned."""
+        known = self.found.keys() | self.weights_of.keys()
+        return any(lives and node not in known for node, lives in self.former.items())
 
     @property
     def rows(self) -> list[StepMetrics]:
@@ -111,12 +119,15 @@ def _restore(
     home = restored.homes[name] = NodeHome(state, name)
     restored.former[name] = _lives(announced, home.former)
     node = Node(name, home.incarnation, policy)
-    found = find_newest(state / "checkpoints", store, paths, name, restored.problems)
+    lives = restored.former[name]
+    found = find_newest(state / "checkpoints", store, paths, name, restored.problems, lives)
     if found is not None:
         apply(found, policy, parts, fingerprint(config.policy, policy))
         if parts == "all":
             restored.found[name] = found
             _continue(node, found)
+        else:
+            restored.weights_of[name] = found
     restored.nodes.append(node)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.local_disk import Lock, experiment_state
+from swarm_ray.local_disk import Lock, experiment_state, read_words
 
 KEPT = 64
 """So many predecessors are remembered."""
@@ -25,7 +25,7 @@ class Seat:
         folder = experiment_state(address)
         self._lock = Lock(folder / "coordinator.lock", f"the coordinator of {address.experiment!r}")
         names = folder / "coordinators.txt"
-        before = names.read_text().split() if names.exists() else []
+        before = list(read_words(names))
         self.predecessors = frozenset(before)
         """Claimants that are known to be dead."""
         # Named before its first record can be seen, so that no record is ever of an unknown one of this machine.

@@ -15,6 +15,8 @@ from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.swarm_state import ENDED, decode_state
 from swarm_ray.records import StateRecord
 
+UNSEEN_ROUNDS = 100
+"""Of more rounds than these a predecessor's records would not all be invisible still."""
 TOLERATED_MOVES = 1
 """A single late sign of life may be one that was written before the writer died and became visible since."""
 
@@ -132,8 +134,10 @@ class Succession:
         """The inheritance, with its next round above every one that a node has seen."""
         self._roster.restore(*known_nodes(found.records))
         self._roster.scan(now, every_beat=True)
-        seen = max(highest_round_seen(self._store, self._paths), self._roster.highest_round())
-        if not found.next_round < seen < self._rounds:  # no honest round is beyond the last
+        members = {(n, life) for n, peer in self._roster.peers.items() for life in peer.incarnations}
+        seen = max(highest_round_seen(self._store, self._paths, members), self._roster.highest_round())
+        # No honest round is beyond the last, or far beyond what the log shows.
+        if not found.next_round < seen < min(self._rounds, found.next_round + UNSEEN_ROUNDS):
             return found
         if self._settled_at is None:
             self._settled_at = now + self._pace.settle_s

@@ -17,7 +17,7 @@ from actors.trainer_memory import TrainerMemory
 from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from actors.trainer_voice import TrainerVoice
 from drive_store import Retention, Spool, Store
-from swarm_ray.errors import StopRequested
+from swarm_ray.errors import StopRequested, Superseded
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.swarm_state import ENDED, Standing, SwarmState
@@ -82,7 +82,13 @@ class Trainer:
         """Build what joins the nodes to the swarm, each part on those before it."""
         config, paths, restored = self._config, self._settings.address.paths, self._restored
         self._state = SwarmState(
-            self._store, paths, config.pace, self._pulse, after=restored.state_ref, rounds=config.rounds
+            self._store,
+            paths,
+            config.pace,
+            self._pulse,
+            after=restored.state_ref,
+            whole=restored.reads_all,
+            rounds=config.rounds,
         )
         self._state.hold_places(restored.places)
         self._build_exchange(self._store, restored)
@@ -100,6 +106,7 @@ class Trainer:
             self._exchange,
             self._voice,
             self._retentions,
+            restored.former,
         )
 
     def run(self) -> TrainerResult:
@@ -109,15 +116,10 @@ class Trainer:
             Superseded: another process goes on in the place of a node.
             StoreError: the own disk is full.
         """
-        rounds, stopped = 0, ""
-        began = [n for n in self.nodes if n.id not in self._restored.found]
-        left: list[str] = []
+        rounds, stopped, left = 0, "", list[str]()
+        kept, within_s = self.nodes, STOP_WITHIN_S
         try:
-            measured = self._examiner.examine(began, "start")
-            self._voice.register(self._restored)
-            self._voice.evaluations(measured)
-            self._voice.start(self.nodes, self._described)
-            self._phases.take()
+            self._begin()
             rounds = catch_up(
                 self.nodes, self._state, self._made, self._restored, self._voice, self._take_round
             )
@@ -127,13 +129,27 @@ class Trainer:
             self._check_not_stopped()
             self._voice.evaluations(self._examiner.examine(self._who_took_part(), "end"))
             left += self._drain()
+            within_s = self._config.pace.drain_s
         except StopRequested as reason:
             stopped = str(reason)
+        except Superseded:
+            kept = []  # what another process goes on with is not to be overtaken by ours
+            raise
         finally:
             self._verifier.close()
             self._voice.end()
-            left += self._memory.close(self.nodes, STOP_WITHIN_S if stopped else self._config.pace.drain_s)
+            left += self._memory.close(kept, within_s)
         return self._farewell(rounds, stopped, left)
+
+    def _begin(self) -> None:
+        """Measure nodes that are new, announce all, and begin to tell of them."""
+        measured = self._examiner.examine(
+            [n for n in self.nodes if n.id not in self._restored.found], "start"
+        )
+        self._voice.register(self._restored)
+        self._voice.evaluations(measured)
+        self._voice.start(self.nodes, self._described)
+        self._phases.take()
 
     def stop(self) -> None:
         """End within the next token, pass or look at the folder; harmless when repeated."""
@@ -157,8 +173,12 @@ class Trainer:
             return Standing.ENDED
         while self._exchange.bytes_waiting > self._config.retention.spool_bytes:
             self._voice.tell_once("spool", "the own disk holds as many unanswered files as it may; waiting")
+            self._exchange.retry()
             self._state.poll()
+            if self._state.latest is not None and self._state.latest.state in ENDED:
+                return Standing.ENDED
             self._state.pause()
+        self._voice.tell_once("spool", "")
         again = self._config.pace.mode == "async"  # the same round may be taken part in more than once
         return self._state.wait_open(well, self._number - 1 if again else self._number)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -32,6 +32,7 @@ class TrainerMemory:
         exchange: holds the spools.
         voice: says what is wrong.
         retentions: node ids with retentions of their folders, earlier incarnations' too.
+        former: node to the incarnations that it continues, oldest first.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class TrainerMemory:
         exchange: FolderExchange,
         voice: TrainerVoice,
         retentions: Sequence[tuple[str, Retention]],
+        former: Mapping[str, Sequence[str]],
     ) -> None:
         self._config, self._state, self._exchange = config, state, exchange
         self._retentions = retentions
@@ -57,6 +59,7 @@ class TrainerMemory:
             on_problem=lambda node, text: voice.tell("checkpoint", text, node),
             on_saved=lambda node, step: self._saved.put((node, step)),
             before_upload=voice.flush,
+            former=former,
         )
 
     def after_round(self, nodes: Sequence[Node], rows: Sequence[StepMetrics], number: int) -> None:
@@ -97,7 +100,7 @@ class TrainerMemory:
             incarnation=node.incarnation,
             step=node.step,
             round=node.round,
-            state_ref=self._state.ref,
+            state_ref=self._state.ref_at(node.round),
             totals=msgspec.structs.replace(node.totals),
             previous=node.previous,
             vote=node.vote,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ def main() -> int:
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES)
     parser.add_argument("--cells-only", action="store_true", help="leave the four machines out")
     asked = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that what was started is ended, in the background too
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="kill-matrix-"))
     held = _run_cells(folder, asked.victims, asked.phases)
     if not asked.cells_only:

@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -107,6 +108,8 @@ def main() -> int:
     parser.add_argument("--undisturbed-rounds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that what was started is ended, in the background too
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     calm = Soak(folder / "undisturbed", asked.undisturbed_rounds, asked.nodes)
     if _run(calm, None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from drive_store.checkpoint_manifest import (
@@ -133,7 +133,7 @@ class StoredCheckpoints:
         to.commit(target, manifest)
         return target
 
-    def prune(self, incarnation: str, keep: int, keep_best: int) -> None:
+    def prune(self, incarnation: str, keep: int, keep_best: int, former: Sequence[str] | None = None) -> None:
         """Remove all but the newest and the best, and what killed uploads left.
 
         Args:
@@ -141,11 +141,19 @@ class StoredCheckpoints:
                 their way still, and go once they are older than all that is kept.
             keep: how many of the newest steps stay.
             keep_best: how many of the best scores of all stay.
+            former: incarnations that the living one continues, oldest first. Nothing of others is touched, and what
+                a former one wrote counts as older, whatever its step: it may have gone on while it was thought dead.
+                None takes all for one line, by their steps.
 
         Raises:
             StoreError: the store does not allow it; the next call goes on.
         """
-        read = [(checkpoint, self.manifest(checkpoint)) for checkpoint in self.folders()]
+        found = self.folders()
+        if former is not None:
+            lives = [*former, incarnation]
+            ours = [checkpoint for checkpoint in found if checkpoint.incarnation in lives]
+            found = sorted(ours, key=lambda c: (-lives.index(c.incarnation), -c.step))
+        read = [(checkpoint, self.manifest(checkpoint)) for checkpoint in found]
         kept = choose_kept(
             [(c, c.step, m.score) for c, m in read if isinstance(m, Manifest)], keep, keep_best
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 from drive_store.envelope import Header, Valid, read_envelope, seal_json
 from drive_store.names import (
@@ -20,6 +21,7 @@ from drive_store.store import Store
 COORDINATOR = "coordinator"
 MAX_COORDINATOR_BEAT = 1 << 16
 """The most bytes a coordinator's beat may have as payload."""
+EPOCH_LEAP = 1000
 _BUCKET_NAME = re.compile(r"[0-9]{6}")
 
 
@@ -69,7 +71,8 @@ def best_claim(store: Store, paths: ExperimentPaths) -> tuple[int, str] | None:
     """Find the claim that is to be obeyed by the names alone, in at most three listings.
 
     A record that is not readable yet counts too, since whoever wrote it holds the claim. Only the newest two buckets
-    of the log are looked at.
+    of the log are looked at. A name whose epoch is more than `EPOCH_LEAP` above all the others is nobody's: terms
+    follow each other, and a number that large would leave no room for successors.
 
     Returns:
         Epoch and claimant: the highest epoch, and in it the claimant of smallest rank. None for an empty log.
@@ -78,15 +81,33 @@ def best_claim(store: Store, paths: ExperimentPaths) -> tuple[int, str] | None:
         StoreError: the store itself cannot be read.
     """
     names = [name for folder in bucket_folders(store, paths)[-2:] for name in list_bucket(store, folder)]
-    best = min(names, key=preference, default=None)
+    highest = _highest_epoch(sorted({name.epoch for name in names}))
+    best = min((name for name in names if name.epoch <= highest), key=preference, default=None)
     return None if best is None else (best.epoch, best.claimant)
 
 
-def highest_round_seen(store: Store, paths: ExperimentPaths) -> int:
-    """Find the highest round in the names of round files, of all nodes and incarnations.
+def _highest_epoch(epochs: Sequence[int]) -> int:
+    """The last of ascending epochs before a leap; 0 where there is none."""
+    highest = epochs[0] if epochs else 0
+    for epoch in epochs:
+        if epoch - highest > EPOCH_LEAP:
+            break
+        highest = epoch
+    return highest
+
+
+def highest_round_seen(
+    store: Store, paths: ExperimentPaths, admitted: Collection[tuple[str, str]] | None = None
+) -> int:
+    """Find the highest round in the names of round files.
 
     Costs a listing and two for each incarnation, hence for a successor only. A bucket that its owner has emptied
     counts with its first round: it was made for a file.
+
+    Args:
+        store: where they are.
+        paths: the experiment's paths.
+        admitted: node and incarnation of those whose files count; None takes all.
 
     Returns:
         The round; -1 where nothing was ever published.
@@ -96,6 +117,8 @@ def highest_round_seen(store: Store, paths: ExperimentPaths) -> int:
     """
     texts = store.names(paths.rollouts_parent)
     peers = [peer for text in texts if (peer := parse_peer_folder(text)) is not None]
+    if admitted is not None:
+        peers = [peer for peer in peers if (peer.node, peer.incarnation) in admitted]
     return max((_highest_of(store, paths, peer) for peer in peers), default=-1)
 
 

@@ -37,6 +37,14 @@ def experiment_state(address: ExperimentAddress) -> Path:
     return state_folder() / f"{address.experiment}-{hashlib.sha256(sentinel).hexdigest()[:12]}"
 
 
+def read_words(path: Path) -> tuple[str, ...]:
+    """The words in a small file of this machine's own disk; none where there is no file.
+
+    Bytes that are no text, as a power cut may leave, spoil the word they stand in and nothing else.
+    """
+    return tuple(path.read_text(errors="replace").split()) if path.exists() else ()
+
+
 class Lock:
     """Held by the one process of this machine that does a thing; the system releases it when the process dies.
 

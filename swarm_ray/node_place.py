@@ -12,7 +12,7 @@ from swarm_ray.config import PaceConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.local_disk import Lock, experiment_state
+from swarm_ray.local_disk import Lock, experiment_state, read_words
 from swarm_ray.records import Beat
 
 Mark = tuple[str, int, int, str, int]
@@ -39,7 +39,7 @@ def wait_for_place(
     home = experiment_state(address) / "nodes" / node
     if home.exists():
         with Lock(home / "lock", f"node {node}"):
-            known = (home / "incarnations").read_text().split() if (home / "incarnations").exists() else []
+            known = list(read_words(home / "incarnations"))
     else:
         known = []
     store = address.open()

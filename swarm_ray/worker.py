@@ -73,7 +73,7 @@ class Worker:
         self._allowed_modules, self._within = allowed_modules, started_within_s
         self._policy = FailurePolicy(config.supervision.restarts)
         self._supervisor = Supervisor(self._policy, None, self._restarted, started_within_s)
-        self._crew = NOBODY
+        self._crew, self._begun = NOBODY, set[int]()
         self._closed, self._steps = 0, dict[str, int]()
         self._notice = ""
         self._progress = SwarmProgress(
@@ -165,9 +165,12 @@ class Worker:
 
     def _make_trainer(self, number: int) -> Any:
         crew = self._crew
+        # What was asked for at the start of the worker holds for that start alone.
+        again = {"resume": "all"} if number in self._begun else {}
+        self._begun.add(number)
         settings = TrainerSettings(
             self.address,
-            self.config,
+            self.config.model_copy(update=again),
             crew.hosted[number],
             cache_folder(),
             self._allowed_modules,

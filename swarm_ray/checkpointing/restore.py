@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,9 +47,17 @@ def node_checkpoints(folder: Path, paths: ExperimentPaths, node: str) -> LocalCh
 
 
 def find_newest(
-    folder: Path, store: Store | None, paths: ExperimentPaths, node: str, problems: list[str]
+    folder: Path,
+    store: Store | None,
+    paths: ExperimentPaths,
+    node: str,
+    problems: list[str],
+    lives: Sequence[str] = (),
 ) -> Found | None:
     """The newest whole checkpoint of a node, of whatever incarnation and machine; None where there is none.
+
+    A later incarnation's goes before an earlier one's, whatever their steps: a process that was thought dead may have
+    gone on alone after another took its place, and what it made is not the node's any more.
 
     One from the folder is copied to this machine's own disk. One that is damaged goes with a line in `problems`, and
     the one before is taken; damaged ones on this machine are removed, so that none counts as kept.
@@ -60,22 +68,41 @@ def find_newest(
         paths: the experiment's paths.
         node: whose.
         problems: takes a line for each that cannot be used.
+        lives: the node's incarnations, oldest first; others come last.
 
     Raises:
-        StoreError: the disk does not take what is downloaded, or cannot be listed.
-        CheckpointError: the newest was written by a version that this one does not read.
+        StoreError: the folder or the disk cannot be listed or read now, or the disk is full. Only damage is passed
+            over: one that is out of reach for a moment may be the newest.
+        CheckpointError: the newest on this machine's disk was written by a version that this one does not read.
     """
     own = node_checkpoints(folder, paths, node)
     own.clean()
     stored = StoredCheckpoints(store, paths, node) if store is not None else None
-    for candidate in _newest_first(own, stored, problems):
+    ranked = _newest_first(own, stored, lives)
+    for place, candidate in enumerate(ranked):
         if isinstance(candidate, LocalCheckpoint):
             found = _from_disk(own, candidate, problems)
         else:
             found = _from_store(own, stored, candidate, problems)
         if found is not None:
+            _discard_forks(own, ranked[place + 1 :], found, problems)
             return found
     return None
+
+
+def _discard_forks(
+    own: LocalCheckpoints,
+    older: Sequence[LocalCheckpoint | StoredCheckpoint],
+    found: Found,
+    problems: list[str],
+) -> None:
+    """Remove what this machine went on to make after another had taken the node's place: it would count as newer."""
+    for checkpoint in older:
+        if isinstance(checkpoint, LocalCheckpoint) and checkpoint.step > found.state.step:
+            problems.append(
+                f"{checkpoint.path} is removed: it is of a process that went on after another took its place"
+            )
+            own.discard(checkpoint)
 
 
 def apply(found: Found, policy: Policy, parts: Parts, expected: Mapping[str, str]) -> None:
@@ -101,17 +128,19 @@ def apply(found: Found, policy: Policy, parts: Parts, expected: Mapping[str, str
 
 
 def _newest_first(
-    own: LocalCheckpoints, stored: StoredCheckpoints | None, problems: list[str]
-) -> Iterator[LocalCheckpoint | StoredCheckpoint]:
-    """By step; of one step this machine's first, since it has its optimizer and needs no copying."""
-    uploads: list[StoredCheckpoint] = []
-    if stored is not None:
-        try:
-            uploads = stored.folders()
-        except StoreError as error:
-            problems.append(f"the folder's checkpoints cannot be looked at: {error}")
-    candidates: list[LocalCheckpoint | StoredCheckpoint] = [*own.folders(), *uploads]
-    return iter(sorted(candidates, key=lambda c: -c.step))
+    own: LocalCheckpoints, stored: StoredCheckpoints | None, lives: Sequence[str]
+) -> list[LocalCheckpoint | StoredCheckpoint]:
+    """By incarnation and step; of one step this machine's first, since it has its optimizer and needs no copying."""
+    ranks = {life: rank for rank, life in enumerate(lives)}
+    found: list[tuple[int, int, bool, LocalCheckpoint | StoredCheckpoint]] = []
+    for local in own.folders():
+        manifest = own.manifest(local)
+        # One that is damaged comes in its turn by the best place it could have, so that it is told.
+        rank = len(lives) if isinstance(manifest, str) else ranks.get(manifest.incarnation, -1)
+        found.append((rank, local.step, True, local))
+    uploads = stored.folders() if stored is not None else []
+    found += [(ranks.get(upload.incarnation, -1), upload.step, False, upload) for upload in uploads]
+    return [candidate for *_, candidate in sorted(found, key=lambda f: f[:3], reverse=True)]
 
 
 def _from_disk(own: LocalCheckpoints, checkpoint: LocalCheckpoint, problems: list[str]) -> Found | None:
@@ -132,16 +161,17 @@ def _from_store(
     if stored is None:
         return None
     name = f"the folder's checkpoint of step {checkpoint.step} by {checkpoint.incarnation}"
-    try:
-        copied = stored.download(checkpoint, own)
-    except StoreError as error:
-        problems.append(f"{name} is not used: {error}")
-        return None
+    copied = stored.download(checkpoint, own)
     if isinstance(copied, str):
         problems.append(f"{name} is not used: {copied}")
         return None
     manifest = own.manifest(copied)
-    return _found(copied, manifest, _FOLDER) if isinstance(manifest, Manifest) else None
+    try:
+        return _found(copied, manifest, _FOLDER) if isinstance(manifest, Manifest) else None
+    except CheckpointError as error:
+        problems.append(f"{name} is not used: {error}")
+        own.discard(copied)
+        return None
 
 
 def _found(checkpoint: LocalCheckpoint, manifest: Manifest, origin: Origin) -> Found:

@@ -6,7 +6,7 @@ The folder may hang for minutes; checkpoints on the own disk go on meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from drive_store import ExperimentPaths, Store, StoreError, StoreFull
@@ -41,9 +41,10 @@ class Uploads:
         config: CheckpointConfig,
         problems: Problems,
         clock: Callable[[], float] = time.monotonic,
+        former: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._store, self._paths, self._config = store, paths, config
-        self._problems, self._clock = problems, clock
+        self._problems, self._clock, self._former = problems, clock, former
         self._last = clock()
         self._reading: frozenset[LocalCheckpoint] = frozenset()
         self.failed: dict[str, str] = {}
@@ -98,7 +99,8 @@ class Uploads:
         self._require_space(manifest.only(names).total)
         stored = StoredCheckpoints(self._store, self._paths, node)
         stored.upload(checkpoint, manifest, names)
-        stored.prune(manifest.incarnation, self._config.keep, self._config.keep_best)
+        former = self._former.get(node) if self._former is not None else None
+        stored.prune(manifest.incarnation, self._config.keep, self._config.keep_best, former)
         self._tell_partial(node, manifest, names)
         return ""
 

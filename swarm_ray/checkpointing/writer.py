@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,7 @@ class Checkpointer:
         clock: seconds that never go back.
         on_problem: takes a node and what is wrong, once per change, from a thread of its own; no problem ends a run.
         on_saved: takes a node and a step once they are safe on this machine's own disk, from a thread of its own.
+        former: node to the incarnations that it continues, oldest first; see `StoredCheckpoints.prune`.
         before_upload: called before uploads begin, from a thread of its own: what was logged goes to the folder first.
 
     Raises:
@@ -66,12 +67,13 @@ class Checkpointer:
         on_problem: Report,
         on_saved: Callable[[str, int], None] = lambda _node, _step: None,
         before_upload: Callable[[], None] = lambda: None,
+        former: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._folder, self._paths, self._config = folder, paths, config
         self._clock, self._on_saved, self._before_upload = clock, on_saved, before_upload
         self._problems = Problems(on_problem)
         self._pace = CheckpointPace(config.every, clock)
-        self._uploads = Uploads(store, paths, config, self._problems, clock)
+        self._uploads = Uploads(store, paths, config, self._problems, clock, former)
         self._thread = Background("checkpoint")
         self._spare: dict[str, PolicySnapshot] = {}
         self._saved: dict[str, Saved] = {}

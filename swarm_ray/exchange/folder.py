@@ -53,6 +53,7 @@ class FolderExchange:
         self._spools, self._made = spools, made
         self._checked, self._retried = -1, 0.0
         state.listen(self._settle)
+        state.while_waiting(self.retry)
 
     def adopt(self, node: Node, number: int) -> list[OwnRollout] | None:  # noqa: ARG002
         """What an earlier process of the node made for its present step."""

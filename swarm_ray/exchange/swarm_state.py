@@ -52,6 +52,7 @@ class SwarmState:
         pace: how often to look, and how long to wait for whom.
         pulse: beaten at every look; when it stops, every wait ends with `StopRequested`.
         after: the last record that was processed in an earlier life; None begins with the newest one.
+        whole: begin with the first record: a node whose checkpoint is lost may learn all of it again.
         rounds: those that the experiment is to have; one that ended with fewer is about to go on.
         clock: seconds, monotonic.
     """
@@ -64,19 +65,24 @@ class SwarmState:
         pulse: Pulse,
         *,
         after: StateRef | None = None,
+        whole: bool = False,
         rounds: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pace = pace
         self._store, self._paths, self._pulse = store, paths, pulse
-        self._reader = StateLogReader(store, paths, after=after) if after else None
+        after = None if whole else after
+        self._reader = StateLogReader(store, paths, after=after) if after or whole else None
         self._watch = CoordinatorWatch(store, paths, pace, clock)
         self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, pulse.pause)
         self._closed: dict[int, StageClosed] = {}
+        self._closed_by: dict[int, StateRef] = {}
+        self._base = after
         self._places: Mapping[str, frozenset[str]] = {}
         self._rounds = rounds
         self._met: StateRef | None = None
         self._listeners: list[Callable[[StateRecord], None]] = []
+        self._between: list[Callable[[], None]] = []
         self.latest: StateRecord | None = None
         self.ref: StateRef | None = after
         """The last record that was processed."""
@@ -100,6 +106,10 @@ class SwarmState:
         """Call `listener` with every record, in order, as it is processed."""
         self._listeners.append(listener)
 
+    def while_waiting(self, work: Callable[[], None]) -> None:
+        """Do `work` between the looks of every wait."""
+        self._between.append(work)
+
     def hold_places(self, places: Mapping[str, frozenset[str]]) -> None:
         """Say which incarnations of which nodes are ours: a record that has others ends this process."""
         self._places = places
@@ -108,6 +118,16 @@ class SwarmState:
         """Let go of rounds before `number`; those that are to be replayed have to stay."""
         for known in [n for n in self._closed if n < number]:
             del self._closed[known]
+            self._base = self._closed_by.pop(known)
+
+    def ref_at(self, number: int) -> StateRef | None:
+        """The record after which everything is to be read by a node whose last round was `number`.
+
+        A node that takes steps again lies behind the newest record, and needs the closings since its own round once
+        more if it dies meanwhile.
+        """
+        known = [n for n in self._closed_by if n <= number]
+        return self._closed_by[max(known)] if known else self._base
 
     def poll(self) -> bool:
         """Read what is new; True when there was something. A folder out of reach is a problem, not an error.
@@ -127,6 +147,7 @@ class SwarmState:
         self.problem = None
         for entry in entries:
             self._take(entry)
+        self._met = self._met or self.ref
         return bool(entries)
 
     def closed(self, number: int) -> StageClosed | None:
@@ -159,6 +180,8 @@ class SwarmState:
                 return found
             if self.alone and self.alone_left > 0:
                 return Standing.ALONE
+            for work in self._between:
+                work()
             self._pacing.pause()
 
     def wait_open(self, nodes: set[str], after: int) -> StageOpen | Standing:
@@ -215,12 +238,13 @@ class SwarmState:
 
     def _take(self, entry: StateEntry) -> None:
         record = decode_state(entry)
-        self._met = self._met or entry.ref
+        self._base = self._base or entry.ref
         self._check_places(record)
         self.latest, self.ref = record, entry.ref
         self.alone_left = self.pace.alone_rounds
         if record.closed is not None:
             self._closed[record.closed.round] = record.closed
+            self._closed_by[record.closed.round] = entry.ref
         for listener in self._listeners:
             listener(record)
 

@@ -33,7 +33,10 @@ class Examiner:
             nodes: whom to ask.
             when: start or end.
         """
-        return list(each(nodes, lambda node: self._ask(node, when), self._around).values())
+        found = each(nodes, lambda node: self._ask(node, when), self._around)
+        for node in nodes:
+            node.skipped = ""  # an examination is no round to sit out
+        return list(found.values())
 
     def _ask(self, node: Node, when: str) -> Evaluation:
         config, held_out = self._around.config, self._held_out

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
+import pytest
 from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import closed_stages, records_of, small_config
 
+from drive_store import PublishedFile, Store, StoreUnavailable, spool
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.records import FileRef, StateRecord
 
@@ -81,7 +85,9 @@ def test_a_folder_out_of_reach_loses_nothing(tmp_path: Path) -> None:
         until(lambda: swarm.coordinator.status().round >= 1)
         swarm.root.rename(away)
         until(lambda: swarm.trainers[0].status().alone)
-        until(lambda: swarm.trainers[0]._exchange.bytes_waiting > 0)
+        steps = [n.step for n in swarm.trainers[0].nodes]
+        until(lambda: all(n.step >= s + 2 for n, s in zip(swarm.trainers[0].nodes, steps, strict=True)))
+        assert swarm.trainers[0]._exchange.bytes_waiting > 0
         away.rename(swarm.root)
         swarm.results()
         assert swarm.state() == "finished"
@@ -94,3 +100,58 @@ def test_a_folder_out_of_reach_loses_nothing(tmp_path: Path) -> None:
     answered = {(f.node, f.step) for c in closed for f in c.accepted}
     answered |= {(f.node, f.step) for r in records_of(swarm.root, "small") for f in late_files(r)}
     assert answered == {(r.node, r.step) for r in rows}
+
+
+def test_a_file_that_is_lost_or_cannot_be_written_is_published_while_its_round_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one worker, nobody closes the round without it."""
+    config = small_config(nodes=2, rounds=4, pace__expect=2, pace__retry_s=0.5, pace__max_s=1000)
+    swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0", "node-1"]])
+    trouble = iter(["away", "", "lost", "", "", ""])
+    real = spool.publish_round_file
+
+    def publish(store: Store, *arguments: Any, **named: Any) -> PublishedFile:
+        kind = next(trouble, "")
+        if kind == "away":
+            raise StoreUnavailable("the mount has hiccups")
+        made = real(store, *arguments, **named)
+        if kind == "lost":
+            store.remove(made.key)
+        return made
+
+    monkeypatch.setattr(spool, "publish_round_file", publish)
+    with swarm:
+        swarm.results()
+        assert swarm.state() == "finished"
+    closed = closed_stages(swarm.root, "small")
+    assert [len(c.accepted) for c in closed] == [2] * 4
+    assert next(trouble, None) is None
+
+
+def test_a_full_spool_is_emptied_when_the_folder_is_back(tmp_path: Path) -> None:
+    config = small_config(
+        nodes=1,
+        external=0,
+        rounds=5,
+        pace__alone_after_s=0.5,
+        pace__beat_s=0.2,
+        pace__dead_after_s=30,
+        retention__spool_bytes=3000,
+    )
+    swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"]])
+    away = tmp_path / "unmounted"
+    with swarm:
+        until(lambda: swarm.coordinator.status().round >= 1)
+        swarm.root.rename(away)
+        until(lambda: swarm.trainers[0]._exchange.bytes_waiting > 3000)
+        (node,) = swarm.trainers[0].nodes
+        time.sleep(1.0)
+        waiting, step = swarm.trainers[0]._exchange.bytes_waiting, node.step
+        time.sleep(0.5)
+        assert (swarm.trainers[0]._exchange.bytes_waiting, node.step) == (waiting, step)
+        away.rename(swarm.root)
+        swarm.results()
+        assert swarm.state() == "finished"
+    rows = experiment_metrics(str(swarm.root), "small")
+    assert [r.step for r in rows] == list(range(len(rows)))

@@ -170,3 +170,26 @@ def vanish(swarm: OneProcessSwarm, number: int) -> None:
     swarm._ends[number].result(60)
     for home in trainer._restored.homes.values():
         home.release()
+
+
+def test_weights_alone_are_taken_where_that_is_asked(tmp_path: Path) -> None:
+    root = tmp_path / "My Drive"
+    config = small_config(nodes=1, external=0, rounds=3)
+    with OneProcessSwarm(root, config, [["node-0"]]) as swarm:
+        swarm.results()
+        assert swarm.state() == "finished"
+    learned_so_far = weights(swarm.trainers)
+    swarm.config = extend_config(config, ["rounds=5", "resume=weights"])
+    open_or_create(swarm.address, swarm.config, overwrite=False)
+    swarm.again()
+    (node,) = swarm.trainers[0].nodes
+    assert node.policy.optimizer.state_dict()["state"] == {}
+    assert node.totals.reward == 0
+    taken = weights(swarm.trainers)["node-0"]
+    assert all(torch.equal(taken[k], learned_so_far["node-0"][k]) for k in taken)
+    with swarm:
+        swarm.results()
+        assert swarm.state() == "finished"
+    (status,) = experiment_status(str(root), "small").nodes
+    assert "as asked" in status.recovered
+    assert [r.step for r in experiment_metrics(str(root), "small")] == list(range(5))

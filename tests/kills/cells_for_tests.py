@@ -211,7 +211,7 @@ def _check_weights(outcome: Outcome, diary: Sequence[Entry], undisturbed: Undist
         wanted = undisturbed.weights.get((entry.node, entry.step))
         outcome.check(f"weights of {entry.node}, {entry.what}, step {entry.step}", entry.sha256, wanted)
     for node in NODES:
-        reached = max(entry.step for entry in diary if entry.node == node)
+        reached = max((entry.step for entry in diary if entry.node == node), default=0)
         outcome.check(f"the last step of {node}", reached, undisturbed.rounds)
     restored = [entry.node for entry in diary if entry.what == "restored"]
     outcome.check("restores", len(restored), outcome.trainers_lost)

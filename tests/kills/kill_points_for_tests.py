@@ -70,7 +70,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     def diary(self) -> list[Entry]:
         """A line for each node after each step, and after each restore."""
-        return [msgspec.json.decode(line, type=Entry) for line in self.path.read_bytes().splitlines()]
+        lines = self.path.read_bytes().splitlines() if self.path.exists() else []
+        return [msgspec.json.decode(line, type=Entry) for line in lines]
 
     @property
     def path(self) -> Path:

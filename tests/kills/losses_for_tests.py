@@ -52,7 +52,8 @@ def play(folder: Path, what: Play) -> Played:
     finally:
         stage.close()
     _read(stage, played)
-    _check(played, stage.root)
+    if not played.problems:  # else nothing of the rest can hold
+        _check(played, stage.root)
     return played
 
 
@@ -151,7 +152,7 @@ def report_lines(played: Played) -> list[str]:
             for word, holds in (
                 ("killed and restarted", part.killed),
                 ("twice as slow", part.slow),
-                (f"joined late, in round {played.joined[part.name]}", part.joins_at > 0),
+                (f"joined late, in round {played.joined.get(part.name)}", part.joins_at > 0),
             )
             if holds
         )

@@ -39,27 +39,22 @@ def rounds_closed(root: str) -> int:
     return listed(root)[0].round
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_cleanly(root: str, number: signal.Signals) -> None:
-    overrides = [f"{key}={json.dumps(value)}" for key, value in (SMALL | ENDLESS).items()]
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "swarm_ray.cli",
-            "simulate",
-            "--root",
-            root,
-            "--experiment",
-            "halted",
-            *overrides,
-        ],
+def simulate(root: str, *overrides: str) -> subprocess.Popen[str]:
+    """The command, in a session of its own."""
+    command = [sys.executable, "-m", "swarm_ray.cli", "simulate", "--root", root, "--experiment", "halted"]
+    return subprocess.Popen(
+        [*command, *overrides],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_cleanly(root: str, number: signal.Signals) -> None:
+    process = simulate(root, *[f"{key}={json.dumps(value)}" for key, value in (SMALL | ENDLESS).items()])
     try:
         wait_until(lambda: rounds_closed(root) >= 2, 90, process)
         started = [p for p in descendants(process.pid) if p.name() not in RAYS_OWN]
@@ -85,3 +80,20 @@ def test_a_signal_ends_the_run_cleanly(root: str, number: signal.Signals) -> Non
         logged = [row.reward for row in rows if row.node == node]
         assert logged == [c.rewards[node] for c in closed][: len(logged)]
         assert len(logged) >= len(closed) - 1
+    if number == signal.SIGINT:
+        goes_on(root, len(closed))
+
+
+def goes_on(root: str, closed: int) -> None:
+    """The same command goes on where the last checkpoint stood; it was written before the actors ended."""
+    again = simulate(root, f"rounds={closed + 3}")
+    said, complained = again.communicate(timeout=120)
+    assert again.returncode == 0, complained
+    assert "halted is done" in said
+    assert [c.round for c in closed_stages(root, "halted")] == list(range(closed + 3))
+    for node in experiment_status(root, "halted").nodes:
+        assert "from this machine" in node.recovered
+        assert "taken again" not in node.recovered
+    rows = [row.step for row in experiment_metrics(root, "halted") if row.node == "node-0"]
+    assert rows == list(range(len(rows)))
+    assert len(rows) >= closed + 2

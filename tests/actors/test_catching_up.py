@@ -1,0 +1,59 @@
+"""A step that an earlier process made is adopted for the round that it was made for, and for no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from actors.catching_up import _is_gone
+from drive_store import ExperimentPaths, Store
+from swarm_ray.config import PaceConfig
+from swarm_ray.exchange.own_steps import MadeStep
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.pulse import Pulse
+from swarm_ray.records import NodeTally, NodeTotals, StageOpen, StateRecord
+from swarm_ray.sapo.node import Node
+
+MADE = MadeStep(round=7, step=7, alone=False, payload=b"", attachment=b"")
+RECORD = StateRecord("running", 20, None, None, {})
+
+
+def node(name: str) -> Node:
+    """Without a policy, which nobody asks for here."""
+    return Node(name, "0123abcd", None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> SwarmState:
+    return SwarmState(Store(str(tmp_path)), ExperimentPaths("tea"), PaceConfig(), Pulse())
+
+
+def opened(number: int) -> StageOpen:
+    return StageOpen(number, 0, (), 0.0, 60.0)
+
+
+def test_a_step_that_was_never_made_is_gone(state: SwarmState) -> None:
+    assert _is_gone(None, node("n1"), state)
+
+
+def test_a_step_may_count_while_nothing_else_is_known(state: SwarmState) -> None:
+    assert not _is_gone(MADE, node("n1"), state)
+    state.latest = msgspec.structs.replace(RECORD, state="paused")
+    assert not _is_gone(MADE, node("n1"), state)
+
+
+@pytest.mark.parametrize(("number", "gone"), [(6, False), (7, False), (8, True)])
+def test_a_step_is_gone_when_a_later_round_is_open(state: SwarmState, number: int, gone: bool) -> None:
+    state.latest = msgspec.structs.replace(RECORD, opens=opened(number))
+    assert _is_gone(MADE, node("n1"), state) is gone
+
+
+@pytest.mark.parametrize(("counted", "gone"), [(6, False), (7, True), (9, True)])
+def test_a_step_is_gone_when_the_swarm_has_counted_its_round(
+    state: SwarmState, counted: int, gone: bool
+) -> None:
+    tallies = {"n1": NodeTally(counted, counted, 0.0, NodeTotals()), "n2": NodeTally(9, 9, 0.0, NodeTotals())}
+    state.latest = msgspec.structs.replace(RECORD, tallies=tallies)
+    assert _is_gone(MADE, node("n1"), state) is gone

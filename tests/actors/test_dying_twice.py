@@ -1,0 +1,159 @@
+"""A trainer that dies again while it still takes steps again: the next one finds what the second left undone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from actors_for_tests import OneProcessSwarm, until
+from swarm_for_tests import closed_stages, small_config
+
+from actors.trainer import Trainer
+from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.local_disk import experiment_state
+
+ROUNDS = 8
+KEPT_STEP = 2
+CONFIG = small_config(
+    rounds=ROUNDS,
+    pace__expect=2,
+    pace__dead_after_s=60,
+    checkpoint__every=1,
+    checkpoint__keep=ROUNDS,
+    evaluation__questions=0,
+)
+
+
+class Killed(BaseException):
+    """Ends a trainer's thread where SIGKILL would end its process."""
+
+
+def kill_at(trainer: Trainer, method: str, count: int, patch: pytest.MonkeyPatch) -> None:
+    """Die at the `count`-th call of a method of the policy, once the checkpoints so far are on the disk."""
+    policy = trainer.nodes[0].policy
+    real, calls = getattr(policy, method), 0
+
+    def dying(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            until(lambda: trainer._memory._checkpointer._thread.idle)
+            patch.setattr(trainer._memory, "close", lambda *_: [])
+            patch.setattr(trainer._voice, "farewell", lambda *_, **__: None)
+            raise Killed
+        return real(*arguments)
+
+    patch.setattr(policy, method, dying)
+
+
+def release(trainer: Trainer) -> None:
+    """The system gives back what a dead process held."""
+    for home in trainer._restored.homes.values():
+        home.release()
+
+
+def steps_on_disk(swarm: OneProcessSwarm) -> dict[int, Path]:
+    folder = experiment_state(swarm.address) / "checkpoints" / "node-1"
+    return {int(path.name.removeprefix("step_")): path for path in folder.iterdir()}
+
+
+def test_a_checkpoint_of_a_step_that_was_taken_again_knows_what_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swarm = OneProcessSwarm(tmp_path / "My Drive", CONFIG, [["node-0"], ["node-1"]], "twice")
+    kill_at(swarm.trainers[1], "generate", 7, monkeypatch)
+    with swarm:
+        with pytest.raises(Killed):
+            swarm._ends[1].result(60)
+        release(swarm.trainers[1])
+        for step, path in steps_on_disk(swarm).items():
+            if step > KEPT_STEP:
+                shutil.rmtree(path)
+        nodes = swarm.trainers[1]._settings.nodes
+        second = swarm.trainers[1] = swarm.trainer(swarm.address, nodes, swarm._reporter)
+        kill_at(second, "update", 2, monkeypatch)
+        with pytest.raises(Killed):
+            second.run()
+        assert max(steps_on_disk(swarm)) == KEPT_STEP + 1  # taken while steps were taken again
+        release(second)
+        swarm.restart(1)
+        assert swarm.state() == "finished"
+    assert [stage.round for stage in closed_stages(swarm.root, "twice")] == list(range(ROUNDS))
+    assert all(len(stage.accepted) == 2 for stage in closed_stages(swarm.root, "twice"))
+    steps = [row.step for row in experiment_metrics(str(swarm.root), "twice") if row.node == "node-1"]
+    assert steps == list(range(ROUNDS))
+    (said,) = [n.recovered for n in experiment_status(str(swarm.root), "twice").nodes if n.id == "node-1"]
+    assert "3 update(s) taken again" in said
+    assert said.endswith("nothing lost")
+
+
+@pytest.mark.parametrize("hosted", [[["node-0"], ["node-1"]], [["node-0", "node-1"]]])
+def test_without_any_checkpoint_the_whole_log_is_learned_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosted: list[list[str]]
+) -> None:
+    config = small_config(
+        rounds=ROUNDS, pace__expect=2, pace__dead_after_s=60, checkpoint__every=1000, evaluation__questions=0
+    )
+    swarm = OneProcessSwarm(tmp_path / "My Drive", config, hosted)
+    kill_at(swarm.trainers[-1], "generate", 5, monkeypatch)
+    with swarm:
+        with pytest.raises(Killed):
+            swarm.results()
+        release(swarm.trainers[-1])
+        swarm.restart(len(hosted) - 1)
+        assert swarm.state() == "finished"
+    said = [n.recovered for n in experiment_status(str(swarm.root), "small").nodes if n.id == "node-1"]
+    assert "no checkpoint" in said[0]
+    assert "4 update(s) taken again from the state log" in said[0]
+    assert "nothing lost" in said[0]
+    assert all(len(c.accepted) == 2 and c.seconds < 10 for c in closed_stages(swarm.root, "small"))
+    rows = experiment_metrics(str(swarm.root), "small")
+    assert sorted((r.node, r.step) for r in rows) == [
+        (n, s) for n in ("node-0", "node-1") for s in range(ROUNDS)
+    ]
+
+
+def test_another_machine_learns_the_whole_log_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost with its disk before the first upload: the files of all nodes are in the folder."""
+    config = small_config(
+        rounds=ROUNDS, pace__expect=2, pace__dead_after_s=60, checkpoint__every=1000, evaluation__questions=0
+    )
+    swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1"]])
+    kill_at(swarm.trainers[1], "generate", 5, monkeypatch)
+    with swarm:
+        with pytest.raises(Killed):
+            swarm.results()
+        release(swarm.trainers[1])
+        shutil.rmtree(experiment_state(swarm.address) / "nodes" / "node-1")
+        swarm.restart(1)
+        assert swarm.state() == "finished"
+    said = [n.recovered for n in experiment_status(str(swarm.root), "small").nodes if n.id == "node-1"]
+    assert "4 update(s) taken again from the state log" in said[0]
+
+
+def test_what_peers_no_longer_keep_is_missed_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(
+        rounds=ROUNDS,
+        pace__expect=2,
+        pace__dead_after_s=60,
+        pace__settle_s=0.2,
+        checkpoint__every=1000,
+        evaluation__questions=0,
+        retention__rounds=1,
+    )
+    swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1"]])
+    kill_at(swarm.trainers[1], "generate", 6, monkeypatch)
+    with swarm:
+        with pytest.raises(Killed):
+            swarm.results()
+        release(swarm.trainers[1])
+        swarm.restart(1)
+        assert swarm.state() == "finished"
+    said = [n.recovered for n in experiment_status(str(swarm.root), "small").nodes if n.id == "node-1"]
+    assert "5 update(s) taken again" in said[0]
+    assert "file(s) of peers were missing" in said[0]
+    assert "nothing lost" not in said[0]
