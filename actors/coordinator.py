@@ -40,6 +40,8 @@ class CoordinatorStatus:
     """Since the open stage began."""
     rewards: tuple[float, ...]
     """Mean own reward over the nodes, for every closed round."""
+    closed: int = 0
+    """Rounds of the experiment that are over, those of earlier terms included."""
     problem: str = ""
     """What keeps the coordinator itself from going on, or made it end."""
 
@@ -168,6 +170,7 @@ class Coordinator:
             problems={**problems, **self._parts.roster.refused},
             seconds=time.monotonic() - began,
             rewards=tuple(history.rewards),
+            closed=max(history.next, 0),
             problem=self._problem,
         )
 

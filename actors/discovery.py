@@ -127,6 +127,10 @@ class Discovery:
             [(n, msgspec.structs.replace(b, problem=problem)) for n, b in unfinished], published=False
         )
 
+    def reach(self) -> str:
+        """Why the last beat did not reach the folder; empty when it did."""
+        return self.problem
+
     def stop(self) -> None:
         """End `run`; harmless when repeated."""
         self._stop.set()

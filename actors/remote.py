@@ -95,6 +95,11 @@ class DiscoveryShell(Discovery):
         super().run()
 
     @ray.method(concurrency_group="control")
+    def reach(self) -> str:  # type: ignore[override]
+        """See `Discovery.reach`."""
+        return super().reach()
+
+    @ray.method(concurrency_group="control")
     def where(self) -> tuple[int, str]:
         """See `whereabouts`."""
         return whereabouts()

@@ -36,7 +36,7 @@ from swarm_ray.settings import config_hash, take_changes
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
-STOP_WITHIN_S = 6.0
+STOP_WITHIN_S = 5.0
 """A trainer that is told to stop takes so long for its last checkpoint, at most."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from drive_store import StateLogReader, newest, write_request
+from drive_store import StateLogReader, newest, read_coordinator_beats, write_request
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.swarm_state import ENDED, decode_state
 from swarm_ray.experiments_read import open_experiment
@@ -34,7 +35,8 @@ def ask_coordinator(
         root: the shared folder.
         experiment: its name.
         action: what is asked for.
-        within_s: seconds to wait; by default twice `pace.dead_after_s`, after which a coordinator counts as dead.
+        within_s: seconds to wait for a coordinator's sign of life; by default twice `pace.dead_after_s`, after which
+            it counts as dead. A pause, and what follows a pause, is answered when the open round has closed.
         clock: seconds, monotonic.
         sleep: waits for so many seconds.
 
@@ -56,14 +58,17 @@ def ask_coordinator(
     opened.store.attach(opened.paths.experiment_json)
     request = write_request(opened.store, opened.paths, msgspec.json.encode(asked))
     reader = StateLogReader(opened.store, opened.paths, after=found.ref if found else None, list_every=4)
-    began = clock()
+    began, beats = clock(), read_coordinator_beats(opened.store, opened.paths)
     while clock() - began < patience:
         for entry in reader.poll():
             reply = decode_state(entry).replies.get(request)
             if reply is not None:
                 return reply
         sleep(min(LOOK_S, config.pace.poll_max_s))
+        now = read_coordinator_beats(opened.store, opened.paths)
+        if now != beats:  # somebody is there: a pause is answered when the open round has closed
+            began, beats = clock(), now
     raise SwarmStateError(
         f"no coordinator of {experiment!r} answered within {patience:.0f} s; the request stays, and the next one "
-        f"will answer it: swarm-ray coordinate --root {root} --experiment {experiment}"
+        f"will answer it: swarm-ray coordinate --root {shlex.quote(root)} --experiment {experiment}"
     )

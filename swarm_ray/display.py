@@ -70,7 +70,7 @@ class LiveDisplay:
             table.add_row(
                 swarm.label,
                 swarm.state,
-                f"{len(swarm.rewards)} of {swarm.rounds}",
+                f"{swarm.closed} of {swarm.rounds}",
                 "" if recent is None else f"{recent:.3f}",
                 f"{swarm.cumulative:.1f}",
                 str(swarm.used),
@@ -131,9 +131,7 @@ class LineDisplay:
         for swarm in swarms:
             recent = swarm.recent()
             reward = "" if recent is None else f", reward {recent:.3f}"
-            parts.append(
-                f"{swarm.label}: {swarm.state}, round {len(swarm.rewards)} of {swarm.rounds}{reward}"
-            )
+            parts.append(f"{swarm.label}: {swarm.state}, round {swarm.closed} of {swarm.rounds}{reward}")
         text = " | ".join(parts + remarks(swarms))
         states = " ".join(s.state for s in swarms)
         self._print(text, new=states != self._said)

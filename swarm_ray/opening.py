@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import shutil
 import time
 from collections.abc import Sequence
@@ -130,7 +131,7 @@ def _refuse_if_live(store: Store, address: ExperimentAddress) -> None:
     if age is not None and age < config_in_force(store, address).pace.dead_after_s:
         raise UserError(
             f"experiment {address.experiment!r} is {record.state}: its coordinator wrote {age:.0f} s ago; stop it "
-            f"first (swarm-ray stop --root {address.root} --experiment {address.experiment})"
+            f"first (swarm-ray stop --root {shlex.quote(address.root)} --experiment {address.experiment})"
         )
 
 

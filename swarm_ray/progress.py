@@ -17,6 +17,8 @@ class SwarmProgress:
     rounds: int
     rewards: tuple[float, ...] = ()
     """Mean own reward per closed round."""
+    closed: int = 0
+    """Rounds of the experiment that are over; `rewards` may lack the oldest."""
     nodes: tuple[str, ...] = ()
     used: int = 0
     """External rollouts used so far by this machine's nodes."""

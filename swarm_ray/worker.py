@@ -33,9 +33,9 @@ from swarm_ray.worker_view import alarm_streak, label, of_coordinator, of_logger
 
 __all__ = ["Worker", "alarm_streak"]
 
-STOP_WITHIN_S = 8.0
+STOP_WITHIN_S = 6.5
 """So long trainers may take to end a decode and write a last checkpoint."""
-GONE_WITHIN_S = 9.5
+GONE_WITHIN_S = 8.0
 """What is still there then is ended; rows that were not written stay on the disk for the next start."""
 
 
@@ -75,7 +75,7 @@ class Worker:
         self._supervisor = Supervisor(self._policy, None, self._restarted, started_within_s)
         self._crew, self._begun = NOBODY, set[int]()
         self._closed, self._steps = 0, dict[str, int]()
-        self._notice = ""
+        self._notice = self._reach = ""
         self._progress = SwarmProgress(
             address.experiment, label(config), "starting", config.rounds, nodes=self.nodes
         )
@@ -120,11 +120,15 @@ class Worker:
         if not self._over():
             starting = self._supervisor.starting()
             if status := self._supervisor.ask("coordinator", "status"):
-                self._rounds_closed(len(status.rewards))
+                self._rounds_closed(status.closed)
                 known = of_coordinator(known, status, self.config, hosts=bool(self.nodes), starting=starting)
+            if (reach := self._supervisor.ask("discovery", "reach")) is not None:
+                self._reach = str(reach)
             if logged := self._supervisor.ask("logger", "progress"):
                 self._steps_taken({row.node: row.step for row in logged.rows})
-                known = of_logger(known, logged, coordinates=self._coordinates, starting=starting)
+                known = of_logger(
+                    known, logged, self._reach, coordinates=self._coordinates, starting=starting
+                )
         state = self.state if self._over() or self.failure else known.state
         self._progress = replace(known, state=state, note=str(self.failure or known.note))
         return replace(self._progress, note=self._progress.note or self._notice)

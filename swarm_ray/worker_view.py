@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from swarm_ray.config import SwarmConfig
 from swarm_ray.progress import SwarmProgress
-from swarm_ray.records import StateRecord
+from swarm_ray.records import StateRecord, StepMetrics
+
+AWAY_NAMES = ("StoreUnavailable", "FolderMissing", "StoreDenied", "StoreFull")
+"""So begins what a coordinator says of a folder that is out of reach."""
 
 
 class Coordinating(Protocol):
@@ -25,12 +28,16 @@ class Coordinating(Protocol):
     @property
     def problem(self) -> str: ...  # noqa: D102
     @property
+    def closed(self) -> int: ...  # noqa: D102
+    @property
     def rewards(self) -> tuple[float, ...]: ...  # noqa: D102
 
 
 class Logging(Protocol):
     """What a logger says."""
 
+    @property
+    def rows(self) -> Sequence[StepMetrics]: ...  # noqa: D102
     @property
     def seconds(self) -> Mapping[str, float]: ...  # noqa: D102
     @property
@@ -64,27 +71,35 @@ def of_coordinator(
         known,
         state=state,
         rewards=status.rewards,
+        closed=status.closed,
+        unreachable=status.problem if status.problem.startswith(AWAY_NAMES) else "",
         nodes=status.registered or known.nodes,
         problems=status.problems,
         note=note,
     )
 
 
-def of_logger(known: SwarmProgress, said: Logging, *, coordinates: bool, starting: bool) -> SwarmProgress:
+def of_logger(
+    known: SwarmProgress, said: Logging, reach: str, *, coordinates: bool, starting: bool
+) -> SwarmProgress:
     """The logger's part; its nodes' rewards stand for the swarm's where another machine coordinates.
 
     Args:
         known: what was known before.
         said: what the logger says.
+        reach: why discovery cannot write; empty while it can.
         coordinates: whether the coordinator is here.
         starting: whether an actor here has not come up yet.
     """
     note = f"rows wait on this machine's disk: {said.problem}" if said.problem else ""
-    known = replace(known, seconds=dict(said.seconds), used=said.used, unreachable=said.problem)
+    known = replace(known, seconds=dict(said.seconds), used=said.used)
+    unreachable = known.unreachable if coordinates else ""
+    known = replace(known, unreachable=unreachable or said.problem or reach)
     if coordinates:
         return replace(known, note=known.note or note)
     state = "running" if said.rewards else "starting" if starting else "waiting"
-    return replace(known, state=state, rewards=said.rewards, note=note)
+    closed = max((row.round + 1 for row in said.rows), default=0)
+    return replace(known, state=state, rewards=said.rewards, closed=closed, note=note)
 
 
 def alarm_streak(config: SwarmConfig) -> int:
