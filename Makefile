@@ -10,8 +10,6 @@ help:
 	@echo "make install    Swarm Ray with its tools into $(VENV); PYTHON=... chooses the Python (3.11 to 3.13)"
 	@echo "make simulate   eight nodes with and without sharing, side by side, on this machine"
 	@echo "make test       all tests"
-	@echo "make kill-matrix   kill every process at every moment of a round (about half an hour)"
-	@echo "make soak       500 rounds with random kills (about a quarter of an hour)"
 	@echo "make check      lint, format, types and import contracts"
 	@echo "make kill-matrix   SIGKILL to every actor, Ray and the whole VM in every phase (half an hour)"
 	@echo "make soak       500 rounds of eight nodes under random kills (a quarter of an hour)"

@@ -103,7 +103,11 @@ def _said(node: Node, restored: Restored, again: int, without: int, lost: int, a
         taken = f"weights of its checkpoint of {weights.describe()}"
         return f"goes on at step {node.step}: {taken}; optimizer and counters begin anew, as asked"
     found = restored.found.get(node.id)
-    parts = [f"checkpoint of {found.describe()}" if found else "no checkpoint: it begins anew"]
+    parts = [
+        f"checkpoint of {found.describe()}"
+        if found
+        else "no whole checkpoint; it begins with the start's weights"
+    ]
     if again:
         parts.append(f"{again} update(s) taken again from the state log")
     if without:

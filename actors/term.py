@@ -10,7 +10,7 @@ import msgspec
 from drive_store import ExperimentPaths, NotYet, StateEntry, StateLogWriter, StateRef, Store
 from drive_store.names import StateName, parse_state_name
 from drive_store.staterecord import claimant_rank, read_record
-from drive_store.terms import write_coordinator_beat
+from drive_store.terms import EPOCH_LEAP, write_coordinator_beat
 from swarm_ray.errors import Superseded, SwarmStateError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.records import CoordinatorBeat, StateRecord
@@ -132,7 +132,9 @@ class Term:
         return [
             name
             for name in names
-            if name.sequence >= self._oldest and (name.epoch, name.sequence, name.claimant) not in self._known
+            if name.sequence >= self._oldest
+            and name.epoch <= self.epoch + EPOCH_LEAP  # beyond it is nobody's; see `best_claim`
+            and (name.epoch, name.sequence, name.claimant) not in self._known
         ]
 
 

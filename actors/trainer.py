@@ -12,6 +12,8 @@ import msgspec
 import torch
 
 from actors.catching_up import catch_up
+from actors.draining_spools import drain_spools
+from actors.first_policies import describe_policy, first_policies
 from actors.restoring import Restored, restore_nodes
 from actors.trainer_memory import TrainerMemory
 from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
@@ -23,9 +25,6 @@ from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.swarm_state import ENDED, Standing, SwarmState
 from swarm_ray.experiment_folder import read_config
 from swarm_ray.local_disk import experiment_state
-from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.pool import load_policies
-from swarm_ray.policies.tiny_start import TinyStart, start_index
 from swarm_ray.pulse import Pulse
 from swarm_ray.records import StageOpen, StepMetrics
 from swarm_ray.sapo.examiner import Examiner
@@ -70,7 +69,13 @@ class Trainer:
         """The nodes as their newest checkpoints left them, with our pulse."""
         config, paths = self._config, self._settings.address.paths
         restored = restore_nodes(
-            self._settings.nodes, self._load_policies(), disk, self._store, paths, config, config.resume
+            self._settings.nodes,
+            first_policies(self._settings, self._tasks, self._verifier),
+            disk,
+            self._store,
+            paths,
+            config,
+            config.resume,
         )
         self.nodes = restored.nodes
         for node in self.nodes:
@@ -128,7 +133,8 @@ class Trainer:
                 rounds += self._take_part(opened)
             self._check_not_stopped()
             self._voice.evaluations(self._examiner.examine(self._who_took_part(), "end"))
-            left += self._drain()
+            self._voice.published(self.nodes, alone=False, phase="draining")
+            left += drain_spools(self.nodes, self._state, self._exchange, self._config.pace.drain_s)
             within_s = self._config.pace.drain_s
         except StopRequested as reason:
             stopped = str(reason)
@@ -148,7 +154,7 @@ class Trainer:
         )
         self._voice.register(self._restored)
         self._voice.evaluations(measured)
-        self._voice.start(self.nodes, self._described)
+        self._voice.start(self.nodes, lambda node: describe_policy(node.policy, self._config))
         self._phases.take()
 
     def stop(self) -> None:
@@ -243,23 +249,6 @@ class Trainer:
             for life in (*lives, restored.homes[node].incarnation)
         ]
 
-    def _load_policies(self) -> list[Policy]:
-        config, settings = self._config, self._settings
-        if not config.policy.is_tiny:
-            return load_policies(config, len(settings.nodes))
-        start = TinyStart(config, self._tasks, self._verifier, settings.cache, lambda *_: None)
-        return [start.policy(start_index(node)) for node in settings.nodes]
-
-    def _described(self, node: Node) -> str:
-        """What a figure of this node was made on."""
-        policy, config = node.policy, self._config
-        name = torch.cuda.get_device_name(policy.device) if policy.device.type == "cuda" else "cpu"
-        parameters = sum(p.numel() for p in policy.model.parameters())
-        return (
-            f"{config.policy.model}, {parameters:,} parameters on {name}, {config.policy.dtype}, "
-            f"{policy.layout.value} rows, {torch.get_num_threads()} thread(s), seed {config.seed}"
-        )
-
     def _tell_failed(self, node: Node) -> None:
         self._voice.failed(node, self._number)
 
@@ -278,22 +267,6 @@ class Trainer:
                 node.problem = "it took part in no round: its id is another worker's, or it came too late"
                 self._tell_failed(node)
         return self.nodes
-
-    def _drain(self) -> list[str]:
-        """Wait for the answers to what was published; what stays without one is named."""
-        self._voice.published(self.nodes, alone=False, phase="draining")
-        deadline = time.monotonic() + self._config.pace.drain_s
-        while any(self._exchange.unanswered(n.id) for n in self.nodes) and time.monotonic() < deadline:
-            ended = self._state.latest is not None and self._state.latest.state in ENDED
-            if ended and not self._state.poll():
-                break
-            self._state.poll()
-            self._exchange.retry()
-            self._state.pause()
-        return [
-            f"{node}: rounds {', '.join(map(str, rounds))} were published and never answered"
-            for node, rounds in self._exchange.give_up().items()
-        ]
 
     def _farewell(self, rounds: int, stopped: str, left: list[str]) -> TrainerResult:
         for line in left:

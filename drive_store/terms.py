@@ -22,6 +22,7 @@ COORDINATOR = "coordinator"
 MAX_COORDINATOR_BEAT = 1 << 16
 """The most bytes a coordinator's beat may have as payload."""
 EPOCH_LEAP = 1000
+"""Terms follow each other; a name whose epoch is further above the others is nobody's."""
 _BUCKET_NAME = re.compile(r"[0-9]{6}")
 
 

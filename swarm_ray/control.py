@@ -51,7 +51,8 @@ def ask_coordinator(
     found = newest(opened.store, opened.paths)
     record = decode_state(found) if found else None
     if record is not None and record.state in ENDED:
-        return f"nothing to do: {experiment} is {record.state}"
+        again = "; give the command that started it to go on with it" if action == "resume" else ""
+        return f"nothing to do: {experiment} is {record.state}{again}"
     config = opened.config()
     patience = 2 * config.pace.dead_after_s if within_s is None else within_s
     asked = ControlRequest(action, datetime.now(UTC).isoformat(timespec="seconds"))

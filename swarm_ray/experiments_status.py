@@ -117,7 +117,7 @@ def _status(
         sign, tally = signs.get(node), record.tallies.get(node)
         problem = _problem(tally, sign, silent=silent)
         if problem is None and tally is None and sign is not None:
-            problem = _why_outside(experiment, node, sign.incarnation, state)
+            problem = _why_outside(experiment, node, sign.incarnation, state, record.config_hash)
         expired = record.answers.expired.get(node, ()) if record.answers else ()
         nodes.append(_node_status(node, tally, sign, problem, expired))
     return ExperimentStatus(
@@ -192,7 +192,9 @@ def _problem(tally: NodeTally | None, sign: _Sign | None, *, silent: bool) -> st
     return None
 
 
-def _why_outside(experiment: OpenExperiment, node: str, incarnation: str, state: str) -> str | None:
+def _why_outside(
+    experiment: OpenExperiment, node: str, incarnation: str, state: str, in_force: str
+) -> str | None:
     """Why a node that announced itself stands in no state record; None where it may still come in."""
     reading = Registry(experiment.store, experiment.paths).registrations().get((node, incarnation))
     if isinstance(reading, Valid):
@@ -200,8 +202,10 @@ def _why_outside(experiment: OpenExperiment, node: str, incarnation: str, state:
             theirs = msgspec.json.decode(reading.payload, type=Registration).config_hash
         except msgspec.MsgspecError as error:
             return f"its registration cannot be read: {error}"
-        if theirs != experiment.identity.config_hash:
-            return f"refused: its configuration is {theirs}, not {experiment.identity.config_hash}"
+        if theirs not in {experiment.identity.config_hash, in_force}:
+            return (
+                f"refused: its configuration is {theirs}, not {in_force or experiment.identity.config_hash}"
+            )
     return None if state in UNDER_WAY else "took no part"
 
 

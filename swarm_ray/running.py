@@ -163,6 +163,11 @@ def _verdict(worker: Worker) -> tuple[int, str]:
     name = worker.address.experiment
     if isinstance(worker.failure, UserError):
         raise worker.failure
+    if worker.state == "superseded":
+        return (
+            FAILED,
+            f"{name} is coordinated elsewhere now; this coordinator was thought dead, and has ended",
+        )
     if worker.failure is not None:
         return FAILED, f"{name} failed: {worker.failure}"
     found = newest(Store(worker.address.root), worker.address.paths)

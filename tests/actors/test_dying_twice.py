@@ -105,7 +105,7 @@ def test_without_any_checkpoint_the_whole_log_is_learned_again(
         swarm.restart(len(hosted) - 1)
         assert swarm.state() == "finished"
     said = [n.recovered for n in experiment_status(str(swarm.root), "small").nodes if n.id == "node-1"]
-    assert "no checkpoint" in said[0]
+    assert "no whole checkpoint" in said[0]
     assert "4 update(s) taken again from the state log" in said[0]
     assert "nothing lost" in said[0]
     assert all(len(c.accepted) == 2 and c.seconds < 10 for c in closed_stages(swarm.root, "small"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cells_for_tests import PHASES, VICTIMS, run_cells, run_undisturbed
 
-pytestmark = pytest.mark.machines
+pytestmark = [pytest.mark.machines, pytest.mark.timeout(600)]
 
 SPREAD = [
     ("trainer", "update"),

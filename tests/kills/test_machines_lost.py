@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from losses_for_tests import TWO, Played, play
 
-pytestmark = pytest.mark.machines
+pytestmark = [pytest.mark.machines, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
