@@ -79,7 +79,7 @@ def open_or_create(address: ExperimentAddress, config: SwarmConfig, *, overwrite
         StoreError: the folder cannot be written.
     """
     store = Store(address.root)
-    if read_identity(store, address) is None or overwrite:
+    if overwrite or read_identity(store, address) is None:
         _make(store, address, config, overwrite=overwrite)
         return Opened(config, None)
     stored = config_in_force(store, address)

@@ -75,8 +75,10 @@ def test_no_actor_is_left(done: Swarm) -> None:
 
 def test_an_experiment_is_not_overwritten_by_accident(done: Swarm) -> None:
     before = records_of(done.root, "four")
-    with pytest.raises(UserError, match=r"'four' exists.*--overwrite"):
-        simulate(small_config(), done.root, "four", show=False)
+    with pytest.raises(UserError, match=r"seed: 9 here, 0 there.*--overwrite"):
+        simulate(small_config(seed=9), done.root, "four", show=False)
+    again = simulate(done.config, done.root, "four", show=False)
+    assert (again.exit_code, again.message.partition(";")[0]) == (0, "four is finished already")
     assert records_of(done.root, "four") == before
     with pytest.raises(UserError, match="Four!"):
         Swarm(small_config(), done.root, "Four!", show=False)
