@@ -78,7 +78,7 @@ def _remarks(node: NodeStatus, state: str) -> list[str]:
         remarks.append("trains alone: it hears of no coordinator")
     if node.unanswered:
         rounds = ", ".join(map(str, node.unanswered))
-        over = state in {"finished", "stopped", "failed"}
+        over = state == "finished"  # what was stopped may go on, and then they are answered
         remarks.append(f"its file(s) of round {rounds} {'never arrived' if over else 'have no answer yet'}")
     if node.recovered:
         remarks.append(node.recovered)
