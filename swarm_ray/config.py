@@ -249,6 +249,32 @@ class LogConfig(Section):
     """A segment is closed earlier when it has grown to this size."""
 
 
+class TrackingConfig(Section):
+    """Trackers beside the experiment's own logs, which are always written. Each machine may have its own."""
+
+    wandb: Literal["off", "offline", "online"] = "off"
+    """Weights & Biases, one run per node, grouped by experiment. offline: into the experiment's folder, for `wandb
+    sync` later; online: needs WANDB_API_KEY or a login."""
+    wandb_project: str = "swarm-ray"
+    """The project that the runs go to."""
+    tensorboard: bool = False
+    """Event files for TensorBoard, in the experiment's folder."""
+    prometheus: bool = False
+    """Gauges that Ray's own metrics agent exports for Prometheus; needs `ray[default]`."""
+
+
+class HubConfig(Section):
+    """Pushing nodes' models to the Hugging Face Hub, in the background. Each machine may have its own."""
+
+    repository: str = ""
+    """`owner/name`; each node has its own, with `-<node>` after it. Empty pushes nothing. Needs HF_TOKEN or a
+    login."""
+    every: PositiveInt = 100
+    """Rounds between two pushes; the last model of a run is always pushed."""
+    private: bool = True
+    """Whether a repository that is not there yet is made as a private one."""
+
+
 class SwarmConfig(Section):
     """A whole swarm; stored with the experiment."""
 
@@ -287,6 +313,8 @@ class SwarmConfig(Section):
     retention: RetentionConfig = RetentionConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     log: LogConfig = LogConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    hub: HubConfig = HubConfig()
 
     @model_validator(mode="after")
     def _possible(self, info: ValidationInfo) -> SwarmConfig:

@@ -29,6 +29,13 @@ LOCAL_FIELDS = frozenset(
         "retention.spool_bytes",
         "supervision.restarts",
         "supervision.data_failures",
+        "tracking.wandb",
+        "tracking.wandb_project",
+        "tracking.tensorboard",
+        "tracking.prometheus",
+        "hub.repository",
+        "hub.every",
+        "hub.private",
         "preset",
     }
 )

@@ -13,7 +13,7 @@ import msgspec
 from drive_store import StateLogReader, newest, read_coordinator_beats, write_request
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.swarm_state import ENDED, decode_state
-from swarm_ray.experiments_read import open_experiment
+from swarm_ray.experiments.read import open_experiment
 from swarm_ray.records import ControlRequest
 
 Action = Literal["stop", "pause", "resume"]

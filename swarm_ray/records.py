@@ -117,6 +117,9 @@ class Beat(msgspec.Struct, frozen=True):
     """True while the node trains without a coordinator."""
     skipped: int = -1
     """The last round for which the node hands nothing in, since its data failed; nobody need wait for it."""
+    store: StoreUse | None = None
+    """What discovery and the logger of the node's worker asked of the folder so far; in the beat of the worker's first
+    node alone."""
     recovered: str = ""
     """What this incarnation took over from the one before and what not, in words; empty for a node's first."""
 
@@ -184,6 +187,8 @@ class StageClosed(msgspec.Struct, frozen=True):
     informative: dict[str, int]
     winners: tuple[str, ...]
     seconds: float
+    store: StoreUse | None = None
+    """What the coordinator asked of the folder since it closed the stage before."""
 
 
 class Answers(msgspec.Struct, frozen=True):
@@ -235,6 +240,15 @@ class StateRecord(msgspec.Struct, frozen=True):
     """Control requests answered by this record, id to what was done."""
 
 
+class StoreUse(msgspec.Struct, frozen=True):
+    """What a process asked of the shared folder."""
+
+    operations: dict[str, int] = {}
+    """Kind to count; the kinds are the fields of `drive_store.Operations` that count calls."""
+    bytes_read: int = 0
+    bytes_written: int = 0
+
+
 class StepMetrics(msgspec.Struct):
     """One row of a node's metrics: a round it took part in."""
 
@@ -269,6 +283,9 @@ class StepMetrics(msgspec.Struct):
     """True for a step that was taken without a coordinator."""
     replayed: bool = False
     """True for a step that was taken again, from the state log, after a restart."""
+    store: StoreUse | None = None
+    """What the trainer asked of the folder since its step before; on the row of its first node alone, so that rows
+    add up."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):

@@ -12,8 +12,8 @@ from drive_store import Store
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import NodeStatus, experiment_status
-from swarm_ray.experiments_read import OpenExperiment, open_experiment
-from swarm_ray.experiments_status import status_of
+from swarm_ray.experiments.read import OpenExperiment, open_experiment
+from swarm_ray.experiments.status import status_of
 from swarm_ray.records import Beat, NodeTotals
 from swarm_ray.settings import load_config
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import swarm_ray
-from swarm_ray import cli
-from swarm_ray.cli_overrides import overrides_of
-from swarm_ray.cli_parser import parse
+from swarm_ray.cli.main import COMMANDS
+from swarm_ray.cli.output import MISTAKE
+from swarm_ray.cli.overrides import overrides_of
+from swarm_ray.cli.parser import parse
 from swarm_ray.policies.starts import STARTS
 from swarm_ray.running import DONE, FAILED, INTERRUPTED, LEARNED_NOTHING
 from swarm_ray.settings import join_config, load_config
@@ -39,7 +40,7 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("swarm-ray")])
 def test_a_command_is_one(line: str) -> None:
-    arguments = parse(shlex.split(line)[1:])
+    arguments = parse(COMMANDS, shlex.split(line)[1:])
     if not hasattr(arguments, "overrides"):
         return
     if arguments.command == "work":
@@ -61,7 +62,7 @@ def test_every_command_is_one_of_these() -> None:
 def test_the_readme_names_every_subcommand() -> None:
     text = (ROOT / "README.md").read_text()
     named = {line.split()[1] for line in commands() if line.startswith("swarm-ray")}
-    assert named == set(cli._COMMANDS)
+    assert named == {command.name for command in COMMANDS}
     assert all(f"`{preset}`" in text for preset in ("tiny", "paper", "colab"))
 
 
@@ -84,7 +85,7 @@ def test_python_in_documents_is_python(name: str) -> None:
 
 def test_the_exit_statuses_are_those_of_the_command() -> None:
     listed = re.findall(r"(?m)^\| (\d+) \|", (ROOT / "README.md").read_text())
-    assert [int(n) for n in listed] == [DONE, FAILED, cli.MISTAKE, LEARNED_NOTHING, INTERRUPTED]
+    assert [int(n) for n in listed] == [DONE, FAILED, MISTAKE, LEARNED_NOTHING, INTERRUPTED]
 
 
 def test_the_starts_are_those_of_the_code() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from swarm_ray.experiments import ClosedStage
+from swarm_ray.experiments.compare import ClosedStage
 
 Series = list[float | None]
 MOST_SMOOTHED = 100

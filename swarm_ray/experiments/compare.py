@@ -10,8 +10,8 @@ import msgspec
 from drive_store import history
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.swarm_state import decode_state
-from swarm_ray.experiments_read import OpenExperiment
-from swarm_ray.experiments_status import status_of
+from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.status import status_of
 from swarm_ray.records import Refusal, StageClosed
 
 

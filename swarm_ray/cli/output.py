@@ -7,7 +7,12 @@ import shutil
 import sys
 from typing import TextIO
 
+import msgspec
+
 from swarm_ray.table_text import WIDTH, clean
+
+DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+"""Exit statuses; what a run adds to them is in `swarm_ray.running`."""
 
 
 def write(text: str) -> None:
@@ -24,6 +29,11 @@ def layout() -> tuple[int, bool]:
     """Columns of a table on standard output, and whether a terminal will show it."""
     styled = sys.stdout.isatty()
     return (shutil.get_terminal_size((WIDTH, 24)).columns if styled else WIDTH), styled
+
+
+def json_text(value: object) -> str:
+    """One JSON document of msgspec structs, indented."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
 
 
 def _write(stream: TextIO, text: str) -> None:

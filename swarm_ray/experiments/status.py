@@ -11,7 +11,7 @@ from drive_store import NotYet, Registry, Valid
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import ConfigError
-from swarm_ray.experiments_read import OpenExperiment
+from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.records import Beat, NodeTally, NodeTotals, Registration, StateRecord
 
 UNDER_WAY = ("waiting", "running", "paused")

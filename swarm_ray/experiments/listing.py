@@ -1,8 +1,4 @@
-"""What a folder says of its experiments: list, status, history, comparison and metrics.
-
-Reads only, and needs neither torch nor Ray, so that a run can be watched from any machine that sees its
-folder.
-"""
+"""Experiments by their names: the list of them, and what each says of itself."""
 
 from __future__ import annotations
 
@@ -13,39 +9,23 @@ import msgspec
 from drive_store import Store
 from swarm_ray.errors import ConfigError, ExperimentNotFoundError, SwarmError, UserError
 from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.experiments_compare import ClosedStage, Comparison, comparison_of, history_of
-from swarm_ray.experiments_metrics import TimeBreakdown, metrics_of, time_breakdown
-from swarm_ray.experiments_read import (
+from swarm_ray.experiments.compare import ClosedStage, Comparison, comparison_of, history_of
+from swarm_ray.experiments.metrics import metrics_of
+from swarm_ray.experiments.read import (
     OpenExperiment,
     experiment_names,
     find_identity,
     open_experiment,
     open_root,
 )
-from swarm_ray.experiments_status import (
+from swarm_ray.experiments.status import (
     UNDER_WAY,
     ExperimentStatus,
-    NodeStatus,
     current_round,
     shown_state,
     status_of,
 )
 from swarm_ray.records import StepMetrics
-
-__all__ = [
-    "ClosedStage",
-    "Comparison",
-    "ExperimentStatus",
-    "ExperimentSummary",
-    "NodeStatus",
-    "TimeBreakdown",
-    "compare_experiments",
-    "experiment_history",
-    "experiment_metrics",
-    "experiment_status",
-    "list_experiments",
-    "time_breakdown",
-]
 
 UNREADABLE = "unreadable"
 

@@ -1,0 +1,139 @@
+"""Commands that train: simulate, coordinate, work."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drive_store import EXPERIMENTS, StoreError
+from swarm_ray.cli.options import (
+    ALGORITHM,
+    add_configuration,
+    add_flags,
+    add_overrides,
+    add_overwrite,
+    add_root,
+)
+from swarm_ray.cli.output import DONE, FAILED, complain, layout, write
+from swarm_ray.cli.overrides import overrides_of, value_of
+from swarm_ray.cli.parser import Parser
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import SwarmError, UserError
+from swarm_ray.experiments import experiment_metrics, time_breakdown
+from swarm_ray.known_spread import spread_text
+from swarm_ray.opening import config_for
+from swarm_ray.tables import comparison_table, time_text
+
+if TYPE_CHECKING:
+    from swarm_ray.running import Running
+
+
+def define_simulate(command: Parser) -> None:
+    """Options of `simulate`."""
+    command.add_argument("--root", metavar="DIR", default="runs", help="where experiments go (default: runs)")
+    command.add_argument("--experiment", metavar="NAME", help="its name (default: the preset and the time)")
+    command.add_argument("--baseline", action="store_true", help="also run it without sharing, side by side")
+    add_overwrite(command)
+    add_configuration(command, "nodes", "trainers", *ALGORITHM)
+
+
+def simulate(arguments: argparse.Namespace) -> int:
+    """Run a whole swarm here, and report."""
+    config = _config_to_run(arguments)
+    from swarm_ray.swarm import simulate
+
+    run = simulate(
+        config,
+        arguments.root,
+        arguments.experiment,
+        baseline=arguments.baseline,
+        overwrite=arguments.overwrite,
+        show=True,
+    )
+    try:
+        _report(run, config)
+    except (SwarmError, StoreError) as error:  # how the run ended is still to be told
+        complain(f"the report is not complete: {error}")
+        return _ended(run) or FAILED
+    return _ended(run)
+
+
+def define_coordinate(command: Parser) -> None:
+    """Options of `coordinate`."""
+    add_root(command)
+    command.add_argument("--experiment", metavar="NAME", required=True, help="the name it will have")
+    add_overwrite(command)
+    add_configuration(command, "expect", *ALGORITHM)
+
+
+def coordinate(arguments: argparse.Namespace) -> int:
+    """Coordinate an experiment."""
+    config = _config_to_run(arguments)
+    from swarm_ray.swarm import coordinate
+
+    return _ended(
+        coordinate(config, arguments.root, arguments.experiment, overwrite=arguments.overwrite, show=True)
+    )
+
+
+def define_work(command: Parser) -> None:
+    """Options of `work`."""
+    add_root(command)
+    command.add_argument("--experiment", metavar="NAME", required=True, help="the experiment to join")
+    command.add_argument("--node", metavar="ID", required=True, help="the node's id, unique in the swarm")
+    add_flags(command, "nodes", "trainers")
+    add_overrides(command)
+
+
+def work(arguments: argparse.Namespace) -> int:
+    """Train nodes of another machine's experiment."""
+    overrides = overrides_of(arguments)
+    nodes = value_of(overrides, "nodes") or "1"
+    if not (nodes.isascii() and nodes.isdigit() and int(nodes) > 0):
+        raise UserError(f"nodes: {nodes!r} is not possible; it must be a whole number above 0")
+    from swarm_ray.swarm import work
+
+    return _ended(
+        work(arguments.root, arguments.experiment, arguments.node, int(nodes), overrides, show=True)
+    )
+
+
+def _config_to_run(arguments: argparse.Namespace) -> SwarmConfig:
+    """The configuration of a new experiment, or of one that goes on."""
+    return config_for(
+        arguments.root,
+        arguments.experiment,
+        arguments.preset,
+        arguments.config,
+        overrides_of(arguments),
+        overwrite=arguments.overwrite,
+    )
+
+
+def _report(run: Running, config: SwarmConfig) -> None:
+    """What a run has done: its figures, its time, its picture, and how much a seed may change."""
+    from swarm_ray.report import reward_figure
+
+    width, styled = layout()
+    swarm, results = run.experiments[0], run.results()
+    if not any(result.rounds for result in results):
+        return
+    write("\n" + comparison_table(results, width=width, styled=styled) + "\n")
+    problems: list[str] = []
+    rows = experiment_metrics(run.root, swarm, problems)
+    write(time_text(time_breakdown(rows), width=width))
+    for problem in problems:
+        complain(problem)
+    path = Path(run.root, EXPERIMENTS, swarm, "reward.png")
+    write(f"picture: {reward_figure(run.root, run.experiments, path)}\n")
+    write(f"{spread_text(config)}\n")
+
+
+def _ended(run: Running) -> int:
+    """Say how a run ended: on standard output when it is done, else on standard error."""
+    if run.exit_code == DONE:
+        write(f"{run.message}\n")
+    else:
+        complain(run.message)
+    return run.exit_code

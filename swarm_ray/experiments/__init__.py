@@ -1,0 +1,32 @@
+"""What a folder says of its experiments: list, status, history, comparison and metrics.
+
+Reads only, and needs neither torch nor Ray, so that a run can be watched from any machine that sees its
+folder.
+"""
+
+from swarm_ray.experiments.compare import ClosedStage, Comparison
+from swarm_ray.experiments.listing import (
+    ExperimentSummary,
+    compare_experiments,
+    experiment_history,
+    experiment_metrics,
+    experiment_status,
+    list_experiments,
+)
+from swarm_ray.experiments.metrics import TimeBreakdown, time_breakdown
+from swarm_ray.experiments.status import ExperimentStatus, NodeStatus
+
+__all__ = [
+    "ClosedStage",
+    "Comparison",
+    "ExperimentStatus",
+    "ExperimentSummary",
+    "NodeStatus",
+    "TimeBreakdown",
+    "compare_experiments",
+    "experiment_history",
+    "experiment_metrics",
+    "experiment_status",
+    "list_experiments",
+    "time_breakdown",
+]

@@ -1,0 +1,5 @@
+"""What a run looks like: figures and pages, from its folder alone."""
+
+from swarm_ray.report.reward_figure import reward_figure
+
+__all__ = ["reward_figure"]
