@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actors.arrivals import Arrivals
-from swarm_ray.records import StageClosed, StageOpen
+from swarm_ray.records import StageClosed, StageOpen, StoreUse
 
 
 def close_stage(
-    opens: StageOpen, arrivals: Arrivals, winners: tuple[str, ...], seconds: float, *, awaited: bool
+    opens: StageOpen,
+    arrivals: Arrivals,
+    winners: tuple[str, ...],
+    seconds: float,
+    store: StoreUse,
+    *,
+    awaited: bool,
 ) -> StageClosed:
     """How the stage ended.
 
@@ -18,6 +24,7 @@ def close_stage(
         arrivals: what came in since it opened.
         winners: whom most nodes voted for.
         seconds: how long it took.
+        store: what the coordinator asked of the folder since the stage before.
         awaited: in barrier pace every member was to hand in a file; in async pace nobody is missing.
     """
     accepted = sorted(arrivals.accepted, key=lambda counted: (counted.ref.node, counted.ref.step))
@@ -38,6 +45,7 @@ def close_stage(
         informative=informative,
         winners=winners,
         seconds=seconds,
+        store=store,
     )
 
 

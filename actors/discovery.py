@@ -11,10 +11,11 @@ import msgspec
 
 from actors.kept import Kept
 from actors.reach import Reach
+from actors.store_meter import StoreMeter, add_use
 from drive_store import NameTaken, Registry, StoreError, StoreUnavailable, Valid, make_node_folders
 from swarm_ray.config import PaceConfig
 from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.records import Beat, Member, NodeTotals, Registration
+from swarm_ray.records import Beat, Member, NodeTotals, Registration, StoreUse
 
 
 class Voice(msgspec.Struct):
@@ -51,6 +52,7 @@ class Discovery:
     ) -> None:
         self._reach, self._paths = Reach(address), address.paths
         self._store = self._reach.store
+        self._meter, self._logger_use = StoreMeter(self._store), StoreUse()
         self._registry = Registry(self._store, self._paths)
         self._worker, self._pace = worker, pace
         self._config_hash, self._versions = config_hash, versions
@@ -84,14 +86,18 @@ class Discovery:
                 self._voices[member.node] = Voice(member.incarnation, first)
                 self._write(member.node)
 
-    def report(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
+    def report(
+        self, beats: list[tuple[str, Beat]], *, published: bool, logger: StoreUse | None = None
+    ) -> None:
         """Take note of what trainers say; what is new beside their progress is written at once.
 
         Args:
             beats: node ids and what they have to say; the count is set here.
             published: whether each node has just published a file, which is a sign of life in itself.
+            logger: what the worker's logger has asked of the folder so far, where that is known.
         """
         with self._lock:
+            self._logger_use = logger or self._logger_use
             for node, beat in beats:
                 known = self._voices.get(node)
                 if known is None:
@@ -190,13 +196,19 @@ class Discovery:
         voice.unsaid = True
         try:
             self._kept.save(self._voices)
-            payload = msgspec.json.encode(voice.beat)
+            payload = msgspec.json.encode(self._with_use(node, voice.beat))
             self._registry.write_beat(node, voice.incarnation, voice.beat.count, payload)
         except StoreError as error:
             self.problem = str(error)
             return
         self.problem, voice.unsaid = "", False
         self._spoken[node] = time.monotonic()
+
+    def _with_use(self, node: str, beat: Beat) -> Beat:
+        """The worker's first node tells in its beats what discovery and the logger ask of the folder."""
+        if node != min(self._voices):
+            return beat
+        return msgspec.structs.replace(beat, store=add_use(beat.store, self._logger_use, self._meter.total()))
 
 
 def _differs(before: Beat, after: Beat) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,17 @@ import psutil
 from actors.kept import Kept
 from actors.log_spool import LogSpool
 from actors.reach import Reach
+from actors.store_meter import StoreMeter
 from drive_store import NameTaken, StoreError
 from swarm_ray.config import LogConfig
 from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.records import Evaluation, Event, Member, StepMetrics
+from swarm_ray.records import Evaluation, Event, Member, StepMetrics, StoreUse
+from swarm_ray.tracking.feed import TrackerFeed
+from swarm_ray.tracking.files import TrackerFiles
+from swarm_ray.tracking.tracker import Tracker, of_evaluation, of_row
+
+TRACKERS_WITHIN_S = 45.0
+"""So long trackers may take to bring what they were given to its end; the driver may end the logger sooner."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Progress:
     """The last few."""
     problem: str = ""
     """Why the folder cannot be written now; rows wait on this machine's own disk meanwhile."""
+    remark: str = ""
+    """What went wrong with a tracker."""
 
 
 class RunLogger:
@@ -52,13 +61,20 @@ class RunLogger:
         spool: a folder on this machine's own disk, this worker's alone; what earlier processes left there is
             written as theirs.
         versions: of Python and the packages that matter.
+        trackers: makes those that follow the rows too, on files of theirs; None for none.
     """
 
     def __init__(
-        self, address: ExperimentAddress, config: LogConfig, spool: Path, versions: dict[str, str]
+        self,
+        address: ExperimentAddress,
+        config: LogConfig,
+        spool: Path,
+        versions: dict[str, str],
+        trackers: Callable[[TrackerFiles], Sequence[Tracker]] | None = None,
     ) -> None:
         self._reach, self._paths, self._config = Reach(address), address.paths, config
         self._store = self._reach.store
+        self._meter = StoreMeter(self._store)
         self._folder, self._versions = spool, versions
         self._kept = Kept(spool / "incarnations.json", dict[str, str])
         self._incarnations: dict[str, str] = self._kept.load() or {}
@@ -67,12 +83,15 @@ class RunLogger:
         self._closed_at: dict[str, float] = {}
         self._latest: dict[str, StepMetrics] = {}
         self._events: list[Event] = []
-        self._problem = ""
+        self._problem = self._remark = ""
         self._lock = threading.Lock()
+        self._files = TrackerFiles(self._store, self._paths, spool / "trackers")
         for node in sorted({*self._incarnations, *left}):
             spool_of_node = self._open_spool(node)
             if spool_of_node.pending:
                 self._try_to_close(node, spool_of_node, time.monotonic())
+        self._copy_tracked()
+        self._feed = TrackerFeed(trackers(self._files) if trackers else (), self._tell_tracker)
 
     def open_logs(self, nodes: Sequence[Member]) -> None:
         """Begin the logs of `nodes`, whose folders exist, with what machine this is; harmless when repeated.
@@ -94,8 +113,11 @@ class RunLogger:
                     continue
             self._kept.save(self._incarnations)
 
-    def log_metrics(self, rows: Sequence[StepMetrics]) -> None:
+    def log_metrics(self, rows: Sequence[StepMetrics]) -> StoreUse:
         """Append rows; segments that are due are closed.
+
+        Returns:
+            What the logger has asked of the folder so far.
 
         Raises:
             StoreFull: this machine's own disk does not take them.
@@ -104,7 +126,9 @@ class RunLogger:
             for row in rows:
                 if self._open_spool(row.node).append_metrics(row):
                     self._latest[row.node] = row
+                    self._feed.log(of_row(row))
             self._close_due()
+            return self._meter.total()
 
     def log_events(self, events: Sequence[Event]) -> None:
         """Append events to the logs of the nodes that they name; those of no node go to the first node's.
@@ -120,6 +144,7 @@ class RunLogger:
                 incarnation = self._incarnations.get(node)
                 if incarnation is None or self._spools[node].append_event(incarnation, stamped):
                     self._events = [*self._events[-19:], stamped]
+                    self._track(stamped, incarnation)
             self._close_due()
 
     def log_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
@@ -144,10 +169,14 @@ class RunLogger:
                 used=sum(one.used for one in logged),
                 events=tuple(self._events),
                 problem=self._problem,
+                remark=self._remark,
             )
 
-    def flush(self) -> None:
+    def flush(self) -> StoreUse:
         """Close every segment that holds rows.
+
+        Returns:
+            What the logger has asked of the folder so far.
 
         Raises:
             StoreError: a segment could not be written; its rows stay in the spool.
@@ -158,6 +187,49 @@ class RunLogger:
                 if spool.pending:
                     spool.close_segments()
             self._problem = ""
+            return self._meter.total()
+
+    def close(self) -> None:
+        """Write what waits, end the trackers, and copy what they wrote; harmless when repeated.
+
+        Raises:
+            StoreError: rows could not be written; they stay in the spool, and the trackers' files where they are.
+        """
+        try:
+            self.flush()
+        finally:
+            if not self._feed.close(TRACKERS_WITHIN_S):
+                self._tell_tracker(
+                    f"trackers had not ended after {TRACKERS_WITHIN_S:g} s; the next start goes on"
+                )
+            else:
+                self._copy_tracked()
+        self.flush()
+
+    def _track(self, event: Event, incarnation: str | None) -> None:
+        """Give trackers the figures in an event, at the node's last step."""
+        if event.kind == "evaluation" and incarnation is not None:
+            found = msgspec.json.decode(event.text, type=Evaluation)
+            steps = self._spools[event.node].logged.steps
+            self._feed.log(of_evaluation(found, incarnation, max(steps, default=0)))
+
+    def _copy_tracked(self) -> None:
+        """Bring the trackers' files to the folder; what cannot be copied now waits for the end, or the next start."""
+        if not self._files.waiting:
+            return
+        try:
+            self._reach.check()
+            self._files.copy_all()
+        except StoreError as error:
+            self._tell_tracker(f"what trackers wrote waits on this machine's disk: {error}")
+
+    def _tell_tracker(self, text: str) -> None:
+        """Say what went wrong with a tracker: on the display, and in the log of the first node."""
+        self._remark = text
+        try:
+            self.log_events([Event("tracker", text)])
+        except StoreError:
+            return  # the own disk is full, which the next row says
 
     def _open_spool(self, node: str) -> LogSpool:
         if node not in self._spools:

@@ -11,18 +11,23 @@ import os
 import sys
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import ray
+from ray.util.metrics import Gauge
 
 from actors.control import Action
 from actors.coordinator import Coordinator, CoordinatorStatus
 from actors.discovery import Discovery
 from actors.logger import RunLogger, evaluation_events
 from actors.trainer_settings import TrainerResult, TrainerSettings
+from swarm_ray.config import SwarmConfig
+from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.ray_instance import result_of
-from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
+from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics, StoreUse
+from swarm_ray.tracking.choosing import choose_trackers
 
 REPORT_WITHIN_S = 120.0
 """The logger and discovery answer within this time, or the trainer fails."""
@@ -31,6 +36,11 @@ REPORT_WITHIN_S = 120.0
 def whereabouts() -> tuple[int, str]:
     """This process, and Ray's id of the machine it is on."""
     return os.getpid(), str(ray.get_runtime_context().get_node_id())
+
+
+def make_gauge(name: str, meaning: str, tags: tuple[str, ...]) -> Gauge:
+    """A gauge that the metrics agent of this machine's Ray exports."""
+    return Gauge(name, description=meaning, tag_keys=tags)
 
 
 class CoordinatorShell(Coordinator):
@@ -106,7 +116,31 @@ class DiscoveryShell(Discovery):
 
 
 class LoggerShell(RunLogger):
-    """The logger as an actor."""
+    """The logger as an actor, with the trackers that the configuration asks for.
+
+    Args:
+        address: the experiment.
+        config: the swarm, with this worker's local settings.
+        spool: see `RunLogger`.
+        versions: see `RunLogger`.
+        run_prefix: of the ids of wandb's runs; no other experiment has it.
+    """
+
+    def __init__(
+        self,
+        address: ExperimentAddress,
+        config: SwarmConfig,
+        spool: Path,
+        versions: dict[str, str],
+        run_prefix: str,
+    ) -> None:
+        super().__init__(
+            address,
+            config.log,
+            spool,
+            versions,
+            lambda files: choose_trackers(config, address.experiment, run_prefix, files, make_gauge),
+        )
 
     @ray.method(concurrency_group="control")
     def where(self) -> tuple[int, str]:
@@ -127,6 +161,7 @@ class ActorReporter:
     def __init__(self, logger: Any, discovery: Any) -> None:
         self._logger, self._discovery = logger, discovery
         self._sent: list[Any] = []
+        self._logger_use: StoreUse | None = None
         self._lock = threading.Lock()
 
     def register(self, nodes: list[Member], succeeds: dict[str, str] | None = None) -> None:
@@ -136,7 +171,7 @@ class ActorReporter:
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
         """Pass on progress."""
-        self._send(self._discovery.report.remote(beats, published=published))
+        self._send(self._discovery.report.remote(beats, published=published, logger=self._logger_use))
 
     def metrics(self, rows: list[StepMetrics]) -> None:
         """Pass on rows."""
@@ -160,7 +195,7 @@ class ActorReporter:
             sent, self._sent = self._sent, []
         for call in sent:
             result_of(call, REPORT_WITHIN_S)
-        result_of(self._logger.flush.remote(), REPORT_WITHIN_S)
+        self._logger_use = result_of(self._logger.flush.remote(), REPORT_WITHIN_S)
         result_of(self._discovery.flush.remote(), REPORT_WITHIN_S)
 
     def _send(self, sent: Any) -> None:
@@ -168,7 +203,9 @@ class ActorReporter:
         with self._lock:
             ended, self._sent = ray.wait([*self._sent, sent], num_returns=len(self._sent) + 1, timeout=0)
         for call in ended:
-            result_of(call, REPORT_WITHIN_S)
+            answer = result_of(call, REPORT_WITHIN_S)
+            if isinstance(answer, StoreUse):
+                self._logger_use = answer
 
 
 def _actor(kind: type, *, by_ray: bool, **groups: int) -> Any:

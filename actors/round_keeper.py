@@ -13,6 +13,7 @@ from actors.draining import awaited_at_the_end, files_owed, looks_for_owed, look
 from actors.intake import Look
 from actors.parts import Parts
 from actors.state_copies import write_copies
+from actors.store_meter import StoreMeter
 from actors.term import Term
 from swarm_ray.records import Answers, Member, StageClosed, StageOpen, StateRecord
 
@@ -30,7 +31,7 @@ class RoundKeeper:
     def __init__(self, parts: Parts, term: Term, note: str, now: float) -> None:
         self._parts, self._term, self._first_note = parts, term, note
         self._pace = parts.config.pace
-        self._arrivals = Arrivals()
+        self._arrivals, self._meter = Arrivals(), StoreMeter(parts.store)
         self._opens: StageOpen | None = None
         self._now = now
         self._scanned, self._heeded = -inf, -inf
@@ -201,7 +202,8 @@ class RoundKeeper:
             tallies.submit_winners(ref.node, file.vote)
         winners = tallies.close_round([c.file for c in arrivals.accepted], self._parts.roster.peers)
         seconds = self._now - self.began
-        closed = close_stage(opens, arrivals, winners, seconds, awaited=not self._is_async)
+        use = self._meter.since_last()
+        closed = close_stage(opens, arrivals, winners, seconds, use, awaited=not self._is_async)
         self._parts.history.closed(closed)
         return closed
 

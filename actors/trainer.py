@@ -15,6 +15,7 @@ from actors.catching_up import catch_up
 from actors.draining_spools import drain_spools
 from actors.first_policies import describe_policy, first_policies
 from actors.restoring import Restored, restore_nodes
+from actors.store_meter import StoreMeter
 from actors.trainer_memory import TrainerMemory
 from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from actors.trainer_voice import TrainerVoice
@@ -25,6 +26,7 @@ from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.swarm_state import ENDED, Standing, SwarmState
 from swarm_ray.experiment_folder import read_config
 from swarm_ray.local_disk import experiment_state
+from swarm_ray.models.pushing import hub_pushes
 from swarm_ray.pulse import Pulse
 from swarm_ray.records import StageOpen, StepMetrics
 from swarm_ray.sapo.examiner import Examiner
@@ -58,6 +60,7 @@ class Trainer:
         try:
             self._tasks = TaskSet(tasks, allowed_modules=allowed)
             self._store = settings.address.open()
+            self._meter = StoreMeter(self._store)
             disk = experiment_state(settings.address)
             self._restored = self._restore(disk)
             self._join(reporter, disk)
@@ -97,7 +100,7 @@ class Trainer:
         )
         self._state.hold_places(restored.places)
         self._build_exchange(self._store, restored)
-        self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse)
+        self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse, self._meter)
         self._around = Surroundings(
             config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
         )
@@ -112,6 +115,7 @@ class Trainer:
             self._voice,
             self._retentions,
             restored.former,
+            hub_pushes(config, paths.experiment, self.nodes, disk / "hub", self._voice.tell),
         )
 
     def run(self) -> TrainerResult:
@@ -230,6 +234,8 @@ class Trainer:
             self._state.alone_left -= 1
         seconds = {phase: s / max(1, len(rows)) for phase, s in self._phases.take().items()}
         rows = [msgspec.structs.replace(row, seconds=seconds, replayed=replayed) for row in rows]
+        if rows and not replayed:  # a row that was logged before is not logged again, and its counts would go
+            rows[0].store = self._meter.since_last()
         self._voice.metrics(rows)
         with self._phases.phase("checkpoint"):
             self._memory.after_round(self.nodes, rows, number)

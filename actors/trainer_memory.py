@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
@@ -10,12 +11,14 @@ import msgspec
 
 from actors.trainer_voice import TrainerVoice
 from drive_store import ExperimentPaths, Retention, Store
+from drive_store.checkpoints import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.config import SwarmConfig
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.models.pushing import HubPushes
 from swarm_ray.records import StepMetrics
 from swarm_ray.sapo.node import Node
 
@@ -33,6 +36,7 @@ class TrainerMemory:
         voice: says what is wrong.
         retentions: node ids with retentions of their folders, earlier incarnations' too.
         former: node to the incarnations that it continues, oldest first.
+        pushes: brings models to the Hub; None brings none.
     """
 
     def __init__(
@@ -46,9 +50,10 @@ class TrainerMemory:
         voice: TrainerVoice,
         retentions: Sequence[tuple[str, Retention]],
         former: Mapping[str, Sequence[str]],
+        pushes: HubPushes | None = None,
     ) -> None:
         self._config, self._state, self._exchange = config, state, exchange
-        self._retentions = retentions
+        self._retentions, self._pushes = retentions, pushes
         self._rows: dict[str, list[StepMetrics]] = {}
         self._saved: SimpleQueue[tuple[str, int]] = SimpleQueue()
         self._checkpointer = Checkpointer(
@@ -58,6 +63,7 @@ class TrainerMemory:
             config.checkpoint,
             on_problem=lambda node, text: voice.tell("checkpoint", text, node),
             on_saved=lambda node, step: self._saved.put((node, step)),
+            on_written=self._written,
             before_upload=voice.flush,
             former=former,
         )
@@ -76,11 +82,19 @@ class TrainerMemory:
         self._remove_old(number)
 
     def close(self, nodes: Sequence[Node], within_s: float) -> list[str]:
-        """Take a last checkpoint; answers what is not safe, in words."""
+        """Take a last checkpoint, and push it; answers what is not safe, in words."""
+        deadline = time.monotonic() + within_s
         well = [n for n in nodes if not n.problem and n.step > 0]
         left = self._checkpointer.flush(well, self._node_state, within_s=within_s) if well else []
         self._checkpointer.close()
+        if self._pushes is not None:
+            left += self._pushes.finish(well, deadline - time.monotonic())
+            self._pushes.close()
         return left
+
+    def _written(self, state: NodeState, checkpoint: LocalCheckpoint) -> None:
+        if self._pushes is not None:
+            self._pushes.offer(state, checkpoint)
 
     def _remove_old(self, number: int) -> None:
         """Remove round files past retention; a folder out of reach is tidied up later."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from actors.restoring import Restored
+from actors.store_meter import StoreMeter
 from actors.trainer_settings import Reporter
 from drive_store import StoreError
 from swarm_ray.errors import ActorFailure
@@ -25,6 +28,7 @@ class TrainerVoice:
         state: the swarm as the trainer sees it.
         exchange: knows what is still unanswered.
         pulse: counts what the trainer does.
+        meter: counts what it asks of the folder.
     """
 
     def __init__(
@@ -33,8 +37,10 @@ class TrainerVoice:
         state: SwarmState,
         exchange: FolderExchange,
         pulse: Pulse,
+        meter: StoreMeter,
     ) -> None:
         self._reporter, self._state, self._exchange, self._pulse = reporter, state, exchange, pulse
+        self._meter = meter
         self._said: dict[str, str] = {}
         self._recovered: dict[str, str] = {}
         self._alone = False
@@ -123,7 +129,10 @@ class TrainerVoice:
     def farewell(self, nodes: Sequence[Node], *, done: bool) -> None:
         """The nodes' last word, when all that was said before is in the folder."""
         self._reporter.flush()
-        self._reporter.beat([(n.id, self._beat(n, "ended", done=done)) for n in nodes], published=False)
+        beats = [self._beat(node, "ended", done=done) for node in nodes]
+        if beats:
+            beats[0] = msgspec.structs.replace(beats[0], store=self._meter.since_last())
+        self._reporter.beat([(n.id, beat) for n, beat in zip(nodes, beats, strict=True)], published=False)
         self._reporter.flush()
 
     def _beat(self, node: Node, phase: str, *, done: bool = False, skipped: int = -1) -> Beat:

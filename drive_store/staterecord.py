@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -14,6 +16,7 @@ from drive_store.store import Store
 KIND = "state"
 MAX_STATE = 16 << 20
 """The most bytes a state record's payload may have, unless a reader says otherwise."""
+_EPOCH_ENDS, _SEQUENCE_ENDS = len("e000001"), len("e000001-s00000042")
 
 
 class StateRef(msgspec.Struct, frozen=True):
@@ -77,6 +80,28 @@ def list_bucket(store: Store, folder: str) -> list[StateName]:
     """List the names of state records in a bucket, in one listing; twins come after the names they double."""
     names = [name for text in store.names(folder) if (name := parse_state_name(text)) is not None]
     return sorted(names, key=lambda name: name.twin)
+
+
+def preferred(texts: Sequence[str]) -> Iterator[StateName]:
+    """The state records among the names of one bucket, those to be obeyed first; see `preference`.
+
+    Whoever wants the newest alone has few names parsed: those of one claim differ in their sequences, which have as
+    many digits each, and so stand in order as they are.
+
+    Args:
+        texts: the names, sorted.
+    """
+    if len({(text[:_EPOCH_ENDS], text[_SEQUENCE_ENDS:]) for text in texts}) == 1:
+        return _parsed(reversed(texts))  # one claim, as nearly always
+    claims: dict[tuple[str, str], list[str]] = {}
+    for text in texts:
+        epoch, _, rest = text.partition("-")
+        claims.setdefault((epoch, rest.partition(".")[2]), []).append(text)
+    return heapq.merge(*[_parsed(reversed(claim)) for claim in claims.values()], key=preference)
+
+
+def _parsed(texts: Iterable[str]) -> Iterator[StateName]:
+    return (name for text in texts if (name := parse_state_name(text)) is not None)
 
 
 def preference(name: StateName) -> tuple[int, str, int, int]:

@@ -21,6 +21,7 @@ from drive_store.staterecord import (
     claimant_rank,
     list_bucket,
     preference,
+    preferred,
     read_record,
 )
 from drive_store.store import Store
@@ -235,7 +236,7 @@ def newest(store: Store, paths: ExperimentPaths, max_payload: int = MAX_STATE) -
     sequence.
     """
     for folder in reversed(bucket_folders(store, paths)[-2:]):
-        for name in sorted(list_bucket(store, folder), key=preference):
+        for name in preferred(store.names(folder)):
             record = read_record(store, paths, name, max_payload)
             if isinstance(record, StateEntry):
                 return record

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from drive_store import sentinel, transfer
 from drive_store.capabilities import LOCAL_PATH, Capabilities, Operations
 from drive_store.deadline import DEADLINE_S, Deadline
-from drive_store.errors import NotAFile, StoreUnavailable
+from drive_store.errors import StoreUnavailable
 from drive_store.keys import require_key
 from drive_store.opening import open_file_system
 from drive_store.oserrors import errors_of
@@ -127,13 +127,8 @@ class Store:
         path = self._path(folder_key)
         with self._counting:
             self.operations.lists += 1
-        found: list[str] | None = self._look("list the folder", path, lambda: self._fs.ls(path, detail=False))
-        if found is None:
-            return []
-        if found == [path]:  # fsspec's answer for a file
-            raise NotAFile(f"{path} is a file where a folder is expected. Move it away.")
-        cut = len(path) + 1
-        return sorted(name[cut:] for name in found)
+        found = self._look("list the folder", path, lambda: transfer.names_in(self._fs, path))
+        return sorted(found or [])
 
     def size(self, key: str) -> int | None:
         """Ask for a file's size in bytes; None when no such file is seen."""

@@ -114,8 +114,15 @@ class StoredCheckpoints:
             )
         self._store.create(self._key(target, MANIFEST), seal_manifest(goal, self._paths.experiment))
 
-    def download(self, checkpoint: StoredCheckpoint, to: LocalCheckpoints) -> LocalCheckpoint | str:
+    def download(
+        self, checkpoint: StoredCheckpoint, to: LocalCheckpoints, names: Collection[str] | None = None
+    ) -> LocalCheckpoint | str:
         """Copy a checkpoint to the machine's own disk, verified; or why it is damaged.
+
+        Args:
+            checkpoint: which.
+            to: where the copy goes.
+            names: the files that are needed, `REQUIRED` among them; None takes all that it has.
 
         Raises:
             StoreError: the store cannot be read, or the disk does not take it.
@@ -123,6 +130,7 @@ class StoredCheckpoints:
         manifest = self.manifest(checkpoint)
         if isinstance(manifest, str):
             return manifest
+        manifest = manifest if names is None else manifest.only(names)
         to.clean()
         target = to.fresh(checkpoint.step)
         for entry in manifest.files:

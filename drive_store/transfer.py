@@ -43,6 +43,23 @@ def make_folder(fs: Any, path: str) -> None:
         raise NotAFile(f"{path} is a file where a folder is needed. Move it away.") from error
 
 
+def names_in(fs: Any, path: str) -> list[str]:
+    """List the names in a folder, in no order.
+
+    Raises:
+        NotAFile: a file has the folder's name.
+        OSError: from the file system.
+    """
+    from fsspec.implementations.local import LocalFileSystem
+
+    if isinstance(fs, LocalFileSystem):  # its `ls` takes six times as long, for paths that nobody asked for
+        return os.listdir(path)  # noqa: PTH208  (names, not paths)
+    found: list[str] = fs.ls(path, detail=False)
+    if found == [path]:  # fsspec's answer for a file
+        raise NotAFile(f"{path} is a file where a folder is expected. Move it away.")
+    return [name[len(path) + 1 :] for name in found]
+
+
 def file_size(fs: Any, path: str) -> int:
     """Look up a file's size in bytes.
 

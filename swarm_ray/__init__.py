@@ -10,32 +10,68 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from swarm_ray.config import SwarmConfig
-    from swarm_ray.experiments import compare_experiments, experiment_status, list_experiments
+    from swarm_ray.experiments import (
+        compare_experiments,
+        experiment_status,
+        get_experiment_status,
+        list_experiments,
+    )
+    from swarm_ray.experiments.archive import archive_experiment
+    from swarm_ray.experiments.cleaning import cleanup_experiment
+    from swarm_ray.experiments.creating import init_experiment
+    from swarm_ray.experiments.export import export_experiment, export_experiment_summary
+    from swarm_ray.experiments.frames import get_experiment_metrics
+    from swarm_ray.live.watching import watch
+    from swarm_ray.models.export import export_model
+    from swarm_ray.report import write_report
     from swarm_ray.settings import load_config
     from swarm_ray.swarm import Swarm, coordinate, simulate, work
+    from swarm_ray.tasks.own import register_task
 
 _HOMES = {
     "Swarm": "swarm_ray.swarm",
     "SwarmConfig": "swarm_ray.config",
+    "archive_experiment": "swarm_ray.experiments.archive",
+    "cleanup_experiment": "swarm_ray.experiments.cleaning",
     "compare_experiments": "swarm_ray.experiments",
     "coordinate": "swarm_ray.swarm",
     "experiment_status": "swarm_ray.experiments",
+    "export_experiment": "swarm_ray.experiments.export",
+    "export_experiment_summary": "swarm_ray.experiments.export",
+    "export_model": "swarm_ray.models.export",
+    "get_experiment_metrics": "swarm_ray.experiments.frames",
+    "get_experiment_status": "swarm_ray.experiments",
+    "init_experiment": "swarm_ray.experiments.creating",
     "list_experiments": "swarm_ray.experiments",
     "load_config": "swarm_ray.settings",
+    "register_task": "swarm_ray.tasks.own",
     "simulate": "swarm_ray.swarm",
+    "watch": "swarm_ray.live.watching",
     "work": "swarm_ray.swarm",
+    "write_report": "swarm_ray.report",
 }
 
 __all__ = [
     "Swarm",
     "SwarmConfig",
+    "archive_experiment",
+    "cleanup_experiment",
     "compare_experiments",
     "coordinate",
     "experiment_status",
+    "export_experiment",
+    "export_experiment_summary",
+    "export_model",
+    "get_experiment_metrics",
+    "get_experiment_status",
+    "init_experiment",
     "list_experiments",
     "load_config",
+    "register_task",
     "simulate",
+    "watch",
     "work",
+    "write_report",
 ]
 
 

@@ -63,7 +63,8 @@ class TasksConfig(Section):
         if isinstance(value, str):
             if value not in SETS:
                 raise ValueError(
-                    f"no set of specialties is called {value!r}; there are {', '.join(sorted(SETS))}"
+                    f"no set of specialties is called {value!r}; there are {', '.join(sorted(SETS))}, and a list "
+                    "names data sets, such as [gcd, lcm]"
                 )
             return SETS[value]
         if isinstance(value, (list, tuple)):

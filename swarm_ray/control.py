@@ -53,7 +53,7 @@ def ask_coordinator(
     if record is not None and record.state in ENDED:
         again = "; give the command that started it to go on with it" if action == "resume" else ""
         return f"nothing to do: {experiment} is {record.state}{again}"
-    config = opened.config()
+    config = opened.config(record.config_hash if record else "")
     patience = 2 * config.pace.dead_after_s if within_s is None else within_s
     asked = ControlRequest(action, datetime.now(UTC).isoformat(timespec="seconds"))
     opened.store.attach(opened.paths.experiment_json)

@@ -8,20 +8,40 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from swarm_ray.live.picture import Picture
+from swarm_ray.live.side_by_side import remarks, swarms_table
+from swarm_ray.live.view import SwarmView, one_line
 from swarm_ray.progress import SwarmProgress
+from swarm_ray.table_text import duration
+from swarm_ray.worker_view import picture_of
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
 
 LINE_EVERY_S = 5.0
 NOTEBOOK_COLUMNS = 120
-SPARKS = " ▁▂▃▄▅▆▇█"
+NOTEBOOK_PAGE = '<pre style="overflow-x:auto;line-height:1.25">{code}</pre>'
+NOTEBOOK_COLOURS = TerminalTheme(
+    (255, 255, 255),
+    (25, 25, 25),
+    [
+        (25, 25, 25),
+        (226, 76, 76),
+        (38, 150, 80),
+        (193, 120, 0),
+        (60, 120, 220),
+        (180, 100, 200),
+        (20, 145, 165),
+        (140, 140, 140),
+    ],
+)
+"""Nobody can tell whether a cell is light or dark: each of these has a contrast of 3 to 1 with both."""
 
 
 class Display(Protocol):
@@ -33,6 +53,10 @@ class Display(Protocol):
 
     def show(self, swarms: Sequence[SwarmProgress]) -> None:
         """Show the swarms as they are now."""
+        ...
+
+    def paint(self, picture: Picture) -> None:
+        """Show one swarm as it is now."""
         ...
 
     def close(self) -> None:
@@ -58,27 +82,22 @@ class LiveDisplay:
         self._draw(Group(line, *bar))
 
     def show(self, swarms: Sequence[SwarmProgress]) -> None:
-        """A row per swarm, and what is wrong."""
-        table = Table(
-            title=f"{self._elapsed()}  rewards are of own completions, mean over the nodes",
-            title_justify="left",
-        )
-        for name in ("swarm", "state", "round", "reward, last 10", "cumulative", "external used", "curve"):
-            table.add_column(name, no_wrap=True)
-        for swarm in swarms:
-            recent = swarm.recent()
-            table.add_row(
-                swarm.label,
-                swarm.state,
-                f"{swarm.closed} of {swarm.rounds}",
-                "" if recent is None else f"{recent:.3f}",
-                f"{swarm.cumulative:.1f}",
-                str(swarm.used),
-                sparkline(swarm.rewards, 24, max((r for s in swarms for r in s.rewards), default=1.0)),
-            )
-        self._draw(Group(table, *[Text(line, style="yellow") for line in remarks(swarms)]))
+        """One swarm with its nodes; of several a row each, and what is wrong."""
+        if len(swarms) == 1:
+            self._draw(SwarmView(picture_of(swarms[0]), f"{self._elapsed()}  "))
+            return
+        head = Text(f"{self._elapsed()}  rewards are of own completions, mean over the nodes")
+        lines = [Text(line, style="yellow") for line in remarks(swarms)]
+        self._draw(Group(head, swarms_table(swarms, self._width()), *lines))
 
-    def _draw(self, picture: Group) -> None:
+    def _width(self) -> int:
+        return self._live.console.width
+
+    def paint(self, picture: Picture) -> None:
+        """The swarm with its nodes, as much as fits."""
+        self._draw(SwarmView(picture))
+
+    def _draw(self, picture: RenderableType) -> None:
         self._live.start()
         self._live.update(picture)
 
@@ -96,12 +115,17 @@ class NotebookDisplay(LiveDisplay):
     def close(self) -> None:
         """Nothing to end."""
 
-    def _draw(self, picture: Group) -> None:
+    def _width(self) -> int:
+        return NOTEBOOK_COLUMNS
+
+    def _draw(self, picture: RenderableType) -> None:
         from IPython.display import display
 
         console = Console(file=io.StringIO(), record=True, force_jupyter=False, width=NOTEBOOK_COLUMNS)
         console.print(picture)
-        page = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>", clear=False)
+        page = console.export_html(
+            theme=NOTEBOOK_COLOURS, inline_styles=True, code_format=NOTEBOOK_PAGE, clear=False
+        )
         data = {"text/plain": console.export_text(), "text/html": page}
         if self._shown is None:
             self._shown = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
@@ -131,17 +155,29 @@ class LineDisplay:
         for swarm in swarms:
             recent = swarm.recent()
             reward = "" if recent is None else f", reward {recent:.3f}"
-            parts.append(f"{swarm.label}: {swarm.state}, round {swarm.closed} of {swarm.rounds}{reward}")
+            left_s = picture_of(swarm).left_s
+            left = "" if left_s is None else f", {duration(left_s)} left"
+            parts.append(
+                f"{swarm.label}: {swarm.state}, round {swarm.closed} of {swarm.rounds}{reward}{left}"
+            )
         text = " | ".join(parts + remarks(swarms))
         states = " ".join(s.state for s in swarms)
         self._print(text, new=states != self._said)
         self._said = states
 
+    def paint(self, picture: Picture) -> None:
+        """One line."""
+        state = " ".join([picture.state, *picture.alarms])
+        self._print(one_line(picture), new=state != self._said)
+        self._said = state
+
     def _print(self, text: str, *, new: bool) -> None:
         now = time.monotonic()
         if new or now - self._last >= LINE_EVERY_S:
             self._last = now
-            self._console.print(f"{now - self._began:4.0f} s  {text}", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"{now - self._began:4.0f} s  {text}", highlight=False, markup=False, soft_wrap=True
+            )
 
 
 class NoDisplay:
@@ -156,27 +192,17 @@ class NoDisplay:
     def show(self, swarms: Sequence[SwarmProgress]) -> None:
         """Nothing."""
 
+    def paint(self, picture: Picture) -> None:
+        """Nothing."""
+
 
 def choose_display(*, show: bool) -> Display:
     """Live in a terminal or a notebook, lines elsewhere; on standard error, so that results stay apart."""
-    if not show:
-        return NoDisplay()
+    return display_on(Console(stderr=True)) if show else NoDisplay()
+
+
+def display_on(console: Console) -> Display:
+    """Live in a notebook's cell, or on a console that is a terminal; lines on any other."""
     if "ipykernel" in sys.modules:
         return NotebookDisplay()
-    console = Console(stderr=True)
     return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
-
-
-def sparkline(values: Sequence[float], width: int, highest: float) -> str:
-    """Means of `width` equal parts of `values` as bars, against `highest`."""
-    if not values or highest <= 0:
-        return ""
-    size = max(1, -(-len(values) // width))
-    means = [sum(part) / len(part) for i in range(0, len(values), size) if (part := values[i : i + size])]
-    return "".join(SPARKS[min(8, max(0, round(8 * m / highest)))] for m in means)
-
-
-def remarks(swarms: Sequence[SwarmProgress]) -> list[str]:
-    """What a person should know beside the figures."""
-    lines = [f"{s.label}: {s.note}" for s in swarms if s.note]
-    return lines + [f"{s.label}: {node}: {text}" for s in swarms for node, text in s.problems.items()]

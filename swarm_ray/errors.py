@@ -12,6 +12,10 @@ class SwarmError(Exception):
 class UserError(SwarmError):
     """The user asked for something that cannot be done; the command prints it in one line and exits with 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook, too, it is one line: IPython asks an exception for this."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(UserError):
     """A configuration key or value is unknown, impossible or must not be stored."""

@@ -18,6 +18,20 @@ MAX_IDENTITY = 1 << 20
 MAX_CONFIG = 256 * 1024
 
 
+class ExperimentSizes(msgspec.Struct, frozen=True):
+    """Settings that are fixed for an experiment's life, kept where one small read finds them.
+
+    A configuration takes fifty times as long to parse, which a list of a thousand experiments would show.
+    """
+
+    local: int
+    external: int
+    completions: int
+    seed: int
+    rounds: int
+    """At its creation; a state record says how many there are now."""
+
+
 class ExperimentIdentity(msgspec.Struct, frozen=True):
     """`experiment.json`: the experiment's sentinel, and where it comes from."""
 
@@ -37,6 +51,8 @@ class ExperimentIdentity(msgspec.Struct, frozen=True):
     machine: str
     uid: str = ""
     """16 hex digits that no other experiment has; a machine's own folder for it is named after this file."""
+    sizes: ExperimentSizes | None = None
+    """A copy of what a list of experiments shows; None in one that was made before this was written."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +117,7 @@ def create_experiment(
         versions=versions,
         machine=machine,
         uid=secrets.token_hex(8),
+        sizes=sizes_of(config),
     )
     try:
         store.create(paths.config(identity.config_hash), text)
@@ -110,6 +127,11 @@ def create_experiment(
     except NameTaken as error:
         raise _exists(address) from error
     return identity
+
+
+def sizes_of(config: SwarmConfig) -> ExperimentSizes:
+    """What a list of experiments shows of a configuration."""
+    return ExperimentSizes(config.local, config.external, config.completions, config.seed, config.rounds)
 
 
 def require_free(address: ExperimentAddress, *, overwrite: bool) -> bool:
@@ -174,16 +196,34 @@ def read_config(store: Store, address: ExperimentAddress, in_force: str = "") ->
         raise ExperimentNotFoundError(f"no experiment {address.experiment!r} in {address.root}")
     named = in_force or identity.config_hash
     key = address.paths.config(named)
+    config = parse_stored(read_config_file(store, address, identity, named), key)
+    if config_hash(config) != named:
+        raise ConfigError(f"{store.root}/{key} does not have the hash that stands in its name")
+    return config
+
+
+def read_config_file(
+    store: Store, address: ExperimentAddress, identity: ExperimentIdentity, named: str
+) -> bytes:
+    """The bytes of a stored configuration; of the first one, whose hash the identity has, as they were written.
+
+    Args:
+        store: the shared folder.
+        address: the experiment.
+        identity: what its `experiment.json` says.
+        named: the hash in the file's name.
+
+    Raises:
+        ConfigError: the file is missing or altered.
+    """
+    key = address.paths.config(named)
     data = store.read(key, MAX_CONFIG)
     altered = named == identity.config_hash and data and _sha256(data) != identity.config_sha256
     if data is None or altered:
         raise ConfigError(
             f"{store.root}/{key} is missing or was altered; restore it or start a new experiment"
         )
-    config = parse_stored(data, key)
-    if config_hash(config) != named:
-        raise ConfigError(f"{store.root}/{key} does not have the hash that stands in its name")
-    return config
+    return data
 
 
 def store_config(store: Store, address: ExperimentAddress, config: SwarmConfig) -> str:

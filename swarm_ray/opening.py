@@ -26,6 +26,7 @@ from swarm_ray.experiment_folder import (
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.records import StateRecord
 from swarm_ray.settings import config_hash, extend_config, load_config, require_same_experiment
+from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.versions import installed_versions
 
 ROLE = "coordinator"
@@ -106,6 +107,7 @@ def newest_record(store: Store, address: ExperimentAddress) -> StateRecord | Non
 
 
 def _make(store: Store, address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> None:
+    TaskSet(config.tasks)  # a name or an option that is wrong leaves no experiment behind, and removes none
     if not require_free(address, overwrite=overwrite):
         _refuse_if_live(store, address)
         here = experiment_state(address)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from swarm_ray.records import StateRecord, StepMetrics
+
 
 @dataclass(frozen=True)
 class SwarmProgress:
@@ -28,6 +30,14 @@ class SwarmProgress:
     note: str = ""
     unreachable: str = ""
     """Why the shared folder is out of reach; empty while it is not."""
+    local: int | None = None
+    """Own rollouts of a node per step."""
+    records: tuple[StateRecord, ...] = ()
+    """The newest state records that were met, oldest first, where the coordinator is here."""
+    rows: tuple[StepMetrics, ...] = ()
+    """The newest rows of this machine's nodes that were met, oldest first."""
+    open_s: float | None = None
+    """Seconds since the open round began; None where another machine coordinates."""
 
     @property
     def cumulative(self) -> float:

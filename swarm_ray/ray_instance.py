@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import psutil
@@ -50,10 +50,13 @@ class RayInstance:
 
     Only the private one is shut down at the end, and started again when it dies. Starting takes seconds, so it can
     be begun in the background while something else is prepared.
+
+    Args:
+        dashboard: whether a private one serves Ray's dashboard, which needs `ray[default]`, on this machine alone.
     """
 
-    def __init__(self) -> None:
-        self._ours = False
+    def __init__(self, *, dashboard: bool = False) -> None:
+        self._ours, self._dashboard = False, dashboard
         self._pool = ThreadPoolExecutor(1, "ray-start")
         self._started: Future[None] | None = None
         self._processes: list[psutil.Process] = []
@@ -65,7 +68,7 @@ class RayInstance:
         """Begin to start Ray, or to connect to it, where it is not there."""
         if self._started is None and not ray.is_initialized():
             self._ours = True
-            self._started = self._pool.submit(_init)
+            self._started = self._pool.submit(_init, dashboard=self._dashboard)
 
     def wait(self) -> None:
         """Return when Ray is there.
@@ -77,9 +80,9 @@ class RayInstance:
         self.begin()
         if self._started is None:
             return
-        try:
-            self._started.result(timeout=STARTED_WITHIN_S)
-        except (TimeoutError, OSError, RuntimeError, ValueError) as error:
+        ended, _ = wait([self._started], timeout=STARTED_WITHIN_S)
+        error = self._started.exception() if ended else TimeoutError(f"no answer in {STARTED_WITHIN_S:g} s")
+        if error is not None:  # a slow start is a plain Exception of Ray's, so no class is named here
             raise ActorFailure(f"Ray does not start {_where()}: {error}") from error
         if threading.current_thread() is threading.main_thread():
             # Ray's own handler of SIGTERM would end this process at once, and leave its actors behind.
@@ -133,7 +136,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _init() -> None:
+def _init(*, dashboard: bool) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {
         "log_to_driver": False,
@@ -144,8 +147,15 @@ def _init() -> None:
         _require_listener(os.environ["RAY_ADDRESS"])
         ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
         return
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # loopback only; unset, every start prints a warning
-    ray.init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+    # Loopback only. Unset, every start prints a warning, and the dashboard refuses its own pages what they ask.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    ray.init(
+        address="local",
+        include_dashboard=dashboard,
+        dashboard_host="127.0.0.1",
+        object_store_memory=OBJECT_STORE_BYTES,
+        **quiet,
+    )
 
 
 def _require_listener(address: str) -> None:
@@ -233,6 +243,22 @@ def machines() -> list[Machine]:
 def own_machine() -> str:
     """Ray's id of the machine that this process is on."""
     return str(ray.get_runtime_context().get_node_id())
+
+
+def dashboard_address() -> str:
+    """Host and port of the dashboard of the Ray in use; empty where it has none."""
+    if not ray.is_initialized():
+        return ""
+    # Of a Ray that is there already this only asks.
+    known = ray.init(ignore_reinit_error=True, configure_logging=False, logging_level=logging.ERROR)
+    return str(known.dashboard_url or "")
+
+
+def metrics_address() -> str:
+    """Host and port at which the Ray in use exports this machine's figures for Prometheus."""
+    here = own_machine()
+    port = next(n["MetricsExportPort"] for n in ray.nodes() if n["NodeID"] == here)  # type: ignore[no-untyped-call]
+    return f"127.0.0.1:{port}"
 
 
 def beside_driver() -> Any:

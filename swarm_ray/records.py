@@ -118,8 +118,9 @@ class Beat(msgspec.Struct, frozen=True):
     skipped: int = -1
     """The last round for which the node hands nothing in, since its data failed; nobody need wait for it."""
     store: StoreUse | None = None
-    """What discovery and the logger of the node's worker asked of the folder so far; in the beat of the worker's first
-    node alone."""
+    """What the processes of discovery and of the logger of the node's worker asked of the folder so far; in the beat
+    of the worker's first node alone. One that is restarted begins at 0. In the last word of a trainer's first node also
+    what the trainer asked since its last row."""
     recovered: str = ""
     """What this incarnation took over from the one before and what not, in words; empty for a node's first."""
 
@@ -284,8 +285,8 @@ class StepMetrics(msgspec.Struct):
     replayed: bool = False
     """True for a step that was taken again, from the state log, after a restart."""
     store: StoreUse | None = None
-    """What the trainer asked of the folder since its step before; on the row of its first node alone, so that rows
-    add up."""
+    """What the trainer asked of the folder since its row before; on the first row of each of its rounds alone, and on
+    none that was replayed, so that rows add up."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):

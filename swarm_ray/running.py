@@ -12,7 +12,8 @@ from swarm_ray.errors import UserError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments import Comparison, compare_experiments
 from swarm_ray.progress import SwarmProgress
-from swarm_ray.ray_instance import RayInstance
+from swarm_ray.ray_instance import RayInstance, dashboard_address
+from swarm_ray.tracking.choosing import require_ray_default
 from swarm_ray.worker import Worker, alarm_streak
 
 DONE, FAILED, LEARNED_NOTHING, INTERRUPTED = 0, 1, 3, 130
@@ -32,6 +33,10 @@ class Running:
         prepare: makes the workers when all is ready for them; none for an experiment that is finished already.
         show: show progress.
         on_disconnect: what to do when the shared folder goes out of reach; training goes on meanwhile.
+        dashboard: serve Ray's dashboard on this machine, where Ray is started here.
+
+    Raises:
+        UserError: the dashboard's packages are not installed.
     """
 
     def __init__(
@@ -42,10 +47,14 @@ class Running:
         *,
         show: bool,
         on_disconnect: Disconnected | None = None,
+        dashboard: bool = False,
     ) -> None:
+        if dashboard:
+            require_ray_default("the dashboard")
         self.root, self.experiments = root, experiments
         self._on_disconnect, self._unreachable = on_disconnect, ""
-        self._prepare, self._ray, self._display = prepare, RayInstance(), choose_display(show=show)
+        self._prepare, self._ray = prepare, RayInstance(dashboard=dashboard)
+        self._display = choose_display(show=show)
         self._workers: tuple[Worker, ...] = ()
         self._interrupted = self._stopped = False
         self._verdict: tuple[int, str] | None = None
@@ -65,6 +74,8 @@ class Running:
             self._ray.wait()
             for worker in self._workers:
                 worker.start(self._ray)
+            if address := dashboard_address():
+                self._workers[0].tell(f"dashboard: http://{address}")
         except BaseException:
             self.stop()
             raise

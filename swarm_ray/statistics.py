@@ -1,16 +1,25 @@
-"""How sure a difference is: bootstrap intervals, the Mann-Whitney U test and effect sizes, by scipy."""
+"""How sure a difference is: bootstrap intervals, the Mann-Whitney U test, effect sizes, and many tests at once.
+
+Intervals of few values are too short, whatever confidence they are asked for: one of three values lies between the
+smallest and the largest, and `interval_coverage` says how often such a one holds the mean.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 9999
 CONFIDENCE = 0.95
+MOST_ARRANGED = 20_000
+"""Arrangements of two samples that are counted one by one; 8 and 8 values have 12,870."""
+_COVERAGE = {2: 0.50, 3: 0.74, 4: 0.80, 5: 0.84, 6: 0.85, 8: 0.88, 10: 0.90, 15: 0.92, 20: 0.93}
+"""Number of values to the share of intervals asked for with 95 % that hold the mean: 4,000 simulated samples each, of
+normally distributed values; of skewed ones it is less. tests/sweeps/test_statistics.py simulates some again."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +49,28 @@ class Difference:
     u: float
     """Mann-Whitney U of the second sample: pairs in which it is larger, ties counting half."""
     p: float
-    """Of the two-sided Mann-Whitney test."""
+    """Of the two-sided Mann-Whitney test: exact for small samples, with ties too."""
     superiority: float
     """u over the number of pairs: the chance that a value of the second sample is the larger one."""
     cohens_d: float | None
-    """Difference of the means in pooled standard deviations; None where that is 0 or unknown."""
+    """Difference of the means in pooled standard deviations; None where that is 0 or unknown. Of few values it is too
+    large on the average, by 25 % for 3 and 3 (Hedges 1981)."""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How the second values of pairs differ from the first ones."""
+
+    mean: float
+    low: float | None
+    """Of the bootstrap interval over pairs; None of one pair."""
+    high: float | None
+    ratio: float | None
+    """Of the means, over the pairs; None where that of the first values is not above 0."""
+    count: int
+    """Pairs."""
+    correlation: float | None
+    """Pearson's, between both values of a pair: what pairing gains. None of fewer than 3 pairs, or without spread."""
 
 
 def interval(values: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = 0) -> Interval | None:
@@ -79,7 +105,7 @@ def difference(
     if not first or not second:
         return None
     means = math.fsum(first) / len(first), math.fsum(second) / len(second)
-    test = stats.mannwhitneyu(second, first, alternative="two-sided")
+    u, p = _mann_whitney(first, second)
     low = high = None
     if min(len(first), len(second)) > 1:
         draw = np.random.default_rng(seed)
@@ -89,11 +115,94 @@ def difference(
         low=low,
         high=high,
         ratio=means[1] / means[0] if means[0] > 0 else None,
-        u=float(test.statistic),
-        p=float(test.pvalue),
-        superiority=float(test.statistic) / (len(first) * len(second)),
+        u=u,
+        p=p,
+        superiority=u / (len(first) * len(second)),
         cohens_d=_cohens_d(first, second),
     )
+
+
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], *, confidence: float = CONFIDENCE, seed: int = 0
+) -> PairedDifference | None:
+    """Compare two values of each pair, such as two settings under one seed; None of no pairs.
+
+    The interval is right whether the values of a pair depend on each other or not; that of `difference` takes their
+    independence for granted.
+
+    Args:
+        first: of the baseline, one per pair.
+        second: of what is compared with it, in the same order.
+        confidence: of the interval.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: they are not equally many.
+    """
+    changes = [b - a for a, b in zip(first, second, strict=True)]
+    found = interval(changes, confidence=confidence, seed=seed)
+    if found is None:
+        return None
+    base = math.fsum(first) / len(first)
+    return PairedDifference(
+        mean=found.mean,
+        low=found.low,
+        high=found.high,
+        ratio=math.fsum(second) / len(second) / base if base > 0 else None,
+        count=found.count,
+        correlation=_correlation(first, second),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p values of several tests, so that each may be read as if it were the only one (Holm 1979).
+
+    Returns:
+        Adjusted p values in the order of `p_values`, at most 1.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def smallest_p(first: int, second: int) -> float:
+    """The smallest p that a two-sided Mann-Whitney test of so many values can give, however far apart they lie."""
+    return min(1.0, 2 / math.comb(first + second, first))
+
+
+def interval_coverage(count: int) -> float | None:
+    """How often an interval of `count` values, asked for with 95 %, holds the mean; None of fewer than 2 values."""
+    known = [number for number in _COVERAGE if number <= count]
+    return _COVERAGE[max(known)] if known else None
+
+
+def _mann_whitney(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """U of the second sample, and its two-sided p.
+
+    Small samples are arranged in every possible way. The normal approximation, which scipy takes as soon as two values
+    are equal, gives 0.047 for 1, 1, 1 and 2, 2, 2, where 2 of 20 arrangements are as far apart: 0.1.
+    """
+    from scipy import stats  # here, since it takes a second to load
+
+    if math.comb(len(first) + len(second), len(first)) > MOST_ARRANGED:
+        test = stats.mannwhitneyu(second, first, alternative="two-sided")
+        return float(test.statistic), float(test.pvalue)
+    count = len(second)
+    ranks = stats.rankdata([*second, *first])
+    sums = [math.fsum(chosen) for chosen in itertools.combinations(ranks, count)]
+    middle = math.fsum(ranks) * count / len(ranks)
+    far = abs(sums[0] - middle)
+    extreme = sum(abs(one - middle) >= far - 1e-9 for one in sums)
+    return sums[0] - count * (count + 1) / 2, extreme / len(sums)
+
+
+def _correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    if len(first) < 3 or min(np.ptp(first), np.ptp(second)) == 0:
+        return None
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def _resampled_means(values: Sequence[float], draw: np.random.Generator) -> np.ndarray:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 from drive_store import Store, valid_id
 from swarm_ray.cache import cache_folder
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config import HubConfig, SwarmConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import UserError
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity
+from swarm_ray.models.hub import require_hub
 from swarm_ray.node_place import wait_for_place
 from swarm_ray.opening import config_in_force, newest_record, open_or_create
 from swarm_ray.ray_instance import RayInstance
@@ -19,6 +20,7 @@ from swarm_ray.running import Disconnected, Running
 from swarm_ray.settings import join_config
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
+from swarm_ray.tracking.choosing import require_trackers
 from swarm_ray.worker import Worker
 
 GOES_ON = ("waiting", "running", "paused")
@@ -38,6 +40,7 @@ class Swarm(Running):
         overwrite: delete experiments of these names first; without it, one that is there goes on where it stands.
         show: show progress.
         on_disconnect: called with the reason when the shared folder goes out of reach, and may mount it again.
+        dashboard: serve Ray's dashboard on this machine, where Ray is started here; needs `ray[default]`.
     """
 
     def __init__(
@@ -50,13 +53,15 @@ class Swarm(Running):
         overwrite: bool = False,
         show: bool = True,
         on_disconnect: Disconnected | None = None,
+        dashboard: bool = False,
     ) -> None:
         name = experiment or f"{config.preset}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
         pace = config.pace.model_copy(update={"expect": config.nodes})
         self.config = config.model_copy(update={"pace": pace})
         self._plan = [(ExperimentAddress(root, name), self.config)]
         if baseline:
-            alone = {"local": config.local + config.external, "external": 0}
+            # Of one node there is one repository, and it is the sharing swarm's.
+            alone = {"local": config.local + config.external, "external": 0, "hub": HubConfig()}
             self._plan.append(
                 (ExperimentAddress(root, f"{name}-alone"), self.config.model_copy(update=alone))
             )
@@ -67,23 +72,36 @@ class Swarm(Running):
             self._make_workers,
             show=show,
             on_disconnect=on_disconnect,
+            dashboard=dashboard,
         )
 
     def _make_workers(self, display: Display, ray: RayInstance) -> list[Worker]:
         display.step("preparing the model")
+        nodes = [f"node-{i}" for i in range(self.config.nodes)]
+        require_trackers(self.config.tracking)
+        require_hub(self.config.hub, nodes)
+        addresses = [address for address, _ in self._plan]
+        new = self._overwrite or any(read_identity(Store(one.root), one) is None for one in addresses)
+        if new:  # what cannot be had leaves no experiment behind
+            self._make_ready(nodes, display, ray)
         opened = [
             (address, open_or_create(address, config, overwrite=self._overwrite))
             for address, config in self._plan
         ]
-        nodes = [f"node-{i}" for i in range(self.config.nodes)]
         to_run = [(address, found.config) for address, found in opened if not found.over]
-        if to_run:
-            ray.begin()
-            prepare_model(self.config, nodes, None, display.step)
+        if to_run and not new:
+            self._make_ready(nodes, display, ray)
         return [
             Worker(address, config, nodes, coordinates=True, name="here", sharers=len(to_run))
             for address, config in to_run
         ]
+
+    def _make_ready(self, nodes: Sequence[str], display: Display, ray: RayInstance) -> None:
+        TaskSet(self.config.tasks)  # a mistake is told before Ray is there
+        if self.config.policy.is_tiny:
+            ray.begin()  # it starts while the model is made
+        prepare_model(self.config, nodes, None, display.step)
+        ray.begin()
 
 
 def simulate(
@@ -95,6 +113,7 @@ def simulate(
     overwrite: bool = False,
     show: bool = True,
     on_disconnect: Disconnected | None = None,
+    dashboard: bool = False,
 ) -> Swarm:
     """Run a swarm to its end; answers the handle with its results. The arguments are those of `Swarm`.
 
@@ -109,6 +128,7 @@ def simulate(
         overwrite=overwrite,
         show=show,
         on_disconnect=on_disconnect,
+        dashboard=dashboard,
     )
     return swarm.start().wait()
 
@@ -118,25 +138,40 @@ def coordinate(
     root: str,
     experiment: str,
     *,
+    train: Sequence[str] = (),
     overwrite: bool = False,
     show: bool = True,
     on_disconnect: Disconnected | None = None,
+    dashboard: bool = False,
 ) -> Running:
-    """Create an experiment, or go on with it, and coordinate it until it has ended; the nodes are other machines'.
+    """Create an experiment, or go on with it, and coordinate it until it has ended.
+
+    The nodes are other machines', and those named in `train`, which this machine trains beside.
 
     Raises:
-        UserError: the experiment has other settings or another living coordinator, and the like.
+        UserError: the experiment has other settings or another living coordinator, a node lives elsewhere, and the
+            like.
     """
     address = ExperimentAddress(root, experiment)
 
-    def prepare(_: Display, ray: RayInstance) -> list[Worker]:
+    def prepare(display: Display, ray: RayInstance) -> list[Worker]:
+        require_trackers(config.tracking)
         opened = open_or_create(address, config, overwrite=overwrite)
         if opened.over:
             return []
         ray.begin()
-        return [Worker(address, opened.config, (), coordinates=True, name="coordinator")]
+        if not train:
+            return [Worker(address, opened.config, (), coordinates=True, name="coordinator")]
+        here = join_config(opened.config, [f"nodes={len(train)}"])
+        prepare_model(here, train, None, display.step)
+        for name in train:
+            wait_for_place(address, name, here.pace, display)
+        return [Worker(address, here, train, coordinates=True, name="coordinator")]
 
-    return Running(root, (experiment,), prepare, show=show, on_disconnect=on_disconnect).start().wait()
+    running = Running(
+        root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard
+    )
+    return running.start().wait()
 
 
 def work(
@@ -148,6 +183,7 @@ def work(
     *,
     show: bool = True,
     on_disconnect: Disconnected | None = None,
+    dashboard: bool = False,
 ) -> Running:
     """Train `nodes` nodes of an experiment that another machine coordinates, until it has ended.
 
@@ -169,6 +205,7 @@ def work(
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
         stored = _wait_for(address, display)
         config = join_config(stored, [*overrides, f"nodes={nodes}"])
+        require_trackers(config.tracking)
         ray.begin()
         allowed = tuple(_named_modules(overrides))
         prepare_model(config, ids, allowed, display.step)
@@ -176,7 +213,10 @@ def work(
             wait_for_place(address, name, config.pace, display)
         return [Worker(address, config, ids, coordinates=False, name=node, allowed_modules=allowed)]
 
-    return Running(root, (experiment,), prepare, show=show, on_disconnect=on_disconnect).start().wait()
+    running = Running(
+        root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard
+    )
+    return running.start().wait()
 
 
 def prepare_model(
@@ -188,8 +228,9 @@ def prepare_model(
     """Make the embedded model's starts, or check that a Hugging Face model exists and fits, before any actor runs.
 
     Raises:
-        UserError: a task, model or device that is not to be had.
+        UserError: a task, model or device that is not to be had, or no token for the Hub.
     """
+    require_hub(config.hub, nodes)
     if not config.policy.is_tiny:
         from swarm_ray.policies.devices import choose_device, free_memory
         from swarm_ray.policies.preflight import preflight

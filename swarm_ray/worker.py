@@ -14,7 +14,7 @@ from typing import Any
 
 from actors import remote
 from actors.trainer_settings import TrainerResult, TrainerSettings
-from drive_store import StoreError
+from drive_store import Store, StoreError
 from swarm_ray import ray_instance
 from swarm_ray.cache import cache_folder
 from swarm_ray.config import SwarmConfig
@@ -37,6 +37,8 @@ STOP_WITHIN_S = 6.5
 """So long trainers may take to end a decode and write a last checkpoint."""
 GONE_WITHIN_S = 8.0
 """What is still there then is ended; rows that were not written stay on the disk for the next start."""
+ENDED_WITHIN_S = 60.0
+"""At the end of a run that nobody stopped, so long may trackers take to send and copy what they have."""
 
 
 class Worker:
@@ -65,7 +67,9 @@ class Worker:
         sharers: int = 1,
         started_within_s: float = STARTED_WITHIN_S,
     ) -> None:
-        self.address, self.config, self.nodes = address, config, tuple(nodes)
+        # Actors of a Ray that was there before begin in another folder, where a relative root is another one.
+        self.address = ExperimentAddress(Store(address.root).root, address.experiment)
+        self.config, self.nodes = config, tuple(nodes)
         self.failure: Exception | None = None
         self.state = "starting"
         self.results: list[TrainerResult] = []
@@ -98,11 +102,17 @@ class Worker:
             return
         kept = experiment_state(self.address)
         shutil.rmtree(kept / "voices" / self._name, ignore_errors=True)  # of the nodes' earlier incarnations
+        if self.config.tracking.prometheus:
+            self.tell(f"Prometheus: http://{ray_instance.metrics_address()}/metrics")
         supervisor.start("logger", partial(self._make_logger, kept), runs=False, by_ray=True)
         supervisor.start("discovery", partial(self._make_discovery, kept), by_ray=True)
         self._crew = plan_crew(self.config, self.nodes, self._sharers, self._within)
         for number, role in enumerate(self._crew.roles):
             supervisor.start(role, partial(self._make_trainer, number), share=self._crew.share)
+
+    def tell(self, notice: str) -> None:
+        """Show a line until there is something more urgent to say."""
+        self._notice = " | ".join(filter(None, [self._notice, notice]))
 
     def watch(self, timeout_s: float) -> bool:
         """Wait a little; True once everything has ended. A failure ends the run as failed, and is kept."""
@@ -126,6 +136,8 @@ class Worker:
                 self._reach = str(reach)
             if logged := self._supervisor.ask("logger", "progress"):
                 self._steps_taken({row.node: row.step for row in logged.rows})
+                if logged.remark not in self._notice:
+                    self.tell(logged.remark)
                 known = of_logger(
                     known, logged, self._reach, coordinates=self._coordinates, starting=starting
                 )
@@ -139,7 +151,8 @@ class Worker:
         Harmless when repeated.
         """
         if self._over():
-            self.close()
+            tracked = self.config.tracking.wandb != "off" or self.config.tracking.tensorboard
+            self.close(ENDED_WITHIN_S if tracked else GONE_WITHIN_S)
         else:
             self._finish(state, note)
 
@@ -152,7 +165,7 @@ class Worker:
     def _make_logger(self, kept: Path) -> Any:
         spool = kept / "logs" / self._name
         return self._spawn(
-            "logger", remote.LoggerActor, self.address, self.config.log, spool, installed_versions()
+            "logger", remote.LoggerActor, self.address, self.config, spool, installed_versions(), kept.name
         )
 
     def _make_discovery(self, kept: Path) -> Any:
@@ -267,7 +280,7 @@ class Worker:
 
     def close(self, within_s: float = GONE_WITHIN_S) -> None:
         """Write what the logger still holds, and end every actor's process; harmless when repeated."""
-        last = [self._supervisor.call("logger", "flush"), self._supervisor.call("discovery", "stop")]
+        last = [self._supervisor.call("logger", "close"), self._supervisor.call("discovery", "stop")]
         calls = [*last, *self._supervisor.running()]
         self._supervisor.wait_for(calls, max(QUICK_S, within_s), lambda _: None)
         self._supervisor.end()

@@ -7,8 +7,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from swarm_ray.config import SwarmConfig
+from swarm_ray.live.eta import round_seconds, seconds_left
+from swarm_ray.live.own_rows import extended_rows, line_of_rows, rounds_seconds
+from swarm_ray.live.picture import NodeLine, Picture
+from swarm_ray.live.recent import closings, extended, node_line
+from swarm_ray.live.words import label, swarm_notes
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.records import StateRecord, StepMetrics
+
+__all__ = ["Coordinating", "Logging", "alarm_streak", "label", "of_coordinator", "of_logger", "picture_of"]
 
 AWAY_NAMES = ("StoreUnavailable", "FolderMissing", "StoreDenied", "StoreFull")
 """So begins what a coordinator says of a folder that is out of reach."""
@@ -31,6 +38,8 @@ class Coordinating(Protocol):
     def closed(self) -> int: ...  # noqa: D102
     @property
     def rewards(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def seconds(self) -> float: ...  # noqa: D102
 
 
 class Logging(Protocol):
@@ -76,6 +85,9 @@ def of_coordinator(
         nodes=status.registered or known.nodes,
         problems=status.problems,
         note=note,
+        local=config.local,
+        records=extended(known.records, record) if record else known.records,
+        open_s=status.seconds,
     )
 
 
@@ -92,7 +104,8 @@ def of_logger(
         starting: whether an actor here has not come up yet.
     """
     note = f"rows wait on this machine's disk: {said.problem}" if said.problem else ""
-    known = replace(known, seconds=dict(said.seconds), used=said.used)
+    rows = extended_rows(known.rows, said.rows)
+    known = replace(known, seconds=dict(said.seconds), used=said.used, rows=rows)
     unreachable = known.unreachable if coordinates else ""
     known = replace(known, unreachable=unreachable or said.problem or reach)
     if coordinates:
@@ -107,6 +120,32 @@ def alarm_streak(config: SwarmConfig) -> int:
     return min(config.alarm_rounds, config.rounds)
 
 
-def label(config: SwarmConfig) -> str:
-    """`4 local / 4 external`."""
-    return f"{config.local} local / {config.external} external"
+def picture_of(known: SwarmProgress) -> Picture:
+    """What is known of a swarm, as a live view shows it."""
+    records, rows = known.records, known.rows
+    seconds = [closed.seconds for closed in closings(records)] if records else rounds_seconds(rows)
+    round_s = round_seconds(seconds)
+    notes = [known.note] if known.note else []
+    notes += swarm_notes(records[-1]) if records else []
+    return Picture(
+        experiment=known.experiment,
+        state=known.state,
+        label=known.label,
+        rounds=known.rounds,
+        closed=known.closed,
+        round_s=round_s,
+        left_s=seconds_left(known.state, known.rounds - known.closed, round_s, known.open_s),
+        rewards=known.rewards,
+        reward=known.recent(),
+        cumulative=known.cumulative,
+        nodes=tuple(_line(node, known) for node in sorted({*known.nodes, *known.problems})),
+        notes=tuple(notes),
+    )
+
+
+def _line(node: str, known: SwarmProgress) -> NodeLine:
+    """The swarm's own records where there are any, else what the node itself logged here."""
+    records = known.records
+    line = node_line(node, records, known.local) if records else line_of_rows(node, known.rows)
+    said = known.problems.get(node)
+    return replace(line, problems=(said,)) if said else line

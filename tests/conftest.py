@@ -1,4 +1,7 @@
-"""For every test: one hypothesis profile, one cache for the embedded model's starts, and no process left behind."""
+"""For every test: one hypothesis profile, one cache for the embedded model's starts, and no process left behind.
+
+`make test` runs them in two processes: one has the tests that kill whole machines, the other all that is left.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,6 +20,10 @@ ROOT = Path(__file__).parent.parent
 MARK = "SWARM_RAY_TEST_SESSION"
 GONE_WITHIN_S = 15.0
 LEFT = pytest.StashKey[list[str]]()
+HARD = ("kills", "swarm")
+"""Folders whose tests start several Rays each and kill what they start; one after the other, in one process."""
+SLOW = ("notebooks", "documents", "sweeps", "tracking", "models")
+"""Folders with other tests that start Ray; the other process begins with them."""
 
 settings.register_profile("swarm-ray", deadline=None, derandomize=True, database=None)
 settings.load_profile("swarm-ray")
@@ -27,15 +35,38 @@ os.environ["SWARM_RAY_STATE"] = tempfile.mkdtemp(prefix="swarm-ray-tests-")
 os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is slow goes first, and files stay whole; see `make test`, which runs two processes."""
+    items.sort(key=_order)
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group("hard" if folder in HARD else f"{folder}-{item.path.stem}"))
+
+
+def _order(item: pytest.Item) -> int:
+    first, folder = (*HARD, *SLOW), item.path.parent.name
+    return first.index(folder) if folder in first else len(first)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail when something that the tests started is still there, and end it."""
-    _, alive = psutil.wait_procs(_started(), timeout=GONE_WITHIN_S)
-    session.config.stash[LEFT] = [_line(process) for process in alive]
-    for process in alive:
-        process.kill()
+    left = session.config.stash.setdefault(LEFT, [])
+    if not session.config.getoption("numprocesses", None):  # else the processes that ran the tests have looked
+        _, alive = psutil.wait_procs(_started(), timeout=GONE_WITHIN_S)
+        left += [_line(process) for process in alive]
+        for process in alive:
+            process.kill()
     shutil.rmtree(os.environ["SWARM_RAY_STATE"], ignore_errors=True)
-    if alive and session.exitstatus == pytest.ExitCode.OK:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left"] = left
+    elif left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Keep what one of several test processes found left."""
+    node.config.stash.setdefault(LEFT, []).extend(getattr(node, "workeroutput", {}).get("left", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from drive_store import ExperimentPaths, Store, StoreError
 from drive_store.checkpoint_manifest import FileName
-from drive_store.checkpoints import Content, LocalCheckpoints
+from drive_store.checkpoints import Content, LocalCheckpoint, LocalCheckpoints
 from swarm_ray.checkpointing.background import Background, Problems, Report
 from swarm_ray.checkpointing.node_state import NodeState, encode_state
 from swarm_ray.checkpointing.pace import CheckpointPace
@@ -26,6 +26,8 @@ MakeState = Callable[[Node], NodeState]
 
 Its rows are those since the last checkpoint that `on_saved` told, so that none is lost with one that failed.
 """
+Written = Callable[[NodeState, LocalCheckpoint], None]
+"""Called with a node's state, and the checkpoint that holds it."""
 LOCAL = "writing of checkpoints to this machine's own disk"
 REMOVAL = "removal of old checkpoints from this machine's own disk"
 _REUSED = 1 << 28
@@ -49,6 +51,7 @@ class Checkpointer:
         clock: seconds that never go back.
         on_problem: takes a node and what is wrong, once per change, from a thread of its own; no problem ends a run.
         on_saved: takes a node and a step once they are safe on this machine's own disk, from a thread of its own.
+        on_written: takes what was written then, before anything older is removed, from the same thread.
         former: node to the incarnations that it continues, oldest first; see `StoredCheckpoints.prune`.
         before_upload: called before uploads begin, from a thread of its own: what was logged goes to the folder first.
 
@@ -66,11 +69,13 @@ class Checkpointer:
         clock: Callable[[], float] = time.monotonic,
         on_problem: Report,
         on_saved: Callable[[str, int], None] = lambda _node, _step: None,
+        on_written: Written = lambda _state, _checkpoint: None,
         before_upload: Callable[[], None] = lambda: None,
         former: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._folder, self._paths, self._config = folder, paths, config
         self._clock, self._on_saved, self._before_upload = clock, on_saved, before_upload
+        self._on_written = on_written
         self._problems = Problems(on_problem)
         self._pace = CheckpointPace(config.every, clock)
         self._uploads = Uploads(store, paths, config, self._problems, clock, former)
@@ -164,6 +169,7 @@ class Checkpointer:
         self._failed.pop(state.node, None)
         self._problems.well(state.node, LOCAL)
         self._on_saved(state.node, state.step)
+        self._on_written(state, written)
         self._prune(state.node, own)
 
     def _prune(self, node: str, own: LocalCheckpoints) -> None:

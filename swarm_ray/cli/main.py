@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from drive_store import InvalidName, NotAFile, StoreDenied, StoreError, UnsupportedStore
-from swarm_ray.cli import reading, running
+from swarm_ray.cli import checking, experiments, models, reading, reporting, running, sweeping, watching
 from swarm_ray.cli.output import FAILED, INTERRUPTED, MISTAKE, complain
 from swarm_ray.cli.parser import Command, parse
 from swarm_ray.errors import SwarmError, UserError
@@ -53,8 +53,66 @@ COMMANDS = (
         reading.define_control,
         reading.control,
     ),
+    Command("watch", "show how a swarm gets on, wherever it runs", watching.define_watch, watching.watch_),
     Command("list", "list the experiments in a folder", reading.define_list, reading.list_),
     Command("compare", "compare experiments", reading.define_compare, reading.compare),
+    Command(
+        "create", "make an experiment that is run later", experiments.define_create, experiments.create
+    ),
+    Command(
+        "metrics",
+        "show what an experiment's nodes logged, by round, node or specialty",
+        experiments.define_metrics,
+        experiments.metrics,
+    ),
+    Command(
+        "export",
+        "write a summary, tables, and all rollouts as a data set",
+        experiments.define_export,
+        experiments.export,
+    ),
+    Command(
+        "archive",
+        "write an experiment into one file, and read that again",
+        experiments.define_archive,
+        experiments.archive,
+    ),
+    Command(
+        "clean",
+        "remove what an experiment can do without, or all of it; without --yes it is only said what",
+        experiments.define_clean,
+        experiments.clean,
+    ),
+    Command(
+        "rename",
+        "give an experiment another name; refused while it runs",
+        experiments.define_rename,
+        experiments.rename,
+    ),
+    Command(
+        "report",
+        "write a page about experiments: verdict, curves, tables, incidents, rollouts to read",
+        reporting.define_report,
+        reporting.report,
+    ),
+    Command(
+        "doctor",
+        "say whether a swarm can run over a folder, from one machine or two",
+        checking.define_doctor,
+        checking.doctor,
+    ),
+    Command(
+        "sweep",
+        "run a grid of settings under several seeds, or go on with one, and report on all of it",
+        sweeping.define_sweep,
+        sweeping.sweep,
+    ),
+    Command(
+        "export-model",
+        "write a node's model as a folder that transformers loads",
+        models.define_export,
+        models.export_model,
+    ),
     Command(
         "config",
         "print a whole configuration, with the meaning of every key",

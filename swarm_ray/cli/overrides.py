@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import yaml
 
@@ -45,7 +47,7 @@ def overrides_of(arguments: argparse.Namespace, flag_keys: Mapping[str, str] = F
         if said is not None and _parsed(said) != _parsed(text):
             raise UserError(f"--{flag} {value} and {key}={said} differ; leave one of them out")
         if said is None:
-            overrides.append(f"{key}={text}")
+            overrides.append(f"{key}={_from_anywhere(text) if flag == 'model' else text}")
     return overrides
 
 
@@ -53,6 +55,19 @@ def value_of(overrides: Sequence[str], key: str) -> str | None:
     """What the last `key=value` of a key says, as it was written; None where none does."""
     pairs = [item.partition("=") for item in overrides]
     return next((text for name, _, text in reversed(pairs) if name.strip() == key), None)
+
+
+def see_modules_here() -> None:
+    """Let `tasks.modules` name files of the folder in which the command is given, after all that is installed."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+
+
+def _from_anywhere(text: str) -> str:
+    """A folder's name, as JSON, such that it is found whatever the working directory is; other names as they are."""
+    folder = Path(json.loads(text)).expanduser()
+    return json.dumps(str(folder.absolute())) if folder.is_dir() else text
 
 
 def _parsed(text: str) -> object:

@@ -16,7 +16,7 @@ from swarm_ray.cli.options import (
     add_root,
 )
 from swarm_ray.cli.output import DONE, FAILED, complain, layout, write
-from swarm_ray.cli.overrides import overrides_of, value_of
+from swarm_ray.cli.overrides import overrides_of, see_modules_here, value_of
 from swarm_ray.cli.parser import Parser
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import SwarmError, UserError
@@ -34,6 +34,7 @@ def define_simulate(command: Parser) -> None:
     command.add_argument("--root", metavar="DIR", default="runs", help="where experiments go (default: runs)")
     command.add_argument("--experiment", metavar="NAME", help="its name (default: the preset and the time)")
     command.add_argument("--baseline", action="store_true", help="also run it without sharing, side by side")
+    _add_dashboard(command)
     add_overwrite(command)
     add_configuration(command, "nodes", "trainers", *ALGORITHM)
 
@@ -50,6 +51,7 @@ def simulate(arguments: argparse.Namespace) -> int:
         baseline=arguments.baseline,
         overwrite=arguments.overwrite,
         show=True,
+        dashboard=arguments.dashboard,
     )
     try:
         _report(run, config)
@@ -63,6 +65,7 @@ def define_coordinate(command: Parser) -> None:
     """Options of `coordinate`."""
     add_root(command)
     command.add_argument("--experiment", metavar="NAME", required=True, help="the name it will have")
+    _add_dashboard(command)
     add_overwrite(command)
     add_configuration(command, "expect", *ALGORITHM)
 
@@ -73,7 +76,14 @@ def coordinate(arguments: argparse.Namespace) -> int:
     from swarm_ray.swarm import coordinate
 
     return _ended(
-        coordinate(config, arguments.root, arguments.experiment, overwrite=arguments.overwrite, show=True)
+        coordinate(
+            config,
+            arguments.root,
+            arguments.experiment,
+            overwrite=arguments.overwrite,
+            show=True,
+            dashboard=arguments.dashboard,
+        )
     )
 
 
@@ -82,6 +92,7 @@ def define_work(command: Parser) -> None:
     add_root(command)
     command.add_argument("--experiment", metavar="NAME", required=True, help="the experiment to join")
     command.add_argument("--node", metavar="ID", required=True, help="the node's id, unique in the swarm")
+    _add_dashboard(command)
     add_flags(command, "nodes", "trainers")
     add_overrides(command)
 
@@ -89,19 +100,33 @@ def define_work(command: Parser) -> None:
 def work(arguments: argparse.Namespace) -> int:
     """Train nodes of another machine's experiment."""
     overrides = overrides_of(arguments)
+    if value_of(overrides, "tasks.modules"):
+        see_modules_here()
     nodes = value_of(overrides, "nodes") or "1"
     if not (nodes.isascii() and nodes.isdigit() and int(nodes) > 0):
         raise UserError(f"nodes: {nodes!r} is not possible; it must be a whole number above 0")
     from swarm_ray.swarm import work
 
     return _ended(
-        work(arguments.root, arguments.experiment, arguments.node, int(nodes), overrides, show=True)
+        work(
+            arguments.root,
+            arguments.experiment,
+            arguments.node,
+            int(nodes),
+            overrides,
+            show=True,
+            dashboard=arguments.dashboard,
+        )
     )
+
+
+def _add_dashboard(command: Parser) -> None:
+    command.add_argument("--dashboard", action="store_true", help="serve Ray's dashboard on this machine")
 
 
 def _config_to_run(arguments: argparse.Namespace) -> SwarmConfig:
     """The configuration of a new experiment, or of one that goes on."""
-    return config_for(
+    config = config_for(
         arguments.root,
         arguments.experiment,
         arguments.preset,
@@ -109,6 +134,9 @@ def _config_to_run(arguments: argparse.Namespace) -> SwarmConfig:
         overrides_of(arguments),
         overwrite=arguments.overwrite,
     )
+    if config.tasks.modules:
+        see_modules_here()
+    return config
 
 
 def _report(run: Running, config: SwarmConfig) -> None:

@@ -1,7 +1,8 @@
 """What a folder says of its experiments: list, status, history, comparison and metrics.
 
-Reads only, and needs neither torch nor Ray, so that a run can be watched from any machine that sees its
-folder.
+Needs neither torch nor Ray, so that a run can be watched from any machine that sees its folder. What is imported from
+here only reads; modules of their own make, export, archive, clean and rename experiments, and `frames` has them as
+DataFrames of pandas, which takes longer to import than all of this.
 """
 
 from swarm_ray.experiments.compare import ClosedStage, Comparison
@@ -11,6 +12,7 @@ from swarm_ray.experiments.listing import (
     experiment_history,
     experiment_metrics,
     experiment_status,
+    get_experiment_status,
     list_experiments,
 )
 from swarm_ray.experiments.metrics import TimeBreakdown, time_breakdown
@@ -27,6 +29,7 @@ __all__ = [
     "experiment_history",
     "experiment_metrics",
     "experiment_status",
+    "get_experiment_status",
     "list_experiments",
     "time_breakdown",
 ]

@@ -92,7 +92,7 @@ def comparison_of(experiment: OpenExperiment) -> Comparison:
         SwarmStateError: a state record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    config, status, stages = experiment.config(), status_of(experiment), history_of(experiment)
+    config, status, stages = experiment.config_in_force(), status_of(experiment), history_of(experiment)
     rounds = sorted({stage.round for stage in stages})
     tenth = max(1, len(rounds) // 10)
     takers = [node for node in status.nodes if node.round >= 0]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from drive_store import Store
+from drive_store import InvalidName, Store
+from drive_store.deadline import Deadline
 from swarm_ray.errors import ConfigError, ExperimentNotFoundError, SwarmError, UserError
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiment_folder import ExperimentAddress, ExperimentSizes, read_config_file, sizes_of
 from swarm_ray.experiments.compare import ClosedStage, Comparison, comparison_of, history_of
 from swarm_ray.experiments.metrics import metrics_of
 from swarm_ray.experiments.read import (
     OpenExperiment,
-    experiment_names,
     find_identity,
     open_experiment,
     open_root,
+    possible_names,
 )
 from swarm_ray.experiments.status import (
     UNDER_WAY,
@@ -28,6 +30,7 @@ from swarm_ray.experiments.status import (
 from swarm_ray.records import StepMetrics
 
 UNREADABLE = "unreadable"
+_AT_ONCE = 8
 
 
 class ExperimentSummary(msgspec.Struct, frozen=True):
@@ -59,7 +62,15 @@ def list_experiments(root: str) -> list[ExperimentSummary]:
         StoreError: the folder cannot be read.
     """
     store = open_root(root)
-    summaries = [_summary(store, ExperimentAddress(root, name)) for name in experiment_names(store)]
+    names = possible_names(store)
+    # One bounded call for each experiment, and several at once: on a mount each waits for the network.
+    look = Deadline()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = pool.map(
+            lambda name: look.call("list", name, lambda: _summary(store, ExperimentAddress(root, name))),
+            names,
+        )
+        summaries = [summary for summary in found if summary is not None]
     return sorted(summaries, key=lambda summary: (summary.created_at, summary.name))
 
 
@@ -77,6 +88,10 @@ def experiment_status(root: str, experiment: str | None = None) -> ExperimentSta
         StoreError: the folder cannot be read.
     """
     return status_of(open_experiment(root, experiment or _only_experiment(root)))
+
+
+get_experiment_status = experiment_status
+"""The name under which users of other experiment managers look for it."""
 
 
 def experiment_history(root: str, experiment: str) -> list[ClosedStage]:
@@ -132,19 +147,31 @@ def _only_experiment(root: str) -> str:
     raise UserError(f"there are {len(found)} experiments in {root} and none is under way; name one: {names}")
 
 
-def _summary(store: Store, address: ExperimentAddress) -> ExperimentSummary:
-    """One experiment's line; one that cannot be read does not hide the others."""
+def _summary(store: Store, address: ExperimentAddress) -> ExperimentSummary | None:
+    """One experiment's line, None for a folder that holds none; one that cannot be read does not hide the others."""
     try:
         identity = find_identity(store, address)
-        if identity is None:
-            return _unreadable(address.experiment, "", "its experiment.json is gone")
-        experiment = OpenExperiment(address, store, identity)
     except UserError as error:
         return _unreadable(address.experiment, "", str(error))
+    if identity is None:
+        return None
     try:
-        return _readable(experiment)
+        return _readable(OpenExperiment(address, store, identity))
     except SwarmError as error:
         return _unreadable(address.experiment, identity.created_at, str(error))
+
+
+def _sizes(experiment: OpenExperiment) -> ExperimentSizes:
+    """What the identity says of the configuration, whose bytes are checked; where it says nothing, that is parsed.
+
+    Raises:
+        ConfigError: the configuration is missing or was altered.
+    """
+    identity = experiment.identity
+    if identity.sizes is not None:
+        read_config_file(experiment.store, experiment.address, identity, identity.config_hash)
+        return identity.sizes
+    return sizes_of(experiment.config())
 
 
 def _readable(experiment: OpenExperiment) -> ExperimentSummary:
@@ -152,8 +179,8 @@ def _readable(experiment: OpenExperiment) -> ExperimentSummary:
     record = found[1] if found else None
     config, problem = None, None
     try:
-        config = experiment.config()
-    except ConfigError as error:
+        config = _sizes(experiment)
+    except (ConfigError, InvalidName) as error:
         problem = str(error)
     rounds = config.rounds if config else None
     return ExperimentSummary(

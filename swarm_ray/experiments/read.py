@@ -12,6 +12,7 @@ from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import ExperimentAddress, ExperimentIdentity, read_config, read_identity
 from swarm_ray.records import StateRecord
+from swarm_ray.table_text import clean
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,27 @@ class OpenExperiment:
         """Every path of the experiment."""
         return self.address.paths
 
-    def config(self) -> SwarmConfig:
-        """The configuration stored with it.
+    def config(self, in_force: str = "") -> SwarmConfig:
+        """A configuration stored with it.
+
+        Args:
+            in_force: the hash that a state record names (`StateRecord.config_hash`); empty for the one that it was
+                made with.
 
         Raises:
             ConfigError: it is missing or was altered.
         """
-        return read_config(self.store, self.address)
+        return read_config(self.store, self.address, in_force)
+
+    def config_in_force(self) -> SwarmConfig:
+        """The configuration that the newest state record names, else the one that it was made with.
+
+        Raises:
+            ConfigError: it is missing or was altered.
+            SwarmStateError: the newest state record is not one that this version reads.
+        """
+        found = self.newest()
+        return self.config(found[1].config_hash if found else "")
 
     def newest(self) -> tuple[StateEntry, StateRecord] | None:
         """The newest state record, None before the first; at most three listings, whatever the swarm's size.
@@ -88,22 +103,32 @@ def open_experiment(root: str, experiment: str) -> OpenExperiment:
 
 def experiment_names(store: Store) -> list[str]:
     """Names of the folders that hold an `experiment.json`, sorted; the rest belongs to others."""
-    names = [name for name in store.names(EXPERIMENTS) if valid_id(name)]
-    return [name for name in names if _has_identity(store, ExperimentPaths(name))]
+    return [name for name in possible_names(store) if _has_identity(store, ExperimentPaths(name))]
+
+
+def possible_names(store: Store) -> list[str]:
+    """Names in the folder of experiments that an experiment may have, sorted."""
+    return [name for name in store.names(EXPERIMENTS) if valid_id(name)]
 
 
 def find_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentity | None:
     """What `experiment.json` says; None where there is no such file.
 
     Raises:
-        UserError: it is not one that this version reads.
+        UserError: it is not one that this version reads, or it is that of an experiment of another name.
     """
     try:
-        return read_identity(store, address)
+        identity = read_identity(store, address)
     except (
         NotAFile
     ):  # a file of that name lies among the experiments, or a folder where the identity should be
         return None
+    if identity is not None and identity.experiment != address.experiment:
+        raise UserError(
+            f"{store.root}/{address.paths.folder} was made as {clean(identity.experiment)!r}, and every file in it "
+            "says so: give the folder that name again, and another one by swarm-ray rename"
+        )
+    return identity
 
 
 def _has_identity(store: Store, paths: ExperimentPaths) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import NotYet, Registry, Valid
+from drive_store import InvalidName, NotYet, Registry, Valid
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import ConfigError
@@ -111,7 +111,9 @@ def _status(
 ) -> ExperimentStatus:
     signs = _read_signs(experiment, record)
     state = shown_state(record)
-    silent = state in UNDER_WAY and _all_silent(experiment, list(signs.values()), record_age)
+    silent = state in UNDER_WAY and _all_silent(
+        dead_after_s(experiment, record), list(signs.values()), record_age
+    )
     nodes = []
     for node in sorted({*record.tallies, *signs}):
         sign, tally = signs.get(node), record.tallies.get(node)
@@ -171,12 +173,16 @@ def _read_sign(
         return _Sign(incarnation, None, f"its beat cannot be read: {error}", age)
 
 
-def _all_silent(experiment: OpenExperiment, signs: Sequence[_Sign], record_age: float | None) -> bool:
-    """Whether nobody has written for `pace.dead_after_s`; clocks may differ, so one fresh sign says no."""
+def dead_after_s(experiment: OpenExperiment, record: StateRecord) -> float:
+    """Seconds of silence after which a member counts as dead, as the configuration in force has it."""
     try:
-        dead_after = experiment.config().pace.dead_after_s
-    except ConfigError:
-        dead_after = PaceConfig().dead_after_s
+        return experiment.config(record.config_hash).pace.dead_after_s
+    except (ConfigError, InvalidName):
+        return PaceConfig().dead_after_s
+
+
+def _all_silent(dead_after: float, signs: Sequence[_Sign], record_age: float | None) -> bool:
+    """Whether nobody has written for so many seconds; clocks may differ, so one fresh sign says no."""
     ages = [record_age, *(sign.age for sign in signs)]
     return all(age is not None and age > dead_after for age in ages)
 

@@ -108,9 +108,14 @@ def end_tokens(model: CausalModel, tokenizer: TextTokenizer) -> tuple[int, ...]:
 def unspeakable_tokens(
     model: CausalModel, tokenizer: TextTokenizer, eos_ids: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """Tokens never to be sampled: padding, unless it ends a completion, and ids that the tokenizer lacks."""
-    padding = () if tokenizer.pad_token_id in eos_ids else (tokenizer.pad_token_id,)
-    return (*padding, *range(len(tokenizer), int(text_setting(model, "vocab_size"))))
+    """Tokens never to be sampled, unless they end a completion.
+
+    They are padding, ids that the tokenizer lacks, and what the generation configuration suppresses.
+    """
+    vocabulary = int(text_setting(model, "vocab_size"))
+    named = getattr(getattr(model, "generation_config", None), "suppress_tokens", None) or ()
+    banned = (tokenizer.pad_token_id, *range(len(tokenizer), vocabulary), *map(int, named))
+    return tuple(dict.fromkeys(i for i in banned if 0 <= i < vocabulary and i not in eos_ids))
 
 
 def _give_padding(name: str, tokenizer: TextTokenizer, model: CausalModel) -> None:

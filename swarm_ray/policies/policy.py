@@ -84,6 +84,11 @@ class Policy:
             fused=True,
         )
 
+    @property
+    def sampling(self) -> Sampling:
+        """How it decodes."""
+        return self._sampling
+
     def use(self, grpo: GrpoConfig) -> None:
         """Learn with other settings from the next update on."""
         self._grpo = grpo

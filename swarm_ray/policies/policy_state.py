@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.transformers_models import CausalModel
 
 ADAM = ("step", "exp_avg", "exp_avg_sq")
 """What Adam keeps per parameter; its file has them as `<what>.<parameter's name>`."""
@@ -46,7 +47,7 @@ def snapshot(policy: Policy, reuse: PolicySnapshot | None = None) -> PolicySnaps
             over, which spares the time of getting new.
     """
     held = reuse or PolicySnapshot()
-    parameters = list(_trainable(policy))
+    parameters = list(_trainable(policy.model))
     weights = {name: p.detach() for name, p in parameters}
     optimizer = {
         f"{what}.{name}": policy.optimizer.state[p][what]
@@ -68,16 +69,9 @@ def restore(policy: Policy, weights: Tensors, optimizer: Tensors | None) -> None
     Raises:
         CheckpointMismatch: names or shapes differ; the policy is as before.
     """
-    parameters = dict(_trainable(policy))
-    differences = list(_weight_differences(parameters, weights))
+    parameters = dict(_trainable(policy.model))
     states = _by_parameter(optimizer or {})
-    differences += _state_differences(parameters, states)
-    if differences:
-        more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-        raise CheckpointMismatch(
-            f"the checkpoint is not of this model: {'; '.join(differences[:_SHOWN])}{more}; "
-            "take the model that it was made with, or another node id to start anew"
-        )
+    _require_none([*_weight_differences(parameters, weights), *_state_differences(parameters, states)])
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
@@ -87,6 +81,28 @@ def restore(policy: Policy, weights: Tensors, optimizer: Tensors | None) -> None
         policy.optimizer.state[parameters[name]] = {
             what: _like(parameters[name], what, value) for what, value in state.items()
         }
+
+
+def whole_state(model: CausalModel, weights: Tensors) -> dict[str, torch.Tensor]:
+    """All tensors that a model has, with these in the place of its trainable weights; the model is left as it is.
+
+    Args:
+        model: on any device; it may be learning meanwhile.
+        weights: exactly its trainable parameters, on the CPU.
+
+    Returns:
+        As `state_dict` names them; tied weights are one tensor under several names.
+
+    Raises:
+        CheckpointMismatch: names or shapes differ.
+    """
+    parameters = dict(_trainable(model))
+    _require_none(list(_weight_differences(parameters, weights)))
+    names = {parameter.data_ptr(): name for name, parameter in parameters.items()}
+    return {
+        key: weights[names[tensor.data_ptr()]] if tensor.data_ptr() in names else tensor.cpu()
+        for key, tensor in model.state_dict().items()
+    }
 
 
 def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -115,8 +131,17 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def _trainable(policy: Policy) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    return ((name, p) for name, p in policy.model.named_parameters() if p.requires_grad)
+def _trainable(model: CausalModel) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
+
+
+def _require_none(differences: Sequence[str]) -> None:
+    if differences:
+        more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+        raise CheckpointMismatch(
+            f"the checkpoint is not of this model: {'; '.join(differences[:_SHOWN])}{more}; "
+            "take the model that it was made with, or another node id to start anew"
+        )
 
 
 def _copies(tensors: Tensors, held: Tensors) -> dict[str, torch.Tensor]:

@@ -18,6 +18,18 @@ from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, l
 PAD, EOS, QUESTION, ANSWER, UNKNOWN = "<pad>", "<eos>", "<q>", "<a>", "<unk>"
 SPECIALS = (PAD, EOS, QUESTION, ANSWER, UNKNOWN)
 PROMPT_TEMPLATE = QUESTION + "{question}" + ANSWER
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}"
+    + ANSWER
+    + "{{ message['content'] }}"
+    + EOS
+    + "{% else %}"
+    + QUESTION
+    + "{{ message['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}"
+    + ANSWER
+    + "{% endif %}"
+)
+"""The same prompt for whoever loads the model from a folder: one question by the user, the answer by the assistant."""
 
 
 def build_tokenizer(texts: Iterable[str]) -> TextTokenizer:
@@ -37,6 +49,11 @@ def build_tokenizer(texts: Iterable[str]) -> TextTokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     return wrap_tokenizer(tokenizer, pad=PAD, eos=EOS, unk=UNKNOWN, extra=(QUESTION, ANSWER))
+
+
+def markers(tokenizer: TextTokenizer) -> tuple[int, ...]:
+    """The special tokens that are never sampled: all but the one that ends a completion."""
+    return tuple(i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id)
 
 
 def build_model(tokenizer: TextTokenizer, seed: int) -> CausalModel:

@@ -25,7 +25,7 @@ from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import build_policy, find_layout
 from swarm_ray.policies.prompts import TinyPrompt
 from swarm_ray.policies.starts import STARTS
-from swarm_ray.policies.tiny_model import build_model, build_tokenizer
+from swarm_ray.policies.tiny_model import build_model, build_tokenizer, markers
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, read_tokenizer
 from swarm_ray.policies.warm_start import (
     EXTRA_STEPS,
@@ -58,6 +58,33 @@ def start_index(node: str) -> int:
     return numbers[0] if len(numbers) == 1 else 3 * numbers[-2] + numbers[-1]
 
 
+def start_folder(config: SwarmConfig, folder: Path) -> Path:
+    """Where the starts of this configuration are kept below the cache's folder."""
+    return folder / f"tiny-{_recipe_hash(config)}"
+
+
+def cached_tokenizer(config: SwarmConfig, folder: Path) -> TextTokenizer | None:
+    """The embedded model's tokenizer, where this machine has made it before."""
+    made = start_folder(config, folder) / "tokenizer"
+    return read_tokenizer(str(made)) if (made / "tokenizer.json").exists() else None
+
+
+def make_tokenizer(config: SwarmConfig, tasks: TaskSet, folder: Path) -> TextTokenizer:
+    """Train the embedded model's tokenizer on the experiment's questions, none of them held out, and keep it."""
+    questions = [
+        tasks.question(s, TOKENIZER_SEED, i) for s in tasks.specialties for i in range(TOKENIZER_TEXTS)
+    ]
+    texts = [q.text for q in questions if not tasks.is_held_out(q.text)]
+    home = start_folder(config, folder)
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home) as made:
+        build_tokenizer(texts).save_pretrained(Path(made))
+        (home / "tokenizer").mkdir(exist_ok=True)
+        for file in sorted(Path(made).iterdir(), key=lambda f: f.name == "tokenizer.json"):
+            file.replace(home / "tokenizer" / file.name)
+    return read_tokenizer(str(home / "tokenizer"))
+
+
 class TinyStart:
     """Makes or loads the embedded model as the nodes of a swarm start from it.
 
@@ -73,10 +100,9 @@ class TinyStart:
         self, config: SwarmConfig, tasks: TaskSet, verifier: Verifier, folder: Path, report: Report
     ) -> None:
         self._config, self._tasks, self._verifier, self._report = config, tasks, verifier, report
-        self._folder = folder / f"tiny-{_recipe_hash(config)}"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder = start_folder(config, folder)
         self.device = choose_device(config.policy.device)
-        self.tokenizer = self._tokenizer()
+        self.tokenizer = cached_tokenizer(config, folder) or make_tokenizer(config, tasks, folder)
         self._layouts: dict[torch.device, Layout] = {}
 
     def prepare(self, indices: list[int]) -> None:
@@ -125,33 +151,16 @@ class TinyStart:
         pad = self.tokenizer.pad_token_id
         if device not in self._layouts:
             self._layouts[device] = find_layout(model, pad, self._config, device)
-        banned = tuple(i for i in self.tokenizer.all_special_ids if i != self.tokenizer.eos_token_id)
         return build_policy(
             model,
             self.tokenizer,
             TinyPrompt(self.tokenizer),
             eos_ids=(self.tokenizer.eos_token_id,),
-            banned_ids=banned,
+            banned_ids=markers(self.tokenizer),
             config=self._config,
             device=device,
             layout=self._layouts[device],
         )
-
-    def _tokenizer(self) -> TextTokenizer:
-        folder = self._folder / "tokenizer"
-        if not (folder / "tokenizer.json").exists():
-            questions = [
-                self._tasks.question(s, TOKENIZER_SEED, i)
-                for s in self._tasks.specialties
-                for i in range(TOKENIZER_TEXTS)
-            ]
-            texts = [q.text for q in questions if not self._tasks.is_held_out(q.text)]
-            with tempfile.TemporaryDirectory(dir=self._folder) as made:
-                build_tokenizer(texts).save_pretrained(Path(made))
-                folder.mkdir(exist_ok=True)
-                for file in sorted(Path(made).iterdir(), key=lambda f: f.name == "tokenizer.json"):
-                    file.replace(folder / file.name)
-        return read_tokenizer(str(folder))
 
     def _skill(self) -> dict[str, torch.Tensor]:
         """Stage 1; trained on where pass@1 falls short of 60 %."""
@@ -210,6 +219,7 @@ class TinyStart:
 
 
 def _replace(file: Path, data: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}")
     part.write_bytes(data)
     part.replace(file)

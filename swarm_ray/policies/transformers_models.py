@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -18,10 +19,12 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging as transformers_logging
 
 
 class CausalModel(Protocol):
@@ -43,7 +46,7 @@ class CausalModel(Protocol):
 
     base_model: Any
 
-    def save_pretrained(self, folder: Path) -> Any: ...
+    def save_pretrained(self, folder: Path, **options: Any) -> Any: ...
 
 
 class TextTokenizer(Protocol):
@@ -109,6 +112,42 @@ def read_tokenizer(name: str) -> TextTokenizer:
     tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     tokenizer.clean_up_tokenization_spaces = False
     return cast("TextTokenizer", tokenizer)
+
+
+def save_decoding(
+    model: CausalModel,
+    folder: Path,
+    *,
+    eos_ids: Sequence[int],
+    pad_id: int,
+    banned_ids: Sequence[int],
+    temperature: float,
+    max_new_tokens: int,
+) -> None:
+    """Write the `generation_config.json` with which `generate` samples as a node does: over the whole vocabulary."""
+    GenerationConfig(  # type: ignore[no-untyped-call]
+        bos_token_id=text_setting(model, "bos_token_id"),
+        eos_token_id=list(eos_ids),
+        pad_token_id=pad_id,
+        suppress_tokens=list(banned_ids) or None,
+        do_sample=True,
+        temperature=temperature,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=max_new_tokens,
+    ).save_pretrained(folder)
+
+
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """No bars of transformers on the terminal; as they were afterwards."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def count_parameters(config: Any) -> int:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-
-from swarm_ray.experiments.compare import ClosedStage
+from typing import Protocol
 
 Series = list[float | None]
 MOST_SMOOTHED = 100
 """Rounds of the SAPO paper's moving average."""
+
+
+class RewardedStage(Protocol):
+    """A stage that closed, as the state log or `experiment_history` has it."""
+
+    @property
+    def round(self) -> int:
+        """The round it belongs to."""
+        ...
+
+    @property
+    def rewards(self) -> Mapping[str, float]:
+        """Node to the mean raw reward of its own completions."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,14 +46,14 @@ class Curves:
     """Rounds of the moving average."""
 
 
-def curves_of(stages: Sequence[ClosedStage], window: int | None = None) -> Curves:
+def curves_of(stages: Sequence[RewardedStage], window: int | None = None) -> Curves:
     """What is drawn of one experiment.
 
     Args:
         stages: as they closed.
         window: rounds of the moving average; None takes a tenth of the rounds, 100 at most.
     """
-    by_round: dict[int, list[dict[str, float]]] = {}
+    by_round: dict[int, list[Mapping[str, float]]] = {}
     for stage in stages:
         by_round.setdefault(stage.round, []).append(stage.rewards)
     rounds = sorted(by_round)
@@ -74,11 +87,11 @@ def moving_average(values: Sequence[float | None], window: int) -> Series:
     ]
 
 
-def _all(group: Sequence[dict[str, float]]) -> list[float]:
+def _all(group: Sequence[Mapping[str, float]]) -> list[float]:
     return [reward for rewards in group for reward in rewards.values()]
 
 
-def _of_node(group: Sequence[dict[str, float]], node: str) -> list[float]:
+def _of_node(group: Sequence[Mapping[str, float]], node: str) -> list[float]:
     return [rewards[node] for rewards in group if node in rewards]
 
 

@@ -50,7 +50,7 @@ def reward_figure(root: str, names: Sequence[str], path: Path, *, window: int | 
         StoreError: the folder cannot be read.
     """
     opened = [open_experiment(root, name) for name in names]
-    configs = [experiment.config() for experiment in opened]
+    configs = [experiment.config_in_force() for experiment in opened]
     histories = [history_of(experiment) for experiment in opened]
     nodes = [len({node for stage in stages for node in stage.rewards}) for stages in histories]
     labels = [f"{_label(config)}  ({name})" for config, name in zip(configs, names, strict=True)]

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from swarm_ray.config_secrets import shown
 from swarm_ray.errors import ConfigError, TaskError
 from swarm_ray.tasks.protocol import Entry, TaskQuestion, registered_names
 from swarm_ray.tasks.safe_verifiers import safe_score
@@ -38,6 +39,8 @@ with several hash seeds."""
 
 OURS = {"seed": "tasks.seed", "size": "tasks.pool"}
 MAX_SEEDS = 4
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+"""Kinds of options that are checked here, as a message calls them; the first that fits a default is its kind."""
 
 _stdout_lock = threading.Lock()
 
@@ -155,16 +158,36 @@ def _configs() -> dict[str, type]:
 
 def _checked(name: str, options: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The options, every key of which the data set knows; the configuration saw to their being plain JSON."""
-    allowed = tuple(f.name for f in dataclasses.fields(_configs()[name]) if f.init and f.name not in OURS)
-    for key in options:
+    fields = {f.name: f for f in dataclasses.fields(_configs()[name]) if f.init and f.name not in OURS}
+    allowed = tuple(fields)
+    for key, value in options.items():
         if key in OURS:
             raise ConfigError(f"{where}.options.{key}: set {OURS[key]} instead, which all specialties share")
         if key not in allowed:
             hint = _close(key, allowed)
             raise ConfigError(
-                f"{where}.options.{key}: {name} has no such option{hint}; it has {', '.join(allowed)}"
+                f"{where}.options.{key}: {name} has no such option{hint or ';'} it has {', '.join(allowed)}"
+            )
+        kind = _kind(fields[key])
+        if value is not None and kind and not _fits(value, kind):
+            raise ConfigError(
+                f"{where}.options.{key}: {shown(value)} is not possible; it must be {_KINDS[kind]}"
             )
     return dict(options)
+
+
+def _kind(field: Any) -> type | None:
+    """What an option is, by its default; None where that does not say."""
+    default = field.default if field.default is not dataclasses.MISSING else None
+    if isinstance(default, int) and not isinstance(default, bool) and "float" in str(field.type):
+        return float
+    return next((kind for kind in _KINDS if isinstance(default, kind)), None)
+
+
+def _fits(value: object, kind: type) -> bool:
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _close(word: str, known: tuple[str, ...]) -> str:

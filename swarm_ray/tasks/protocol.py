@@ -1,19 +1,6 @@
-"""What a task is: it makes questions from (seed, index) and scores answers; users register their own.
+"""What a task is: it makes questions from (seed, index) and scores answers.
 
-A task of one's own, in a module named in `tasks.modules`:
-
-    import random
-    from swarm_ray.tasks.protocol import TaskQuestion, register
-
-    class Doubles:
-        name = "doubles"
-        def question(self, seed, index):
-            n = random.Random(f"{seed}/{index}").randint(1, 99)
-            return TaskQuestion(text=f"Double {n}: ", reference=str(2 * n), entry={"answer": str(2 * n)})
-        def score(self, answer, entry):
-            return float(answer == entry["answer"])
-
-    register("doubles", lambda options: Doubles())
+`swarm_ray.tasks.own` makes one from two functions; a class that does more is registered here.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from drive_store import Operations, Store
 from swarm_ray.cache import cache_folder
 from swarm_ray.config import SwarmConfig
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
-from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
+from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics, StoreUse
 from swarm_ray.settings import config_hash
 
 CLAIMANT = "coordinator.0a0b0c0d"
@@ -61,16 +61,17 @@ class DirectReporter:
 
     def __init__(self, logger: RunLogger, discovery: Discovery) -> None:
         self._logger, self._discovery = logger, discovery
+        self._logger_use: StoreUse | None = None
 
     def register(self, nodes: list[Member], succeeds: dict[str, str]) -> None:
         self._discovery.register(nodes, succeeds)
         self._logger.open_logs(nodes)
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
-        self._discovery.report(beats, published=published)
+        self._discovery.report(beats, published=published, logger=self._logger_use)
 
     def metrics(self, rows: list[StepMetrics]) -> None:
-        self._logger.log_metrics(rows)
+        self._logger_use = self._logger.log_metrics(rows)
 
     def events(self, events: list[Event]) -> None:
         self._logger.log_events(events)
@@ -79,7 +80,7 @@ class DirectReporter:
         self._logger.log_evaluations(evaluations)
 
     def flush(self) -> None:
-        self._logger.flush()
+        self._logger_use = self._logger.flush()
 
 
 class OneProcessSwarm:

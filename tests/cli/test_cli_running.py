@@ -85,7 +85,7 @@ def test_flags_win_over_presets_and_set_their_keys(learning: Learning, ran: Ende
     assert main(["simulate", "grpo.learning_rate=1e-5", *words, "pace.max_s=7", "--baseline"]) == 0
     ((name, arguments, options),) = learning.calls
     assert (name, arguments[1:]) == ("simulate", ("there", "mine"))
-    assert options == {"baseline": True, "overwrite": False, "show": True}
+    assert options == {"baseline": True, "overwrite": False, "show": True, "dashboard": False}
     config = learning.config
     assert (config.preset, config.nodes, config.rounds, config.local, config.external) == (
         "paper",
@@ -103,7 +103,7 @@ def test_the_shortest_command_simulates_the_defaults(learning: Learning, ran: En
     assert main(["simulate"]) == 0
     ((_, arguments, options),) = learning.calls
     assert arguments == (load_config(), "runs", None)
-    assert options == {"baseline": False, "overwrite": False, "show": True}
+    assert options == {"baseline": False, "overwrite": False, "show": True, "dashboard": False}
 
 
 def test_a_flag_and_an_equal_override_agree(learning: Learning, ran: Ended) -> None:
@@ -163,7 +163,7 @@ def test_coordinate_hands_on_what_it_expects(learning: Learning, capsys: pytest.
     assert (name, arguments[1:], options) == (
         "coordinate",
         ("there", "mine"),
-        {"overwrite": True, "show": True},
+        {"overwrite": True, "show": True, "dashboard": False},
     )
     assert (learning.config.pace.expect, learning.config.rounds) == (3, 7)
     assert capsys.readouterr().out == "all is done\n"
@@ -181,7 +181,9 @@ def test_work_hands_on_its_node_and_overrides(
     learning: Learning, words: list[str], nodes: int, overrides: list[str]
 ) -> None:
     assert main(["work", "--root", "there", "--experiment", "mine", "--node", "worker_1", *words]) == 0
-    assert learning.calls == [("work", ("there", "mine", "worker_1", nodes, overrides), {"show": True})]
+    assert learning.calls == [
+        ("work", ("there", "mine", "worker_1", nodes, overrides), {"show": True, "dashboard": False})
+    ]
 
 
 @pytest.mark.parametrize(

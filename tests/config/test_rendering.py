@@ -45,6 +45,13 @@ LOCAL_VALUES = {
     "retention.spool_bytes": 77,
     "supervision.restarts": 1,
     "supervision.data_failures": 9,
+    "tracking.wandb": "offline",
+    "tracking.wandb_project": "ours",
+    "tracking.tensorboard": True,
+    "tracking.prometheus": True,
+    "hub.repository": "me/mine",
+    "hub.every": 7,
+    "hub.private": False,
     "preset": "tiny",
 }
 

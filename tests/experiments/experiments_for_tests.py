@@ -68,6 +68,7 @@ class FakeExperiment:
         self.log = StateLogWriter(self.store, self.paths, 1, CLAIMANT)
         self.registry = Registry(self.store, self.paths)
         self.problems: dict[str, str] = {}
+        self.in_force = ""
 
     def register(self, *nodes: str, hash_of_config: str = "") -> None:
         """Announce nodes."""
@@ -97,6 +98,7 @@ class FakeExperiment:
         """Write a state record; answers its key."""
         told = self.tallies() if tallies is None else tallies
         record = StateRecord(state, self.config.rounds, closed, opens, told, note, learned_nothing)
+        record = msgspec.structs.replace(record, config_hash=self.in_force)
         ref = self.log.append(msgspec.json.encode(record), round=number, stage=0)
         return self.paths.state_record(ref.epoch, ref.sequence, ref.claimant)
 

@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("swarm_ray", "actors", "drive_store")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 REQUIRED = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
-DEVELOPERS = [Requirement(text) for text in PROJECT["project"]["optional-dependencies"]["dev"]]
+EXTRAS: dict[str, list[Requirement]] = {
+    extra: [Requirement(text) for text in texts]
+    for extra, texts in PROJECT["project"]["optional-dependencies"].items()
+}
+INSTALLED = ("dashboard", "dev", "docs", "tensorboard", "wandb")
+"""Extras that `make install` takes."""
 COLAB = {
     "torch": "2.11.0",
     "transformers": "5.15.0",
@@ -52,7 +57,8 @@ def pins() -> dict[str, str]:
 
 def test_all_that_is_imported_is_required() -> None:
     # pydantic-core is a part of pydantic; ipython is there where a notebook is
-    required = {canonicalize_name(name) for name in (*(r.name for r in REQUIRED), "pydantic-core", "ipython")}
+    known = [*REQUIRED, *EXTRAS["wandb"], *EXTRAS["tensorboard"]]
+    required = {canonicalize_name(name) for name in (*(r.name for r in known), "pydantic-core", "ipython")}
     owners = packages_distributions()
     missing = {
         f"{name} in {path.relative_to(ROOT)}"
@@ -80,7 +86,8 @@ def test_colabs_own_packages_may_stay() -> None:
 
 def test_constraints_are_exact_and_fit_the_requirements() -> None:
     found = pins()
-    for requirement in (*REQUIRED, *DEVELOPERS):
+    wanted = [*REQUIRED, *(one for extra in INSTALLED for one in EXTRAS[extra] if one.name != "swarm-ray")]
+    for requirement in wanted:
         assert found[canonicalize_name(requirement.name)] in requirement.specifier, requirement
     assert found["torch"] == "2.13.0"
 

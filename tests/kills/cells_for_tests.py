@@ -53,7 +53,7 @@ CHANGES = {
     "log.segment_s": 1,
 }
 LOST_TRAINERS = {"trainer": 1, "tree": 2, "raylet": 2}
-OF_THE_PROCESS = ("incarnation", "seconds", "replayed")
+OF_THE_PROCESS = ("incarnation", "seconds", "replayed", "store")
 
 
 @dataclass(frozen=True)

@@ -1,134 +1,112 @@
-"""The notebook runs from its first cell to its last, as on Colab: its Drive is the one thing that is made up."""
+"""The paper's comparison from its notebook, with swarms small enough for a test; at the fsspec that Colab has."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import jupytext
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from notebooks_for_tests import FOLDER, Notebook, Vm, only, outputs, printed, stored, titled, with_values
 
-from swarm_ray.experiments import compare_experiments
-from swarm_ray.tables import comparison_table
+from swarm_ray.experiments import compare_experiments, experiment_metrics
 
-FOLDER = Path(__file__).parents[2] / "notebooks"
-SCRIPTS = sorted(FOLDER.glob("*.py"))
-Notebook = Any
-"""nbformat's, which has no types."""
-DRIVE = '''"""Stands for Colab's module of this name."""
-
-from pathlib import Path
+pytestmark = [pytest.mark.notebook, pytest.mark.timeout(600)]
+SPLITS = ("8-0", "6-2", "4-4", "2-6")
+NAMES = [f"paper-{split}" for split in SPLITS]
 
 
-def mount(mountpoint):
-    Path(mountpoint, "MyDrive").mkdir(parents=True)
-    print("Mounted at", mountpoint)
-'''
+def notebook_for(vm: Vm, **values: object) -> Notebook:
+    typed = {
+        "use_drive": True,
+        "mount_point": str(vm.mount_point),
+        "folder": "swarm ray",
+        "nodes": 2,
+        "rounds": 2,
+        "more": "completions=4 policy.start=blank evaluation.questions=1 tasks.pool=600",
+        "experiment": "paper",
+    }
+    return with_values(stored(FOLDER / "swarm_on_one_gpu.py"), {**typed, **values})
 
 
-def with_values(notebook: Notebook, values: Mapping[str, object]) -> Notebook:
-    """The notebook with other values in its forms, as a user types them."""
-    for name, value in values.items():
-        changed = 0
-        for cell in notebook.cells:
-            line, typed = rf"(?m)^{name} = .*?(?=  #@param)", f"{name} = {value!r}"
-            cell.source, found = re.subn(line, typed.replace("\\", r"\\"), cell.source)
-            changed += found
-        assert changed == 1, f"{name} stands in {changed} forms"
-    return notebook
+@dataclass(frozen=True)
+class Played:
+    """What the notebook showed, and what it showed when it was begun again in a fresh kernel."""
+
+    root: str
+    vm: Vm
+    first: Notebook
+    again: Notebook
+    steps: dict[str, int]
 
 
-def stored(script: Path) -> Notebook:
-    return nbformat.read(script.with_suffix(".ipynb"), as_version=4)  # type: ignore[no-untyped-call]
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    folder = tmp_path_factory.mktemp("one")
+    vm = Vm(folder / "vm", folder / "the drive", fsspec="2025.3.0")
+    root = str(folder / "the drive" / "swarm ray")
+    # As after a disconnect in the middle: the first two are finished, and the others were never begun.
+    first = only(notebook_for(vm, splits="8/0 6/2"), "Folder", "Install", "Settings", "Ray", "Run", "Table")
+    vm.run(first)
+    steps = {name: len(experiment_metrics(root, name)) for name in NAMES[:2]}
+    again = vm.run(notebook_for(vm))
+    return Played(root, vm, first, again, steps)
 
 
-def outputs(notebook: Notebook) -> list[Any]:
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-
-
-def printed(notebook: Notebook) -> str:
-    return "".join(output.text for output in outputs(notebook) if output.output_type == "stream")
-
-
-@pytest.fixture
-def colab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `google.colab` that kernels import, as a portion of the namespace package `google`."""
-    module = tmp_path / "colab" / "google" / "colab"
-    module.mkdir(parents=True)
-    (module / "__init__.py").write_text("")
-    (module / "drive.py").write_text(DRIVE)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "colab"), prepend=os.pathsep)
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    return tmp_path
-
-
-def execute(notebook: Notebook, folder: Path) -> Notebook:
-    client = NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(folder)}})
-    return client.execute()
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_script_and_notebook_say_the_same(script: Path) -> None:
-    written = jupytext.read(script)
-    assert [(c.cell_type, c.source) for c in stored(script).cells] == [
-        (c.cell_type, c.source) for c in written.cells
-    ], "run: jupytext --to ipynb --update notebooks/*.py"
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_no_output_is_stored(script: Path) -> None:
-    notebook = stored(script)
-    nbformat.validate(notebook)
-    assert outputs(notebook) == []
-    assert [c.execution_count for c in notebook.cells if c.cell_type == "code" and c.execution_count] == []
-
-
-@pytest.mark.notebook
 @pytest.mark.ray
-def test_a_swarm_on_one_gpu(colab: Path) -> None:
-    notebook = with_values(
-        stored(FOLDER / "swarm_on_one_gpu.py"),
-        {
-            "use_drive": True,
-            "mount_point": str(colab / "drive of ours"),
-            "nodes": 2,
-            "rounds": 3,
-            "local": 2,
-            "external": 2,
-            "more": "policy.start=base evaluation.questions=2",
-            "experiment": "from-a-notebook",
-        },
+def test_the_four_swarms_of_the_paper_are_run(played: Played) -> None:
+    found = compare_experiments(played.root, NAMES)
+    assert [(f.state, f.rounds, f.nodes, f.local, f.external) for f in found] == [
+        ("finished", 2, 2, local, external) for local, external in ((8, 0), (6, 2), (4, 4), (2, 6))
+    ]
+    assert (
+        "paper-4-4: 2 nodes, 2 rounds, 4 local / 4 external, 4 completions per question, seed 0\n"
+        in printed(titled(played.again, "Settings"))
     )
-    execute(notebook, colab)
-    said = printed(notebook)
-    root = colab / "drive of ours" / "MyDrive" / "swarm-ray"
-    swarm, alone = compare_experiments(str(root), ["from-a-notebook", "from-a-notebook-alone"])
-    assert (swarm.state, swarm.rounds, swarm.nodes, swarm.local, swarm.external) == ("finished", 3, 2, 2, 2)
-    assert (alone.state, alone.rounds, alone.nodes, alone.local, alone.external) == ("finished", 3, 2, 4, 0)
-    assert "2 nodes, 3 rounds, 2 local / 2 external, 8 completions per question, seed 0\n" in said
-    assert "from-a-notebook is done\n" in said
-    assert comparison_table([swarm, alone]) in said
-    shown = next(c.outputs for c in notebook.cells if "run = simulate(" in c.source)
-    assert [output.output_type for output in shown] == ["display_data", "stream"], (
-        "one table, redrawn in place"
-    )
-    assert "2 local / 2 external" in shown[0].data["text/plain"]
-    pictures = [o.data["image/png"] for o in outputs(notebook) if "image/png" in o.get("data", {})]
+
+
+@pytest.mark.ray
+def test_what_is_finished_is_not_run_again(played: Played) -> None:
+    said = printed(titled(played.again, "Run")).splitlines()
+    assert [line.partition(";")[0] for line in said[:2]] == [
+        f"{name} is finished already" for name in NAMES[:2]
+    ]
+    # Blank models may well learn nothing in two rounds, which is told, and ends nothing.
+    assert [line.split()[0] for line in said[2:]] == NAMES[2:]
+    assert {name: len(experiment_metrics(played.root, name)) for name in NAMES[:2]} == played.steps
+
+
+@pytest.mark.ray
+def test_the_table_stands_beside_the_papers(played: Played) -> None:
+    (shown,) = [o for o in titled(played.again, "Table").outputs if o.output_type == "display_data"]
+    for figure in ("561.79", "854.43", "1093.31", "945.87", "1.946"):
+        assert figure in shown.data["text/html"]
+    (half,) = [o for o in titled(played.first, "Table").outputs if o.output_type == "display_data"]
+    assert "paper-6-2" in half.data["text/html"]
+    assert "paper-4-4" not in half.data["text/html"]
+
+
+@pytest.mark.ray
+def test_the_figures_are_shown_and_the_report_is_written(played: Played) -> None:
+    pictures = [o for o in outputs(played.again) if "image/png" in o.get("data", {})]
     assert len(pictures) == 1
-    assert (root / "experiments" / "from-a-notebook" / "reward.png").is_file()
+    own = played.vm.mount_point.parent
+    assert (own / "reward.png").is_file()
+    assert printed(titled(played.again, "Report")) == f"{own / 'paper.html'}\n"
+    assert printed(titled(played.again, "Stop")) == "flushed and unmounted; this VM may go\n"
 
 
-@pytest.mark.notebook
-def test_away_from_colab_there_is_no_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    notebook = with_values(stored(FOLDER / "swarm_on_one_gpu.py"), {"use_drive": True})
-    folder = next(i for i, c in enumerate(notebook.cells) if "#@title Folder" in c.source)
-    del notebook.cells[folder + 1 :]
+def test_away_from_colab_there_is_no_drive(tmp_path: Path) -> None:
+    vm = Vm(tmp_path / "vm", tmp_path / "drive")
+    vm.environment.pop("PYTHONPATH")
     with pytest.raises(CellExecutionError, match="Google Drive can be mounted on Colab only"):
-        execute(notebook, tmp_path)
+        vm.run(only(notebook_for(vm), "Folder"))
+
+
+def test_a_mistake_in_a_form_is_one_line(tmp_path: Path) -> None:
+    vm = Vm(tmp_path / "vm", tmp_path / "drive")
+    notebook = only(notebook_for(vm, splits="4/4 six/2"), "Folder", "Settings")
+    with pytest.raises(CellExecutionError):
+        vm.run(notebook)
+    (error,) = [o for o in outputs(notebook) if o.output_type == "error"]
+    assert error.traceback == ["UserError: 'six/2' is no split: write own and external rollouts as in 4/4"]

@@ -1,0 +1,50 @@
+"""What an actor asked of the shared folder, as the records tell it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from drive_store import Operations, Store
+from swarm_ray.records import StoreUse
+
+BYTES = ("bytes_read", "bytes_written")
+
+
+class StoreMeter:
+    """Reads the counts of a store that its actor alone uses; they begin with the store, at 0.
+
+    The look at `experiment.json` by which an actor finds its own folder on this machine's disk goes through a store
+    of its own and is not counted: one read in the life of a process.
+
+    Args:
+        store: the actor's.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._told = store, dict.fromkeys(asdict(store.operations), 0)
+
+    def total(self) -> StoreUse:
+        """Since the store was opened."""
+        return _use_of(asdict(self._store.operations))
+
+    def since_last(self) -> StoreUse:
+        """Since this was asked last; the first time, since the store was opened."""
+        now = asdict(self._store.operations)
+        before, self._told = self._told, now
+        return _use_of({kind: count - before[kind] for kind, count in now.items()})
+
+
+def add_use(*uses: StoreUse | None) -> StoreUse:
+    """The sum; None counts as nothing."""
+    total = dict.fromkeys(asdict(Operations()), 0)
+    for use in filter(None, uses):
+        for kind, count in use.operations.items():
+            total[kind] = total.get(kind, 0) + count
+        total["bytes_read"] += use.bytes_read
+        total["bytes_written"] += use.bytes_written
+    return _use_of(total)
+
+
+def _use_of(counts: dict[str, int]) -> StoreUse:
+    calls = {kind: count for kind, count in counts.items() if kind not in BYTES and count}
+    return StoreUse(calls, counts["bytes_read"], counts["bytes_written"])

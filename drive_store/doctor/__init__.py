@@ -1,0 +1,23 @@
+"""Can a swarm run over this folder, and with which settings? Asked of one machine, or of two over one folder.
+
+`examine` looks, writes, measures and cleans up; what it finds are `Findings`, which `findings_text` shows to people.
+"""
+
+from __future__ import annotations
+
+from drive_store.doctor.examining import ROUNDS, WAIT_S, examine
+from drive_store.doctor.findings import FAIL, OK, WARN, Finding, Findings
+from drive_store.doctor.text import figures_text, findings_text
+
+__all__ = [
+    "FAIL",
+    "OK",
+    "ROUNDS",
+    "WAIT_S",
+    "WARN",
+    "Finding",
+    "Findings",
+    "examine",
+    "figures_text",
+    "findings_text",
+]

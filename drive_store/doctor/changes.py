@@ -1,0 +1,143 @@
+"""What the other machine sees of a file that is written over, and of one that is removed.
+
+The machine with the smaller id writes, the other watches and tells what it saw, so that both know.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from drive_store.doctor.channel import Channel, Silence
+from drive_store.doctor.findings import OK, WARN, Finding, seconds
+from drive_store.doctor.notes import NOTE_LIMIT, Note
+from drive_store.errors import StoreError
+
+COPY = "copy.txt"
+OLD = b"the first content\n" * 300
+NEW = b"the second content, which is longer\n" * 400
+
+
+def write_over(channel: Channel) -> Finding:
+    """Write a file, write over it when the other has seen it, and hear what that looked like."""
+    key = channel.own.key(COPY)
+    channel.own.create(key, OLD)
+    channel.tell("copy", Note())
+    channel.hear("copy-seen")
+    channel.own.replace(key, NEW)
+    channel.tell("copy-replaced", Note())
+    return _replaced(channel.hear("copy-watched").figures)
+
+
+def watch_over(channel: Channel) -> Finding:
+    """Watch the other's file while it is written over."""
+    channel.hear("copy")
+    channel.until(lambda: _content(channel) == "old", f"the content of {channel.folder}/{COPY}")
+    channel.tell("copy-seen", Note())
+    figures = _watch(channel)
+    channel.tell("copy-watched", Note(figures=figures))
+    return _replaced(figures)
+
+
+def _watch(channel: Channel) -> dict[str, float]:
+    seen: Counter[str] = Counter()
+    told: list[float] = []
+
+    def is_new() -> bool:
+        seen[_content(channel)] += 1
+        if not told and channel.peek("copy-replaced") is not None:
+            told.append(channel.means.clock())
+        return seen["new"] > 0
+
+    try:
+        channel.until(is_new, f"the second content of {channel.folder}/{COPY}", channel.wait_s / 2)
+        after = channel.means.clock() - told[0] if told else 0.0
+    except Silence:
+        after = -1.0
+    return {kind: float(seen[kind]) for kind in ("old", "new", "mixed", "empty", "absent")} | {
+        "after_s": round(after, 6)
+    }
+
+
+def _content(channel: Channel) -> str:
+    """Which content the other's file shows: old, new, mixed, empty or absent."""
+    try:
+        data = channel.place.store.read(f"{channel.folder}/{COPY}", NOTE_LIMIT)
+    except StoreError:
+        return "absent"
+    if data is None:
+        return "absent"
+    return {OLD: "old", NEW: "new", b"": "empty"}.get(data, "mixed")
+
+
+def _replaced(figures: dict[str, float]) -> Finding:
+    """What was seen of a file that was written over."""
+    after = figures.get("after_s", -1.0)
+    odd = {kind: int(figures.get(kind, 0)) for kind in ("mixed", "empty", "absent") if figures.get(kind, 0)}
+    if after < 0:
+        return Finding(
+            check="overwriting",
+            level=WARN,
+            found="the new content of a file that was written over was not seen",
+            advice="Beats are such files. Set pace.beat_s to 60 or more; if it stays so, nodes will be thought dead.",
+            figures=figures,
+        )
+    between = ", ".join(f"{kind} {count} times" for kind, count in odd.items())
+    found = f"new content is seen {seconds(after)} after the word of it"
+    return Finding(
+        check="overwriting",
+        level=WARN if odd else OK,
+        found=f"{found}; before that it was {between}" if odd else f"{found}, and never a mixture",
+        advice="Nothing is decided by such a file; beats that are not whole are looked at again."
+        if odd
+        else "",
+        figures=figures,
+    )
+
+
+def remove(channel: Channel) -> Finding:
+    """Remove the file, and hear when the other ceased to see it."""
+    channel.own.remove(channel.own.key(COPY))
+    channel.tell("copy-removed", Note())
+    return _removed(channel.hear("copy-gone").figures)
+
+
+def watch_removal(channel: Channel) -> Finding:
+    """Watch the other's file until it is gone, for a look at its name and for a listing."""
+    channel.hear("copy-removed")
+    began, gone = channel.means.clock(), dict[str, float]()
+
+    def is_gone() -> bool:
+        now = round(channel.means.clock() - began, 6)
+        if _content(channel) == "absent":
+            gone.setdefault("name_s", now)
+        if COPY not in channel.look_at_listing():
+            gone.setdefault("listing_s", now)
+        return len(gone) == 2
+
+    try:
+        channel.until(is_gone, f"the removal of {channel.folder}/{COPY}", channel.wait_s / 2)
+    except Silence:
+        gone = {"name_s": -1.0, "listing_s": -1.0} | gone
+    channel.tell("copy-gone", Note(figures=gone))
+    return _removed(gone)
+
+
+def _removed(figures: dict[str, float]) -> Finding:
+    """What was seen of a file that was removed."""
+    name, listing = figures.get("name_s", -1.0), figures.get("listing_s", -1.0)
+    if min(name, listing) >= 0:
+        after = seconds(max(name, listing))
+        return Finding(
+            check="other's removal",
+            level=OK,
+            found=f"a removed file is gone {after} after the word of it",
+            figures=figures,
+        )
+    what = "still there" if name < 0 else "still listed"
+    return Finding(
+        check="other's removal",
+        level=WARN,
+        found=f"a file that the other machine removed is {what}",
+        advice="Old files are read again or counted for a while; Swarm Ray bears that.",
+        figures=figures,
+    )

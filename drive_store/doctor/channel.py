@@ -1,0 +1,210 @@
+"""How one machine tells the other something and waits for its answer.
+
+What is seen of the other's files before they are whole (an empty file, a beginning) is counted, and when what was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from drive_store.doctor.findings import seconds
+from drive_store.doctor.ground import Means, OwnFiles
+from drive_store.doctor.notes import Note, decode_note, read_note, tell
+from drive_store.errors import StoreError
+from drive_store.reading import NotYet, Reading, Valid
+from drive_store.store import Store
+
+FIRST_PAUSE_S = 0.02
+LAST_PAUSE_S = 1.0
+_PAUSE_SHARE = 0.02  # of the time that was waited: a coarser look is no worse than that
+_LONGEST_PAUSE_S = 5.0
+GONE_S = 10.0
+"""A folder that showed files, and for so long has shown none, was left by its machine."""
+
+
+class Silence(Exception):
+    """The other machine's file did not come in time, or that machine has left."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of a session as this machine sees it; Drive may show it a second time, as ``check (1)``."""
+
+    store: Store
+    folder: str
+    """Key of the folder; "" for the root of a store of its own."""
+
+    def key(self, name: str) -> str:
+        """Key of something in the folder."""
+        return f"{self.folder}/{name}" if self.folder else name
+
+
+@dataclass
+class Sights:
+    """What was seen of the other machine's files, and when; times are of the own clock."""
+
+    read: dict[str, float] = field(default_factory=dict)
+    """When each file was first read whole."""
+    listed: dict[str, float] = field(default_factory=dict)
+    """When each name was first in a listing."""
+    empty: set[str] = field(default_factory=set)
+    beginnings: set[str] = field(default_factory=set)
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Files that were refused, and why."""
+    vanished: set[str] = field(default_factory=set)
+    """Files that were read whole, and were not at the end."""
+    errors: int = 0
+    """Looks that failed in the store."""
+
+
+class Channel:
+    """Tells the other machine, and hears it.
+
+    Args:
+        own: the files of this machine; notes go into its folder.
+        session: the name that both machines were given.
+        own_id: this machine.
+        place: where the other machine's folder is seen.
+        peer_id: the other machine.
+        means: clock and sleep.
+        wait_s: how long one note of the other is waited for.
+    """
+
+    def __init__(
+        self,
+        own: OwnFiles,
+        session: str,
+        own_id: str,
+        place: Place,
+        peer_id: str,
+        means: Means,
+        wait_s: float,
+    ) -> None:
+        self.own, self.means, self.wait_s, self.place = own, means, wait_s, place
+        self.folder = place.key(peer_id)
+        self.sights = Sights()
+        self._session, self._own_id, self._peer_id = session, own_id, peer_id
+        self._empty_since: float | None = None
+        self._listed_now = False
+
+    def tell(self, name: str, note: Note) -> None:
+        """Write a note, once.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        # Its addressee stands in the name, so that a third machine does not take the note for its own.
+        tell(self.own, self._session, self._own_id, f"{name}.{self._peer_id}", note)
+
+    def hear(self, name: str) -> Note:
+        """Wait for a note of the other machine.
+
+        Raises:
+            Silence: it did not come in time.
+        """
+        note: list[Note] = []
+
+        def heard() -> bool:
+            found = self.peek(name)
+            note.extend([] if found is None else [found])
+            return found is not None
+
+        self.until(heard, f"the file {self.folder}/{name}.{self._own_id}.json of the other machine")
+        return note[0]
+
+    def until(self, done: Callable[[], bool], what: str, within_s: float | None = None) -> None:
+        """Look again and again, ever more slowly, until something is so.
+
+        Args:
+            done: looks.
+            what: is looked for, for the message.
+            within_s: how long; None: as long as a note is waited for.
+
+        Raises:
+            Silence: it was not so in time, or the other machine has left.
+        """
+        within_s = self.wait_s if within_s is None else within_s
+        began, pause = self.means.clock(), FIRST_PAUSE_S
+        while not done():
+            waited = self.means.clock() - began
+            if waited >= within_s:
+                raise Silence(f"{what} was not seen within {seconds(within_s)}{self._last(what)}")
+            if self._left():
+                raise Silence(
+                    f"the other machine has removed its files, while {what} was waited for: it was stopped"
+                )
+            self._listed_now = False
+            self.means.sleep(min(pause, within_s - waited))
+            pause = next_pause(pause, waited)
+
+    def peek(self, name: str) -> Note | None:
+        """A note of the other machine if it is there, whole and right."""
+        return self.peek_file(f"{name}.{self._own_id}.json")
+
+    def peek_file(self, file: str) -> Note | None:
+        """The note in a file of the other machine; see `peek`."""
+        self._list_once_more(file)
+        reading, data = self._open(f"{self.folder}/{file}")
+        if isinstance(reading, Valid):
+            note = decode_note(reading.payload)
+            if note is not None:
+                self.sights.read.setdefault(file, self.means.clock())
+                self._list_once_more(file)  # it may have come between the listing and the look at its name
+                return note
+            self.sights.damaged[file] = "it holds no note"
+        elif not isinstance(reading, NotYet):
+            self.sights.damaged[file] = reading.reason
+        elif data is not None:
+            (self.sights.beginnings if data else self.sights.empty).add(file)
+        return None
+
+    def _list_once_more(self, file: str) -> None:
+        if file not in self.sights.listed:
+            self.look_at_listing()
+
+    def look_at_listing(self) -> list[str]:
+        """The names that the other machine's folder shows now."""
+        names: list[str] = []
+        try:
+            names = self.place.store.names(self.folder)
+        except StoreError:
+            self.sights.errors += 1
+            return names
+        now, self._listed_now = self.means.clock(), True
+        for name in names[:10_000]:
+            self.sights.listed.setdefault(name, now)
+        if names or not self.sights.listed:
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = now
+        return names
+
+    def _left(self) -> bool:
+        if not self._listed_now:
+            self.look_at_listing()
+        return self._empty_since is not None and self.means.clock() - self._empty_since >= GONE_S
+
+    def _open(self, key: str) -> tuple[Reading, bytes | None]:
+        try:
+            reading, data = read_note(self.place.store, key, self._session, self._peer_id)
+        except StoreError:
+            self.sights.errors += 1
+            return NotYet("the store failed"), None
+        return reading, data
+
+    def _last(self, what: str) -> str:
+        """What was seen in place of a file."""
+        for seen, says in (
+            (self.sights.damaged, "it was seen damaged"),
+            (self.sights.beginnings, "a beginning of it was"),
+            (self.sights.empty, "it was seen empty"),
+        ):
+            if any(f"/{name} " in what for name in seen):
+                return f"; {says}"
+        return f"; {self.sights.errors} looks failed in the store" if self.sights.errors else ""
+
+
+def next_pause(pause: float, waited: float) -> float:
+    """Seconds until the next look: a second at most at first, and later a small share of what was waited."""
+    return max(min(pause * 1.3, LAST_PAUSE_S), min(waited * _PAUSE_SHARE, _LONGEST_PAUSE_S))

@@ -1,0 +1,109 @@
+"""What the doctor finds, as data: each finding with its level, what to do about it, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Literal
+
+import msgspec
+
+OK: Literal["OK"] = "OK"
+WARN: Literal["WARN"] = "WARN"
+FAIL: Literal["FAIL"] = "FAIL"
+Level = Literal["OK", "WARN", "FAIL"]
+_RANK: tuple[Level, ...] = (OK, WARN, FAIL)
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    check: str
+    """What was looked at, in a word or two."""
+    level: Level
+    """OK; WARN: a swarm can run, and the advice says what it will meet; FAIL: a swarm cannot run like this."""
+    found: str
+    advice: str = ""
+    """What to do; "" where there is nothing to do."""
+    figures: dict[str, float] = {}
+    """What was measured; the unit is the end of each name (`_s`, `_bytes`)."""
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one examination found."""
+
+    root: str
+    session: str
+    """Its folder below `<root>/check`."""
+    id: str
+    """The machine's own id in that session."""
+    level: Level
+    """The worst of the findings."""
+    verdict: str
+    """Whether a swarm can run here, in words."""
+    findings: tuple[Finding, ...]
+    preset: str
+    """Whose defaults `settings` go by: "colab" for slow folders and those not measured, else "tiny"."""
+    settings: tuple[str, ...]
+    """Overrides of a swarm's configuration, `key=value`; () where the folder cannot be used."""
+    report: str = ""
+    """Path of these findings in the folder; "" where they could not be written."""
+    remains_bytes: int = 0
+    """Bytes of its own files that could not be removed; the report is not among them."""
+
+    def of(self, check: str) -> Finding:
+        """The finding of one check.
+
+        Raises:
+            KeyError: nothing was found about it.
+        """
+        for finding in self.findings:
+            if finding.check == check:
+                return finding
+        raise KeyError(check)
+
+
+def worst(findings: Sequence[Finding]) -> Level:
+    """The worst level among findings; OK where there are none."""
+    return max((finding.level for finding in findings), key=_RANK.index, default=OK)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of all values does not exceed (nearest rank).
+
+    With fewer than 100 values the 99th percentile is the largest of them, and says no more than that.
+
+    Args:
+        values: at least one.
+        share: above 0, at most 1.
+    """
+    ranked = sorted(values)
+    return ranked[max(0, ceil(share * len(ranked)) - 1)]
+
+
+def spread_of(values: Sequence[float], name: str) -> dict[str, float]:
+    """Figures of a list of seconds: `<name>_p50_s`, `_p90_s`, `_p99_s`, `_max_s`, and `<name>_samples`."""
+    figures = {f"{name}_samples": float(len(values))}
+    if values:
+        for label, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)):
+            figures[f"{name}_{label}_s"] = round(percentile(values, share), 6)
+    return figures
+
+
+def seconds(value: float) -> str:
+    """A duration for people: under 1 ms, 35 ms, 2.5 s, 95 s, 12 min."""
+    if value < 0.001:
+        return "under 1 ms"
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 120:
+        return f"{value:.1f}".removesuffix(".0") + " s" if value < 10 else f"{value:.0f} s"
+    return f"{value / 60:.0f} min"
+
+
+def size_text(number: float) -> str:
+    """Bytes for people: 512 B, 94 kB, 12.3 GB."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= scale:
+            return f"{number / scale:.1f} {unit}"
+    return f"{number:.0f} B"

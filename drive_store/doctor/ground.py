@@ -1,0 +1,147 @@
+"""Where an examination takes place, and by what means: the store, the clocks, and the files it has made."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from drive_store.deadline import Deadline
+from drive_store.doctor.findings import FAIL, Finding
+from drive_store.errors import StoreError
+from drive_store.names import twin_name
+from drive_store.oserrors import errors_of
+from drive_store.store import Store
+
+T = TypeVar("T")
+
+CHECK = "check"
+"""The folder below the root that holds examinations; nothing else writes there."""
+DEADLINE_S = 60.0
+"""Seconds that a look past the store may take."""
+TWIN = re.compile(r" \([1-9][0-9]{0,3}\)")
+_MOST_TWINS = 2
+
+
+@dataclass(frozen=True)
+class Means:
+    """What differs between an examination and a test of it."""
+
+    clock: Callable[[], float]
+    """Seconds on a monotonic clock."""
+    wall: Callable[[], float]
+    """Seconds since 1970."""
+    sleep: Callable[[float], object]
+    say: Callable[[str], object]
+    """Is told, in a line, what is waited for."""
+    machine: str
+    """What two processes of one machine have in common; "" where that is not known."""
+
+
+@dataclass
+class OwnFiles:
+    """The files that an examination made, so that it removes these and no others."""
+
+    store: Store
+    folder: str
+    """Key of the folder that is its own."""
+    _sizes: dict[str, int] = field(default_factory=dict)
+    _shared: dict[str, bytes] = field(default_factory=dict)
+    """What was written in a folder of both machines, where the name alone does not say whose file it is."""
+
+    def key(self, name: str) -> str:
+        """Key of a file in its own folder."""
+        return f"{self.folder}/{name}"
+
+    def create(self, key: str, data: bytes) -> None:
+        """Create a file; see `Store.create`. One that was lost on the way is removed like the others."""
+        self._sizes[key] = len(data)
+        self.store.create(key, data)
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Write over a file of its own; see `Store.replace_copy`."""
+        self._sizes[key] = len(data)
+        self.store.replace_copy(key, data)
+
+    def create_shared(self, key: str, data: bytes) -> None:
+        """Create a file outside of its own folder; `data` differs from what any other machine writes there."""
+        self.store.create(key, data)
+        self._shared[key] = data
+
+    def remove(self, key: str) -> None:
+        """Remove one file."""
+        self.store.remove(key)
+        self._sizes.pop(key, None)
+
+    def clear(self) -> int:
+        """Remove all, and the folder where nothing else is in it.
+
+        Returns:
+            The bytes that stay because the store failed; 0 when all is gone.
+        """
+        with suppress(StoreError):  # what stays is told in bytes
+            for key in list(self._shared):
+                self._remove_shared(key)
+            for key in list(self._sizes):
+                self.remove(key)
+            if not self.store.names(self.folder):
+                self.store.remove_tree(self.folder)
+        return sum(self._sizes.values()) + sum(map(len, self._shared.values()))
+
+    def _remove_shared(self, key: str) -> None:
+        """Remove a file under whichever name Drive shows it now, and no other machine's of that name."""
+        data = self._shared[key]
+        for name in (twin_name(key, twin) for twin in range(_MOST_TWINS + 1)):
+            if self.store.size(name) == len(data) and self.store.read(name, len(data)) == data:
+                self.store.remove(name)
+        del self._shared[key]
+
+
+def look(doing: str, path: str, work: Callable[[], T]) -> T:
+    """Look at something that no method of the store tells, in time and with the store's errors.
+
+    Raises:
+        StoreError: from the file system.
+    """
+    with errors_of(doing, path):
+        return Deadline(DEADLINE_S).call(doing, path, work)
+
+
+def list_raw(path: str) -> list[str]:
+    """The names in a folder, whatever they are, sorted; [] where there is no such folder.
+
+    Raises:
+        StoreError: the folder cannot be listed.
+    """
+
+    def names() -> list[str]:
+        try:
+            return sorted(os.listdir(path))  # noqa: PTH208
+        except FileNotFoundError:
+            return []
+
+    return look("list the folder", path, names)
+
+
+def device_of(path: str) -> int | None:
+    """The number of the device that holds a path; None where there is no such path."""
+
+    def device() -> int | None:
+        try:
+            return Path(path).stat().st_dev
+        except FileNotFoundError:
+            return None
+
+    return look("look at", path, device)
+
+
+def tried(check: str, work: Callable[[], Finding], advice: str = "") -> Finding:
+    """What a check finds; an error of the store is a finding too."""
+    try:
+        return work()
+    except StoreError as error:
+        return Finding(check=check, level=FAIL, found=str(error), advice=advice)

@@ -1,0 +1,45 @@
+"""The command that writes a page one can show: report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from swarm_ray.cli.options import add_root
+from swarm_ray.cli.output import DONE, write
+from swarm_ray.cli.parser import Parser
+
+
+def define_report(command: Parser) -> None:
+    """Options of `report`."""
+    add_root(command)
+    command.add_argument(
+        "names",
+        metavar="EXPERIMENT",
+        nargs="+",
+        help="which; the first without external rollouts is the baseline",
+    )
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="the page (default: EXPERIMENT.html, in this folder)",
+    )
+    command.add_argument(
+        "--figures", metavar="FOLDER", type=Path, help="also write every figure as PNG, SVG and CSV into it"
+    )
+    command.set_defaults(words="names")
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write the page, and say where it is and how large."""
+    from swarm_ray.report import write_report
+
+    page = arguments.output or Path(f"{arguments.names[0]}.html")
+    path = write_report(arguments.root, arguments.names, page, arguments.figures)
+    write(f"report: {path} ({path.stat().st_size / 1000:.0f} kB)\n")
+    if arguments.figures is not None:
+        files = sum(1 for _ in arguments.figures.iterdir())
+        write(f"figures: {arguments.figures} ({files} files)\n")
+    return DONE

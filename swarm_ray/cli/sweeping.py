@@ -1,0 +1,104 @@
+"""The command that runs a grid of settings under several seeds: sweep."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from swarm_ray.cli.options import add_root
+from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, layout, write
+from swarm_ray.cli.parser import Parser
+from swarm_ray.errors import UserError
+from swarm_ray.sweeps.outcome import Outcome
+from swarm_ray.sweeps.plan import read_plan
+from swarm_ray.sweeps.standing import Standing, standings
+from swarm_ray.sweeps.table import plan_text, result_text, size_text
+
+if TYPE_CHECKING:
+    from swarm_ray.sweeps.results import SweepResult
+
+
+def define_sweep(command: Parser) -> None:
+    """Options of `sweep`."""
+    command.add_argument("file", metavar="FILE", help="a YAML file: name, preset, set, grid, seeds, baseline")
+    add_root(command)
+    command.add_argument("--dry-run", action="store_true", help="check the file, list its runs, and end")
+    command.add_argument(
+        "--parallel",
+        metavar="auto|N",
+        default="auto",
+        help="runs at once (default: as many as there is room for)",
+    )
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        help="where the page goes, CSV and JSON beside it (default: <name>.html in the root)",
+    )
+    command.set_defaults(words="")
+
+
+def sweep(arguments: argparse.Namespace) -> int:
+    """Run what is left of a sweep, and report on all of it."""
+    from swarm_ray.sweeps.results import sweep_result
+
+    plan, parallel = read_plan(Path(arguments.file)), _parallel(arguments.parallel)
+    found = standings(plan, arguments.root)
+    width, styled = layout()
+    if arguments.dry_run:
+        write(plan_text(plan, found, width=width, styled=styled))
+        return DONE
+    page = _page(arguments.report, arguments.root, plan.name)
+    complain(size_text(plan, found))
+    outcome = run_sweep(arguments.root, found, parallel)
+    found = standings(plan, arguments.root)
+    if outcome.interrupted:
+        finished = sum(standing.finished for standing in found)
+        complain(
+            f"interrupted; {finished} of {len(found)} runs are finished, and the same command goes on with the rest"
+        )
+        return INTERRUPTED
+    try:
+        _report(sweep_result(plan, found, arguments.root), page)
+    finally:  # what failed is to be told even where the report cannot be written
+        for name, problem in outcome.failed.items():
+            complain(f"{name} failed: {problem}")
+    return FAILED if outcome.failed else DONE
+
+
+def run_sweep(root: str, found: Sequence[Standing], parallel: int | Literal["auto"]) -> Outcome:
+    """Do what is left; a sweep that is finished needs neither torch nor Ray."""
+    if all(standing.finished for standing in found):
+        return Outcome()
+    from swarm_ray.sweeps.runner import SweepRunner
+
+    return SweepRunner(root, found, parallel=parallel).run()
+
+
+def _report(result: SweepResult, page: Path) -> None:
+    """The table, and the files."""
+    from swarm_ray.sweeps.page import write_reports
+
+    width, styled = layout()
+    write(result_text(result, width=width, styled=styled))
+    paths = ", ".join(path.name if path != page else str(path) for path in write_reports(result, page))
+    write(f"report: {paths}\n")
+
+
+def _page(asked: str | None, root: str, name: str) -> Path:
+    """Where the page goes; beside the experiments where they lie in a folder of this machine."""
+    from swarm_ray.sweeps.page import require_page
+
+    if asked is None:
+        return Path(f"{name}.html") if "://" in root else Path(root, f"{name}.html")
+    require_page(Path(asked))
+    return Path(asked)
+
+
+def _parallel(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise UserError(f"--parallel: {text!r} is not possible; give auto or a whole number above 0")
+    return int(text)

@@ -1,0 +1,195 @@
+"""An experiment as one file: a zip, or a tar that is compressed with zstandard; read again after it was written.
+
+Unpacked in the folder `experiments` of a root it is that experiment again. Its `experiment.json` comes last, so that
+an archive that was unpacked in part is none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import zstandard
+
+from drive_store.errors import StoreUnavailable
+from swarm_ray.errors import UserError
+from swarm_ray.experiments.files import FolderFile, files_of, folder_of, folders_of
+from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.writing import require_new, written_whole
+
+ZIP, TAR = ".zip", ".tar.zst"
+_CHUNK = 1 << 20
+_LEVEL = 6
+
+Digests = dict[str, bytes]
+"""Name in the archive to the sha256 of its content."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What was written."""
+
+    path: Path
+    files: int
+    bytes_in: int
+    """Of the experiment's files."""
+    bytes_out: int
+    """Of the archive."""
+
+
+def archive_experiment(
+    root: str,
+    experiment: str,
+    path: Path | str,
+    *,
+    overwrite: bool = False,
+    problems: list[str] | None = None,
+) -> Archive:
+    """Write all files of an experiment into one, and read that again.
+
+    One that is running is archived as it stands; files that come or go meanwhile are in it or not.
+
+    Args:
+        root: the folder that holds the experiment.
+        experiment: its name.
+        path: a file that ends in `.zip` or `.tar.zst`.
+        overwrite: write over a file that is there.
+        problems: takes a line for what was left out.
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        UserError: the path has another ending, is there already, or lies in the experiment itself.
+        StoreUnavailable: what was read again is not what was written.
+        StoreError: the folder cannot be read, or the file cannot be written.
+    """
+    opened, target = open_experiment(root, experiment), Path(path)
+    told: list[str] = [] if problems is None else problems
+    kinds = {ZIP: (_write_zip, _read_zip), TAR: (_write_tar, _read_tar)}
+    kind = next((kinds[ending] for ending in kinds if target.name.endswith(ending)), None)
+    if kind is None:
+        raise UserError(f"{target}: an archive ends in {ZIP} or {TAR}")
+    if target.resolve().is_relative_to(folder_of(opened).resolve()):
+        raise UserError(f"{target} lies in the experiment itself; write the archive elsewhere")
+    if not overwrite:
+        require_new(target)
+    write, read = kind
+    with written_whole(target) as part:
+        files = files_of(opened, told)
+        # Coordinators and nodes count on the shared folders, empty or not.
+        folders = [f"{opened.paths.experiment}/{folder}" for folder in folders_of(opened)]
+        digests = write(part, folders, _present(files, opened.paths.experiment, told))
+        if read(part) != digests:
+            raise StoreUnavailable(f"{target} does not read back as it was written; write it elsewhere")
+        size = part.stat().st_size
+    return Archive(target, len(digests), sum(file.size for file in files), size)
+
+
+class _Source:
+    """Reads a file to just the size that its entry says: one that is rewritten meanwhile may have more, or fewer bytes.
+
+    What is missing is read as zeros; envelopes tell such a file from a whole one.
+    """
+
+    def __init__(self, data: IO[bytes], size: int) -> None:
+        self._data, self._left = data, size
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """At most so many bytes; none at the end."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        chunk = self._data.read(wanted)
+        chunk += bytes(wanted - len(chunk))
+        self._left -= wanted
+        self._digest.update(chunk)
+        return chunk
+
+    def digest(self) -> bytes:
+        """The sha256 of what was read."""
+        return self._digest.digest()
+
+
+def _present(
+    files: Iterable[FolderFile], experiment: str, problems: list[str]
+) -> Iterator[tuple[str, FolderFile, IO[bytes]]]:
+    """Files that can be opened, with their names in the archive."""
+    for file in files:
+        try:
+            data = file.path.open("rb")
+        except FileNotFoundError:
+            problems.append(f"{file.path} is left out: it has gone meanwhile")
+            continue
+        with data:
+            yield f"{experiment}/{file.within}", file, data
+
+
+def _write_zip(
+    path: Path, folders: Iterable[str], files: Iterable[tuple[str, FolderFile, IO[bytes]]]
+) -> Digests:
+    digests: Digests = {}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for folder in folders:
+            archive.mkdir(folder, 0o755)
+        for name, file, data in files:
+            entry = zipfile.ZipInfo.from_file(file.path, name, strict_timestamps=False)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            source = _Source(data, file.size)
+            with archive.open(entry, "w", force_zip64=True) as out:
+                shutil.copyfileobj(source, out, _CHUNK)
+            digests[name] = source.digest()
+    return digests
+
+
+def _read_zip(path: Path) -> Digests:
+    with zipfile.ZipFile(path) as archive:
+        return {e.filename: _digest(archive.open(e)) for e in archive.infolist() if not e.is_dir()}
+
+
+def _write_tar(
+    path: Path, folders: Iterable[str], files: Iterable[tuple[str, FolderFile, IO[bytes]]]
+) -> Digests:
+    digests: Digests = {}
+    packer = zstandard.ZstdCompressor(_LEVEL, write_checksum=True)
+    with (
+        path.open("wb") as raw,
+        packer.stream_writer(raw, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for folder in folders:
+            made = tarfile.TarInfo(folder)
+            made.type, made.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(made)
+        for name, file, data in files:
+            entry = archive.gettarinfo(arcname=name, fileobj=data)
+            entry.size, entry.uname, entry.gname = file.size, "", ""
+            source = _Source(data, file.size)
+            archive.addfile(entry, source)
+            digests[name] = source.digest()
+    return digests
+
+
+def _read_tar(path: Path) -> Digests:
+    digests: Digests = {}
+    with (
+        path.open("rb") as raw,
+        zstandard.ZstdDecompressor().stream_reader(raw) as unpacked,
+        tarfile.open(fileobj=unpacked, mode="r|") as archive,
+    ):
+        for entry in archive:
+            content = archive.extractfile(entry)
+            if content is not None:
+                digests[entry.name] = _digest(content)
+    return digests
+
+
+def _digest(data: IO[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    with data:
+        while chunk := data.read(_CHUNK):
+            digest.update(chunk)
+    return digest.digest()

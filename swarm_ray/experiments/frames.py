@@ -1,0 +1,257 @@
+"""Experiments as pandas DataFrames: steps, rounds, nodes, specialties, and experiments side by side.
+
+A module of its own, since pandas takes longer to import than all the rest: `swarm_ray.experiments` does without it.
+Rewards are mean raw rewards of completions, between 0 and 1; `seconds` and columns that end in `_s` are in seconds;
+other numbers are counts.
+A count that may be missing is of pandas' `Int64`, a mean that may be missing is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from swarm_ray.errors import MalformedFile
+from swarm_ray.experiments.columns import (
+    COMPARISONS,
+    EXPERIMENTS,
+    NODES,
+    ROUNDS,
+    SPECIALTIES,
+    STEPS,
+)
+from swarm_ray.experiments.compare import ClosedStage, history_of
+from swarm_ray.experiments.listing import compare_experiments, list_experiments
+from swarm_ray.experiments.metrics import metrics_of
+from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.status import status_of
+from swarm_ray.records import StepMetrics
+from swarm_ray.sapo.phases import PHASES
+from swarm_ray.table_text import clean
+
+
+def metrics_frame(root: str, experiment: str, problems: list[str] | None = None) -> pd.DataFrame:
+    """What the nodes logged: a row for each step that a node took, by round, node and step.
+
+    The index only counts rows; (node, step) is unique. `external` is what the step learned from, `external_offered`
+    and `external_rejected` what the files of others held, `seconds` the sum over the phases, whose parts have columns
+    of their own.
+
+    Args:
+        root: the folder that holds the experiment.
+        experiment: its name.
+        problems: takes a line for each segment that is torn or missing, and each row that cannot be read.
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        MalformedFile: a segment is torn or missing, and there is no list to take that.
+        StoreError: the folder cannot be read.
+    """
+    rows = metrics_of(open_experiment(root, experiment), problems)
+    return _frame(map(_step_row, rows), STEPS)
+
+
+def rounds_frame(root: str, experiment: str, problems: list[str] | None = None) -> pd.DataFrame:
+    """What the state log and the nodes say of each round: a row for each stage that closed, one per round in SAPO.
+
+    The index is `round`. `reward` is the mean over the nodes whose files were accepted, with the least and the
+    largest; `reward_sum` their sum, and `cumulative_reward` its running sum, which experiments are compared by.
+    `accepted` to `rejected` count files, `informative` own rollouts whose rewards differ, `external` external rollouts
+    that were trained on, `elapsed_s` the seconds since the first stage opened, on the coordinator's clock. `external`
+    and `generated_tokens` are what nodes logged, and missing for rounds of which no log is written yet.
+
+    Args:
+        root: the folder that holds the experiment.
+        experiment: its name.
+        problems: as for `metrics_frame`.
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        MalformedFile: a segment is torn or missing, and there is no list to take that.
+        SwarmStateError: a state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    opened = open_experiment(root, experiment)
+    logged = _logged_by_round(metrics_of(opened, problems))
+    frame = _frame((_round_row(stage, logged) for stage in history_of(opened)), ROUNDS)
+    frame["cumulative_reward"] = frame["reward_sum"].cumsum()
+    frame["elapsed_s"] = frame["seconds"].cumsum()
+    return frame.set_index("round")
+
+
+def nodes_frame(root: str, experiment: str) -> pd.DataFrame:
+    """Where each node stands, and its sums since its first step.
+
+    The index is `node`. `round` is the last one that it took part in (-1 before its first), `reward` its mean own
+    reward in its last round that closed, `last_seen_s` the age of its last sign of life by wall clocks, `unanswered`
+    the number of its files that no state record has answered. `recovered` and `problem` are empty where there is
+    nothing to say.
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        SwarmStateError: the newest state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    nodes = status_of(open_experiment(root, experiment)).nodes
+    rows = [
+        msgspec.structs.asdict(node)
+        | {"node": node.id, "unanswered": len(node.unanswered), "problem": node.problem or ""}
+        for node in nodes
+    ]
+    return _frame(rows, NODES).set_index("node")
+
+
+def specialties_frame(root: str, experiment: str, problems: list[str] | None = None) -> pd.DataFrame:
+    """The mean reward of own completions per round, node and specialty, a row for each that had a question.
+
+    The index only counts rows; `frame.pivot_table("reward", "round", "specialty")` gives a table of rounds.
+
+    Args:
+        root: the folder that holds the experiment.
+        experiment: its name.
+        problems: as for `metrics_frame`.
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        MalformedFile: a segment is torn or missing, and there is no list to take that.
+        StoreError: the folder cannot be read.
+    """
+    rows = metrics_of(open_experiment(root, experiment), problems)
+    return _frame(
+        (
+            {"round": r.round, "node": r.node, "step": r.step, "specialty": specialty, "reward": reward}
+            for r in rows
+            for specialty, reward in sorted(r.reward_by_specialty.items())
+        ),
+        SPECIALTIES,
+    )
+
+
+def experiments_frame(root: str) -> pd.DataFrame:
+    """The experiments in a folder, oldest first.
+
+    The index is `experiment`, the name. `local`, `external` and `completions` are I, J and G; they are missing where
+    the configuration cannot be read, and `problem` says why.
+
+    Raises:
+        UserError: there is no such folder.
+        StoreError: the folder cannot be read.
+    """
+    rows = [
+        msgspec.structs.asdict(s)
+        | {
+            "experiment": s.name,
+            "problem": s.problem or "",
+            "created_at": pd.to_datetime(s.created_at, utc=True, errors="coerce"),
+        }
+        for s in list_experiments(root)
+    ]
+    return _frame(rows, EXPERIMENTS).set_index("experiment")
+
+
+def comparison_frame(root: str, names: Sequence[str]) -> pd.DataFrame:
+    """The figures of experiments, in the order of `names`; the columns are the fields of `Comparison`.
+
+    The index is `experiment`.
+
+    Raises:
+        ExperimentNotFoundError: one of them is not there.
+        ConfigError: the stored configuration of one is missing or was altered.
+        SwarmStateError: a state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    rows = map(msgspec.structs.asdict, compare_experiments(root, names))
+    return _frame(rows, COMPARISONS).set_index("experiment")
+
+
+def get_experiment_metrics(root: str, experiment: str, *, per_round: bool = False) -> pd.DataFrame:
+    """What an experiment logged: per step (`metrics_frame`), or per round (`rounds_frame`).
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        MalformedFile: a segment of a log is torn or missing.
+        SwarmStateError: a state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    return rounds_frame(root, experiment) if per_round else metrics_frame(root, experiment)
+
+
+def to_csv(frame: pd.DataFrame, path: Path | None = None) -> str | None:
+    """A frame as CSV, its named index as the first columns; text in it steers neither a terminal nor a spreadsheet.
+
+    Args:
+        frame: one of this module's.
+        path: a file to write; None answers the text.
+    """
+    flat = frame.reset_index() if frame.index.name else frame
+    texts = {name: flat[name].map(_inert) for name in flat.columns if flat[name].dtype.kind in "OTU"}
+    text: str | None = flat.assign(**texts).to_csv(path, index=False, lineterminator="\n")
+    return text
+
+
+def _inert(text: object) -> str:
+    """What others wrote, on one line, and with a quote before what a spreadsheet would compute."""
+    cleaned = clean(str(text))
+    return f"'{cleaned}" if cleaned[:1] in {"=", "+", "-", "@"} else cleaned
+
+
+def _step_row(row: StepMetrics) -> dict[str, Any]:
+    counters = row.counters
+    return msgspec.structs.asdict(row) | {
+        "external_offered": counters.offered,
+        "external_rejected": sum(counters.rejected.values()),
+        "zero_advantage_local": counters.zero_advantage_local,
+        "zero_advantage_external": counters.zero_advantage_external,
+        "generated_tokens": counters.generated_tokens,
+        "entropy_nats": row.entropy,
+        "seconds": sum(row.seconds.values()),
+        **{f"{phase}_s": row.seconds.get(phase, 0.0) for phase in PHASES},
+    }
+
+
+def _logged_by_round(rows: Iterable[StepMetrics]) -> dict[int, tuple[int, int]]:
+    """Round to external rollouts and generated tokens of all nodes; steps that were taken alone belong to none."""
+    logged: dict[int, tuple[int, int]] = {}
+    for row in rows:
+        if not row.alone:
+            external, tokens = logged.get(row.round, (0, 0))
+            logged[row.round] = (external + row.external, tokens + row.counters.generated_tokens)
+    return logged
+
+
+def _round_row(stage: ClosedStage, logged: Mapping[int, tuple[int, int]]) -> dict[str, Any]:
+    rewards = list(stage.rewards.values())
+    external, tokens = logged.get(stage.round, (None, None))
+    return {
+        "round": stage.round,
+        "stage": stage.stage,
+        "reward": sum(rewards) / len(rewards) if rewards else None,
+        "reward_min": min(rewards, default=None),
+        "reward_max": max(rewards, default=None),
+        "reward_sum": sum(rewards),
+        "accepted": stage.accepted,
+        "missing": len(stage.missing),
+        "late": len(stage.late),
+        "superseded": len(stage.superseded),
+        "rejected": len(stage.rejected),
+        "informative": sum(stage.informative.values()),
+        "external": external,
+        "generated_tokens": tokens,
+        "seconds": stage.seconds,
+    }
+
+
+def _frame(rows: Iterable[Mapping[str, Any]], types: Mapping[str, str]) -> pd.DataFrame:
+    """Rows as a frame with these columns, in their order and of their types; also where there is no row."""
+    found = list(rows)
+    try:
+        columns = {
+            name: pd.Series([row.get(name) for row in found], dtype=kind) for name, kind in types.items()
+        }
+    except OverflowError as error:
+        raise MalformedFile(f"a node logged a number that no column takes: {error}") from error
+    return pd.DataFrame(columns)

@@ -1,0 +1,153 @@
+"""Every rollout that an experiment's folder still keeps, with what the state log says of the file it came in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from drive_store import Valid, find_bucket_files, history, read_round_file
+from drive_store.names import RoundFileName, parse_peer_folder
+from drive_store.paths import BUCKET
+from swarm_ray.errors import MalformedFile, TaskError, UserError
+from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.records import Answers, QuestionRef, RoundFile, StageClosed
+from swarm_ray.tasks.protocol import Question
+from swarm_ray.tasks.questions import TaskSet
+
+UNANSWERED = "unanswered"
+_BUCKET = re.compile(r"[0-9]{6}")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A round file as a listing and the state log have it."""
+
+    key: str
+    name: RoundFileName
+    node: str
+    incarnation: str
+    fate: str
+    """accepted, late, superseded, rejected, or unanswered: what the state log says became of it."""
+    sha256: str | None
+    """Of its payload, where the state log names it."""
+
+
+@dataclass(frozen=True)
+class _Fate:
+    word: str
+    sha256: str | None = None
+
+
+def stored_files(experiment: OpenExperiment, problems: list[str]) -> list[StoredFile]:
+    """The round files that are there, by node, incarnation and round; nothing of them is read.
+
+    A file that was published again, under another name with the same hash, is there once, by the name that the state
+    log has if it has one.
+
+    Args:
+        experiment: whose.
+        problems: takes a line for each state record that cannot be read; the fates of its files are not known.
+
+    Raises:
+        SwarmStateError: a state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    fates = _fates(experiment, problems)
+    by_hash = {(key.rpartition("/")[0], f.sha256[:12]): f for key, f in fates.items() if f.sha256}
+    found: dict[tuple[str, str], StoredFile] = {}
+    for node, incarnation, key, name in _listed(experiment):
+        same = (key.rpartition("/")[0], name.hash)
+        if same in found and key not in fates:
+            continue
+        fate = fates.get(key) or by_hash.get(same) or _Fate(UNANSWERED)
+        found[same] = StoredFile(key, name, node, incarnation, fate.word, fate.sha256)
+    return list(found.values())
+
+
+def read_content(experiment: OpenExperiment, file: StoredFile) -> RoundFile:
+    """What a round file holds, verified by its envelope, and by its hash where the state log has that.
+
+    Raises:
+        MalformedFile: it is gone, damaged, another file than the state log names, or no round file.
+        StoreError: the folder cannot be read.
+    """
+    reading = read_round_file(
+        experiment.store,
+        file.key,
+        experiment=experiment.paths.experiment,
+        node=file.node,
+        incarnation=file.incarnation,
+        sha256=file.sha256,
+        max_payload=MAX_ROUND_FILE,
+    )
+    if not isinstance(reading, Valid):
+        raise MalformedFile(f"{file.key} is left out: {reading.reason}")
+    try:
+        return decode_round_file(reading.payload)
+    except MalformedFile as error:
+        raise MalformedFile(f"{file.key} is left out: {error}") from error
+
+
+class Questions:
+    """The questions that rollouts name, made again from the experiment's configuration.
+
+    Args:
+        experiment: whose.
+        modules: Python modules with tasks of one's own that may be imported; the configuration may be a stranger's.
+        problems: takes a line where none can be made.
+
+    Raises:
+        ConfigError: the configuration is missing or was altered.
+    """
+
+    def __init__(self, experiment: OpenExperiment, modules: tuple[str, ...], problems: list[str]) -> None:
+        self._tasks: TaskSet | None = None
+        config = experiment.config_in_force().tasks
+        try:
+            self._tasks = TaskSet(config, allowed_modules=modules)
+        except UserError as error:
+            problems.append(f"the texts of the questions are left out: {error}")
+
+    def make(self, ref: QuestionRef) -> Question | None:
+        """The question of a reference; None where it is none of the experiment's, or cannot be made here."""
+        if self._tasks is None:
+            return None
+        try:
+            return self._tasks.verify(ref)
+        except TaskError:
+            return None
+
+
+def _fates(experiment: OpenExperiment, problems: list[str]) -> dict[str, _Fate]:
+    """Key to what the state log says of the file."""
+    fates: dict[str, _Fate] = {}
+    for entry in history(experiment.store, experiment.paths, problems=problems):
+        record = decode_state(entry)
+        for source in (record.closed, record.answers):
+            if source is not None:
+                fates |= _answered(source)
+    return fates
+
+
+def _answered(source: StageClosed | Answers) -> dict[str, _Fate]:
+    fates = {refusal.key: _Fate("rejected") for refusal in source.rejected}
+    fates |= {ref.key: _Fate("superseded", ref.sha256) for ref in source.superseded}
+    fates |= {ref.key: _Fate("late", ref.sha256) for ref in source.late}
+    accepted = source.accepted if isinstance(source, StageClosed) else ()
+    return fates | {ref.key: _Fate("accepted", ref.sha256) for ref in accepted}
+
+
+def _listed(experiment: OpenExperiment) -> Iterator[tuple[str, str, str, RoundFileName]]:
+    """Node, incarnation, key and name of every round file, from one listing for each folder."""
+    store, paths = experiment.store, experiment.paths
+    for text in store.names(paths.rollouts_parent):
+        peer = parse_peer_folder(text)
+        if peer is None:
+            continue
+        buckets = store.names(paths.rollouts_folder(peer.node, peer.incarnation))
+        for number in (int(bucket) * BUCKET for bucket in buckets if _BUCKET.fullmatch(bucket)):
+            for key, name in find_bucket_files(store, paths, peer.node, peer.incarnation, number):
+                yield peer.node, peer.incarnation, key, name

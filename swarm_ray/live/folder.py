@@ -1,0 +1,179 @@
+"""A swarm's picture from its folder alone, wherever its nodes are: each look costs as much as the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from drive_store import InvalidName, read_coordinator_beats
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import ConfigError
+from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.live.eta import round_seconds, seconds_left
+from swarm_ray.live.newest import NewestRecords, RewardCurve, sample_log
+from swarm_ray.live.picture import ENDED, NodeLine, Picture
+from swarm_ray.live.recent import closings, node_line, rounds_closed, swarm_reward
+from swarm_ray.live.sightings import Sightings
+from swarm_ray.live.signs import Sign, Signs
+from swarm_ray.live.words import (
+    coordinator_alarm,
+    coordinator_line,
+    is_silent,
+    label,
+    never_arrived,
+    result_line,
+    swarm_alarm,
+    swarm_notes,
+    with_sign,
+)
+from swarm_ray.records import StateRecord
+
+_RECORD, _COORDINATOR = "newest record", "coordinator"
+
+
+class SwarmFolder:
+    """Looks at an experiment again and again.
+
+    A look costs five listings or so, and a small read per node, per coordinator and per new record (20 at most),
+    however many rounds there were. The first one reads some older records too.
+
+    Args:
+        opened: the experiment.
+        clock: seconds, monotonic.
+
+    Raises:
+        StoreUnavailable: the folder cannot be read.
+    """
+
+    def __init__(self, opened: OpenExperiment, clock: Callable[[], float]) -> None:
+        self._opened = opened
+        opened.store.attach(opened.paths.experiment_json)
+        self._log, self._curve = NewestRecords(opened.store, opened.paths), RewardCurve()
+        self._sightings = Sightings(clock)
+        self._signs = Signs(opened, self._sightings)
+        self._configs: dict[str, SwarmConfig | None] = {}
+
+    def look(self) -> Picture:
+        """The swarm as it is now.
+
+        Raises:
+            SwarmStateError: the newest state record is none that this version reads.
+            StoreError: the folder is out of reach, or is not the one that it was.
+        """
+        self._opened.store.check()  # an unmounted Drive is an empty folder, in which nothing ever changes
+        first, ref = self._log.ref is None, self._log.ref
+        records = self._log.look()
+        if not records:
+            return self._without_record()
+        if self._log.ref != ref:
+            self._extend_curve(records, first=first)
+        return self._of_records(records)
+
+    def _without_record(self) -> Picture:
+        signs = self._signs.look(None, None)
+        config = self._config("")
+        return Picture(
+            experiment=self._opened.paths.experiment,
+            state="waiting",
+            label=label(config) if config else "",
+            rounds=config.rounds if config else 0,
+            nodes=tuple(self._line(node, (), sign, config) for node, sign in sorted(signs.items())),
+            notes=("its coordinator has not begun",),
+        )
+
+    def _of_records(self, records: tuple[StateRecord, ...]) -> Picture:
+        record, config = records[-1], self._config(records[-1].config_hash)
+        self._note_coordinators()
+        signs = self._signs.look(record, self._log.ref)
+        nodes = tuple(
+            self._line(node, records, signs.get(node), config) for node in sorted({*record.tallies, *signs})
+        )
+        closed = rounds_closed(record)
+        round_s = round_seconds([closing.seconds for closing in closings(records)])
+        alarms = (swarm_alarm(record), self._coordinator_alarm(record, config, signs))
+        return Picture(
+            experiment=self._opened.paths.experiment,
+            state=record.state,
+            label=label(config) if config else "",
+            rounds=record.rounds,
+            closed=closed,
+            round_s=round_s,
+            left_s=seconds_left(
+                record.state, record.rounds - closed, round_s, self._sightings.silence(_RECORD)
+            ),
+            rewards=self._curve.values(),
+            reward=swarm_reward(records),
+            cumulative=sum(tally.totals.reward for tally in record.tallies.values()),
+            nodes=nodes,
+            coordinator=self._coordinator(record),
+            result=result_line(list(record.tallies.values())) if record.state in ENDED else "",
+            alarms=tuple(alarm for alarm in alarms if alarm),
+            notes=tuple(text for text in (record.note, *swarm_notes(record)) if text),
+        )
+
+    def _line(
+        self, node: str, records: tuple[StateRecord, ...], sign: Sign | None, config: SwarmConfig | None
+    ) -> NodeLine:
+        record = records[-1] if records else None
+        line = node_line(node, records, config.local if config else None)
+        pace = config.pace if config else SwarmConfig().pace
+        line = with_sign(line, sign, record, pace)
+        if record is not None and record.state in ENDED:
+            line = never_arrived(line, record)
+        if sign is not None and (record is None or node not in record.tallies):
+            first = self._opened.identity.config_hash
+            hashes = {first, record.config_hash or first} if record else {first}
+            refused = self._signs.refused(node, sign.incarnation, hashes)
+            line = replace(line, problems=(*line.problems, refused)) if refused else line
+        return line
+
+    def _extend_curve(self, records: tuple[StateRecord, ...], *, first: bool) -> None:
+        head = self._log.ref
+        if first and head is not None:
+            for record in sample_log(self._opened.store, self._opened.paths, head):
+                self._curve.add(record)
+        for record in records:
+            self._curve.add(record)
+
+    def _note_coordinators(self) -> None:
+        """A record and a beat are signs of a coordinator, whoever that is."""
+        paths, ref = self._opened.paths, self._log.ref
+        found = read_coordinator_beats(self._opened.store, paths)
+        beats = {claimant: beat.header.sequence for claimant, beat in found.items()}
+        keys = [paths.coordinator_beat(claimant) for claimant in beats]
+        if ref is not None:
+            key = paths.state_record(ref.epoch, ref.sequence, ref.claimant)
+            keys.append(key)
+            self._sightings.note(_RECORD, ref, lambda: self._opened.age(key))
+        self._sightings.note(
+            _COORDINATOR,
+            (ref, sorted(beats.items())),
+            lambda: min((age for key in keys if (age := self._opened.age(key)) is not None), default=None),
+        )
+
+    def _coordinator(self, record: StateRecord) -> str:
+        ref = self._log.ref
+        if ref is None:
+            return ""
+        seen_s = None if record.state in ENDED else self._sightings.silence(_COORDINATOR)
+        return coordinator_line(
+            ref.claimant, ref.epoch, seen_s, by_clocks=self._sightings.by_clocks(_COORDINATOR)
+        )
+
+    def _coordinator_alarm(
+        self, record: StateRecord, config: SwarmConfig | None, signs: dict[str, Sign]
+    ) -> str:
+        pace = config.pace if config else SwarmConfig().pace
+        alone = [node for node, sign in signs.items() if sign.beat and sign.beat.alone]
+        silent = sum(is_silent(sign, pace) for sign in signs.values())
+        heard = self._sightings.silence(_COORDINATOR)
+        return coordinator_alarm(record.state, heard, pace, alone, silent, len(signs))
+
+    def _config(self, in_force: str) -> SwarmConfig | None:
+        """The configuration in force; None where it cannot be read."""
+        if in_force not in self._configs:
+            try:
+                self._configs[in_force] = self._opened.config(in_force)
+            except (ConfigError, InvalidName):
+                self._configs[in_force] = None
+        return self._configs[in_force]

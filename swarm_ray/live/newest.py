@@ -1,0 +1,135 @@
+"""The newest state records and the curve of the whole run, at a cost that does not grow with the rounds."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import pairwise
+
+from drive_store import ExperimentPaths, StateEntry, StateRef, Store
+from drive_store import newest as newest_entry
+from drive_store.names import StateName
+from drive_store.staterecord import list_bucket, preference, read_record
+from swarm_ray.errors import SwarmStateError
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.live.recent import WINDOW
+from swarm_ray.records import StateRecord
+
+SAMPLES = 16
+"""So many older records are read at the first look, for the curve."""
+MOST_POINTS = 240
+PARTS = 40
+
+
+class NewestRecords:
+    """Keeps the newest records: a look reads those that are new, `WINDOW` at most.
+
+    Args:
+        store: the shared folder.
+        paths: the experiment's paths.
+    """
+
+    def __init__(self, store: Store, paths: ExperimentPaths) -> None:
+        self._store, self._paths = store, paths
+        self._known: list[tuple[StateEntry, StateRecord]] = []
+
+    @property
+    def ref(self) -> StateRef | None:
+        """Names the newest record; None before the first."""
+        return self._known[-1][0].ref if self._known else None
+
+    def look(self) -> tuple[StateRecord, ...]:
+        """The newest records of the chain that is obeyed, oldest first.
+
+        Raises:
+            SwarmStateError: the newest is none that this version reads.
+            StoreError: the folder cannot be read.
+        """
+        found: list[tuple[StateEntry, StateRecord]] = []
+        places = {entry.ref: i for i, (entry, _) in enumerate(self._known)}
+        entry = newest_entry(self._store, self._paths)
+        while entry is not None and entry.ref not in places and len(found) < WINDOW:
+            found.append((entry, decode_state(entry)))
+            entry = self._predecessor(entry)
+        kept = self._known[: places[entry.ref] + 1] if entry is not None and entry.ref in places else []
+        self._known = [*kept, *reversed(found)][-WINDOW:] or self._known
+        return tuple(record for _, record in self._known)
+
+    def _predecessor(self, entry: StateEntry) -> StateEntry | None:
+        """The record before: mostly of the same claimant, by its name; else by a listing and its hash."""
+        ref = entry.ref
+        if ref.sequence == 0 or not entry.header.previous:
+            return None
+        own = StateName(ref.epoch, ref.sequence - 1, ref.claimant)
+        for name in (own, *self._others(ref)):
+            found = read_record(self._store, self._paths, name)
+            if isinstance(found, StateEntry) and found.ref.sha256 == entry.header.previous:
+                return found
+            if name == own and isinstance(found, StateEntry):
+                return None
+        return None
+
+    def _others(self, ref: StateRef) -> list[StateName]:
+        """Records of earlier terms that may stand before `ref`."""
+        if ref.epoch <= 1:
+            return []
+        names = list_bucket(self._store, self._paths.state_bucket(ref.sequence - 1))
+        before = [n for n in names if n.sequence == ref.sequence - 1 and n.epoch < ref.epoch]
+        return sorted(before, key=preference)[:WINDOW]
+
+
+class RewardCurve:
+    """Mean own reward over the run: sums that the records carry tell it, however few of them are read."""
+
+    def __init__(self) -> None:
+        self._points: list[tuple[int, float]] = []
+
+    def add(self, record: StateRecord) -> None:
+        """Take note of a record, in order."""
+        counted = [tally for tally in record.tallies.values() if tally.round >= 0]
+        steps = sum(tally.step + 1 for tally in counted)
+        if steps > (self._points[-1][0] if self._points else 0):
+            self._points.append((steps, sum(tally.totals.reward for tally in counted)))
+        if len(self._points) > MOST_POINTS:
+            self._points = [self._points[0], *self._points[2::2]]
+
+    def values(self, most: int = PARTS) -> tuple[float, ...]:
+        """Means of equal parts of the steps so far, oldest first; where few records are known, of whole stretches."""
+        if not self._points:
+            return ()
+        steps, parts = self._points[-1][0], min(most, len(self._points))
+        sums = [self._sum_at(steps * i / parts) for i in range(parts + 1)]
+        return tuple((after - before) / (steps / parts) for before, after in pairwise(sums))
+
+    def _sum_at(self, steps: float) -> float:
+        """The sum of rewards after so many steps, on a line between the two points around it."""
+        points = [(0, 0.0), *self._points]
+        place = max(1, min(bisect_left(points, (steps, 0.0)), len(points) - 1))
+        (left, low), (right, high) = points[place - 1], points[place]
+        return low + (high - low) * (steps - left) / (right - left)
+
+
+def sample_log(
+    store: Store, paths: ExperimentPaths, head: StateRef, most: int = SAMPLES
+) -> list[StateRecord]:
+    """Records from all over the log before `head`, in order: a listing and a read for each at most.
+
+    Whose record it was is decided by its name alone, which is enough for a picture.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    last = max(head.sequence - WINDOW, 0)
+    wanted = sorted({last * i // (most - 1) for i in range(most)}) if last else []
+    listed: dict[str, list[StateName]] = {}
+    records = []
+    for sequence in wanted:
+        folder = paths.state_bucket(sequence)
+        if folder not in listed:
+            listed[folder] = sorted(list_bucket(store, folder), key=preference)
+        name = next((n for n in listed[folder] if n.sequence == sequence and n.epoch <= head.epoch), None)
+        entry = read_record(store, paths, name) if name else None
+        try:
+            records += [decode_state(entry)] if isinstance(entry, StateEntry) else []
+        except SwarmStateError:  # one point less in the curve
+            continue
+    return records

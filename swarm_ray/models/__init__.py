@@ -1,0 +1,1 @@
+"""Models out of an experiment: as a folder that transformers loads, and to the Hugging Face Hub."""

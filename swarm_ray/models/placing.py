@@ -1,0 +1,58 @@
+"""Where a model is written: to a place of its own, as a whole or not at all. Torch is not imported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from swarm_ray.errors import UserError
+
+
+def require_place(folder: Path, *, overwrite: bool) -> None:
+    """Make sure that a model may be written to a folder.
+
+    Raises:
+        UserError: something is there that is not to be lost.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder for the model")
+    if not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise UserError(
+            f"{folder} is not empty: name another folder, or give --overwrite to replace a model in it"
+        )
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder} holds other things than a model, so it is not overwritten; name another folder"
+        )
+
+
+def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Put a new folder in the place of one that is empty, a model, or not there.
+
+    Raises:
+        UserError: the disk does not take it; what was there is as before.
+    """
+    target = folder.resolve()
+    made, old = (target.with_name(f".{target.name}.{os.getpid()}.{what}") for what in ("made", "old"))
+    try:
+        made.mkdir(parents=True)
+        fill(made)
+        if target.exists():
+            target.rename(old)
+        made.rename(target)
+    except OSError as error:
+        if old.exists():
+            old.rename(target)
+        why = error.strerror or str(error)
+        raise UserError(
+            f"{folder} cannot be written: {why}; free some space or name another folder"
+        ) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,200 @@
+"""Pushing nodes' models to the Hub beside the rounds: nothing that goes wrong here reaches the training."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from drive_store.checkpoints import LocalCheckpoint
+from swarm_ray.checkpointing.background import Background, Problems
+from swarm_ray.checkpointing.node_state import NodeState
+from swarm_ray.config import SwarmConfig
+from swarm_ray.config_secrets import without_secrets
+from swarm_ray.errors import CheckpointError, CheckpointMismatch
+from swarm_ray.models.card import model_card
+from swarm_ray.models.folder import ModelParts, fill_folder
+from swarm_ray.models.hub import push_failures, push_folder, repository_of
+from swarm_ray.models.rebuild import parts_of
+from swarm_ray.policies.policy_state import load_tensors
+from swarm_ray.policies.transformers_models import TextTokenizer
+from swarm_ray.sapo.node import Node
+
+Tell = Callable[[str, str, str], None]
+"""Called with a kind of event, its text, and the node."""
+PUSH = "push to the Hugging Face Hub"
+_KIND = "hub"
+_WAITING = "weights.safetensors"
+_LONGEST = 300
+"""Characters of a cause that are told; the Hub answers with whole pages now and then."""
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A node's model as a checkpoint on this machine's own disk has it."""
+
+    state: NodeState
+    weights: Path
+
+
+class HubPushes:
+    """Pushes every so many rounds from checkpoints that are written anyway, in a thread of its own.
+
+    Args:
+        config: the swarm, with this worker's `hub`.
+        experiment: its name.
+        nodes: those of this trainer, as they begin.
+        folder: on the machine's own disk, for what waits.
+        tell: takes "hub", what became of a push, and the node; from a thread of its own.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        config: SwarmConfig,
+        experiment: str,
+        nodes: Sequence[Node],
+        folder: Path,
+        tell: Tell,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config, self._experiment, self._tell, self._clock = config, experiment, tell, clock
+        self._parts = _parts(nodes, config)
+        self._tried = {n.id: n.round for n in nodes}
+        self._pushed: dict[str, int] = {}
+        self._failed: dict[str, str] = {}
+        self._latest: dict[str, _Model] = {}
+        self._waiting: set[str] = set()
+        self._folders = {n.id: folder / n.id for n in nodes}
+        self._failures: tuple[type[Exception], ...] = (CheckpointError, CheckpointMismatch, *push_failures())
+        self._problems = Problems(lambda node, text: tell(_KIND, text, node))
+        self._thread = Background("push to the Hub")
+        for own in self._folders.values():  # what a process that died left
+            shutil.rmtree(own, ignore_errors=True)
+
+    def offer(self, state: NodeState, checkpoint: LocalCheckpoint) -> None:
+        """Take notice of a checkpoint, and push it if it is time and the push before has ended."""
+        node, every = state.node, self._config.hub.every
+        self._latest[node] = _Model(state, checkpoint.file("weights.safetensors"))
+        if node in self._waiting or (state.round + 1) // every <= (self._tried[node] + 1) // every:
+            return
+        self._tried[node] = state.round
+        waiting = self._folders[node] / _WAITING
+        try:
+            waiting.parent.mkdir(parents=True, exist_ok=True)
+            waiting.unlink(missing_ok=True)
+            # The checkpoint may be removed before its turn comes.
+            os.link(self._latest[node].weights, waiting)
+        except OSError as error:
+            self._fail(node, f"{waiting} cannot be made: {error}")
+        else:
+            self._waiting.add(node)
+            self._put(_Model(state, waiting))
+
+    def finish(self, nodes: Sequence[Node], within_s: float) -> list[str]:
+        """Push the last checkpoint of each, and wait for it.
+
+        Args:
+            nodes: those that are well; their last checkpoints were offered.
+            within_s: seconds to wait, at most.
+
+        Returns:
+            A line for each node whose last model is not on the Hub.
+        """
+        deadline = self._clock() + within_s
+        latest = [self._latest[n.id] for n in nodes if n.id in self._latest]
+        if not latest:
+            return []
+        self._thread.wait_idle(within_s)
+        for model in latest:
+            if self._pushed.get(model.state.node) != model.state.step:
+                self._failed.pop(model.state.node, None)
+                self._put(model)
+        self._thread.wait_idle(deadline - self._clock())
+        return [
+            f"{node}: its last model, of step {step}, is not on the Hub: {self._failed.get(node, 'no time is left')}; "
+            "swarm-ray export-model writes it to a folder"
+            for node, step in ((model.state.node, model.state.step) for model in latest)
+            if self._pushed.get(node) != step
+        ]
+
+    def close(self) -> None:
+        """End the thread, without what it has not begun; harmless when repeated."""
+        self._thread.close()
+
+    def _put(self, model: _Model) -> None:
+        try:
+            self._thread.put(partial(self._push, model))
+        except CheckpointError as error:
+            # A fault of the program ended the thread, which is no reason to end the training.
+            self._fail(model.state.node, str(error))
+
+    def _push(self, model: _Model) -> None:
+        state, hub = model.state, self._config.hub
+        repository = repository_of(hub, state.node)
+        try:
+            self._send(model, repository)
+        except self._failures as error:
+            self._fail(state.node, f"{repository}: {_cause(error)}", type(error).__name__)
+            return
+        finally:
+            (self._folders[state.node] / _WAITING).unlink(missing_ok=True)
+            self._waiting.discard(state.node)
+        self._pushed[state.node] = state.step
+        self._failed.pop(state.node, None)
+        self._problems.well(state.node, PUSH)
+        self._tell(_KIND, f"pushed step {state.step}, round {state.round} to {repository}", state.node)
+
+    def _send(self, model: _Model, repository: str) -> None:
+        state, own = model.state, self._folders[model.state.node]
+        parts = self._parts[state.node]
+        card = model_card(self._experiment, state, self._config, chat=parts.has_chat)
+        own.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=own) as made:
+            fill_folder(Path(made), parts, load_tensors(model.weights), card)
+            push_folder(
+                Path(made),
+                repository,
+                private=self._config.hub.private,
+                message=f"{self._experiment}: {state.node}, step {state.step}, round {state.round}",
+                tag=f"step-{state.step}",
+            )
+
+    def _fail(self, node: str, why: str, kind: str = "") -> None:
+        self._failed[node] = why
+        self._problems.trouble(
+            node, PUSH, kind or why, f"the {PUSH} does not work: {why}; it is tried again with the next"
+        )
+
+
+def hub_pushes(
+    config: SwarmConfig, experiment: str, nodes: Sequence[Node], folder: Path, tell: Tell
+) -> HubPushes | None:
+    """What pushes the nodes' models; None where `hub.repository` names none."""
+    return HubPushes(config, experiment, nodes, folder, tell) if config.hub.repository else None
+
+
+def _parts(nodes: Sequence[Node], config: SwarmConfig) -> dict[str, ModelParts]:
+    """What the nodes' models are made of, with a copy of the tokenizer: two threads may not use the trainer's."""
+    copies: dict[int, TextTokenizer] = {}
+    found = {}
+    for node in nodes:
+        parts = parts_of(node.policy, config)
+        key = id(parts.tokenizer)
+        if key not in copies:
+            copies[key] = copy.deepcopy(parts.tokenizer)
+        found[node.id] = replace(parts, tokenizer=copies[key])
+    return found
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong; the client wraps some of it in errors that only say what was being done."""
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {without_secrets(str(error))[:_LONGEST]}"

@@ -1,0 +1,167 @@
+"""Which checkpoints of a node lie in the shared folder, and which of them is meant. Neither torch nor Ray is imported.
+
+Nothing is believed for its name: a checkpoint counts when its manifest is whole and of that node.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from drive_store import Registry, Valid, require_id, valid_id
+from drive_store.checkpoint_manifest import REQUIRED, Manifest
+from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
+from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
+from swarm_ray.errors import UserError
+from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.records import Registration
+
+Which = int | Literal["last", "best"]
+"""A step, the newest checkpoint, or the one with the highest mean own reward since the checkpoint before it."""
+_PEER = re.compile(r"(?P<node>.+)\.[0-9a-f]{8}")
+_SHOWN = 9
+"""How many nodes or steps a message lists."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A checkpoint that is in the folder, by its manifest; its files are looked at when it is copied."""
+
+    place: StoredCheckpoint
+    score: float | None
+    """Mean own reward since the checkpoint before; None where none was measured."""
+
+
+class NodeCheckpoints:
+    """The checkpoints of one node, newest first.
+
+    Args:
+        experiment: where they are.
+        node: whose.
+        problems: takes a line for each that cannot be used.
+
+    Raises:
+        InvalidName: the node's id is none.
+        UserError: the node has no checkpoint in the folder.
+        StoreError: the folder cannot be read.
+    """
+
+    def __init__(self, experiment: OpenExperiment, node: str, problems: list[str]) -> None:
+        self._experiment, self._node, self._problems = experiment, require_id(node, "node"), problems
+        self._stored = StoredCheckpoints(experiment.store, experiment.paths, node)
+        self.offers = self._newest_first()
+        if not self.offers:
+            raise UserError(self._none())
+
+    def candidates(self, which: Which) -> list[Offer]:
+        """The checkpoints that may be meant, in the order in which they are to be tried.
+
+        Raises:
+            UserError: there is no such one; those that there are, are listed.
+        """
+        if which == "last":
+            return self.offers
+        if which == "best":
+            scored = [(offer.score, offer) for offer in self.offers if offer.score is not None]
+            return [offer for _, offer in sorted(scored, key=lambda pair: -pair[0])] or self.offers
+        found = [offer for offer in self.offers if offer.place.step == which]
+        if not found:
+            raise UserError(
+                f"the folder has no checkpoint of {self._node} at step {which}; it has {self.listed()} "
+                "(checkpoint.keep and checkpoint.keep_best say how many stay)"
+            )
+        return found
+
+    def listed(self) -> str:
+        """The steps that there are, for people."""
+        steps = list(dict.fromkeys(offer.place.step for offer in self.offers))
+        best = self.candidates("best")[0].place.step
+        shown = [f"{step} (best)" if step == best else str(step) for step in steps[:_SHOWN]]
+        more = f" and {len(steps) - _SHOWN} more" if len(steps) > _SHOWN else ""
+        return f"step{'s'[: len(steps) != 1]} {', '.join(shown)}{more}"
+
+    def fetch(self, which: Which, folder: Path) -> LocalCheckpoint:
+        """Copy the first that is whole, without its optimizer, verified by its hashes.
+
+        Args:
+            which: the one that is meant.
+            folder: an empty one on this machine's own disk.
+
+        Raises:
+            UserError: there is none that is whole.
+            StoreError: the folder cannot be read, or the disk is full.
+        """
+        to = LocalCheckpoints(folder, self._experiment.paths.experiment, self._node)
+        for offer in self.candidates(which):
+            copied = self._stored.download(offer.place, to, REQUIRED)
+            if isinstance(copied, LocalCheckpoint):
+                return copied
+            self._damaged(offer.place, copied)
+        raise UserError(f"{self._problems[-1]}; it has {self.listed()}")
+
+    def _newest_first(self) -> list[Offer]:
+        ages = _generations(_succeeds(self._experiment, self._node))
+        offers = []
+        for place in self._stored.folders():
+            manifest = self._stored.manifest(place)
+            if isinstance(manifest, Manifest):
+                offers.append(Offer(place, manifest.score))
+            else:
+                self._damaged(place, manifest)
+        # A later incarnation's is newer, whatever its step; see `checkpointing.restore.find_newest`.
+        return sorted(
+            offers, key=lambda o: (ages.get(o.place.incarnation, -1), o.place.step, o.place.incarnation)
+        )[::-1]
+
+    def _damaged(self, place: StoredCheckpoint, why: str) -> None:
+        self._problems.append(
+            f"the folder's checkpoint of {self._node} at step {place.step} is not used: {why}"
+        )
+
+    def _none(self) -> str:
+        name = self._experiment.paths.experiment
+        if self._problems:
+            return f"experiment {name!r} has no whole checkpoint of {self._node}: {self._problems[0]}"
+        nodes = nodes_with_checkpoints(self._experiment)
+        if nodes:
+            more = f" and {len(nodes) - _SHOWN} more" if len(nodes) > _SHOWN else ""
+            return f"experiment {name!r} has no checkpoint of {self._node}; it has of {', '.join(nodes[:_SHOWN])}{more}"
+        return (
+            f"experiment {name!r} has no checkpoint in the folder yet: a run uploads them every "
+            "checkpoint.store_every_s seconds, and at its end"
+        )
+
+
+def nodes_with_checkpoints(experiment: OpenExperiment) -> list[str]:
+    """Ids of the nodes that have a folder for checkpoints, sorted."""
+    matches = [_PEER.fullmatch(name) for name in experiment.store.names(experiment.paths.checkpoints_parent)]
+    return sorted({match["node"] for match in matches if match and valid_id(match["node"])})
+
+
+def _succeeds(experiment: OpenExperiment, node: str) -> dict[str, str]:
+    """Incarnation of the node to the one that it continues; those that cannot be read are left out."""
+    found = {}
+    for (name, incarnation), reading in Registry(experiment.store, experiment.paths).registrations().items():
+        if name == node and isinstance(reading, Valid):
+            try:
+                found[incarnation] = msgspec.json.decode(reading.payload, type=Registration).succeeds
+            except msgspec.MsgspecError:
+                continue  # the coordinator refuses it, and says so
+    return found
+
+
+def _generations(succeeds: Mapping[str, str]) -> dict[str, int]:
+    """How many incarnations each continues; a circle, which only a forger makes, counts once around."""
+    return {life: len(_ancestors(life, succeeds)) for life in succeeds}
+
+
+def _ancestors(life: str, succeeds: Mapping[str, str]) -> Sequence[str]:
+    line = [life]
+    while (before := succeeds.get(line[-1], "")) and before not in line:
+        line.append(before)
+    return line[1:]

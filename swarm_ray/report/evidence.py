@@ -1,0 +1,201 @@
+"""All that a report knows of one experiment, read once from its folder; what could not be read is said."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+
+from drive_store import Registry, StoreError, Valid, history, valid_id
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import SwarmError
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.experiments.metrics import incarnations_of, metrics_of
+from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.status import UNDER_WAY, ExperimentStatus, status_of
+from swarm_ray.records import Beat, Evaluation, Event, StageClosed, StateRecord, StepMetrics, StoreUse
+from swarm_ray.report.logged_events import evaluations_in, events_of
+
+MOST = float(1 << 40)
+"""More than any honest number in a log; what is beyond it would end every sum in infinity."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A state record with the term of the coordinator that wrote it."""
+
+    epoch: int
+    state: StateRecord
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One experiment."""
+
+    experiment: OpenExperiment
+    config: SwarmConfig
+    status: ExperimentStatus
+    records: tuple[Record, ...]
+    rows: tuple[StepMetrics, ...]
+    """Of nodes that took part, with possible numbers only."""
+    events: tuple[Event, ...]
+    evaluations: tuple[Evaluation, ...]
+    beats: tuple[Beat, ...]
+    problems: tuple[str, ...]
+    """What is missing or damaged in the folder, a line each."""
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.experiment.paths.experiment
+
+    @property
+    def split(self) -> str:
+        """I/J."""
+        return f"{self.config.local}/{self.config.external}"
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it has not ended."""
+        return self.status.state in UNDER_WAY
+
+    @cached_property
+    def stages(self) -> tuple[StageClosed, ...]:
+        """The stages that closed, in order."""
+        return tuple(r.state.closed for r in self.records if r.state.closed is not None)
+
+    @cached_property
+    def rounds(self) -> tuple[int, ...]:
+        """The rounds that closed."""
+        return tuple(sorted({stage.round for stage in self.stages}))
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes of which a file counted."""
+        return tuple(sorted({node for stage in self.stages for node in stage.rewards}))
+
+    @cached_property
+    def round_means(self) -> dict[int, float]:
+        """Round to the mean own reward over its nodes; rounds in which nothing counted are left out."""
+        found: dict[int, list[float]] = {}
+        for stage in self.stages:
+            found.setdefault(stage.round, []).extend(stage.rewards.values())
+        return {number: math.fsum(rewards) / len(rewards) for number, rewards in found.items() if rewards}
+
+    def cumulative(self, rounds: int | None = None) -> float:
+        """Sum of the mean own rewards over nodes and rounds; over the first so many rounds, or all."""
+        return math.fsum(self.node_sums(rounds).values())
+
+    def node_sums(self, rounds: int | None = None) -> dict[str, float]:
+        """Node to the sum of its mean own rewards over the first so many rounds, or all."""
+        counted = set(self.rounds[:rounds])
+        sums = dict.fromkeys(self.nodes, 0.0)
+        for stage in self.stages:
+            if stage.round in counted:
+                for node, reward in stage.rewards.items():
+                    sums[node] += reward
+        return sums
+
+    @cached_property
+    def store_use(self) -> StoreUse | None:
+        """What all processes asked of the folder, as far as they told; None where none did."""
+        told = [u for u in (*(r.store for r in self.rows), *(s.store for s in self.stages)) if u is not None]
+        told += [beat.store for beat in self.beats if beat.store is not None]
+        kinds: Counter[str] = Counter()
+        for use in told:
+            kinds.update(use.operations)
+        read, written = sum(use.bytes_read for use in told), sum(use.bytes_written for use in told)
+        return StoreUse(dict(kinds), read, written) if told else None
+
+
+def read_evidence(experiment: OpenExperiment) -> Evidence:
+    """Read all that a report shows of an experiment.
+
+    A torn record or segment and a row that cannot be are left out and named in `problems`.
+
+    Raises:
+        ConfigError: its stored configuration is missing or was altered.
+        SwarmStateError: the newest state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    problems: list[str] = []
+    records = _records(experiment, problems)
+    known = {node for record in records for node in record.state.tallies}
+    lives = incarnations_of(experiment)
+    rows = [row for row in metrics_of(experiment, problems) if _possible(row, known, problems)]
+    events = events_of(experiment, lives, problems)
+    config = experiment.config_in_force()
+    return Evidence(
+        experiment=experiment,
+        config=config,
+        status=status_of(experiment),
+        records=tuple(records),
+        rows=tuple(rows),
+        events=tuple(events),
+        evaluations=tuple(evaluations_in(events, {s.name for s in config.tasks.specialties})),
+        beats=tuple(_beats(experiment, lives)),
+        problems=tuple(problems),
+    )
+
+
+def _records(experiment: OpenExperiment, problems: list[str]) -> list[Record]:
+    records, newest = [], experiment.newest()
+    entries = history(experiment.store, experiment.paths, problems=problems)
+    known = entries[-1].ref.position if entries else None
+    if newest is not None and (known is None or known < newest[0].ref.position):
+        readable = "cannot be read" if known is None else f"can be read up to record {known[1]} only"
+        problems.append(
+            f"a state record is missing or not whole: the state log {readable}, and its newest record is "
+            f"{newest[0].ref.sequence}"
+        )
+    for entry in entries:
+        try:
+            records.append(Record(entry.ref.epoch, decode_state(entry)))
+        except SwarmError as error:
+            problems.append(str(error))
+    return records
+
+
+def _possible(row: StepMetrics, known: set[str], problems: list[str]) -> bool:
+    """Whether a row is of a node that took part and holds no number beyond reason."""
+    if row.node not in known or not valid_id(row.node):
+        problems.append(
+            f"a row of metrics names the node {row.node[:64]!r}, which took no part; it was left out"
+        )
+        return False
+    counters = row.counters
+    numbers: list[float] = [
+        row.round,
+        row.step,
+        row.reward_mixed,
+        row.local,
+        row.external,
+        *row.seconds.values(),
+    ]
+    numbers += [counters.offered, counters.used, counters.generated_tokens]
+    numbers += [*counters.used_from.values(), *counters.rejected.values(), *_use_numbers(row.store)]
+    if 0 <= row.reward <= 1 and all(0 <= number <= MOST for number in numbers):
+        return True
+    problems.append(f"a row of metrics of {row.node} holds an impossible number; it was left out")
+    return False
+
+
+def _use_numbers(use: StoreUse | None) -> Iterable[int]:
+    return () if use is None else (*use.operations.values(), use.bytes_read, use.bytes_written)
+
+
+def _beats(experiment: OpenExperiment, lives: Iterable[tuple[str, str]]) -> list[Beat]:
+    """The last beat of every incarnation of which one is seen; status says what is wrong with the others."""
+    registry, beats = Registry(experiment.store, experiment.paths), []
+    for node, incarnation in lives:
+        try:
+            reading = registry.read_beat(node, incarnation)
+            if isinstance(reading, Valid):
+                beats.append(msgspec.json.decode(reading.payload, type=Beat))
+        except (msgspec.MsgspecError, StoreError):
+            continue
+    return [beat for beat in beats if all(0 <= number <= MOST for number in _use_numbers(beat.store))]

@@ -1,0 +1,119 @@
+"""What did not go as usual: files that did not count, restarts, resumes, new coordinators, pauses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from swarm_ray.records import Answers, StageClosed
+from swarm_ray.report.evidence import Evidence
+from swarm_ray.report.logged_events import ORDINARY
+
+MOST_SHOWN = 100
+TOLD = {
+    "restarted": "an actor was started again",
+    "resumed": "a node went on from its checkpoint",
+    "node-failed": "a node was given up",
+    "node-skipped": "a node sat out a round",
+    "alone": "nodes trained without a coordinator",
+    "folder": "the folder was out of reach",
+    "store": "logs could not be written",
+    "checkpoint": "a checkpoint failed or was damaged",
+    "spool": "a spool was damaged",
+}
+"""Kinds of events that are counted, with what they mean."""
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One thing that happened."""
+
+    at: str
+    """Wall clock, as its writer had it; empty for what the state log says."""
+    round: int
+    node: str
+    kind: str
+    text: str
+
+
+def counts_of(evidence: Evidence) -> dict[str, int]:
+    """What happened to how many, in words; what never happened is left out."""
+    counts: Counter[str] = Counter()
+    for part in _answered(evidence):
+        counts["late files"] += len(part.late)
+        counts["superseded files"] += len(part.superseded)
+        counts["rejected files"] += len(part.rejected)
+        if isinstance(part, StageClosed):
+            counts["missing files"] += len(part.missing)
+        else:
+            counts["files that never arrived"] += sum(map(len, part.expired.values()))
+    for row in evidence.rows:
+        counts["rejected external rollouts"] += sum(row.counters.rejected.values())
+        counts["failed verifications"] += row.scoring_failures
+        counts["steps taken alone"] += row.alone
+        counts["steps taken again"] += row.replayed
+    for event in evidence.events:
+        if event.kind in TOLD:
+            counts[TOLD[event.kind]] += 1
+    counts["new terms of a coordinator"] += len({record.epoch for record in evidence.records}) - 1
+    return {what: count for what, count in counts.items() if count > 0}
+
+
+def rejections_of(evidence: Evidence) -> dict[str, int]:
+    """Why external rollouts were rejected, and how many."""
+    reasons: Counter[str] = Counter()
+    for row in evidence.rows:
+        reasons.update(row.counters.rejected)
+    return dict(reasons.most_common(12))
+
+
+def incidents_of(evidence: Evidence) -> list[Incident]:
+    """All that is worth a line: by round where it is known, what nodes logged without one at the end."""
+    found = [*_from_state(evidence), *_from_events(evidence)]
+    return sorted(found, key=lambda one: (one.round < 0, one.round, one.at))
+
+
+def _from_events(evidence: Evidence) -> Iterator[Incident]:
+    for event in evidence.events:
+        if event.kind not in ORDINARY:
+            yield Incident(event.at, event.round, event.node, event.kind, event.text)
+
+
+def _from_state(evidence: Evidence) -> Iterator[Incident]:
+    """Files that did not count, and turns of the swarm's state."""
+    epoch, state, number = None, "", -1
+    for record in evidence.records:
+        closed = record.state.closed
+        number = closed.round if closed else number
+        if epoch is not None and record.epoch != epoch:
+            yield Incident("", number, "", "coordinator", f"a coordinator took over: term {record.epoch}")
+        if record.state.state != state and record.state.state in ("paused", "stopped", "failed"):
+            yield Incident(
+                "", number, "", record.state.state, record.state.note or f"the swarm {record.state.state}"
+            )
+        epoch, state = record.epoch, record.state.state
+        for part in (closed, record.state.answers):
+            if part is not None:
+                yield from _of_files(part, number)
+
+
+def _of_files(part: StageClosed | Answers, number: int) -> Iterator[Incident]:
+    for refusal in part.rejected:
+        yield Incident("", number, refusal.node, "rejected", refusal.reason)
+    for kind, files in (("late", part.late), ("superseded", part.superseded)):
+        for file in files:
+            yield Incident("", number, file.node, kind, file.key.rpartition("/")[2])
+    if isinstance(part, StageClosed):
+        for node in part.missing:
+            yield Incident("", number, node, "missing", "no file of this node counted")
+    else:
+        for node, rounds in part.expired.items():
+            yield Incident("", number, node, "expired", f"rounds {', '.join(map(str, rounds))} never arrived")
+
+
+def _answered(evidence: Evidence) -> Iterator[StageClosed | Answers]:
+    for record in evidence.records:
+        for part in (record.state.closed, record.state.answers):
+            if part is not None:
+                yield part

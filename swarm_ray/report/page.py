@@ -1,0 +1,106 @@
+"""The report: one page that opens anywhere, without a network, and its figures as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+
+from swarm_ray.errors import UserError
+from swarm_ray.experiments.read import open_experiment
+from swarm_ray.report.chart import Chart
+from swarm_ray.report.evidence import Evidence, read_evidence
+from swarm_ray.report.findings import learning_of
+from swarm_ray.report.inline_svg import inlined
+from swarm_ray.report.page_tables import summary_table
+from swarm_ray.report.sections import Section, sections_of
+from swarm_ray.report.sharing import sharing_of
+from swarm_ray.report.shown_text import head, visible
+from swarm_ray.versions import installed_versions
+
+
+def write_report(root: str, names: Sequence[str], path: Path, figures: Path | None = None) -> Path:
+    """Write a report of experiments as one HTML page, which holds all that it shows.
+
+    What is missing in a folder is said in the page; it fails only where nothing can be said.
+
+    Args:
+        root: the folder that holds the experiments.
+        names: which; the baseline is the first of them without external rollouts.
+        path: where the page goes; it is written over.
+        figures: a folder for every figure as PNG, SVG and CSV; it is made if need be.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ExperimentNotFoundError: one of them is not there.
+        ConfigError: the stored configuration of one is missing or was altered.
+        SwarmStateError: the newest state record of one is not one that this version reads.
+        UserError: one is named twice or none is, or the page or a figure cannot be written.
+        StoreError: the folder cannot be read.
+    """
+    if not names:
+        raise UserError("a report needs the name of an experiment")
+    twice = next((name for name in names if list(names).count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{twice!r} is named twice; name each experiment once")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the name of a file")
+    evidences = [read_evidence(experiment) for experiment in [open_experiment(root, name) for name in names]]
+    sections = sections_of(evidences)
+    try:
+        path.write_text(_page(evidences, sections), encoding="utf-8")
+        if figures is not None:
+            _write_figures([chart for section in sections for chart in section.charts], figures)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"{error.filename or path} could not be written ({reason}); give a path that can"
+        ) from error
+    return path
+
+
+def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> str:
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalized,
+    )
+    environment.globals["head"] = head
+    environment.globals["inlined"] = _inlined
+    package = resources.files("swarm_ray.report")
+    template = environment.from_string(package.joinpath("page.html").read_text(encoding="utf-8"))
+    learning, sharing = [learning_of(one) for one in evidences], sharing_of(evidences)
+    several = len(evidences) > 1
+    return template.render(
+        names=[one.name for one in evidences],
+        findings=[*sharing, *learning] if several else [*learning, *sharing],
+        wide=sharing[0] if several and len(sharing) == 1 else None,
+        summary=summary_table(evidences),
+        sections=sections,
+        problems=[(one.name, one.problems) for one in evidences if one.problems],
+        style=package.joinpath("page.css").read_text(encoding="utf-8"),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=installed_versions().get("swarm-ray", ""),
+    )
+
+
+def _finalized(value: object) -> object:
+    """Whatever text the template shows, without what cannot be seen; what is markup already stays."""
+    return visible(value, len(value)) if type(value) is str else value
+
+
+def _inlined(chart: Chart) -> str:
+    return inlined(chart.svg(), f"{chart.slug}-", f"{chart.title}. {chart.caption}")
+
+
+def _write_figures(charts: Sequence[Chart], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for chart in charts:
+        chart.write(folder)

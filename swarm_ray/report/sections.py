@@ -1,0 +1,204 @@
+"""What stands in the report, section by section; where there is nothing to show, it says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from swarm_ray.report.chart import Chart
+from swarm_ray.report.cost_charts import store_chart, time_chart
+from swarm_ray.report.evidence import Evidence
+from swarm_ray.report.incidents import rejections_of
+from swarm_ray.report.learning_charts import MOST_NODES, batch_chart, matrix_chart, specialty_chart
+from swarm_ray.report.page_tables import (
+    count_table,
+    incident_table,
+    node_table,
+    origin_table,
+    paper_table,
+    settings_table,
+    specialty_table,
+    store_table,
+    time_table,
+)
+from swarm_ray.report.reward_charts import reward_charts
+from swarm_ray.report.samples import Sample, questions_for, samples_of
+from swarm_ray.report.table import Table
+from swarm_ray.settings import render_yaml
+
+_NO_METRICS = "no metrics have been logged yet, or they are gone."
+_NO_STORE_USE = "the logs do not say what was asked of the folder; another version of Swarm Ray wrote them."
+_HOW_PICKED = (
+    "The first rollout of the first nodes in the first, the middle and the last round whose files are kept; none is "
+    "picked by how good it is. Rewards are those that the node itself published."
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    id: str
+    title: str
+    said: tuple[str, ...] = ()
+    """Paragraphs."""
+    charts: tuple[Chart, ...] = ()
+    tables: tuple[Table, ...] = ()
+    folded: tuple[tuple[str, str], ...] = ()
+    """Long texts by their titles, unfolded on request."""
+    samples: tuple[tuple[str, tuple[Sample, ...]], ...] = ()
+    """Experiment to rollouts."""
+
+
+def sections_of(evidences: Sequence[Evidence]) -> list[Section]:
+    """All sections, in the order of the page."""
+    return [
+        _rewards(evidences),
+        _held_out(evidences),
+        _from_whom(evidences),
+        _batches(evidences),
+        _time(evidences),
+        _store(evidences),
+        _incidents(evidences),
+        _nodes(evidences),
+        _rollouts(evidences),
+        _configuration(evidences),
+    ]
+
+
+def _rewards(evidences: Sequence[Evidence]) -> Section:
+    """Both figures of the paper, and its table."""
+    closed = [one for one in evidences if one.rounds]
+    said = _grouped(evidences, lambda one: None if one.rounds else _why_no_round(one))
+    if not closed:
+        return Section("rewards", "Rewards", tuple(said))
+    return Section("rewards", "Rewards", tuple(said), tuple(reward_charts(closed)), (paper_table(evidences),))
+
+
+def _why_no_round(evidence: Evidence) -> str:
+    unread = not evidence.records and evidence.status.round >= 0
+    return "the state log could not be read, so no round is known." if unread else "no round has closed yet."
+
+
+def _held_out(evidences: Sequence[Evidence]) -> Section:
+    chart, table = specialty_chart(evidences), specialty_table(evidences)
+    measured = set(table.heads[2:]) if table else set()
+    said = _grouped(evidences, lambda one: None if one.name in measured else _why_not_measured(one))
+    tables = (table,) if table else ()
+    return Section("held-out", "Held-out questions", tuple(said), (chart,) if chart else (), tables)
+
+
+def _why_not_measured(evidence: Evidence) -> str:
+    if evidence.config.evaluation.questions == 0:
+        return "held-out pass@1 is not measured: evaluation.questions is 0."
+    if evidence.under_way:
+        return "not ended yet; held-out pass@1 is measured again after the last round."
+    return "the logs do not hold held-out pass@1 of both start and end for any node."
+
+
+def _from_whom(evidences: Sequence[Evidence]) -> Section:
+    charts, said = _each(evidences, matrix_chart, "matrix", _why_no_exchange)
+    if any(len(one.nodes) > MOST_NODES for one in evidences):
+        said.append(f"Of more than {MOST_NODES} nodes those are shown that exchanged most.")
+    return Section("from-whom", "Who learned from whom", tuple(said), tuple(charts))
+
+
+def _why_no_exchange(evidence: Evidence) -> str:
+    if evidence.config.external == 0:
+        return "every node learned from its own rollouts alone (J is 0)."
+    if not evidence.rows:
+        return _NO_METRICS
+    return "no external rollout has been used: none passed the filter, or none was there."
+
+
+def _batches(evidences: Sequence[Evidence]) -> Section:
+    charts, said = _each(evidences, batch_chart, "rollouts", lambda _: _NO_METRICS)
+    return Section("rollouts", "Own and external rollouts over time", tuple(said), tuple(charts))
+
+
+def _time(evidences: Sequence[Evidence]) -> Section:
+    chart, table = time_chart(evidences), time_table(evidences)
+    timed = set(table.heads[1:]) if table else set()
+    said = _grouped(evidences, lambda one: None if one.name in timed else _NO_METRICS)
+    tables = (table,) if table else ()
+    return Section("time", "Where the time went", tuple(said), (chart,) if chart else (), tables)
+
+
+def _store(evidences: Sequence[Evidence]) -> Section:
+    chart, table = store_chart(evidences), store_table(evidences)
+    told = set(table.heads[1:]) if table else set()
+    said = _grouped(
+        evidences,
+        lambda one: None if one.name in told else _NO_STORE_USE if one.rounds else _why_no_round(one),
+    )
+    tables = (table,) if table else ()
+    return Section("store", "The shared folder", tuple(said), (chart,) if chart else (), tables)
+
+
+def _incidents(evidences: Sequence[Evidence]) -> Section:
+    counts = count_table(evidences)
+    each = [incident_table(one) for one in evidences]
+    said = []
+    if counts is None and not any(each):
+        said.append("Nothing out of the ordinary was logged.")
+    for one in evidences:
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in rejections_of(one).items())
+        if reasons:
+            said.append(f"External rollouts were rejected in {one.name}: {reasons}.")
+    tables = tuple(table for table in (counts, *each) if table is not None)
+    return Section("incidents", "Incidents", tuple(said), (), tables)
+
+
+def _nodes(evidences: Sequence[Evidence]) -> Section:
+    tables = tuple(table for one in evidences if (table := node_table(one)) is not None)
+    said = _grouped(evidences, lambda one: None if one.status.nodes else "no node has registered yet.")
+    return Section("nodes", "Nodes", tuple(said), (), tables)
+
+
+def _configuration(evidences: Sequence[Evidence]) -> Section:
+    differing = settings_table(evidences) if len(evidences) > 1 else None
+    said = ["Their configurations are the same."] if len(evidences) > 1 and differing is None else []
+    tables = tuple(table for table in (differing, origin_table(evidences)) if table is not None)
+    whole = tuple((f"The whole configuration of {one.name}", render_yaml(one.config)) for one in evidences)
+    return Section("configuration", "Configuration", tuple(said), (), tables, whole)
+
+
+def _rollouts(evidences: Sequence[Evidence]) -> Section:
+    """Rollouts to read, where files are kept."""
+    questions = questions_for(evidences)
+    found = [(one.name, tuple(samples_of(one, questions[one.name]))) for one in evidences]
+    shown = tuple((name, samples) for name, samples in found if samples)
+    names = {name for name, _ in shown}
+    said = [_HOW_PICKED] if shown else []
+    said += _grouped(evidences, lambda one: None if one.name in names else _why_no_files(one))
+    return Section("samples", "Rollouts to read", tuple(said), samples=shown)
+
+
+def _why_no_files(evidence: Evidence) -> str:
+    if not evidence.stages:
+        return _why_no_round(evidence)
+    kept = evidence.config.retention.rounds
+    why = f"older ones are removed (retention.rounds is {kept})" if kept else "they were removed"
+    return f"none of the round files that were looked for could be read; {why}, or they are damaged."
+
+
+def _grouped(evidences: Sequence[Evidence], why: Callable[[Evidence], str | None]) -> list[str]:
+    """Why something is not shown, once for all experiments of which it holds; None means that it is."""
+    names: dict[str, list[str]] = {}
+    for one in evidences:
+        reason = why(one)
+        if reason is not None:
+            names.setdefault(reason, []).append(one.name)
+    return [f"{', '.join(found)}: {reason}" for reason, found in names.items()]
+
+
+def _each(
+    evidences: Sequence[Evidence],
+    chart_of: Callable[[Evidence, str], Chart | None],
+    slug: str,
+    why_none: Callable[[Evidence], str],
+) -> tuple[list[Chart], list[str]]:
+    """A chart for each experiment, and why others have none."""
+    found = {one.name: chart_of(one, f"{slug}-{one.name}") for one in evidences}
+    said = _grouped(evidences, lambda one: why_none(one) if found[one.name] is None else None)
+    return [chart for chart in found.values() if chart is not None], said

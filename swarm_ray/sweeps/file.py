@@ -1,0 +1,238 @@
+"""The file of a sweep, as it was written: its keys checked, each error with the line it is about.
+
+    name: splits
+    preset: tiny
+    set: {nodes: 4, rounds: 30}
+    grid:
+      local, external: [[8, 0], [6, 2], [4, 4], [2, 6]]
+    seeds: [0, 1, 2]
+    baseline: {local: 8, external: 0}
+
+Keys of the grid are multiplied with each other. Keys that go together share one entry, separated by commas, and each
+item of its list has a value for each of them: it reads like the head of a table above its rows, and a row cannot
+forget a key, as one of a list of mappings could.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from drive_store import valid_id
+from swarm_ray.config import SwarmConfig
+from swarm_ray.config_base import dotted_keys
+from swarm_ray.config_secrets import refuse_secrets, shown, without_secrets
+from swarm_ray.config_yaml import MAX_BYTES, Loader, parse_mapping
+from swarm_ray.errors import ConfigError
+from swarm_ray.settings import load_config
+
+KEYS = ("name", "preset", "set", "grid", "seeds", "baseline")
+MOST_NAME = 32
+"""Characters of a sweep's name; an experiment's has at most 63, and the values and the seed want theirs."""
+OWN_PLACES = {"seed": "seeds", "preset": "preset"}
+"""Configuration keys that have a key of their own in the file."""
+
+Line = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Keys that change together, and the values they take."""
+
+    keys: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    """Each has a value per key."""
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """What the file says, its keys known and its shapes right; the values are not looked at yet."""
+
+    where: str
+    """Its path, for errors."""
+    name: str
+    preset: str | None
+    fixed: dict[str, Any]
+    """Dotted key to value, for every run."""
+    axes: tuple[Axis, ...]
+    seeds: tuple[int, ...]
+    baseline: dict[str, Any]
+    """Dotted key to value; empty where none was named."""
+    lines: dict[Line, int]
+    """The line of each key, by the way to it: `("grid", "local, external")`."""
+
+    def mistake(self, problem: str, *way: str) -> ConfigError:
+        """The error for `problem`, with the file and the line of the key that `way` leads to."""
+        line = self.lines.get(way)
+        return ConfigError(without_secrets(f"{self.where}{f', line {line}' if line else ''}: {problem}"))
+
+
+def read_file(path: Path) -> SweepFile:
+    """Read a sweep's file.
+
+    Raises:
+        ConfigError: it cannot be read, is malformed, or holds a key that is unknown, stands twice or keeps a secret.
+    """
+    try:
+        with path.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    values = parse_mapping(data, str(path))
+    try:
+        refuse_secrets(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return _checked(values, SweepFile(str(path), "", None, {}, (), (), {}, _lines(data)))
+
+
+def _checked(values: Mapping[str, Any], file: SweepFile) -> SweepFile:
+    """`values` key by key; `file` knows the lines."""
+    for key in values:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise file.mistake(f"{key}: there is no such key; {hint}a sweep has {', '.join(KEYS)}", key)
+    fixed = _settings(file, values.get("set"), "set")
+    axes = tuple(_axes(file, values.get("grid")))
+    _check_grid(file, fixed, axes)
+    preset = values.get("preset")
+    if preset is not None and not isinstance(preset, str):
+        raise file.mistake(f"preset: {shown(preset)} is no name", "preset")
+    return SweepFile(
+        where=file.where,
+        name=_name(file, values.get("name")),
+        preset=preset,
+        fixed=fixed,
+        axes=axes,
+        seeds=_seeds(file, values.get("seeds")),
+        baseline=_settings(file, values.get("baseline"), "baseline"),
+        lines=file.lines,
+    )
+
+
+def _name(file: SweepFile, name: object) -> str:
+    if name is None:
+        raise file.mistake("name: this key is missing; the experiments' names begin with it", "name")
+    if not isinstance(name, str) or not valid_id(name) or len(name) > MOST_NAME:
+        raise file.mistake(
+            f"name: {shown(name)} cannot name a sweep: use lower-case letters, digits, - and _ (at most {MOST_NAME})",
+            "name",
+        )
+    return name
+
+
+def _seeds(file: SweepFile, seeds: object) -> tuple[int, ...]:
+    if not isinstance(seeds, list) or not seeds:
+        raise file.mistake("seeds: give a list of whole numbers, such as [0, 1, 2]", "seeds")
+    for seed in seeds:
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise file.mistake(
+                f"seeds: {shown(seed)} is no seed; it must be a whole number, 0 or above", "seeds"
+            )
+        if seeds.count(seed) > 1:
+            raise file.mistake(f"seeds: {seed} stands twice, and would be the same run again", "seeds")
+    return tuple(seeds)
+
+
+def _settings(file: SweepFile, values: object, place: str) -> dict[str, Any]:
+    """Sections and dotted keys as dotted keys alone, all of them known."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise file.mistake(f"{place}: give a mapping of configuration keys, such as {{rounds: 30}}", place)
+    flat: dict[str, Any] = {}
+    for way, key, value in _flat(values, (place,), ""):
+        if key in flat:
+            raise file.mistake(f"{place}: {key} stands twice; leave one of them out", *way)
+        _require_known(file, key, value, way)
+        flat[key] = value
+    return flat
+
+
+def _flat(values: Mapping[Any, Any], way: Line, prefix: str) -> Iterator[tuple[Line, str, Any]]:
+    """The way to each setting, its dotted key and its value; sections are entered, options are not."""
+    sections = {key.rpartition(".")[0] for key in dotted_keys(SwarmConfig)}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if key in sections and isinstance(value, Mapping):
+            yield from _flat(value, (*way, str(name)), f"{key}.")
+        else:
+            yield (*way, str(name)), key, value
+
+
+def _axes(file: SweepFile, grid: object) -> Iterator[Axis]:
+    if grid is None:
+        return
+    if not isinstance(grid, Mapping):
+        raise file.mistake("grid: give a mapping of configuration keys to lists of values", "grid")
+    for head, rows in grid.items():
+        way = ("grid", str(head))
+        keys = tuple(part.strip() for part in str(head).split(","))
+        if not isinstance(rows, list) or not rows:
+            raise file.mistake(f"grid: {head} needs a list of the values that it takes", *way)
+        for key in keys:
+            _require_known(file, key, rows[0], way)
+        yield Axis(keys, tuple(_row(file, keys, row, way) for row in rows))
+
+
+def _row(file: SweepFile, keys: tuple[str, ...], row: object, way: Line) -> tuple[Any, ...]:
+    """One value per key."""
+    if len(keys) == 1:
+        return (row,)
+    if not isinstance(row, list) or len(row) != len(keys):
+        raise file.mistake(
+            f"grid: {way[-1]} needs {len(keys)} values in each item, such as [{', '.join(keys)}], not {shown(row)}",
+            *way,
+        )
+    return tuple(row)
+
+
+def _require_known(file: SweepFile, key: str, value: object, way: Line) -> None:
+    """Refuse a key that no configuration has, and one that has a place of its own in the file."""
+    if key in OWN_PLACES:
+        raise file.mistake(
+            f"{way[0]}: {key} has a place of its own; write it under `{OWN_PLACES[key]}:`", *way
+        )
+    if key in dotted_keys(SwarmConfig):
+        return
+    try:
+        load_config(overrides={key: value})
+    except ConfigError as error:
+        raise file.mistake(f"{way[0]}: {error}", *way) from None
+    raise file.mistake(f"{way[0]}: {shown(key)} is no key of a configuration", *way)
+
+
+def _check_grid(file: SweepFile, fixed: Mapping[str, Any], axes: tuple[Axis, ...]) -> None:
+    """Refuse a key that two places set, since one of them would count for nothing."""
+    seen: set[str] = set()
+    for axis in axes:
+        way = ("grid", ", ".join(axis.keys))
+        for key in axis.keys:
+            if key in seen:
+                raise file.mistake(f"grid: {key} stands twice; leave one of them out", *way)
+            if key in fixed:
+                raise file.mistake(f"set: {key} is in the grid too; leave one of them out", "set", key)
+            seen.add(key)
+
+
+def _lines(data: bytes) -> dict[Line, int]:
+    """The line of each key, of a document that `parse_mapping` has taken."""
+    loader = Loader(data.decode("utf-8-sig"))
+    try:
+        return dict(_marks(loader.get_single_node(), ()))
+    finally:
+        loader.dispose()
+
+
+def _marks(node: yaml.Node | None, way: Line) -> Iterator[tuple[Line, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*way, str(key.value))
+            yield below, key.start_mark.line + 1
+            yield from _marks(value, below)

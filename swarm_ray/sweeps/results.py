@@ -1,0 +1,200 @@
+"""What a sweep found: figures of every grid point over its seeds, and how far it lies from the baseline.
+
+One run is one number: rounds and nodes of a run depend on each other, so the seeds alone are counted as independent.
+
+Runs of one seed draw the same questions for the same node and step, in every grid point. So the difference to the
+baseline is taken seed by seed, and its interval is the headline: it is right whether runs of one seed resemble each
+other or not. The test is not paired: with 3 seeds a paired one cannot get below p = 0.25, and what two samples have in
+common makes the Mann-Whitney test more cautious, not less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from swarm_ray.experiments import ClosedStage, Comparison, compare_experiments, experiment_history
+from swarm_ray.statistics import (
+    Difference,
+    Interval,
+    PairedDifference,
+    difference,
+    holm,
+    interval,
+    paired_difference,
+    smallest_p,
+)
+from swarm_ray.sweeps.plan import GridPoint, SweepPlan, SweepRun
+from swarm_ray.sweeps.standing import Standing
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure of a run."""
+
+    key: str
+    title: str
+    meaning: str
+    of: Callable[[Comparison], float | None]
+
+
+MEASURES = (
+    Measure(
+        "cumulative_reward",
+        "cumulative reward",
+        "sum over nodes and rounds of the mean raw reward of own completions",
+        lambda c: c.cumulative_reward,
+    ),
+    Measure(
+        "reward_last",
+        "reward of the last tenth",
+        "mean reward of own completions over the last tenth of the rounds",
+        lambda c: c.reward_last,
+    ),
+    Measure(
+        "pass_at_1_end",
+        "held-out pass@1 at the end",
+        "on questions that were never trained on, mean over the nodes",
+        lambda c: c.pass_at_1_end,
+    ),
+    Measure(
+        "generated_tokens",
+        "generated tokens",
+        "by all nodes, in training",
+        lambda c: float(c.generated_tokens),
+    ),
+    Measure(
+        "seconds",
+        "seconds",
+        "from opening to close, summed over rounds; what else ran on the machine counts too",
+        lambda c: c.seconds,
+    ),
+)
+"""The first is what a sweep decides by; the others are looked at beside it."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measure of one grid point."""
+
+    values: dict[int, float]
+    """Seed to value, of finished runs."""
+    interval: Interval | None
+    paired: PairedDifference | None
+    """To the baseline, seed by seed; None of the baseline itself, or where there is none."""
+    difference: Difference | None
+    """To the baseline, all seeds against all seeds."""
+    p_holm: float | None
+    """p of the test, adjusted for the other grid points of this measure."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One run, whole."""
+
+    run: SweepRun
+    figures: Comparison
+    stages: tuple[ClosedStage, ...]
+
+
+@dataclass(frozen=True)
+class PointResult:
+    """One grid point."""
+
+    point: GridPoint
+    is_baseline: bool
+    runs: tuple[FinishedRun, ...]
+    figures: dict[str, Figure]
+    """By the key of the measure."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """All that a sweep found."""
+
+    name: str
+    seeds: tuple[int, ...]
+    baseline: GridPoint | None
+    points: tuple[PointResult, ...]
+    missing: tuple[Standing, ...]
+    """Runs that are not finished."""
+
+    def sizes(self) -> tuple[int, list[int]]:
+        """Runs of the baseline, and of each grid point that is compared with it."""
+        base = sum(len(point.runs) for point in self.points if point.is_baseline)
+        return base, [len(point.runs) for point in self.points if not point.is_baseline and point.runs]
+
+    def least_p(self) -> float:
+        """The smallest p that a comparison can have after Holm's adjustment, however far apart the runs lie."""
+        base, others = self.sizes()
+        return min(1.0, smallest_p(base, min(others)) * len(others)) if base and others else 1.0
+
+
+def sweep_result(plan: SweepPlan, found: Sequence[Standing], root: str) -> SweepResult:
+    """Read the finished runs of a sweep, and reckon.
+
+    Raises:
+        SwarmStateError: a state record of a run is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    done: dict[GridPoint, list[FinishedRun]] = {}
+    for standing in found:
+        if standing.finished:
+            done.setdefault(standing.run.point, []).append(_read(standing.run, root))
+    figures = {
+        measure.key: _figures(measure, [done.get(p, []) for p in plan.points], _place(plan))
+        for measure in MEASURES
+    }
+    points = tuple(
+        PointResult(
+            point,
+            point == plan.baseline,
+            tuple(done.get(point, ())),
+            {key: column[number] for key, column in figures.items()},
+        )
+        for number, point in enumerate(plan.points)
+    )
+    missing = tuple(standing for standing in found if not standing.finished)
+    return SweepResult(plan.name, plan.seeds, plan.baseline, points, missing)
+
+
+def _read(run: SweepRun, root: str) -> FinishedRun:
+    [figures] = compare_experiments(root, [run.experiment])
+    return FinishedRun(run, figures, tuple(experiment_history(root, run.experiment)))
+
+
+def _place(plan: SweepPlan) -> int | None:
+    return None if plan.baseline is None else plan.points.index(plan.baseline)
+
+
+def _figures(measure: Measure, points: Sequence[Sequence[FinishedRun]], baseline: int | None) -> list[Figure]:
+    """One measure of all grid points, which are tested together."""
+    values = [_values(measure, runs) for runs in points]
+    base = values[baseline] if baseline is not None else {}
+    others = [number for number in range(len(points)) if baseline is not None and number != baseline]
+    tests = {n: difference(list(base.values()), list(values[n].values())) for n in others}
+    known = {number: test for number, test in tests.items() if test is not None}
+    adjusted = dict(zip(known, holm([test.p for test in known.values()]), strict=True))
+    return [
+        Figure(
+            values=own,
+            interval=interval(list(own.values())),
+            paired=_paired(base, own) if number in known else None,
+            difference=known.get(number),
+            p_holm=adjusted.get(number),
+        )
+        for number, own in enumerate(values)
+    ]
+
+
+def _values(measure: Measure, runs: Sequence[FinishedRun]) -> dict[int, float]:
+    found = {run.run.seed: measure.of(run.figures) for run in runs}
+    return {seed: value for seed, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def _paired(base: dict[int, float], own: dict[int, float]) -> PairedDifference | None:
+    common = [seed for seed in own if seed in base]
+    return paired_difference([base[seed] for seed in common], [own[seed] for seed in common])

@@ -1,0 +1,220 @@
+"""Runs a sweep: ordinary experiments, one after another or several at once, on one Ray that stays up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from drive_store import StoreError
+from swarm_ray.config import SwarmConfig
+from swarm_ray.display import Display, choose_display
+from swarm_ray.errors import ExperimentExistsError, SwarmError
+from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.opening import open_or_create
+from swarm_ray.progress import SwarmProgress
+from swarm_ray.ray_instance import RayInstance
+from swarm_ray.running import DONE, LEARNED_NOTHING, Running
+from swarm_ray.settings import canonical_json
+from swarm_ray.swarm import prepare_model
+from swarm_ray.sweeps.capacity import runs_at_once
+from swarm_ray.sweeps.outcome import Outcome
+from swarm_ray.sweeps.plan import SweepRun
+from swarm_ray.sweeps.standing import Standing, to_do
+from swarm_ray.table_text import duration
+from swarm_ray.worker import Worker
+
+LOOK_S = 0.25
+
+
+class SweepWorker(Worker):
+    """A worker on the sweep's Ray, which outlives the run and is started again when it dies.
+
+    Args:
+        ray: shared by all runs of the sweep.
+        address: the experiment, which exists.
+        config: its configuration.
+        sharers: how many runs share the machine.
+    """
+
+    def __init__(
+        self, ray: RayInstance, address: ExperimentAddress, config: SwarmConfig, *, sharers: int
+    ) -> None:
+        nodes = node_ids(config)
+        super().__init__(address, config, nodes, coordinates=True, name="here", sharers=sharers)
+        self._shared = ray
+
+    def start(self, ray: RayInstance | None = None) -> None:  # noqa: ARG002  (the run's own is never begun)
+        """Start all actors on the sweep's Ray."""
+        super().start(self._shared)
+
+
+@dataclass
+class Slot:
+    """One run that is under way."""
+
+    number: int
+    run: SweepRun
+    running: Running
+    worker: Worker
+
+
+class SweepRunner:
+    """Runs what is left of a sweep.
+
+    Args:
+        root: the shared folder.
+        found: all runs of the plan, and how far they are.
+        parallel: how many run at once; `auto` is as many as the machine has room for.
+        show: show progress.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        found: Sequence[Standing],
+        *,
+        parallel: int | Literal["auto"] = "auto",
+        show: bool = True,
+    ) -> None:
+        self._root, self._parallel = root, parallel
+        self._numbers = {standing.run.experiment: n for n, standing in enumerate(found, 1)}
+        self._waiting = to_do(found)
+        self._before = len(found) - len(self._waiting)
+        self._ray, self._display = RayInstance(), choose_display(show=show)
+        self._slots: list[Slot] = []
+        self._outcome = Outcome()
+        self._began, self._at_once = 0.0, 1
+
+    def run(self) -> Outcome:
+        """Do all that is left; a run that fails does not keep the others from being done.
+
+        An interrupt ends what is under way in order, and the same sweep goes on later.
+
+        Raises:
+            UserError: a model or task that is not to be had, before any run has begun.
+            ActorFailure: Ray does not start.
+        """
+        if not self._waiting:
+            return self._outcome
+        try:
+            self._prepare()
+            while self._waiting or self._slots:
+                self._fill()
+                self._look()
+        except KeyboardInterrupt:
+            self._outcome.interrupted = True
+            self._display.step("interrupted: ending the runs that are under way")
+        finally:
+            for slot in self._slots:
+                slot.running.stop()
+            self._display.close()
+            self._ray.close()
+        return self._outcome
+
+    def _prepare(self) -> None:
+        """Make or check every model once, and start Ray meanwhile."""
+        self._display.step("preparing the models")
+        self._ray.begin()
+        for config in distinct_models([run.config for run in self._waiting]):
+            prepare_model(config, node_ids(config), None, self._display.step)
+        self._ray.wait()
+        configs = [run.config for run in self._waiting]
+        self._at_once = (
+            runs_at_once(configs) if self._parallel == "auto" else min(self._parallel, len(configs))
+        )
+        self._began = time.monotonic()
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._slots) < self._at_once:
+            self._start(self._waiting.pop(0))
+
+    def _start(self, run: SweepRun) -> None:
+        """Begin a run; one that cannot be is a failed one."""
+        made: list[Worker] = []
+
+        def prepare(_: Display, __: RayInstance) -> list[Worker]:
+            address = ExperimentAddress(self._root, run.experiment)
+            opened = open_or_create(address, run.config, overwrite=False)
+            made.append(SweepWorker(self._ray, address, opened.config, sharers=self._at_once))
+            return made
+
+        running = Running(self._root, (run.experiment,), prepare, show=False)
+        try:
+            if self._ray.lost():
+                self._ray.revive()
+            running.start()
+        except ExperimentExistsError:
+            self._outcome.failed[run.experiment] = (
+                f"its folder in {self._root} has no experiment.json, as when a command was killed while it made it; "
+                "delete the folder, and give the same command again"
+            )
+            return
+        except (SwarmError, StoreError) as error:
+            self._outcome.failed[run.experiment] = str(error)
+            return
+        self._slots.append(Slot(self._numbers[run.experiment], run, running, made[0]))
+
+    def _look(self) -> None:
+        """Watch every run for a moment, show them, and keep what has ended."""
+        if not self._slots:
+            return
+        over = [slot for slot in self._slots if slot.worker.watch(LOOK_S / len(self._slots))]
+        self._display.show(self._lines())
+        for slot in over:
+            self._slots.remove(slot)
+            self._end(slot)
+
+    def _end(self, slot: Slot) -> None:
+        """Write what the run still holds, and keep how it ended; an interrupt meanwhile is the sweep's."""
+        name = slot.run.experiment
+        try:
+            slot.running.stop()
+            ended, message = slot.running.exit_code, slot.running.message
+        except (SwarmError, StoreError) as error:
+            self._outcome.failed[name] = str(error)
+            return
+        if ended in {DONE, LEARNED_NOTHING}:  # that nothing was learned is a result too
+            self._outcome.done.append(name)
+        else:
+            self._outcome.failed[name] = message
+
+    def _lines(self) -> list[SwarmProgress]:
+        """What a display shows of each run; with the first, how far the sweep is."""
+        lines = []
+        for slot in self._slots:
+            label = f"{slot.number} of {len(self._numbers)}: {slot.run.experiment}"
+            lines.append(replace(slot.worker.progress(), label=label))
+        far = self._far(lines)
+        note = f"{lines[0].note}; {far}" if lines[0].note else far
+        return [replace(lines[0], note=note), *lines[1:]]
+
+    def _far(self, progress: Sequence[SwarmProgress]) -> str:
+        """How many runs are finished, and about how long the rest will take."""
+        done, failed = len(self._outcome.done), self._outcome.failed
+        parts = [f"in all, {self._before + done} of {len(self._numbers)} runs are finished"]
+        if failed:
+            parts.append(f"{len(failed)} failed ({', '.join([*failed][:3])})")
+        if done:  # what failed may have failed at once, and says nothing of the rest
+            under_way = sum(p.closed / (p.rounds + 1) for p in progress)
+            left = len(self._waiting) + len(self._slots) - under_way
+            pace = (time.monotonic() - self._began) / (done + under_way)
+            parts.append(f"about {duration(pace * left)} left")
+        return ", ".join(parts)
+
+
+def node_ids(config: SwarmConfig) -> list[str]:
+    """The nodes of a whole swarm, as `Swarm` names them."""
+    return [f"node-{i}" for i in range(config.nodes)]
+
+
+def distinct_models(configs: Sequence[SwarmConfig]) -> list[SwarmConfig]:
+    """One configuration of each that needs a model of its own: seeds, and rounds, need none."""
+    kept: dict[tuple[bytes, int, str], SwarmConfig] = {}
+    for config in configs:
+        alike = config.model_copy(update={"seed": 0, "rounds": 1})
+        if config.policy.is_tiny:
+            alike = alike.model_copy(update={"local": 1, "external": 0, "grpo": type(config.grpo)()})
+        kept.setdefault((canonical_json(alike), config.nodes, config.policy.device), config)
+    return list(kept.values())

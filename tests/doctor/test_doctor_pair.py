@@ -1,0 +1,335 @@
+"""What two machines find out together, on a made-up clock: each fault of the folder is found and named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from machines_for_tests import Turns, View, left_in, together
+
+from drive_store import Store
+from drive_store.doctor import Findings, examine
+from swarm_ray.settings import load_config
+
+ALL = [
+    "other machine",
+    "visibility",
+    "overwriting",
+    "other's removal",
+    "exclusive names",
+    "whole files",
+    "other's listing",
+    "mount stays",
+]
+
+
+@pytest.fixture
+def turns() -> Turns:
+    return Turns()
+
+
+@pytest.fixture
+def views(tmp_path: Path, turns: Turns) -> tuple[View, View]:
+    return View(str(tmp_path), turns), View(str(tmp_path), turns)
+
+
+def levels(findings: Findings) -> dict[str, str]:
+    """Of what two machines find out together."""
+    return {f.check: f.level for f in findings.findings if f.check in ALL}
+
+
+def setting(findings: Findings, key: str) -> float:
+    (found,) = [line for line in findings.settings if line.startswith(f"pace.{key}=")]
+    return float(found.partition("=")[2])
+
+
+def test_a_good_folder_is_called_good(turns: Turns, views: tuple[View, View], tmp_path: Path) -> None:
+    said: list[str] = []
+    one, other = together(turns, *views, said=said)
+    for findings in (one, other):
+        assert levels(findings) == dict.fromkeys(ALL, "OK")
+        assert [f.check for f in findings.findings if f.level != "OK"] == ["mount"]
+        assert findings.of("visibility").figures["one_way_samples"] == 4
+        assert findings.of("visibility").figures["one_way_max_s"] < 0.1
+        assert findings.verdict.startswith("A swarm can run here; a file takes up to ")
+        assert json.loads(Path(findings.report).read_text())["id"] == findings.id
+    assert one.settings == other.settings
+    assert one.preset == "tiny"
+    assert left_in(tmp_path) == []
+    assert sorted(p.name for p in (tmp_path / "check" / "pair").iterdir()) == sorted(
+        f"report-{findings.id}.json" for findings in (one, other)
+    )
+    assert [line for line in said if line.startswith("waiting for the other machine in ")] != []
+
+
+@pytest.mark.parametrize("delay_s", [20.0, 150.0])
+def test_the_delay_of_files_is_measured_and_settings_follow(
+    turns: Turns, views: tuple[View, View], delay_s: float
+) -> None:
+    for view in views:
+        view.faults.delay_s = delay_s
+    for findings in together(turns, *views, rounds=2):
+        figures = findings.of("visibility").figures
+        assert delay_s <= figures["one_way_p50_s"] <= figures["one_way_p99_s"] <= 1.3 * delay_s
+        assert levels(findings)["visibility"] == ("WARN" if delay_s > 120 else "OK")
+        assert findings.preset == "colab"
+        assert setting(findings, "settle_s") >= figures["one_way_p99_s"]
+        assert setting(findings, "dead_after_s") >= max(600, 3 * figures["one_way_p99_s"])
+        assert setting(findings, "retry_s") >= max(600, 3 * figures["one_way_p99_s"])
+        config = load_config("colab", overrides=list(findings.settings))
+        assert config.pace.settle_s == setting(findings, "settle_s")
+
+
+def test_both_directions_count(turns: Turns, views: tuple[View, View]) -> None:
+    views[0].faults.delay_s = 60.0
+    one, other = together(turns, *views, rounds=2)
+    assert one.settings == other.settings
+    assert 30 <= one.of("visibility").figures["one_way_p50_s"] <= 36
+
+
+def test_files_that_grow_are_seen_to(turns: Turns, views: tuple[View, View]) -> None:
+    for view in views:
+        view.grows = True
+    for findings in together(turns, *views):
+        assert levels(findings)["whole files"] == "WARN"
+        figures = findings.of("whole files").figures
+        assert figures["empty_first"] >= 4
+        assert figures["beginning_first"] >= 4
+        assert levels(findings)["visibility"] == "OK"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"), [("lose", "was not seen within"), ("tear", "a beginning of it was")]
+)
+def test_a_file_that_does_not_arrive_is_a_failure(
+    turns: Turns, views: tuple[View, View], spoil: str, says: str
+) -> None:
+    alone = 25  # files that are written before the meeting
+    views[0].spoil_at = {alone + 5: spoil}
+    views[1].spoil_at = {alone + 5: spoil}
+    found = together(turns, *views)
+    assert all(findings.level == "FAIL" and findings.settings == () for findings in found)
+    assert all("visibility" in findings.verdict for findings in found)
+    assert any(says in findings.of("visibility").found for findings in found)
+
+
+@pytest.mark.parametrize("flips", ["ping", "pong", "copy-"])
+def test_a_changed_byte_is_a_failure(turns: Turns, views: tuple[View, View], flips: str) -> None:
+    for view in views:
+        view.flips = flips
+    found = together(turns, *views, wait_s=60)
+    assert all(findings.level == "FAIL" for findings in found)
+    damaged = [findings for findings in found if levels(findings)["whole files"] == "FAIL"]
+    assert damaged
+    assert "are not what it wrote" in damaged[0].of("whole files").found
+
+
+@pytest.mark.parametrize("forgets", ["ping", "pong"])
+def test_a_file_that_vanishes_is_a_failure(turns: Turns, views: tuple[View, View], forgets: str) -> None:
+    for view in views:
+        view.forgets = forgets + "-"
+    found = together(turns, *views)
+    (lost,) = [findings for findings in found if levels(findings)["whole files"] == "FAIL"]
+    assert lost.of("whole files").figures["vanished"] == 4
+
+
+def failing(view: View) -> None:
+    view.fails_at = "p"
+
+
+def stale(view: View) -> None:
+    view.stale_s = 70.0
+
+
+def mixed(view: View) -> None:
+    view.mixes = True
+
+
+def never_new(view: View) -> None:
+    view.stale_s = 1e9
+
+
+def ghosts(view: View) -> None:
+    view.ghost_s = 50.0
+
+
+def never_gone(view: View) -> None:
+    view.ghost_s = 1e9
+
+
+def listed_late(view: View) -> None:
+    view.listing_s = 20.0
+
+
+def unlisted(view: View) -> None:
+    view.listing_s = 1e9
+
+
+def doubled(view: View) -> None:
+    view.twins = True
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "level", "figure", "least", "most"),
+    [
+        (stale, "overwriting", "OK", "after_s", 69, 75),
+        (mixed, "overwriting", "WARN", "mixed", 1, 1),
+        (never_new, "overwriting", "WARN", "after_s", -1, -1),
+        (ghosts, "other's removal", "OK", "name_s", 50, 55),
+        (never_gone, "other's removal", "WARN", "name_s", -1, -1),
+        (listed_late, "other's listing", "WARN", "lag_max_s", 19, 25),
+        (unlisted, "other's listing", "WARN", "unlisted", 4, 99),
+        (failing, "whole files", "WARN", "errors", 4, 6),
+        (doubled, "exclusive names", "WARN", "both", 3, 3),
+    ],
+)
+def test_each_fault_is_found(
+    turns: Turns,
+    views: tuple[View, View],
+    tmp_path: Path,
+    fault: Callable[[View], None],
+    check: str,
+    level: str,
+    figure: str,
+    least: float,
+    most: float,
+) -> None:
+    for view in views:
+        fault(view)
+    found = together(turns, *views)
+    assert any(
+        findings.of(check).level == level and least <= findings.of(check).figures[figure] <= most
+        for findings in found
+    ), [findings.of(check) for findings in found]
+    others = [check for check in ALL if check != "whole files"]
+    for findings in found:
+        assert [name for name in others if findings.of(name).level == "FAIL"] == []
+        assert findings.level != "FAIL"
+    assert left_in(tmp_path) == []
+
+
+def test_nobody_comes(turns: Turns, views: tuple[View, View], tmp_path: Path) -> None:
+    (findings,) = together(turns, views[0], wait_s=77)
+    assert turns.now == pytest.approx(77, abs=1)
+    assert levels(findings) == {"other machine": "FAIL", "mount stays": "OK"}
+    assert "no other machine's folder was seen" in findings.of("other machine").found
+    assert findings.verdict == "Whether a swarm can run here is not known: the other machine was not met."
+    assert left_in(tmp_path) == []
+
+
+def test_what_an_earlier_machine_left_is_passed_over(
+    turns: Turns, views: tuple[View, View], tmp_path: Path
+) -> None:
+    kept: list[tuple[Path, bytes]] = []
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(tmp_path, kept)
+    path, hello = kept[0]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(hello)
+    for name in ("..x", "abcd123g", "0" * 8):
+        (path.parent.parent / name).mkdir()
+    (path.parent.parent / ("0" * 8) / "hello.json").write_bytes(b"{" * 500_000)
+    assert all(levels(findings) == dict.fromkeys(ALL, "OK") for findings in together(turns, *views))
+
+
+def _interrupted(root: Path, kept: list[tuple[Path, bytes]]) -> None:
+    def say(line: str) -> None:
+        if line.startswith("waiting for"):
+            kept.extend((path, path.read_bytes()) for path in root.rglob("hello.json"))
+            raise KeyboardInterrupt
+
+    examine(Store(str(root)), pair_name="pair", say=say)
+
+
+def test_three_machines_of_one_name_are_told(turns: Turns, views: tuple[View, View], tmp_path: Path) -> None:
+    found = together(turns, *views, View(str(tmp_path), turns), wait_s=60)
+    alone = [findings for findings in found if findings.level == "FAIL"]
+    assert len(alone) in (1, 3), "two of three may meet"
+    assert any("more than two machines" in findings.of("other machine").found for findings in alone)
+    assert all(levels(findings) == dict.fromkeys(ALL, "OK") for findings in found if findings not in alone)
+    assert left_in(tmp_path) == []
+
+
+def test_an_interrupt_removes_what_was_written_and_the_other_notices(
+    turns: Turns, views: tuple[View, View], tmp_path: Path
+) -> None:
+    found: list[Findings] = []
+
+    def one(view: View, stop_at: str) -> None:
+        def say(line: str) -> None:
+            if stop_at and line.startswith(stop_at):
+                raise KeyboardInterrupt
+
+        found.append(
+            examine(
+                view,
+                pair_name="pair",
+                clock=turns.clock,
+                wall=turns.wall,
+                sleep=turns.sleep,
+                say=say,
+                machine=stop_at,
+            )
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        turns.run(lambda: one(views[0], "round 2"), lambda: one(views[1], ""))
+    (findings,) = found
+    assert "the other machine has removed its files" in findings.of("visibility").found
+    assert turns.now < 60
+    assert left_in(tmp_path) == []
+
+
+def test_folders_that_drive_keeps_twice_are_both_looked_into(tmp_path: Path, turns: Turns) -> None:
+    """Each machine made `check` itself, and is shown the other's as `check (1)`."""
+    for number in (0, 1):
+        (tmp_path / f"cloud-{number}").mkdir()
+    for number in (0, 1):
+        (tmp_path / f"vm-{number}").mkdir()
+        (tmp_path / f"vm-{number}" / "check").symlink_to(tmp_path / f"cloud-{number}")
+        (tmp_path / f"vm-{number}" / "check (1)").symlink_to(tmp_path / f"cloud-{1 - number}")
+    for findings in together(turns, *(View(str(tmp_path / f"vm-{n}"), turns) for n in (0, 1))):
+        expected = dict.fromkeys(ALL, "OK") | {"exclusive names": "WARN"}
+        assert levels(findings) == expected
+        assert findings.of("twins").level == "WARN"
+
+
+def test_two_ends_on_one_machine_say_nothing_of_others(tmp_path: Path, turns: Turns) -> None:
+    found: list[Findings] = []
+
+    def one() -> None:
+        found.append(
+            examine(
+                View(str(tmp_path), turns),
+                pair_name="pair",
+                rounds=2,
+                clock=turns.clock,
+                wall=turns.wall,
+                sleep=turns.sleep,
+                machine="the same",
+            )
+        )
+
+    turns.run(one, one)
+    for findings in found:
+        assert findings.of("other machine").level == "WARN"
+        assert findings.verdict.startswith(
+            "This machine can work with the folder. What other machines see was not"
+        )
+
+
+def test_the_smaller_number_of_rounds_counts(tmp_path: Path, turns: Turns) -> None:
+    found: list[Findings] = []
+
+    def one(rounds: int) -> None:
+        view = View(str(tmp_path), turns)
+        found.append(
+            examine(
+                view, pair_name="pair", rounds=rounds, clock=turns.clock, wall=turns.wall, sleep=turns.sleep
+            )
+        )
+
+    turns.run(lambda: one(3), lambda: one(1000))
+    assert [f.of("visibility").figures["one_way_samples"] for f in found] == [3, 3]

@@ -1,0 +1,152 @@
+"""Runs the blocks of a document as a reader would, in an empty folder, with sizes that a test can wait for."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
+FILE_NAME = re.compile(r"# ([\w.-]+\.\w+)")
+SIZES = {"--rounds": "2", "--nodes": "2"}
+SMALL = ("evaluation.questions=1", "pace.poll_max_s=0.1")
+UNTIL_STOPPED = "400"
+WITHIN_S = 150.0
+TALKERS = ("coordinate", "work")
+"""Commands that go on while the reader gives the next ones."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stands between two fences."""
+
+    language: str
+    text: str
+
+    @property
+    def file(self) -> str | None:
+        """The file that the first line names, as a comment; such a block is saved and not run."""
+        named = FILE_NAME.fullmatch(self.text.partition("\n")[0].strip())
+        return named[1] if named else None
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines, those that end in a backslash joined to the next."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def blocks_of(path: Path) -> list[Block]:
+    """All blocks, in order."""
+    return [Block(language, text) for language, text in BLOCK.findall(path.read_text())]
+
+
+@dataclass
+class Reader:
+    """Somebody who does what a document says.
+
+    Args:
+        folder: where; empty at first.
+        places: words of the documents, and what stands for them here (a model of a hub, a mount).
+        stopped: whether the document stops what it started, so that it must not end before.
+    """
+
+    folder: Path
+    places: Mapping[str, str]
+    stopped: bool
+    _running: list[tuple[str, subprocess.Popen[str]]] = field(default_factory=list)
+
+    def follow(self, block: Block) -> None:
+        """Do what one block says."""
+        text = self._placed(block.text)
+        if block.file:
+            (self.folder / block.file).write_text(text)
+        elif block.language == "python":
+            self._run([sys.executable, "-c", re.sub(r"\b(rounds|nodes)=\d+", r"\1=2", text)])
+        elif block.language == "sh":
+            for line in block.commands:
+                self.give(self._placed(line))
+
+    def give(self, line: str) -> None:
+        """Give a command, and wait for it unless it is one that goes on."""
+        words = shlex.split(line)
+        if words[0] == "make":
+            self._run(self._made(words), cwd=ROOT)
+        elif words[0] == "pip":
+            nothing = ["--dry-run", "--no-deps", "--no-build-isolation", "--quiet"]
+            packages = [str(ROOT) if word == "." else word for word in words[2:]]
+            self._run([sys.executable, "-m", "pip", "install", *nothing, *packages])
+        else:
+            assert words[0] == "swarm-ray", f"nobody knows how to run: {line}"
+            self._swarm_ray(words[1:])
+
+    def end(self) -> None:
+        """Wait for what goes on."""
+        for line, process in self._running:
+            said, _ = process.communicate(timeout=WITHIN_S)
+            allowed = (0, 130) if self.stopped else (0,)
+            assert process.returncode in allowed, f"{line}: {process.returncode}\n{said}"
+        self._running.clear()
+
+    def give_up(self) -> None:
+        """End what still goes on; nothing does after `end`."""
+        for _, process in self._running:
+            process.terminate()
+            process.communicate(timeout=WITHIN_S)
+
+    def _swarm_ray(self, words: list[str]) -> None:
+        command = [sys.executable, "-m", "swarm_ray.cli", *_smaller(words, stopped=self.stopped)]
+        if words[0] in TALKERS:
+            process = subprocess.Popen(
+                command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+            self._running.append((" ".join(words), process))
+        else:
+            self._run(command)
+
+    def _made(self, words: list[str]) -> list[str]:
+        given = next((word[5:] for word in words if word.startswith("ARGS=")), "")
+        if words[1] != "simulate":
+            return ["make", *words[1:]]
+        small = _smaller(["simulate", *shlex.split(given)], stopped=False)[1:]
+        return ["make", "simulate", f"ARGS={shlex.join([*small, '--root', str(self.folder / 'runs')])}"]
+
+    def _run(self, command: list[str], cwd: Path | None = None) -> None:
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=cwd or self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=WITHIN_S,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, f"{shlex.join(command)}: {done.returncode}\n{done.stdout}"
+
+    def _placed(self, text: str) -> str:
+        for word, place in self.places.items():
+            text = text.replace(word, place)
+        return text
+
+
+def _smaller(words: list[str], *, stopped: bool) -> list[str]:
+    """The same command with fewer nodes and rounds."""
+    if words[0] not in {"simulate", "coordinate"}:
+        return words
+    sizes = SIZES | {"--rounds": UNTIL_STOPPED if stopped and words[0] == "coordinate" else "2"}
+    if words[0] == "coordinate":
+        sizes.pop("--nodes")
+    small = [word for word in words if not re.match(r"(rounds|nodes)=", word)]
+    for flag, value in sizes.items():
+        if flag in small:
+            small[small.index(flag) + 1] = value
+        else:
+            small += [flag, value]
+    short = ["policy.max_new_tokens=4"] if "paper" in small else []
+    return [*small, *SMALL, *short]

@@ -1,0 +1,41 @@
+"""Every block of the README and of the documentation runs, in the order in which it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from blocks_for_tests import ROOT, Reader, blocks_of
+
+RUN = ("sh", "python", "yaml")
+SHOWN = ("", "text", "json")
+"""Languages of blocks that show what is printed, or how files lie."""
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+WITH_COMMANDS = [page for page in PAGES if any(block.language in RUN for block in blocks_of(page))]
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+def test_a_reader_can_do_all_of_it(
+    page: Path, ray_address: str, hub_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", ray_address)
+    found = blocks_of(page)
+    stopped = any("swarm-ray stop" in block.text for block in found)
+    places = {
+        "/content/drive/MyDrive/swarm": str(tmp_path / "mount"),
+        "Qwen/Qwen2.5-0.5B-Instruct": hub_model,
+    }
+    (tmp_path / "mount").mkdir()
+    reader = Reader(tmp_path, places, stopped)
+    try:
+        for block in found:
+            reader.follow(block)
+        reader.end()
+    finally:
+        reader.give_up()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_block_is_run_or_shows_something(page: Path) -> None:
+    assert {block.language for block in blocks_of(page)} <= {*RUN, *SHOWN}

@@ -1,0 +1,44 @@
+"""The newest record is found by few names, and is the one that a look at all of them finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drive_store import ExperimentPaths, StateLogWriter, Store, newest
+from drive_store.names import parse_state_name, twin_name
+from drive_store.staterecord import preference, preferred
+
+CLAIMANTS = ("coordinator.0a0b0c0d", "coordinator.00000001", "other")
+PATHS = ExperimentPaths("swarm")
+
+
+def name_of(epoch: int, sequence: int, claimant: str, twin: int) -> str:
+    return twin_name(PATHS.state_record(epoch, sequence, claimant), twin).rpartition("/")[2]
+
+
+NAMES = st.builds(
+    name_of, st.integers(1, 3), st.integers(0, 499), st.sampled_from(CLAIMANTS), st.integers(0, 2)
+)
+OTHERS = st.sampled_from(["notes.txt", "e-s.json", "e000001-s00000001", "", "."])
+
+
+@given(st.lists(NAMES | OTHERS, max_size=40, unique=True))
+def test_names_come_in_the_order_in_which_they_are_obeyed(texts: list[str]) -> None:
+    names = [name for text in texts if (name := parse_state_name(text)) is not None]
+    assert list(preferred(sorted(texts))) == sorted(names, key=preference)
+
+
+def test_of_records_that_are_torn_the_newest_whole_one_is_taken(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    log = StateLogWriter(store, PATHS, 1, CLAIMANTS[0])
+    for number in range(520):
+        log.append(b"%d" % number, round=number, stage=0)
+    for number in range(500, 520):
+        path = tmp_path / PATHS.state_record(1, number, CLAIMANTS[0])
+        path.write_bytes(path.read_bytes()[:-3])
+    found = newest(store, PATHS)
+    assert found is not None
+    assert found.payload == b"499"

@@ -1,0 +1,331 @@
+"""A real run, in one process: exported, archived and restored, renamed and gone on with, cleaned."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import actors_for_tests
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from actors_for_tests import OneProcessSwarm, until
+from experiments_for_tests import FakeExperiment
+from swarm_for_tests import closed_stages, small_config
+
+from drive_store import StoreFull
+from drive_store.checkpoint_manifest import Manifest
+from drive_store.stored_checkpoints import StoredCheckpoints
+from swarm_ray import archive_experiment, cleanup_experiment, export_experiment, export_experiment_summary
+from swarm_ray.errors import ExperimentExistsError, ExperimentNotFoundError, UserError
+from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments import compare_experiments, experiment_metrics, experiment_status, list_experiments
+from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.renaming import rename_experiment
+from swarm_ray.experiments.rollouts import stored_files
+from swarm_ray.local_disk import experiment_state
+from swarm_ray.opening import open_or_create
+from swarm_ray.records import Beat, NodeTotals
+from swarm_ray.settings import extend_config
+from swarm_ray.tasks.questions import TaskSet
+
+ROUNDS = 3
+CONFIG = small_config(nodes=2, rounds=ROUNDS, pace__expect=2)
+MODULES = ("swarm_tasks_for_tests",)
+LOADED = """
+import json, sys
+from datasets import load_dataset
+rows = load_dataset("parquet", data_files=sys.argv[1], split="train", cache_dir=sys.argv[2])
+print(json.dumps([rows.column_names, len(rows), rows[0]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a swarm that has finished; nobody changes it."""
+    root = tmp_path_factory.mktemp("made") / "My Drive"
+    with OneProcessSwarm(root, CONFIG, [["node-0", "node-1"]], "small") as swarm:
+        swarm.results()
+        assert swarm.state() == "finished"
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    """A copy of it that may be changed."""
+    return Path(shutil.copytree(made, tmp_path / "My Drive"))
+
+
+def test_every_kept_rollout_is_a_row_with_its_question(made: Path, tmp_path: Path) -> None:
+    problems: list[str] = []
+    (path,) = export_experiment(
+        str(made), "small", tmp_path / "all.parquet", modules=MODULES, problems=problems
+    )
+    rows = pq.read_table(path).to_pylist()
+    assert problems == []
+    assert len(rows) == 2 * ROUNDS * CONFIG.local
+    tasks = TaskSet(CONFIG.tasks)
+    for row in rows:
+        assert (row["experiment"], row["fate"], row["alone"]) == ("small", "accepted", False)
+        question = tasks.question(row["specialty"], row["seed"], row["index"])
+        assert (row["question"], row["reference"]) == (question.text, question.reference)
+        assert len(row["completions"]) == CONFIG.completions
+        assert row["reward"] == pytest.approx(
+            sum(c["reward"] for c in row["completions"]) / CONFIG.completions
+        )
+    own = {(r.node, r.round): r.reward for r in experiment_metrics(str(made), "small")}
+    for (node, number), reward in own.items():
+        mine = [row["reward"] for row in rows if (row["node"], row["round"]) == (node, number)]
+        assert sum(mine) / len(mine) == pytest.approx(reward)
+
+
+def test_the_datasets_library_loads_it(made: Path, tmp_path: Path) -> None:
+    (path,) = export_experiment(str(made), "small", tmp_path / "all.parquet", modules=MODULES)
+    found = subprocess.run(
+        [sys.executable, "-c", LOADED, str(path), str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"},
+    )
+    names, count, first = json.loads(found.stdout)
+    assert (names[0], names[-1], count) == ("experiment", "completions", 2 * ROUNDS * CONFIG.local)
+    assert set(first["completions"][0]) == {"text", "reward", "finished"}
+
+
+def test_questions_of_modules_that_nobody_trusts_are_left_out(made: Path, tmp_path: Path) -> None:
+    problems: list[str] = []
+    (path,) = export_experiment(str(made), "small", tmp_path / "all.parquet", problems=problems)
+    table = pq.read_table(path)
+    assert table["question"].null_count == table.num_rows == 2 * ROUNDS * CONFIG.local
+    assert len(problems) == 1
+    assert "name it on your own command line" in problems[0]
+
+
+def test_what_became_of_a_file_is_told_and_a_damaged_one_is_left_out(root: Path, tmp_path: Path) -> None:
+    opened = open_experiment(str(root), "small")
+    first, second, *_ = [f for f in stored_files(opened, []) if f.node == "node-0"]
+    again = first.key.replace("-s0.0.", "-s0.1.")  # published twice, under another name with the same hash
+    shutil.copy(root / first.key, root / again)
+    (root / second.key).write_bytes((root / second.key).read_bytes()[:-9])
+    assert len(stored_files(opened, [])) == 2 * ROUNDS
+    problems: list[str] = []
+    (path,) = export_experiment(
+        str(root), "small", tmp_path / "x.parquet", modules=MODULES, problems=problems
+    )
+    assert pq.read_metadata(path).num_rows == (2 * ROUNDS - 1) * CONFIG.local
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{second.key} is left out: ")
+
+
+def test_a_folder_takes_everything_and_nothing_is_written_over(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "taken out"
+    files = export_experiment(str(made), "small", out, modules=MODULES)
+    assert sorted(f.name for f in files) == sorted(f.name for f in out.iterdir())
+    assert {f.suffix for f in files} == {".json", ".csv", ".parquet"}
+    summary = json.loads((out / "summary.json").read_bytes())
+    (figures,) = compare_experiments(str(made), ["small"])
+    assert summary["figures"] == msgspec.to_builtins(figures)
+    assert (summary["config"]["local"], len(summary["status"]["nodes"])) == (2, 2)
+    (out / "rounds.csv").unlink()
+    with pytest.raises(UserError, match=r"summary\.json is there already"):
+        export_experiment(str(made), "small", out)
+    assert not (out / "rounds.csv").exists()
+    with pytest.raises(UserError, match="is there already"):
+        export_experiment_summary(str(made), "small", out / "summary.json")
+    with pytest.raises(UserError, match=r"ends in \.json"):
+        export_experiment(str(made), "small", tmp_path / "all.xls")
+    assert export_experiment_summary(str(made), "small", out / "summary.json", overwrite=True).stat().st_size
+
+
+@pytest.mark.parametrize("name", ["small.zip", "small.tar.zst"])
+def test_an_archive_is_the_experiment_again(made: Path, tmp_path: Path, name: str) -> None:
+    told = archive_experiment(str(made), "small", tmp_path / name)
+    assert told.bytes_out == (tmp_path / name).stat().st_size < told.bytes_in
+    restored = tmp_path / "restored" / "experiments"
+    restored.mkdir(parents=True)
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            archive.extractall(restored)
+            assert archive.namelist()[-1] == "small/experiment.json"
+    else:
+        with (
+            zstandard.open(tmp_path / name, "rb") as unpacked,
+            tarfile.open(fileobj=unpacked, mode="r|") as tar,
+        ):
+            tar.extractall(restored, filter="data")
+    assert compare_experiments(str(restored.parent), ["small"]) == compare_experiments(str(made), ["small"])
+    assert told.files == sum(path.is_file() for path in restored.rglob("*"))
+    assert {p.name for p in (restored / "small").iterdir()} == {
+        p.name for p in (made / "experiments" / "small").iterdir()
+    }
+    with pytest.raises(UserError, match="is there already"):
+        archive_experiment(str(made), "small", tmp_path / name)
+
+
+def test_an_archive_goes_where_it_can(root: Path, tmp_path: Path) -> None:
+    for path, reason in (
+        (tmp_path / "a.rar", r"ends in \.zip or \.tar\.zst"),
+        (root / "experiments" / "small" / "a.zip", "lies in the experiment itself"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            archive_experiment(str(root), "small", path)
+    link = root / "experiments" / "small" / "link"
+    link.symlink_to("/etc/hostname")
+    problems: list[str] = []
+    archive_experiment(str(root), "small", tmp_path / "a.zip", problems=problems)
+    assert len(problems) == 1
+    assert "link is left out" in problems[0]
+    assert "small/link" not in zipfile.ZipFile(tmp_path / "a.zip").namelist()
+
+
+def test_one_that_was_renamed_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (before,) = compare_experiments(str(root), ["small"])
+    rows = experiment_metrics(str(root), "small")
+    done = rename_experiment(str(root), "small", "large")
+    assert done.sealed > 2 * ROUNDS
+    assert [s.name for s in list_experiments(str(root))] == ["large"]
+    (after,) = compare_experiments(str(root), ["large"])
+    assert msgspec.structs.replace(after, experiment="small") == before
+    assert experiment_metrics(str(root), "large") == rows
+    assert {f.fate for f in stored_files(open_experiment(str(root), "large"), [])} == {"accepted"}
+    longer = extend_config(CONFIG, [f"rounds={ROUNDS + 1}"])
+    open_or_create(ExperimentAddress(str(root), "large"), longer, overwrite=False)
+    monkeypatch.setattr(actors_for_tests, "create_experiment", lambda *_, **__: None)  # it is there
+    with OneProcessSwarm(root, longer, [["node-0", "node-1"]], "large") as swarm:
+        swarm.results()
+        assert swarm.state() == "finished"
+    assert [c.round for c in closed_stages(root, "large")] == list(range(ROUNDS + 1))
+    steps = [row.step for row in experiment_metrics(str(root), "large") if row.node == "node-1"]
+    assert steps == list(range(ROUNDS + 1))
+    recovered = [node.recovered for node in experiment_status(str(root), "large").nodes]
+    assert all(f"step {ROUNDS}, round {ROUNDS - 1}, from the folder" in text for text in recovered), recovered
+
+
+def test_a_folder_that_was_only_moved_is_refused_by_readers(root: Path) -> None:
+    """The reason why renaming writes everything anew."""
+    (root / "experiments" / "small").rename(root / "experiments" / "large")
+    with pytest.raises(UserError, match=r"was made as 'small'.* swarm-ray rename"):
+        experiment_status(str(root), "large")
+    (listed,) = list_experiments(str(root))
+    assert (listed.name, listed.state) == ("large", "unreadable")
+    identity = root / "experiments" / "large" / "experiment.json"
+    identity.write_text(identity.read_text().replace('"small"', '"large"'))
+    assert open_experiment(str(root), "large").newest() is None  # its envelopes still say another name
+
+
+def test_a_name_that_is_taken_or_wrong_leaves_all_as_it_was(root: Path) -> None:
+    (root / "experiments" / "taken").mkdir()
+    before = sorted(root.rglob("*"))
+    with pytest.raises(ExperimentExistsError, match="'taken' is taken"):
+        rename_experiment(str(root), "small", "taken")
+    with pytest.raises(UserError, match="cannot name an experiment"):
+        rename_experiment(str(root), "small", "../small")
+    with pytest.raises(ExperimentNotFoundError):
+        rename_experiment(str(root), "smal", "large")
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_rename_that_fails_leaves_the_old_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fills up at the last file, the identity."""
+    before = sorted(root.rglob("*"))
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name == "experiment.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreFull, match="Could not write"):
+        rename_experiment(str(root), "small", "large")
+    assert sorted(root.rglob("*")) == before
+
+
+def test_clean_says_what_and_does_it_only_when_asked(root: Path) -> None:
+    planned = cleanup_experiment(str(root), "small")
+    files = list((root / "experiments/small/rollouts").rglob("*.rollouts"))
+    assert [(r.files, r.bytes) for r in planned.removals] == [
+        (len(files), sum(f.stat().st_size for f in files))
+    ]
+    assert not planned.done
+    assert len(list((root / "experiments/small/rollouts").rglob("*.rollouts"))) == 2 * ROUNDS
+    before = compare_experiments(str(root), ["small"])
+    done = cleanup_experiment(str(root), "small", dry_run=False)
+    assert (done.removals, done.done) == (planned.removals, True)
+    assert list((root / "experiments/small/rollouts").rglob("*.rollouts")) == []
+    assert compare_experiments(str(root), ["small"]) == before
+    assert cleanup_experiment(str(root), "small").removals == ()
+
+
+def test_clean_keeps_the_newest_whole_checkpoint(root: Path) -> None:
+    opened = open_experiment(str(root), "small")
+    (folder,) = (root / "experiments/small/checkpoints").glob("node-0.*")
+    newest = folder / f"step_{ROUNDS:06d}"
+    torn = Path(shutil.copytree(newest, folder / "step_000009"))
+    (torn / "manifest.json").unlink()
+    cleanup_experiment(str(root), "small", dry_run=False)
+    assert [path.name for path in folder.iterdir()] == [newest.name]
+    stored = StoredCheckpoints(opened.store, opened.paths, "node-0")
+    assert isinstance(stored.manifest(stored.folders()[0]), Manifest)
+
+
+def test_clean_leaves_what_a_node_may_learn_again(tmp_path: Path) -> None:
+    """A run that stopped: node-1 has a checkpoint of the end, node-0 has none."""
+    root = tmp_path / "My Drive"
+    with OneProcessSwarm(
+        root, small_config(nodes=2, rounds=400, pace__expect=2), [["node-0", "node-1"]]
+    ) as swarm:
+        until(lambda: all(node.step >= 2 for node in swarm.trainers[0].nodes))
+        swarm.coordinator.stop("stopped", "enough")
+        swarm.results()
+    planned = cleanup_experiment(str(root), "small")
+    kept = next(remark for remark in planned.remarks if "may be learned" in remark)
+    assert 0 < int(kept.split()[0]) < len(stored_files(open_experiment(str(root), "small"), []))
+    shutil.rmtree(next((root / "experiments/small/checkpoints").glob("node-0.*")))
+    planned = cleanup_experiment(str(root), "small", dry_run=False)
+    assert "round files that the state log has answered" not in [r.what for r in planned.removals]
+    assert planned.remarks[0].startswith("no checkpoint of node-0 is in the folder")
+
+
+def test_clean_removes_all_of_it_when_told_to(root: Path) -> None:
+    own = experiment_state(ExperimentAddress(str(root), "small"))
+    assert own.exists()  # this machine ran it
+    planned = cleanup_experiment(str(root), "small", whole=True)
+    assert [r.bytes for r in planned.removals] == [
+        sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+        for folder in (root / "experiments/small", own)
+    ]
+    assert own.exists()
+    cleanup_experiment(str(root), "small", dry_run=False, whole=True)
+    assert list_experiments(str(root)) == []
+    assert not own.exists()
+    assert not (root / "experiments/small").exists()
+
+
+def test_what_is_in_use_is_neither_cleaned_nor_renamed(tmp_path: Path) -> None:
+    running = FakeExperiment(tmp_path, "running", small_config(nodes=2, rounds=4))
+    running.register("node-0", "node-1")
+    running.close(0, {"node-0": 0.5, "node-1": 0.5})
+    for attempt in (
+        lambda: cleanup_experiment(str(tmp_path), "running"),
+        lambda: cleanup_experiment(str(tmp_path), "running", dry_run=False, whole=True),
+        lambda: rename_experiment(str(tmp_path), "running", "walking"),
+    ):
+        with pytest.raises(UserError, match=r"running is running, and .* so it cannot be .* swarm-ray stop"):
+            attempt()
+    running.age(3600)
+    assert cleanup_experiment(str(tmp_path), "running").experiment == "running"
+    running.beat("node-1", Beat(1, 1, 1, "training", NodeTotals()))
+    with pytest.raises(UserError, match="node-1 gave a sign 0 s ago"):
+        cleanup_experiment(str(tmp_path), "running")
+    running.age(3600)
+    assert rename_experiment(str(tmp_path), "running", "walking").experiment == "walking"

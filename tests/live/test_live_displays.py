@@ -1,0 +1,62 @@
+"""What a driver shows of its own swarms: one as a picture, several as rows, or lines where nothing can be redrawn."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from live_for_tests import record
+from rich.console import Console
+
+from swarm_ray.display import LineDisplay
+from swarm_ray.live.side_by_side import swarms_table
+from swarm_ray.progress import SwarmProgress
+
+RECORDS = tuple(record(number, {"node-0": number, "node-1": number}) for number in range(26, 30))
+SHARED = SwarmProgress(
+    "first",
+    "4 local / 4 external",
+    "running",
+    40,
+    rewards=tuple(i / 40 for i in range(30)),
+    closed=30,
+    nodes=("node-0", "node-1"),
+    used=310,
+    problems={"node-1": "gone\x1b[2J [/b]"},
+    local=4,
+    records=RECORDS,
+    open_s=1.0,
+)
+ALONE = SwarmProgress(
+    "first-alone", "8 local / 0 external", "waiting", 40, rewards=(0.0, 0.4), closed=2, nodes=("node-0",)
+)
+WIDE = """\
+swarm                 state       round  a round  left  mean 10  cumulative  external used  curve
+────────────────────────────────────────────────────────────────────────────────────────────────────
+4 local / 4 external  running  30 of 40    2.0 s  19 s    0.613        21.8            310  ▁▂▃▄▅▆▇█
+8 local / 0 external  waiting   2 of 40        -     -    0.200         0.4              0  ▁▅
+"""
+NARROW = """\
+swarm                 state       round  left  curve
+─────────────────────────────────────────────────────────
+4 local / 4 external  running  30 of 40  19 s  ▁▂▃▃▄▅▆▆▇█
+8 local / 0 external  waiting   2 of 40     -  ▁▅
+"""
+
+
+@pytest.mark.parametrize(("width", "expected"), [(100, WIDE), (60, NARROW)])
+def test_swarms_side_by_side_at_two_widths(width: int, expected: str) -> None:
+    out = io.StringIO()
+    Console(file=out, width=width, force_terminal=False).print(swarms_table([SHARED, ALONE], width))
+    assert "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines()) == expected
+
+
+def test_lines_say_how_long_it_will_take_and_what_is_wrong() -> None:
+    out = io.StringIO()
+    display = LineDisplay(Console(file=out, width=300))
+    display.show([SHARED, ALONE])
+    display.show([SHARED, ALONE])
+    assert out.getvalue() == (
+        "   0 s  4 local / 4 external: running, round 30 of 40, reward 0.613, 19 s left | "
+        "8 local / 0 external: waiting, round 2 of 40, reward 0.200 | 4 local / 4 external: node-1: gone [2J [/b]\n"
+    )

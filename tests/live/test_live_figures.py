@@ -1,0 +1,257 @@
+"""What a live view computes: seconds per round, time left, speed, shares, the curve of a run, words for troubles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from experiments_for_tests import metrics_row
+from live_for_tests import beat, record, tally
+
+from swarm_ray.config import PaceConfig
+from swarm_ray.live.eta import round_seconds, seconds_left
+from swarm_ray.live.newest import RewardCurve
+from swarm_ray.live.own_rows import extended_rows, line_of_rows, rounds_seconds
+from swarm_ray.live.picture import NodeLine
+from swarm_ray.live.recent import WINDOW, extended, external_share, node_line, rounds_closed, swarm_reward
+from swarm_ray.live.sightings import Sightings
+from swarm_ray.live.signs import Sign
+from swarm_ray.live.words import (
+    coordinator_alarm,
+    never_arrived,
+    result_line,
+    swarm_alarm,
+    swarm_notes,
+    with_sign,
+)
+from swarm_ray.records import Answers, NodeTally, NodeTotals, StageOpen, StateRecord
+
+PACE = PaceConfig(beat_s=2, dead_after_s=20, alone_after_s=120)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [([], None), ([1.0, 2.0], None), ([2.0, 1.0, 90.0], 2.0), ([1.0] * 20, 1.0)]
+)
+def test_a_round_takes_the_median_of_the_newest(seconds: list[float], expected: float | None) -> None:
+    assert round_seconds(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "left", "round_s", "open_s", "expected"),
+    [
+        ("running", 10, 2.0, 0.5, 19.5),
+        ("running", 10, 2.0, 7.0, 18.0),
+        ("running", 10, 2.0, None, 20.0),
+        ("running", 10, 2.0, 21.0, None),
+        ("running", 10, 0.2, 4.0, 1.8),
+        ("running", 10, None, 0.0, None),
+        ("running", 0, 2.0, 0.0, None),
+        ("paused", 10, 2.0, 0.0, None),
+        ("waiting", 10, 2.0, 0.0, None),
+    ],
+)
+def test_the_time_left_is_told_only_where_it_is_known(
+    state: str, left: int, round_s: float | None, open_s: float | None, expected: float | None
+) -> None:
+    assert seconds_left(state, left, round_s, open_s) == pytest.approx(expected)
+
+
+def test_a_line_is_told_by_the_newest_records() -> None:
+    records = tuple(record(i, {"quick": 2 * i, "slow": i // 2}, seconds=4.0) for i in range(5))
+    quick, slow = (node_line(name, records, 4) for name in ("quick", "slow"))
+    assert (quick.round, quick.step, quick.reward, quick.mean_reward) == (4, 8, 0.5, 0.5)
+    assert (quick.step_s, slow.step_s) == (2.0, 8.0)
+    assert (quick.tokens_per_s, slow.tokens_per_s) == (50.0, 12.5)
+    assert quick.external == 0.5
+    assert node_line("nobody", records, 4) == NodeLine("nobody")
+    assert node_line("quick", (), 4) == NodeLine("quick")
+    assert swarm_reward(records) == 0.5
+
+
+def test_shares_of_nothing_are_not_told() -> None:
+    assert external_share(0, 0, 4) is None
+    assert external_share(6, 2, None) is None
+    assert external_share(6, 2, 1) == 0.75
+
+
+def test_the_window_keeps_each_record_once() -> None:
+    records: tuple[StateRecord, ...] = ()
+    for number in range(30):
+        for _ in range(2):
+            records = extended(records, record(number, {"a": number}))
+    assert [r.closed.round for r in records if r.closed] == list(range(30 - WINDOW, 30))
+
+
+def test_rounds_that_are_over_in_every_state() -> None:
+    running = record(4, {"a": 4})
+    assert rounds_closed(running) == 5
+    assert rounds_closed(msgspec.structs.replace(running, opens=None)) == 5
+    assert rounds_closed(msgspec.structs.replace(running, opens=None, closed=None)) == 5
+    assert rounds_closed(StateRecord("waiting", 60, None, None, {})) == 0
+
+
+def test_the_curve_has_equal_parts_however_few_records_are_known() -> None:
+    curve = RewardCurve()
+    assert curve.values() == ()
+    for number in (0, 9, 10, 11, 19):
+        curve.add(
+            StateRecord(
+                "running",
+                60,
+                None,
+                None,
+                {
+                    "a": NodeTally(
+                        number,
+                        number,
+                        0.0,
+                        NodeTotals(reward=0.1 * min(number + 1, 10) + 0.5 * max(number - 9, 0)),
+                    )
+                },
+            )
+        )
+    assert curve.values(4) == pytest.approx((0.1, 0.1, 0.5, 0.5))
+    assert len(curve.values()) == 5
+    curve.add(record(3, {"a": 3}))
+    assert len(curve.values()) == 5, "a record of the past adds nothing"
+
+
+def test_the_curve_stays_small() -> None:
+    curve = RewardCurve()
+    for number in range(3000):
+        curve.add(record(number, {"a": number}))
+    assert len(curve._points) <= 240
+    assert curve.values() == pytest.approx([0.5] * 40)
+
+
+def test_rows_of_this_machine_tell_the_same_where_others_coordinate() -> None:
+    rows: tuple = ()
+    for number in range(6):
+        both = [metrics_row(node, number) for node in ("node-0", "node-1")]
+        other = msgspec.structs.replace(metrics_row("node-2", number), seconds={"generate": 9.0})
+        for _ in range(2):
+            rows = extended_rows(rows, [*both, other])
+    assert len(rows) == 18
+    assert rounds_seconds(rows) == [9.0] * 4
+    line = line_of_rows("node-0", rows)
+    assert (line.round, line.step, line.step_s, line.external) == (5, 6, 6.0, 0.5)
+    assert line_of_rows("node-9", rows) == NodeLine("node-9")
+
+
+def test_silence_is_told_by_wall_clocks_until_something_changes() -> None:
+    now = 100.0
+    sightings = Sightings(lambda: now)
+    assert sightings.silence("a") is None
+    sightings.note("a", 1, lambda: 3600.0)
+    sightings.note("b", 1, lambda: None)
+    now = 110.0
+    sightings.note("a", 1, lambda: 0.0)
+    assert (sightings.silence("a"), sightings.by_clocks("a"), sightings.silence("b")) == (3610.0, True, None)
+    sightings.note("a", 2, lambda: 3600.0)
+    now = 112.0
+    assert (sightings.silence("a"), sightings.by_clocks("a")) == (2.0, False)
+
+
+@pytest.mark.parametrize(
+    ("sign", "expected"),
+    [
+        (Sign("x", beat(), seen_s=1.0), ()),
+        (Sign("x", beat(), seen_s=43.0), ("silent for 43 s",)),
+        (Sign("x", beat(round=7), seen_s=1.0), ("2 rounds behind",)),
+        (Sign("x", beat(round=8), seen_s=1.0), ("1 round behind",)),
+        (Sign("x", beat(alone=True), seen_s=1.0), ("trains alone: it hears of no coordinator",)),
+        (Sign("x", beat(unanswered=(3, 4, 9)), seen_s=1.0), ("no answer yet to its files of round 3 to 4",)),
+        (Sign("x", beat(unanswered=(9,)), seen_s=1.0), ()),
+        (Sign("x", beat(problem="loss is nan"), seen_s=1.0), ("loss is nan",)),
+        (Sign("x", beat(round=2, done=True), seen_s=99.0), ()),
+        (Sign("x", None, problem="its beat cannot be read: torn"), ("its beat cannot be read: torn",)),
+    ],
+)
+def test_what_is_wrong_with_a_node_is_said_in_words(sign: Sign, expected: tuple[str, ...]) -> None:
+    now = StateRecord("running", 60, None, StageOpen(10, 0, (), 0.0, 60.0), {})
+    assert with_sign(NodeLine("a"), sign, now, PACE).problems == expected
+
+
+def test_a_silent_node_has_no_speed_and_nobody_lags_in_async_pace() -> None:
+    now = StateRecord("running", 60, None, StageOpen(10, 0, (), 0.0, 60.0), {})
+    line = NodeLine("a", 5, 6, step_s=2.0, tokens_per_s=9.0)
+    silent = with_sign(line, Sign("x", beat(round=6), seen_s=43.0), now, PACE)
+    assert (silent.step_s, silent.tokens_per_s, silent.seen_s) == (None, None, 43.0)
+    free = PaceConfig(mode="async", staleness=4)
+    assert with_sign(line, Sign("x", beat(round=5), seen_s=1.0), now, free).problems == ()
+    assert with_sign(line, Sign("x", beat(round=4), seen_s=1.0), now, free).problems == ()
+    assert with_sign(replace(line, round=3), Sign("x", beat(round=4), seen_s=1.0), now, free).problems == (
+        "5 rounds behind",
+    )
+
+
+def test_an_ended_swarm_has_no_silent_nodes_but_lost_files() -> None:
+    over = StateRecord("finished", 60, None, None, {}, answers=Answers(expired={"a": (58, 59)}))
+    line = with_sign(NodeLine("a", 59), Sign("x", beat(), seen_s=9999.0), over, PACE)
+    assert line.problems == ()
+    assert never_arrived(line, over).problems == ("its files of round 58 to 59 never arrived",)
+    assert never_arrived(NodeLine("b"), over).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "seen_s", "alone", "silent", "expected"),
+    [
+        ("running", 19.0, 0, 0, ""),
+        ("running", None, 0, 0, ""),
+        ("finished", 900.0, 0, 0, ""),
+        (
+            "running",
+            40.0,
+            0,
+            1,
+            "no sign of a coordinator for 40 s: its nodes wait, and train on alone in 80 s",
+        ),
+        (
+            "paused",
+            300.0,
+            0,
+            1,
+            "no sign of a coordinator for 5.0 min: its nodes wait for a coordinator to come back",
+        ),
+        (
+            "running",
+            300.0,
+            2,
+            1,
+            "no sign of a coordinator for 5.0 min: 2 of 4 nodes train on alone, until a coordinator comes back",
+        ),
+        (
+            "draining",
+            7200.0,
+            0,
+            4,
+            "no sign of a coordinator for 2.0 h, and none of any node: the command that started it goes on with it",
+        ),
+    ],
+)
+def test_what_it_means_that_no_coordinator_is_heard_of(
+    state: str, seen_s: float | None, alone: int, silent: int, expected: str
+) -> None:
+    names = [f"node-{i}" for i in range(alone)]
+    assert coordinator_alarm(state, seen_s, PACE, names, silent, 4) == expected
+
+
+def test_what_is_said_of_the_swarm() -> None:
+    barren = msgspec.structs.replace(record(9, {"a": 9}), barren=7)
+    assert swarm_notes(barren) == ["no group of any node had an advantage for 7 rounds"]
+    nothing = msgspec.structs.replace(barren, learned_nothing=True, barren=20, state="paused")
+    assert swarm_notes(nothing) == ["no further round opens until somebody asks it to resume"]
+    assert swarm_alarm(nothing) == "LEARNED NOTHING: no group of any node had an advantage for 20 rounds"
+    assert swarm_alarm(barren) == ""
+
+
+def test_what_came_out_of_it() -> None:
+    measured = [
+        NodeTally(9, 9, 0.5, NodeTotals(10.0, generated_tokens=4000, pass_at_1_start=0.1, pass_at_1_end=0.5)),
+        NodeTally(9, 9, 0.5, NodeTotals(20.5, generated_tokens=9000, pass_at_1_start=0.2, pass_at_1_end=0.3)),
+        NodeTally(-1, 0, None, NodeTotals()),
+    ]
+    assert result_line(measured) == "cumulative reward 30.50, pass@1 0.150 -> 0.400, 13k tokens"
+    assert result_line([tally(3, 3)]) == "cumulative reward 2.00, 400 tokens"
+    assert result_line(measured[2:]) == ""

@@ -1,0 +1,169 @@
+"""A picture as text: exact at two widths, less of it where there is no room, and nothing of others' that steers."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from swarm_ray.live.bars import sparkline
+from swarm_ray.live.picture import NodeLine, Picture, chosen
+from swarm_ray.live.view import SwarmView, one_line, troubles
+
+NODES = (
+    NodeLine("node-0", 36, 37, 0.25, 0.312, 0.391, 2.0, 278.4, 0.2, notes=("goes on from step 30",)),
+    NodeLine(
+        "node-1", 12, 13, 0.0, None, 0.4, None, None, 43.0, problems=("silent for 43 s", "24 rounds behind")
+    ),
+    NodeLine("node-10", -1, 0, seen_s=7.0, by_clocks=True),
+)
+RUNNING = Picture(
+    experiment="first",
+    state="running",
+    label="4 local / 4 external",
+    rounds=60,
+    closed=37,
+    round_s=2.0,
+    left_s=46.0,
+    rewards=(0.0, 0.1, 0.2, 0.3, 0.4),
+    reward=0.312,
+    cumulative=18.52,
+    nodes=NODES,
+    coordinator="coordinator.47d992a5, epoch 1, last heard of 2.0 s ago",
+    notes=("no group of any node had an advantage for 6 rounds",),
+)
+WIDE = """\
+first is running  4 local / 4 external
+37 of 60 rounds  ████████████████████████░░░░░░░░░░░░░░░░   62%  2.0 s a round  46 s left
+reward  ▁▃▅▆█  0.312 in the last 10 rounds, 18.52 in all
+coordinator.47d992a5, epoch 1, last heard of 2.0 s ago
+no group of any node had an advantage for 6 rounds
+node     round  step  reward  mean 10  external  a step  tokens/s    seen
+─────────────────────────────────────────────────────────────────────────
+node-0      36    37   0.250    0.312       39%   2.0 s       278     now
+node-1      12    13   0.000        -       40%       -         -    43 s
+node-10      -     0       -        -         -       -         -  ~7.0 s
+node-1: silent for 43 s; 24 rounds behind
+node-0: goes on from step 30
+"""
+NARROW = """\
+first is running  4 local / 4 external
+37 of 60 rounds  ██████░░░░░   62%  2.0 s a round  46 s left
+reward  ▁▃▅▆█  0.312 in the last 10 rounds
+coordinator.47d992a5, epoch 1, last heard of 2.0 s ago
+no group of any node had an advantage for 6 rounds
+node     round  reward  mean 10  external  a step    seen
+─────────────────────────────────────────────────────────
+node-0      36   0.250    0.312       39%   2.0 s     now
+node-1      12   0.000        -       40%       -    43 s
+node-10      -       -        -         -       -  ~7.0 s
+node-1: silent for 43 s; 24 rounds behind
+node-0: goes on from step 30
+"""
+
+
+def text(picture: Picture, width: int, **console: object) -> str:
+    out = io.StringIO()
+    options = {"force_terminal": False, "legacy_windows": False, "force_jupyter": False} | console
+    Console(file=out, width=width, **options).print(SwarmView(picture))  # type: ignore[arg-type]
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+
+
+@pytest.mark.parametrize(("width", "expected"), [(100, WIDE), (60, NARROW)])
+def test_a_picture_at_two_widths(width: int, expected: str) -> None:
+    assert text(RUNNING, width) == expected
+
+
+@pytest.mark.parametrize("width", [20, 30, 45, 80, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    long = replace(NODES[0], node="n" * 63)
+    lines = text(replace(RUNNING, nodes=(*NODES, long)), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("node" in line and "round" in line for line in lines)
+
+
+def test_a_console_without_such_letters_gets_others() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    Console(file=out, width=100, force_terminal=False).print(SwarmView(replace(RUNNING, notes=())))
+    out.seek(0)
+    lines = out.read().splitlines()
+    assert lines[1].startswith("37 of 60 rounds  ########################................   62%")
+    assert not any(line.startswith("reward ") for line in lines)
+
+
+@pytest.mark.parametrize("state", ["paused", "waiting", "draining", "finished"])
+def test_only_a_swarm_that_runs_has_an_end_in_sight(state: str) -> None:
+    assert " left" not in text(replace(RUNNING, state=state, left_s=None, notes=()), 100)
+    assert "  - left\n" in text(replace(RUNNING, left_s=None), 100)
+
+
+def test_what_is_worst_comes_first() -> None:
+    shown = text(
+        replace(RUNNING, alarms=("LEARNED NOTHING: for 20 rounds",), result="cumulative reward 9"), 100
+    )
+    assert shown.splitlines()[1:3] == ["LEARNED NOTHING: for 20 rounds", "cumulative reward 9"]
+
+
+def test_names_and_words_of_others_cannot_steer_the_terminal() -> None:
+    evil = "\x1b[2J\x1b]0;owned\x07\n[bold]node[/bold]"
+    node = NodeLine(evil[:20], 3, problems=(evil,), notes=(evil,))
+    picture = replace(
+        RUNNING, experiment=evil, nodes=(node,), coordinator=evil, notes=(evil,), alarms=(evil,)
+    )
+    for shown in (text(picture, 100), one_line(picture)):
+        assert "\x1b" not in shown
+        assert "\x07" not in shown
+        assert "[bold]node[/bold]" in shown
+    assert "\n" not in one_line(picture)
+
+
+def test_figures_of_any_size_are_shown() -> None:
+    wild = NodeLine("node-0", 2**62, 2**62, 1e308, float("inf"), 0.5, 1e308, float("inf"), 3e9)
+    picture = replace(
+        RUNNING,
+        nodes=(wild,),
+        rewards=(0.1, float("nan"), float("inf")),
+        reward=1e308,
+        left_s=1e300,
+        rounds=1,
+    )
+    shown = text(picture, 100)
+    assert "1e+308 in the last 10 rounds" in shown
+    assert max(map(len, shown.splitlines()[2:])) <= 100
+    assert one_line(picture).startswith("first: running, ")
+    assert sparkline([1.0, float("nan")], 9, 1.0) == "█▁"
+
+
+def test_of_many_nodes_the_troubled_and_the_slowest_have_rows() -> None:
+    many = [NodeLine(f"node-{i}", 50 - i % 3, step_s=float(i)) for i in range(32)]
+    many[30] = replace(many[30], problems=("silent for 9 s",))
+    rows, others = chosen(many)
+    assert len(rows) == 12
+    assert [n.node for n in rows] == [f"node-{i}" for i in (2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 30, 31)]
+    lines = text(replace(RUNNING, nodes=tuple(many)), 100).splitlines()
+    assert "and 20 more, rounds 49 to 50" in lines
+    assert lines[-1] == "node-30: silent for 9 s"
+    assert {n.node for n in rows} | {n.node for n in others} == {n.node for n in many}
+
+
+def test_so_many_troubles_and_no_more() -> None:
+    lines = troubles([NodeLine(f"n{i}", problems=("lost",)) for i in range(20)])
+    assert lines[0] == "n0: lost"
+    assert lines[12:] == ["and 8 more"]
+
+
+def test_one_line_says_what_matters() -> None:
+    assert one_line(RUNNING) == (
+        "first: running, 37 of 60 rounds, reward 0.312, 46 s left | "
+        "no group of any node had an advantage for 6 rounds | node-1: silent for 43 s; 24 rounds behind"
+    )
+    assert one_line(Picture("x", "absent", notes=("waiting",))) == "x: not there yet | waiting"
+
+
+def test_a_sparkline_has_parts_of_equal_length() -> None:
+    assert sparkline([0.0, 0.5, 1.0], 10, 1.0) == "▁▅█"
+    assert sparkline([0.0, 0.0, 1.0, 1.0], 2, 1.0) == "▁█"
+    assert sparkline([], 5, 1.0) == ""
+    assert sparkline([0.0], 5, 0.0) == ""

@@ -1,0 +1,103 @@
+"""A real swarm in one process, watched from its folder by somebody else, and its driver's view of the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from actors_for_tests import OneProcessSwarm, until
+from swarm_for_tests import small_config
+
+from swarm_ray.display import LiveDisplay
+from swarm_ray.live.picture import Picture
+from swarm_ray.live.watcher import Watcher
+from swarm_ray.progress import SwarmProgress
+from swarm_ray.worker_view import of_coordinator, of_logger, picture_of
+
+NODES = ["node-0", "node-1", "node-2"]
+ROUNDS = 6
+
+
+class Seen:
+    """What was seen of a swarm from its folder, and by its driver, until it had ended."""
+
+    def __init__(self, root: Path) -> None:
+        config = small_config(nodes=3, rounds=ROUNDS, pace__expect=3, local=2, external=2)
+        self.pictures: list[Picture] = []
+        watcher = Watcher(str(root), "small")
+        coordinated = SwarmProgress("small", "2 local / 2 external", "starting", ROUNDS, nodes=tuple(NODES))
+        worked = coordinated
+
+        def look() -> bool:
+            nonlocal coordinated, worked
+            self.pictures.append(watcher.look())
+            status, said = swarm.coordinator.status(), swarm.logger.progress()
+            coordinated = of_coordinator(coordinated, status, config, hosts=True, starting=False)
+            coordinated = of_logger(coordinated, said, "", coordinates=True, starting=False)
+            worked = of_logger(worked, said, "", coordinates=False, starting=False)
+            return self.pictures[-1].ended
+
+        with OneProcessSwarm(root, config, [NODES[:1], NODES[1:]]) as swarm:
+            until(look)
+            self.results = swarm.results()
+        look()
+        self.last, self.coordinated, self.worked = self.pictures[-1], coordinated, worked
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    return Seen(tmp_path_factory.mktemp("live") / "My Drive")
+
+
+def test_it_is_followed_from_its_beginning_to_its_end(seen: Seen) -> None:
+    closed = [picture.closed for picture in seen.pictures]
+    assert closed == sorted(closed)
+    assert {"running", "finished"} <= {picture.state for picture in seen.pictures}
+    assert all(picture.alarms == () for picture in seen.pictures)
+    assert (seen.last.closed, seen.last.rounds, seen.last.label) == (ROUNDS, ROUNDS, "2 local / 2 external")
+    assert seen.last.result.startswith(f"cumulative reward {seen.last.cumulative:.2f}")
+
+
+def test_each_node_is_told_of(seen: Seen) -> None:
+    assert [line.node for line in seen.last.nodes] == NODES
+    for line in seen.last.nodes:
+        assert (line.round, line.step, line.problems, line.done) == (ROUNDS - 1, ROUNDS, (), True)
+        assert line.step_s is not None
+        assert line.tokens_per_s is not None
+        assert line.external is not None
+        assert line.by_clocks is False
+
+
+def test_the_driver_of_a_coordinator_sees_the_same(seen: Seen) -> None:
+    picture = picture_of(seen.coordinated)
+    assert (picture.state, picture.closed) == ("finished", ROUNDS)
+    assert picture.cumulative == pytest.approx(seen.last.cumulative)
+    assert picture.reward == pytest.approx(seen.last.reward)
+    mine = [(line.node, line.round, line.reward, line.problems) for line in picture.nodes]
+    assert mine == [(line.node, line.round, line.reward, ()) for line in seen.last.nodes]
+
+
+def test_a_worker_shows_its_own_nodes(seen: Seen) -> None:
+    picture = picture_of(seen.worked)
+    assert (picture.closed, [line.node for line in picture.nodes]) == (ROUNDS, NODES)
+    for line, known in zip(picture.nodes, seen.last.nodes, strict=True):
+        assert (line.round, line.step, line.reward) == (known.round, known.step, known.reward)
+        assert line.external is not None
+        assert line.step_s is not None
+
+
+def test_several_swarms_are_rows_and_one_is_a_picture(seen: Seen, capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    display = LiveDisplay(Console(width=110, force_terminal=False))
+    display.show([seen.coordinated, seen.worked])
+    display.close()
+    both = capsys.readouterr().out
+    assert both.count("6 of 6") == 2
+    assert "left" in both
+    display = LiveDisplay(Console(width=110, force_terminal=False))
+    display.show([seen.coordinated])
+    display.close()
+    one = capsys.readouterr().out
+    assert "small is finished  2 local / 2 external" in one
+    assert all(f"\n{node} " in one for node in NODES)

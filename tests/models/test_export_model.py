@@ -1,0 +1,360 @@
+"""A node's model as a folder: transformers loads it without a network, and it answers there as the node did."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from actors_for_tests import OneProcessSwarm
+from swarm_for_tests import SMALL, small_config
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers import models as tokenizer_models
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from drive_store import ExperimentPaths, Store
+from drive_store.stored_checkpoints import StoredCheckpoints
+from swarm_ray import export_model
+from swarm_ray.cache import cache_folder
+from swarm_ray.cli.main import main
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import CheckpointMismatch, ModelError, UserError
+from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.pool import load_policies
+from swarm_ray.policies.tiny_start import start_folder
+from swarm_ray.pulse import no_pulse
+from swarm_ray.settings import load_config
+
+NODES = ["node-0", "node-1"]
+ROUNDS = 4
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+QUESTIONS = ["Toss coin 3: ", "Toss coin 17: ", "Toss coin 599: "]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A swarm that has run to its end, and its nodes' policies."""
+
+    root: str
+    config: SwarmConfig
+    policies: dict[str, Policy]
+
+    def stored(self, node: str) -> list[int]:
+        """Steps of which the folder has a checkpoint."""
+        return [f.step for f in StoredCheckpoints(Store(self.root), ExperimentPaths("small"), node).folders()]
+
+
+def train(root: Path, **changes: object) -> Trained:
+    """Two nodes; a checkpoint goes to the folder after every round, if the one before is there by then."""
+    settings = {"rounds": ROUNDS, "checkpoint__every": 1, "checkpoint__store_every_s": 0}
+    settings["pace__expect"] = len(NODES)
+    config = small_config(**settings | changes)
+    with OneProcessSwarm(root, config, [NODES]) as swarm:
+        (result,) = swarm.results()
+    assert (result.rounds, result.problems) == (config.rounds, {})
+    policies = {n.id: n.policy for n in swarm.trainers[0].nodes}
+    for policy in policies.values():
+        policy.pulse = no_pulse  # theirs was told to stop
+    return Trained(str(root), config, policies)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train(tmp_path_factory.mktemp("tiny") / "My Drive")
+
+
+def model_folder(folder: Path, *, chat: bool) -> Path:
+    """A chat model (Qwen2) or a base model (GPT-2) with random weights, as `save_pretrained` writes them."""
+    tokenizer = Tokenizer(tokenizer_models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|pad|>", "<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["Question: Toss coin 12: Answer: 42"] * 9, trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<|pad|>",
+        eos_token="<|endoftext|>",
+        additional_special_tokens=special[1:3],
+    )
+    wrapped.chat_template = CHAT if chat else None
+    torch.manual_seed(5)
+    ids = {"vocab_size": 320, "eos_token_id": 3, "bos_token_id": 3, "pad_token_id": 0}
+    if chat:
+        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+        model = Qwen2ForCausalLM(
+            Qwen2Config(
+                num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True, **ids, **sizes
+            )
+        )
+        model.generation_config.repetition_penalty = 1.3  # a node does not sample with it
+    else:
+        model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=256, **ids))
+    model.save_pretrained(folder)
+    wrapped.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["chat", "base"])
+def pretrained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    place = tmp_path_factory.mktemp(request.param)
+    folder = model_folder(place / "a model", chat=request.param == "chat")
+    return train(
+        place / "My Drive",
+        rounds=2,
+        policy__model=str(folder),
+        policy__device="cpu",
+        grpo__learning_rate=0.01,
+    )
+
+
+@torch.inference_mode()
+def greedy(policy: Policy, question: str) -> list[int]:
+    """The likeliest tokens, one after the other, of those that the policy ever samples."""
+    sampling, ids = policy.sampling, list(policy.own_group(question, []).prompt)
+    found: list[int] = []
+    while len(found) < sampling.max_new_tokens and not set(found) & set(sampling.eos_ids):
+        logits = policy.model(input_ids=torch.tensor([ids + found])).logits[0, -1]
+        logits[list(sampling.banned_ids)] = -torch.inf
+        found.append(int(logits.argmax()))
+    return found
+
+
+def answers(folder: Path, prompts: list[list[int]]) -> list[list[int]]:
+    """What the exported model answers by `generate`, with no settings but its own."""
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    found = []
+    for prompt in prompts:
+        ids = torch.tensor([prompt])
+        row = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False)
+        found.append(row[0, ids.shape[1] :].tolist())
+    return found
+
+
+def by_template(folder: Path, question: str) -> list[int]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if not tokenizer.chat_template:
+        return list(tokenizer.encode(f"Question: {question}\nAnswer:"))
+    message = [{"role": "user", "content": question}]
+    return list(tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_the_embedded_model_answers_as_the_node_did(tiny: Trained, tmp_path: Path, node: str) -> None:
+    path = export_model(tiny.root, "small", node, tmp_path / "a folder", modules=["swarm_tasks_for_tests"])
+    assert path == tmp_path / "a folder"
+    policy = tiny.policies[node]
+    prompts = [by_template(path, question) for question in QUESTIONS]
+    assert prompts == [list(policy.own_group(question, []).prompt) for question in QUESTIONS]
+    assert answers(path, prompts) == [greedy(policy, question) for question in QUESTIONS]
+
+
+def test_a_pretrained_model_answers_as_the_node_did(pretrained: Trained, tmp_path: Path) -> None:
+    policy = pretrained.policies["node-0"]
+    path = export_model(pretrained.root, "small", "node-0", tmp_path / "out")
+    prompts = [by_template(path, question) for question in QUESTIONS]
+    assert prompts == [list(policy.own_group(question, []).prompt) for question in QUESTIONS]
+    assert answers(path, prompts) == [greedy(policy, question) for question in QUESTIONS]
+    start = AutoModelForCausalLM.from_pretrained(pretrained.config.policy.model).state_dict()
+    now = AutoModelForCausalLM.from_pretrained(path).state_dict()
+    assert any(not torch.equal(value, start[name]) for name, value in now.items()), "it has learned"
+    assert pretrained.config.policy.model not in (path / "README.md").read_text()
+
+
+def test_what_was_exported_starts_another_swarm(tiny: Trained, tmp_path: Path) -> None:
+    path = export_model(tiny.root, "small", "node-1", tmp_path / "start")
+    (policy,) = load_policies(
+        load_config("tiny", overrides={"policy.model": str(path), "policy.device": "cpu"}), 1
+    )
+    before = tiny.policies["node-1"]
+    assert policy.sampling.eos_ids == before.sampling.eos_ids
+    assert set(policy.sampling.banned_ids) == set(before.sampling.banned_ids)
+    assert policy.generate(QUESTIONS, 8, seed=3) == before.generate(QUESTIONS, 8, seed=3)
+    again = train(tmp_path / "again", rounds=1, policy__model=str(path), policy__device="cpu")
+    last = export_model(again.root, "small", "node-0", tmp_path / "last")
+    assert answers(last, [by_template(last, QUESTIONS[0])]) == [
+        greedy(again.policies["node-0"], QUESTIONS[0])
+    ]
+
+
+def test_the_card_says_what_it_is(tiny: Trained, tmp_path: Path) -> None:
+    text = (export_model(tiny.root, "small", "node-0", tmp_path / "out") / "README.md").read_text()
+    assert text.startswith("---\nlibrary_name: transformers\n")
+    assert "# node-0 of small, step 4" in text
+    assert "| updates (step) | 4 |" in text
+    assert "    learning_rate: 0.001" in text
+    assert "arXiv:2509.08721" in text
+
+
+@pytest.fixture
+def command(
+    tiny: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs `export-model` of node-0 into `out`; answers status, standard output and standard error."""
+
+    def run(
+        *words: str, root: str = tiny.root, node: str = "node-0", out: str = "out"
+    ) -> tuple[int, str, str]:
+        line = ["export-model", "small", "--node", node, "--root", root, "-o", str(tmp_path / out), *words]
+        status = main(line)
+        said, complained = capsys.readouterr()
+        assert complained.count("\n") <= 1
+        return status, said, complained
+
+    return run
+
+
+def test_the_command_writes_a_folder_once(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    status, said, complained = command(out="a folder/below")
+    assert (status, complained) == (0, "")
+    assert said.startswith("node-0 at step 4, round 3, mean own reward ")
+    assert said.endswith(f": {tmp_path / 'a folder/below'}\n")
+    assert command(out="a folder/below")[2] == (
+        f"swarm-ray: {tmp_path / 'a folder/below'} is not empty: name another folder, or give --overwrite to replace a "
+        "model in it\n"
+    )
+    (tmp_path / "a folder/below/model-00001-of-00002.safetensors").touch()
+    assert command("--overwrite", out="a folder/below")[0] == 0
+    assert sorted(p.name for p in (tmp_path / "a folder").iterdir()) == ["below"]
+    assert not list((tmp_path / "a folder/below").glob("*-of-*"))
+
+
+def test_nothing_but_a_model_is_overwritten(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    (tmp_path / "file").write_text("more years")
+    status, _, complained = command("--overwrite", out="mine")
+    assert (status, "holds other things than a model" in complained) == (2, True)
+    status, _, complained = command("--overwrite", out="file")
+    assert (status, "is a file; name a folder" in complained) == (2, True)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
+
+
+def test_every_stored_step_can_be_had(tiny: Trained, command: Callable[..., tuple[int, str, str]]) -> None:
+    steps = tiny.stored("node-0")
+    assert steps[0] == ROUNDS
+    for step in steps:
+        status, said, _ = command("--step", str(step), "--overwrite")
+        assert (status, said.split(",")[0]) == (0, f"node-0 at step {step}")
+    assert command("--step", "best", "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "node", "expected"),
+    [
+        (["--step", "77"], "node-0", "has no checkpoint of node-0 at step 77; it has step"),
+        (["--step", "-1"], "node-0", "must be a step (a whole number), last or best"),
+        (["--step", "first"], "node-0", "must be a step (a whole number), last or best"),
+        ([], "node-7", "has no checkpoint of node-7; it has of node-0, node-1"),
+        ([], "../../etc", "../../etc"),
+        (["tasks.seed=3"], "node-0", "no such argument: tasks.seed=3"),
+        (["tasks.modules=os"], "node-0", "no such argument: tasks.modules=os"),
+        (["tasks.modules=[1"], "node-0", "no such argument: tasks.modules=[1"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path, words: list[str], node: str, expected: str
+) -> None:
+    status, said, complained = command(*words, node=node)
+    assert (status, said) == (2, "")
+    assert expected in complained
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder_and_a_missing_experiment(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no experiment 'small'" in command(root=str(tmp_path / "empty"))[2]
+    assert "there is no folder" in command(root=str(tmp_path / "nowhere"))[2]
+
+
+def copied(tiny: Trained, folder: Path) -> Path:
+    """The experiment in another folder, to be damaged."""
+    shutil.copytree(tiny.root, folder)
+    return folder / "experiments" / "small"
+
+
+def test_a_damaged_checkpoint_is_refused_or_passed_over(tiny: Trained, tmp_path: Path) -> None:
+    home = copied(tiny, tmp_path / "copy")
+    newest = next(home.glob(f"checkpoints/node-0.*/step_{ROUNDS:06d}"))
+    data = (newest / "weights.safetensors").read_bytes()
+    (newest / "weights.safetensors").write_bytes(data[:-4] + b"\0\0\0\1")
+    root, problems = str(tmp_path / "copy"), list[str]()
+    with pytest.raises(UserError, match=r"weights\.safetensors is not what the manifest says; it has step"):
+        export_model(root, "small", "node-0", tmp_path / "out", ROUNDS)
+    assert not (tmp_path / "out").exists()
+    for step in home.glob("checkpoints/node-0.*/step_*"):
+        if step != newest:
+            shutil.rmtree(step)
+    older = shutil.copytree(
+        next(home.glob("checkpoints/node-1.*")) / newest.name, newest.with_name("step_000001")
+    )
+    assert older.is_dir()
+    with pytest.raises(UserError, match="not used"):
+        export_model(root, "small", "node-0", tmp_path / "out", problems=problems)
+    assert len(problems) == 2, "another node's checkpoint counts for nothing, and is told"
+
+
+def test_a_folder_without_checkpoints(tiny: Trained, tmp_path: Path) -> None:
+    shutil.rmtree(copied(tiny, tmp_path / "copy") / "checkpoints")
+    with pytest.raises(UserError, match="has no checkpoint in the folder yet"):
+        export_model(str(tmp_path / "copy"), "small", "node-0", tmp_path / "out")
+
+
+def test_modules_of_a_stranger_are_not_imported(
+    tiny: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWARM_RAY_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match="wants to import the Python module 'swarm_tasks_for_tests'"):
+        export_model(tiny.root, "small", "node-0", tmp_path / "out")
+    path = export_model(tiny.root, "small", "node-0", tmp_path / "out", modules=["swarm_tasks_for_tests"])
+    assert by_template(path, QUESTIONS[0]) == list(tiny.policies["node-0"].own_group(QUESTIONS[0], []).prompt)
+    assert (start_folder(tiny.config, cache_folder()) / "tokenizer" / "tokenizer.json").exists()
+
+
+def test_another_version_of_the_questions_is_refused(tiny: Trained, tmp_path: Path) -> None:
+    file = copied(tiny, tmp_path / "copy") / "experiment.json"
+    identity = json.loads(file.read_text())
+    identity["versions"] = {"reasoning-gym": "0.0.1"}
+    file.write_text(json.dumps(identity))
+    with pytest.raises(UserError, match=r"had version '0\.0\.1' of it"):
+        export_model(str(tmp_path / "copy"), "small", "node-0", tmp_path / "out")
+
+
+def test_a_pretrained_model_that_is_not_there_or_another(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "model", chat=False)
+    run = train(tmp_path / "root", rounds=1, policy__model=str(folder), policy__device="cpu")
+    model_folder(tmp_path / "other", chat=True)
+    folder.rename(tmp_path / "away")
+    with pytest.raises(ModelError, match="there is no such folder; check the path"):
+        export_model(run.root, "small", "node-0", tmp_path / "out")
+    (tmp_path / "other").rename(folder)
+    with pytest.raises(CheckpointMismatch, match=r"its weights are not those of policy\.model="):
+        export_model(run.root, "small", "node-0", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert SMALL["nodes"] == len(NODES)

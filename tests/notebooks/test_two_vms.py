@@ -1,0 +1,253 @@
+"""A coordinator's and a worker's notebook at once over one Drive; the worker is killed, interrupted, and resumed.
+
+Then the monitor's looks at what they did. The worker's and the monitor's VM have the fsspec that Colab has.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient.exceptions import DeadKernelError
+from notebooks_for_tests import FOLDER, Notebook, Vm, only, outputs, printed, stored, titled, with_values
+
+from drive_store import Store, newest
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments import (
+    compare_experiments,
+    experiment_history,
+    experiment_metrics,
+    experiment_status,
+)
+from swarm_ray.tables import comparison_table
+
+pytestmark = [pytest.mark.notebook, pytest.mark.ray, pytest.mark.timeout(600)]
+
+NAME, ROUNDS = "from-two", 12
+SETUP = ("Drive", "Install", "Settings")
+OLD = "2025.3.0"
+HEAVY = ("torch", "transformers", "ray")
+
+
+@dataclass(frozen=True)
+class Played:
+    """What the two VMs showed."""
+
+    root: str
+    coordinator: Vm
+    worker: Vm
+    coordinated: Notebook
+    killed: DeadKernelError
+    interrupted: Notebook
+    resumed: Notebook
+    looking: Vm
+    looked: Notebook
+
+
+def coordinator_notebook(vm: Vm) -> Notebook:
+    values = {
+        "mount_point": str(vm.mount_point),
+        "folder": "swarm ray",
+        "experiment": NAME,
+        "preset": "tiny",
+        "rounds": ROUNDS,
+        "local": 2,
+        "external": 2,
+        "node": "host",
+        "more": "completions=4 policy.start=blank evaluation.questions=2 pace.min_nodes=2 "
+        "pace.max_s=100 pace.dead_after_s=100 'tasks.pool=600'",
+    }
+    return with_values(stored(FOLDER / "colab_coordinator.py"), values)
+
+
+def worker_notebook(vm: Vm) -> Notebook:
+    values = {
+        "mount_point": str(vm.mount_point),
+        "folder": "swarm ray",
+        "experiment": NAME,
+        "more": "slow_down_s=0.3",
+    }
+    return with_values(stored(FOLDER / "colab_worker.py"), values)
+
+
+def monitor_notebook(vm: Vm) -> Notebook:
+    """With one more cell, which says what was loaded."""
+    values = {
+        "mount_point": str(vm.mount_point),
+        "folder": "swarm ray",
+        "experiment": NAME,
+        "every_s": 0.5,
+    }
+    notebook = with_values(stored(FOLDER / "monitor_experiment.py"), values)
+    asked = (
+        "#@title Loaded\nimport sys\nimport fsspec\n"
+        f"print(fsspec.__version__, [name for name in {HEAVY} if name in sys.modules])"
+    )
+    notebook.cells.append(nbformat.v4.new_code_cell(asked))  # type: ignore[no-untyped-call]
+    return notebook
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file with its size and the time of its last change."""
+    found = [(path, path.stat()) for path in folder.rglob("*")]
+    return {str(path): (stat.st_size, stat.st_mtime_ns) for path, stat in found}
+
+
+def closed(root: str) -> int:
+    paths = ExperimentAddress(root, NAME).paths
+    if not Path(root, paths.experiment_json).exists():
+        return 0
+    found = newest(Store(root), paths)
+    return max((tally.round + 1 for tally in decode_state(found).tallies.values()), default=0) if found else 0
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    folder = tmp_path_factory.mktemp("two")
+    host = Vm(folder / "host", folder / "the drive")
+    guest = Vm(folder / "guest", folder / "the drive", fsspec=OLD)
+    root = str(folder / "the drive" / "swarm ray")
+
+    coordinating = host.start(coordinator_notebook(host))
+    first = guest.start(worker_notebook(guest))
+    first.wait_until(lambda: closed(root) >= 2, "two rounds", coordinating)
+    first.kill()
+    with pytest.raises(DeadKernelError) as killed:
+        first.result()
+
+    second = guest.start(only(worker_notebook(guest), *SETUP, "Run", "Peers", "Results"))
+    before = closed(root)
+    second.wait_until(lambda: closed(root) >= before + 2, "two rounds after the kill", coordinating)
+    host.my_drive.unlink()  # the coordinator's mount dies, and its notebook mounts it again
+    second.wait_until(host.my_drive.is_symlink, "Drive mounted again", coordinating)
+    before = closed(root)
+    second.wait_until(lambda: closed(root) >= before + 1, "a round after that", coordinating)
+    second.interrupt()
+    interrupted = second.result()
+
+    resumed = guest.run(only(worker_notebook(guest), *SETUP, "Run", "Results", "Flush"))
+    coordinated = coordinating.result()
+
+    looking = Vm(folder / "looking", folder / "the drive", fsspec=OLD)
+    before_looking = tree(looking.drive)
+    looked = looking.run(monitor_notebook(looking))
+    assert tree(looking.drive) == before_looking, "a monitor writes nothing"
+    return Played(root, host, guest, coordinated, killed.value, interrupted, resumed, looking, looked)
+
+
+def test_all_rounds_are_run_by_both(played: Played) -> None:
+    status = experiment_status(played.root, NAME)
+    assert (status.state, status.round) == ("finished", ROUNDS - 1)
+    assert [(node.id, node.round, node.problem) for node in status.nodes] == [
+        ("host", ROUNDS - 1, None),
+        ("worker-1", ROUNDS - 1, None),
+    ]
+    assert [stage.round for stage in experiment_history(played.root, NAME)] == list(range(ROUNDS))
+
+
+def test_the_coordinator_says_what_it_has_made_and_how_it_ended(played: Played) -> None:
+    notebook = played.coordinated
+    assert f"experiments lie in {played.coordinator.my_drive}/swarm ray\n" in printed(
+        titled(notebook, "Drive")
+    )
+    assert "trained here: host\n" in printed(titled(notebook, "Settings"))
+    assert "node host: new; experiment 'from-two' is not there yet\n" in printed(titled(notebook, "Identity"))
+    made = printed(titled(notebook, "Experiment"))
+    assert made.startswith("tiny, 12 rounds, 2 local / 2 external, 4 completions, seed 0, pace barrier\n")
+    assert "its coordinator has not begun" in made
+    assert printed(titled(notebook, "Run")).endswith(f"{NAME} is done\n")
+    assert f"{NAME} is finished" in printed(titled(notebook, "Where it stands"))
+    pictures = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
+    assert len(pictures) == 1
+
+
+def test_its_drive_is_mounted_again_by_its_kernel(played: Played) -> None:
+    said = printed(titled(played.coordinated, "Run"))
+    assert re.search(
+        r"the shared folder is out of reach \(.*\); mounting Drive again, training goes on\n", said
+    )
+    first, again = played.coordinator.calls("mount")
+    assert (first["force_remount"], again["force_remount"]) == (False, True)
+    assert first["pid"] == again["pid"]
+
+
+def test_the_worker_waits_for_the_experiment_and_sees_its_peers(played: Played) -> None:
+    seen = printed(titled(played.interrupted, "Peers"))
+    assert "host" in seen
+    assert "worker-1" in seen
+
+
+def test_a_killed_kernel_is_resumed_from_the_setup_cells_and_run(played: Played) -> None:
+    rows = [row for row in experiment_metrics(played.root, NAME) if row.node == "worker-1"]
+    steps = [row.step for row in rows]
+    assert steps == sorted(set(steps)), "no step is taken twice"
+    assert len({row.incarnation for row in rows}) == 3
+    recovered = [
+        node.recovered for node in experiment_status(played.root, NAME).nodes if node.id == "worker-1"
+    ]
+    assert re.fullmatch("goes on at step [0-9]+: .*nothing lost", recovered[0])
+
+
+def test_an_interrupted_run_ends_in_order_and_the_cells_below_go_on(played: Played) -> None:
+    said = printed(titled(played.interrupted, "Run"))
+    assert said.endswith("interrupted; what was published and logged is whole\n")
+    assert NAME in printed(titled(played.interrupted, "Results"))
+    assert printed(titled(played.resumed, "Run")).endswith(f"{NAME} is done\n")
+
+
+def test_one_picture_is_redrawn_in_place(played: Played) -> None:
+    for notebook in (played.coordinated, played.interrupted, played.resumed):
+        shown = titled(notebook, "Run").outputs
+        assert [o.output_type for o in shown].count("display_data") == 1, shown
+
+
+def test_drive_is_flushed_where_it_was_mounted(played: Played) -> None:
+    for notebook, vm in ((played.coordinated, played.coordinator), (played.resumed, played.worker)):
+        assert printed(titled(notebook, "Flush")) == "flushed and unmounted; this VM may go\n"
+        assert len(vm.calls("flush_and_unmount")) == 1
+        assert not vm.my_drive.exists()
+
+
+def test_each_vm_ran_with_its_own_fsspec(played: Played) -> None:
+    """What each VM has is in the log of its nodes."""
+    versions = dict(map(_versions, Path(played.root).rglob("system_info.json")))
+    assert versions["worker-1"]["fsspec"] == OLD
+    assert versions["host"]["fsspec"] != OLD
+    assert f"fsspec       {OLD}" in printed(titled(played.resumed, "Install"))
+
+
+def test_the_monitor_needs_neither_torch_nor_ray_and_mounts_to_read(played: Played) -> None:
+    assert printed(titled(played.looked, "Loaded")) == f"{OLD} []\n"
+    assert [call["readonly"] for call in played.looking.calls("mount")] == [True]
+    assert f"fsspec       {OLD}" in printed(titled(played.looked, "Install"))
+
+
+def test_the_monitor_shows_what_the_folder_says(played: Played) -> None:
+    looked = played.looked
+    said = printed(titled(looked, "Status"))
+    assert said.startswith(f"{NAME} is finished: round {ROUNDS - 1}, {ROUNDS} rounds in all\n")
+    assert [word for word in ("host", "worker-1") if word not in said] == []
+    assert comparison_table(compare_experiments(played.root, [NAME])) in printed(titled(looked, "Compare"))
+    (watched,) = titled(looked, "Watch").outputs
+    assert f"{ROUNDS} of {ROUNDS} rounds" in watched.data["text/plain"]
+    assert [len(titled(looked, title).outputs) for title in ("Curves", "Tables")] == [1, 3]
+
+
+def test_the_report_lies_on_the_monitors_own_disk_and_is_shown(played: Played) -> None:
+    cell = titled(played.looked, "Report")
+    path = played.looking.mount_point.parent / f"{NAME}.html"
+    assert printed(cell) == f"{path}\n"
+    shown = cell.outputs[-1].data["text/html"]
+    assert shown.startswith("<div><iframe srcdoc=")
+    assert html.escape(path.read_text()) in shown
+
+
+def _versions(path: Path) -> tuple[str, dict[str, str]]:
+    """The node whose log it is, and the versions in it."""
+    return path.parent.name.partition(".")[0], json.loads(path.read_text())["versions"]

@@ -1,0 +1,169 @@
+"""Writes experiments that have all a report shows: round files, rows, events, beats, store use."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from experiments_for_tests import FakeExperiment, incarnation_of, metrics_row
+
+from drive_store import SegmentWriter, publish_round_file
+from swarm_ray.config import SwarmConfig
+from swarm_ray.experiments.read import open_experiment
+from swarm_ray.records import (
+    Completion,
+    Evaluation,
+    Event,
+    FileRef,
+    Rollout,
+    RoundFile,
+    StageClosed,
+    StepCounters,
+    StoreUse,
+)
+from swarm_ray.report.evidence import Evidence, read_evidence
+from swarm_ray.settings import load_config
+from swarm_ray.tasks.questions import TaskSet
+
+SPECIALTIES = "tasks.specialties=[{name: lcm}, {name: gcd}]"
+HOSTILE = (
+    "<script>alert(1)</script></style></details>\x1b[31m\u202eabc\x00 {{ names }} $x^2$ " + 300 * "long "
+)
+
+
+def config_of(*overrides: str) -> SwarmConfig:
+    """A small swarm of two specialties."""
+    return load_config(overrides=["nodes=3", "rounds=24", SPECIALTIES, *overrides])
+
+
+def evidence_of(experiment: FakeExperiment) -> Evidence:
+    """What a report knows of it."""
+    return read_evidence(open_experiment(str(experiment.root), experiment.name))
+
+
+class FullExperiment(FakeExperiment):
+    """An experiment whose round files and logs are there.
+
+    Args:
+        root: the folder.
+        name: its name.
+        config: of two specialties.
+        rising: how much its rewards rise per round.
+        text: of every completion.
+        seed: of its rewards.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        config: SwarmConfig,
+        *,
+        rising: float = 0.02,
+        text: str = "12",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(root, name, config)
+        self.nodes = [f"node-{i}" for i in range(config.nodes)]
+        self._rising, self._text, self._stream = rising, text, random.Random(seed)
+        self._tasks = TaskSet(config.tasks)
+        self.register(*self.nodes)
+        self.rewards.update({node: [] for node in self.nodes})
+        self.append("running", opens=self.opens(0, self.nodes))
+
+    def run(self, rounds: int, *, files: bool = True) -> None:
+        """Close so many rounds and log them."""
+        for number in range(rounds):
+            refs = tuple(self._publish(node, number) for node in self.nodes) if files else ()
+            rewards = {node: self._reward(number) for node in self.nodes}
+            for node, reward in rewards.items():
+                self.rewards[node].append(reward)
+            closed = StageClosed(
+                round=number,
+                stage=0,
+                accepted=refs,
+                missing=(),
+                late=(),
+                superseded=(),
+                rejected=(),
+                rewards=rewards,
+                informative=dict.fromkeys(self.nodes, 1),
+                winners=(),
+                seconds=0.5,
+                store=StoreUse({"lists": 3}, 10, 20),
+            )
+            opens = self.opens(number + 1, self.nodes) if number + 1 < self.config.rounds else None
+            self.append("running", number=number, closed=closed, opens=opens)
+        for place, node in enumerate(self.nodes):
+            rows = [self._row(node, place, number) for number in range(rounds)]
+            if rows:
+                self.log_rows(node, rows)
+
+    def log_events(self, node: str, events: Sequence[Event]) -> None:
+        """Write events as one closed segment."""
+        spool = self.root / f"{self.name}-{node}.events"
+        writer = SegmentWriter(self.store, self.paths, node, incarnation_of(node), "events", spool=spool)
+        for event in events:
+            writer.append(msgspec.json.encode(event))
+        writer.close_segment()
+
+    def log_evaluations(self, start: float, end: float, *others: Event, questions: int = 40) -> None:
+        """Log held-out pass@1 of every node, and what else happened to it."""
+        for node in self.nodes:
+            found = [
+                Evaluation(
+                    node,
+                    when,
+                    share,
+                    {"lcm": share, "gcd": share, "<script>": 1.0},
+                    {"lcm": questions, "gcd": questions},
+                )
+                for when, share in (("start", start), ("end", end))
+            ]
+            told = [Event("evaluation", msgspec.json.encode(one).decode(), node) for one in found]
+            self.log_events(node, [*told, *others])
+
+    def _publish(self, node: str, number: int) -> FileRef:
+        question = self._tasks.draw(random.Random(f"{node}/{number}"), 1)[0]
+        completions = tuple(Completion(self._text, 1.0 if k == 0 else 0.0, k != 1) for k in range(3))
+        file = RoundFile(number, (Rollout(question.ref, completions),), 1 / 3, 1, 9)
+        published = publish_round_file(
+            self.store,
+            self.paths,
+            node=node,
+            incarnation=incarnation_of(node),
+            round=number,
+            stage=0,
+            payload=msgspec.msgpack.encode(file),
+        )
+        return FileRef(node, incarnation_of(node), published.key, published.sha256, published.size, number)
+
+    def _reward(self, number: int) -> float:
+        wanted = 0.1 + self._rising * number + self._stream.uniform(-0.05, 0.05)
+        return math.fsum((min(1.0, max(0.0, wanted)),))
+
+    def _row(self, node: str, place: int, number: int) -> object:
+        others = [other for other in self.nodes if other != node] if self.config.external else []
+        use = StoreUse({"creates": 1, "reads": 2}, 100, 50) if place == 0 else None
+        counters = StepCounters(
+            offered=2 * len(others),
+            used=len(others),
+            used_from=dict.fromkeys(others, 1),
+            rejected={"other text": 1},
+        )
+        row = metrics_row(node, number)
+        return msgspec.structs.replace(row, external=len(others), counters=counters, store=use)
+
+
+def full(
+    root: Path, name: str, config: SwarmConfig, *, rising: float = 0.02, text: str = "12", seed: int = 0
+) -> FullExperiment:
+    """A whole run, with its evaluations, that has ended."""
+    experiment = FullExperiment(root, name, config, rising=rising, text=text, seed=seed)
+    experiment.run(config.rounds)
+    experiment.log_evaluations(0.1, 0.1 + 20 * rising, Event("restarted", "died: out of memory", round=3))
+    experiment.finish()
+    return experiment

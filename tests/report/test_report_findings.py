@@ -1,0 +1,141 @@
+"""What the report says of learning and of sharing, and what it does not dare to say."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from reports_for_tests import FullExperiment, config_of, evidence_of, full
+
+from swarm_ray.records import Evaluation
+from swarm_ray.report.evidence import Evidence
+from swarm_ray.report.findings import learning_of
+from swarm_ray.report.question_error import gain_of
+from swarm_ray.report.sharing import ratio_of, settings_of, sharing_of
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
+    """Eight runs of two settings under four seeds, and a few others."""
+    root, found = tmp_path_factory.mktemp("root"), {}
+    for seed in range(4):
+        for name, rising, split in (("shared", 0.03, ()), ("alone", 0.01, ("local=8", "external=0"))):
+            config = config_of(f"seed={seed}", "rounds=20", *split)
+            experiment = FullExperiment(root, f"{name}-{seed}", config, rising=rising, seed=seed)
+            experiment.run(20 if name == "shared" else 18, files=False)
+            found[experiment.name] = evidence_of(experiment)
+    level = FullExperiment(root, "level", config_of("rounds=30"), rising=0.0)
+    level.run(30, files=False)
+    level.log_evaluations(0.3, 0.31)
+    small = FullExperiment(root, "small", config_of("nodes=2", "rounds=20", "local=8", "external=0"))
+    small.run(20, files=False)
+    fresh = FullExperiment(root, "fresh", config_of("local=8", "external=0"))
+    return found | {e.name: evidence_of(e) for e in (level, small, fresh)}
+
+
+def pair(start: float, end: float, questions: int) -> tuple[Evaluation, Evaluation]:
+    return (
+        Evaluation("a", "start", start, {"lcm": start}, {"lcm": questions}),
+        Evaluation("a", "end", end, {"lcm": end}, {"lcm": questions}),
+    )
+
+
+def test_the_error_of_a_gain_is_that_of_the_questions_however_many_nodes_were_asked() -> None:
+    one = gain_of({"a": pair(0.25, 0.75, 98)})
+    many = gain_of({name: pair(0.25, 0.75, 98) for name in "abcdefgh"})
+    assert one is not None
+    assert many is not None
+    cautious = (0.25 * 98 + 1) / 100
+    expected = 1.96 * math.sqrt(2 * cautious * (1 - cautious) / 98)
+    assert one.error == many.error == pytest.approx(expected)
+    assert (one.nodes, many.nodes, many.improved, many.questions) == (1, 8, 8, 98)
+
+
+def test_a_share_of_nothing_is_not_certain() -> None:
+    gain = gain_of({"a": pair(0.0, 0.0, 5)})
+    assert gain is not None
+    assert gain.low < 0 < gain.high
+    assert gain_of({}) is None
+
+
+def test_learning_is_shown_by_held_out_questions(tmp_path: Path) -> None:
+    finding = learning_of(evidence_of(full(tmp_path, "good", config_of(), rising=0.03)))
+    assert finding.answer == "yes"
+    assert "from 0.100 to 0.700" in finding.said
+    assert "rose in 3 of 3 nodes" in finding.because[0]
+
+
+def test_no_gain_beyond_chance_is_no_learning(runs: dict[str, Evidence]) -> None:
+    finding = learning_of(runs["level"])
+    assert finding.answer == "no"
+    assert "chance" in finding.said
+
+
+def test_own_rewards_alone_are_half_an_answer(runs: dict[str, Evidence]) -> None:
+    finding = learning_of(runs["shared-0"])
+    assert finding.answer == "partly"
+    assert any("so far" in line for line in finding.because)
+
+
+def test_too_few_rounds_say_nothing(runs: dict[str, Evidence]) -> None:
+    assert learning_of(runs["fresh"]).answer == "open"
+    assert "0 rounds have closed" in " ".join(learning_of(runs["fresh"]).because)
+
+
+def test_several_runs_of_a_setting_are_the_sample(runs: dict[str, Evidence]) -> None:
+    eight = [one for name, one in runs.items() if name[:-2] in ("shared", "alone")]
+    assert [len(setting.runs) for setting in settings_of(eight)] == [4, 4]
+    (finding,) = sharing_of(eight)
+    assert finding.answer == "yes"
+    assert "p = 0.029" in finding.because[0]
+    assert "first 18 rounds" in finding.because[1]
+
+
+def test_few_runs_are_never_certain(runs: dict[str, Evidence]) -> None:
+    (finding,) = sharing_of([runs[f"{name}-{seed}"] for name in ("shared", "alone") for seed in range(3)])
+    assert finding.answer == "open"
+    assert finding.said.startswith("Not certain: over 3 and 3 runs")
+    assert "fewer than 4 runs" in finding.because[1]
+
+
+def test_one_run_of_each_tells_what_happened_and_no_more(runs: dict[str, Evidence]) -> None:
+    (finding,) = sharing_of([runs["shared-0"], runs["alone-0"]])
+    assert finding.answer == "partly"
+    assert finding.said.startswith("In this run it did")
+    assert "no interval is given" in finding.because[0]
+    assert "nodes that trained apart" in finding.because[1]
+    ratio = ratio_of(runs["shared-0"], runs["alone-0"])
+    assert ratio == pytest.approx(runs["shared-0"].cumulative(18) / runs["alone-0"].cumulative())
+    assert f"{ratio:.2f} times" in finding.said
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["shared-0", "shared-1"], "no experiment named was run without external rollouts"),
+        (["alone-0"], "no experiment named has external rollouts"),
+        (["shared-0", "small"], "different numbers of nodes"),
+        (["shared-0", "fresh"], "no round has closed on one side"),
+    ],
+)
+def test_what_cannot_be_said_is_not_said(runs: dict[str, Evidence], names: list[str], said: str) -> None:
+    (finding,) = sharing_of([runs[name] for name in names])
+    assert finding.answer == "open"
+    assert said in finding.said
+    assert len(names) < 2 or runs[names[1]].config.external or ratio_of(*(runs[n] for n in names)) is None
+
+
+def test_a_run_that_has_not_begun_does_not_hide_the_others(runs: dict[str, Evidence]) -> None:
+    (finding,) = sharing_of([runs["shared-0"], runs["alone-0"], runs["fresh"]])
+    assert finding.said.startswith("In this run it did")
+
+
+def test_other_differences_are_named(runs: dict[str, Evidence], tmp_path: Path) -> None:
+    other = FullExperiment(
+        tmp_path, "other", config_of("local=6", "external=0", "rounds=20", "grpo.learning_rate=0.01")
+    )
+    other.run(20, files=False)
+    (finding,) = sharing_of([runs["shared-0"], evidence_of(other)])
+    assert "different numbers of rollouts" in " ".join(finding.because)
+    assert "grpo.learning_rate" in " ".join(finding.because)

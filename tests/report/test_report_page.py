@@ -1,0 +1,232 @@
+"""The report as a file: what it says of whole, half, damaged and hostile experiments."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+from experiments_for_tests import CREATED_AT, FakeExperiment, incarnation_of, metrics_row
+from reports_for_tests import HOSTILE, FullExperiment, config_of, evidence_of, full
+
+from swarm_ray.cli import main
+from swarm_ray.errors import ExperimentNotFoundError, UserError
+from swarm_ray.records import Answers, Event, FileRef, Refusal, StageClosed, StateRecord, StepCounters
+from swarm_ray.report import write_report
+from swarm_ray.report.sections import Section, sections_of
+
+
+def page_of(root: Path, *names: str) -> str:
+    """The words of a page, without its markup."""
+    return words(write_report(str(root), names, root / "page.html").read_text())
+
+
+def sections(experiment: FakeExperiment) -> dict[str, Section]:
+    """The parts of its report by their ids; their figures are not drawn yet."""
+    return {section.id: section for section in sections_of([evidence_of(experiment)])}
+
+
+def words(page: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)).split())
+
+
+def check_figures(figures: list[str]) -> None:
+    """They share no id, link to nothing outside, hold text as text, and follow the theme of their page."""
+    ids = [found for svg in figures for found in re.findall(r'\bid="([^"]+)"', svg)]
+    assert len(figures) == 8
+    assert len(ids) == len(set(ids))
+    for svg in figures:
+        root = ET.fromstring(svg.replace("xlink:href", "href"))
+        own = {element.attrib["id"] for element in root.iter() if "id" in element.attrib}
+        assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= own
+        assert root.attrib["role"] == "img"
+        assert "<style" not in svg
+        assert not set(re.findall(r"#[0-9a-f]{6}\b", svg)) - {"#ffffff"}
+        assert "var(--ink)" in svg
+        assert any(element.tag.endswith("text") for element in root.iter())
+
+
+def test_a_whole_report_has_every_section(tmp_path: Path) -> None:
+    full(tmp_path, "shared", config_of())
+    full(tmp_path, "alone", config_of("local=8", "external=0"), rising=0.01)
+    path = write_report(str(tmp_path), ["shared", "alone"], tmp_path / "page.html")
+    page = path.read_text()
+    said = words(page)
+    assert said.index("Did sharing pay?") < said.index("Did it learn?")
+    assert "1093.31" in said
+    assert "alone: every node learned from its own rollouts alone (J is 0)." in said
+    assert "an actor was started again 3 3" in said
+    assert "died: out of memory" in said
+    assert "rejected in shared: other text (72)" in said
+    assert "local 4 8 external 4 0" in said
+    assert "Find the" in said
+    assert "The whole configuration of shared" in said
+    check_figures(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
+    assert "http" not in re.sub(r'content="[^"]*"|xmlns[:a-z]*="[^"]*"|http-equiv', "", page)
+
+
+def test_an_experiment_before_its_first_round(tmp_path: Path) -> None:
+    FakeExperiment(tmp_path, "fresh", config_of())
+    said = page_of(tmp_path, "fresh")
+    assert "fresh: no round has closed yet." in said
+    assert "fresh: no node has registered yet." in said
+    assert "Too little has been run to say so." in said
+    assert "Nothing out of the ordinary was logged." in said
+
+
+def test_one_that_runs_and_has_one_node(tmp_path: Path) -> None:
+    config = config_of("nodes=1", "local=8", "external=0")
+    FullExperiment(tmp_path, "running", config).run(5)
+    said = page_of(tmp_path, "running")
+    assert "running running 8/0 1 5 of 24" in said
+    assert "It is running: this is how it stands so far." in said
+    assert "running: not ended yet; held-out pass@1 is measured again" in said
+
+
+def test_what_is_gone_is_named(tmp_path: Path) -> None:
+    experiment = full(tmp_path, "torn", config_of("rounds=3"))
+    for kind in ("metrics", "events"):
+        path = tmp_path / experiment.paths.segment("node-0", incarnation_of("node-0"), kind, 0)
+        path.write_bytes(path.read_bytes()[:-9])
+    shutil.rmtree(tmp_path / experiment.paths.rollouts_folder("node-0", incarnation_of("node-0")))
+    said = page_of(tmp_path, "torn")
+    assert "Not all of torn could be read" in said
+    assert said.count("is torn or damaged; its rows were left out") == 2
+    assert "Rewards are those that the node itself published. torn, round 0" in said
+    shutil.rmtree(tmp_path / experiment.paths.rollouts_parent)
+    (said,) = sections(experiment)["samples"].said
+    assert said.startswith("torn: none of the round files that were looked for could be read")
+
+
+def test_a_torn_state_record_is_named(tmp_path: Path) -> None:
+    experiment = FullExperiment(tmp_path, "torn", config_of())
+    experiment.run(4, files=False)
+    records = sorted((tmp_path / experiment.paths.state_bucket(0)).iterdir())
+    records[3].write_bytes(b"")
+    (problem,) = evidence_of(experiment).problems
+    assert problem.endswith("the state log can be read up to record 2 only, and its newest record is 4")
+    records[0].unlink()
+    (problem,) = [one for one in evidence_of(experiment).problems if "row of metrics" not in one]
+    assert problem.endswith("the state log cannot be read, and its newest record is 4")
+    assert sections(experiment)["rewards"].said == (
+        "torn: the state log could not be read, so no round is known.",
+    )
+
+
+def test_round_files_that_were_removed_are_not_missed(tmp_path: Path) -> None:
+    experiment = full(tmp_path, "kept", config_of("rounds=9", "retention.rounds=4"))
+    for path in (tmp_path / experiment.paths.rollouts_parent).rglob("r00000[0-4]*"):
+        path.unlink()
+    ((name, samples),) = sections(experiment)["samples"].samples
+    assert name == "kept"
+    assert [sample.round for sample in samples] == [5, 5, 5, 6, 6, 6, 8, 8, 8]
+    assert [sample.node for sample in samples[:3]] == experiment.nodes
+    assert all(sample.question is not None for sample in samples)
+
+
+def test_incidents_of_the_state_log(tmp_path: Path) -> None:
+    experiment = FullExperiment(tmp_path, "rough", config_of())
+    ref = FileRef("node-2", incarnation_of("node-2"), "x/r000001-s0.0.aa.rollouts", "ab" * 32, 9)
+    refusal = Refusal("node-1", "key", "Corrupt: the trailer is damaged")
+    closed = StageClosed(
+        1, 0, (), ("node-0",), (ref,), (), (refusal,), {"node-1": 0.5}, {"node-1": 0}, (), 1.0
+    )
+    experiment.append("running", closed=closed)
+    record = StateRecord("stopped", 24, None, None, experiment.tallies(), note="<b>enough</b>")
+    record = msgspec.structs.replace(record, answers=Answers(expired={"node-2": (3, 4)}))
+    experiment.log.append(msgspec.json.encode(record), round=1, stage=0)
+    counts, incidents = sections(experiment)["incidents"].tables
+    assert {row[1:4] for row in incidents.rows} == {
+        ("node-1", "rejected", "Corrupt: the trailer is damaged"),
+        ("node-2", "late", "r000001-s0.0.aa.rollouts"),
+        ("node-0", "missing", "no file of this node counted"),
+        ("node-2", "expired", "rounds 3, 4 never arrived"),
+        ("\N{EN DASH}", "stopped", "<b>enough</b>"),
+    }
+    assert set(counts.rows) == {
+        ("missing files", "1"),
+        ("late files", "1"),
+        ("rejected files", "1"),
+        ("files that never arrived", "2"),
+    }
+
+
+def test_text_of_others_never_becomes_markup(tmp_path: Path) -> None:
+    experiment = FullExperiment(tmp_path, "hostile", config_of("rounds=3"), text=HOSTILE)
+    experiment.problems["node-0"] = HOSTILE
+    experiment.run(3)
+    told = [Event(HOSTILE[:40], HOSTILE, "node-0", 1), Event("evaluation", "{" * 9000, "node-0")]
+    experiment.log_evaluations(0.1, 0.2, *told)
+    liar = msgspec.structs.replace(
+        metrics_row("node-1", 3),
+        reward_by_specialty={HOSTILE: 1.0},
+        seconds={HOSTILE: 1e300, "generate": 1e300},
+        counters=StepCounters(used_from={HOSTILE: 5}, rejected={HOSTILE: 2}),
+    )
+    strange = msgspec.structs.replace(metrics_row("node-1", 4), node=HOSTILE[:30])
+    fair = msgspec.structs.replace(liar, round=5, step=5, seconds={HOSTILE: 1.0})
+    experiment.log_rows("node-1", [liar, strange, fair], start=1)
+    experiment.finish(note=HOSTILE)
+    page = write_report(str(tmp_path), ["hostile"], tmp_path / "page.html").read_text()
+    assert "<script" not in page
+    assert page.count("</style>") == 1
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e]", page)
+    said = words(page)
+    assert "holds an impossible number; it was left out" in said
+    assert "which took no part; it was left out" in said
+    assert "\\x1b[31m\\u202eabc\\x00 {{ names }} $x^2$" in said
+
+
+def test_the_command_says_where_the_page_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of("nodes=1", "rounds=2", "local=8", "external=0", "evaluation.questions=0")
+    FullExperiment(tmp_path, "shared", config).run(2, files=False)
+    here = tmp_path / "a folder"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert main(["report", "shared", "--root", str(tmp_path), "--figures", "all figures"]) == 0
+    said = capsys.readouterr().out
+    assert re.fullmatch(r"report: shared\.html \(\d+ kB\)\nfigures: all figures \(\d+ files\)\n", said)
+    assert (here / "shared.html").is_file()
+    kinds = {path.suffix for path in (here / "all figures").iterdir()}
+    assert kinds == {".png", ".svg", ".csv"}
+
+
+@pytest.mark.parametrize(
+    ("words_given", "said"),
+    [
+        (["nobody"], "no experiment 'nobody'"),
+        (["shared", "shared"], "'shared' is named twice"),
+        (["shared", "-o", "."], "is a folder"),
+        (["shared", "-o", "no/where.html"], "could not be written"),
+        (["shared", "--figures", "page.html/x"], "could not be written"),
+        (["../shared"], "cannot name an experiment"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words_given: list[str],
+    said: str,
+) -> None:
+    FakeExperiment(tmp_path, "shared", config_of(), created_at=CREATED_AT)
+    monkeypatch.chdir(tmp_path)
+    Path("page.html").write_text("")
+    assert main(["report", "--root", str(tmp_path), *words_given]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert said in captured.err
+
+
+def test_nothing_is_written_of_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="needs the name"):
+        write_report(str(tmp_path), [], tmp_path / "page.html")
+    with pytest.raises(ExperimentNotFoundError):
+        write_report(str(tmp_path), ["nobody"], tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,121 @@
+"""The command `sweep` where nothing is left to run, and what it decides before it runs anything."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sweeps_for_tests import SPLITS, plan_of, write_runs, write_sweep
+
+from swarm_ray.cli import main
+from swarm_ray.settings import load_config
+from swarm_ray.sweeps.capacity import Room
+from swarm_ray.sweeps.plan import read_plan
+from swarm_ray.sweeps.runner import distinct_models
+
+SMALL = {"grid": {"local, external": [[8, 0], [4, 4]]}, "seeds": [0, 1], "baseline": {"external": 0}}
+DOCUMENT = Path(__file__).parents[2] / "docs" / "sweeps.md"
+ALONE = """
+import sys
+from swarm_ray.cli import main
+status = main(sys.argv[1:])
+assert not {"ray", "torch", "transformers"} & set(sys.modules)
+sys.exit(status)
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "My Drive"
+    write_runs(plan_of(tmp_path, SMALL), folder)
+    return folder
+
+
+def test_a_finished_sweep_is_reported_on_without_ray(tmp_path: Path, root: Path) -> None:
+    file = write_sweep(tmp_path, SMALL)
+    command = [sys.executable, "-c", ALONE, "sweep", str(file), "--root", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "swarm-ray: splits: 2 settings x 2 seeds = 4 runs, 4 finished\n"
+    assert "cumulative reward, against local=8, external=0" in done.stdout
+    assert done.stdout.endswith(f"report: {root}/splits.html, splits.csv, splits.json\n")
+    assert len(json.loads((root / "splits.json").read_text())["points"]) == 2
+
+
+def test_a_dry_run_lists_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_sweep(tmp_path, SMALL)
+    assert main(["sweep", str(file), "--root", str(tmp_path / "new"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert said.count(" new ") == 4
+    assert "splits-local4-external4-s1" in said
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--parallel", "0"], "--parallel: '0' is not possible; give auto or a whole number above 0"),
+        (["--parallel", "two"], "--parallel: 'two' is not possible"),
+        (["--report", "page.pdf"], "--report page.pdf: the page's name must end in .html"),
+        (["--report", "none/such/page.html"], "lies in none"),
+        (["--fast"], "no such argument: --fast"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    file = write_sweep(tmp_path, SMALL)
+    assert main(["sweep", str(file), "--root", str(tmp_path / "new"), *options]) == 2
+    complained = capsys.readouterr().err
+    assert said in complained
+    assert complained.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_root_that_is_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_sweep(tmp_path, SMALL)
+    assert main(["sweep", str(file), "--root", str(file)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_sweep_of_the_documents_is_one(tmp_path: Path) -> None:
+    [block] = re.findall(r"(?ms)^```yaml\n(.*?)^```", DOCUMENT.read_text())
+    (tmp_path / "splits.yaml").write_text(block)
+    plan = read_plan(tmp_path / "splits.yaml")
+    assert len(plan.runs) == 20
+    assert plan.runs[0].experiment == "splits-local8-external0-s0"
+
+
+@pytest.mark.parametrize(
+    ("room", "fit"),
+    [
+        (Room(cpus=2, trainers=1, host_bytes=24 * 10**9, device_bytes=None, policies_bytes=0), 2),
+        (Room(cpus=16, trainers=1, host_bytes=10 * 10**9, device_bytes=None, policies_bytes=0), 6),
+        (Room(cpus=16, trainers=1, host_bytes=10 * 10**9, device_bytes=None, policies_bytes=10**9), 4),
+        (Room(cpus=16, trainers=4, host_bytes=64 * 10**9, device_bytes=None, policies_bytes=0), 4),
+        (
+            Room(
+                cpus=16, trainers=1, host_bytes=64 * 10**9, device_bytes=80 * 10**9, policies_bytes=30 * 10**9
+            ),
+            2,
+        ),
+        (Room(cpus=1, trainers=4, host_bytes=10**9, device_bytes=10**9, policies_bytes=2 * 10**9), 1),
+        (Room(cpus=64, trainers=1, host_bytes=10**12, device_bytes=10**12, policies_bytes=0), 9),
+    ],
+)
+def test_as_many_run_at_once_as_fit(room: Room, fit: int) -> None:
+    assert room.at_once(9) == fit
+
+
+def test_a_model_is_prepared_once_for_all_runs_that_share_it(tmp_path: Path) -> None:
+    configs = [run.config for run in plan_of(tmp_path).runs]
+    assert len(configs) == len(SPLITS["seeds"]) * 4
+    assert distinct_models(configs) == configs[:1]
+    other = load_config("tiny", overrides={"policy.start": "blank", "nodes": 2})
+    assert len(distinct_models([*configs, other])) == 2
+    large = [load_config("paper", overrides={"policy.model": "x/y", "local": i}) for i in (4, 4, 8)]
+    assert distinct_models(large) == [large[0], large[2]]  # their updates take different memory

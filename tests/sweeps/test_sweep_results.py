@@ -1,0 +1,240 @@
+"""What is said of a sweep's runs: figures from the folder, and what so few seeds cannot tell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from experiments_for_tests import FakeExperiment
+from sweeps_for_tests import plan_of, write_runs
+
+from swarm_ray.errors import ConfigError, UserError
+from swarm_ray.experiments import compare_experiments
+from swarm_ray.statistics import difference, interval, paired_difference
+from swarm_ray.sweeps.charts import seed_curves, sweep_charts
+from swarm_ray.sweeps.files import csv_text, json_text
+from swarm_ray.sweeps.page import page_text, write_reports
+from swarm_ray.sweeps.plan import SweepPlan
+from swarm_ray.sweeps.remarks import remarks_on, seeds_needed
+from swarm_ray.sweeps.results import SweepResult, sweep_result
+from swarm_ray.sweeps.standing import standings, to_do
+from swarm_ray.sweeps.table import plan_text, result_text
+
+THREE = {
+    "grid": {"local, external": [[8, 0], [6, 2], [4, 4]]},
+    "baseline": {"external": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> SweepPlan:
+    return plan_of(tmp_path_factory.mktemp("file"), THREE)
+
+
+@pytest.fixture(scope="module")
+def root(plan: SweepPlan, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("My Drive")
+    write_runs(plan, folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def result(plan: SweepPlan, root: str) -> SweepResult:
+    return sweep_result(plan, standings(plan, root), root)
+
+
+def test_a_point_is_its_seeds(plan: SweepPlan, root: str, result: SweepResult) -> None:
+    sums = {
+        c.experiment: c.cumulative_reward
+        for c in compare_experiments(root, [r.experiment for r in plan.runs])
+    }
+    base = [sums[f"splits-local8-external0-s{seed}"] for seed in range(3)]
+    most = [sums[f"splits-local4-external4-s{seed}"] for seed in range(3)]
+    found = [point.figures["cumulative_reward"] for point in result.points]
+    assert found[0].interval == interval(base)
+    assert (found[0].paired, found[0].difference, found[0].p_holm) == (None, None, None)
+    assert found[2].values == dict(enumerate(most))
+    assert found[2].paired == paired_difference(base, most)
+    assert found[2].difference == difference(base, most)
+    assert found[2].difference.u == 9  # all of them learned faster
+    assert (found[2].difference.p, found[2].p_holm) == (pytest.approx(0.1), pytest.approx(0.2))
+
+
+def test_too_few_seeds_are_said_to_be_too_few(result: SweepResult) -> None:
+    few, tested = remarks_on(result)
+    assert few.startswith("Intervals are bootstrapped over 3 seeds")
+    assert "of 3 values about 74% of them hold the true mean" in few
+    assert "With 3 and 3 runs the smallest possible two-sided p is 0.1, 0.2 after Holm's adjustment" in tested
+    assert (
+        "no difference can be called significant at 0.05 here, however large it is; that takes 5 seeds"
+        in tested
+    )
+    assert [seeds_needed(count) for count in (1, 2, 3, 6, 7)] == [4, 5, 5, 5, 6]
+
+
+def test_enough_seeds_can_tell(tmp_path: Path) -> None:
+    changes = {"seeds": [0, 1, 2, 3, 4], "grid": {"local, external": [[8, 0], [4, 4]]}}
+    plan = plan_of(tmp_path, THREE | changes)
+    write_runs(plan, tmp_path)
+    found = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
+    assert not any("significant" in line for line in remarks_on(found))
+    assert found.points[1].figures["cumulative_reward"].p_holm == pytest.approx(2 / 252)
+    text = page_text(found)
+    assert '<article class="finding yes">' in text
+    assert "Better: cumulative reward +" in text
+
+
+def test_one_seed_has_no_interval_and_no_baseline_no_test(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, THREE | {"seeds": [4]}, "baseline")
+    write_runs(plan, tmp_path)
+    found = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
+    assert remarks_on(found) == [
+        "With fewer than 2 seeds of a setting no interval is possible: one run is one draw.",
+        "No baseline is named, so nothing is tested.",
+    ]
+    assert "against" not in result_text(found)
+    assert "Against the baseline" not in page_text(found)
+
+
+def test_what_is_not_finished_is_named_and_left_out(plan: SweepPlan, tmp_path: Path) -> None:
+    write_runs(plan, tmp_path, 4)
+    running = FakeExperiment(tmp_path, plan.runs[4].experiment, plan.runs[4].config)
+    running.append("running", opens=running.opens(0, ["node-0"]))
+    found = standings(plan, str(tmp_path))
+    assert [standing.state for standing in found] == [*["finished"] * 4, "running", *["new"] * 4]
+    assert to_do(found) == [plan.runs[4], *plan.runs[5:]]
+    result = sweep_result(plan, found, str(tmp_path))
+    assert [len(point.runs) for point in result.points] == [3, 1, 0]
+    remarks = " ".join(remarks_on(result))
+    assert f"Not finished, and left out: {plan.runs[4].experiment} (running)" in remarks
+    assert "With 3 and 1 runs the smallest possible two-sided p is 0.5." in remarks
+    point = result.points[1].figures["cumulative_reward"]
+    assert point.paired is not None
+    assert (point.paired.count, point.paired.low) == (1, None)
+    assert "no interval of one seed" in page_text(result)
+    assert len(result_text(result).splitlines()) > 20
+
+
+def test_nothing_at_all_is_a_result_too(plan: SweepPlan, tmp_path: Path) -> None:
+    result = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
+    assert "Nothing could be tested" in " ".join(remarks_on(result))
+    assert "Not compared" in page_text(result)
+    assert csv_text(result).count("\n") == 1
+
+
+def test_a_run_that_goes_on_comes_first(plan: SweepPlan, tmp_path: Path) -> None:
+    late = plan.runs[-1]
+    experiment = FakeExperiment(tmp_path, late.experiment, late.config)
+    experiment.append("stopped")
+    assert to_do(standings(plan, str(tmp_path)))[0] == late
+
+
+def test_other_settings_under_a_name_are_refused(plan: SweepPlan, root: str, tmp_path: Path) -> None:
+    changed = plan_of(tmp_path, THREE | {"set": {"nodes": 2, "rounds": 20}})
+    with pytest.raises(ConfigError) as raised:
+        standings(changed, root)
+    said = str(raised.value)
+    assert "the folder has splits-local8-external0-s0 with other settings: rounds: 20 here, 10 there" in said
+    assert said.startswith(changed.where)
+    assert "\n" not in said
+
+
+def test_runs_of_different_length_are_told_apart(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {"grid": {"rounds": [10, 20]}, "set": {"nodes": 2}, "baseline": {"rounds": 10}})
+    write_runs(plan, tmp_path)
+    result = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
+    assert "The runs differ in rounds" in " ".join(remarks_on(result))
+    curve = seed_curves(result.points[1])
+    assert len(curve.mean) == 20
+    assert all(low <= mean <= high for low, mean, high in zip(curve.low, curve.mean, curve.high, strict=True))
+
+
+def test_files_hold_every_run_and_every_figure(result: SweepResult) -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_text(result))))
+    assert [row["experiment"] for row in rows][::3] == [
+        "splits-local8-external0-s0",
+        "splits-local6-external2-s0",
+        "splits-local4-external4-s0",
+    ]
+    assert {(row["local"], row["external"], row["baseline"]) for row in rows} == {
+        ("8", "0", "1"),
+        ("6", "2", "0"),
+        ("4", "4", "0"),
+    }
+    document = json.loads(json_text(result))
+    last = document["points"][2]["measures"]["cumulative_reward"]
+    assert [float(row["cumulative_reward"]) for row in rows[6:]] == list(last["values"].values())
+    assert last["difference"]["p"] == pytest.approx(0.1)
+    assert last["paired_difference"]["count"] == 3
+    assert document["remarks"] == remarks_on(result)
+
+
+def test_the_table_fits_and_is_plain(result: SweepResult) -> None:
+    text = result_text(result, width=100)
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.isascii()
+    assert text.count("(baseline)") == 1
+    narrow = result_text(result, width=30)
+    assert len(narrow.splitlines()) > len(text.splitlines())
+
+
+def test_a_plan_says_how_large_it_is(plan: SweepPlan, root: str, tmp_path: Path) -> None:
+    text = plan_text(plan, standings(plan, str(tmp_path)))
+    size = "splits: 3 settings x 3 seeds = 9 runs, 0 finished; left are 90 rounds with 8640 completions, "
+    assert size in text  # 2 nodes, 10 rounds, 8 completions and 3 seeds, times 8 + 6 + 4
+    assert "9 finished" in plan_text(plan, standings(plan, root))
+
+
+def test_the_page_holds_all_it_shows(result: SweepResult) -> None:
+    text = page_text(result)
+    assert "src=" not in text
+    assert "url(http" not in text
+    assert "<script" not in text
+    assert text.count("<svg") == 6
+    assert "Too few seeds to tell: cumulative reward +" in text
+    ids = [part.split('"')[0] for part in text.split(' id="')[1:]]
+    assert len(ids) == len(set(ids))
+
+
+def test_text_of_the_file_is_escaped_in_the_page(tmp_path: Path) -> None:
+    grid = {"policy.system_prompt": ["<script>alert(1)</script>", "a & \u202e b"]}
+    plan = plan_of(tmp_path, {"grid": grid, "seeds": [0]}, "baseline")
+    write_runs(plan, tmp_path)
+    text = page_text(sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path)))
+    assert "<script" not in text
+    assert "\u202e" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_figures_can_be_written_as_files(result: SweepResult, tmp_path: Path) -> None:
+    for chart in sweep_charts(result):
+        assert [path.stat().st_size > 0 for path in chart.write(tmp_path)] == [True] * 3
+    assert len((tmp_path / "cumulative-reward.csv").read_text().splitlines()) == 1 + 9
+
+
+def test_a_page_that_cannot_be_written_is_one_line(result: SweepResult, tmp_path: Path) -> None:
+    for path, said in (
+        ("page.pdf", "must end in .html"),
+        ("none/page.html", "lies in none"),
+        ("d.html", "a folder"),
+    ):
+        (tmp_path / "d.html").mkdir(exist_ok=True)
+        with pytest.raises(UserError, match=said):
+            write_reports(result, tmp_path / path)
+    written = write_reports(result, tmp_path / "My page.html")
+    assert [path.name for path in written] == ["My page.html", "My page.csv", "My page.json"]
+
+
+def test_what_learned_nothing_counts_and_is_named(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, {"seeds": [0]}, "grid", "baseline")
+    run = plan.runs[0]
+    experiment = FakeExperiment(tmp_path, run.experiment, run.config)
+    for number in range(run.config.rounds):
+        experiment.close(number, {"node-0": 0.0, "node-1": 0.0})
+    experiment.finish(learned_nothing=True)
+    result = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
+    assert result.points[0].figures["cumulative_reward"].values == {0: 0.0}
+    assert "Learned nothing, and counted all the same: splits-s0." in remarks_on(result)
