@@ -22,7 +22,9 @@ from swarm_ray.report.shown_text import head, visible
 from swarm_ray.versions import installed_versions
 
 
-def write_report(root: str, names: Sequence[str], path: Path, figures: Path | None = None) -> Path:
+def write_report(
+    root: str, names: Sequence[str], path: Path | str, figures: Path | str | None = None
+) -> Path:
     """Write a report of experiments as one HTML page, which holds all that it shows.
 
     What is missing in a folder is said in the page; it fails only where nothing can be said.
@@ -48,6 +50,7 @@ def write_report(root: str, names: Sequence[str], path: Path, figures: Path | No
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{twice!r} is named twice; name each experiment once")
+    path = Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the name of a file")
     evidences = [read_evidence(experiment) for experiment in [open_experiment(root, name) for name in names]]
@@ -55,7 +58,7 @@ def write_report(root: str, names: Sequence[str], path: Path, figures: Path | No
     try:
         path.write_text(_page(evidences, sections), encoding="utf-8")
         if figures is not None:
-            _write_figures([chart for section in sections for chart in section.charts], figures)
+            _write_figures([chart for section in sections for chart in section.charts], Path(figures))
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(

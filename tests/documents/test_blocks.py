@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from blocks_for_tests import ROOT, Reader, blocks_of
+from blocks_for_tests import HUB_MODEL, ROOT, Reader, blocks_of
 
 RUN = ("sh", "python", "yaml")
 SHOWN = ("", "text", "json")
@@ -24,10 +24,12 @@ def test_a_reader_can_do_all_of_it(
     stopped = any("swarm-ray stop" in block.text for block in found)
     places = {
         "/content/drive/MyDrive/swarm": str(tmp_path / "mount"),
-        "Qwen/Qwen2.5-0.5B-Instruct": hub_model,
+        HUB_MODEL: hub_model,
     }
     (tmp_path / "mount").mkdir()
-    reader = Reader(tmp_path, places, stopped)
+    monkeypatch.chdir(tmp_path)
+    modules = any(block.file and block.file.endswith(".py") for block in found)
+    reader = Reader(tmp_path, places, stopped, modules)
     try:
         for block in found:
             reader.follow(block)
