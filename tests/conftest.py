@@ -51,7 +51,8 @@ def _order(item: pytest.Item) -> int:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail when something that the tests started is still there, and end it."""
     left = session.config.stash.setdefault(LEFT, [])
-    if not session.config.getoption("numprocesses", None):  # else the processes that ran the tests have looked
+    # Where there are several processes, those that ran the tests have looked.
+    if not session.config.getoption("numprocesses", None):
         _, alive = psutil.wait_procs(_started(), timeout=GONE_WITHIN_S)
         left += [_line(process) for process in alive]
         for process in alive:

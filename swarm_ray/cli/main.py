@@ -56,9 +56,7 @@ COMMANDS = (
     Command("watch", "show how a swarm gets on, wherever it runs", watching.define_watch, watching.watch_),
     Command("list", "list the experiments in a folder", reading.define_list, reading.list_),
     Command("compare", "compare experiments", reading.define_compare, reading.compare),
-    Command(
-        "create", "make an experiment that is run later", experiments.define_create, experiments.create
-    ),
+    Command("create", "make an experiment that is run later", experiments.define_create, experiments.create),
     Command(
         "metrics",
         "show what an experiment's nodes logged, by round, node or specialty",
