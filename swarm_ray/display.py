@@ -203,6 +203,12 @@ def choose_display(*, show: bool) -> Display:
 
 def display_on(console: Console) -> Display:
     """Live in a notebook's cell, or on a console that is a terminal; lines on any other."""
-    if "ipykernel" in sys.modules:
+    if _in_notebook():
         return NotebookDisplay()
     return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
+
+
+def _in_notebook() -> bool:
+    """Whether a notebook's kernel runs this code; its package may be loaded for other reasons."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

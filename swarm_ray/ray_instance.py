@@ -249,8 +249,11 @@ def dashboard_address() -> str:
     """Host and port of the dashboard of the Ray in use; empty where it has none."""
     if not ray.is_initialized():
         return ""
-    # Of a Ray that is there already this only asks.
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    # Of a Ray that is there already this only asks, and puts a handler of SIGTERM in place of ours.
     known = ray.init(ignore_reinit_error=True, configure_logging=False, logging_level=logging.ERROR)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_terminate)
     return str(known.dashboard_url or "")
 
 

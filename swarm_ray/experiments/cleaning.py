@@ -13,6 +13,7 @@ from drive_store.checkpoint_manifest import MANIFEST, Manifest, choose_kept
 from drive_store.names import parse_peer_folder
 from drive_store.oserrors import errors_of
 from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
+from swarm_ray.errors import UserError
 from swarm_ray.experiments.files import files_below, files_of, folder_of
 from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.metrics import incarnations_of
@@ -124,9 +125,12 @@ def remove_folder(experiment: OpenExperiment) -> None:
     """Remove an experiment's folder, its sentinel last: what an interruption leaves is still found by its name.
 
     Raises:
+        UserError: the folder is a link.
         StoreError: the folder was replaced meanwhile, or does not allow it.
     """
     store, paths = experiment.store, experiment.paths
+    if folder_of(experiment).is_symlink():
+        raise UserError(f"{folder_of(experiment)} is a link; remove the link, or clean where it leads")
     store.attach(paths.experiment_json)
     store.check()
     for child in sorted(folder_of(experiment).iterdir()):
@@ -142,6 +146,9 @@ def _plan(experiment: OpenExperiment, record: StateRecord | None) -> _Plan:
     kept, old = _checkpoints(experiment)
     below = _first_needed(record, kept, remarks)
     stored = stored_files(experiment, remarks)
+    # What lies behind a link belongs to somebody else: it is in no size, and stays.
+    stored = [file for file in stored if file.key in sizes]
+    old = [folder for folder in old if any(key.rpartition("/")[0] == folder for key in sizes)]
     going = [f.key for f in stored if _may_go(f, below)]
     old_files = [key for key in sizes if key.rpartition("/")[0] in old]
     removals = (

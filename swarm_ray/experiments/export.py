@@ -13,7 +13,7 @@ from swarm_ray.experiments.compare import comparison_of
 from swarm_ray.experiments.dataset import write_rollouts
 from swarm_ray.experiments.read import OpenExperiment, open_experiment
 from swarm_ray.experiments.status import status_of
-from swarm_ray.experiments.writing import require_new, written_whole
+from swarm_ray.experiments.writing import require_new, require_outside, written_whole
 from swarm_ray.settings import to_json
 
 SUMMARY, ROLLOUTS = "summary.json", "rollouts.parquet"
@@ -51,6 +51,7 @@ def export_experiment(
         StoreError: the folder cannot be read, or the files cannot be written.
     """
     opened, target = open_experiment(root, experiment), Path(path)
+    require_outside(root, target)
     told: list[str] = [] if problems is None else problems
     if target.suffix == ".json":
         writers: dict[Path, Callable[[Path], object]] = {target: lambda part: _write_summary(opened, part)}
@@ -88,6 +89,7 @@ def export_experiment_summary(
         StoreError: the folder cannot be read, or the file cannot be written.
     """
     opened, target = open_experiment(root, experiment), Path(path)
+    require_outside(root, target)
     if not overwrite:
         require_new(target)
     with written_whole(target) as part:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from drive_store import EXPERIMENTS, Store
 from drive_store.oserrors import errors_of
 from swarm_ray.errors import UserError
 
@@ -20,6 +21,17 @@ def require_new(path: Path) -> None:
     """
     if os.path.lexists(path):
         raise UserError(f"{path} is there already: take another name, or give --overwrite to write over it")
+
+
+def require_outside(root: str, path: Path) -> None:
+    """Make sure that what is written for people does not land among the experiments' own files.
+
+    Raises:
+        UserError: it would.
+    """
+    experiments = Path(Store(root).root, EXPERIMENTS).resolve()
+    if path.resolve().is_relative_to(experiments):
+        raise UserError(f"{path} lies among the experiments' own files in {experiments}; write it elsewhere")
 
 
 @contextmanager

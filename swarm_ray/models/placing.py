@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from swarm_ray.errors import UserError
+
+_OF_A_MODEL = re.compile(
+    r"(model.*\.safetensors|model\.safetensors\.index\.json|(generation_)?config\.json|tokenizer(_config)?\.json|"
+    r"(special_tokens_map|added_tokens|vocab)\.json|merges\.txt|chat_template\.jinja|README\.md|\.gitattributes)"
+)
+"""Names of the files that a model's folder holds; where there is anything else, nothing is removed."""
 
 
 def require_place(folder: Path, *, overwrite: bool) -> None:
@@ -26,9 +33,11 @@ def require_place(folder: Path, *, overwrite: bool) -> None:
         raise UserError(
             f"{folder} is not empty: name another folder, or give --overwrite to replace a model in it"
         )
-    if not (folder / "config.json").is_file():
+    others = [path for path in folder.iterdir() if path.is_dir() or not _OF_A_MODEL.fullmatch(path.name)]
+    if others or not (folder / "config.json").is_file():
+        what = f" ({min(others).name})" if others else ""
         raise UserError(
-            f"{folder} holds other things than a model, so it is not overwritten; name another folder"
+            f"{folder} holds other things than a model{what}, so it is not overwritten; name another folder"
         )
 
 

@@ -11,6 +11,7 @@ import jinja2
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.writing import require_outside
 from swarm_ray.report.chart import Chart
 from swarm_ray.report.evidence import Evidence, read_evidence
 from swarm_ray.report.findings import learning_of
@@ -51,6 +52,8 @@ def write_report(
     if twice is not None:
         raise UserError(f"{twice!r} is named twice; name each experiment once")
     path = Path(path)
+    for written in (path, *([Path(figures)] if figures else [])):
+        require_outside(root, written)
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the name of a file")
     evidences = [read_evidence(experiment) for experiment in [open_experiment(root, name) for name in names]]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from machines_for_tests import Turns, View, left_in
+from doctored_for_tests import Turns, View, left_in
 
 from drive_store import InvalidName, Store, StoreDenied
 from drive_store.doctor import Findings, examine, findings_text

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from machines_for_tests import left_in
+from doctored_for_tests import left_in
 
 from swarm_ray.cli import main
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from machines_for_tests import Turns, View, left_in, together
+from doctored_for_tests import Turns, View, left_in, together
 
 from drive_store import Store
 from drive_store.doctor import Findings, examine

@@ -133,7 +133,8 @@ class Reader:
         deadline = time.monotonic() + WITHIN_S
         while self._running and not list(root.glob("experiments/*/rewards/*/*.json")):
             assert time.monotonic() < deadline, "no round has closed"
-            assert [process.poll() for _, process in self._running if process.poll()] == []
+            for line, process in self._running:
+                assert not process.poll(), f"{line}: {process.communicate()[0]}"
             time.sleep(0.1)
 
     def _made(self, words: list[str]) -> list[str]:
@@ -176,7 +177,12 @@ def _smaller(words: list[str], places: Mapping[str, str], *, stopped: bool) -> l
         else:
             small += [flag, value]
     if "colab" in small:
-        small += [f"policy.model={places[HUB_MODEL]}", "policy.max_new_tokens=4", "pace.max_s=5"]
+        small += [
+            f"policy.model={places[HUB_MODEL]}",
+            "policy.max_new_tokens=4",
+            "pace.min_s=0",
+            "pace.max_s=5",
+        ]
     elif "paper" in small:
         small.append("policy.max_new_tokens=4")
     elif not any(word.startswith(("policy.start", "--model")) for word in small):

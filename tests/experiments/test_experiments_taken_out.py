@@ -266,6 +266,16 @@ def test_clean_says_what_and_does_it_only_when_asked(root: Path) -> None:
     assert cleanup_experiment(str(root), "small").removals == ()
 
 
+def test_clean_leaves_what_lies_behind_a_link(root: Path, tmp_path: Path) -> None:
+    folder = root / "experiments/small/rollouts"
+    theirs = folder.rename(tmp_path / "theirs")
+    folder.symlink_to(theirs)
+    kept = sorted(theirs.rglob("*.rollouts"))
+    assert kept
+    assert cleanup_experiment(str(root), "small", dry_run=False).removals == ()
+    assert sorted(theirs.rglob("*.rollouts")) == kept
+
+
 def test_clean_keeps_the_newest_whole_checkpoint(root: Path) -> None:
     opened = open_experiment(str(root), "small")
     (folder,) = (root / "experiments/small/checkpoints").glob("node-0.*")

@@ -13,7 +13,7 @@ from swarm_ray.tasks.protocol import TaskQuestion, register
 
 
 class Doubles:
-    name = "doubles"
+    name = "twice"
 
     def question(self, seed, index):
         n = random.Random(f"{seed}/{index}").randint(1, 99)
@@ -23,7 +23,7 @@ class Doubles:
         return float(answer == entry["answer"])
 
 
-register("doubles", lambda options: Doubles())
+register("twice", lambda options: Doubles())
 
 
 def hang_forever():

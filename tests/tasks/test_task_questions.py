@@ -283,12 +283,12 @@ def test_a_reward_does_not_depend_on_what_was_drawn_before(both):
 
 
 def test_own_task_in_ten_lines():
-    config = TasksConfig(specialties=["doubles", "lcm"], modules=["own_tasks_for_tests"])
+    config = TasksConfig(specialties=["twice", "lcm"], modules=["own_tasks_for_tests"])
     tasks = TaskSet(config, allowed_modules=("own_tasks_for_tests",))
-    question = tasks.question("doubles", 1, 5)
+    question = tasks.question("twice", 1, 5)
     assert question.text.startswith("Double ")
-    assert tasks.tasks["doubles"].score(question.reference, question.entry) == 1.0
-    assert {q.specialty for q in tasks.draw(random.Random(0), 50)} == {"doubles", "lcm"}
+    assert tasks.tasks["twice"].score(question.reference, question.entry) == 1.0
+    assert {q.specialty for q in tasks.draw(random.Random(0), 50)} == {"twice", "lcm"}
 
 
 def test_a_module_that_was_not_named_is_not_imported(tmp_path, monkeypatch):
@@ -313,5 +313,5 @@ def test_registering():
         register("obedient", lambda options: Doubles())
     with pytest.raises(ConfigError, match="reasoning-gym has a data set"):
         register("gcd", lambda options: Doubles())
-    with pytest.raises(ConfigError, match="registered task is 'doublez'; did you mean doubles"):
-        TaskSet(TasksConfig(specialties=["doublez"]))
+    with pytest.raises(ConfigError, match="registered task is 'twicee'; did you mean twice"):
+        TaskSet(TasksConfig(specialties=["twicee"]))

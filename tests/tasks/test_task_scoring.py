@@ -19,7 +19,7 @@ from swarm_ray.tasks.specialties import SETS
 
 EVAL = ("binary_matrix", "string_insertion", "spiral_matrix", "n_queens")
 SYMPY = ("puzzle24", "countdown", "simple_integration", "intermediate_integration")
-OWN = {"specialties": ["obedient", "doubles", "gcd", "unstable"], "modules": ["own_tasks_for_tests"]}
+OWN = {"specialties": ["obedient", "twice", "gcd", "unstable"], "modules": ["own_tasks_for_tests"]}
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +189,9 @@ def test_tagged_answers():
 
 
 def test_own_task(own):
-    reference = TaskSet(TasksConfig(**OWN)).question("doubles", 1, 4).reference
+    reference = TaskSet(TasksConfig(**OWN)).question("twice", 1, 4).reference
     scores = own.score(
-        [ScoreItem(("doubles", 1, 4), reference, external=True), ScoreItem(("doubles", 1, 4), "?")]
+        [ScoreItem(("twice", 1, 4), reference, external=True), ScoreItem(("twice", 1, 4), "?")]
     )
     assert scores == [Score(1.0, "ok"), Score(0.0, "ok")]
 
@@ -233,7 +233,7 @@ def test_what_ends_or_blocks_the_process_is_found_and_the_others_are_scored(deed
     with Scorer(TasksConfig(**OWN, score_timeout_s=0.3)) as scorer:
         first = do(scorer, "half")
         pid = scorer._child.pid
-        items = [ScoreItem(("doubles", 1, i), "2") for i in range(5)]
+        items = [ScoreItem(("twice", 1, i), "2") for i in range(5)]
         items.insert(2, ScoreItem(("obedient", 1, 0), deed, external=True))
         scores = scorer.score(items)
         assert first == [Score(0.5, "ok")]
@@ -264,7 +264,8 @@ def test_a_process_that_does_not_start(monkeypatch):
         broken.score([ScoreItem(("gcd", 1, 0), "1")])
 
 
-def test_close_leaves_nothing_and_scoring_again_starts_again():
+def test_close_leaves_nothing_and_scoring_again_starts_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other tests score at the same time
     before = folders()
     scorer = Scorer(TasksConfig(specialties=["gcd"]))
     scorer.close()

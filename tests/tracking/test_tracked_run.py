@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import ray
 from swarm_for_tests import small_config, wait_for_round
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tracked_for_tests import until
@@ -50,6 +51,7 @@ class Looked:
 
 @pytest.fixture(scope="module")
 def looked(tmp_path_factory: pytest.TempPathFactory) -> Looked:
+    ray.shutdown()  # a Ray that other tests have left has no dashboard
     return Looked(tmp_path_factory.mktemp("tracked"))
 
 
