@@ -177,12 +177,8 @@ def _smaller(words: list[str], places: Mapping[str, str], *, stopped: bool) -> l
         else:
             small += [flag, value]
     if "colab" in small:
-        small += [
-            f"policy.model={places[HUB_MODEL]}",
-            "policy.max_new_tokens=4",
-            "pace.min_s=0",
-            "pace.max_s=5",
-        ]
+        small += [f"policy.model={places[HUB_MODEL]}", "policy.max_new_tokens=4"]
+        small += ["pace.min_s=0", "pace.max_s=5", "pace.poll_min_s=0.05"]
     elif "paper" in small:
         small.append("policy.max_new_tokens=4")
     elif not any(word.startswith(("policy.start", "--model")) for word in small):
