@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from drive_store import Store, newest, read_coordinator_beats
+from drive_store import Store, newest
 from swarm_ray.config import SwarmConfig
-from swarm_ray.errors import UserError
-from swarm_ray.exchange.swarm_state import ENDED, decode_state
+from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import (
     ExperimentAddress,
     create_experiment,
@@ -23,6 +20,8 @@ from swarm_ray.experiment_folder import (
     require_free,
     store_config,
 )
+from swarm_ray.experiments.in_use import refuse_in_use
+from swarm_ray.experiments.read import open_experiment
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.records import StateRecord
 from swarm_ray.settings import config_hash, extend_config, load_config, require_same_experiment
@@ -81,7 +80,7 @@ def open_or_create(address: ExperimentAddress, config: SwarmConfig, *, overwrite
     """
     store = Store(address.root)
     if overwrite or read_identity(store, address) is None:
-        _make(store, address, config, overwrite=overwrite)
+        _make(address, config, overwrite=overwrite)
         return Opened(config, None)
     stored = config_in_force(store, address)
     require_same_experiment(config, stored)
@@ -106,10 +105,10 @@ def newest_record(store: Store, address: ExperimentAddress) -> StateRecord | Non
     return decode_state(found) if found else None
 
 
-def _make(store: Store, address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> None:
+def _make(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> None:
     TaskSet(config.tasks)  # a name or an option that is wrong leaves no experiment behind, and removes none
     if not require_free(address, overwrite=overwrite):
-        _refuse_if_live(store, address)
+        refuse_in_use(open_experiment(address.root, address.experiment), "overwritten")
         here = experiment_state(address)
         if here.exists():
             shutil.rmtree(here)
@@ -122,25 +121,3 @@ def _make(store: Store, address: ExperimentAddress, config: SwarmConfig, *, over
         machine=platform.platform(),
         overwrite=overwrite,
     )
-
-
-def _refuse_if_live(store: Store, address: ExperimentAddress) -> None:
-    """Refuse to delete what somebody is at work on; by wall clocks, so as people see it."""
-    record = newest_record(store, address)
-    if record is None or record.state in ENDED:
-        return
-    age = _coordinator_age(store, address)
-    if age is not None and age < config_in_force(store, address).pace.dead_after_s:
-        raise UserError(
-            f"experiment {address.experiment!r} is {record.state}: its coordinator wrote {age:.0f} s ago; stop it "
-            f"first (swarm-ray stop --root {shlex.quote(address.root)} --experiment {address.experiment})"
-        )
-
-
-def _coordinator_age(store: Store, address: ExperimentAddress) -> float | None:
-    """Seconds since a coordinator gave a sign of life; None where none ever did."""
-    keys = [
-        address.paths.coordinator_beat(claimant) for claimant in read_coordinator_beats(store, address.paths)
-    ]
-    written = [at for key in keys if (at := store.modified(key)) is not None]
-    return time.time() - max(written) if written else None

@@ -56,7 +56,7 @@ def gain_of(pairs: Mapping[str, tuple[Evaluation, Evaluation]]) -> Gain | None:
         error=Z * math.hypot(_standard_error(firsts), _standard_error(lasts)),
         nodes=len(there),
         improved=sum(b > a for a, b in there.values()),
-        questions=max(sum(first.questions.values()) for first in firsts),
+        questions=min((n for first in firsts if (n := sum(first.questions.values())) > 0), default=0),
     )
 
 
@@ -73,7 +73,8 @@ def mean_by_specialty(evaluations: Sequence[Evaluation]) -> dict[str, float]:
 def _standard_error(evaluations: Sequence[Evaluation]) -> float:
     """Bound of the standard error of the mean share over all questions, stratified by specialty."""
     shares = mean_by_specialty(evaluations)
-    counts = {s: max(e.questions.get(s, 0) for e in evaluations) for s in shares}
+    # All nodes are asked the same; where they say otherwise, who claims the most must not make it more certain.
+    counts = {s: min((n for e in evaluations if (n := e.questions.get(s, 0)) > 0), default=0) for s in shares}
     variance = 0.0
     for specialty, share in shares.items():
         n = counts[specialty]

@@ -139,3 +139,13 @@ def test_other_differences_are_named(runs: dict[str, Evidence], tmp_path: Path) 
     (finding,) = sharing_of([runs["shared-0"], evidence_of(other)])
     assert "different numbers of rollouts" in " ".join(finding.because)
     assert "grpo.learning_rate" in " ".join(finding.because)
+
+
+def test_who_claims_the_most_questions_makes_nothing_more_certain() -> None:
+    def asked(when: str, share: float, count: int) -> Evaluation:
+        return Evaluation("node", when, share, {"gcd": share}, {"gcd": count})
+
+    honest = {f"node-{i}": (asked("start", 0.1, 20), asked("end", 0.2, 20)) for i in range(4)}
+    liar = honest | {"node-0": (asked("start", 0.1, 1_000_000), asked("end", 0.2, 1_000_000))}
+    assert gain_of(liar) == gain_of(honest)
+    assert gain_of(honest | {"node-0": (asked("start", 0.1, 20), asked("end", 0.2, -5))}) is not None
