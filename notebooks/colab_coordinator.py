@@ -60,8 +60,10 @@ print("experiments lie in", root)
 package = ""  #@param {type:"string"}
 
 import importlib.util
+import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -76,8 +78,11 @@ before = versions()
 if importlib.util.find_spec("swarm_ray") is None:
     if not package:
         raise SystemExit("Swarm Ray is not installed: put its folder, wheel or git address into `package`.")
+    if Path(package).is_dir():  # pip builds where the folder lies, which may be read-only or shared
+        parts = shutil.ignore_patterns(".git", ".venv", "build", "runs")
+        package = shutil.copytree(package, Path(tempfile.mkdtemp(), "swarm-ray"), ignore=parts)
     Path("stay.txt").write_text("".join(f"{name}=={found}\n" for name, found in before.items()))
-    pip = [sys.executable, "-m", "pip", "install", "--constraint", "stay.txt", package]
+    pip = [sys.executable, "-m", "pip", "install", "--constraint", "stay.txt", str(package)]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"pip could not install {package!r}:\n{(done.stdout + done.stderr)[-2000:]}")

@@ -63,8 +63,10 @@ print("experiments lie in", root)
 package = ""  #@param {type:"string"}
 
 import importlib.util
+import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -79,8 +81,11 @@ before = versions()
 if importlib.util.find_spec("swarm_ray") is None:
     if not package:
         raise SystemExit("Swarm Ray is not installed: put its folder, wheel or git address into `package`.")
+    if Path(package).is_dir():  # pip builds where the folder lies, which may be read-only or shared
+        parts = shutil.ignore_patterns(".git", ".venv", "build", "runs")
+        package = shutil.copytree(package, Path(tempfile.mkdtemp(), "swarm-ray"), ignore=parts)
     Path("stay.txt").write_text("".join(f"{name}=={found}\n" for name, found in before.items()))
-    pip = [sys.executable, "-m", "pip", "install", "--constraint", "stay.txt", package]
+    pip = [sys.executable, "-m", "pip", "install", "--constraint", "stay.txt", str(package)]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"pip could not install {package!r}:\n{(done.stdout + done.stderr)[-2000:]}")
@@ -171,7 +176,7 @@ print(figures_text(findings))
 # | what you see | what to do |
 # |---|---|
 # | `is not there, or is no folder` | *Drive*, then *Folder* |
-# | `Drive is not mounted` | Delete that folder of the VM's own disk, then *Drive* |
+# | `Drive is not mounted` | Move that folder of the VM's own disk away, then *Drive* |
 # | `nobody answered … no other machine's folder was seen` | Run *Two VMs* in the other tab; compare `folder`, `pair` and the account; a larger `wait_minutes` |
 # | `left by machines that are gone or have met already` | Take another `pair` |
 # | `more than two machines` | Each pair of tabs needs a `pair` of its own |

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from drive_store import Store, newest
 from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import UserError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import (
     ExperimentAddress,
@@ -21,7 +22,7 @@ from swarm_ray.experiment_folder import (
     store_config,
 )
 from swarm_ray.experiments.in_use import refuse_in_use
-from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.read import OpenExperiment, find_identity
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.records import StateRecord
 from swarm_ray.settings import config_hash, extend_config, load_config, require_same_experiment
@@ -105,10 +106,20 @@ def newest_record(store: Store, address: ExperimentAddress) -> StateRecord | Non
     return decode_state(found) if found else None
 
 
+def _refuse_in_use(address: ExperimentAddress) -> None:
+    store = Store(address.root)
+    try:
+        identity = find_identity(store, address)
+    except UserError:  # nobody can be at work on what nobody can open
+        return
+    if identity is not None:
+        refuse_in_use(OpenExperiment(address, store, identity), "overwritten")
+
+
 def _make(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> None:
     TaskSet(config.tasks)  # a name or an option that is wrong leaves no experiment behind, and removes none
     if not require_free(address, overwrite=overwrite):
-        refuse_in_use(open_experiment(address.root, address.experiment), "overwritten")
+        _refuse_in_use(address)
         here = experiment_state(address)
         if here.exists():
             shutil.rmtree(here)

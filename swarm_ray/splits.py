@@ -102,11 +102,12 @@ def beside_paper(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
     Returns:
         A row per experiment, indexed by `I/J`. The paper's sums are over 8 nodes and 2000 rounds of one seed; what
-        compares is the ratio.
+        compares is the ratio, which runs of other sizes than the first do not have.
     """
     import pandas as pd
 
     from swarm_ray.report.page_tables import PAPER
+    from swarm_ray.tables import ratio_to
 
     baseline = comparisons[0]
     base = f"{baseline.local}/{baseline.external}"
@@ -117,7 +118,8 @@ def beside_paper(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "experiment": one.experiment,
             "state": one.state,
             "cumulative reward": one.cumulative_reward,
-            f"to {base}": _ratio(one.cumulative_reward, baseline.cumulative_reward),
+            "rounds": one.rounds,
+            f"to {base}": ratio_to(one, baseline),
             "paper": PAPER.get(split),
             f"paper, to {base}": _ratio(PAPER.get(split), PAPER.get(base)),
             "pass@1 before": one.pass_at_1_start,

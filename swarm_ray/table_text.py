@@ -14,6 +14,8 @@ from rich.text import Text
 WIDTH = 100
 """Columns of a table that nobody asked otherwise for."""
 NOTHING = "-"
+LONGEST = 400
+"""Letters of a remark."""
 _ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _LEAST_NAME = 16
 _TEXTS = ("state", "created")
@@ -60,6 +62,11 @@ def grid(heads: Sequence[str], rows: Sequence[Sequence[str]], *, width: int, sty
 def clean(text: str) -> str:
     """Text that others may have written, on one line and without anything that would steer a terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def shortened(text: str) -> str:
+    """Text that others may have written, cut where it is longer than anybody reads."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def count(number: int | None) -> str:

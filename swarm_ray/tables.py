@@ -26,6 +26,7 @@ from swarm_ray.table_text import (
     large,
     reward_sum,
     share,
+    shortened,
 )
 
 
@@ -61,7 +62,7 @@ def status_table(status: ExperimentStatus, *, width: int = WIDTH, styled: bool =
     if status.learned_nothing:
         said.append("it LEARNED NOTHING: for many rounds no group of any node had an advantage")
     for node in status.nodes:
-        said += [f"{node.id}: {text}" for text in _remarks(node, status.state)]
+        said += [shortened(f"{node.id}: {text}") for text in _remarks(node, status.state)]
     if not status.nodes:
         return _lines([head, *said, "no node has registered yet"])
     heads = ["node", "round", "step", "seen", "reward", "sum", "offered", "used", "rejected"]

@@ -54,7 +54,8 @@ def mount(store: Store) -> Finding:
             check="mount",
             level=FAIL,
             found="lies on this machine's own disk, though its path is one of Google Drive: Drive is not mounted",
-            advice="Remove the folder, which no other machine sees, and mount Drive: drive.mount('/content/drive').",
+            advice="Move the folder away, since no other machine sees it unless Drive mirrors it, and mount Drive: "
+            "drive.mount('/content/drive').",
         )
     return Finding(
         check="mount",

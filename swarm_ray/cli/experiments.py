@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from swarm_ray.cli.metric_tables import byte_count, metrics_table
 from swarm_ray.cli.options import ALGORITHM, add_configuration, add_json, add_overwrite, add_root
 from swarm_ray.cli.output import DONE, complain, layout, write
-from swarm_ray.cli.overrides import overrides_of
+from swarm_ray.cli.overrides import overrides_of, see_modules_here
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.archive import archive_experiment
@@ -38,6 +38,7 @@ def define_create(command: Parser) -> None:
 
 def create(arguments: argparse.Namespace) -> int:
     """Make an experiment that is run later."""
+    see_modules_here()
     config = init_experiment(
         arguments.root,
         arguments.experiment,
@@ -105,6 +106,8 @@ def define_export(command: Parser) -> None:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write what an experiment came to."""
+    if arguments.module:
+        see_modules_here()
     problems: list[str] = []
     files = export_experiment(
         arguments.root,

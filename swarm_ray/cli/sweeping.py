@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from swarm_ray.cli.options import add_root
 from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, layout, write
+from swarm_ray.cli.overrides import see_modules_here
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
 from swarm_ray.sweeps.outcome import Outcome
@@ -43,6 +44,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     """Run what is left of a sweep, and report on all of it."""
     from swarm_ray.sweeps.results import sweep_result
 
+    see_modules_here()
     plan, parallel = read_plan(Path(arguments.file)), _parallel(arguments.parallel)
     found = standings(plan, arguments.root)
     width, styled = layout()

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from swarm_ray.live.bars import bar, sparkline
 from swarm_ray.live.picture import NOW_S, NodeLine, Picture, chosen
-from swarm_ray.table_text import NOTHING, clean, count, duration, large, reward_sum, share
+from swarm_ray.table_text import NOTHING, clean, count, duration, large, reward_sum, share, shortened
 
 BAR_WIDTH = (10, 40)
 SPARK_WIDTH, LEAST_SPARK, FEWEST_SPARKS = 40, 20, 5
@@ -141,7 +141,7 @@ def plain_table() -> Table:
 
 def troubles(nodes: Sequence[NodeLine]) -> list[str]:
     """A line for each node with which something is wrong."""
-    return _limited([f"{n.node}: {'; '.join(n.problems)}" for n in nodes if n.problems])
+    return _limited([shortened(f"{n.node}: {'; '.join(n.problems)}") for n in nodes if n.problems])
 
 
 def _limited(lines: list[str]) -> list[str]:

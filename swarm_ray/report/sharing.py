@@ -166,7 +166,7 @@ def _of_single(
     known = spread_text(setting.runs[0].config)
     if "not measured" not in known:
         because.append(f"Measured before: {' '.join(known.split())}.")
-    return "partly", said, because  # a single draw, whichever way it fell
+    return "partly" if shared > alone else "open", said, because  # single draws decide nothing
 
 
 def _node_lines(shared: Evidence, alone: Evidence, rounds: int) -> list[str]:

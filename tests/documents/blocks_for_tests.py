@@ -115,7 +115,10 @@ class Reader:
     def _swarm_ray(self, words: list[str]) -> None:
         smaller = _smaller(words, self.places, stopped=self.stopped)
         command = [sys.executable, "-m", "swarm_ray.cli", *smaller]
-        allowed = (0, 3) if "paper" in words else (0,)  # random weights learn nothing
+        random = (
+            "paper" in words or "--model" in words
+        )  # a stand-in for a model of the hub: it may learn nothing
+        allowed = (0, 3) if random else (0,)
         if words[0] in TALKERS:
             process = subprocess.Popen(
                 command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -68,7 +68,7 @@ def test_learning_is_shown_by_held_out_questions(tmp_path: Path) -> None:
 
 def test_no_gain_beyond_chance_is_no_learning(runs: dict[str, Evidence]) -> None:
     finding = learning_of(runs["level"])
-    assert finding.answer == "no"
+    assert finding.answer == "open"
     assert "chance" in finding.said
 
 
