@@ -101,8 +101,15 @@ class Trainer:
         self._state.hold_places(restored.places)
         self._build_exchange(self._store, restored)
         self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse, self._meter)
+        self._cut_short: list[StepMetrics] = []
         self._around = Surroundings(
-            config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
+            config,
+            self._tasks,
+            self._verifier,
+            self._exchange,
+            self._phases,
+            self._tell_failed,
+            self._cut_short.append,
         )
         self._examiner = Examiner(self._around)
         self._memory = TrainerMemory(
@@ -142,6 +149,7 @@ class Trainer:
             within_s = self._config.pace.drain_s
         except StopRequested as reason:
             stopped = str(reason)
+            self._keep_cut_short()
         except Superseded:
             kept = []  # what another process goes on with is not to be overtaken by ours
             raise
@@ -223,6 +231,7 @@ class Trainer:
         self, nodes: list[Node], number: int, *, alone: bool, replayed: bool = False
     ) -> list[StepMetrics]:
         """One round: what it made is logged, and kept in a checkpoint when one is due."""
+        self._cut_short.clear()
         rows = run_round(nodes, number, self._around, alone=alone)
         if self._config.slow_down_s and not replayed:
             self._pulse.pause(self._config.slow_down_s)
@@ -236,10 +245,16 @@ class Trainer:
         rows = [msgspec.structs.replace(row, seconds=seconds, replayed=replayed) for row in rows]
         if rows and not replayed:  # a row that was logged before is not logged again, and its counts would go
             rows[0].store = self._meter.since_last()
+        self._cut_short.clear()
         self._voice.metrics(rows)
         with self._phases.phase("checkpoint"):
             self._memory.after_round(self.nodes, rows, number)
         return rows
+
+    def _keep_cut_short(self) -> None:
+        """Log the steps of a round that was stopped before all its nodes had taken theirs; their times are unknown."""
+        self._voice.metrics(self._cut_short)
+        self._memory.hold(self._cut_short)
 
     def _build_exchange(self, store: Store, restored: Restored) -> None:
         pace, paths = self._config.pace, self._settings.address.paths

@@ -70,8 +70,7 @@ class TrainerMemory:
 
     def after_round(self, nodes: Sequence[Node], rows: Sequence[StepMetrics], number: int) -> None:
         """Keep what a round made, take a checkpoint if one is due, and let go of what an earlier one holds."""
-        for row in rows:
-            self._rows.setdefault(row.node, []).append(row)
+        self.hold(rows)
         self._checkpointer.after_round([n for n in nodes if not n.problem], self._node_state)
         while not self._saved.empty():
             node, step = self._saved.get()
@@ -80,6 +79,11 @@ class TrainerMemory:
         kept = self._config.pace.staleness if self._config.pace.mode == "async" else 0
         self._state.forget_before(min(n.round for n in nodes) + 1 - kept)
         self._remove_old(number)
+
+    def hold(self, rows: Sequence[StepMetrics]) -> None:
+        """Keep rows for the next checkpoint."""
+        for row in rows:
+            self._rows.setdefault(row.node, []).append(row)
 
     def close(self, nodes: Sequence[Node], within_s: float) -> list[str]:
         """Take a last checkpoint, and push it; answers what is not safe, in words."""

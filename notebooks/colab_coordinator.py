@@ -80,9 +80,9 @@ if importlib.util.find_spec("swarm_ray") is None:
         raise SystemExit("Swarm Ray is not installed: put its folder, wheel or git address into `package`.")
     if Path(package).is_dir():  # pip builds where the folder lies, which may be read-only or shared
         parts = shutil.ignore_patterns(".git", ".venv", "build", "runs")
-        package = shutil.copytree(package, Path(tempfile.mkdtemp(), "swarm-ray"), ignore=parts)
+        package = str(shutil.copytree(package, Path(tempfile.mkdtemp(), "swarm-ray"), ignore=parts))
     Path("stay.txt").write_text("".join(f"{name}=={found}\n" for name, found in before.items()))
-    pip = [sys.executable, "-m", "pip", "install", "--constraint", "stay.txt", str(package)]
+    pip = [sys.executable, "-m", "pip", "install", "--constraint", "stay.txt", package]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"pip could not install {package!r}:\n{(done.stdout + done.stderr)[-2000:]}")
@@ -250,8 +250,9 @@ from swarm_ray import compare_experiments
 from swarm_ray.report import reward_figure
 from swarm_ray.tables import comparison_table
 
-print(comparison_table(compare_experiments(root, [experiment])))
-display(Image(filename=str(reward_figure(root, [experiment], Path("reward.png").resolve()))))
+problems = []  # of a log that Drive has not shown whole yet
+print(comparison_table(compare_experiments(root, [experiment], problems)), *problems, sep="\n")
+display(Image(filename=str(reward_figure(root, [experiment], Path("reward.png").resolve(), problems=problems))))
 
 # %% [markdown]
 # ## Flush

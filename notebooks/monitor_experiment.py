@@ -80,9 +80,9 @@ if importlib.util.find_spec("swarm_ray") is None:
         raise SystemExit("Swarm Ray is not installed: put its folder, wheel or git address into `package`.")
     if Path(package).is_dir():  # pip builds where the folder lies, which may be read-only or shared
         parts = shutil.ignore_patterns(".git", ".venv", "build", "runs")
-        package = shutil.copytree(package, Path(tempfile.mkdtemp(), "swarm-ray"), ignore=parts)
+        package = str(shutil.copytree(package, Path(tempfile.mkdtemp(), "swarm-ray"), ignore=parts))
     Path("stay.txt").write_text("".join(f"{name}=={found}\n" for name, found in before.items()))
-    pip = [sys.executable, "-m", "pip", "install", "--constraint", "stay.txt", str(package)]
+    pip = [sys.executable, "-m", "pip", "install", "--constraint", "stay.txt", package]
     done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"pip could not install {package!r}:\n{(done.stdout + done.stderr)[-2000:]}")
@@ -158,7 +158,9 @@ from IPython.display import Image, display
 
 from swarm_ray.report import reward_figure
 
-display(Image(filename=str(reward_figure(root, shown, Path("reward.png").resolve()))))
+problems = []  # of a log that Drive has not shown whole yet
+figure = reward_figure(root, shown, Path("reward.png").resolve(), problems=problems)
+display(Image(filename=str(figure)), *problems)
 
 # %% [markdown]
 # ## Tables
@@ -178,7 +180,8 @@ problems = []  # of logs that Drive has not shown whole yet
 rounds = rounds_frame(root, experiment, problems)
 nodes = nodes_frame(root, experiment)
 specialties = specialties_frame(root, experiment, problems)
-print("\n".join(dict.fromkeys(problems)))
+if problems:
+    print("\n".join(dict.fromkeys(problems)))
 display(rounds.tail(), nodes)
 
 tenth = max(1, len(rounds) // 10)
@@ -197,7 +200,8 @@ display(pd.DataFrame(means).round(3))
 from swarm_ray import compare_experiments
 from swarm_ray.tables import comparison_table
 
-print(comparison_table(compare_experiments(root, shown)))
+problems = []  # of a log that Drive has not shown whole yet
+print(comparison_table(compare_experiments(root, shown, problems)), *problems, sep="\n")
 
 # %% [markdown]
 # ## Report

@@ -156,7 +156,7 @@ def require_free(address: ExperimentAddress, *, overwrite: bool) -> bool:
 
 def _exists(address: ExperimentAddress) -> ExperimentExistsError:
     return ExperimentExistsError(
-        f"experiment {address.experiment!r} exists in {address.root}: take another --experiment name, or give "
+        f"experiment {address.experiment!r} exists in {address.root}: take another name, or give "
         "--overwrite to delete it and start anew"
     )
 

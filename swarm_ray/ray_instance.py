@@ -109,9 +109,12 @@ class RayInstance:
 
     def close(self) -> None:
         """Shut down, or disconnect from, what was begun here; harmless when repeated."""
-        self._pool.shutdown(wait=True)
+        if self._started is not None:
+            wait([self._started])
         if self._ours and ray.is_initialized():
             ray.shutdown()
+        # Not before: Linux kills Ray's processes with the thread that started them, and Ray then waits 15 s for them.
+        self._pool.shutdown(wait=True)
 
     def _watch_raylet(self) -> None:
         """Remember the processes of the private Ray; the raylet is a child of this one."""

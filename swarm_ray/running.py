@@ -132,9 +132,9 @@ class Running:
         """One line on how it ended."""
         return self._judged()[1]
 
-    def results(self) -> list[Comparison]:
-        """Rewards, pass@1, tokens and seconds of each experiment, from the folder."""
-        return compare_experiments(self.root, list(self.experiments))
+    def results(self, problems: list[str] | None = None) -> list[Comparison]:
+        """Rewards, pass@1, tokens and seconds of each experiment, from the folder; see `compare_experiments`."""
+        return compare_experiments(self.root, list(self.experiments), problems)
 
     def __enter__(self) -> Self:
         """Start."""

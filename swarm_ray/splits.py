@@ -11,6 +11,7 @@ from swarm_ray.errors import ModelError, UserError
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity
 from swarm_ray.experiments import Comparison
 from swarm_ray.opening import config_in_force
+from swarm_ray.reward_ratio import PAPER, ratio_to
 from swarm_ray.settings import load_config
 
 if TYPE_CHECKING:
@@ -106,9 +107,6 @@ def beside_paper(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from swarm_ray.report.page_tables import PAPER
-    from swarm_ray.tables import ratio_to
-
     baseline = comparisons[0]
     base = f"{baseline.local}/{baseline.external}"
     rows = {}
@@ -120,8 +118,8 @@ def beside_paper(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             "cumulative reward": one.cumulative_reward,
             "rounds": one.rounds,
             f"to {base}": ratio_to(one, baseline),
-            "paper": PAPER.get(split),
-            f"paper, to {base}": _ratio(PAPER.get(split), PAPER.get(base)),
+            "paper": PAPER[split].cumulative_reward if split in PAPER else None,
+            f"paper, to {base}": ratio_to(PAPER.get(split), PAPER.get(base)),
             "pass@1 before": one.pass_at_1_start,
             "pass@1 after": one.pass_at_1_end,
         }
@@ -142,7 +140,3 @@ def _nodes_there(root: str, names: Sequence[str]) -> int:
         if read_identity(store, address) is not None:
             return config_in_force(store, address).nodes
     return 0
-
-
-def _ratio(value: float | None, base: float | None) -> float | None:
-    return value / base if value is not None and base else None

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+Key = TypeVar("Key", bound=Hashable)
+
+LEVEL = 0.05
+"""A p above it is no evidence of a difference."""
 RESAMPLES = 9999
 CONFIDENCE = 0.95
 MOST_ARRANGED = 20_000
@@ -166,6 +171,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = highest
     return adjusted
+
+
+def adjusted_p(tests: Mapping[Key, Difference | None]) -> dict[Key, float]:
+    """The p values of all comparisons with one baseline, adjusted for their number by `holm`.
+
+    Args:
+        tests: what is compared, to its test; None where nothing could be tested, which does not count.
+    """
+    known = {key: test.p for key, test in tests.items() if test is not None}
+    return dict(zip(known, holm(list(known.values())), strict=True))
 
 
 def smallest_p(first: int, second: int) -> float:

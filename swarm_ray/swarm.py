@@ -15,6 +15,7 @@ from swarm_ray.experiment_folder import ExperimentAddress, read_identity
 from swarm_ray.models.hub import require_hub
 from swarm_ray.node_place import wait_for_place
 from swarm_ray.opening import config_in_force, newest_record, open_or_create
+from swarm_ray.policies.start_files import all_made, start_index
 from swarm_ray.ray_instance import RayInstance
 from swarm_ray.running import Disconnected, Running
 from swarm_ray.settings import join_config
@@ -241,12 +242,14 @@ def prepare_model(
             f"{need.nodes_in(free_memory(device))} nodes of {config.policy.model} would fit on {device}", 1.0
         )
         return
-    from swarm_ray.policies.tiny_start import TinyStart, start_index
+    tasks, indices = TaskSet(config.tasks, allowed_modules=allowed_modules), [start_index(n) for n in nodes]
+    if config.policy.device == "auto" and all_made(config, cache_folder(), indices):
+        return  # torch takes seconds to load, and here nothing needs it
+    from swarm_ray.policies.tiny_start import TinyStart
 
-    tasks = TaskSet(config.tasks, allowed_modules=allowed_modules)
     with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
         start = TinyStart(config, tasks, verifier, cache_folder(), report)
-        start.prepare([start_index(node) for node in nodes])
+        start.prepare(indices)
 
 
 def _wait_for(address: ExperimentAddress, display: Display) -> SwarmConfig:

@@ -15,6 +15,9 @@ from swarm_ray.experiments import (
     NodeStatus,
     TimeBreakdown,
 )
+from swarm_ray.experiments.coordinator import PAUSED, coordinator_line
+from swarm_ray.experiments.status import UNDER_WAY
+from swarm_ray.reward_ratio import ratio_to
 from swarm_ray.table_text import (
     NOTHING,
     WIDTH,
@@ -57,19 +60,33 @@ def list_table(summaries: Sequence[ExperimentSummary], *, width: int = WIDTH, st
 def status_table(status: ExperimentStatus, *, width: int = WIDTH, styled: bool = False) -> str:
     """Where an experiment stands, a line for each node, and below them what is wrong."""
     where = "before its first round" if status.round < 0 else f"round {status.round}"
-    head = f"{status.experiment} is {status.state}: {where}, {status.rounds} rounds in all"
+    lost = status.coordinator is not None and status.coordinator.problem is not None
+    is_ = f"was {status.state} when it was last heard of" if lost else f"is {status.state}"
+    head = f"{status.experiment} {is_}: {where}, {status.rounds} rounds in all"
+    top = [head, *_coordinator_lines(status)]
     said = [f"note: {status.note}"] if status.note else []
     if status.learned_nothing:
         said.append("it LEARNED NOTHING: for many rounds no group of any node had an advantage")
     for node in status.nodes:
         said += [shortened(f"{node.id}: {text}") for text in _remarks(node, status.state)]
     if not status.nodes:
-        return _lines([head, *said, "no node has registered yet"])
+        return _lines([*top, *said, "no node has registered yet"])
     heads = ["node", "round", "step", "seen", "reward", "sum", "offered", "used", "rejected"]
     table = grid(
         [*heads, "tokens", "pass@1"], [_node_row(n) for n in status.nodes], width=width, styled=styled
     )
-    return _lines([head]) + table + _lines(said)
+    return _lines(top) + table + _lines(said)
+
+
+def _coordinator_lines(status: ExperimentStatus) -> list[str]:
+    """Who coordinates, as the live view has it, and what it means that nothing is heard."""
+    found = status.coordinator
+    if found is None:
+        return []
+    over = status.state not in UNDER_WAY
+    line = coordinator_line(found.claimant, status.epoch, None if over else found.last_seen_s, by_clocks=True)
+    more = found.problem or (PAUSED if status.state == "paused" else "")
+    return [line, *([more] if more else [])]
 
 
 def _remarks(node: NodeStatus, state: str) -> list[str]:
@@ -117,17 +134,6 @@ def comparison_table(comparisons: Sequence[Comparison], *, width: int = WIDTH, s
     notes += [f"{c.experiment} LEARNED NOTHING" for c in comparisons if c.learned_nothing]
     table = grid([*heads, "reward", "pass@1", "tokens", "time"], rows, width=width, styled=styled)
     return _lines(head) + table + _lines(notes)
-
-
-def ratio_to(comparison: Comparison, baseline: Comparison) -> float | None:
-    """Cumulative reward over the baseline's.
-
-    None unless both had as many nodes and rounds, and the baseline earned something.
-    """
-    if (comparison.nodes, comparison.rounds) != (baseline.nodes, baseline.rounds):
-        return None
-    earned = baseline.cumulative_reward
-    return comparison.cumulative_reward / earned if earned > 0 else None
 
 
 def time_text(breakdown: TimeBreakdown, *, width: int = WIDTH) -> str:

@@ -35,6 +35,7 @@ os.environ["SWARM_RAY_STATE"] = tempfile.mkdtemp(prefix="swarm-ray-tests-")
 os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is slow goes first, and files stay whole; see `make test`, which runs two processes."""
     items.sort(key=_order)

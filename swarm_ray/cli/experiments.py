@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swarm_ray.cli.metric_tables import byte_count, metrics_table
-from swarm_ray.cli.options import ALGORITHM, add_configuration, add_json, add_overwrite, add_root
-from swarm_ray.cli.output import DONE, complain, layout, write
+from swarm_ray.cli.options import ALGORITHM, add_configuration, add_json, add_modules, add_overwrite, add_root
+from swarm_ray.cli.output import DONE, complain_of, layout, write
 from swarm_ray.cli.overrides import overrides_of, see_modules_here
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
@@ -19,7 +18,7 @@ from swarm_ray.experiments.creating import init_experiment
 from swarm_ray.experiments.export import export_experiment
 from swarm_ray.experiments.read import open_experiment
 from swarm_ray.experiments.renaming import rename_experiment
-from swarm_ray.experiments.writing import require_new, written_whole
+from swarm_ray.experiments.writing import asked_path, require_new, written_whole
 from swarm_ray.settings import config_hash
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def define_metrics(command: Parser) -> None:
 
 def metrics(arguments: argparse.Namespace) -> int:
     """Show what an experiment's nodes logged."""
-    if arguments.csv and arguments.json:
+    if arguments.csv is not None and arguments.json:
         raise UserError("--csv and --json are two forms of the same rows; leave one of them out")
     open_experiment(arguments.root, arguments.experiment)  # a wrong name is told before pandas is loaded
     from swarm_ray.experiments import frames
@@ -79,12 +78,12 @@ def metrics(arguments: argparse.Namespace) -> int:
         write(f"{frame.reset_index(drop=frame.index.name is None).to_json(orient='records', indent=2)}\n")
     elif arguments.csv == "-":
         write(str(frames.to_csv(frame)))
-    elif arguments.csv:
-        _write_csv(frame, Path(arguments.csv), overwrite=arguments.overwrite)
+    elif arguments.csv is not None:
+        _write_csv(frame, asked_path(arguments.csv), overwrite=arguments.overwrite)
     else:
         width, styled = layout()
         write(metrics_table(frame, arguments.by, width=width, styled=styled))
-    _tell(problems)
+    complain_of(problems)
     return DONE
 
 
@@ -95,13 +94,7 @@ def define_export(command: Parser) -> None:
         command, "a folder for all, or a file that ends in .json (the summary) or .parquet (the rollouts)"
     )
     _add_overwrite(command)
-    command.add_argument(
-        "--module",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="a Python module with tasks of your own that the experiment may import (any number)",
-    )
+    add_modules(command)
 
 
 def export(arguments: argparse.Namespace) -> int:
@@ -119,7 +112,7 @@ def export(arguments: argparse.Namespace) -> int:
     )
     for file in files:
         write(f"{file} ({byte_count(file.stat().st_size)})\n")
-    _tell(problems)
+    complain_of(problems)
     return DONE
 
 
@@ -144,7 +137,7 @@ def archive(arguments: argparse.Namespace) -> int:
         f"{made.path}: {made.files} files, {byte_count(made.bytes_in)} in {byte_count(made.bytes_out)}, read again; "
         "unpacked in the folder experiments of a root it is that experiment again\n"
     )
-    _tell(problems)
+    complain_of(problems)
     return DONE
 
 
@@ -202,7 +195,7 @@ def _one_experiment(command: Parser) -> None:
 
 
 def _add_output(command: Parser, what: str) -> None:
-    command.add_argument("-o", "--output", metavar="PATH", type=Path, required=True, help=what)
+    command.add_argument("-o", "--output", metavar="PATH", required=True, help=what)
 
 
 def _add_overwrite(command: Parser) -> None:
@@ -227,11 +220,3 @@ def _write_csv(frame: pd.DataFrame, path: Path, *, overwrite: bool) -> None:
     with written_whole(path) as part:
         frames.to_csv(frame, part)
     write(f"{path} ({len(frame)} rows)\n")
-
-
-def _tell(problems: Sequence[str]) -> None:
-    """Say on standard error what could not be read; what there is was shown all the same."""
-    for problem in problems[:9]:
-        complain(problem)
-    if len(problems) > 9:
-        complain(f"and {len(problems) - 9} more")

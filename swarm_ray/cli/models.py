@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-import yaml
-
-from swarm_ray.cli.options import add_root
+from swarm_ray.cli.options import add_modules, add_root
 from swarm_ray.cli.output import DONE, complain, write
 from swarm_ray.cli.overrides import see_modules_here
 from swarm_ray.cli.parser import Parser
@@ -16,8 +14,6 @@ from swarm_ray.table_text import clean
 
 if TYPE_CHECKING:
     from swarm_ray.models.stored import Which
-
-_MODULES = "tasks.modules="
 
 
 def define_export(command: Parser) -> None:
@@ -33,19 +29,14 @@ def define_export(command: Parser) -> None:
     )
     command.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the folder to write")
     command.add_argument("--overwrite", action="store_true", help="replace a model that is there")
-    command.add_argument(
-        "modules",
-        metavar="tasks.modules=[...]",
-        nargs="*",
-        help="modules with tasks of the experiment's own, if you trust them",
-    )
-    command.set_defaults(words="modules")
+    add_modules(command)
+    command.set_defaults(words="")
 
 
 def export_model(arguments: argparse.Namespace) -> int:
     """Write a node's model as a folder that transformers loads."""
-    step, modules = _step(arguments.step), _modules(arguments.modules)
-    if modules:
+    step = _step(arguments.step)
+    if arguments.module:
         see_modules_here()
     from swarm_ray.models.export import export
 
@@ -57,7 +48,7 @@ def export_model(arguments: argparse.Namespace) -> int:
         arguments.output,
         step,
         overwrite=arguments.overwrite,
-        modules=modules,
+        modules=arguments.module,
         problems=problems,
     )
     for problem in problems:
@@ -75,22 +66,3 @@ def _step(text: str) -> Which:
     if text.isascii() and text.isdigit() and len(text) <= 9:
         return int(text)
     raise UserError(f"--step {text!r} is not possible; it must be a step (a whole number), last or best")
-
-
-def _modules(words: list[str]) -> list[str]:
-    found: list[str] = []
-    for word in words:
-        value = _parsed(word.removeprefix(_MODULES)) if word.startswith(_MODULES) else None
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise UserError(
-                f"no such argument: {word} (only tasks.modules=[...] may follow; see swarm-ray export-model --help)"
-            )
-        found += value
-    return found
-
-
-def _parsed(text: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None

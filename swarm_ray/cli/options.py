@@ -33,6 +33,17 @@ def add_overwrite(command: Parser) -> None:
     command.add_argument("--overwrite", action="store_true", help="delete an experiment of that name first")
 
 
+def add_modules(command: Parser) -> None:
+    """`--module`, for commands that read an experiment with tasks of its own."""
+    command.add_argument(
+        "--module",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a Python module with tasks of your own that the experiment may import (any number)",
+    )
+
+
 def add_configuration(command: Parser, *flags: str) -> None:
     """`--preset`, `--config`, the given flags, and `key=value`."""
     command.add_argument(
@@ -56,6 +67,7 @@ def add_overrides(command: Parser) -> None:
         "overrides",
         metavar="key=value",
         nargs="*",
+        default=[],
         help="any key of the configuration, such as grpo.learning_rate=1e-4",
     )
     command.set_defaults(words="overrides")

@@ -66,8 +66,11 @@ def see_modules_here() -> None:
 
 def _from_anywhere(text: str) -> str:
     """A folder's name, as JSON, such that it is found whatever the working directory is; other names as they are."""
-    folder = Path(json.loads(text)).expanduser()
-    return json.dumps(str(folder.absolute())) if folder.is_dir() else text
+    try:
+        folder = Path(json.loads(text)).expanduser()
+        return json.dumps(str(folder.absolute())) if folder.is_dir() else text
+    except (OSError, RuntimeError):  # what no path can be, and the home of nobody, are names
+        return text
 
 
 def _parsed(text: str) -> object:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from swarm_ray.cli.output import write
 from swarm_ray.errors import UserError
 
 EPILOG = (
@@ -24,6 +25,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
         raise UserError(f"{message} (see {self.prog} --help)")
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help as all output is printed: argparse passes over what cannot be written."""
+        if file is None:
+            write(self.format_help())
+        else:
+            super().print_help(file)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from swarm_ray.cli.options import add_configuration, add_json, add_root
-from swarm_ray.cli.output import DONE, json_text, layout, write
+from swarm_ray.cli.output import DONE, complain_of, json_text, layout, write
 from swarm_ray.cli.overrides import overrides_of
 from swarm_ray.cli.parser import Parser
 from swarm_ray.experiments import compare_experiments, experiment_status, list_experiments
@@ -47,13 +47,15 @@ def control(arguments: argparse.Namespace) -> int:
 def define_list(command: Parser) -> None:
     """Options of `list`."""
     add_root(command)
+    add_json(command)
     command.set_defaults(words="")
 
 
 def list_(arguments: argparse.Namespace) -> int:
     """List the experiments in a folder."""
+    summaries = list_experiments(arguments.root)
     width, styled = layout()
-    write(list_table(list_experiments(arguments.root), width=width, styled=styled))
+    write(json_text(summaries) if arguments.json else list_table(summaries, width=width, styled=styled))
     return DONE
 
 
@@ -67,13 +69,15 @@ def define_compare(command: Parser) -> None:
 
 def compare(arguments: argparse.Namespace) -> int:
     """Compare experiments."""
-    comparisons = compare_experiments(arguments.root, arguments.names)
+    problems: list[str] = []
+    comparisons = compare_experiments(arguments.root, arguments.names, problems)
     width, styled = layout()
     write(
         json_text(comparisons)
         if arguments.json
         else comparison_table(comparisons, width=width, styled=styled)
     )
+    complain_of(problems)
     return DONE
 
 

@@ -23,12 +23,12 @@ def define_report(command: Parser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        type=Path,
         help="the page (default: EXPERIMENT.html, in this folder)",
     )
     command.add_argument(
-        "--figures", metavar="FOLDER", type=Path, help="also write every figure as PNG, SVG and CSV into it"
+        "--figures", metavar="FOLDER", help="also write every figure as PNG, SVG and CSV into it"
     )
+    command.add_argument("--overwrite", action="store_true", help="write over files that are no report, too")
     command.set_defaults(words="names")
 
 
@@ -36,10 +36,12 @@ def report(arguments: argparse.Namespace) -> int:
     """Write the page, and say where it is and how large."""
     from swarm_ray.report import write_report
 
-    page = arguments.output or Path(f"{arguments.names[0]}.html")
-    path = write_report(arguments.root, arguments.names, page, arguments.figures)
+    page = f"{arguments.names[0]}.html" if arguments.output is None else arguments.output
+    path = write_report(
+        arguments.root, arguments.names, page, arguments.figures, overwrite=arguments.overwrite
+    )
     write(f"report: {path} ({path.stat().st_size / 1000:.0f} kB)\n")
     if arguments.figures is not None:
-        files = sum(1 for _ in arguments.figures.iterdir())
+        files = sum(1 for _ in Path(arguments.figures).iterdir())
         write(f"figures: {arguments.figures} ({files} files)\n")
     return DONE

@@ -15,7 +15,7 @@ from swarm_ray.cli.options import (
     add_overwrite,
     add_root,
 )
-from swarm_ray.cli.output import DONE, FAILED, complain, layout, write
+from swarm_ray.cli.output import DONE, FAILED, complain, complain_of, layout, write
 from swarm_ray.cli.overrides import overrides_of, see_modules_here, value_of
 from swarm_ray.cli.parser import Parser
 from swarm_ray.config import SwarmConfig
@@ -144,17 +144,16 @@ def _report(run: Running, config: SwarmConfig) -> None:
     from swarm_ray.report import reward_figure
 
     width, styled = layout()
-    swarm, results = run.experiments[0], run.results()
+    problems: list[str] = []
+    swarm, results = run.experiments[0], run.results(problems)
     if not any(result.rounds for result in results):
         return
     write("\n" + comparison_table(results, width=width, styled=styled) + "\n")
-    problems: list[str] = []
     rows = experiment_metrics(run.root, swarm, problems)
     write(time_text(time_breakdown(rows), width=width))
-    for problem in problems:
-        complain(problem)
     path = Path(run.root, EXPERIMENTS, swarm, "reward.png")
-    write(f"picture: {reward_figure(run.root, run.experiments, path)}\n")
+    write(f"picture: {reward_figure(run.root, run.experiments, path, problems=problems)}\n")
+    complain_of(list(dict.fromkeys(problems)))
     write(f"{spread_text(config)}\n")
 
 

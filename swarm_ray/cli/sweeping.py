@@ -12,6 +12,7 @@ from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, layout, wr
 from swarm_ray.cli.overrides import see_modules_here
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
+from swarm_ray.experiments.writing import asked_path, require_outside
 from swarm_ray.sweeps.outcome import Outcome
 from swarm_ray.sweeps.plan import read_plan
 from swarm_ray.sweeps.standing import Standing, standings
@@ -47,11 +48,11 @@ def sweep(arguments: argparse.Namespace) -> int:
     see_modules_here()
     plan, parallel = read_plan(Path(arguments.file)), _parallel(arguments.parallel)
     found = standings(plan, arguments.root)
+    page = _page(arguments.report, arguments.root, plan.name)
     width, styled = layout()
     if arguments.dry_run:
         write(plan_text(plan, found, width=width, styled=styled))
         return DONE
-    page = _page(arguments.report, arguments.root, plan.name)
     complain(size_text(plan, found))
     outcome = run_sweep(arguments.root, found, parallel)
     found = standings(plan, arguments.root)
@@ -89,13 +90,18 @@ def _report(result: SweepResult, page: Path) -> None:
 
 
 def _page(asked: str | None, root: str, name: str) -> Path:
-    """Where the page goes; beside the experiments where they lie in a folder of this machine."""
+    """Where the page goes; beside the experiments where they lie in a folder of this machine.
+
+    Raises:
+        UserError: it cannot go there.
+    """
     from swarm_ray.sweeps.page import require_page
 
-    if asked is None:
-        return Path(f"{name}.html") if "://" in root else Path(root, f"{name}.html")
-    require_page(Path(asked))
-    return Path(asked)
+    default = f"{name}.html" if "://" in root else Path(root, f"{name}.html")
+    page = Path(default) if asked is None else asked_path(asked)
+    require_outside(root, page)
+    require_page(page, Path(root))
+    return page
 
 
 def _parallel(text: str) -> int | Literal["auto"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from swarm_ray.cli.options import add_root
-from swarm_ray.cli.output import DONE, layout, write
+from swarm_ray.cli.output import DONE, layout, printing, write
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
 from swarm_ray.live.watching import EVERY_S, picture_once, watch
@@ -37,5 +37,6 @@ def watch_(arguments: argparse.Namespace) -> int:
         width, styled = layout()
         write(picture_once(arguments.root, name, width=width, styled=styled))
     else:
-        watch(arguments.root, name, every_s=arguments.every)
+        with printing():
+            watch(arguments.root, name, every_s=arguments.every)
     return DONE

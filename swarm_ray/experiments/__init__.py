@@ -6,6 +6,7 @@ DataFrames of pandas, which takes longer to import than all of this.
 """
 
 from swarm_ray.experiments.compare import ClosedStage, Comparison
+from swarm_ray.experiments.coordinator import CoordinatorStatus
 from swarm_ray.experiments.listing import (
     ExperimentSummary,
     compare_experiments,
@@ -21,6 +22,7 @@ from swarm_ray.experiments.status import ExperimentStatus, NodeStatus
 __all__ = [
     "ClosedStage",
     "Comparison",
+    "CoordinatorStatus",
     "ExperimentStatus",
     "ExperimentSummary",
     "NodeStatus",

@@ -18,10 +18,11 @@ from typing import IO
 import zstandard
 
 from drive_store.errors import StoreUnavailable
+from drive_store.oserrors import errors_of
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.files import FolderFile, files_of, folder_of, folders_of
 from swarm_ray.experiments.read import open_experiment
-from swarm_ray.experiments.writing import require_new, written_whole
+from swarm_ray.experiments.writing import asked_path, require_new, resolved, written_whole
 
 ZIP, TAR = ".zip", ".tar.zst"
 _CHUNK = 1 << 20
@@ -64,30 +65,31 @@ def archive_experiment(
 
     Raises:
         ExperimentNotFoundError: there is no such experiment.
-        UserError: the path has another ending, is there already, or lies in the experiment itself.
+        UserError: the path has another ending, is there already, lies in the experiment itself, or cannot be written.
         StoreUnavailable: what was read again is not what was written.
-        StoreError: the folder cannot be read, or the file cannot be written.
+        StoreError: the folder cannot be read.
     """
-    opened, target = open_experiment(root, experiment), Path(path)
+    opened, target = open_experiment(root, experiment), asked_path(path)
     told: list[str] = [] if problems is None else problems
     kinds = {ZIP: (_write_zip, _read_zip), TAR: (_write_tar, _read_tar)}
     kind = next((kinds[ending] for ending in kinds if target.name.endswith(ending)), None)
     if kind is None:
         raise UserError(f"{target}: an archive ends in {ZIP} or {TAR}")
-    if target.resolve().is_relative_to(folder_of(opened).resolve()):
+    if resolved(target).is_relative_to(folder_of(opened).resolve()):
         raise UserError(f"{target} lies in the experiment itself; write the archive elsewhere")
     if not overwrite:
         require_new(target)
     write, read = kind
     with written_whole(target) as part:
-        files = files_of(opened, told)
+        found = files_of(opened)
+        told += [f"{line}, so it is left out" for line in found.left_out]
         # Coordinators and nodes count on the shared folders, empty or not.
         folders = [f"{opened.paths.experiment}/{folder}" for folder in folders_of(opened)]
-        digests = write(part, folders, _present(files, opened.paths.experiment, told))
+        digests = write(part, folders, _present(found.files, opened.paths.experiment, told))
         if read(part) != digests:
             raise StoreUnavailable(f"{target} does not read back as it was written; write it elsewhere")
         size = part.stat().st_size
-    return Archive(target, len(digests), sum(file.size for file in files), size)
+    return Archive(target, len(digests), sum(file.size for file in found.files), size)
 
 
 class _Source:
@@ -96,14 +98,15 @@ class _Source:
     What is missing is read as zeros; envelopes tell such a file from a whole one.
     """
 
-    def __init__(self, data: IO[bytes], size: int) -> None:
-        self._data, self._left = data, size
+    def __init__(self, file: FolderFile, data: IO[bytes]) -> None:
+        self._data, self._left, self._path = data, file.size, str(file.path)
         self._digest = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
         """At most so many bytes; none at the end."""
         wanted = self._left if size < 0 else min(size, self._left)
-        chunk = self._data.read(wanted)
+        with errors_of("read", self._path):
+            chunk = self._data.read(wanted)
         chunk += bytes(wanted - len(chunk))
         self._left -= wanted
         self._digest.update(chunk)
@@ -119,11 +122,12 @@ def _present(
 ) -> Iterator[tuple[str, FolderFile, IO[bytes]]]:
     """Files that can be opened, with their names in the archive."""
     for file in files:
-        try:
-            data = file.path.open("rb")
-        except FileNotFoundError:
-            problems.append(f"{file.path} is left out: it has gone meanwhile")
-            continue
+        with errors_of("read", str(file.path)):
+            try:
+                data = file.path.open("rb")
+            except FileNotFoundError:
+                problems.append(f"{file.path} is left out: it has gone meanwhile")
+                continue
         with data:
             yield f"{experiment}/{file.within}", file, data
 
@@ -138,7 +142,7 @@ def _write_zip(
         for name, file, data in files:
             entry = zipfile.ZipInfo.from_file(file.path, name, strict_timestamps=False)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            source = _Source(data, file.size)
+            source = _Source(file, data)
             with archive.open(entry, "w", force_zip64=True) as out:
                 shutil.copyfileobj(source, out, _CHUNK)
             digests[name] = source.digest()
@@ -158,7 +162,8 @@ def _write_tar(
     with (
         path.open("wb") as raw,
         packer.stream_writer(raw, closefd=False) as packed,
-        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
+        # Of two names of one file the second would else be a link entry without content.
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT, dereference=True) as archive,
     ):
         for folder in folders:
             made = tarfile.TarInfo(folder)
@@ -167,7 +172,7 @@ def _write_tar(
         for name, file, data in files:
             entry = archive.gettarinfo(arcname=name, fileobj=data)
             entry.size, entry.uname, entry.gname = file.size, "", ""
-            source = _Source(data, file.size)
+            source = _Source(file, data)
             archive.addfile(entry, source)
             digests[name] = source.digest()
     return digests

@@ -14,7 +14,7 @@ from drive_store.names import parse_peer_folder
 from drive_store.oserrors import errors_of
 from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.files import files_below, files_of, folder_of
+from swarm_ray.experiments.files import files_below, files_of, folder_of, folders_of
 from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.metrics import incarnations_of
 from swarm_ray.experiments.read import OpenExperiment, open_experiment
@@ -112,9 +112,9 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
 
 
 def _all_of(experiment: OpenExperiment) -> tuple[Removal, ...]:
-    files, own = files_of(experiment, []), experiment_state(experiment.address)
+    files, own = files_of(experiment).files, experiment_state(experiment.address)
     removals = [Removal("files of the whole experiment", len(files), sum(file.size for file in files))]
-    kept = files_below(own)
+    kept = files_below(own).files
     if kept:
         what = "files that this machine keeps of it on its own disk"
         removals.append(Removal(what, len(kept), sum(file.size for file in kept)))
@@ -133,15 +133,15 @@ def remove_folder(experiment: OpenExperiment) -> None:
         raise UserError(f"{folder_of(experiment)} is a link; remove the link, or clean where it leads")
     store.attach(paths.experiment_json)
     store.check()
-    for child in sorted(folder_of(experiment).iterdir()):
-        if child.is_dir() and not child.is_symlink() and valid_id(child.name):
-            store.remove_tree(f"{paths.folder}/{child.name}")
+    for part in folders_of(experiment):
+        if valid_id(str(part)):
+            store.remove_tree(f"{paths.folder}/{part}")
     store.remove_tree(paths.folder)
 
 
 def _plan(experiment: OpenExperiment, record: StateRecord | None) -> _Plan:
     """What can go, as the state log and the checkpoints have it."""
-    sizes = {f"{experiment.paths.folder}/{file.within}": file.size for file in files_of(experiment, [])}
+    sizes = {f"{experiment.paths.folder}/{file.within}": file.size for file in files_of(experiment).files}
     remarks: list[str] = []
     kept, old = _checkpoints(experiment)
     below = _first_needed(record, kept, remarks)

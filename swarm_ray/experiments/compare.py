@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from drive_store import history
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments.read import OpenExperiment
@@ -67,32 +66,40 @@ class Comparison(msgspec.Struct, frozen=True):
     learned_nothing: bool
 
 
-def history_of(experiment: OpenExperiment) -> list[ClosedStage]:
+def history_of(experiment: OpenExperiment, problems: list[str] | None = None) -> list[ClosedStage]:
     """The stages that closed, in order.
 
+    Args:
+        experiment: whose.
+        problems: takes a line for each state record that is missing or cannot be used; what came after it is left out.
+
     Raises:
-        SwarmStateError: a state record is torn, altered, or not one that this version reads.
+        SwarmStateError: there is such a problem and no list to take it, or a record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    problems: list[str] = []
-    entries = history(experiment.store, experiment.paths, problems=problems)
-    if problems:
-        raise SwarmStateError(
-            f"the state log of {experiment.paths.experiment} is not whole: {'; '.join(problems)}"
-        )
-    records = [decode_state(entry) for entry in entries]
+    log = experiment.log()
+    if problems is not None:
+        problems += log.problems
+    elif log.problems:
+        raise SwarmStateError(f"{'; '.join(log.problems)}; pass a list of problems to have what there is")
+    records = [decode_state(entry) for entry in log.entries]
     return [_closed_stage(record.closed) for record in records if record.closed is not None]
 
 
-def comparison_of(experiment: OpenExperiment) -> Comparison:
+def comparison_of(experiment: OpenExperiment, problems: list[str] | None = None) -> Comparison:
     """The figures of one experiment.
+
+    Args:
+        experiment: which.
+        problems: as for `history_of`; rounds, rewards and seconds are then those of what there is.
 
     Raises:
         ConfigError: its stored configuration is missing or was altered.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: as for `history_of`.
         StoreError: the folder cannot be read.
     """
-    config, status, stages = experiment.config_in_force(), status_of(experiment), history_of(experiment)
+    config, status = experiment.config_in_force(), status_of(experiment)
+    stages = history_of(experiment, problems)
     rounds = sorted({stage.round for stage in stages})
     tenth = max(1, len(rounds) // 10)
     takers = [node for node in status.nodes if node.round >= 0]

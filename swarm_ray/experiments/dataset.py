@@ -85,7 +85,9 @@ def _schema() -> Any:
 def _rows(
     experiment: OpenExperiment, modules: tuple[str, ...], problems: list[str]
 ) -> Iterator[dict[str, Any]]:
-    questions = Questions(experiment, modules, problems)
+    questions = Questions(experiment.config_in_force().tasks, modules)
+    if questions.problem:
+        problems.append(f"the texts of the questions are left out: {questions.problem}")
     for file in stored_files(experiment, problems):
         try:
             content = read_content(experiment, file)
@@ -102,7 +104,8 @@ def _rows(
 def _row(
     experiment: OpenExperiment, file: StoredFile, content: RoundFile, rollout: Rollout, questions: Questions
 ) -> dict[str, Any]:
-    ref, question = rollout.question, questions.make(rollout.question)
+    ref, made = rollout.question, questions.make(rollout.question)
+    question = None if isinstance(made, str) else made
     rewards = [completion.reward for completion in rollout.completions]
     return {
         "experiment": experiment.paths.experiment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from swarm_ray.experiments.compare import comparison_of
 from swarm_ray.experiments.dataset import write_rollouts
 from swarm_ray.experiments.read import OpenExperiment, open_experiment
 from swarm_ray.experiments.status import status_of
-from swarm_ray.experiments.writing import require_new, require_outside, written_whole
+from swarm_ray.experiments.writing import (
+    asked_path,
+    require_new,
+    require_outside,
+    writing_errors,
+    written_whole,
+)
 from swarm_ray.settings import to_json
 
 SUMMARY, ROLLOUTS = "summary.json", "rollouts.parquet"
@@ -45,64 +52,69 @@ def export_experiment(
 
     Raises:
         ExperimentNotFoundError: there is no such experiment.
-        UserError: a file is there already, or the path is none that an export can have.
+        UserError: a file is there already, cannot be written, or the path is none that an export can have.
         ConfigError: the stored configuration is missing or was altered.
         SwarmStateError: a state record is not one that this version reads.
-        StoreError: the folder cannot be read, or the files cannot be written.
+        StoreError: the folder cannot be read.
     """
-    opened, target = open_experiment(root, experiment), Path(path)
+    opened, target = open_experiment(root, experiment), asked_path(path)
     require_outside(root, target)
-    told: list[str] = [] if problems is None else problems
-    if target.suffix == ".json":
-        writers: dict[Path, Callable[[Path], object]] = {target: lambda part: _write_summary(opened, part)}
-    elif target.suffix == ".parquet":
-        writers = {target: lambda part: write_rollouts(opened, part, tuple(modules), told)}
-    elif target.suffix and not target.is_dir():
-        raise UserError(
-            f"{target}: an export is a folder, or a file that ends in .json (the summary) or .parquet (the rollouts)"
-        )
-    else:
-        writers = {
-            target / SUMMARY: lambda part: _write_summary(opened, part),
-            **{target / name: _table_writer(opened, name, told) for name in TABLES},
-            target / ROLLOUTS: lambda part: write_rollouts(opened, part, tuple(modules), told),
-        }
+    found: list[str] = []
+    writers = _writers(opened, target, tuple(modules), found)
     if not overwrite:
         for file in writers:
             require_new(file)
     for file, write in writers.items():
         with written_whole(file) as part:
             write(part)
+    if problems is not None:
+        problems += dict.fromkeys(found)  # the tables are made of the same files, and find the same
     return list(writers)
 
 
 def export_experiment_summary(
-    root: str, experiment: str, path: Path | str, *, overwrite: bool = False
+    root: str,
+    experiment: str,
+    path: Path | str,
+    *,
+    overwrite: bool = False,
+    problems: list[str] | None = None,
 ) -> Path:
     """Write identity, configuration, figures and nodes of an experiment as one JSON document.
 
+    Args:
+        root: the folder that holds the experiment.
+        experiment: its name.
+        path: the file.
+        overwrite: write over one that is there.
+        problems: takes a line for each state record that is missing or cannot be used, after which nothing is counted.
+
     Raises:
         ExperimentNotFoundError: there is no such experiment.
-        UserError: the file is there already.
+        UserError: the file is there already, or cannot be written.
         ConfigError: the stored configuration is missing or was altered.
-        SwarmStateError: a state record is not one that this version reads.
-        StoreError: the folder cannot be read, or the file cannot be written.
+        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
+        StoreError: the folder cannot be read.
     """
-    opened, target = open_experiment(root, experiment), Path(path)
+    opened, target = open_experiment(root, experiment), asked_path(path)
     require_outside(root, target)
     if not overwrite:
         require_new(target)
     with written_whole(target) as part:
-        _write_summary(opened, part)
+        _write_summary(opened, part, problems)
     return target
 
 
-def summary_of(experiment: OpenExperiment) -> dict[str, Any]:
+def summary_of(experiment: OpenExperiment, problems: list[str] | None = None) -> dict[str, Any]:
     """What `summary.json` holds: where the experiment comes from, its configuration, its figures, and its nodes.
+
+    Args:
+        experiment: whose.
+        problems: as for `export_experiment_summary`.
 
     Raises:
         ConfigError: the stored configuration is missing or was altered.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: as for `export_experiment_summary`.
         StoreError: the folder cannot be read.
     """
     identity = experiment.identity
@@ -111,14 +123,44 @@ def summary_of(experiment: OpenExperiment) -> dict[str, Any]:
         "created_at": identity.created_at,
         "machine": identity.machine,
         "versions": identity.versions,
-        "figures": comparison_of(experiment),
+        "figures": comparison_of(experiment, problems),
         "status": status_of(experiment),
         "config": to_json(experiment.config_in_force()),
     }
 
 
-def _write_summary(experiment: OpenExperiment, path: Path) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(summary_of(experiment)), indent=2) + b"\n")
+def _writers(
+    experiment: OpenExperiment, target: Path, modules: tuple[str, ...], problems: list[str]
+) -> dict[Path, Callable[[Path], object]]:
+    """The files that an export to a path consists of, with what writes each.
+
+    A name that ends as files do is not taken for a folder that is still to be made: `results.csv` is a mistake, and
+    `v.2` none.
+
+    Raises:
+        UserError: the path is none that an export can have.
+    """
+    with writing_errors(target):
+        is_file, is_folder = target.is_file(), target.is_dir()
+    if target.suffix == ".json":
+        return {target: partial(_write_summary, experiment, problems=problems)}
+    if target.suffix == ".parquet":
+        return {target: partial(write_rollouts, experiment, modules=modules, problems=problems)}
+    if is_file or (target.suffix[1:2].isalpha() and not is_folder):
+        raise UserError(
+            f"{target} {'is a file' if is_file else 'is the name of a file'}: an export is a folder, or a file that "
+            "ends in .json (the summary) or .parquet (the rollouts)"
+        )
+    return {
+        target / SUMMARY: partial(_write_summary, experiment, problems=problems),
+        **{target / name: _table_writer(experiment, name, problems) for name in TABLES},
+        target / ROLLOUTS: partial(write_rollouts, experiment, modules=modules, problems=problems),
+    }
+
+
+def _write_summary(experiment: OpenExperiment, path: Path, problems: list[str] | None) -> None:
+    summary = summary_of(experiment, problems)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
 
 
 def _table_writer(experiment: OpenExperiment, name: str, problems: list[str]) -> Callable[[Path], object]:
@@ -127,8 +169,8 @@ def _table_writer(experiment: OpenExperiment, name: str, problems: list[str]) ->
     root, known = experiment.address.root, experiment.paths.experiment
     made: dict[str, Callable[[], Any]] = {
         "metrics.csv": lambda: frames.metrics_frame(root, known, problems),
-        "rounds.csv": lambda: frames.rounds_frame(root, known, []),
+        "rounds.csv": lambda: frames.rounds_frame(root, known, problems),
         "nodes.csv": lambda: frames.nodes_frame(root, known),
-        "specialties.csv": lambda: frames.specialties_frame(root, known, []),
+        "specialties.csv": lambda: frames.specialties_frame(root, known, problems),
     }
     return lambda path: frames.to_csv(made[name](), path)

@@ -23,28 +23,32 @@ class FolderFile:
     """Bytes."""
 
 
+@dataclass(frozen=True)
+class FolderFiles:
+    """What a walk through a folder found."""
+
+    files: tuple[FolderFile, ...]
+    left_out: tuple[str, ...]
+    """A line for each thing that is no file with a name that a text can hold: links, pipes, names of strange bytes."""
+
+
 def folder_of(experiment: OpenExperiment) -> Path:
     """The experiment's folder on this machine."""
     return Path(experiment.store.root) / experiment.paths.folder
 
 
-def files_of(experiment: OpenExperiment, problems: list[str]) -> list[FolderFile]:
+def files_of(experiment: OpenExperiment) -> FolderFiles:
     """All files of an experiment, sorted, `experiment.json` last.
 
     What vanishes while it is looked at is left out: an experiment may be running, and its nodes tidy up.
 
-    Args:
-        experiment: whose.
-        problems: takes a line for each thing that is neither a file nor a folder.
-
     Raises:
         StoreError: the folder cannot be listed.
     """
-    folder = folder_of(experiment)
-    with errors_of("list the folder", str(folder)):
-        found = sorted(_walk(folder, folder, problems), key=lambda file: file.within)
+    found = files_below(folder_of(experiment))
     # Whoever copies or removes what this names, and is interrupted, leaves what can be told from an experiment.
-    return sorted(found, key=lambda file: str(file.within) == "experiment.json")
+    files = sorted(found.files, key=lambda file: (str(file.within) == "experiment.json", file.within))
+    return FolderFiles(tuple(files), found.left_out)
 
 
 def folders_of(experiment: OpenExperiment) -> list[PurePosixPath]:
@@ -59,17 +63,19 @@ def folders_of(experiment: OpenExperiment) -> list[PurePosixPath]:
     return [PurePosixPath(name) for name in sorted(names)]
 
 
-def files_below(folder: Path) -> list[FolderFile]:
+def files_below(folder: Path) -> FolderFiles:
     """All files below a folder of this machine; none where there is no such folder.
 
     Raises:
         StoreError: it cannot be listed.
     """
+    left_out: list[str] = []
     with errors_of("list the folder", str(folder)):
-        return list(_walk(folder, folder, []))
+        files = tuple(_walk(folder, folder, left_out))
+    return FolderFiles(files, tuple(left_out))
 
 
-def _walk(folder: Path, top: Path, problems: list[str]) -> Iterator[FolderFile]:
+def _walk(folder: Path, top: Path, left_out: list[str]) -> Iterator[FolderFile]:
     try:
         with os.scandir(folder) as entries:
             found = list(entries)
@@ -77,15 +83,15 @@ def _walk(folder: Path, top: Path, problems: list[str]) -> Iterator[FolderFile]:
         return
     for entry in found:
         path = Path(entry.path)
-        within = PurePosixPath(path.relative_to(top))
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(path, top, problems)
-        elif entry.is_file(follow_symlinks=False) and entry.name.isprintable():
+        if not entry.name.isprintable():
+            left_out.append(clean(f"{path} has a name that no text can hold"))
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _walk(path, top, left_out)
+        elif entry.is_file(follow_symlinks=False):
             try:
-                yield FolderFile(path, within, entry.stat(follow_symlinks=False).st_size)
+                size = entry.stat(follow_symlinks=False).st_size
             except FileNotFoundError:
                 continue
+            yield FolderFile(path, PurePosixPath(path.relative_to(top)), size)
         else:
-            problems.append(
-                clean(f"{path} is left out: it is a link, no file, or has a name that no text can hold")
-            )
+            left_out.append(f"{path} is {'a link' if entry.is_symlink() else 'no file'}")

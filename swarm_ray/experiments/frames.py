@@ -33,6 +33,9 @@ from swarm_ray.records import StepMetrics
 from swarm_ray.sapo.phases import PHASES
 from swarm_ray.table_text import clean
 
+_COMPUTED = ("=", "+", "-", "@")
+"""Letters with which a formula of a spreadsheet begins, after blanks that some of them skip."""
+
 
 def metrics_frame(root: str, experiment: str, problems: list[str] | None = None) -> pd.DataFrame:
     """What the nodes logged: a row for each step that a node took, by round, node and step.
@@ -67,17 +70,18 @@ def rounds_frame(root: str, experiment: str, problems: list[str] | None = None) 
     Args:
         root: the folder that holds the experiment.
         experiment: its name.
-        problems: as for `metrics_frame`.
+        problems: as for `metrics_frame`; and a line for each state record that is missing or cannot be used, after
+            which nothing is counted.
 
     Raises:
         ExperimentNotFoundError: there is no such experiment.
         MalformedFile: a segment is torn or missing, and there is no list to take that.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
         StoreError: the folder cannot be read.
     """
     opened = open_experiment(root, experiment)
     logged = _logged_by_round(metrics_of(opened, problems))
-    frame = _frame((_round_row(stage, logged) for stage in history_of(opened)), ROUNDS)
+    frame = _frame((_round_row(stage, logged) for stage in history_of(opened, problems)), ROUNDS)
     frame["cumulative_reward"] = frame["reward_sum"].cumsum()
     frame["elapsed_s"] = frame["seconds"].cumsum()
     return frame.set_index("round")
@@ -153,18 +157,23 @@ def experiments_frame(root: str) -> pd.DataFrame:
     return _frame(rows, EXPERIMENTS).set_index("experiment")
 
 
-def comparison_frame(root: str, names: Sequence[str]) -> pd.DataFrame:
+def comparison_frame(root: str, names: Sequence[str], problems: list[str] | None = None) -> pd.DataFrame:
     """The figures of experiments, in the order of `names`; the columns are the fields of `Comparison`.
 
     The index is `experiment`.
 
+    Args:
+        root: the folder that holds the experiments.
+        names: which.
+        problems: takes a line for each state record that is missing or cannot be used, after which nothing is counted.
+
     Raises:
         ExperimentNotFoundError: one of them is not there.
         ConfigError: the stored configuration of one is missing or was altered.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
         StoreError: the folder cannot be read.
     """
-    rows = map(msgspec.structs.asdict, compare_experiments(root, names))
+    rows = map(msgspec.structs.asdict, compare_experiments(root, names, problems))
     return _frame(rows, COMPARISONS).set_index("experiment")
 
 
@@ -174,7 +183,7 @@ def get_experiment_metrics(root: str, experiment: str, *, per_round: bool = Fals
     Raises:
         ExperimentNotFoundError: there is no such experiment.
         MalformedFile: a segment of a log is torn or missing.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: a state record is missing, or not one that this version reads.
         StoreError: the folder cannot be read.
     """
     return rounds_frame(root, experiment) if per_round else metrics_frame(root, experiment)
@@ -196,7 +205,7 @@ def to_csv(frame: pd.DataFrame, path: Path | None = None) -> str | None:
 def _inert(text: object) -> str:
     """What others wrote, on one line, and with a quote before what a spreadsheet would compute."""
     cleaned = clean(str(text))
-    return f"'{cleaned}" if cleaned[:1] in {"=", "+", "-", "@"} else cleaned
+    return f"'{cleaned}" if cleaned.lstrip()[:1] in _COMPUTED else cleaned
 
 
 def _step_row(row: StepMetrics) -> dict[str, Any]:

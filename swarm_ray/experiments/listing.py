@@ -94,27 +94,39 @@ get_experiment_status = experiment_status
 """The name under which users of other experiment managers look for it."""
 
 
-def experiment_history(root: str, experiment: str) -> list[ClosedStage]:
+def experiment_history(root: str, experiment: str, problems: list[str] | None = None) -> list[ClosedStage]:
     """The stages that closed, in order; one per round in SAPO.
+
+    Args:
+        root: the folder that holds the experiment.
+        experiment: its name.
+        problems: takes a line for each state record that is missing or cannot be used; what came after it is left out.
 
     Raises:
         ExperimentNotFoundError: there is no such experiment.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: there is such a problem and no list to take it, or a record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    return history_of(open_experiment(root, experiment))
+    return history_of(open_experiment(root, experiment), problems)
 
 
-def compare_experiments(root: str, names: Sequence[str]) -> list[Comparison]:
+def compare_experiments(
+    root: str, names: Sequence[str], problems: list[str] | None = None
+) -> list[Comparison]:
     """The figures of experiments, in the order of `names`.
+
+    Args:
+        root: the folder that holds the experiments.
+        names: which.
+        problems: as for `experiment_history`; the figures are then those of what there is.
 
     Raises:
         ExperimentNotFoundError: one of them is not there.
         ConfigError: the stored configuration of one is missing or was altered.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: as for `experiment_history`.
         StoreError: the folder cannot be read.
     """
-    return [comparison_of(open_experiment(root, name)) for name in names]
+    return [comparison_of(open_experiment(root, name), problems) for name in names]
 
 
 def experiment_metrics(root: str, experiment: str, problems: list[str] | None = None) -> list[StepMetrics]:

@@ -91,6 +91,12 @@ def time_breakdown(rows: Sequence[StepMetrics], first: int = 10, last: int = 60)
 
 def incarnations_of(experiment: OpenExperiment) -> dict[tuple[str, str], int]:
     """Nodes and incarnations that were announced, with how many incarnations each one continues."""
+    continues = predecessors_of(experiment)
+    return {peer: _depth(peer, continues) for peer in sorted(continues)}
+
+
+def predecessors_of(experiment: OpenExperiment) -> dict[tuple[str, str], str]:
+    """Nodes and incarnations that were announced, with the incarnation that each one continues; empty for a first."""
     continues: dict[tuple[str, str], str] = {}
     for peer, reading in Registry(experiment.store, experiment.paths).registrations().items():
         continues[peer] = ""
@@ -99,7 +105,7 @@ def incarnations_of(experiment: OpenExperiment) -> dict[tuple[str, str], int]:
                 continues[peer] = msgspec.json.decode(reading.payload, type=Registration).succeeds
             except msgspec.MsgspecError:  # the coordinator refuses it, and status says so
                 continue
-    return {peer: _depth(peer, continues) for peer in sorted(continues)}
+    return continues
 
 
 def _depth(peer: tuple[str, str], continues: dict[tuple[str, str], str]) -> int:

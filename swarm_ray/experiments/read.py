@@ -6,13 +6,27 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from drive_store import EXPERIMENTS, ExperimentPaths, NotAFile, StateEntry, Store, newest, valid_id
+from drive_store import EXPERIMENTS, ExperimentPaths, NotAFile, StateEntry, Store, history, newest, valid_id
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import ExperimentAddress, ExperimentIdentity, read_config, read_identity
 from swarm_ray.records import StateRecord
 from swarm_ray.table_text import clean
+
+
+@dataclass(frozen=True)
+class StateLog:
+    """The state records of the chain that is obeyed, from the first one on.
+
+    Drive may show a record before the one that it follows; what comes after such a gap is not in it.
+    """
+
+    entries: tuple[StateEntry, ...]
+    problems: tuple[str, ...]
+    """A line for each record that cannot be used, and one where the log breaks off."""
+    whole: bool
+    """Whether it reaches the newest record that is to be seen."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,27 @@ class OpenExperiment:
         """
         entry = newest(self.store, self.paths)
         return None if entry is None else (entry, decode_state(entry))
+
+    def log(self) -> StateLog:
+        """The state log as far as it can be had.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        name = self.paths.experiment
+        last = newest(self.store, self.paths)  # looked at first: a swarm that runs on makes no gap
+        damaged: list[str] = []
+        entries = history(self.store, self.paths, problems=damaged)
+        problems = [f"the state log of {name}: {line}" for line in damaged]
+        known = entries[-1].ref.position if entries else None
+        whole = last is None or (known is not None and known >= last.ref.position)
+        if last is not None and not whole:
+            read = "cannot be read" if known is None else f"can be read up to record {known[1]} only"
+            problems.append(
+                f"the state log of {name} {read}, and its newest record is {last.ref.sequence}: one is missing or "
+                "not whole, and what came after it is not counted; look again later"
+            )
+        return StateLog(tuple(entries), tuple(problems), whole)
 
     def age(self, key: str) -> float | None:
         """Seconds since a file was written, None if it is not seen; by wall clocks, so for people only."""

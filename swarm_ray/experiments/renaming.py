@@ -9,49 +9,21 @@ byte for byte. What machines keep on their own disks is bound to the old name an
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Sequence
 
-import msgspec
-
-from drive_store import ExperimentPaths, Valid, history, open_envelope, seal_json, seal_packed
-from drive_store.checkpoint_manifest import MANIFEST, Manifest, manifest_of, seal_manifest
-from drive_store.names import parse_state_name
+from drive_store import StateEntry
 from drive_store.oserrors import errors_of
-from swarm_ray.errors import ExperimentExistsError, MalformedFile
+from swarm_ray.errors import ExperimentExistsError, MalformedFile, UserError
 from swarm_ray.experiment_folder import ExperimentAddress, require_free
+from swarm_ray.experiments.anew import Anew, Renamed
 from swarm_ray.experiments.cleaning import remove_folder
-from swarm_ray.experiments.files import FolderFile, files_of, folder_of, folders_of
+from swarm_ray.experiments.files import FolderFiles, files_of, folder_of
 from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.read import OpenExperiment, open_experiment
 
-_SENTINEL = "experiment.json"
-_STATE = "state.json"
-_LIMIT = 64 << 20
-_HASH = re.compile(rb"[0-9a-f]{64}")
-_KINDS = {
-    ("peers", ".json"): "registration",
-    ("peers", ".beat"): "beat",
-    ("state", ".beat"): "coordinator",
-    ("requests", ".json"): "request",
-    ("rollouts", ".rollouts"): "rollouts",
-}
-"""Folder and ending of the files that are envelopes, with what they hold."""
-
-
-@dataclass(frozen=True)
-class Renamed:
-    """What was done."""
-
-    experiment: str
-    files: int
-    bytes: int
-    sealed: int
-    """Envelopes that were sealed again."""
+_NAMED = 3
+"""So many of the things that cannot be written anew are named."""
 
 
 def rename_experiment(root: str, old: str, new: str) -> Renamed:
@@ -69,7 +41,8 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
     Raises:
         ExperimentNotFoundError: there is no such experiment.
         ExperimentExistsError: the new name is taken.
-        UserError: somebody is at work on it, or the new name cannot be one.
+        UserError: somebody is at work on it, it holds links or names that cannot be written anew, or the new name
+            cannot be one.
         MalformedFile: its state log is not whole, so that it cannot be written anew.
         StoreError: the folder cannot be read, or does not allow it.
     """
@@ -82,11 +55,15 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
             "experiment.json is what a rename left that was cut off: remove it)"
         ) from error
     refuse_in_use(experiment, "renamed")
+    found = files_of(experiment)
+    _require_all(experiment, found)
+    before = _whole_log(experiment)
     folder = folder_of(experiment).parent / new
     with errors_of("write", str(folder)):
+        folder.mkdir()  # what somebody else makes meanwhile is not removed below
         try:
-            done = _Anew(experiment, address.paths, folder).write()
-            _require_same(experiment, open_experiment(root, new))
+            done = Anew(experiment, address.paths, folder).write(found.files)
+            _require_same(experiment, before, open_experiment(root, new))
             refuse_in_use(experiment, "renamed")
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -95,143 +72,40 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
     return done
 
 
-class _Anew:
-    """Writes an experiment into another folder."""
+def _require_all(experiment: OpenExperiment, found: FolderFiles) -> None:
+    """Make sure that nothing would be lost: what is not written anew goes with the old folder.
 
-    def __init__(self, experiment: OpenExperiment, paths: ExperimentPaths, folder: Path) -> None:
-        self._experiment, self._paths, self._folder = experiment, paths, folder
-        self._old = experiment.paths.experiment
-        self._hashes: dict[str, str] = {}
-        self._sealed = 0
-
-    def write(self) -> Renamed:
-        """Write everything, the state log first, since checkpoints name its records, and the identity last."""
-        files = files_of(self._experiment, [])
-        self._folder.mkdir()
-        for text in sorted({str(file.within.parent) for file in files}):
-            (self._folder / text).mkdir(parents=True, exist_ok=True)
-        for part in folders_of(self._experiment):
-            (self._folder / part).mkdir(exist_ok=True)
-        records = [file for file in files if _is_record(file.within)]
-        for file in sorted(records, key=_sequence):
-            self._put(file, self._record(file))
-        checkpoints = [file for file in files if file.within.parts[0] == "checkpoints"]
-        for file in checkpoints:
-            self._checkpoint_file(file)
-        others = [file for file in files if file not in {*records, *checkpoints}]
-        for file in others:
-            self._other(file)
-        return Renamed(self._paths.experiment, len(files), sum(file.size for file in files), self._sealed)
-
-    def _other(self, file: FolderFile) -> None:
-        kind = _KINDS.get((file.within.parts[0], file.within.suffix))
-        if str(file.within) == _SENTINEL:
-            identity = msgspec.structs.replace(self._experiment.identity, experiment=self._paths.experiment)
-            self._put(file, msgspec.json.format(msgspec.json.encode(identity), indent=1) + b"\n")
-        elif kind is None:
-            shutil.copy2(file.path, self._folder / file.within)
-        else:
-            self._put(file, self._resealed(file.path.read_bytes(), kind))
-
-    def _record(self, file: FolderFile) -> bytes:
-        """A state record with the new keys and the new hash of its predecessor."""
-        data = file.path.read_bytes()
-        opened = open_envelope(data, kind="state", experiment=self._old, max_payload=_LIMIT)
-        if not isinstance(opened, Valid):
-            return data
-        try:
-            value = _with_keys(
-                msgspec.json.decode(opened.payload), f"experiments/{self._old}/", f"{self._paths.folder}/"
-            )
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise MalformedFile(f"{file.path} is no state record: {error}") from error
-        payload = msgspec.json.encode(value)
-        self._hashes[opened.sha256] = hashlib.sha256(payload).hexdigest()
-        previous = self._hashes.get(opened.header.previous, opened.header.previous)
-        self._sealed += 1
-        return seal_json(
-            msgspec.structs.replace(opened.header, experiment=self._paths.experiment, previous=previous),
-            payload,
+    Raises:
+        UserError: there is something that cannot be.
+    """
+    if found.left_out:
+        more = len(found.left_out) - _NAMED
+        named = "; ".join([*found.left_out[:_NAMED], *([f"and {more} more"] if more > 0 else [])])
+        raise UserError(
+            f"{experiment.paths.experiment} cannot be renamed, since what is no plain file would be lost: {named}; "
+            "move that elsewhere first"
         )
 
-    def _checkpoint_file(self, file: FolderFile) -> None:
-        """Weights as they are; a node's state with the new hash of its record, and a manifest that fits."""
-        if file.within.name == _STATE:
-            self._put(file, self._node_state(file.path.read_bytes()))
-        elif file.within.name != MANIFEST:
-            shutil.copy2(file.path, self._folder / file.within)
-        else:
-            data = file.path.read_bytes()
-            opened = open_envelope(data, kind="checkpoint", experiment=self._old, max_payload=_LIMIT)
-            header = opened.header if isinstance(opened, Valid) else None
-            manifest = manifest_of(opened, header.node, header.sequence) if header else "no envelope"
-            if isinstance(manifest, Manifest):
-                state = self._node_state((file.path.parent / _STATE).read_bytes())
-                self._sealed += 1
-                data = seal_manifest(_fitted(manifest, state), self._paths.experiment)
-            self._put(file, data)
 
-    def _node_state(self, data: bytes) -> bytes:
-        """A node's `state.json` with the new hash of the record it stands at."""
-        hashes = {old.encode(): new.encode() for old, new in self._hashes.items()}
-        return _HASH.sub(lambda found: hashes.get(found[0], found[0]), data)
+def _whole_log(experiment: OpenExperiment) -> tuple[StateEntry, ...]:
+    """The state log, which is written anew from its first record to its newest.
 
-    def _resealed(self, data: bytes, kind: str) -> bytes:
-        """The envelope with the new name; what is no whole envelope stays what it is."""
-        opened = open_envelope(data, kind=kind, experiment=self._old, max_payload=_LIMIT)
-        if not isinstance(opened, Valid):
-            return data
-        self._sealed += 1
-        header = msgspec.structs.replace(opened.header, experiment=self._paths.experiment)
-        return (seal_packed if kind == "rollouts" else seal_json)(header, opened.payload)
-
-    def _put(self, file: FolderFile, data: bytes) -> None:
-        target = self._folder / file.within
-        target.write_bytes(data)
-        shutil.copystat(file.path, target)
+    Raises:
+        MalformedFile: a record is missing or not whole.
+    """
+    log = experiment.log()
+    if not log.whole:
+        raise MalformedFile(f"{'; '.join(log.problems)}; {experiment.paths.experiment} keeps its name")
+    return log.entries
 
 
-def _is_record(within: PurePosixPath) -> bool:
-    return within.parts[0] == "state" and parse_state_name(within.name) is not None
-
-
-def _sequence(file: FolderFile) -> int:
-    name = parse_state_name(file.within.name)
-    return name.sequence if name else -1
-
-
-def _with_keys(value: Any, old: str, new: str) -> Any:
-    """A JSON value in which the keys of files that begin with `old` begin with `new`."""
-    if isinstance(value, list):
-        return [_with_keys(item, old, new) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: new + item[len(old) :]
-        if name == "key" and isinstance(item, str) and item.startswith(old)
-        else _with_keys(item, old, new)
-        for name, item in value.items()
-    }
-
-
-def _fitted(manifest: Manifest, state: bytes) -> Manifest:
-    """The manifest with the size and the hash of a node's state as it is now."""
-    files = tuple(
-        msgspec.structs.replace(entry, bytes=len(state), sha256=hashlib.sha256(state).hexdigest())
-        if entry.name == _STATE
-        else entry
-        for entry in manifest.files
-    )
-    return msgspec.structs.replace(manifest, files=files)
-
-
-def _require_same(old: OpenExperiment, new: OpenExperiment) -> None:
+def _require_same(old: OpenExperiment, before: Sequence[StateEntry], new: OpenExperiment) -> None:
     """Make sure that the new one's log is as long as the old one's, and ends with the same words.
 
     Raises:
         MalformedFile: it is not.
     """
-    before, after = (history(e.store, e.paths) for e in (old, new))
+    after = _whole_log(new)
     whole = [(e.ref.position, e.header.round) for e in before] == [
         (e.ref.position, e.header.round) for e in after
     ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from drive_store import Valid, find_bucket_files, history, read_round_file
+from drive_store import Valid, find_bucket_files, read_round_file
 from drive_store.names import RoundFileName, parse_peer_folder
 from drive_store.paths import BUCKET
-from swarm_ray.errors import MalformedFile, TaskError, UserError
+from swarm_ray.config import TasksConfig
+from swarm_ray.errors import MalformedFile, SwarmError
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments.read import OpenExperiment
@@ -92,39 +94,44 @@ def read_content(experiment: OpenExperiment, file: StoredFile) -> RoundFile:
 
 
 class Questions:
-    """The questions that rollouts name, made again from the experiment's configuration.
+    """The questions that rollouts name, made again from an experiment's configuration.
 
     Args:
-        experiment: whose.
+        config: its tasks.
         modules: Python modules with tasks of one's own that may be imported; the configuration may be a stranger's.
-        problems: takes a line where none can be made.
-
-    Raises:
-        ConfigError: the configuration is missing or was altered.
     """
 
-    def __init__(self, experiment: OpenExperiment, modules: tuple[str, ...], problems: list[str]) -> None:
-        self._tasks: TaskSet | None = None
-        config = experiment.config_in_force().tasks
-        try:
-            self._tasks = TaskSet(config, allowed_modules=modules)
-        except UserError as error:
-            problems.append(f"the texts of the questions are left out: {error}")
+    def __init__(self, config: TasksConfig, modules: tuple[str, ...] = ()) -> None:
+        self._config, self._modules = config, modules
 
-    def make(self, ref: QuestionRef) -> Question | None:
-        """The question of a reference; None where it is none of the experiment's, or cannot be made here."""
-        if self._tasks is None:
-            return None
+    @property
+    def problem(self) -> str:
+        """Why no question can be made here; empty where questions can."""
+        return self._made if isinstance(self._made, str) else ""
+
+    def make(self, ref: QuestionRef) -> Question | str:
+        """The question of a reference, or why there is none: it is not the experiment's, or cannot be made here."""
+        if isinstance(self._made, str):
+            return self._made
         try:
-            return self._tasks.verify(ref)
-        except TaskError:
-            return None
+            return self._made.verify(ref)
+        except SwarmError as error:
+            return str(error)
+
+    @cached_property
+    def _made(self) -> TaskSet | str:
+        try:
+            return TaskSet(self._config, allowed_modules=self._modules)
+        except SwarmError as error:
+            return str(error)
 
 
 def _fates(experiment: OpenExperiment, problems: list[str]) -> dict[str, _Fate]:
     """Key to what the state log says of the file."""
     fates: dict[str, _Fate] = {}
-    for entry in history(experiment.store, experiment.paths, problems=problems):
+    log = experiment.log()
+    problems += log.problems
+    for entry in log.entries:
         record = decode_state(entry)
         for source in (record.closed, record.answers):
             if source is not None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import InvalidName, NotYet, Registry, Valid
-from drive_store.names import parse_beat_name, parse_registration_name
+from drive_store import InvalidName, StateRef
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import ConfigError
+from swarm_ray.experiments.coordinator import CoordinatorStatus, coordinator_alarm
 from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.records import Beat, NodeTally, NodeTotals, Registration, StateRecord
+from swarm_ray.experiments.signs import Peers, coordinator_signs, taking_part
+from swarm_ray.records import Beat, NodeTally, NodeTotals, StateRecord
+from swarm_ray.table_text import duration
 
 UNDER_WAY = ("waiting", "running", "paused")
 """States, as `shown_state` says them, of an experiment that has not ended."""
@@ -60,6 +62,8 @@ class ExperimentStatus(msgspec.Struct, frozen=True):
     note: str
     learned_nothing: bool
     nodes: list[NodeStatus]
+    coordinator: CoordinatorStatus | None = None
+    """None before the first state record."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class _Sign:
 def status_of(experiment: OpenExperiment) -> ExperimentStatus:
     """Read where an experiment stands.
 
-    Costs a few listings, whatever the number of nodes and rounds, and one small read per node.
+    Costs a few listings, whatever the number of nodes and rounds, and one small read per node and per coordinator that
+    there ever was; also one per registration while a node waits to be taken in.
 
     Raises:
         SwarmStateError: the newest state record is not one that this version reads.
@@ -85,11 +90,9 @@ def status_of(experiment: OpenExperiment) -> ExperimentStatus:
     if found is None:
         rounds = experiment.config().rounds
         empty = StateRecord("waiting", rounds, None, None, {}, note="its coordinator has not begun")
-        return _status(experiment, empty, 0, None)
+        return _status(experiment, empty, None)
     entry, record = found
-    ref = entry.ref
-    age = experiment.age(experiment.paths.state_record(ref.epoch, ref.sequence, ref.claimant))
-    return _status(experiment, record, ref.epoch, age)
+    return _status(experiment, record, entry.ref)
 
 
 def shown_state(record: StateRecord) -> str:
@@ -106,84 +109,93 @@ def current_round(record: StateRecord) -> int:
     return max((tally.round for tally in record.tallies.values()), default=-1)
 
 
-def _status(
-    experiment: OpenExperiment, record: StateRecord, epoch: int, record_age: float | None
-) -> ExperimentStatus:
-    signs = _read_signs(experiment, record)
+def _status(experiment: OpenExperiment, record: StateRecord, ref: StateRef | None) -> ExperimentStatus:
+    peers, pace = Peers(experiment), _pace(experiment, record)
+    signs = _read_signs(experiment, peers, record)
     state = shown_state(record)
-    silent = state in UNDER_WAY and _all_silent(
-        dead_after_s(experiment, record), list(signs.values()), record_age
-    )
+    key = experiment.paths.state_record(ref.epoch, ref.sequence, ref.claimant) if ref else ""
+    record_age = experiment.age(key) if ref else None
+    ages = [*([record_age] if ref else []), *(sign.age for sign in signs.values())]
+    silent = state in UNDER_WAY and _all_silent(pace.dead_after_s, ages)
     nodes = []
     for node in sorted({*record.tallies, *signs}):
         sign, tally = signs.get(node), record.tallies.get(node)
         problem = _problem(tally, sign, silent=silent)
         if problem is None and tally is None and sign is not None:
-            problem = _why_outside(experiment, node, sign.incarnation, state, record.config_hash)
+            refused = peers.refused(node, sign.incarnation, record.config_hash)
+            problem = refused or (None if state in UNDER_WAY else "took no part")
         expired = record.answers.expired.get(node, ()) if record.answers else ()
         nodes.append(_node_status(node, tally, sign, problem, expired))
     return ExperimentStatus(
         experiment=experiment.paths.experiment,
-        epoch=epoch,
+        epoch=ref.epoch if ref else 0,
         round=current_round(record),
         rounds=record.rounds,
         state=state,
         note=record.note,
         learned_nothing=record.learned_nothing,
         nodes=nodes,
+        coordinator=_coordinator(experiment, ref.claimant, state, record_age, pace, [*signs.values()])
+        if ref
+        else None,
     )
 
 
-def _read_signs(experiment: OpenExperiment, record: StateRecord) -> dict[str, _Sign]:
+def _coordinator(
+    experiment: OpenExperiment,
+    claimant: str,
+    state: str,
+    record_age: float | None,
+    pace: PaceConfig,
+    signs: list[_Sign],
+) -> CoordinatorStatus:
+    """Who coordinates; one that beats is alive, however long its rounds take."""
+    ages = [record_age, coordinator_signs(experiment).age(experiment)]
+    seen_s = min((age for age in ages if age is not None), default=None)
+    alone = [sign.incarnation for sign in signs if sign.beat and sign.beat.alone]
+    silent = sum(sign.age is not None and sign.age > pace.dead_after_s for sign in signs)
+    problem = coordinator_alarm(state, seen_s, pace, alone, silent, len(signs))
+    alive = state in UNDER_WAY and seen_s is not None and seen_s <= pace.dead_after_s
+    return CoordinatorStatus(claimant, seen_s, alive, problem or None)
+
+
+def _read_signs(experiment: OpenExperiment, peers: Peers, record: StateRecord) -> dict[str, _Sign]:
     """The sign of each node that ever announced itself; of several incarnations, the one that takes part."""
-    incarnations: dict[str, set[str]] = {}
-    for text in experiment.store.names(experiment.paths.peers_folder):
-        name = parse_beat_name(text) or parse_registration_name(text)
-        if name is not None:
-            incarnations.setdefault(name.node, set()).add(name.incarnation)
-    published = {file.node: file for file in record.closed.accepted} if record.closed else {}
-    members = {node: file.incarnation for node, file in published.items()}
-    members |= {m.node: m.incarnation for m in record.opens.members} if record.opens else {}
-    registry = Registry(experiment.store, experiment.paths)
+    published = {file.node: file.key for file in record.closed.accepted} if record.closed else {}
+    members = taking_part(record)
     signs: dict[str, _Sign] = {}
-    for node, found in incarnations.items():
+    for node, found in peers.announced().items():
         asked = {members[node]} if node in members else found
-        file = published.get(node)
-        key = file.key if file is not None else None
-        candidates = [_read_sign(experiment, registry, node, i, key) for i in sorted(asked)]
+        candidates = [_read_sign(experiment, peers, node, i, published.get(node)) for i in sorted(asked)]
         signs[node] = max(candidates, key=lambda sign: sign.beat.step if sign.beat else -1)
     return signs
 
 
 def _read_sign(
-    experiment: OpenExperiment, registry: Registry, node: str, incarnation: str, published: str | None
+    experiment: OpenExperiment, peers: Peers, node: str, incarnation: str, published: str | None
 ) -> _Sign:
     """Read a beat; a node that publishes often beats rarely, so its last accepted file is a sign as well."""
     keys = [experiment.paths.beat(node, incarnation), *([published] if published else [])]
     ages = [age for key in keys if (age := experiment.age(key)) is not None]
-    age = min(ages, default=None)
-    reading = registry.read_beat(node, incarnation)
-    if isinstance(reading, NotYet):
-        return _Sign(incarnation, None, None, age)
-    if not isinstance(reading, Valid):
-        return _Sign(incarnation, None, f"its beat cannot be read: {reading.reason}", age)
-    try:
-        return _Sign(incarnation, msgspec.json.decode(reading.payload, type=Beat), None, age)
-    except msgspec.MsgspecError as error:
-        return _Sign(incarnation, None, f"its beat cannot be read: {error}", age)
+    beat, problem = peers.beat(node, incarnation)
+    return _Sign(incarnation, beat, problem or None, min(ages, default=None))
 
 
 def dead_after_s(experiment: OpenExperiment, record: StateRecord) -> float:
     """Seconds of silence after which a member counts as dead, as the configuration in force has it."""
+    return _pace(experiment, record).dead_after_s
+
+
+def _pace(experiment: OpenExperiment, record: StateRecord) -> PaceConfig:
+    """The patience that is in force; the default where that cannot be read."""
     try:
-        return experiment.config(record.config_hash).pace.dead_after_s
+        return experiment.config(record.config_hash).pace
     except (ConfigError, InvalidName):
-        return PaceConfig().dead_after_s
+        return PaceConfig()
 
 
-def _all_silent(dead_after: float, signs: Sequence[_Sign], record_age: float | None) -> bool:
+def _all_silent(dead_after: float, ages: Sequence[float | None]) -> bool:
     """Whether nobody has written for so many seconds; clocks may differ, so one fresh sign says no."""
-    ages = [record_age, *(sign.age for sign in signs)]
     return all(age is not None and age > dead_after for age in ages)
 
 
@@ -194,25 +206,8 @@ def _problem(tally: NodeTally | None, sign: _Sign | None, *, silent: bool) -> st
     if known:
         return known
     if silent and sign is not None and sign.age is not None and not (beat and beat.done):
-        return f"silent for {sign.age:.0f} s"
+        return f"silent for {duration(sign.age)}"
     return None
-
-
-def _why_outside(
-    experiment: OpenExperiment, node: str, incarnation: str, state: str, in_force: str
-) -> str | None:
-    """Why a node that announced itself stands in no state record; None where it may still come in."""
-    reading = Registry(experiment.store, experiment.paths).registrations().get((node, incarnation))
-    if isinstance(reading, Valid):
-        try:
-            theirs = msgspec.json.decode(reading.payload, type=Registration).config_hash
-        except msgspec.MsgspecError as error:
-            return f"its registration cannot be read: {error}"
-        if theirs not in {experiment.identity.config_hash, in_force}:
-            return (
-                f"refused: its configuration is {theirs}, not {in_force or experiment.identity.config_hash}"
-            )
-    return None if state in UNDER_WAY else "took no part"
 
 
 def _node_status(

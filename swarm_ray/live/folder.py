@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from drive_store import InvalidName, read_coordinator_beats
+from drive_store import InvalidName
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import ConfigError
+from swarm_ray.experiments.coordinator import coordinator_alarm, coordinator_line
 from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.signs import coordinator_signs
 from swarm_ray.live.eta import round_seconds, seconds_left
 from swarm_ray.live.newest import NewestRecords, RewardCurve, sample_log
 from swarm_ray.live.picture import ENDED, NodeLine, Picture
@@ -16,8 +18,6 @@ from swarm_ray.live.recent import closings, node_line, rounds_closed, swarm_rewa
 from swarm_ray.live.sightings import Sightings
 from swarm_ray.live.signs import Sign, Signs
 from swarm_ray.live.words import (
-    coordinator_alarm,
-    coordinator_line,
     is_silent,
     label,
     never_arrived,
@@ -90,7 +90,7 @@ class SwarmFolder:
         )
         closed = rounds_closed(record)
         round_s = round_seconds([closing.seconds for closing in closings(records)])
-        alarms = (swarm_alarm(record), self._coordinator_alarm(record, config, signs))
+        lost = self._coordinator_alarm(record, config, signs)
         return Picture(
             experiment=self._opened.paths.experiment,
             state=record.state,
@@ -107,8 +107,9 @@ class SwarmFolder:
             nodes=nodes,
             coordinator=self._coordinator(record),
             result=result_line(list(record.tallies.values())) if record.state in ENDED else "",
-            alarms=tuple(alarm for alarm in alarms if alarm),
-            notes=tuple(text for text in (record.note, *swarm_notes(record)) if text),
+            alarms=tuple(alarm for alarm in (swarm_alarm(record), lost) if alarm),
+            notes=tuple(text for text in (record.note, *swarm_notes(record, lost=bool(lost))) if text),
+            lost=bool(lost),
         )
 
     def _line(
@@ -121,9 +122,8 @@ class SwarmFolder:
         if record is not None and record.state in ENDED:
             line = never_arrived(line, record)
         if sign is not None and (record is None or node not in record.tallies):
-            first = self._opened.identity.config_hash
-            hashes = {first, record.config_hash or first} if record else {first}
-            refused = self._signs.refused(node, sign.incarnation, hashes)
+            in_force = record.config_hash if record else ""
+            refused = self._signs.peers.refused(node, sign.incarnation, in_force)
             line = replace(line, problems=(*line.problems, refused)) if refused else line
         return line
 
@@ -137,19 +137,12 @@ class SwarmFolder:
 
     def _note_coordinators(self) -> None:
         """A record and a beat are signs of a coordinator, whoever that is."""
-        paths, ref = self._opened.paths, self._log.ref
-        found = read_coordinator_beats(self._opened.store, paths)
-        beats = {claimant: beat.header.sequence for claimant, beat in found.items()}
-        keys = [paths.coordinator_beat(claimant) for claimant in beats]
+        ref = self._log.ref
+        found = coordinator_signs(self._opened, ref)
         if ref is not None:
-            key = paths.state_record(ref.epoch, ref.sequence, ref.claimant)
-            keys.append(key)
+            key = self._opened.paths.state_record(ref.epoch, ref.sequence, ref.claimant)
             self._sightings.note(_RECORD, ref, lambda: self._opened.age(key))
-        self._sightings.note(
-            _COORDINATOR,
-            (ref, sorted(beats.items())),
-            lambda: min((age for key in keys if (age := self._opened.age(key)) is not None), default=None),
-        )
+        self._sightings.note(_COORDINATOR, (ref, found.beats), lambda: found.age(self._opened))
 
     def _coordinator(self, record: StateRecord) -> str:
         ref = self._log.ref

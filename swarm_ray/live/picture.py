@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 ENDED = ("finished", "stopped", "failed", "superseded")
 """States in which nothing more is to come."""
-NOW_S = 1.0
-"""What was seen so many seconds ago was seen now."""
 MOST_NODES = 12
 """So many nodes have a row of their own."""
 _DIGITS = re.compile(r"(\d+)")
@@ -76,6 +74,9 @@ class Picture:
     """What a person should see first."""
     notes: tuple[str, ...] = ()
     """What is said of the swarm as a whole."""
+
+    lost: bool = False
+    """Whether nothing is heard of a coordinator any more, so that the state is an old one."""
 
     @property
     def ended(self) -> bool:

@@ -1,17 +1,14 @@
-"""The nodes' signs of life: who announced itself, and what each said last."""
+"""The nodes' signs of life, look after look: what each said last, and since when it is silent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import msgspec
-
-from drive_store import Registry, StateRef, Valid
-from drive_store.envelope import NotYet
-from drive_store.names import parse_beat_name, parse_registration_name
+from drive_store import StateRef
 from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.signs import Peers, taking_part
 from swarm_ray.live.sightings import Sightings
-from swarm_ray.records import Beat, Registration, StateRecord
+from swarm_ray.records import Beat, StateRecord
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Signs:
 
     def __init__(self, opened: OpenExperiment, sightings: Sightings) -> None:
         self._opened, self._sightings = opened, sightings
-        self._registry = Registry(opened.store, opened.paths)
+        self.peers = Peers(opened)
         self._lives: dict[str, set[str]] = {}
         self._last: dict[str, Sign] = {}
 
@@ -50,10 +47,10 @@ class Signs:
         Raises:
             StoreError: the folder cannot be read.
         """
-        lives = self._announced()
-        taking_part = _incarnations(record)
+        lives = self.peers.announced()
+        members = taking_part(record)
         for node, found in lives.items():
-            known, member = self._last.get(node), taking_part.get(node)
+            known, member = self._last.get(node), members.get(node)
             if member in found:
                 asked = {member}
             elif known and found == self._lives.get(node):
@@ -66,46 +63,13 @@ class Signs:
         self._lives = lives
         return dict(self._last)
 
-    def refused(self, node: str, incarnation: str, hashes: set[str]) -> str:
-        """Why a node that stands in no state record is kept out of the swarm; empty where it may still come in.
-
-        Args:
-            node: its id.
-            incarnation: its process life.
-            hashes: of the configurations that are obeyed.
-
-        Raises:
-            StoreError: the folder cannot be read.
-        """
-        reading = self._registry.registrations().get((node, incarnation))
-        if not isinstance(reading, Valid):
-            return ""
-        try:
-            theirs = msgspec.json.decode(reading.payload, type=Registration).config_hash
-        except msgspec.MsgspecError as error:
-            return f"its registration cannot be read: {error}"
-        return "" if theirs in hashes else f"refused: its configuration is {theirs}, not {min(hashes)}"
-
-    def _announced(self) -> dict[str, set[str]]:
-        lives: dict[str, set[str]] = {}
-        for text in self._opened.store.names(self._opened.paths.peers_folder):
-            name = parse_beat_name(text) or parse_registration_name(text)
-            if name is not None:
-                lives.setdefault(name.node, set()).add(name.incarnation)
-        return lives
-
     def _read(self, node: str, incarnation: str) -> Sign:
         """A beat; one that is being rewritten just now says what it said before."""
-        reading = self._registry.read_beat(node, incarnation)
-        if isinstance(reading, NotYet):
-            known = self._last.get(node)
-            return known if known and known.incarnation == incarnation else Sign(incarnation)
-        if not isinstance(reading, Valid):
-            return Sign(incarnation, problem=f"its beat cannot be read: {reading.reason}")
-        try:
-            return Sign(incarnation, msgspec.json.decode(reading.payload, type=Beat))
-        except msgspec.MsgspecError as error:
-            return Sign(incarnation, problem=f"its beat cannot be read: {error}")
+        beat, problem = self.peers.beat(node, incarnation)
+        known = self._last.get(node)
+        if beat is None and not problem and known and known.incarnation == incarnation:
+            return known
+        return Sign(incarnation, beat, problem)
 
     def _seen(self, node: str, sign: Sign, record: StateRecord | None, ref: StateRef | None) -> Sign:
         """A file that was accepted is a sign of life as well, since a node that publishes often beats rarely."""
@@ -125,11 +89,3 @@ class Signs:
         keys = [paths.beat(node, sign.incarnation)]
         keys += [paths.state_record(ref.epoch, ref.sequence, ref.claimant)] if ref else []
         return min((age for key in keys if (age := self._opened.age(key)) is not None), default=None)
-
-
-def _incarnations(record: StateRecord | None) -> dict[str, str]:
-    """Which incarnation of each node takes part, by the newest record."""
-    if record is None:
-        return {}
-    published = {f.node: f.incarnation for f in record.closed.accepted} if record.closed else {}
-    return published | ({m.node: m.incarnation for m in record.opens.members} if record.opens else {})

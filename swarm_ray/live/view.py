@@ -15,8 +15,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from swarm_ray.experiments.coordinator import NOW_S
 from swarm_ray.live.bars import bar, sparkline
-from swarm_ray.live.picture import NOW_S, NodeLine, Picture, chosen
+from swarm_ray.live.picture import NodeLine, Picture, chosen
 from swarm_ray.table_text import NOTHING, clean, count, duration, large, reward_sum, share, shortened
 
 BAR_WIDTH = (10, 40)
@@ -75,14 +76,18 @@ class SwarmView:
         picture = self._picture
         head = Text(self._clock)
         head.append(clean(picture.experiment), style="bold")
-        head.append(" is ")
-        head.append(
-            clean(_STATE_WORDS.get(picture.state, picture.state)), style=STYLES.get(picture.state, "")
-        )
+        head.append(" was " if picture.lost else " is ")
+        style = _TROUBLE if picture.lost else STYLES.get(picture.state, "")
+        head.append(clean(_state(picture)), style=style)
         return head.append(f"  {picture.label}" if picture.label else "", style="dim")
 
 
 _STATE_WORDS = {"draining": "draining: the last files and logs come in", "absent": "not there yet"}
+
+
+def _state(picture: Picture) -> str:
+    state = _STATE_WORDS.get(picture.state, picture.state)
+    return f"{state} when it was last heard of" if picture.lost else state
 
 
 def progress_line(picture: Picture, width: int, *, plain: bool = False) -> str:
@@ -110,7 +115,7 @@ def reward_line(picture: Picture, width: int) -> str:
 
 def one_line(picture: Picture) -> str:
     """A picture where nothing can be redrawn."""
-    parts = [f"{picture.experiment}: {_STATE_WORDS.get(picture.state, picture.state)}"]
+    parts = [f"{picture.experiment}: {_state(picture)}"]
     if picture.rounds:
         parts.append(f"{picture.closed} of {picture.rounds} rounds")
     if picture.reward is not None:

@@ -1,17 +1,17 @@
-"""What a live view says of nodes, of the coordinator and of the swarm beside their figures. Pure."""
+"""What a live view says of nodes and of the swarm beside their figures. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from swarm_ray.config import PaceConfig, SwarmConfig
-from swarm_ray.live.picture import NOW_S, NodeLine
+from swarm_ray.experiments.coordinator import PAUSED
+from swarm_ray.live.picture import ENDED, NodeLine
 from swarm_ray.live.signs import Sign
 from swarm_ray.records import Beat, NodeTally, StateRecord
 from swarm_ray.table_text import change, duration, large, reward_sum
 
-UNDER_WAY = ("waiting", "running", "paused", "draining")
 BARREN_ROUNDS = 5
 """So many rounds in a row without any advantage are worth a word."""
 
@@ -37,7 +37,7 @@ def with_sign(line: NodeLine, sign: Sign | None, record: StateRecord | None, pac
         )
         said.append(beat.problem or "")
     line = replace(line, seen_s=sign.seen_s, by_clocks=sign.by_clocks)
-    if (record is None or record.state in UNDER_WAY) and not line.done:
+    if (record is None or record.state not in ENDED) and not line.done:
         said += _troubles(line, sign, record, pace)
         line = replace(line, step_s=None, tokens_per_s=None) if is_silent(sign, pace) else line
     return replace(line, problems=tuple(dict.fromkeys(text for text in said if text)))
@@ -82,45 +82,16 @@ def never_arrived(line: NodeLine, record: StateRecord) -> NodeLine:
     return replace(line, problems=(*line.problems, text))
 
 
-def coordinator_line(claimant: str, epoch: int, seen_s: float | None, *, by_clocks: bool) -> str:
-    """Who coordinates, and when it was last heard of."""
-    if seen_s is None:
-        return f"{claimant}, epoch {epoch}"
-    ago = "just now" if seen_s < NOW_S else f"{'about ' if by_clocks else ''}{duration(seen_s)} ago"
-    return f"{claimant}, epoch {epoch}, last heard of {ago}"
-
-
-def coordinator_alarm(
-    state: str, seen_s: float | None, pace: PaceConfig, alone: Collection[str], silent: int, nodes: int
-) -> str:
-    """What it means that nothing is heard of a coordinator; empty while all is well.
+def swarm_notes(record: StateRecord, *, lost: bool = False) -> list[str]:
+    """What is to be known of the swarm as a whole, beside the record's own note.
 
     Args:
-        state: of the newest record.
-        seen_s: seconds since anything of a coordinator changed; None where that is not known.
-        pace: the patience of the swarm.
-        alone: nodes that say that they train alone.
-        silent: nodes that are silent themselves.
-        nodes: how many there are.
+        record: the newest one.
+        lost: nothing is heard of a coordinator.
     """
-    if state not in UNDER_WAY or seen_s is None or seen_s <= pace.dead_after_s:
-        return ""
-    since = f"no sign of a coordinator for {duration(seen_s)}"
-    if nodes and silent == nodes:
-        return f"{since}, and none of any node: the command that started it goes on with it"
-    if alone:
-        return f"{since}: {len(alone)} of {nodes} nodes train on alone, until a coordinator comes back"
-    left = pace.alone_after_s - seen_s
-    if left <= 0:
-        return f"{since}: its nodes wait for a coordinator to come back"
-    return f"{since}: its nodes wait, and train on alone in {duration(left)}"
-
-
-def swarm_notes(record: StateRecord) -> list[str]:
-    """What is to be known of the swarm as a whole, beside the record's own note."""
     notes = []
-    if record.state == "paused":
-        notes.append("no further round opens until somebody asks it to resume")
+    if record.state == "paused" and not lost:
+        notes.append(PAUSED)
     if record.barren >= BARREN_ROUNDS and not record.learned_nothing:
         notes.append(f"no group of any node had an advantage for {record.barren} rounds")
     return notes

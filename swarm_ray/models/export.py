@@ -13,6 +13,7 @@ from swarm_ray.cache import cache_folder
 from swarm_ray.errors import CheckpointMismatch, UserError
 from swarm_ray.experiment_folder import read_config
 from swarm_ray.experiments.read import OpenExperiment, open_experiment
+from swarm_ray.experiments.writing import asked_path
 from swarm_ray.models.placing import replace_folder, require_place
 from swarm_ray.models.stored import NodeCheckpoints, Which
 
@@ -90,7 +91,7 @@ def export(
     problems: list[str],
 ) -> Exported:
     """The same, with what was exported; see `export_model`."""
-    folder = Path(path).expanduser()
+    folder = asked_path(path)
     require_place(folder, overwrite=overwrite)
     opened = open_experiment(root, experiment)
     checkpoints = NodeCheckpoints(opened, node, problems)

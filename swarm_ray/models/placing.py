@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swarm_ray.errors import UserError
+from swarm_ray.experiments.writing import resolved, writing_errors
 
 _OF_A_MODEL = re.compile(
     r"(model.*\.safetensors|model\.safetensors\.index\.json|(generation_)?config\.json|tokenizer(_config)?\.json|"
@@ -21,8 +22,13 @@ def require_place(folder: Path, *, overwrite: bool) -> None:
     """Make sure that a model may be written to a folder.
 
     Raises:
-        UserError: something is there that is not to be lost.
+        UserError: something is there that is not to be lost, or the folder cannot be looked at.
     """
+    with writing_errors(folder):
+        _require_place(folder, overwrite=overwrite)
+
+
+def _require_place(folder: Path, *, overwrite: bool) -> None:
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir():
@@ -45,23 +51,19 @@ def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     """Put a new folder in the place of one that is empty, a model, or not there.
 
     Raises:
-        UserError: the disk does not take it; what was there is as before.
+        UserError: the disk does not take it. Then, and whatever else ends it, what was there is as before.
     """
-    target = folder.resolve()
+    target = resolved(folder)
     made, old = (target.with_name(f".{target.name}.{os.getpid()}.{what}") for what in ("made", "old"))
-    try:
-        made.mkdir(parents=True)
-        fill(made)
-        if target.exists():
-            target.rename(old)
-        made.rename(target)
-    except OSError as error:
-        if old.exists():
-            old.rename(target)
-        why = error.strerror or str(error)
-        raise UserError(
-            f"{folder} cannot be written: {why}; free some space or name another folder"
-        ) from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    with writing_errors(folder):
+        try:
+            made.mkdir(parents=True)
+            fill(made)
+            if target.exists():
+                target.rename(old)
+            made.rename(target)
+        finally:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)

@@ -5,7 +5,6 @@ Nothing is believed for its name: a checkpoint counts when its manifest is whole
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Literal
 
 import msgspec
 
-from drive_store import Registry, Valid, require_id, valid_id
+from drive_store import Registry, Valid, require_id
 from drive_store.checkpoint_manifest import REQUIRED, Manifest
 from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
+from drive_store.names import parse_peer_folder
 from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read import OpenExperiment
@@ -23,7 +23,6 @@ from swarm_ray.records import Registration
 
 Which = int | Literal["last", "best"]
 """A step, the newest checkpoint, or the one with the highest mean own reward since the checkpoint before it."""
-_PEER = re.compile(r"(?P<node>.+)\.[0-9a-f]{8}")
 _SHOWN = 9
 """How many nodes or steps a message lists."""
 
@@ -139,8 +138,8 @@ class NodeCheckpoints:
 
 def nodes_with_checkpoints(experiment: OpenExperiment) -> list[str]:
     """Ids of the nodes that have a folder for checkpoints, sorted."""
-    matches = [_PEER.fullmatch(name) for name in experiment.store.names(experiment.paths.checkpoints_parent)]
-    return sorted({match["node"] for match in matches if match and valid_id(match["node"])})
+    peers = [parse_peer_folder(name) for name in experiment.store.names(experiment.paths.checkpoints_parent)]
+    return sorted({peer.node for peer in peers if peer is not None})
 
 
 def _succeeds(experiment: OpenExperiment, node: str) -> dict[str, str]:

@@ -1,18 +1,15 @@
 """The embedded model's starts on disk: made once per recipe from the experiment's questions, then loaded.
 
-The folder's name is a hash of all that the weights depend on. Files are written under a temporary name and moved, so
-that two processes that make the same start do no harm to each other.
+Files are written under a temporary name and moved, so that two processes that make the same start do no harm to each
+other.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import safetensors.torch
@@ -24,6 +21,14 @@ from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import build_policy, find_layout
 from swarm_ray.policies.prompts import TinyPrompt
+from swarm_ray.policies.start_files import (
+    RECIPE,
+    SKILL,
+    habit_name,
+    start_file,
+    start_folder,
+    tokenizer_folder,
+)
 from swarm_ray.policies.starts import STARTS
 from swarm_ray.policies.tiny_model import build_model, build_tokenizer, markers
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, read_tokenizer
@@ -42,31 +47,13 @@ from swarm_ray.sapo.streams import derive_seed, derive_stream
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 
-RECIPE = 1
-"""Counted up when the warm start changes, so that no stale start is loaded."""
 TOKENIZER_SEED, TOKENIZER_TEXTS = 12345, 400
-
-
-def start_index(node: str) -> int:
-    """Which start a node takes, from the numbers in its id: `node-5` takes 5, `worker_2-1` takes 3 * 2 + 1.
-
-    So the nodes of a few workers start from different homes without asking each other.
-    """
-    numbers = [int(n) for n in re.findall(r"\d{1,6}", node)]
-    if not numbers:
-        return derive_seed(0, node, 0, "start") % 8
-    return numbers[0] if len(numbers) == 1 else 3 * numbers[-2] + numbers[-1]
-
-
-def start_folder(config: SwarmConfig, folder: Path) -> Path:
-    """Where the starts of this configuration are kept below the cache's folder."""
-    return folder / f"tiny-{_recipe_hash(config)}"
 
 
 def cached_tokenizer(config: SwarmConfig, folder: Path) -> TextTokenizer | None:
     """The embedded model's tokenizer, where this machine has made it before."""
-    made = start_folder(config, folder) / "tokenizer"
-    return read_tokenizer(str(made)) if (made / "tokenizer.json").exists() else None
+    made = tokenizer_folder(config, folder)
+    return read_tokenizer(str(made)) if made is not None else None
 
 
 def make_tokenizer(config: SwarmConfig, tasks: TaskSet, folder: Path) -> TextTokenizer:
@@ -100,7 +87,7 @@ class TinyStart:
         self, config: SwarmConfig, tasks: TaskSet, verifier: Verifier, folder: Path, report: Report
     ) -> None:
         self._config, self._tasks, self._verifier, self._report = config, tasks, verifier, report
-        self._folder = start_folder(config, folder)
+        self._cache, self._folder = folder, start_folder(config, folder)
         self.device = choose_device(config.policy.device)
         self.tokenizer = cached_tokenizer(config, folder) or make_tokenizer(config, tasks, folder)
         self._layouts: dict[torch.device, Layout] = {}
@@ -117,7 +104,7 @@ class TinyStart:
             torch.set_num_threads(threads)
 
     def _make(self, indices: list[int]) -> None:
-        self._cached("skill", self._skill)
+        self._cached(SKILL, self._skill)
         if self._config.policy.start == "base":
             return
         missing = [i for i in indices if not self._file(self._habit_name(i)).exists()]
@@ -130,7 +117,7 @@ class TinyStart:
         model = self._model()
         name = self._config.policy.start
         if name == "base":
-            model.load_state_dict(self._cached("skill", self._skill))
+            model.load_state_dict(self._cached(SKILL, self._skill))
         elif name != "blank":
             model.load_state_dict(self._habit_state(index))
         return self._wrap(model.to(self.device), self.device)
@@ -141,8 +128,7 @@ class TinyStart:
         return self._cached(self._habit_name(index), lambda: self._habit(index))
 
     def _habit_name(self, index: int) -> str:
-        name = self._config.policy.start
-        return f"{name}-{0 if STARTS[name].shared else index:03d}"
+        return habit_name(self._config.policy.start, index)
 
     def _model(self) -> CausalModel:
         return build_model(self.tokenizer, derive_seed(self._config.policy.start_seed, "tiny", 0, "weights"))
@@ -169,14 +155,14 @@ class TinyStart:
         train_skill(model, lessons, self._tasks, seed, SKILL_STEPS, pad, self._report)
         if self._pass_at_1(model) < SKILL_PASS_AT_1:
             train_skill(model, lessons, self._tasks, seed, EXTRA_STEPS, pad, self._report)
-        self._note("skill", self._pass_at_1(model))
+        self._note(SKILL, self._pass_at_1(model))
         return model.state_dict()
 
     def _habit(self, index: int) -> dict[str, torch.Tensor]:
         """Stage 2 for one node; trained on, three times at most, where it hides too little."""
         config, start = self._config, STARTS[self._config.policy.start]
         model = self._model()
-        model.load_state_dict(self._cached("skill", self._skill))
+        model.load_state_dict(self._cached(SKILL, self._skill))
         home = self._tasks.specialties[index % len(self._tasks.specialties)]
         lessons = Lessons(self._tasks, self.tokenizer)
         for attempt in range(4):
@@ -215,7 +201,7 @@ class TinyStart:
         return safetensors.torch.load(file.read_bytes())
 
     def _file(self, name: str) -> Path:
-        return self._folder / f"{name}.safetensors"
+        return start_file(self._config, self._cache, name)
 
 
 def _replace(file: Path, data: bytes) -> None:
@@ -223,13 +209,3 @@ def _replace(file: Path, data: bytes) -> None:
     part = file.with_name(f".{file.name}.{os.getpid()}")
     part.write_bytes(data)
     part.replace(file)
-
-
-def _recipe_hash(config: SwarmConfig) -> str:
-    parts = {
-        "recipe": RECIPE,
-        "tasks": config.tasks.model_dump(mode="json"),
-        "seed": config.policy.start_seed,
-        "reasoning_gym": version("reasoning-gym"),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swarm_ray.report.renewal import WRITER
 from swarm_ray.report.reward_figure import COLOURS
 
 if TYPE_CHECKING:
@@ -77,16 +78,25 @@ class Chart:
             figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         return out.getvalue()
 
+    def marks(self, folder: Path) -> dict[Path, str]:
+        """The files of the figure, and by what each is known; see `require_renewable`."""
+        marks = {
+            "png": f"Software\0{WRITER}",
+            "svg": f"<dc:title>{WRITER}</dc:title>",
+            "csv": ",".join(self.columns),
+        }
+        return {folder / f"{self.slug}.{kind}": mark for kind, mark in marks.items()}
+
     def write(self, folder: Path) -> list[Path]:
-        """Write PNG, SVG and CSV into a folder that is there.
+        """Write PNG, SVG and CSV into a folder that is there; what stands there is written over.
 
         Raises:
             OSError: one of them cannot be written.
         """
-        paths = [folder / f"{self.slug}.{kind}" for kind in ("png", "svg", "csv")]
+        paths = [*self.marks(folder)]
         with _drawn(self) as figure:
-            figure.savefig(paths[0], dpi=DOTS_PER_INCH)
-            figure.savefig(paths[1], metadata={"Date": None})
+            figure.savefig(paths[0], dpi=DOTS_PER_INCH, metadata={"Software": WRITER})
+            figure.savefig(paths[1], metadata={"Date": None, "Creator": WRITER})
         with paths[2].open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(self.columns)

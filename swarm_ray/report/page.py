@@ -11,12 +11,13 @@ import jinja2
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read import open_experiment
-from swarm_ray.experiments.writing import require_outside
+from swarm_ray.experiments.writing import asked_path, require_outside, writing_errors
 from swarm_ray.report.chart import Chart
 from swarm_ray.report.evidence import Evidence, read_evidence
 from swarm_ray.report.findings import learning_of
 from swarm_ray.report.inline_svg import inlined
 from swarm_ray.report.page_tables import summary_table
+from swarm_ray.report.renewal import PAGE_MARK, require_renewable
 from swarm_ray.report.sections import Section, sections_of
 from swarm_ray.report.sharing import sharing_of
 from swarm_ray.report.shown_text import head, visible
@@ -24,7 +25,12 @@ from swarm_ray.versions import installed_versions
 
 
 def write_report(
-    root: str, names: Sequence[str], path: Path | str, figures: Path | str | None = None
+    root: str,
+    names: Sequence[str],
+    path: Path | str,
+    figures: Path | str | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Path:
     """Write a report of experiments as one HTML page, which holds all that it shows.
 
@@ -33,8 +39,9 @@ def write_report(
     Args:
         root: the folder that holds the experiments.
         names: which; the baseline is the first of them without external rollouts.
-        path: where the page goes; it is written over.
-        figures: a folder for every figure as PNG, SVG and CSV; it is made if need be.
+        path: where the page goes; a page that Swarm Ray wrote is renewed.
+        figures: a folder for every figure as PNG, SVG and CSV; it is made if need be, and figures are renewed.
+        overwrite: write over any other file, too.
 
     Returns:
         `path`.
@@ -43,7 +50,8 @@ def write_report(
         ExperimentNotFoundError: one of them is not there.
         ConfigError: the stored configuration of one is missing or was altered.
         SwarmStateError: the newest state record of one is not one that this version reads.
-        UserError: one is named twice or none is, or the page or a figure cannot be written.
+        UserError: one is named twice or none is, another file has the name of the page or of a figure, or one of them
+            cannot be written.
         StoreError: the folder cannot be read.
     """
     if not names:
@@ -51,22 +59,25 @@ def write_report(
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{twice!r} is named twice; name each experiment once")
-    path = Path(path)
-    for written in (path, *([Path(figures)] if figures else [])):
+    path, folder = asked_path(path), None if figures is None else asked_path(figures)
+    for written in (path, *([folder] if folder else [])):
         require_outside(root, written)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give the name of a file")
+    with writing_errors(path):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; give the name of a file")
+    if not overwrite:
+        require_renewable({path: PAGE_MARK})
     evidences = [read_evidence(experiment) for experiment in [open_experiment(root, name) for name in names]]
     sections = sections_of(evidences)
-    try:
-        path.write_text(_page(evidences, sections), encoding="utf-8")
-        if figures is not None:
-            _write_figures([chart for section in sections for chart in section.charts], Path(figures))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(
-            f"{error.filename or path} could not be written ({reason}); give a path that can"
-        ) from error
+    charts = [chart for section in sections for chart in section.charts]
+    if folder is not None and not overwrite:
+        require_renewable({file: mark for chart in charts for file, mark in chart.marks(folder).items()})
+    page = _page(evidences, sections)
+    with writing_errors(path):
+        path.write_text(page, encoding="utf-8")
+    if folder is not None:
+        with writing_errors(folder):
+            _write_figures(charts, folder)
     return path
 
 
@@ -85,6 +96,7 @@ def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> str:
     learning, sharing = [learning_of(one) for one in evidences], sharing_of(evidences)
     several = len(evidences) > 1
     return template.render(
+        mark=PAGE_MARK,
         names=[one.name for one in evidences],
         findings=[*sharing, *learning] if several else [*learning, *sharing],
         wide=sharing[0] if several and len(sharing) == 1 else None,

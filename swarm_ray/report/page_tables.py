@@ -6,19 +6,18 @@ import math
 from collections.abc import Sequence
 
 from swarm_ray.report.cost_charts import KINDS, operations_per_round, time_of
+from swarm_ray.report.counterparts import baseline_of, ratio_of
 from swarm_ray.report.evidence import Evidence
 from swarm_ray.report.incidents import MOST_SHOWN, counts_of, incidents_of
 from swarm_ray.report.learning_charts import specialty_shares
 from swarm_ray.report.logged_events import before_and_after
 from swarm_ray.report.setting_table import differing_settings
-from swarm_ray.report.sharing import baseline_of, ratio_of
 from swarm_ray.report.shown_text import visible
 from swarm_ray.report.table import NOTHING, Table, change, size, times
+from swarm_ray.reward_ratio import PAPER, ratio_to
 from swarm_ray.sapo.phases import PHASES
 from swarm_ray.table_text import duration, large, reward_sum, share
 
-PAPER = {"8/0": 561.79, "6/2": 854.43, "4/4": 1093.31, "2/6": 945.87}
-"""I/J to cumulative reward over 8 nodes and 2000 rounds (SAPO, arXiv 2509.08721, table 1; one seed)."""
 MOST_TEXT = 400
 """Characters of what one event or node says."""
 _RATIO = "Ratio: of the cumulative rewards, to that of {}, over the rounds that both closed."
@@ -65,7 +64,8 @@ def paper_table(evidences: Sequence[Evidence]) -> Table:
     rows = []
     for split in dict.fromkeys((*PAPER, *ours)):
         theirs = PAPER.get(split)
-        paper = (f"{theirs:.2f}", times(theirs / PAPER["8/0"])) if theirs else (NOTHING, NOTHING)
+        said = f"{theirs.cumulative_reward:.2f}" if theirs else NOTHING
+        paper = (said, times(ratio_to(theirs, PAPER["8/0"])))
         rows += [
             (split, one.name, reward_sum(one.cumulative()), times(ratio_of(one, baseline)), *paper)
             for one in ours.get(split, [])

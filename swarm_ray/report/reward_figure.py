@@ -26,7 +26,14 @@ AXES_POINTS = 270.0
 _TITLE, _TEXT, _LINE_POINTS = 12, 10, 13.0
 
 
-def reward_figure(root: str, names: Sequence[str], path: Path, *, window: int | None = None) -> Path:
+def reward_figure(
+    root: str,
+    names: Sequence[str],
+    path: Path,
+    *,
+    window: int | None = None,
+    problems: list[str] | None = None,
+) -> Path:
     """Draw experiments into one picture of 1200 x 500 pixels.
 
     On the left the mean reward of own completions per round: a thin line for the mean over the nodes, a thick
@@ -38,6 +45,7 @@ def reward_figure(root: str, names: Sequence[str], path: Path, *, window: int | 
         names: which.
         path: where the picture goes; its suffix says what kind it is. It is written over.
         window: rounds of the moving average; by default a tenth of each run's, 100 at most.
+        problems: as for `history_of`; what there is, is drawn.
 
     Returns:
         `path`.
@@ -45,13 +53,13 @@ def reward_figure(root: str, names: Sequence[str], path: Path, *, window: int | 
     Raises:
         ExperimentNotFoundError: one of them is not there.
         ConfigError: the stored configuration of one is missing or was altered.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: as for `history_of`.
         UserError: the picture cannot be written, or its kind is unknown.
         StoreError: the folder cannot be read.
     """
     opened = [open_experiment(root, name) for name in names]
     configs = [experiment.config_in_force() for experiment in opened]
-    histories = [history_of(experiment) for experiment in opened]
+    histories = [history_of(experiment, problems) for experiment in opened]
     nodes = [len({node for stage in stages for node in stage.rewards}) for stages in histories]
     labels = [f"{_label(config)}  ({name})" for config, name in zip(configs, names, strict=True)]
     curves = [curves_of(stages, window) for stages in histories]

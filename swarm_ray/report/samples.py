@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from drive_store import StoreError, Valid, read_round_file
-from swarm_ray.config import TasksConfig
-from swarm_ray.errors import MalformedFile, SwarmError
+from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.records import Completion, FileRef, QuestionRef, Rollout, StageClosed
+from swarm_ray.experiments.rollouts import Questions
+from swarm_ray.records import Completion, FileRef, Rollout, StageClosed
 from swarm_ray.report.evidence import Evidence
-from swarm_ray.tasks.questions import TaskSet
 
 NODES, COMPLETIONS = 3, 8
 """Shown per round, and per rollout."""
@@ -44,32 +42,6 @@ class Sample:
         return len(self.rollout.completions) - len(self.shown)
 
 
-class Questions:
-    """Makes questions again from their references, for one configuration of tasks."""
-
-    def __init__(self, config: TasksConfig) -> None:
-        self._config = config
-
-    def text(self, ref: QuestionRef) -> tuple[str | None, str, str]:
-        """Text and reference answer, or None and why not."""
-        tasks, problem = self._made
-        if tasks is None:
-            return None, "", problem
-        try:
-            question = tasks.verify(ref)
-        except SwarmError as error:
-            return None, "", str(error)
-        return question.text, question.reference, ""
-
-    @cached_property
-    def _made(self) -> tuple[TaskSet | None, str]:
-        """The tasks, or why there are none: a module that a configuration names is a stranger's, and not imported."""
-        try:
-            return TaskSet(self._config, allowed_modules=()), ""
-        except SwarmError as error:
-            return None, str(error)
-
-
 def samples_of(evidence: Evidence, questions: Questions) -> list[Sample]:
     """For the first, the middle and the last round whose files are kept: the first rollout of its first nodes.
 
@@ -82,7 +54,7 @@ def samples_of(evidence: Evidence, questions: Questions) -> list[Sample]:
             rollout = _first_rollout(evidence.experiment, file) if taken < NODES else None
             if rollout is not None:
                 taken += 1
-                samples.append(Sample(file.node, stage.round, rollout, *questions.text(rollout.question)))
+                samples.append(_sample(file.node, stage.round, rollout, questions))
     return samples
 
 
@@ -110,6 +82,13 @@ def questions_for(evidences: Sequence[Evidence]) -> dict[str, Questions]:
         if key not in made:
             made[key] = Questions(one.config.tasks)
     return {one.name: made[one.config.tasks.model_dump_json()] for one in evidences}
+
+
+def _sample(node: str, number: int, rollout: Rollout, questions: Questions) -> Sample:
+    made = questions.make(rollout.question)
+    if isinstance(made, str):
+        return Sample(node, number, rollout, None, "", made)
+    return Sample(node, number, rollout, made.text, made.reference, "")
 
 
 def _is_kept(experiment: OpenExperiment, stage: StageClosed) -> bool:

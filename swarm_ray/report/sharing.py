@@ -6,17 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swarm_ray.config_compare import canonical_json
 from swarm_ray.known_spread import spread_text
+from swarm_ray.report.counterparts import Setting, rounds_in_common, settings_of
 from swarm_ray.report.evidence import Evidence
 from swarm_ray.report.findings import Finding
 from swarm_ray.report.setting_table import differing_settings
-from swarm_ray.statistics import difference, interval
+from swarm_ray.reward_ratio import RewardSum, ratio_to
+from swarm_ray.statistics import LEVEL, Difference, adjusted_p, difference, interval, smallest_p
 from swarm_ray.table_text import reward_sum
 
 ENOUGH_RUNS = 4
 """Runs of either kind below which even a complete separation is no evidence (p = 0.1 of 3 against 3)."""
-CERTAIN = 0.05
 FEW_NODES = 10
 """Below so many values a bootstrap interval is too narrow, as a rule."""
 _QUESTION = "Did sharing pay?"
@@ -28,38 +28,17 @@ _CAUTION_AGAIN = "Here too a single run is one draw, and no interval is given."
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Runs that differ in their seeds alone."""
+class _Match:
+    """A setting beside the one without sharing, over the rounds that all their runs have closed."""
 
-    runs: tuple[Evidence, ...]
-
-    @property
-    def external(self) -> int:
-        """J."""
-        return self.runs[0].config.external
-
-    @property
-    def split(self) -> str:
-        """I/J."""
-        return self.runs[0].split
-
-    @property
-    def names(self) -> str:
-        """Of its runs."""
-        return ", ".join(run.name for run in self.runs)
-
-
-def settings_of(evidences: Sequence[Evidence]) -> list[Setting]:
-    """Experiments put together whose settings are the same but for the seed, in the order of the first of each."""
-    groups: dict[bytes, list[Evidence]] = {}
-    for one in evidences:
-        groups.setdefault(canonical_json(one.config.model_copy(update={"seed": 0})), []).append(one)
-    return [Setting(tuple(runs)) for runs in groups.values()]
-
-
-def baseline_of(evidences: Sequence[Evidence]) -> Evidence:
-    """The first experiment without external rollouts, or the first of all."""
-    return next((one for one in evidences if one.config.external == 0), evidences[0])
+    setting: Setting
+    without: Setting
+    rounds: int
+    shared: list[float]
+    """Cumulative reward of each run."""
+    alone: list[float]
+    test: Difference | None
+    """None where there is one run only on a side."""
 
 
 def sharing_of(evidences: Sequence[Evidence]) -> list[Finding]:
@@ -74,99 +53,112 @@ def sharing_of(evidences: Sequence[Evidence]) -> list[Finding]:
         said = "That cannot be said: no experiment named was run without external rollouts."
         how = "Name one beside it; swarm-ray simulate --baseline runs it side by side."
         return [Finding(_QUESTION, ", ".join(s.names for s in shared), "open", said, (how,))]
-    begun = _begun(without)
-    return [_finding(_begun(setting), begun, setting, first=setting is shared[0]) for setting in shared]
+    found = [_match(setting, without) for setting in shared]
+    matches = {number: one for number, one in enumerate(found) if isinstance(one, _Match)}
+    adjusted = adjusted_p({number: one.test for number, one in matches.items()})
+    first = next((number for number, one in matches.items() if one.test is None), None)
+    return [
+        one
+        if isinstance(one, Finding)
+        else _finding(one, adjusted.get(number, 1.0), len(adjusted), first=number == first)
+        for number, one in enumerate(found)
+    ]
 
 
-def rounds_in_common(runs: Sequence[Evidence]) -> int:
-    """Rounds that all of them have closed."""
-    return min((len(run.rounds) for run in runs), default=0)
-
-
-def ratio_of(one: Evidence, baseline: Evidence) -> float | None:
-    """Cumulative reward over the baseline's, over the rounds that both closed.
-
-    None unless both had as many nodes and the baseline earned something.
-    """
-    rounds = rounds_in_common((one, baseline))
-    if len(one.nodes) != len(baseline.nodes) or not rounds:
-        return None
-    earned = baseline.cumulative(rounds)
-    return one.cumulative(rounds) / earned if earned > 0 else None
-
-
-def _begun(setting: Setting) -> Setting:
-    """Those of its runs that have closed a round."""
-    return Setting(tuple(run for run in setting.runs if run.rounds))
-
-
-def _finding(setting: Setting, without: Setting, named: Setting, *, first: bool) -> Finding:
-    if not setting.runs or not without.runs:
+def _match(setting: Setting, without: Setting) -> _Match | Finding:
+    """A setting with its counterpart, or why they cannot be compared."""
+    begun, others = setting.begun(), without.begun()
+    if not begun.runs or not others.runs:
         said = "That cannot be said yet: no round has closed on one side."
-        return Finding(_QUESTION, named.names, "open", said, ())
-    runs = (*setting.runs, *without.runs)
-    about = f"{setting.names} ({setting.split}) against {without.names} ({without.split})"
-    rounds = rounds_in_common(runs)
-    counts = {len(run.nodes) for run in runs}
-    if rounds == 0:
-        said = "That cannot be said yet: not all of them have closed a round."
-        return Finding(_QUESTION, about, "open", said, ())
-    if len(counts) > 1:
+        return Finding(_QUESTION, setting.names, "open", said, ())
+    runs = (*begun.runs, *others.runs)
+    if len({len(run.nodes) for run in runs}) > 1:
         said = "That cannot be said: they had different numbers of nodes, and sums over nodes do not compare."
-        return Finding(_QUESTION, about, "open", said, ())
-    sums = [[run.cumulative(rounds) for run in part] for part in (without.runs, setting.runs)]
+        return Finding(_QUESTION, _about(begun, others), "open", said, ())
+    rounds = rounds_in_common(runs)
+    shared, alone = ([run.cumulative(rounds) for run in part] for part in (begun.runs, others.runs))
+    test = difference(alone, shared) if min(len(shared), len(alone)) > 1 else None
+    return _Match(begun, others, rounds, shared, alone, test)
+
+
+def _about(setting: Setting, without: Setting) -> str:
+    return f"{setting.names} ({setting.split}) against {without.names} ({without.split})"
+
+
+def _finding(match: _Match, adjusted: float, tests: int, *, first: bool) -> Finding:
+    """What is said of a setting.
+
+    Args:
+        match: the setting and its counterpart.
+        adjusted: p of its test, after Holm.
+        tests: how many settings are tested against the same runs.
+        first: whether it is the first of which there is a single draw.
+    """
     answer, said, because = (
-        _of_several(sums[1], sums[0])
-        if min(map(len, sums)) > 1
-        else _of_single(setting, without, sums, rounds, first=first)
+        _of_single(match, first=first)
+        if match.test is None
+        else _of_several(match, match.test, adjusted, tests)
     )
-    longest = max(len(run.rounds) for run in runs)
-    if longest > rounds:
-        because.append(f"Only the first {rounds} rounds are compared, which all of them closed.")
-    if any(len({run.config.seed for run in part}) < len(part) for part in (setting.runs, without.runs)):
+    parts = (match.setting.runs, match.without.runs)
+    if max(len(run.rounds) for part in parts for run in part) > match.rounds:
+        because.append(f"Only the first {match.rounds} rounds are compared, which all of them closed.")
+    if any(len({run.config.seed for run in part}) < len(part) for part in parts):
         because.append("Some runs have the same seed, and are less than independent of each other.")
-    return Finding(_QUESTION, about, answer, said, (*because, *_other_differences(setting, without)))
+    because += _other_differences(match.setting, match.without)
+    return Finding(_QUESTION, _about(match.setting, match.without), answer, said, tuple(because))
 
 
-def _of_several(shared: list[float], alone: list[float]) -> tuple[str, str, list[str]]:
+def _of_several(match: _Match, found: Difference, adjusted: float, tests: int) -> tuple[str, str, list[str]]:
     """A run is the unit: nodes of one swarm learn from each other, and rounds from the rounds before."""
-    found = difference(alone, shared)
-    if found is None or found.low is None or found.high is None:
+    if found.low is None or found.high is None:
         return "open", "That cannot be said: a sum is missing.", []
+    sizes = len(match.shared), len(match.alone)
     times = "" if found.ratio is None else f", {found.ratio:.2f} times as much"
-    enough = min(len(shared), len(alone)) >= ENOUGH_RUNS
-    certain = enough and found.p < CERTAIN and (found.low > 0 or found.high < 0)
+    certain = min(sizes) >= ENOUGH_RUNS and adjusted <= LEVEL and (found.low > 0 or found.high < 0)
     answer = ("yes" if found.mean > 0 else "no") if certain else "open"
     verdict = {"yes": "Yes", "no": "No", "open": "Not certain"}[answer]
-    said = f"{verdict}: over {len(shared)} and {len(alone)} runs the mean cumulative reward is {_sums(shared)}, and "
-    said += f"{_sums(alone)} without sharing{times}."
+    said = f"{verdict}: over {sizes[0]} and {sizes[1]} runs the mean cumulative reward is {_sums(match.shared)}, and "
+    said += f"{_sums(match.alone)} without sharing{times}."
+    several = f", {adjusted:.3f} after Holm's adjustment for {tests} settings" if tests > 1 else ""
     test = (
         f"Difference of the means {found.mean:+.1f}, 95% bootstrap interval {found.low:+.1f} to {found.high:+.1f}; "
-        f"Mann-Whitney U {found.u:g}, p = {found.p:.3f}. The unit is a run, one value for each seed."
+        f"Mann-Whitney U {found.u:g}, p = {found.p:.3f}{several}. The unit is a run, one value for each seed."
     )
-    because = [test]
-    if not enough:
-        because.append(
+    return answer, said, [test, *_too_few(sizes, tests)]
+
+
+def _too_few(sizes: tuple[int, int], tests: int) -> list[str]:
+    """Why no difference of so few runs can be certain, however large it is."""
+    if min(sizes) < ENOUGH_RUNS:
+        return [
             f"With fewer than {ENOUGH_RUNS} runs of each kind no test can be certain, and the interval is too narrow."
-        )
-    return answer, said, because
+        ]
+    if tests * smallest_p(*sizes) <= LEVEL:
+        return []
+    why = f"{tests} settings against {sizes[1]} runs: of so few seeds no difference can be certain after the adjustment"
+    return [f"{why}, however large it is."]
 
 
-def _of_single(
-    setting: Setting, without: Setting, sums: list[list[float]], rounds: int, *, first: bool
-) -> tuple[str, str, list[str]]:
+def _of_single(match: _Match, *, first: bool) -> tuple[str, str, list[str]]:
     """Without runs to compare there is no interval: what happened is told, and how the nodes differ."""
-    shared, alone = math.fsum(sums[1]) / len(sums[1]), math.fsum(sums[0]) / len(sums[0])
-    several = len(sums[0]) + len(sums[1]) > 2
-    times = f"{shared / alone:.2f} times as much as" if alone > 0 else "beside"
-    said = f"{'In these runs' if several else 'In this run'} {'it did' if shared > alone else 'it did not'}: "
-    said += f"a {'mean ' if several else ''}cumulative reward of {reward_sum(shared)}, {times} "
-    said += f"the {reward_sum(alone)} without sharing."
-    because = [_CAUTION if first else _CAUTION_AGAIN, *_node_lines(setting.runs[0], without.runs[0], rounds)]
-    known = spread_text(setting.runs[0].config)
+    one, other = match.setting.runs[0], match.without.runs[0]
+    shared, alone = (
+        RewardSum(math.fsum(sums) / len(sums), len(one.nodes), match.rounds)
+        for sums in (match.shared, match.alone)
+    )
+    several = len(match.shared) + len(match.alone) > 2
+    ratio, did = ratio_to(shared, alone), shared.cumulative_reward > alone.cumulative_reward
+    times = "beside" if ratio is None else f"{ratio:.2f} times as much as"
+    said = f"{'In these runs' if several else 'In this run'} {'it did' if did else 'it did not'}: "
+    said += (
+        f"a {'mean ' if several else ''}cumulative reward of {reward_sum(shared.cumulative_reward)}, {times} "
+    )
+    said += f"the {reward_sum(alone.cumulative_reward)} without sharing."
+    because = [_CAUTION if first else _CAUTION_AGAIN, *_node_lines(one, other, match.rounds)]
+    known = spread_text(one.config)
     if "not measured" not in known:
         because.append(f"Measured before: {' '.join(known.split())}.")
-    return "partly" if shared > alone else "open", said, because  # single draws decide nothing
+    return "partly" if did else "open", said, because  # single draws decide nothing
 
 
 def _node_lines(shared: Evidence, alone: Evidence, rounds: int) -> list[str]:

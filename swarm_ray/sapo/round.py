@@ -62,6 +62,8 @@ class Surroundings:
     phases: PhaseClock
     failed: Callable[[Node], None]
     """Called with a node whose data failed, as soon as it sits out a round or is given up."""
+    learned: Callable[[StepMetrics], None] = lambda _row: None
+    """Called with a node's row as soon as its step is taken: those after it may be stopped before theirs."""
 
 
 def run_round(
@@ -99,10 +101,10 @@ def run_round(
         with phase("select"):
             batches = each(nodes, lambda n: _select(n, own[n.id], pool, around.config), around)
         with phase("update"):
-            rows = each(nodes, lambda n: _learn(n, number, batches[n.id], pool, around.config), around)
+            rows = each(nodes, lambda n: _learn(n, number, batches[n.id], pool, around, closed), around)
     for node in nodes:
         _sit_out(node, number)
-    return [msgspec.structs.replace(row, alone=closed is None) for row in rows.values()]
+    return list(rows.values())
 
 
 def each(nodes: Sequence[Node], action: Callable[[Node], T], around: Surroundings) -> dict[str, T]:
@@ -217,9 +219,14 @@ def _select(node: Node, own: list[OwnRollout], pool: Pool, config: SwarmConfig) 
     return Batch(own, external, counters)
 
 
-def _learn(node: Node, number: int, batch: Batch, pool: Pool, config: SwarmConfig) -> StepMetrics:
-    """Take the step and count it, in one go: a node that is stopped has done both or neither."""
-    return _finish(node, number, batch, _update(node, batch, config), pool)
+def _learn(
+    node: Node, number: int, batch: Batch, pool: Pool, around: Surroundings, closed: StageClosed | None
+) -> StepMetrics:
+    """Take the step, count it and tell of it, in one go: a node that is stopped has done all or nothing."""
+    row = _finish(node, number, batch, _update(node, batch, around.config), pool)
+    row = msgspec.structs.replace(row, alone=closed is None)
+    around.learned(row)
+    return row
 
 
 def _update(node: Node, batch: Batch, config: SwarmConfig) -> UpdateStats | None:

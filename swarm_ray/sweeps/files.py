@@ -8,8 +8,11 @@ from typing import Any
 
 import msgspec
 
+from swarm_ray.report.renewal import WRITER
 from swarm_ray.sweeps.remarks import remarks_on
 from swarm_ray.sweeps.results import MEASURES, Figure, PointResult, SweepResult
+
+CSV_HEADS = ("experiment", "setting", "baseline", "seed")
 
 
 def csv_text(result: SweepResult) -> str:
@@ -17,7 +20,7 @@ def csv_text(result: SweepResult) -> str:
     keys = list(dict.fromkeys(key for point in result.points for key, _ in point.point.values))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["experiment", "setting", "baseline", "seed", *keys, *[m.key for m in MEASURES]])
+    writer.writerow([*CSV_HEADS, *keys, *[m.key for m in MEASURES]])
     for point in result.points:
         for run in point.runs:
             settings = [_cell(dict(point.point.values).get(key)) for key in keys]
@@ -30,6 +33,7 @@ def csv_text(result: SweepResult) -> str:
 def json_text(result: SweepResult) -> str:
     """The whole result as one JSON document, indented."""
     document = {
+        "written_by": WRITER,
         "name": result.name,
         "seeds": result.seeds,
         "baseline": dict(result.baseline.values) if result.baseline else None,

@@ -9,14 +9,16 @@ from pathlib import Path
 import jinja2
 
 from swarm_ray.errors import UserError
+from swarm_ray.experiments.writing import writing_errors
 from swarm_ray.report.chart import Chart
 from swarm_ray.report.inline_svg import inlined
+from swarm_ray.report.renewal import JSON_MARK, PAGE_MARK, require_renewable
 from swarm_ray.report.shown_text import visible
-from swarm_ray.statistics import Interval
+from swarm_ray.statistics import LEVEL, Interval
 from swarm_ray.sweeps.charts import sweep_charts
-from swarm_ray.sweeps.files import csv_text, json_text
+from swarm_ray.sweeps.files import CSV_HEADS, csv_text, json_text
 from swarm_ray.sweeps.remarks import remarks_on
-from swarm_ray.sweeps.results import LEVEL, MEASURES, Measure, PointResult, SweepResult
+from swarm_ray.sweeps.results import MEASURES, Measure, PointResult, SweepResult
 from swarm_ray.sweeps.table import (
     DIFFERENCE_HEADS,
     amount,
@@ -33,7 +35,7 @@ PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 
 
 def write_reports(result: SweepResult, page: Path) -> list[Path]:
-    """Write the page, and beside it the runs as CSV and everything as JSON; all three are written over.
+    """Write the page, and beside it the runs as CSV and everything as JSON; what a sweep wrote before is renewed.
 
     Args:
         result: of the sweep.
@@ -43,32 +45,46 @@ def write_reports(result: SweepResult, page: Path) -> list[Path]:
         The three paths.
 
     Raises:
-        UserError: the name ends otherwise, or a file cannot be written.
+        UserError: the page cannot have that name, there is another file of it, or one cannot be written.
     """
     require_page(page)
-    texts = {page: page_text(result), page.with_suffix(".csv"): csv_text(result)}
-    texts[page.with_suffix(".json")] = json_text(result)
-    for path, text in texts.items():
-        try:
+    paths = list(_marks(page))
+    texts = [page_text(result), csv_text(result), json_text(result)]
+    for path, text in zip(paths, texts, strict=True):
+        with writing_errors(path):
             path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise UserError(f"{path} could not be written ({reason}); give a --report that can") from error
-    return list(texts)
+    return paths
 
 
-def require_page(page: Path) -> None:
+def require_page(page: Path, root: Path | None = None) -> None:
     """Refuse a name that the page cannot have, before anything runs for hours.
 
+    Args:
+        page: where it is to go, CSV and JSON beside it.
+        root: a folder that will be there by then.
+
     Raises:
-        UserError: it does not end in `.html`, is a folder, or lies in none.
+        UserError: the name does not end in `.html`, is that of a folder, or lies in none; or one of the three files is
+            there and no sweep wrote it.
+        StoreError: what is there cannot be read.
     """
     if page.suffix != ".html":
         raise UserError(f"--report {page}: the page's name must end in .html; CSV and JSON go beside it")
-    if page.is_dir() or not page.absolute().parent.is_dir():
-        raise UserError(
-            f"--report {page}: this is a folder, or lies in none; give the name of a file in a folder"
-        )
+    with writing_errors(page):
+        if page.is_dir() or not (page.absolute().parent.is_dir() or page.parent == root):
+            raise UserError(
+                f"--report {page}: this is a folder, or lies in none; give the name of a file in a folder"
+            )
+    require_renewable(_marks(page), "give another --report, or move it away")
+
+
+def _marks(page: Path) -> dict[Path, str]:
+    """Page, CSV and JSON, and by what each is known."""
+    return {
+        page: PAGE_MARK,
+        page.with_suffix(".csv"): ",".join(CSV_HEADS),
+        page.with_suffix(".json"): JSON_MARK,
+    }
 
 
 def page_text(result: SweepResult) -> str:
@@ -85,6 +101,7 @@ def page_text(result: SweepResult) -> str:
     curves, first, *others = sweep_charts(result)
     titles = [measure.title for measure in MEASURES]
     return template.render(
+        mark=PAGE_MARK,
         name=result.name,
         baseline=result.baseline.label if result.baseline else "",
         seeds=", ".join(map(str, result.seeds)),

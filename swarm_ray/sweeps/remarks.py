@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from swarm_ray.statistics import interval_coverage, smallest_p
-from swarm_ray.sweeps.results import LEVEL, SweepResult
+from swarm_ray.statistics import LEVEL, interval_coverage, smallest_p
+from swarm_ray.sweeps.results import SweepResult
 
 
 def remarks_on(result: SweepResult) -> list[str]:

@@ -19,16 +19,14 @@ from swarm_ray.statistics import (
     Difference,
     Interval,
     PairedDifference,
+    adjusted_p,
     difference,
-    holm,
     interval,
     paired_difference,
     smallest_p,
 )
 from swarm_ray.sweeps.plan import GridPoint, SweepPlan, SweepRun
 from swarm_ray.sweeps.standing import Standing
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -176,14 +174,13 @@ def _figures(measure: Measure, points: Sequence[Sequence[FinishedRun]], baseline
     base = values[baseline] if baseline is not None else {}
     others = [number for number in range(len(points)) if baseline is not None and number != baseline]
     tests = {n: difference(list(base.values()), list(values[n].values())) for n in others}
-    known = {number: test for number, test in tests.items() if test is not None}
-    adjusted = dict(zip(known, holm([test.p for test in known.values()]), strict=True))
+    adjusted = adjusted_p(tests)
     return [
         Figure(
             values=own,
             interval=interval(list(own.values())),
-            paired=_paired(base, own) if number in known else None,
-            difference=known.get(number),
+            paired=_paired(base, own) if number in adjusted else None,
+            difference=tests.get(number),
             p_holm=adjusted.get(number),
         )
         for number, own in enumerate(values)

@@ -193,3 +193,26 @@ def test_weights_alone_are_taken_where_that_is_asked(tmp_path: Path) -> None:
     (status,) = experiment_status(str(root), "small").nodes
     assert "as asked" in status.recovered
     assert [r.step for r in experiment_metrics(str(root), "small")] == list(range(5))
+
+
+def test_a_step_of_a_round_that_was_stopped_in_its_middle_is_logged(tmp_path: Path) -> None:
+    """Its checkpoint has that step, so that nobody would ever log it again."""
+    config = small_config(nodes=2, rounds=50, checkpoint__every=2, evaluation__questions=0)
+    with OneProcessSwarm(tmp_path / "My Drive", config, [NODES[:2]], "cut") as swarm:
+        (trainer,) = swarm.trainers
+        policy = trainer.nodes[0].policy
+        update = policy.update
+
+        def stopping(groups: Any) -> Any:
+            learned = update(groups)
+            if trainer.nodes[0].step == 2:
+                trainer.stop()
+            return learned
+
+        policy.update = stopping  # type: ignore[method-assign]
+        (result,) = swarm.results()
+    assert result.stopped
+    assert [node.step for node in trainer.nodes] == [3, 2]
+    rows = experiment_metrics(str(swarm.root), "cut")
+    assert [row.step for row in rows if row.node == NODES[0]] == [0, 1, 2]
+    assert [row.step for row in rows if row.node == NODES[1]] == [0, 1]

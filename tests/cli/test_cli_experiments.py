@@ -143,7 +143,14 @@ def test_export_archive_clean_and_rename(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["create", "--root", "ROOT"], "required: EXPERIMENT"),
+        (["create", "--root", "ROOT"], "required: EXPERIMENT (see"),
+        (["create", "done", "--root", "ROOT"], "take another name, or give --overwrite"),
+        (["create", "--root", "ROOT", "--experiment", "new"], "no such argument: --experiment"),
+        (["create", "new", "--root", "ROOT", "rounds"], "'rounds' is no override; write key=value"),
+        (
+            ["create", "new", "--root", "ROOT/experiments/done/experiment.json"],
+            "A file stands where a folder",
+        ),
         (["create", "My Swarm", "--root", "ROOT"], "cannot name an experiment"),
         (["create", "new", "--root", "ROOT", "rond=5"], "did you mean"),
         (["create", "new", "--root", "ROOT", "--preset", "papr"], "did you mean paper?"),
@@ -154,6 +161,7 @@ def test_export_archive_clean_and_rename(
         (["metrics", "done", "--root", "ROOT", "--csv", "ROOT"], "is there already"),
         (["metrics", "done", "--root", "ROOT", "--csv", "ROOT", "--overwrite"], "is a folder"),
         (["metrics", "done", "--root", "ROOT", "--csv", "-", "--json"], "leave one of them out"),
+        (["metrics", "done", "--root", "ROOT", "--csv", ""], "an empty path names no place"),
         (["metrics", "done", "walking", "--root", "ROOT"], "no such argument: walking"),
         (["export", "done", "--root", "ROOT"], "required: -o"),
         (["export", "done", "--root", "ROOT", "-o", "ROOT/x.xls"], "ends in .json"),

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from experiments_for_tests import FakeExperiment, finished
 
 from swarm_ray.cli import main
+from swarm_ray.experiments import list_experiments
 from swarm_ray.settings import load_config, presets
 
 WATCH = """
@@ -76,6 +78,20 @@ def test_list_shows_every_experiment(root: str, capsys: pytest.CaptureFixture[st
     assert main(["list", "--root", root]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[2:]] == [["alone", "running"], ["shared", "finished"]]
+
+
+def test_list_as_json_is_one_document(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--root", root, "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert found == msgspec.to_builtins(list_experiments(root))
+    assert [(one["name"], one["state"], one["external"]) for one in found] == [
+        ("alone", "running", 0),
+        ("shared", "finished", 4),
+    ]
+    (tmp_path / "none").mkdir()
+    assert main(["list", "--root", str(tmp_path / "none"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
 
 
 @pytest.mark.parametrize("preset", presets())

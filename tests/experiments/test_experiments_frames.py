@@ -166,6 +166,13 @@ def test_csv_steers_neither_a_terminal_nor_a_spreadsheet(tmp_path: Path) -> None
     assert len(text.splitlines()) == 2
 
 
+@pytest.mark.parametrize("before", ["\t", "\r", "\n", " ", "\t \r", "\u00a0", ""])
+def test_blanks_before_a_formula_do_not_let_it_pass(before: str) -> None:
+    text = to_csv(pd.DataFrame({"problem": [f"{before}=1+1", f"{before}@SUM(A1)", "none"]}))
+    first, second, last = str(text).splitlines()[1:]
+    assert (first[0], first.lstrip("' "), second[0], last) == ("'", "=1+1", "'", "none")
+
+
 def test_reading_needs_no_pandas() -> None:
     code = "import sys, swarm_ray.experiments, swarm_ray.cli; print('pandas' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -63,7 +63,9 @@ def test_the_json_has_the_promised_keys(running: FakeExperiment) -> None:
         "note",
         "learned_nothing",
         "nodes",
+        "coordinator",
     ]
+    assert list(status["coordinator"]) == ["claimant", "last_seen_s", "alive", "problem"]
     assert list(status["nodes"][0]) == [
         "id",
         "round",
@@ -142,7 +144,7 @@ def test_a_swarm_of_which_nothing_is_heard_is_silent_and_still_running(running: 
     running.beat("node-1", Beat(1, 1, 1, "training", NodeTotals(), done=True))
     assert node_of(running, "node-0").problem is None
     running.age(3600.0)
-    assert "silent for 36" in str(node_of(running, "node-0").problem)
+    assert "silent for 60 min" in str(node_of(running, "node-0").problem)
     assert node_of(running, "node-1").problem is None
     assert experiment_status(str(running.root), "swarm").state == "running"
 

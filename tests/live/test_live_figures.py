@@ -10,6 +10,7 @@ from experiments_for_tests import metrics_row
 from live_for_tests import beat, record, tally
 
 from swarm_ray.config import PaceConfig
+from swarm_ray.experiments.coordinator import coordinator_alarm
 from swarm_ray.live.eta import round_seconds, seconds_left
 from swarm_ray.live.newest import RewardCurve
 from swarm_ray.live.own_rows import extended_rows, line_of_rows, rounds_seconds
@@ -18,7 +19,6 @@ from swarm_ray.live.recent import WINDOW, extended, external_share, node_line, r
 from swarm_ray.live.sightings import Sightings
 from swarm_ray.live.signs import Sign
 from swarm_ray.live.words import (
-    coordinator_alarm,
     never_arrived,
     result_line,
     swarm_alarm,
@@ -27,6 +27,7 @@ from swarm_ray.live.words import (
 )
 from swarm_ray.records import Answers, NodeTally, NodeTotals, StageOpen, StateRecord
 
+AGAIN = "give the command that started it again, and it goes on"
 PACE = PaceConfig(beat_s=2, dead_after_s=20, alone_after_s=120)
 
 
@@ -226,7 +227,7 @@ def test_an_ended_swarm_has_no_silent_nodes_but_lost_files() -> None:
             7200.0,
             0,
             4,
-            "no sign of a coordinator for 2.0 h, and none of any node: the command that started it goes on with it",
+            f"no sign of a coordinator for 2.0 h, and none of any node: {AGAIN}",
         ),
     ],
 )

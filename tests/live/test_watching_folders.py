@@ -214,6 +214,26 @@ def test_before_the_first_record(tmp_path: Path) -> None:
     assert seen.notes == ("its coordinator has not begun",)
 
 
+def test_before_the_first_record_a_registration_is_read_once(tmp_path: Path) -> None:
+    costs = []
+    for count in (3, 20):
+        root = tmp_path / str(count)
+        experiment = FakeExperiment(root, "grown", config())
+        nodes = [*(f"node-{i}" for i in range(count)), "node-99"]
+        experiment.register(*nodes[:-1])
+        experiment.register(nodes[-1], hash_of_config="ab12cd34ef56")
+        for node in nodes:
+            experiment.beat(node, Beat(1, -1, 0, "wait", NodeTotals()))
+        folder = watched(root)
+        assert (
+            folder.look().nodes[-1].problems[0].startswith("refused: its configuration is ab12cd34ef56, not ")
+        )
+        costs.append(cost(folder))
+    (few, lists, _), (many, lists_of_many, _) = costs
+    assert many - few == 17, "a beat for each node, and no registration again"
+    assert lists == lists_of_many <= 3
+
+
 def test_a_configuration_that_cannot_be_read_hides_little(tmp_path: Path) -> None:
     experiment = underway(tmp_path, 5)
     record = StateRecord(

@@ -33,7 +33,7 @@ from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import CheckpointMismatch, ModelError, UserError
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
-from swarm_ray.policies.tiny_start import start_folder
+from swarm_ray.policies.start_files import start_folder
 from swarm_ray.pulse import no_pulse
 from swarm_ray.settings import load_config
 
@@ -272,8 +272,7 @@ def test_every_stored_step_can_be_had(tiny: Trained, command: Callable[..., tupl
         ([], "node-7", "has no checkpoint of node-7; it has of node-0, node-1"),
         ([], "../../etc", "../../etc"),
         (["tasks.seed=3"], "node-0", "no such argument: tasks.seed=3"),
-        (["tasks.modules=os"], "node-0", "no such argument: tasks.modules=os"),
-        (["tasks.modules=[1"], "node-0", "no such argument: tasks.modules=[1"),
+        (["tasks.modules=[os]"], "node-0", "no such argument: tasks.modules=[os]"),
     ],
 )
 def test_a_mistake_is_one_line(

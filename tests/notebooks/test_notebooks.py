@@ -14,7 +14,7 @@ SCRIPTS = sorted(FOLDER.glob("*.py"))
 NAMES = ("colab_coordinator", "colab_worker", "drive_check", "monitor_experiment", "swarm_on_one_gpu")
 ROOT = FOLDER.parent
 OF_THE_SYSTEM = ("Transport endpoint is not connected", "[Errno 5]")
-LONGEST, LONGEST_INSTALL = 22, 34
+LONGEST, LONGEST_INSTALL = 22, 38
 """Lines of a cell; that of *Install* must do without the package."""
 
 

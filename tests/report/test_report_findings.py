@@ -9,21 +9,26 @@ import pytest
 from reports_for_tests import FullExperiment, config_of, evidence_of, full
 
 from swarm_ray.records import Evaluation
+from swarm_ray.report.counterparts import ratio_of, settings_of
 from swarm_ray.report.evidence import Evidence
 from swarm_ray.report.findings import learning_of
 from swarm_ray.report.question_error import gain_of
-from swarm_ray.report.sharing import ratio_of, settings_of, sharing_of
+from swarm_ray.report.sharing import sharing_of
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evidence]:
-    """Eight runs of two settings under four seeds, and a few others."""
+    """Twelve runs of three settings under four seeds, and a few others."""
     root, found = tmp_path_factory.mktemp("root"), {}
     for seed in range(4):
-        for name, rising, split in (("shared", 0.03, ()), ("alone", 0.01, ("local=8", "external=0"))):
+        for name, rising, split in (
+            ("shared", 0.03, ()),
+            ("fewer", 0.03, ("local=6", "external=2")),
+            ("alone", 0.01, ("local=8", "external=0")),
+        ):
             config = config_of(f"seed={seed}", "rounds=20", *split)
             experiment = FullExperiment(root, f"{name}-{seed}", config, rising=rising, seed=seed)
-            experiment.run(20 if name == "shared" else 18, files=False)
+            experiment.run(18 if name == "alone" else 20, files=False)
             found[experiment.name] = evidence_of(experiment)
     level = FullExperiment(root, "level", config_of("rounds=30"), rising=0.0)
     level.run(30, files=False)
@@ -89,7 +94,21 @@ def test_several_runs_of_a_setting_are_the_sample(runs: dict[str, Evidence]) -> 
     (finding,) = sharing_of(eight)
     assert finding.answer == "yes"
     assert "p = 0.029" in finding.because[0]
+    assert "Holm" not in finding.because[0]
     assert "first 18 rounds" in finding.because[1]
+
+
+def test_several_settings_against_one_baseline_are_adjusted_for(runs: dict[str, Evidence]) -> None:
+    twelve = [one for name, one in runs.items() if name[:-2] in ("shared", "fewer", "alone")]
+    findings = sharing_of(twelve)
+    assert [finding.answer for finding in findings] == ["open", "open"], "alone each would be certain"
+    for finding in findings:
+        assert "p = 0.029, 0.057 after Holm's adjustment for 2 settings." in finding.because[0]
+        assert "2 settings against 4 runs: of so few seeds no difference can be certain" in finding.because[1]
+    few = [one for one in twelve if one.name[:-2] != "fewer" or one.name == "fewer-0"]
+    certain, single = sharing_of(few)
+    assert (certain.answer, single.answer) == ("yes", "partly"), "what is not tested is not adjusted for"
+    assert single.because[0].startswith("One run is one draw.")
 
 
 def test_few_runs_are_never_certain(runs: dict[str, Evidence]) -> None:

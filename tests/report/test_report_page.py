@@ -64,6 +64,9 @@ def test_a_whole_report_has_every_section(tmp_path: Path) -> None:
     assert "rejected in shared: other text (72)" in said
     assert "local 4 8 external 4 0" in said
     assert "Find the" in said
+    assert (
+        "All figures are what the nodes and the coordinator say of themselves, and nothing is signed" in said
+    )
     assert "The whole configuration of shared" in said
     check_figures(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
     assert "http" not in re.sub(r'content="[^"]*"|xmlns[:a-z]*="[^"]*"|http-equiv', "", page)
@@ -181,7 +184,7 @@ def test_text_of_others_never_becomes_markup(tmp_path: Path) -> None:
     assert "\\x1b[31m\\u202eabc\\x00 {{ names }} $x^2$" in said
 
 
-def test_the_command_says_where_the_page_is(
+def test_the_command_writes_over_reports_and_over_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_of("nodes=1", "rounds=2", "local=8", "external=0", "evaluation.questions=0")
@@ -189,12 +192,26 @@ def test_the_command_says_where_the_page_is(
     here = tmp_path / "a folder"
     here.mkdir()
     monkeypatch.chdir(here)
-    assert main(["report", "shared", "--root", str(tmp_path), "--figures", "all figures"]) == 0
+    command = ["report", "shared", "--root", str(tmp_path), "--figures", "all figures"]
+    assert main(command) == 0
     said = capsys.readouterr().out
     assert re.fullmatch(r"report: shared\.html \(\d+ kB\)\nfigures: all figures \(\d+ files\)\n", said)
-    assert (here / "shared.html").is_file()
-    kinds = {path.suffix for path in (here / "all figures").iterdir()}
-    assert kinds == {".png", ".svg", ".csv"}
+    made = [Path("shared.html"), *sorted(Path("all figures").iterdir())]
+    assert {path.suffix for path in made[1:]} == {".png", ".svg", ".csv"}
+    for kind in (".html", ".csv", ".png", ".svg"):
+        path = next(path for path in made if path.suffix == kind)
+        before = {other: other.read_bytes() for other in made}
+        path.write_bytes(b"my own work")
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"swarm-ray: {path} is there already, and Swarm Ray did not write it: take ")
+        assert said.count("\n") == 1
+        assert {o: o.read_bytes() for o in made} == before | {path: b"my own work"}, "nothing is half new"
+        path.write_bytes(b"" if kind == ".csv" else before[path])  # nothing is lost of an empty file
+    assert main(command) == 0
+    made[0].write_bytes(b"my own work")
+    assert main([*command[:-2], "--overwrite"]) == 0
+    assert all(path.stat().st_size > 50 for path in made)
 
 
 @pytest.mark.parametrize(

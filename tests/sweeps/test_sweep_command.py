@@ -62,18 +62,52 @@ def test_a_dry_run_lists_and_makes_nothing(tmp_path: Path, capsys: pytest.Captur
         (["--parallel", "two"], "--parallel: 'two' is not possible"),
         (["--report", "page.pdf"], "--report page.pdf: the page's name must end in .html"),
         (["--report", "none/such/page.html"], "lies in none"),
+        (["--report", "notes.html"], "notes.json is there already, and Swarm Ray did not write it"),
+        (["--report", f"{300 * 'a'}.html"], "could not be written: File name too long"),
+        (["--report", ""], "an empty path names no place to write to"),
+        (["--report", "new/experiments/a/page.html"], "lies among the experiments' own files"),
         (["--fast"], "no such argument: --fast"),
     ],
 )
 def test_a_mistake_is_told_before_anything_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    said: str,
 ) -> None:
     file = write_sweep(tmp_path, SMALL)
-    assert main(["sweep", str(file), "--root", str(tmp_path / "new"), *options]) == 2
-    complained = capsys.readouterr().err
-    assert said in complained
-    assert complained.count("\n") == 1
+    (tmp_path / "notes.json").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    complaints = []
+    for more in ([], ["--dry-run"]):
+        assert main(["sweep", str(file), "--root", "new", *options, *more]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        complaints.append(captured.err)
+    assert said in complaints[0]
+    assert complaints[0].count("\n") == 1
+    assert complaints[0] == complaints[1], "a dry run finds the same"
     assert not (tmp_path / "new").exists()
+
+
+def test_a_report_goes_over_reports_alone(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["sweep", str(write_sweep(tmp_path, SMALL)), "--root", str(root)]
+    assert [main(command), main(command)] == [0, 0], "the default names hold when it is given again"
+    capsys.readouterr()
+    for kind in ("html", "csv", "json"):
+        path = root / f"splits.{kind}"
+        ours = path.read_bytes()
+        path.write_text("my own work")
+        assert main([*command, "--dry-run"]) == main(command) == 2
+        said = capsys.readouterr().err
+        assert (
+            said.count(f"{path} is there already, and Swarm Ray did not write it: give another --report") == 2
+        )
+        assert path.read_text() == "my own work"
+        path.write_bytes(ours)
 
 
 def test_a_root_that_is_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,79 @@
+"""Where the starts of the embedded model are kept, and which are there: what a driver asks, without torch.
+
+The folder's name is a hash of all that the weights depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.policies.starts import STARTS
+from swarm_ray.sapo.streams import derive_seed
+
+RECIPE = 1
+"""Counted up when the warm start changes, so that no stale start is loaded."""
+SKILL = "skill"
+
+
+def start_index(node: str) -> int:
+    """Which start a node takes, from the numbers in its id: `node-5` takes 5, `worker_2-1` takes 3 * 2 + 1.
+
+    So the nodes of a few workers start from different homes without asking each other.
+    """
+    numbers = [int(n) for n in re.findall(r"\d{1,6}", node)]
+    if not numbers:
+        return derive_seed(0, node, 0, "start") % 8
+    return numbers[0] if len(numbers) == 1 else 3 * numbers[-2] + numbers[-1]
+
+
+def start_folder(config: SwarmConfig, folder: Path) -> Path:
+    """Where the starts of this configuration are kept below the cache's folder."""
+    return folder / f"tiny-{_recipe_hash(config)}"
+
+
+def tokenizer_folder(config: SwarmConfig, folder: Path) -> Path | None:
+    """Where the embedded model's tokenizer lies; None where this machine has not made it."""
+    made = start_folder(config, folder) / "tokenizer"
+    return made if (made / "tokenizer.json").exists() else None
+
+
+def habit_name(start: str, index: int) -> str:
+    """The name of the weights with which the nodes of one start index begin.
+
+    Args:
+        start: one with a habit, `policy.start`.
+        index: see `start_index`.
+    """
+    return f"{start}-{0 if STARTS[start].shared else index:03d}"
+
+
+def start_file(config: SwarmConfig, folder: Path, name: str) -> Path:
+    """Where weights of that name lie: `SKILL`, or a `habit_name`."""
+    return start_folder(config, folder) / f"{name}.safetensors"
+
+
+def all_made(config: SwarmConfig, folder: Path, indices: Sequence[int]) -> bool:
+    """Whether nothing that the starts numbered `indices` need is to be made any more."""
+    start, names = config.policy.start, [SKILL]
+    if start == "blank":
+        names = []
+    elif start != "base":
+        names += [habit_name(start, index) for index in indices]
+    made = all(start_file(config, folder, name).exists() for name in names)
+    return made and tokenizer_folder(config, folder) is not None
+
+
+def _recipe_hash(config: SwarmConfig) -> str:
+    parts = {
+        "recipe": RECIPE,
+        "tasks": config.tasks.model_dump(mode="json"),
+        "seed": config.policy.start_seed,
+        "reasoning_gym": version("reasoning-gym"),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

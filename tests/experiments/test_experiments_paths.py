@@ -1,0 +1,153 @@
+"""Where results are to go: a path that cannot be is one line and status 2, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from experiments_for_tests import finished
+
+from swarm_ray.cli import main
+from swarm_ray.errors import UserError
+from swarm_ray.experiments.archive import archive_experiment
+from swarm_ray.experiments.export import export_experiment, export_experiment_summary
+from swarm_ray.models.placing import replace_folder, require_place
+from swarm_ray.report import write_report
+from swarm_ray.settings import load_config
+
+LONG = "a" * 300
+WRITERS = {
+    "export": ["export", "-o"],
+    "archive": ["archive", "-o"],
+    "metrics": ["metrics", "--csv"],
+    "report": ["report", "-o"],
+    "figures": ["report", "-o", "page.html", "--figures"],
+    "model": ["export-model", "--node", "node-0", "-o"],
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run, named `done`; nobody changes it."""
+    root = tmp_path_factory.mktemp("root")
+    finished(root, "done", load_config(overrides=["nodes=2", "rounds=2"]))
+    return root
+
+
+@pytest.mark.parametrize("what", WRITERS)
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (f"{LONG}.zip", "File name too long"),
+        (f"{LONG}/a.zip", "File name too long"),
+        ("file/a.zip", "a file stands where a folder is needed"),
+        ("", "an empty path names no place"),
+        ("~nobody-of-that-name/a.zip", "there is no such home folder"),
+    ],
+)
+def test_a_place_that_cannot_be_is_one_line(
+    what: str,
+    place: str,
+    expected: str,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    command, *options = WRITERS[what]
+    place = place if what == "archive" else place.replace(".zip", "")
+    assert main([command, "done", "--root", str(root), *options, place]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    if what != "model" or "file/" not in place:  # it has no checkpoint, which is told first
+        assert expected in shown.err
+    assert {path.name for path in tmp_path.iterdir()} <= {"file", "page.html"}
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_export_is_a_folder_unless_its_name_is_that_of_a_file(root: Path, tmp_path: Path) -> None:
+    for name in ("v.2", "results of may", "ready.d"):
+        if name == "ready.d":
+            (tmp_path / name).mkdir()
+        assert export_experiment(str(root), "done", tmp_path / name)[0] == tmp_path / name / "summary.json"
+    (tmp_path / "notes").write_text("mine")
+    for name, reason in (("notes", "notes is a file"), ("all.csv", r"all\.csv is the name of a file")):
+        with pytest.raises(
+            UserError, match=rf"{reason}: an export is a folder, or a file that ends in \.json"
+        ):
+            export_experiment(str(root), "done", tmp_path / name, overwrite=True)
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(UserError, match=r"folder\.json is a folder"):
+        export_experiment(str(root), "done", tmp_path / "folder.json", overwrite=True)
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_folder_without_permission_is_a_mistake_of_the_user(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs this may be allowed everything, so the refusal is said by hand."""
+
+    closed = tmp_path / "closed"
+    is_dir, exists = Path.is_dir, Path.exists
+
+    def refuse(path: Path) -> None:
+        if path.is_relative_to(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    def refused_mkdir(path: Path, *_: object, **__: object) -> None:
+        refuse(path)
+
+    def refused_is_dir(path: Path) -> bool:
+        refuse(path)
+        return is_dir(path)
+
+    def refused_exists(path: Path) -> bool:
+        refuse(path)
+        return exists(path)
+
+    monkeypatch.setattr(Path, "mkdir", refused_mkdir)
+    monkeypatch.setattr(Path, "is_dir", refused_is_dir)
+    monkeypatch.setattr(Path, "exists", refused_exists)
+    for attempt in (
+        lambda: export_experiment_summary(str(root), "done", closed / "a.json"),
+        lambda: export_experiment(str(root), "done", closed / "a.parquet"),
+        lambda: archive_experiment(str(root), "done", closed / "a.zip"),
+        lambda: write_report(str(root), ["done"], closed / "a.html"),
+        lambda: require_place(closed / "model", overwrite=False),
+        lambda: replace_folder(closed / "model", lambda _: None),
+    ):
+        with pytest.raises(UserError, match="could not be written: Permission denied"):
+            attempt()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "cause", [KeyboardInterrupt(), MemoryError(), OSError(errno.ENOSPC, "No space left")]
+)
+@pytest.mark.parametrize("moment", ["filling", "taking its place"])
+def test_whatever_ends_it_the_folder_that_was_there_is_as_before(
+    cause: BaseException, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("old")
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name.endswith(".made"):
+            raise cause
+        return rename(path, target)
+
+    def fill(made: Path) -> None:
+        (made / "config.json").write_text("new")
+        if moment == "filling":
+            raise cause
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(UserError if isinstance(cause, OSError) else type(cause)):
+        replace_folder(folder, fill)
+    assert {path.name: path.read_text() for path in tmp_path.rglob("*.json")} == {"config.json": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

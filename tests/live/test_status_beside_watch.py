@@ -1,0 +1,118 @@
+"""`status` and `watch --once` tell the same of a coordinator: alive, silent, paused, ended, or never there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from experiments_for_tests import CLAIMANT, FakeExperiment, totals_after
+from live_for_tests import NODES, config, coordinate, underway
+
+from swarm_ray.cli import main
+from swarm_ray.records import Beat
+
+MINUTES_10 = 600.0
+
+
+class Told:
+    """What both commands print of the experiment `grown`, and what status says as JSON."""
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        def said(*words: str) -> str:
+            assert main([*words, "--root", str(root)]) == 0
+            return capsys.readouterr().out
+
+        self.status, self.watch = said("status", "--experiment", "grown"), said("watch", "grown", "--once")
+        self.coordinator = json.loads(said("status", "--experiment", "grown", "--json"))["coordinator"]
+
+    def both(self, text: str) -> bool:
+        """Whether both say so, however their lines are broken."""
+        return all(text in " ".join(told.split()) for told in (self.status, self.watch))
+
+    def neither(self, text: str) -> bool:
+        return not any(text in " ".join(told.split()) for told in (self.status, self.watch))
+
+
+def fresh_beats(experiment: FakeExperiment, *, alone: bool = False) -> None:
+    for node in NODES:
+        experiment.beat(node, Beat(99, 4, 5, "wait", totals_after([0.1] * 5), alone=alone))
+
+
+def test_one_that_beats_is_alive_however_old_its_records_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = underway(tmp_path, 5)
+    experiment.age(MINUTES_10)
+    coordinate(experiment, 7)
+    fresh_beats(experiment)
+    told = Told(tmp_path, capsys)
+    assert told.both("grown is running")
+    assert told.both(f"{CLAIMANT}, epoch 1, last heard of")
+    assert told.neither("no sign of a coordinator")
+    assert (told.coordinator["claimant"], told.coordinator["alive"], told.coordinator["problem"]) == (
+        CLAIMANT,
+        True,
+        None,
+    )
+
+
+def test_one_that_died_ten_minutes_ago(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = underway(tmp_path, 5)
+    experiment.age(MINUTES_10)
+    told = Told(tmp_path, capsys)
+    assert told.both("grown was running when it was last heard of")
+    assert told.both(f"{CLAIMANT}, epoch 1, last heard of about 10 min ago")
+    assert told.both("for 10 min, and none of any node: give the command that started it again")
+    assert told.both("node-0: silent for 10 min")
+    assert told.coordinator["alive"] is False
+    assert told.coordinator["last_seen_s"] >= MINUTES_10
+    fresh_beats(experiment)
+    told = Told(tmp_path, capsys)
+    assert told.both("no sign of a coordinator for 10 min: its nodes wait for a coordinator to come back")
+    assert told.neither("silent")
+    fresh_beats(experiment, alone=True)
+    assert Told(tmp_path, capsys).both("for 10 min: 3 of 3 nodes train on alone")
+
+
+def test_a_pause_is_explained_while_there_is_somebody_to_ask(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = underway(tmp_path, 5)
+    experiment.append("paused")
+    fresh_beats(experiment)
+    told = Told(tmp_path, capsys)
+    assert told.both("grown is paused")
+    assert told.both("no further round opens until somebody asks it to resume")
+    experiment.age(MINUTES_10)
+    fresh_beats(experiment)
+    told = Told(tmp_path, capsys)
+    assert told.both("grown was paused when it was last heard of")
+    assert told.neither("asks it to resume")
+
+
+def test_one_that_ended_is_not_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = underway(tmp_path, 5)
+    experiment.finish()
+    experiment.age(MINUTES_10)
+    told = Told(tmp_path, capsys)
+    assert told.both("grown is finished")
+    assert told.both(f"{CLAIMANT}, epoch 1")
+    assert told.neither("last heard of")
+    assert (told.coordinator["alive"], told.coordinator["problem"]) == (False, None)
+
+
+def test_one_that_never_began(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = FakeExperiment(tmp_path, "grown", config())
+    told = Told(tmp_path, capsys)
+    assert told.both("grown is waiting")
+    assert told.both("its coordinator has not begun")
+    assert told.coordinator is None
+    experiment.register(*NODES)
+    fresh_beats(experiment)
+    assert Told(tmp_path, capsys).neither("silent")
+    experiment.age(MINUTES_10)
+    assert Told(tmp_path, capsys).both("node-2: silent for 10 min")
+    experiment.append("waiting", tallies={})
+    experiment.age(MINUTES_10)
+    assert Told(tmp_path, capsys).both("for 10 min, and none of any node")
