@@ -33,7 +33,7 @@ class Ended:
     exit_code: int = 0
     message: str = "all is done"
 
-    def results(self) -> list[Comparison]:
+    def results(self, problems: list[str] | None = None) -> list[Comparison]:
         return compare_experiments(self.root, self.experiments)
 
 
