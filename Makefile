@@ -38,7 +38,7 @@ simulate: install
 	$(BIN)/swarm-ray simulate --preset tiny --baseline --root runs $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

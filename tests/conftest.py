@@ -1,6 +1,6 @@
 """For every test: one hypothesis profile, one cache for the embedded model's starts, and no process left behind.
 
-`make test` runs them in two processes: one has the tests that kill whole machines, the other all that is left.
+`make test` runs them in two processes; the tests of a file stay in one, for what they share is made once.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ ROOT = Path(__file__).parent.parent
 MARK = "SWARM_RAY_TEST_SESSION"
 GONE_WITHIN_S = 15.0
 LEFT = pytest.StashKey[list[str]]()
-HARD = ("kills", "swarm")
-"""Folders whose tests start several Rays each and kill what they start; one after the other, in one process."""
-SLOW = ("notebooks", "documents", "sweeps", "tracking", "models")
-"""Folders with other tests that start Ray; the other process begins with them."""
+SLOW = ("kills", "notebooks", "swarm", "documents", "sweeps", "tracking", "models")
+"""Folders with tests that start Ray, the longest first."""
 
 settings.register_profile("swarm-ray", deadline=None, derandomize=True, database=None)
 settings.load_profile("swarm-ray")
@@ -35,18 +33,14 @@ os.environ["SWARM_RAY_STATE"] = tempfile.mkdtemp(prefix="swarm-ray-tests-")
 os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is slow goes first, and files stay whole; see `make test`, which runs two processes."""
+    """What is slow goes first, so that no process is left with it at the end."""
     items.sort(key=_order)
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group("hard" if folder in HARD else f"{folder}-{item.path.stem}"))
 
 
 def _order(item: pytest.Item) -> int:
-    first, folder = (*HARD, *SLOW), item.path.parent.name
-    return first.index(folder) if folder in first else len(first)
+    folder = item.path.parent.name
+    return SLOW.index(folder) if folder in SLOW else len(SLOW)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
