@@ -101,15 +101,8 @@ class Trainer:
         self._state.hold_places(restored.places)
         self._build_exchange(self._store, restored)
         self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse, self._meter)
-        self._cut_short: list[StepMetrics] = []
         self._around = Surroundings(
-            config,
-            self._tasks,
-            self._verifier,
-            self._exchange,
-            self._phases,
-            self._tell_failed,
-            self._cut_short.append,
+            config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
         )
         self._examiner = Examiner(self._around)
         self._memory = TrainerMemory(
@@ -149,7 +142,6 @@ class Trainer:
             within_s = self._config.pace.drain_s
         except StopRequested as reason:
             stopped = str(reason)
-            self._keep_cut_short()
         except Superseded:
             kept = []  # what another process goes on with is not to be overtaken by ours
             raise
@@ -231,30 +223,32 @@ class Trainer:
         self, nodes: list[Node], number: int, *, alone: bool, replayed: bool = False
     ) -> list[StepMetrics]:
         """One round: what it made is logged, and kept in a checkpoint when one is due."""
-        self._cut_short.clear()
-        rows = run_round(nodes, number, self._around, alone=alone)
-        if self._config.slow_down_s and not replayed:
-            self._pulse.pause(self._config.slow_down_s)
-        with self._phases.phase("report"):
-            self._exchange.retry()
-            self._voice.published([n for n in nodes if not n.problem], alone=alone)
-            self._voice.tell_standing(alone=any(row.alone for row in rows))
+        rows: list[StepMetrics] = []
+        try:
+            run_round(nodes, number, self._around, alone=alone, rows=rows)
+            if self._config.slow_down_s and not replayed:
+                self._pulse.pause(self._config.slow_down_s)
+            with self._phases.phase("report"):
+                self._exchange.retry()
+                self._voice.published([n for n in nodes if not n.problem], alone=alone)
+                self._voice.tell_standing(alone=any(row.alone for row in rows))
+        finally:  # a round that is stopped, or fails, leaves steps that some nodes have taken
+            rows = self._log(rows, replayed=replayed)
         if any(row.alone for row in rows) and not replayed:
             self._state.alone_left -= 1
+        with self._phases.phase("checkpoint"):
+            self._memory.after_round(self.nodes, number)
+        return rows
+
+    def _log(self, rows: list[StepMetrics], *, replayed: bool) -> list[StepMetrics]:
+        """Say what was learned, and keep it for the next checkpoint: nobody else has it."""
         seconds = {phase: s / max(1, len(rows)) for phase, s in self._phases.take().items()}
         rows = [msgspec.structs.replace(row, seconds=seconds, replayed=replayed) for row in rows]
         if rows and not replayed:  # a row that was logged before is not logged again, and its counts would go
             rows[0].store = self._meter.since_last()
-        self._cut_short.clear()
+        self._memory.hold(rows)
         self._voice.metrics(rows)
-        with self._phases.phase("checkpoint"):
-            self._memory.after_round(self.nodes, rows, number)
         return rows
-
-    def _keep_cut_short(self) -> None:
-        """Log the steps of a round that was stopped before all its nodes had taken theirs; their times are unknown."""
-        self._voice.metrics(self._cut_short)
-        self._memory.hold(self._cut_short)
 
     def _build_exchange(self, store: Store, restored: Restored) -> None:
         pace, paths = self._config.pace, self._settings.address.paths

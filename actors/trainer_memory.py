@@ -68,9 +68,8 @@ class TrainerMemory:
             former=former,
         )
 
-    def after_round(self, nodes: Sequence[Node], rows: Sequence[StepMetrics], number: int) -> None:
-        """Keep what a round made, take a checkpoint if one is due, and let go of what an earlier one holds."""
-        self.hold(rows)
+    def after_round(self, nodes: Sequence[Node], number: int) -> None:
+        """Take a checkpoint if one is due, and let go of what an earlier one holds."""
         self._checkpointer.after_round([n for n in nodes if not n.problem], self._node_state)
         while not self._saved.empty():
             node, step = self._saved.get()

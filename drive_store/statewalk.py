@@ -27,6 +27,7 @@ from drive_store.staterecord import (
 from drive_store.store import Store
 
 _BUCKET = re.compile(r"[0-9]{6}")
+_NEWEST = 2  # buckets: the newest record is in one of so many last ones
 _FORK_DEPTH = 100  # records: how far behind its own place a reader looks for a successor's fork
 
 
@@ -84,7 +85,7 @@ class StateLogReader:
         followed = self._follow(walk)
         self._misses = 0 if followed else self._misses + 1
         if force_list or self._tip is None or self._never_listed or self._misses >= self._list_every:
-            self._take_best(walk, walk.heads(self._tip))
+            self._advance(walk.best(walk.heads(self._tip), self._tip))
             self._never_listed = False
             self._misses = 0
         answer, self._ready = self._ready, []
@@ -98,16 +99,10 @@ class StateLogReader:
             found = True
         return found
 
-    def _take_best(self, walk: _Walk, heads: list[StateName]) -> None:
-        """Take the chain up to the best head that is joined to what this reader knows."""
-        for head in heads:
-            chain = walk.back(head, self._tip)
-            if chain is not None:
-                self._advance(chain)
-                return
-
     def _advance(self, chain: list[StateEntry]) -> None:
         """Move to the end of a chain; keep what lies beyond the highest position ever taken."""
+        if not chain:
+            return
         passed = [entry for entry in chain if entry.ref.position <= self._mark]
         if passed:
             first, last = passed[0].ref, passed[-1].ref
@@ -131,6 +126,7 @@ class _Walk:
         self._problems = problems
         self._read: dict[StateName, StateEntry | None] = {}
         self._listed: dict[str, dict[int, list[StateName]]] = {}
+        self._broken: set[StateRef] = set()  # behind these a link is missing: a gap is walked up to once
 
     def successor(self, tip: StateRef) -> StateEntry | None:
         """Read the record after a tip, of the same claimant and epoch, by its exact name."""
@@ -144,12 +140,19 @@ class _Walk:
     def heads(self, tip: StateRef | None) -> list[StateName]:
         """List the records beyond a tip: those to obey first come first."""
         if tip is None:
-            folders = bucket_folders(self._store, self._paths)[-2:]
+            folders = bucket_folders(self._store, self._paths)[-_NEWEST:]
         else:
             around = (tip.sequence - _FORK_DEPTH, tip.sequence, tip.sequence + 1)
             folders = sorted({self._paths.state_bucket(max(0, number)) for number in around})
-        found = [name for folder in folders for names in self._names(folder).values() for name in names]
-        return sorted((name for name in found if _beyond(name, tip)), key=preference)
+        return [name for name in self._in(folders) if _beyond(name, tip)]
+
+    def older_heads(self) -> list[StateName]:
+        """List the records in the buckets before those in which the newest is looked for: those to obey first."""
+        return self._in(bucket_folders(self._store, self._paths)[:-_NEWEST])
+
+    def best(self, heads: list[StateName], tip: StateRef | None) -> list[StateEntry]:
+        """Walk the chain up to the first of some heads that is joined to the tip; empty where none is."""
+        return next((chain for head in heads if (chain := self.back(head, tip)) is not None), [])
 
     def back(self, head: StateName, tip: StateRef | None) -> list[StateEntry] | None:
         """Walk from a head back to the tip, to a record the tip has passed, or to the log's first record.
@@ -159,7 +162,7 @@ class _Walk:
         """
         chain: list[StateEntry] = []
         entry = self._entry(head)
-        while entry is not None:
+        while entry is not None and entry.ref not in self._broken:
             chain.append(entry)
             previous = entry.header.previous
             if not previous or (tip is not None and previous == tip.sha256):
@@ -173,6 +176,7 @@ class _Walk:
                 return chain[::-1]
             self._report(head, "it continues another content of a record that was processed")
             return None
+        self._broken.update(link.ref for link in chain)
         return None
 
     def _predecessor(self, entry: StateEntry) -> StateEntry | None:
@@ -184,6 +188,11 @@ class _Walk:
             if found is not None and found.ref.sha256 == entry.header.previous:
                 return found
         return None
+
+    def _in(self, folders: list[str]) -> list[StateName]:
+        """List buckets: the records to obey first come first."""
+        found = [name for folder in folders for names in self._names(folder).values() for name in names]
+        return sorted(found, key=preference)
 
     def _names(self, folder: str) -> dict[int, list[StateName]]:
         """List a bucket, by sequence."""
@@ -235,7 +244,7 @@ def newest(store: Store, paths: ExperimentPaths, max_payload: int = MAX_STATE) -
     The chain behind it is not walked: the highest epoch decides, then the rank of its claimant, then the
     sequence.
     """
-    for folder in reversed(bucket_folders(store, paths)[-2:]):
+    for folder in reversed(bucket_folders(store, paths)[-_NEWEST:]):
         for name in preferred(store.names(folder)):
             record = read_record(store, paths, name, max_payload)
             if isinstance(record, StateEntry):
@@ -249,7 +258,10 @@ def history(
     max_payload: int = MAX_STATE,
     problems: list[str] | None = None,
 ) -> list[StateEntry]:
-    """Read all records of the chain that is obeyed, from the first one on.
+    """Read all records of the chain that is obeyed, from the first one on; each once.
+
+    Where a link is missing, the chain of the best head that is joined to the first record: one that lasts up to the
+    gap. A reader that acts on records waits in its place.
 
     Args:
         store: where the log is.
@@ -257,8 +269,5 @@ def history(
         max_payload: the most bytes a record's payload may have.
         problems: what could not be read is told here.
     """
-    reader = StateLogReader(store, paths, max_payload=max_payload)
-    entries = reader.poll()
-    if problems is not None:
-        problems += reader.problems
-    return entries
+    walk = _Walk(store, paths, max_payload, [] if problems is None else problems)
+    return walk.best(walk.heads(None), None) or walk.best(walk.older_heads(), None)

@@ -79,7 +79,7 @@ if importlib.util.find_spec("swarm_ray") is None:
         raise SystemExit("Swarm Ray is not installed: put its folder, wheel or git address into `package`.")
     if Path(package).is_dir():  # pip builds where the folder lies, which may be read-only or shared
         parts = shutil.ignore_patterns(".git", ".venv", "build", "runs")
-        package = str(shutil.copytree(package, Path(tempfile.mkdtemp(), "swarm-ray"), ignore=parts))
+        package = str(shutil.copytree(package, Path(tempfile.mkdtemp(), "swarm-ray"), symlinks=True, ignore=parts))
     Path("stay.txt").write_text("".join(f"{name}=={found}\n" for name, found in before.items()))
     pip = [sys.executable, "-m", "pip", "install", "--constraint", "stay.txt", package]
     done = subprocess.run(pip, capture_output=True, text=True)

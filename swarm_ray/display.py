@@ -196,9 +196,17 @@ class NoDisplay:
         """Nothing."""
 
 
+class RunConsole(Console):
+    """Standard error, whose reader may go at any time (`2>&1 | head`): the run goes on without one."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing any more; rich would end the process."""
+        self.quiet = True
+
+
 def choose_display(*, show: bool) -> Display:
     """Live in a terminal or a notebook, lines elsewhere; on standard error, so that results stay apart."""
-    return display_on(Console(stderr=True)) if show else NoDisplay()
+    return display_on(RunConsole(stderr=True)) if show else NoDisplay()
 
 
 def display_on(console: Console) -> Display:

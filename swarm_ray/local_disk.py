@@ -13,6 +13,8 @@ from drive_store import Store, StoreUnavailable
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.experiment_folder import MAX_IDENTITY, ExperimentAddress
 
+_RUN_LOCK = "run.lock"
+
 
 def state_folder() -> Path:
     """`$SWARM_RAY_STATE`, else `$XDG_STATE_HOME/swarm-ray`, else `~/.local/state/swarm-ray`."""
@@ -37,6 +39,32 @@ def experiment_state(address: ExperimentAddress) -> Path:
     return state_folder() / f"{address.experiment}-{hashlib.sha256(sentinel).hexdigest()[:12]}"
 
 
+def hold_for_run(address: ExperimentAddress) -> Lock:
+    """Say, for as long as it is held, that a process of this machine runs the experiment; several may.
+
+    Raises:
+        StoreUnavailable: the experiment's folder cannot be read.
+        NodeTakenError: the experiment is just being removed.
+    """
+    return Lock(experiment_state(address) / _RUN_LOCK, f"experiment {address.experiment}", shared=True)
+
+
+def is_run_here(address: ExperimentAddress) -> bool:
+    """Whether a living process of this machine runs the experiment, from its first moment on.
+
+    Raises:
+        StoreUnavailable: the experiment's folder cannot be read.
+    """
+    path = experiment_state(address) / _RUN_LOCK
+    if not path.exists():
+        return False
+    try:
+        Lock(path, address.experiment).release()
+    except NodeTakenError:
+        return True
+    return False
+
+
 def read_words(path: Path) -> tuple[str, ...]:
     """The words in a small file of this machine's own disk; none where there is no file.
 
@@ -51,16 +79,17 @@ class Lock:
     Args:
         path: a file on the machine's own disk.
         what: what is locked, for the message.
+        shared: several processes may hold it so, and nobody else meanwhile.
 
     Raises:
         NodeTakenError: another living process holds it.
     """
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: Path, what: str, *, shared: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.release()
             raise NodeTakenError(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from drive_store import Store, newest
 from swarm_ray.config import SwarmConfig
-from swarm_ray.errors import UserError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import (
     ExperimentAddress,
@@ -21,8 +20,9 @@ from swarm_ray.experiment_folder import (
     require_free,
     store_config,
 )
+from swarm_ray.experiments.files import refuse_link
 from swarm_ray.experiments.in_use import refuse_in_use
-from swarm_ray.experiments.read import OpenExperiment, find_identity
+from swarm_ray.experiments.read import ExperimentFolder
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.records import StateRecord
 from swarm_ray.settings import config_hash, extend_config, load_config, require_same_experiment
@@ -106,20 +106,12 @@ def newest_record(store: Store, address: ExperimentAddress) -> StateRecord | Non
     return decode_state(found) if found else None
 
 
-def _refuse_in_use(address: ExperimentAddress) -> None:
-    store = Store(address.root)
-    try:
-        identity = find_identity(store, address)
-    except UserError:  # nobody can be at work on what nobody can open
-        return
-    if identity is not None:
-        refuse_in_use(OpenExperiment(address, store, identity), "overwritten")
-
-
 def _make(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> None:
     TaskSet(config.tasks)  # a name or an option that is wrong leaves no experiment behind, and removes none
     if not require_free(address, overwrite=overwrite):
-        _refuse_in_use(address)
+        folder = ExperimentFolder(address, Store(address.root))
+        refuse_link(folder, "overwritten")
+        refuse_in_use(folder, "overwritten")
         here = experiment_state(address)
         if here.exists():
             shutil.rmtree(here)

@@ -11,6 +11,7 @@ from swarm_ray.display import Display, choose_display
 from swarm_ray.errors import UserError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments import Comparison, compare_experiments
+from swarm_ray.local_disk import Lock, hold_for_run
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.ray_instance import RayInstance, dashboard_address
 from swarm_ray.tracking.choosing import require_ray_default
@@ -56,6 +57,7 @@ class Running:
         self._prepare, self._ray = prepare, RayInstance(dashboard=dashboard)
         self._display = choose_display(show=show)
         self._workers: tuple[Worker, ...] = ()
+        self._locks: list[Lock] = []
         self._interrupted = self._stopped = False
         self._verdict: tuple[int, str] | None = None
 
@@ -70,6 +72,7 @@ class Running:
             self._workers = tuple(self._prepare(self._display, self._ray))
             if not self._workers:
                 return self
+            self._locks = [hold_for_run(worker.address) for worker in self._workers]
             self._display.step("starting Ray and the actors")
             self._ray.wait()
             for worker in self._workers:
@@ -115,6 +118,8 @@ class Running:
             self._display.show(self.progress())
         self._display.close()
         self._ray.close()
+        for lock in self._locks:
+            lock.release()
 
     def _tell_disconnected(self, swarms: Sequence[SwarmProgress]) -> None:
         reason = next((swarm.unreachable for swarm in swarms if swarm.unreachable), "")

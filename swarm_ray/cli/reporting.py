@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from swarm_ray.cli.options import add_root
 from swarm_ray.cli.output import DONE, write
@@ -28,20 +27,23 @@ def define_report(command: Parser) -> None:
     command.add_argument(
         "--figures", metavar="FOLDER", help="also write every figure as PNG, SVG and CSV into it"
     )
-    command.add_argument("--overwrite", action="store_true", help="write over files that are no report, too")
+    command.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="write over files that are no report or figure of this version, too",
+    )
     command.set_defaults(words="names")
 
 
 def report(arguments: argparse.Namespace) -> int:
     """Write the page, and say where it is and how large."""
+    from swarm_ray.experiments.writing import asked_path
     from swarm_ray.report import write_report
 
+    figures = None if arguments.figures is None else asked_path(arguments.figures)
     page = f"{arguments.names[0]}.html" if arguments.output is None else arguments.output
-    path = write_report(
-        arguments.root, arguments.names, page, arguments.figures, overwrite=arguments.overwrite
-    )
+    path = write_report(arguments.root, arguments.names, page, figures, overwrite=arguments.overwrite)
     write(f"report: {path} ({path.stat().st_size / 1000:.0f} kB)\n")
-    if arguments.figures is not None:
-        files = sum(1 for _ in Path(arguments.figures).iterdir())
-        write(f"figures: {arguments.figures} ({files} files)\n")
+    if figures is not None:
+        write(f"figures: {figures} ({sum(1 for _ in figures.iterdir())} files)\n")
     return DONE

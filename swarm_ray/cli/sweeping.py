@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from swarm_ray.cli.options import add_root
-from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, layout, write
+from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, complain_of, layout, write
 from swarm_ray.cli.overrides import see_modules_here
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
@@ -63,7 +63,9 @@ def sweep(arguments: argparse.Namespace) -> int:
         )
         return INTERRUPTED
     try:
-        _report(sweep_result(plan, found, arguments.root), page)
+        result = sweep_result(plan, found, arguments.root)
+        complain_of([f"{name} is left out: {problem}" for name, problem in result.not_counted.items()])
+        _report(result, page)
     finally:  # what failed is to be told even where the report cannot be written
         for name, problem in outcome.failed.items():
             complain(f"{name} failed: {problem}")

@@ -13,12 +13,11 @@ from drive_store.checkpoint_manifest import MANIFEST, Manifest, choose_kept
 from drive_store.names import parse_peer_folder
 from drive_store.oserrors import errors_of
 from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
-from swarm_ray.errors import UserError
-from swarm_ray.experiments.files import files_below, files_of, folder_of, folders_of
+from swarm_ray.experiments.files import files_below, files_of, folders_of, refuse_link
 from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.metrics import incarnations_of
 from swarm_ray.experiments.read import OpenExperiment, open_experiment
-from swarm_ray.experiments.rollouts import UNANSWERED, StoredFile, stored_files
+from swarm_ray.experiments.rollouts import UNANSWERED, UNKNOWN, StoredFile, stored_files
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.records import StateRecord
 
@@ -72,7 +71,7 @@ class _Plan:
 def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: bool = False) -> Cleanup:
     """Remove what an experiment can go on without, or the whole of it.
 
-    By default round files go that the state log has answered, and checkpoints but the newest and the best of each
+    By default round files go that nobody needs any more, and checkpoints but the newest and the best of each
     node. State records, logs, registrations and configurations stay, so that everything but sample rollouts can be
     shown as before. Of an experiment that has not finished, files stay that a node would learn again from, on its way
     from its newest checkpoint to where the swarm stands.
@@ -85,12 +84,14 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
 
     Raises:
         ExperimentNotFoundError: there is no such experiment.
-        UserError: somebody is at work on it.
-        SwarmStateError: a state record is not one that this version reads.
+        UserError: somebody is at work on it, or all of it is to go and its folder is a link.
+        SwarmStateError: a state record is not one that this version reads, and not all of it is to go.
         StoreError: the folder cannot be read, or does not allow it.
     """
     experiment = open_experiment(root, name)
-    record = refuse_in_use(experiment, "cleaned")
+    if whole:
+        refuse_link(experiment, "removed")
+    refuse_in_use(experiment, "cleaned")
     if whole:
         removals = _all_of(experiment)
         if not dry_run:
@@ -99,7 +100,7 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
             with errors_of("remove the folder", str(own)):
                 shutil.rmtree(own, ignore_errors=not own.exists())
         return Cleanup(name, removals, (), done=not dry_run)
-    plan = _plan(experiment, record)
+    plan = _plan(experiment)
     if not dry_run and plan.removals:
         experiment.store.attach(experiment.paths.experiment_json)
         experiment.store.check()
@@ -129,8 +130,7 @@ def remove_folder(experiment: OpenExperiment) -> None:
         StoreError: the folder was replaced meanwhile, or does not allow it.
     """
     store, paths = experiment.store, experiment.paths
-    if folder_of(experiment).is_symlink():
-        raise UserError(f"{folder_of(experiment)} is a link; remove the link, or clean where it leads")
+    refuse_link(experiment, "removed")
     store.attach(paths.experiment_json)
     store.check()
     for part in folders_of(experiment):
@@ -139,22 +139,22 @@ def remove_folder(experiment: OpenExperiment) -> None:
     store.remove_tree(paths.folder)
 
 
-def _plan(experiment: OpenExperiment, record: StateRecord | None) -> _Plan:
+def _plan(experiment: OpenExperiment) -> _Plan:
     """What can go, as the state log and the checkpoints have it."""
+    found = experiment.newest()
     sizes = {f"{experiment.paths.folder}/{file.within}": file.size for file in files_of(experiment).files}
     remarks: list[str] = []
     kept, old = _checkpoints(experiment)
-    below = _first_needed(record, kept, remarks)
+    below = _first_needed(found[1] if found else None, kept, remarks)
     stored = stored_files(experiment, remarks)
     # What lies behind a link belongs to somebody else: it is in no size, and stays.
     stored = [file for file in stored if file.key in sizes]
     old = [folder for folder in old if any(key.rpartition("/")[0] == folder for key in sizes)]
     going = [f.key for f in stored if _may_go(f, below)]
     old_files = [key for key in sizes if key.rpartition("/")[0] in old]
+    why = "the state log has answered" if below is not None else "nobody will learn from again"
     removals = (
-        Removal(
-            "round files that the state log has answered", len(going), sum(sizes.get(k, 0) for k in going)
-        ),
+        Removal(f"round files that {why}", len(going), sum(sizes.get(k, 0) for k in going)),
         Removal(
             f"files of {len(old)} older checkpoints", len(old_files), sum(sizes[key] for key in old_files)
         ),
@@ -166,7 +166,7 @@ def _plan(experiment: OpenExperiment, record: StateRecord | None) -> _Plan:
 
 def _may_go(file: StoredFile, below: int | None) -> bool:
     """Whether a round file can go: all can where nobody will learn again, else those that were answered long ago."""
-    return below is None or (file.name.round < below and file.fate != UNANSWERED)
+    return below is None or (file.name.round < below and file.fate not in (UNANSWERED, UNKNOWN))
 
 
 def _first_needed(record: StateRecord | None, kept: dict[str, int], remarks: list[str]) -> int | None:

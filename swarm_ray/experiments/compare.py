@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.status import status_of
@@ -77,12 +76,7 @@ def history_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         SwarmStateError: there is such a problem and no list to take it, or a record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    log = experiment.log()
-    if problems is not None:
-        problems += log.problems
-    elif log.problems:
-        raise SwarmStateError(f"{'; '.join(log.problems)}; pass a list of problems to have what there is")
-    records = [decode_state(entry) for entry in log.entries]
+    records = [decode_state(entry) for entry in experiment.told_log(problems).entries]
     return [_closed_stage(record.closed) for record in records if record.closed is not None]
 
 

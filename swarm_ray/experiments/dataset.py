@@ -24,7 +24,7 @@ ROWS_AT_ONCE = 2000
 
 
 def write_rollouts(
-    experiment: OpenExperiment, path: Path, modules: tuple[str, ...], problems: list[str]
+    experiment: OpenExperiment, path: Path, modules: tuple[str, ...], problems: list[str] | None
 ) -> None:
     """Write the rollouts of every round file that is still kept, whatever became of it.
 
@@ -36,7 +36,8 @@ def write_rollouts(
 
     Raises:
         ConfigError: the stored configuration is missing or was altered.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
+        MalformedFile: there is no such list, and a round file cannot be read.
         StoreError: the folder cannot be read.
     """
     import pyarrow as pa
@@ -52,9 +53,9 @@ def write_rollouts(
 def _schema() -> Any:
     """Columns of the rollouts.
 
-    `fate` is what became of the file, `reference` an answer that the verifier takes as right; rewards are those that
-    the node's own verifier gave, `reward` their mean. `question` and `reference` are missing where the question cannot
-    be made again.
+    `fate` is what became of the file, missing where a gap in the state log hides that; `reference` an answer that the
+    verifier takes as right; rewards are those that the node's own verifier gave, `reward` their mean. `question` and
+    `reference` are missing where the question cannot be made again.
     """
     import pyarrow as pa
 
@@ -83,22 +84,33 @@ def _schema() -> Any:
 
 
 def _rows(
-    experiment: OpenExperiment, modules: tuple[str, ...], problems: list[str]
+    experiment: OpenExperiment, modules: tuple[str, ...], problems: list[str] | None
 ) -> Iterator[dict[str, Any]]:
     questions = Questions(experiment.config_in_force().tasks, modules)
-    if questions.problem:
+    if questions.problem and problems is not None:
         problems.append(f"the texts of the questions are left out: {questions.problem}")
     for file in stored_files(experiment, problems):
         try:
             content = read_content(experiment, file)
         except MalformedFile as error:
-            problems.append(clean(str(error)))
+            _leave_out(str(error), problems)
             continue
         for rollout in content.rollouts:
             if max(abs(rollout.question.seed), abs(rollout.question.index)) > MAX_COUNT:
-                problems.append(f"{file.key}: a rollout of no question is left out")
+                _leave_out(f"{file.key}: a rollout of no question is left out", problems)
             else:
                 yield _row(experiment, file, content, rollout, questions)
+
+
+def _leave_out(line: str, problems: list[str] | None) -> None:
+    """Say what is not in the data.
+
+    Raises:
+        MalformedFile: there is no list to say it in.
+    """
+    if problems is None:
+        raise MalformedFile(f"{clean(line)}; pass a list of problems to have the rest")
+    problems.append(clean(line))
 
 
 def _row(
@@ -114,7 +126,7 @@ def _row(
         "node": file.node,
         "incarnation": file.incarnation,
         "step": content.step,
-        "fate": file.fate,
+        "fate": file.fate or None,
         "alone": content.alone,
         "specialty": ref.specialty,
         "seed": ref.seed,

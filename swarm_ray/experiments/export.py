@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from swarm_ray.experiments.writing import (
     written_whole,
 )
 from swarm_ray.settings import to_json
+from swarm_ray.tasks.trusted_modules import require_modules
 
 SUMMARY, ROLLOUTS = "summary.json", "rollouts.parquet"
 TABLES = ("metrics.csv", "rounds.csv", "nodes.csv", "specialties.csv")
@@ -44,30 +46,36 @@ def export_experiment(
         path: a folder, which takes `summary.json`, a CSV file for each table of `frames`, and `rollouts.parquet`; or
             a file that ends in `.json` or `.parquet`, which takes the summary or the rollouts.
         overwrite: write over files that are there.
-        modules: Python modules with tasks of one's own that may be imported to make the questions again.
-        problems: takes a line for what could not be read.
+        modules: Python modules with tasks of one's own that may be imported to make the questions again; texts of
+            questions that cannot be made are missing.
+        problems: takes a line for what could not be read or made; after a state record that is missing or cannot be
+            used, nothing is counted.
 
     Returns:
         The files that were written.
 
     Raises:
         ExperimentNotFoundError: there is no such experiment.
-        UserError: a file is there already, cannot be written, or the path is none that an export can have.
+        UserError: a file is there already, cannot be written, the path is none that an export can have, or a module is
+            not one of the experiment's or cannot be imported.
         ConfigError: the stored configuration is missing or was altered.
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
+        MalformedFile: there is no such list, and a row of metrics or a round file cannot be read.
         StoreError: the folder cannot be read.
     """
     opened, target = open_experiment(root, experiment), asked_path(path)
     require_outside(root, target)
-    found: list[str] = []
+    if modules:
+        require_modules(opened.config_in_force().tasks, modules)
+    found: list[str] | None = None if problems is None else []
     writers = _writers(opened, target, tuple(modules), found)
     if not overwrite:
         for file in writers:
             require_new(file)
-    for file, write in writers.items():
-        with written_whole(file) as part:
-            write(part)
-    if problems is not None:
+    with ExitStack() as parts:  # all or nothing: half an export would have to be removed by hand
+        for file, write in writers.items():
+            write(parts.enter_context(written_whole(file)))
+    if problems is not None and found is not None:
         problems += dict.fromkeys(found)  # the tables are made of the same files, and find the same
     return list(writers)
 
@@ -130,7 +138,7 @@ def summary_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
 
 
 def _writers(
-    experiment: OpenExperiment, target: Path, modules: tuple[str, ...], problems: list[str]
+    experiment: OpenExperiment, target: Path, modules: tuple[str, ...], problems: list[str] | None
 ) -> dict[Path, Callable[[Path], object]]:
     """The files that an export to a path consists of, with what writes each.
 
@@ -147,9 +155,14 @@ def _writers(
     if target.suffix == ".parquet":
         return {target: partial(write_rollouts, experiment, modules=modules, problems=problems)}
     if is_file or (target.suffix[1:2].isalpha() and not is_folder):
+        which = (
+            "is a file: name a folder"
+            if is_file
+            else "looks like a file's name: make that folder, or name another"
+        )
         raise UserError(
-            f"{target} {'is a file' if is_file else 'is the name of a file'}: an export is a folder, or a file that "
-            "ends in .json (the summary) or .parquet (the rollouts)"
+            f"{target} {which}, which takes everything; or a file that ends in .json (the summary) or .parquet (the "
+            "rollouts)"
         )
     return {
         target / SUMMARY: partial(_write_summary, experiment, problems=problems),
@@ -163,7 +176,9 @@ def _write_summary(experiment: OpenExperiment, path: Path, problems: list[str] |
     path.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
 
 
-def _table_writer(experiment: OpenExperiment, name: str, problems: list[str]) -> Callable[[Path], object]:
+def _table_writer(
+    experiment: OpenExperiment, name: str, problems: list[str] | None
+) -> Callable[[Path], object]:
     from swarm_ray.experiments import frames
 
     root, known = experiment.address.root, experiment.paths.experiment

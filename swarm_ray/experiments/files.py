@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from drive_store.oserrors import errors_of
-from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.errors import UserError
+from swarm_ray.experiments.read import ExperimentFolder, OpenExperiment
 from swarm_ray.table_text import clean
 
 
@@ -29,12 +30,29 @@ class FolderFiles:
 
     files: tuple[FolderFile, ...]
     left_out: tuple[str, ...]
-    """A line for each thing that is no file with a name that a text can hold: links, pipes, names of strange bytes."""
+    """A line for each thing that is no file with a name that can be printed: links, pipes, and what cannot."""
 
 
-def folder_of(experiment: OpenExperiment) -> Path:
+def folder_of(experiment: ExperimentFolder) -> Path:
     """The experiment's folder on this machine."""
     return Path(experiment.store.root) / experiment.paths.folder
+
+
+def refuse_link(experiment: ExperimentFolder, what: str) -> None:
+    """Make sure that an experiment's folder is the folder itself: what lies behind a link belongs to somebody else.
+
+    Args:
+        experiment: whose.
+        what: what is about to be done to it, as in "it cannot be <what>".
+
+    Raises:
+        UserError: it is a link.
+    """
+    folder = folder_of(experiment)
+    if folder.is_symlink():
+        raise UserError(
+            f"{folder} is a link, so it cannot be {what}; give the root that it leads to, or remove the link"
+        )
 
 
 def files_of(experiment: OpenExperiment) -> FolderFiles:
@@ -84,7 +102,7 @@ def _walk(folder: Path, top: Path, left_out: list[str]) -> Iterator[FolderFile]:
     for entry in found:
         path = Path(entry.path)
         if not entry.name.isprintable():
-            left_out.append(clean(f"{path} has a name that no text can hold"))
+            left_out.append(clean(f"{path} has a name that cannot be printed"))
         elif entry.is_dir(follow_symlinks=False):
             yield from _walk(path, top, left_out)
         elif entry.is_file(follow_symlinks=False):

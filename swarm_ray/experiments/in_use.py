@@ -3,87 +3,153 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import Registry, Valid, read_coordinator_beats
-from drive_store.names import parse_beat_name
-from swarm_ray.errors import UserError
+from drive_store import InvalidName, Registry, StateEntry, Valid, newest, read_coordinator_beats
+from drive_store.names import parse_beat_name, parse_coordinator_beat_name, parse_registration_name
+from swarm_ray.errors import SwarmStateError, UserError
+from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.experiment_folder import read_config
 from swarm_ray.experiments.metrics import predecessors_of
-from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.experiments.status import UNDER_WAY, dead_after_s, shown_state, status_of
+from swarm_ray.experiments.read import ExperimentFolder
+from swarm_ray.experiments.status import UNDER_WAY, shown_state
+from swarm_ray.local_disk import is_run_here
 from swarm_ray.records import Beat, CoordinatorBeat, StateRecord
 
 _COORDINATOR = "its coordinator"
 _ENDED = "ended"
 """The phase in a trainer's last word, whether or not it had taken its last step."""
+_UNKNOWN_PATIENCE_S = 600.0
+"""Counts where `pace.dead_after_s` cannot be read: that of the preset `colab`, whose nodes beat most rarely."""
+_UNREADABLE = "unreadable"
+"""The state of one whose newest record this version does not read."""
 
 
-def refuse_in_use(experiment: OpenExperiment, what: str) -> StateRecord | None:
-    """Make sure that nobody is at work on an experiment, and answer its newest state record.
+@dataclass(frozen=True)
+class _Standing:
+    """What the newest state record says, as far as it can be had."""
 
-    Somebody is who gave a sign less than `pace.dead_after_s` ago; by wall clocks, so as people see it. While the state
-    is under way, or there is none yet, every sign counts. One that has ended is at rest as soon as all have said their
-    last word: a node whose beat says neither that it is done, nor that it ended or failed, still trains, uploads or
-    begins anew; and so does a coordinator whose beat is of a later epoch than the record that ended the experiment.
+    state: str
+    entry: StateEntry | None = None
+    record: StateRecord | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state not in {*UNDER_WAY, _UNREADABLE}
+
+
+def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
+    """Make sure that nobody is at work on an experiment.
+
+    Somebody is who runs it on this machine, or gave a sign less than `pace.dead_after_s` ago; by wall clocks, so as
+    people see it. While the state is under way, unknown, or there is none yet, every sign counts. One that has ended is
+    at rest as soon as all have said their last word: a node whose beat says neither that it is done, nor that it ended
+    or failed, still trains, uploads or begins anew; and so does a coordinator whose beat is of a later epoch than the
+    record that ended the experiment. A swarm that runs needs neither `experiment.json` nor its configuration any more,
+    so nor does this: where the patience in force cannot be read, ten minutes count, as long as any preset waits.
 
     Args:
-        experiment: which.
+        folder: the experiment's.
         what: what is about to be done to it, as in "it cannot be <what>".
 
     Raises:
         UserError: somebody is.
-        SwarmStateError: the newest state record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    found = experiment.newest()
-    record = found[1] if found else None
-    state = shown_state(record) if record else "waiting"
-    epoch = found[0].ref.epoch if found else 0
-    ended = state not in UNDER_WAY
-    patience = dead_after_s(experiment, record or StateRecord("waiting", 1, None, None, {}))
-    signs = _nodes_at_work(experiment, patience) | _coordinators(experiment, epoch if ended else -1)
-    if not ended:
-        signs = _youngest(signs, _all_signs(experiment))
+    name = folder.paths.experiment
+    if is_run_here(folder.address):
+        raise UserError(f"a process of this machine runs {name}, so it cannot be {what}; end that one first")
+    now = _standing(folder)
+    patience = _patience(folder, now.record)
+    signs = _signs_after_the_end(folder, now, patience) if now.ended else _all_signs(folder, now)
     who, age = min(signs.items(), key=lambda sign: sign[1], default=("nobody", patience))
     if age >= patience:
-        return record
-    name = experiment.paths.experiment
-    if ended:
+        return
+    state = now.state
+    if now.ended:
         raise UserError(
             f"{name} is {state}, but {who} gave a sign {age:.0f} s ago and has not said that it ended, so it cannot be "
             f"{what}; end it, or wait until it has been silent for {patience:.0f} s"
         )
     raise UserError(
-        f"{name} is {state}, and {who} gave a sign {age:.0f} s ago, so it cannot be {what}; stop it first: "
-        f"swarm-ray stop --root {shlex.quote(experiment.address.root)} --experiment {name}"
+        f"{name} is {state}, and {who} gave a sign {age:.0f} s ago, so it cannot be {what}; wait until it has been "
+        f"silent for {patience:.0f} s, or stop it first: swarm-ray stop --root {shlex.quote(folder.address.root)} "
+        f"--experiment {name}"
     )
 
 
-def _all_signs(experiment: OpenExperiment) -> dict[str, float]:
-    """Seconds since each node, and whoever writes the state log, gave any sign of life."""
-    signs = {n.id: n.last_seen_s for n in status_of(experiment).nodes if n.last_seen_s is not None}
-    found = experiment.newest()
-    if found is not None:
-        ref = found[0].ref
-        age = experiment.age(experiment.paths.state_record(ref.epoch, ref.sequence, ref.claimant))
-        signs |= {_COORDINATOR: age} if age is not None else {}
+def _standing(folder: ExperimentFolder) -> _Standing:
+    entry = newest(folder.store, folder.paths)
+    if entry is None:
+        return _Standing("waiting")
+    try:
+        record = decode_state(entry)
+    except SwarmStateError:
+        return _Standing(_UNREADABLE, entry)
+    return _Standing(shown_state(record), entry, record)
+
+
+def _patience(folder: ExperimentFolder, record: StateRecord | None) -> float:
+    """Seconds of silence after which a member counts as dead, as far as the configuration can be read."""
+    try:
+        config = read_config(folder.store, folder.address, record.config_hash if record else "")
+    except (UserError, InvalidName):
+        return _UNKNOWN_PATIENCE_S
+    return config.pace.dead_after_s
+
+
+def _all_signs(folder: ExperimentFolder, now: _Standing) -> dict[str, float]:
+    """Seconds since each node, and whoever coordinates, gave any sign of life.
+
+    A node that publishes often beats rarely, so its last accepted file is a sign as well.
+    """
+    paths = folder.paths
+    accepted = now.record.closed.accepted if now.record and now.record.closed else ()
+    published = {file.node: file.key for file in accepted}
+    keys: list[tuple[str, str]] = []
+    for text in folder.store.names(paths.peers_folder):
+        peer = parse_beat_name(text) or parse_registration_name(text)
+        if peer is not None:
+            keys.append((peer.node, f"{paths.peers_folder}/{text}"))
+            keys += [(peer.node, published[peer.node])] if peer.node in published else []
+    for text in folder.store.names(paths.state_folder):
+        beat = parse_coordinator_beat_name(text)
+        keys += [(_COORDINATOR, f"{paths.state_folder}/{text}")] if beat else []
+    if now.entry is not None:
+        ref = now.entry.ref
+        keys.append((_COORDINATOR, paths.state_record(ref.epoch, ref.sequence, ref.claimant)))
+    signs: dict[str, float] = {}
+    for who, key in keys:
+        try:
+            age = folder.age(key)
+        except InvalidName:  # a state record may name anything
+            continue
+        if age is not None:
+            signs[who] = min(age, signs.get(who, age))
     return signs
 
 
-def _nodes_at_work(experiment: OpenExperiment, patience: float) -> dict[str, float]:
+def _signs_after_the_end(folder: ExperimentFolder, now: _Standing, patience: float) -> dict[str, float]:
+    """Seconds since those gave a sign who have not said their last word."""
+    epoch = now.entry.ref.epoch if now.entry else 0
+    return _nodes_at_work(folder, patience) | _coordinators(folder, above=epoch)
+
+
+def _nodes_at_work(folder: ExperimentFolder, patience: float) -> dict[str, float]:
     """Nodes whose beat is fresh and no last word, and how many seconds ago they gave it.
 
     A process that another one continues is gone: whoever registers makes sure of that.
     """
-    registry = Registry(experiment.store, experiment.paths)
-    gone = {(node, life) for (node, _), life in predecessors_of(experiment).items()}
+    registry = Registry(folder.store, folder.paths)
+    gone = {(node, life) for (node, _), life in predecessors_of(folder).items()}
     signs: dict[str, float] = {}
-    for text in experiment.store.names(experiment.paths.peers_folder):
+    for text in folder.store.names(folder.paths.peers_folder):
         peer = parse_beat_name(text)
         if peer is None or (peer.node, peer.incarnation) in gone:
             continue
-        age = experiment.age(experiment.paths.beat(peer.node, peer.incarnation))
+        age = folder.age(folder.paths.beat(peer.node, peer.incarnation))
         if age is not None and age < min(patience, signs.get(peer.node, patience)):
             reading = registry.read_beat(peer.node, peer.incarnation)
             if not (isinstance(reading, Valid) and _is_last(reading.payload)):
@@ -100,19 +166,14 @@ def _is_last(payload: bytes) -> bool:
     return beat.done or beat.phase == _ENDED or beat.problem is not None
 
 
-def _coordinators(experiment: OpenExperiment, above: int) -> dict[str, float]:
+def _coordinators(folder: ExperimentFolder, above: int) -> dict[str, float]:
     """Seconds since a coordinator of an epoch above the given one gave a beat; empty where none did."""
     ages = []
-    for claimant, reading in read_coordinator_beats(experiment.store, experiment.paths).items():
+    for claimant, reading in read_coordinator_beats(folder.store, folder.paths).items():
         try:
             epoch = msgspec.json.decode(reading.payload, type=CoordinatorBeat).epoch
         except msgspec.MsgspecError:
-            epoch = 0  # a sign like any other while the experiment is under way, and no proof of a later term
-        age = experiment.age(experiment.paths.coordinator_beat(claimant)) if epoch > above else None
+            epoch = 0  # no proof of a later term
+        age = folder.age(folder.paths.coordinator_beat(claimant)) if epoch > above else None
         ages += [age] if age is not None else []
     return {_COORDINATOR: min(ages)} if ages else {}
-
-
-def _youngest(some: dict[str, float], others: dict[str, float]) -> dict[str, float]:
-    inf = float("inf")
-    return {who: min(some.get(who, inf), others.get(who, inf)) for who in {*some, *others}}

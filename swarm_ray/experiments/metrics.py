@@ -8,7 +8,7 @@ import msgspec
 
 from drive_store import Registry, Valid, read_segments
 from swarm_ray.errors import MalformedFile
-from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.read import ExperimentFolder, OpenExperiment
 from swarm_ray.records import Registration, StepMetrics
 from swarm_ray.sapo.phases import OVERHEAD, PHASES
 
@@ -95,7 +95,7 @@ def incarnations_of(experiment: OpenExperiment) -> dict[tuple[str, str], int]:
     return {peer: _depth(peer, continues) for peer in sorted(continues)}
 
 
-def predecessors_of(experiment: OpenExperiment) -> dict[tuple[str, str], str]:
+def predecessors_of(experiment: ExperimentFolder) -> dict[tuple[str, str], str]:
     """Nodes and incarnations that were announced, with the incarnation that each one continues; empty for a first."""
     continues: dict[tuple[str, str], str] = {}
     for peer, reading in Registry(experiment.store, experiment.paths).registrations().items():

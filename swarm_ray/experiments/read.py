@@ -8,7 +8,7 @@ from pathlib import Path
 
 from drive_store import EXPERIMENTS, ExperimentPaths, NotAFile, StateEntry, Store, history, newest, valid_id
 from swarm_ray.config import SwarmConfig
-from swarm_ray.errors import ExperimentNotFoundError, UserError
+from swarm_ray.errors import ExperimentNotFoundError, SwarmStateError, UserError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import ExperimentAddress, ExperimentIdentity, read_config, read_identity
 from swarm_ray.records import StateRecord
@@ -30,17 +30,28 @@ class StateLog:
 
 
 @dataclass(frozen=True)
-class OpenExperiment:
-    """An experiment that is there: where it is, and who it says it is."""
+class ExperimentFolder:
+    """What is kept under an experiment's name, whether or not it says who it is."""
 
     address: ExperimentAddress
     store: Store
-    identity: ExperimentIdentity
 
     @property
     def paths(self) -> ExperimentPaths:
         """Every path of the experiment."""
         return self.address.paths
+
+    def age(self, key: str) -> float | None:
+        """Seconds since a file was written, None if it is not seen; by wall clocks, so for people only."""
+        modified = self.store.modified(key)
+        return None if modified is None else max(0.0, time.time() - modified)
+
+
+@dataclass(frozen=True)
+class OpenExperiment(ExperimentFolder):
+    """An experiment that is there: where it is, and who it says it is."""
+
+    identity: ExperimentIdentity
 
     def config(self, in_force: str = "") -> SwarmConfig:
         """A configuration stored with it.
@@ -94,10 +105,22 @@ class OpenExperiment:
             )
         return StateLog(tuple(entries), tuple(problems), whole)
 
-    def age(self, key: str) -> float | None:
-        """Seconds since a file was written, None if it is not seen; by wall clocks, so for people only."""
-        modified = self.store.modified(key)
-        return None if modified is None else max(0.0, time.time() - modified)
+    def told_log(self, problems: list[str] | None) -> StateLog:
+        """The state log as far as it can be had, for whoever is told what is missing.
+
+        Args:
+            problems: takes a line for each record that is missing or cannot be used.
+
+        Raises:
+            SwarmStateError: there is such a record, and no list to take the line.
+            StoreError: the folder cannot be read.
+        """
+        log = self.log()
+        if problems is not None:
+            problems += log.problems
+        elif log.problems:
+            raise SwarmStateError(f"{'; '.join(log.problems)}; pass a list of problems to have what there is")
+        return log
 
 
 def open_root(root: str) -> Store:

@@ -18,7 +18,7 @@ from swarm_ray.errors import ExperimentExistsError, MalformedFile, UserError
 from swarm_ray.experiment_folder import ExperimentAddress, require_free
 from swarm_ray.experiments.anew import Anew, Renamed
 from swarm_ray.experiments.cleaning import remove_folder
-from swarm_ray.experiments.files import FolderFiles, files_of, folder_of
+from swarm_ray.experiments.files import FolderFiles, files_of, folder_of, refuse_link
 from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.read import OpenExperiment, open_experiment
 
@@ -41,8 +41,10 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
     Raises:
         ExperimentNotFoundError: there is no such experiment.
         ExperimentExistsError: the new name is taken.
-        UserError: somebody is at work on it, it holds links or names that cannot be written anew, or the new name
-            cannot be one.
+        UserError: somebody is at work on it, it is a link or holds links or names that cannot be written anew, or the
+            new name cannot be one.
+        ConfigError: its stored configuration is missing or was altered.
+        SwarmStateError: its newest state record is not one that this version reads.
         MalformedFile: its state log is not whole, so that it cannot be written anew.
         StoreError: the folder cannot be read, or does not allow it.
     """
@@ -54,7 +56,9 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
             f"{new!r} is taken in {root}; take another name, or rename what has it (a folder without an "
             "experiment.json is what a rename left that was cut off: remove it)"
         ) from error
+    refuse_link(experiment, "renamed")
     refuse_in_use(experiment, "renamed")
+    experiment.config_in_force()  # one that cannot be read would not be the same under the new name either
     found = files_of(experiment)
     _require_all(experiment, found)
     before = _whole_log(experiment)

@@ -14,12 +14,12 @@ from swarm_ray.config import TasksConfig
 from swarm_ray.errors import MalformedFile, SwarmError
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.swarm_state import decode_state
-from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.read import OpenExperiment, StateLog
 from swarm_ray.records import Answers, QuestionRef, RoundFile, StageClosed
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 
-UNANSWERED = "unanswered"
+UNANSWERED, UNKNOWN = "unanswered", ""
 _BUCKET = re.compile(r"[0-9]{6}")
 
 
@@ -32,7 +32,8 @@ class StoredFile:
     node: str
     incarnation: str
     fate: str
-    """accepted, late, superseded, rejected, or unanswered: what the state log says became of it."""
+    """accepted, late, superseded, rejected, or unanswered: what the state log says became of it. Empty where it says
+    nothing, and what came after a gap in it may."""
     sha256: str | None
     """Of its payload, where the state log names it."""
 
@@ -43,7 +44,7 @@ class _Fate:
     sha256: str | None = None
 
 
-def stored_files(experiment: OpenExperiment, problems: list[str]) -> list[StoredFile]:
+def stored_files(experiment: OpenExperiment, problems: list[str] | None) -> list[StoredFile]:
     """The round files that are there, by node, incarnation and round; nothing of them is read.
 
     A file that was published again, under another name with the same hash, is there once, by the name that the state
@@ -51,20 +52,21 @@ def stored_files(experiment: OpenExperiment, problems: list[str]) -> list[Stored
 
     Args:
         experiment: whose.
-        problems: takes a line for each state record that cannot be read; the fates of its files are not known.
+        problems: takes a line for each state record that is missing or cannot be used.
 
     Raises:
-        SwarmStateError: a state record is not one that this version reads.
+        SwarmStateError: there is such a record and no list to take it, or one is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    fates = _fates(experiment, problems)
+    log = experiment.told_log(problems)
+    fates, other = _fates(log), _Fate(UNANSWERED if log.whole else UNKNOWN)
     by_hash = {(key.rpartition("/")[0], f.sha256[:12]): f for key, f in fates.items() if f.sha256}
     found: dict[tuple[str, str], StoredFile] = {}
     for node, incarnation, key, name in _listed(experiment):
         same = (key.rpartition("/")[0], name.hash)
         if same in found and key not in fates:
             continue
-        fate = fates.get(key) or by_hash.get(same) or _Fate(UNANSWERED)
+        fate = fates.get(key) or by_hash.get(same) or other
         found[same] = StoredFile(key, name, node, incarnation, fate.word, fate.sha256)
     return list(found.values())
 
@@ -126,11 +128,9 @@ class Questions:
             return str(error)
 
 
-def _fates(experiment: OpenExperiment, problems: list[str]) -> dict[str, _Fate]:
+def _fates(log: StateLog) -> dict[str, _Fate]:
     """Key to what the state log says of the file."""
     fates: dict[str, _Fate] = {}
-    log = experiment.log()
-    problems += log.problems
     for entry in log.entries:
         record = decode_state(entry)
         for source in (record.closed, record.answers):

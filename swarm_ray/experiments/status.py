@@ -38,7 +38,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """Rounds of files that it published and no state record has answered; of an experiment that has ended, those
     that never arrived."""
     alone: bool
-    """Whether it trains without a coordinator, as it said last."""
+    """Whether it trains without a coordinator, as it said last; no word is taken from one that is silent since."""
     recovered: str
     """What its present incarnation took over from the one before, and what not; empty for a node's first."""
     problem: str | None
@@ -125,7 +125,8 @@ def _status(experiment: OpenExperiment, record: StateRecord, ref: StateRef | Non
             refused = peers.refused(node, sign.incarnation, record.config_hash)
             problem = refused or (None if state in UNDER_WAY else "took no part")
         expired = record.answers.expired.get(node, ()) if record.answers else ()
-        nodes.append(_node_status(node, tally, sign, problem, expired))
+        alone = sign is not None and _trains_alone(sign, pace)
+        nodes.append(_node_status(node, tally, sign, problem, expired, alone=alone))
     return ExperimentStatus(
         experiment=experiment.paths.experiment,
         epoch=ref.epoch if ref else 0,
@@ -152,8 +153,8 @@ def _coordinator(
     """Who coordinates; one that beats is alive, however long its rounds take."""
     ages = [record_age, coordinator_signs(experiment).age(experiment)]
     seen_s = min((age for age in ages if age is not None), default=None)
-    alone = [sign.incarnation for sign in signs if sign.beat and sign.beat.alone]
-    silent = sum(sign.age is not None and sign.age > pace.dead_after_s for sign in signs)
+    alone = [sign.incarnation for sign in signs if _trains_alone(sign, pace)]
+    silent = sum(_is_silent(sign, pace) for sign in signs)
     problem = coordinator_alarm(state, seen_s, pace, alone, silent, len(signs))
     alive = state in UNDER_WAY and seen_s is not None and seen_s <= pace.dead_after_s
     return CoordinatorStatus(claimant, seen_s, alive, problem or None)
@@ -174,16 +175,17 @@ def _read_signs(experiment: OpenExperiment, peers: Peers, record: StateRecord) -
 def _read_sign(
     experiment: OpenExperiment, peers: Peers, node: str, incarnation: str, published: str | None
 ) -> _Sign:
-    """Read a beat; a node that publishes often beats rarely, so its last accepted file is a sign as well."""
+    """Read a beat; a node that publishes often beats rarely, so its last accepted file is a sign as well.
+
+    One that died before its first beat is as old as its registration.
+    """
     keys = [experiment.paths.beat(node, incarnation), *([published] if published else [])]
     ages = [age for key in keys if (age := experiment.age(key)) is not None]
+    age = min(ages, default=None)
+    if age is None:
+        age = experiment.age(experiment.paths.registration(node, incarnation))
     beat, problem = peers.beat(node, incarnation)
-    return _Sign(incarnation, beat, problem or None, min(ages, default=None))
-
-
-def dead_after_s(experiment: OpenExperiment, record: StateRecord) -> float:
-    """Seconds of silence after which a member counts as dead, as the configuration in force has it."""
-    return _pace(experiment, record).dead_after_s
+    return _Sign(incarnation, beat, problem or None, age)
 
 
 def _pace(experiment: OpenExperiment, record: StateRecord) -> PaceConfig:
@@ -210,8 +212,23 @@ def _problem(tally: NodeTally | None, sign: _Sign | None, *, silent: bool) -> st
     return None
 
 
+def _is_silent(sign: _Sign, pace: PaceConfig) -> bool:
+    return sign.age is not None and sign.age > pace.dead_after_s
+
+
+def _trains_alone(sign: _Sign, pace: PaceConfig) -> bool:
+    beat = sign.beat
+    return beat is not None and beat.alone and not beat.done and not _is_silent(sign, pace)
+
+
 def _node_status(
-    node: str, tally: NodeTally | None, sign: _Sign | None, problem: str | None, expired: Sequence[int]
+    node: str,
+    tally: NodeTally | None,
+    sign: _Sign | None,
+    problem: str | None,
+    expired: Sequence[int],
+    *,
+    alone: bool,
 ) -> NodeStatus:
     beat = sign.beat if sign else None
     waiting = beat.unanswered if beat and not beat.done else ()
@@ -226,7 +243,7 @@ def _node_status(
         external_used=totals.used,
         external_rejected=totals.rejected,
         unanswered=sorted({*expired, *waiting}),
-        alone=bool(beat and beat.alone and not beat.done),
+        alone=alone,
         recovered=beat.recovered if beat else "",
         problem=problem,
         pass_at_1_start=totals.pass_at_1_start,

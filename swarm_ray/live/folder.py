@@ -157,10 +157,10 @@ class SwarmFolder:
         self, record: StateRecord, config: SwarmConfig | None, signs: dict[str, Sign]
     ) -> str:
         pace = config.pace if config else SwarmConfig().pace
-        alone = [node for node, sign in signs.items() if sign.beat and sign.beat.alone]
-        silent = sum(is_silent(sign, pace) for sign in signs.values())
+        heard_of = [sign for sign in signs.values() if not is_silent(sign, pace)]
+        alone = [sign.incarnation for sign in heard_of if sign.beat and sign.beat.alone]
         heard = self._sightings.silence(_COORDINATOR)
-        return coordinator_alarm(record.state, heard, pace, alone, silent, len(signs))
+        return coordinator_alarm(record.state, heard, pace, alone, len(signs) - len(heard_of), len(signs))
 
     def _config(self, in_force: str) -> SwarmConfig | None:
         """The configuration in force; None where it cannot be read."""

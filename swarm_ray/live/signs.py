@@ -86,6 +86,6 @@ class Signs:
 
     def _age(self, node: str, sign: Sign, ref: StateRef | None) -> float | None:
         paths = self._opened.paths
-        keys = [paths.beat(node, sign.incarnation)]
+        keys = [paths.beat(node, sign.incarnation), paths.registration(node, sign.incarnation)]
         keys += [paths.state_record(ref.epoch, ref.sequence, ref.claimant)] if ref else []
         return min((age for key in keys if (age := self._opened.age(key)) is not None), default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
 import time
@@ -20,6 +21,18 @@ from swarm_ray.live.watcher import Watcher
 from swarm_ray.table_text import WIDTH
 
 EVERY_S = 2.0
+
+
+class OutputConsole(Console):
+    """Standard output, whose reader may go at any time (`| head`); rich would end the whole process then."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller.
+
+        Raises:
+            BrokenPipeError: always.
+        """
+        raise BrokenPipeError(errno.EPIPE, "nobody reads standard output any more")
 
 
 def watch(
@@ -43,11 +56,12 @@ def watch(
     Raises:
         UserError: the root is no folder, the name is none, or the seconds are none.
         StoreError: the folder cannot be read at the first look.
+        BrokenPipeError: nobody reads standard output any more.
         SwarmStateError: the newest state record is none that this version reads.
     """
     if not 0 < every_s < math.inf:
         raise UserError(f"{every_s:g} seconds between two looks are not possible; give a number above 0")
-    keep_watching(Watcher(root, experiment), display_on(Console()), every_s, until)
+    keep_watching(Watcher(root, experiment), display_on(OutputConsole()), every_s, until)
 
 
 def keep_watching(

@@ -48,7 +48,7 @@ def _troubles(line: NodeLine, sign: Sign, record: StateRecord | None, pace: Pace
     said, beat = [], sign.beat
     if is_silent(sign, pace):
         said.append(f"silent for {duration(sign.seen_s or 0.0)}")
-    if beat is not None and beat.alone:
+    elif beat is not None and beat.alone:
         said.append("trains alone: it hears of no coordinator")
     opens = record.opens if record else None
     if opens is None:

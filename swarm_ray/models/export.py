@@ -16,6 +16,7 @@ from swarm_ray.experiments.read import OpenExperiment, open_experiment
 from swarm_ray.experiments.writing import asked_path
 from swarm_ray.models.placing import replace_folder, require_place
 from swarm_ray.models.stored import NodeCheckpoints, Which
+from swarm_ray.tasks.trusted_modules import require_modules
 
 __all__ = ["Exported", "Which", "export", "export_model"]
 
@@ -63,8 +64,8 @@ def export_model(
         `path`.
 
     Raises:
-        UserError: there is no such experiment, node or checkpoint, the model cannot be built here, or `path` cannot be
-            written.
+        UserError: there is no such experiment, node or checkpoint, a module is not one of the experiment's or cannot be
+            imported, the model cannot be built here, or `path` cannot be written.
         StoreError: the shared folder cannot be read.
     """
     return export(
@@ -94,6 +95,8 @@ def export(
     folder = asked_path(path)
     require_place(folder, overwrite=overwrite)
     opened = open_experiment(root, experiment)
+    if modules:
+        require_modules(opened.config_in_force().tasks, modules)
     checkpoints = NodeCheckpoints(opened, node, problems)
     which = "last" if step is None else step
     checkpoints.candidates(which)

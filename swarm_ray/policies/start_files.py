@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from swarm_ray.config import SwarmConfig
 from swarm_ray.policies.starts import STARTS
 from swarm_ray.sapo.streams import derive_seed
@@ -58,6 +60,15 @@ def start_file(config: SwarmConfig, folder: Path, name: str) -> Path:
     return start_folder(config, folder) / f"{name}.safetensors"
 
 
+def is_made(file: Path) -> bool:
+    """Whether weights are there, and whole as far as their header tells."""
+    try:
+        with safe_open(file, framework="numpy"):
+            return True
+    except (FileNotFoundError, SafetensorError):
+        return False
+
+
 def all_made(config: SwarmConfig, folder: Path, indices: Sequence[int]) -> bool:
     """Whether nothing that the starts numbered `indices` need is to be made any more."""
     start, names = config.policy.start, [SKILL]
@@ -65,7 +76,7 @@ def all_made(config: SwarmConfig, folder: Path, indices: Sequence[int]) -> bool:
         names = []
     elif start != "base":
         names += [habit_name(start, index) for index in indices]
-    made = all(start_file(config, folder, name).exists() for name in names)
+    made = all(is_made(start_file(config, folder, name)) for name in names)
     return made and tokenizer_folder(config, folder) is not None
 
 

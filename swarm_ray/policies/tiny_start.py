@@ -25,6 +25,7 @@ from swarm_ray.policies.start_files import (
     RECIPE,
     SKILL,
     habit_name,
+    is_made,
     start_file,
     start_folder,
     tokenizer_folder,
@@ -107,7 +108,7 @@ class TinyStart:
         self._cached(SKILL, self._skill)
         if self._config.policy.start == "base":
             return
-        missing = [i for i in indices if not self._file(self._habit_name(i)).exists()]
+        missing = [i for i in indices if not is_made(self._file(self._habit_name(i)))]
         for done, index in enumerate(missing):
             self._report("hiding the skill, node by node", done / len(missing))
             self._habit_state(index)
@@ -195,7 +196,7 @@ class TinyStart:
 
     def _cached(self, name: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         file = self._file(name)
-        if not file.exists():
+        if not is_made(file):
             state = {k: v.detach().cpu().contiguous().clone() for k, v in make().items()}
             _replace(file, safetensors.torch.save(state))
         return safetensors.torch.load(file.read_bytes())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swarm_ray.experiments.writing import written_whole
 from swarm_ray.report.renewal import WRITER
 from swarm_ray.report.reward_figure import COLOURS
 
@@ -91,13 +92,15 @@ class Chart:
         """Write PNG, SVG and CSV into a folder that is there; what stands there is written over.
 
         Raises:
-            OSError: one of them cannot be written.
+            UserError: one of them cannot be written.
         """
         paths = [*self.marks(folder)]
         with _drawn(self) as figure:
-            figure.savefig(paths[0], dpi=DOTS_PER_INCH, metadata={"Software": WRITER})
-            figure.savefig(paths[1], metadata={"Date": None, "Creator": WRITER})
-        with paths[2].open("w", encoding="utf-8", newline="") as file:
+            with written_whole(paths[0]) as part:
+                figure.savefig(part, format="png", dpi=DOTS_PER_INCH, metadata={"Software": WRITER})
+            with written_whole(paths[1]) as part:
+                figure.savefig(part, format="svg", metadata={"Date": None, "Creator": WRITER})
+        with written_whole(paths[2]) as part, part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(self.columns)
             writer.writerows(self.rows)

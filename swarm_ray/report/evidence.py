@@ -10,7 +10,7 @@ from functools import cached_property
 
 import msgspec
 
-from drive_store import Registry, StoreError, Valid, history, valid_id
+from drive_store import Registry, StoreError, Valid, valid_id
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.swarm_state import decode_state
@@ -143,16 +143,9 @@ def read_evidence(experiment: OpenExperiment) -> Evidence:
 
 
 def _records(experiment: OpenExperiment, problems: list[str]) -> list[Record]:
-    records, newest = [], experiment.newest()
-    entries = history(experiment.store, experiment.paths, problems=problems)
-    known = entries[-1].ref.position if entries else None
-    if newest is not None and (known is None or known < newest[0].ref.position):
-        readable = "cannot be read" if known is None else f"can be read up to record {known[1]} only"
-        problems.append(
-            f"a state record is missing or not whole: the state log {readable}, and its newest record is "
-            f"{newest[0].ref.sequence}"
-        )
-    for entry in entries:
+    records, log = [], experiment.log()
+    problems += log.problems
+    for entry in log.entries:
         try:
             records.append(Record(entry.ref.epoch, decode_state(entry)))
         except SwarmError as error:

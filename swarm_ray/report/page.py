@@ -11,7 +11,13 @@ import jinja2
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read import open_experiment
-from swarm_ray.experiments.writing import asked_path, require_outside, writing_errors
+from swarm_ray.experiments.writing import (
+    asked_path,
+    require_outside,
+    resolved,
+    writing_errors,
+    written_whole,
+)
 from swarm_ray.report.chart import Chart
 from swarm_ray.report.evidence import Evidence, read_evidence
 from swarm_ray.report.findings import learning_of
@@ -62,23 +68,42 @@ def write_report(
     path, folder = asked_path(path), None if figures is None else asked_path(figures)
     for written in (path, *([folder] if folder else [])):
         require_outside(root, written)
-    with writing_errors(path):
-        if path.is_dir():
-            raise UserError(f"{path} is a folder; give the name of a file")
+    _require_place(path)
     if not overwrite:
-        require_renewable({path: PAGE_MARK})
+        require_renewable({path: PAGE_MARK}, "report")
     evidences = [read_evidence(experiment) for experiment in [open_experiment(root, name) for name in names]]
     sections = sections_of(evidences)
     charts = [chart for section in sections for chart in section.charts]
     if folder is not None and not overwrite:
-        require_renewable({file: mark for chart in charts for file, mark in chart.marks(folder).items()})
+        for chart in charts:
+            require_renewable(chart.marks(folder), "figure")
     page = _page(evidences, sections)
-    with writing_errors(path):
-        path.write_text(page, encoding="utf-8")
     if folder is not None:
         with writing_errors(folder):
-            _write_figures(charts, folder)
+            folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(resolved(path)) as part:  # what a link leads to is renewed, and not the link
+        part.write_text(page, encoding="utf-8")
+    if folder is not None:
+        for chart in charts:
+            chart.write(folder)
     return path
+
+
+def _require_place(path: Path) -> None:
+    """Refuse what no page can be written to, before anything is read."""
+    with writing_errors(path):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; give the name of a file")
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} could not be written: it is no ordinary file; give the name of one")
+        parent = path.absolute().parent
+        if not parent.is_dir():
+            why = (
+                "a file stands where a folder is needed"
+                if parent.exists()
+                else f"there is no folder {parent}"
+            )
+            raise UserError(f"{path} could not be written: {why}; name another path")
 
 
 def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> str:
@@ -116,9 +141,3 @@ def _finalized(value: object) -> object:
 
 def _inlined(chart: Chart) -> str:
     return inlined(chart.svg(), f"{chart.slug}-", f"{chart.title}. {chart.caption}")
-
-
-def _write_figures(charts: Sequence[Chart], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for chart in charts:
-        chart.write(folder)

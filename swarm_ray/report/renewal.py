@@ -11,33 +11,52 @@ from swarm_ray.errors import UserError
 
 WRITER = "swarm-ray"
 """Who wrote a file, where its format has a field for that."""
-PAGE_MARK = f'<meta name="generator" content="{WRITER}">'
+PAGE_MARK = f'<meta name="generator" content="{WRITER} report">'
+SWEEP_MARK = f'<meta name="generator" content="{WRITER} sweep">'
+"""Another than a report's, since neither is to go over the other."""
 JSON_MARK = f'"written_by": "{WRITER}"'
 HEAD_BYTES = 4096
 """A mark stands within so many bytes."""
 OVERWRITE = "take another name, or give --overwrite to write over it"
 
 
-def require_renewable(marks: Mapping[Path, str], remedy: str = OVERWRITE) -> None:
+def require_renewable(marks: Mapping[Path, str], what: str, remedy: str = OVERWRITE) -> None:
     """Make sure that each of these files is new, empty, or one that Swarm Ray wrote.
 
+    A CSV file has no place for a mark, and anybody may have one with the same columns: it is taken for ours where it
+    begins with them, and a file of the same name and another kind carries its mark.
+
     Args:
-        marks: what is to be written, to what stands in the head of every file of its kind that Swarm Ray writes.
+        marks: what is to be written, to what stands in the head of every file of its kind that Swarm Ray writes; of a
+            CSV file, what it begins with.
+        what: they are, in a word.
         remedy: what the user can do otherwise.
 
     Raises:
         UserError: there is something else of that name.
         StoreError: it cannot be read.
     """
-    for path, mark in marks.items():
-        if os.path.lexists(path) and not _renewable(path, mark.encode()):
-            raise UserError(f"{path} is there already, and Swarm Ray did not write it: {remedy}")
+    for path in marks:
+        if os.path.lexists(path) and not _renewable(path, marks):
+            raise UserError(
+                f"{path} is there already, and is no {what} that this version of Swarm Ray wrote: {remedy}"
+            )
 
 
-def _renewable(path: Path, mark: bytes) -> bool:
+def _renewable(path: Path, marks: Mapping[Path, str]) -> bool:
     """A link that leads nowhere, a folder and a device are not."""
+    head = _head(path)
+    if not head:
+        return head is not None
+    if path.suffix != ".csv":
+        return marks[path].encode() in head
+    marked = (marks[p].encode() in (_head(p) or b"") for p in marks if p != path and p.stem == path.stem)
+    return head.startswith(marks[path].encode()) and any(marked)
+
+
+def _head(path: Path) -> bytes | None:
+    """The beginning of a file; None of what is none."""
     if not path.is_file():
-        return False
+        return None
     with errors_of("read", str(path)), path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    return not head or mark in head
+        return file.read(HEAD_BYTES)

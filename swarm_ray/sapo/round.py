@@ -62,12 +62,15 @@ class Surroundings:
     phases: PhaseClock
     failed: Callable[[Node], None]
     """Called with a node whose data failed, as soon as it sits out a round or is given up."""
-    learned: Callable[[StepMetrics], None] = lambda _row: None
-    """Called with a node's row as soon as its step is taken: those after it may be stopped before theirs."""
 
 
 def run_round(
-    nodes: Sequence[Node], number: int, around: Surroundings, *, alone: bool = False
+    nodes: Sequence[Node],
+    number: int,
+    around: Surroundings,
+    *,
+    alone: bool = False,
+    rows: list[StepMetrics] | None = None,
 ) -> list[StepMetrics]:
     """Run round `number` for `nodes`; a node whose data fail sits out the rest of it, or is given up.
 
@@ -76,6 +79,8 @@ def run_round(
         number: the round.
         around: what it needs.
         alone: no coordinator is there; the nodes learn from what they made themselves.
+        rows: takes what is returned, each row as soon as its step is taken: whatever ends the round before its end,
+            these steps stay taken.
 
     Returns:
         A row of metrics for each node that came through; `seconds` is filled in by the caller, who also knows what
@@ -92,7 +97,7 @@ def run_round(
         own |= _score(fresh, questions, generated, around.verifier)
     with phase("publish"):
         each(nodes, lambda n: _publish(n, number, own[n.id], exchange, alone=alone), around)
-    rows: dict[str, StepMetrics] = {}
+    rows = [] if rows is None else rows
     if any(n.well for n in nodes):
         with phase("wait"):
             closed = None if alone else exchange.wait_closed(number)
@@ -101,10 +106,10 @@ def run_round(
         with phase("select"):
             batches = each(nodes, lambda n: _select(n, own[n.id], pool, around.config), around)
         with phase("update"):
-            rows = each(nodes, lambda n: _learn(n, number, batches[n.id], pool, around, closed), around)
+            each(nodes, lambda n: rows.append(_learn(n, number, batches[n.id], pool, around, closed)), around)
     for node in nodes:
         _sit_out(node, number)
-    return list(rows.values())
+    return rows
 
 
 def each(nodes: Sequence[Node], action: Callable[[Node], T], around: Surroundings) -> dict[str, T]:
@@ -222,11 +227,9 @@ def _select(node: Node, own: list[OwnRollout], pool: Pool, config: SwarmConfig) 
 def _learn(
     node: Node, number: int, batch: Batch, pool: Pool, around: Surroundings, closed: StageClosed | None
 ) -> StepMetrics:
-    """Take the step, count it and tell of it, in one go: a node that is stopped has done all or nothing."""
+    """Take the step and count it, in one go: a node that is stopped has done both or neither."""
     row = _finish(node, number, batch, _update(node, batch, around.config), pool)
-    row = msgspec.structs.replace(row, alone=closed is None)
-    around.learned(row)
-    return row
+    return msgspec.structs.replace(row, alone=closed is None)
 
 
 def _update(node: Node, batch: Batch, config: SwarmConfig) -> UpdateStats | None:

@@ -39,6 +39,7 @@ def json_text(result: SweepResult) -> str:
         "baseline": dict(result.baseline.values) if result.baseline else None,
         "remarks": remarks_on(result),
         "not_finished": {standing.run.experiment: standing.state for standing in result.missing},
+        "not_counted": result.not_counted,
         "points": [_point(point) for point in result.points],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 import jinja2
 
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.writing import writing_errors
+from swarm_ray.experiments.writing import resolved, writing_errors, written_whole
 from swarm_ray.report.chart import Chart
 from swarm_ray.report.inline_svg import inlined
-from swarm_ray.report.renewal import JSON_MARK, PAGE_MARK, require_renewable
+from swarm_ray.report.renewal import JSON_MARK, SWEEP_MARK, require_renewable
 from swarm_ray.report.shown_text import visible
 from swarm_ray.statistics import LEVEL, Interval
 from swarm_ray.sweeps.charts import sweep_charts
@@ -51,8 +51,8 @@ def write_reports(result: SweepResult, page: Path) -> list[Path]:
     paths = list(_marks(page))
     texts = [page_text(result), csv_text(result), json_text(result)]
     for path, text in zip(paths, texts, strict=True):
-        with writing_errors(path):
-            path.write_text(text, encoding="utf-8")
+        with written_whole(resolved(path)) as part:
+            part.write_text(text, encoding="utf-8")
     return paths
 
 
@@ -75,13 +75,13 @@ def require_page(page: Path, root: Path | None = None) -> None:
             raise UserError(
                 f"--report {page}: this is a folder, or lies in none; give the name of a file in a folder"
             )
-    require_renewable(_marks(page), "give another --report, or move it away")
+    require_renewable(_marks(page), "sweep's report", "give another --report, or move it away")
 
 
 def _marks(page: Path) -> dict[Path, str]:
     """Page, CSV and JSON, and by what each is known."""
     return {
-        page: PAGE_MARK,
+        page: SWEEP_MARK,
         page.with_suffix(".csv"): ",".join(CSV_HEADS),
         page.with_suffix(".json"): JSON_MARK,
     }
@@ -101,7 +101,7 @@ def page_text(result: SweepResult) -> str:
     curves, first, *others = sweep_charts(result)
     titles = [measure.title for measure in MEASURES]
     return template.render(
-        mark=PAGE_MARK,
+        mark=SWEEP_MARK,
         name=result.name,
         baseline=result.baseline.label if result.baseline else "",
         seeds=", ".join(map(str, result.seeds)),
@@ -132,7 +132,7 @@ def conclusion(result: SweepResult, point: PointResult) -> tuple[str, str, str]:
         return (
             "open",
             point.point.label,
-            "Not compared: its runs, or those of the baseline, are not finished.",
+            "Not compared: it has no finished run that counts, or the baseline has none.",
         )
     answer, verdict = _verdict(test.p, figure.p_holm, paired.mean, result.least_p())
     ratio = "" if paired.ratio is None else f", {paired.ratio:.2f} times the baseline's"

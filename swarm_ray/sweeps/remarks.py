@@ -10,6 +10,7 @@ def remarks_on(result: SweepResult) -> list[str]:
     """Sentences to stand beside the figures."""
     return [
         *_missing(result),
+        *[f"{name} is finished, and left out: {why}." for name, why in result.not_counted.items()],
         *_unlike(result),
         *_learned_nothing(result),
         *_interval_remarks(result),
@@ -71,7 +72,9 @@ def _test_remarks(result: SweepResult) -> list[str]:
         return ["No baseline is named, so nothing is tested."]
     base, others = result.sizes()
     if not base or not others:
-        return ["Nothing could be tested: the baseline, or all that it is compared with, is not finished."]
+        return [
+            "Nothing could be tested: the baseline, or all that it is compared with, has no finished run that counts."
+        ]
     lowest, adjusted = smallest_p(base, min(others)), result.least_p()
     several = (
         f", {adjusted:.2g} after Holm's adjustment for {len(others)} comparisons" if len(others) > 1 else ""

@@ -14,7 +14,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from swarm_ray.experiments import ClosedStage, Comparison, compare_experiments, experiment_history
+from swarm_ray.errors import SwarmStateError
+from swarm_ray.experiments import ClosedStage, Comparison
+from swarm_ray.experiments.compare import comparison_of, history_of
+from swarm_ray.experiments.read import open_experiment
 from swarm_ray.statistics import (
     Difference,
     Interval,
@@ -119,6 +122,8 @@ class SweepResult:
     points: tuple[PointResult, ...]
     missing: tuple[Standing, ...]
     """Runs that are not finished."""
+    not_counted: dict[str, str]
+    """Experiment to why a finished run stands in no figure: part of what it did cannot be read."""
 
     def sizes(self) -> tuple[int, list[int]]:
         """Runs of the baseline, and of each grid point that is compared with it."""
@@ -132,16 +137,21 @@ class SweepResult:
 
 
 def sweep_result(plan: SweepPlan, found: Sequence[Standing], root: str) -> SweepResult:
-    """Read the finished runs of a sweep, and reckon.
+    """Read the finished runs of a sweep, and reckon with those that can be read whole.
+
+    A sum over some of a run's rounds would pass for a small one, so a run of which records are missing is left out.
 
     Raises:
-        SwarmStateError: a state record of a run is not one that this version reads.
         StoreError: the folder cannot be read.
     """
     done: dict[GridPoint, list[FinishedRun]] = {}
+    not_counted: dict[str, str] = {}
     for standing in found:
         if standing.finished:
-            done.setdefault(standing.run.point, []).append(_read(standing.run, root))
+            try:
+                done.setdefault(standing.run.point, []).append(_read(standing.run, root))
+            except SwarmStateError as error:
+                not_counted[standing.run.experiment] = str(error)
     figures = {
         measure.key: _figures(measure, [done.get(p, []) for p in plan.points], _place(plan))
         for measure in MEASURES
@@ -156,12 +166,20 @@ def sweep_result(plan: SweepPlan, found: Sequence[Standing], root: str) -> Sweep
         for number, point in enumerate(plan.points)
     )
     missing = tuple(standing for standing in found if not standing.finished)
-    return SweepResult(plan.name, plan.seeds, plan.baseline, points, missing)
+    return SweepResult(plan.name, plan.seeds, plan.baseline, points, missing, not_counted)
 
 
 def _read(run: SweepRun, root: str) -> FinishedRun:
-    [figures] = compare_experiments(root, [run.experiment])
-    return FinishedRun(run, figures, tuple(experiment_history(root, run.experiment)))
+    """One run; a damaged record that the log does without, such as one of two twins, takes nothing from its figures.
+
+    Raises:
+        SwarmStateError: a record is missing or not whole, or is not one that this version reads.
+    """
+    opened, problems = open_experiment(root, run.experiment), list[str]()
+    figures, stages = comparison_of(opened, problems), tuple(history_of(opened, problems))
+    if problems and not (log := opened.log()).whole:
+        raise SwarmStateError("; ".join(log.problems))
+    return FinishedRun(run, figures, stages)
 
 
 def _place(plan: SweepPlan) -> int | None:

@@ -28,6 +28,14 @@ class Killed(BaseException):
     """Ends a trainer's thread where SIGKILL would end its process."""
 
 
+class DeviceLost(RuntimeError):
+    """Ends a trainer as an error of its device does."""
+
+
+def fail(_groups: Any) -> Any:
+    raise DeviceLost
+
+
 def learned(rows: list[StepMetrics]) -> dict[tuple[str, int], tuple[Any, ...]]:
     """What a run did, row by row, without its times."""
     return {
@@ -195,7 +203,8 @@ def test_weights_alone_are_taken_where_that_is_asked(tmp_path: Path) -> None:
     assert [r.step for r in experiment_metrics(str(root), "small")] == list(range(5))
 
 
-def test_a_step_of_a_round_that_was_stopped_in_its_middle_is_logged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["stopped", "failed"])
+def test_a_step_of_a_round_that_ended_in_its_middle_is_logged(ending: str, tmp_path: Path) -> None:
     """Its checkpoint has that step, so that nobody would ever log it again."""
     config = small_config(nodes=2, rounds=50, checkpoint__every=2, evaluation__questions=0)
     with OneProcessSwarm(tmp_path / "My Drive", config, [NODES[:2]], "cut") as swarm:
@@ -203,16 +212,25 @@ def test_a_step_of_a_round_that_was_stopped_in_its_middle_is_logged(tmp_path: Pa
         policy = trainer.nodes[0].policy
         update = policy.update
 
-        def stopping(groups: Any) -> Any:
+        def ending_after(groups: Any) -> Any:
             learned = update(groups)
-            if trainer.nodes[0].step == 2:
+            if trainer.nodes[0].step == 2 and ending == "stopped":
                 trainer.stop()
+            elif trainer.nodes[0].step == 2:
+                trainer.nodes[1].policy.update = fail  # type: ignore[method-assign]
             return learned
 
-        policy.update = stopping  # type: ignore[method-assign]
-        (result,) = swarm.results()
-    assert result.stopped
+        policy.update = ending_after  # type: ignore[method-assign]
+        if ending == "stopped":
+            assert swarm.results()[0].stopped
+        else:
+            with pytest.raises(DeviceLost):
+                swarm.results()
+            swarm.logger.flush()
     assert [node.step for node in trainer.nodes] == [3, 2]
     rows = experiment_metrics(str(swarm.root), "cut")
-    assert [row.step for row in rows if row.node == NODES[0]] == [0, 1, 2]
+    assert [(row.step, row.replayed) for row in rows if row.node == NODES[0]] == [
+        (n, False) for n in range(3)
+    ]
     assert [row.step for row in rows if row.node == NODES[1]] == [0, 1]
+    assert all(row.seconds for row in rows)

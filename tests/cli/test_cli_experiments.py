@@ -188,3 +188,26 @@ def test_a_mistake_is_one_line_and_status_2(
     assert captured.err.count("\n") == 1
     assert expected in captured.err
     assert {s.name for s in list_experiments(root)} == {"done", "walking"}
+
+
+@pytest.mark.parametrize("words", [["export", "own"], ["export-model", "own", "--node", "node-0"]])
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        (
+            "os",
+            "--module os: the experiment has no such module of its own (tasks.modules); it has 'no_such_mod'",
+        ),
+        ("no_such_mod", "--module no_such_mod: it cannot be imported (No module named 'no_such_mod')"),
+    ],
+)
+def test_a_module_that_is_trusted_for_nothing_is_a_mistake(
+    tmp_path: Path, words: list[str], module: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished(tmp_path, "own", load_config(overrides=["nodes=2", "rounds=2", "tasks.modules=[no_such_mod]"]))
+    out = tmp_path / "out"
+    assert main([*words, "--root", str(tmp_path), "-o", str(out), "--module", module]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"swarm-ray: {expected}")
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert not out.exists()

@@ -106,6 +106,17 @@ def test_a_log_spans_buckets(store: Store) -> None:
     assert found.ref == all_refs[-1]
 
 
+def test_a_history_reaches_up_to_the_gap_wherever_that_is(store: Store) -> None:
+    written = write(writer(store), 1010)
+    gap = written[400]
+    Path(store.root, PATHS.state_record(gap.epoch, gap.sequence, gap.claimant)).unlink()
+    reads, lists = store.operations.reads, store.operations.lists
+    assert refs(history(store, PATHS)) == written[:400]
+    assert store.operations.reads - reads == 1009  # each record once, however many heads stand behind the gap
+    assert store.operations.lists - lists <= 8
+    assert StateLogReader(store, PATHS).poll() == []  # whoever acts on records waits
+
+
 def test_newest_costs_no_more_for_a_long_log(store: Store) -> None:
     assert newest(store, PATHS) is None
     log = writer(store)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from experiments_for_tests import CLAIMANT, CREATED_AT, FakeExperiment, finished
 
-from drive_store import write_coordinator_beat
-from swarm_ray.errors import UserError
+from drive_store import Store, write_coordinator_beat
+from swarm_ray.errors import SwarmStateError, UserError
+from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments.cleaning import cleanup_experiment
 from swarm_ray.experiments.creating import init_experiment
-from swarm_ray.records import Beat, CoordinatorBeat, NodeTotals, Registration
+from swarm_ray.experiments.in_use import refuse_in_use
+from swarm_ray.experiments.read import ExperimentFolder, open_experiment
+from swarm_ray.local_disk import hold_for_run
+from swarm_ray.records import Beat, CoordinatorBeat, FileRef, NodeTotals, Registration, StageClosed
 from swarm_ray.settings import config_hash, load_config
 
 NEW = "0000beef"
@@ -43,6 +48,17 @@ def begin_anew(experiment: FakeExperiment, *, succeeds: str) -> None:
     experiment.registry.write_beat(
         "node-1", NEW, 0, msgspec.json.encode(Beat(0, -1, 0, "registered", NodeTotals()))
     )
+
+
+def test_a_run_of_this_machine_is_seen_before_it_gives_a_sign(done: FakeExperiment) -> None:
+    """Ray and the models take a while to start; several workers of one machine may run it."""
+    address = ExperimentAddress(str(done.root), done.name)
+    with hold_for_run(address), hold_for_run(address):
+        with pytest.raises(UserError, match="a process of this machine runs done, so it cannot be cleaned"):
+            clean(done)
+        with pytest.raises(UserError, match="so it cannot be overwritten"):
+            init_experiment(str(done.root), done.name, overwrite=True)
+    clean(done)
 
 
 def test_one_that_ended_properly_is_at_rest_at_once(done: FakeExperiment) -> None:
@@ -83,3 +99,99 @@ def test_a_coordinator_that_begins_anew_is_at_work(done: FakeExperiment) -> None
     write_coordinator_beat(done.store, done.paths, "coordinator.0000cafe", 0, msgspec.json.encode(told))
     with pytest.raises(UserError, match="done is finished, but its coordinator gave a sign"):
         clean(done)
+
+
+def give_beat(experiment: FakeExperiment) -> None:
+    """A node trains."""
+    experiment.beat("node-1", beat("training"))
+
+
+def coordinate(experiment: FakeExperiment) -> None:
+    """Somebody coordinates, and the beat is half written."""
+    key = experiment.paths.coordinator_beat(CLAIMANT)
+    (experiment.root / key).write_bytes(b"{")
+
+
+def close(experiment: FakeExperiment) -> None:
+    """A round closes."""
+    experiment.close(0, {"node-0": 0.5})
+
+
+@pytest.mark.parametrize("sign", [give_beat, coordinate, close])
+def test_a_swarm_at_work_is_not_overwritten_because_its_identity_is_torn(
+    tmp_path: Path, sign: Callable[[FakeExperiment], object]
+) -> None:
+    running = FakeExperiment(tmp_path, "mine", load_config(overrides=["nodes=2", "rounds=4"]))
+    running.append("running")
+    identity = tmp_path / running.paths.experiment_json
+    identity.write_bytes(identity.read_bytes()[:200])
+    running.age(3600)
+    sign(running)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(
+        UserError, match=r"mine is running, and .* gave a sign 0 s ago, so it cannot be overwritten"
+    ):
+        init_experiment(str(tmp_path), "mine", overwrite=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    running.age(3600)
+    init_experiment(str(tmp_path), "mine", overwrite=True)
+    assert open_experiment(str(tmp_path), "mine").newest() is None
+
+
+def test_one_without_its_configuration_can_be_removed_when_nobody_is_at_work(tmp_path: Path) -> None:
+    bare = FakeExperiment(tmp_path, "mine", load_config())
+    next((tmp_path / bare.paths.folder).glob("config-*.yaml")).unlink()
+    bare.register("node-1")
+    give_beat(bare)
+    for attempt in (
+        lambda: init_experiment(str(tmp_path), "mine", overwrite=True),
+        lambda: cleanup_experiment(str(tmp_path), "mine", whole=True),
+    ):
+        with pytest.raises(
+            UserError, match=r"mine is waiting, and node-1 gave a sign 0 s ago.* silent for 600 s"
+        ):
+            attempt()
+    bare.age(3600)
+    init_experiment(str(tmp_path), "mine", overwrite=True)
+    next((tmp_path / bare.paths.folder).glob("config-*.yaml")).unlink()
+    cleanup_experiment(str(tmp_path), "mine", dry_run=False, whole=True)
+    assert not (tmp_path / bare.paths.folder).exists()
+
+
+def test_one_whose_records_another_version_wrote_can_be_removed_when_nobody_is_at_work(
+    done: FakeExperiment,
+) -> None:
+    done.log.append(b'{"state": 7}', round=9, stage=0)
+    with pytest.raises(UserError, match="done is unreadable, and its coordinator gave a sign"):
+        cleanup_experiment(str(done.root), "done", whole=True)
+    done.age(3600)
+    with pytest.raises(SwarmStateError):
+        clean(done)
+    cleanup_experiment(str(done.root), "done", dry_run=False, whole=True)
+    assert not (done.root / done.paths.folder).exists()
+
+
+def test_a_record_that_names_files_elsewhere_is_no_obstacle(tmp_path: Path) -> None:
+    odd = FakeExperiment(tmp_path, "mine", load_config(overrides=["nodes=2", "rounds=4"]))
+    odd.register("node-0")
+    ref = FileRef("node-0", "00000000", "../../../etc/hostname", "ab" * 32, 9)
+    closed = StageClosed(0, 0, (ref,), (), (), (), (), {}, {}, (), 1.0)
+    odd.append("running", closed=closed)
+    odd.age(3600)
+    clean(odd)
+
+
+def test_it_looks_at_each_thing_once(tmp_path: Path) -> None:
+    idle = FakeExperiment(tmp_path, "mine", load_config(overrides=["nodes=2", "rounds=4"]))
+    idle.register("node-0", "node-1")
+    give_beat(idle)
+    write_coordinator_beat(idle.store, idle.paths, CLAIMANT, 7, msgspec.json.encode(CoordinatorBeat(7, 1, 1)))
+    idle.append("running")
+    idle.age(3600)
+    store = Store(str(tmp_path))
+    refuse_in_use(ExperimentFolder(idle.address, store), "moved")
+    asked = store.operations
+    assert (asked.reads, asked.lists) == (
+        3,
+        4,
+    )  # a record, the identity, the configuration; state twice, bucket, peers

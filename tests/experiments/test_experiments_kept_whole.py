@@ -72,7 +72,9 @@ def test_what_cannot_be_written_anew_is_named_and_not_lost(done: FakeExperiment,
     odd.mkdir()
     (odd / "inside.txt").write_text("kept")
     before = sorted(done.root.rglob("*"))
-    with pytest.raises(UserError, match=r"done cannot be renamed.*notes is a link.*no text can hold") as told:
+    with pytest.raises(
+        UserError, match=r"done cannot be renamed.*notes is a link.*cannot be printed"
+    ) as told:
         rename_experiment(str(done.root), "done", "over")
     assert "\n" not in str(told.value)
     assert sorted(done.root.rglob("*")) == before

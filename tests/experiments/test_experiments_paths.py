@@ -74,9 +74,12 @@ def test_an_export_is_a_folder_unless_its_name_is_that_of_a_file(root: Path, tmp
             (tmp_path / name).mkdir()
         assert export_experiment(str(root), "done", tmp_path / name)[0] == tmp_path / name / "summary.json"
     (tmp_path / "notes").write_text("mine")
-    for name, reason in (("notes", "notes is a file"), ("all.csv", r"all\.csv is the name of a file")):
+    for name, reason in (
+        ("notes", "notes is a file: name a folder"),
+        ("all.data", r"all\.data looks like a file's name: make that folder, or name another"),
+    ):
         with pytest.raises(
-            UserError, match=rf"{reason}: an export is a folder, or a file that ends in \.json"
+            UserError, match=rf"{reason}, which takes everything; or a file that ends in \.json"
         ):
             export_experiment(str(root), "done", tmp_path / name, overwrite=True)
     (tmp_path / "folder.json").mkdir()

@@ -25,9 +25,17 @@ from drive_store import StoreFull
 from drive_store.checkpoint_manifest import Manifest
 from drive_store.stored_checkpoints import StoredCheckpoints
 from swarm_ray import archive_experiment, cleanup_experiment, export_experiment, export_experiment_summary
-from swarm_ray.errors import ExperimentExistsError, ExperimentNotFoundError, UserError
+from swarm_ray.errors import (
+    ExperimentExistsError,
+    ExperimentNotFoundError,
+    MalformedFile,
+    SwarmStateError,
+    UserError,
+)
+from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import compare_experiments, experiment_metrics, experiment_status, list_experiments
+from swarm_ray.experiments.creating import init_experiment
 from swarm_ray.experiments.read import open_experiment
 from swarm_ray.experiments.renaming import rename_experiment
 from swarm_ray.experiments.rollouts import stored_files
@@ -124,6 +132,52 @@ def test_what_became_of_a_file_is_told_and_a_damaged_one_is_left_out(root: Path,
     assert pq.read_metadata(path).num_rows == (2 * ROUNDS - 1) * CONFIG.local
     assert len(problems) == 1
     assert problems[0].startswith(f"{second.key} is left out: ")
+
+
+def test_a_gap_in_the_log_hides_what_became_of_files(root: Path, tmp_path: Path) -> None:
+    """The last round's file is in the folder, and what would say that it was accepted is not to be seen."""
+    records = [decode_state(entry) for entry in open_experiment(str(root), "small").log().entries]
+    last = max(n for n, record in enumerate(records) if record.closed is not None)
+    next((root / "experiments/small/state/000000").glob(f"*-s{last:08d}.*")).unlink()
+    for out in ("all", "all.parquet", "all.json"):
+        with pytest.raises(SwarmStateError, match=r"is not counted.*pass a list of problems"):
+            export_experiment(str(root), "small", tmp_path / out, modules=MODULES)
+        assert not [path for path in tmp_path.glob("all*") if path.is_file() or list(path.iterdir())]
+    problems: list[str] = []
+    (path,) = export_experiment(
+        str(root), "small", tmp_path / "x.parquet", modules=MODULES, problems=problems
+    )
+    fates = {row["round"]: row["fate"] for row in pq.read_table(path).to_pylist()}
+    assert fates == dict.fromkeys(range(ROUNDS - 1), "accepted") | {ROUNDS - 1: None}
+    assert len(problems) == 1
+    (going,) = cleanup_experiment(str(root), "small").removals
+    assert (going.what, going.files) == ("round files that nobody will learn from again", 2 * ROUNDS)
+
+
+def test_an_export_without_a_list_of_problems_is_whole_or_not_at_all(root: Path, tmp_path: Path) -> None:
+    damaged = next((root / "experiments/small/rollouts").rglob("*.rollouts"))
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    with pytest.raises(MalformedFile, match=r"is left out.*pass a list of problems"):
+        export_experiment(str(root), "small", tmp_path / "out", modules=MODULES)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_link_to_an_experiment_is_told_before_anything_is_written_or_removed(
+    root: Path, tmp_path: Path
+) -> None:
+    own = experiment_state(ExperimentAddress(str(root), "small"))
+    link = root / "experiments/small"
+    link.rename(tmp_path / "theirs")
+    link.symlink_to(tmp_path / "theirs")
+    before, kept = sorted(root.rglob("*")), sorted(own.rglob("*"))
+    for attempt, what in (
+        (lambda: rename_experiment(str(root), "small", "large"), "renamed"),
+        (lambda: init_experiment(str(root), "small", overwrite=True), "overwritten"),
+        (lambda: cleanup_experiment(str(root), "small", dry_run=False, whole=True), "removed"),
+    ):
+        with pytest.raises(UserError, match=f"small is a link, so it cannot be {what}"):
+            attempt()
+        assert (sorted(root.rglob("*")), sorted(own.rglob("*"))) == (before, kept)
 
 
 def test_a_folder_takes_everything_and_nothing_is_written_over(made: Path, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 
 import pytest
 from live_for_tests import record
 from rich.console import Console
 
-from swarm_ray.display import LineDisplay
+from swarm_ray.display import LineDisplay, choose_display
 from swarm_ray.live.side_by_side import swarms_table
 from swarm_ray.progress import SwarmProgress
 
@@ -60,3 +62,17 @@ def test_lines_say_how_long_it_will_take_and_what_is_wrong() -> None:
         "   0 s  4 local / 4 external: running, round 30 of 40, reward 0.613, 19 s left | "
         "8 local / 0 external: waiting, round 2 of 40, reward 0.200 | 4 local / 4 external: node-1: gone [2J [/b]\n"
     )
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `2>&1 | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream, Path(os.devnull).open("wb") as nowhere:
+        monkeypatch.setattr("sys.stderr", stream)
+        display = choose_display(show=True)
+        for text in ("starting", "going on", "ending"):
+            display.step(text)
+        display.close()
+        monkeypatch.undo()
+        os.dup2(nowhere.fileno(), stream.fileno())  # what it still holds cannot be written when it is closed

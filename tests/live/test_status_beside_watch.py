@@ -34,8 +34,8 @@ class Told:
         return not any(text in " ".join(told.split()) for told in (self.status, self.watch))
 
 
-def fresh_beats(experiment: FakeExperiment, *, alone: bool = False) -> None:
-    for node in NODES:
+def fresh_beats(experiment: FakeExperiment, *, alone: bool = False, nodes: list[str] = NODES) -> None:
+    for node in nodes:
         experiment.beat(node, Beat(99, 4, 5, "wait", totals_after([0.1] * 5), alone=alone))
 
 
@@ -73,6 +73,22 @@ def test_one_that_died_ten_minutes_ago(tmp_path: Path, capsys: pytest.CaptureFix
     assert told.neither("silent")
     fresh_beats(experiment, alone=True)
     assert Told(tmp_path, capsys).both("for 10 min: 3 of 3 nodes train on alone")
+    experiment.age(MINUTES_10)
+    fresh_beats(experiment, alone=True, nodes=NODES[:1])
+    told = Told(tmp_path, capsys)
+    assert told.both("for 20 min: 1 of 3 nodes train on alone")
+    assert told.both("node-0: trains alone")
+    assert told.neither("node-1: trains alone")
+
+
+def test_a_node_that_died_before_its_first_beat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = underway(tmp_path, 5)
+    experiment.register("node-9")
+    assert Told(tmp_path, capsys).neither("silent")
+    experiment.age(MINUTES_10)
+    told = Told(tmp_path, capsys)
+    assert told.both("for 10 min, and none of any node: give the command that started it again")
+    assert told.both("node-9: silent for 10 min")
 
 
 def test_a_pause_is_explained_while_there_is_somebody_to_ask(

@@ -111,6 +111,24 @@ def test_in_a_pipe_it_says_lines(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert captured.out.count("\n") == 2
 
 
+def test_a_reader_that_goes_ends_it_without_a_word(tmp_path: Path) -> None:
+    underway(tmp_path, 5)
+    command = [*COMMAND, "grown", "--root", str(tmp_path), "--every", "0.2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().endswith(b"looking at the folder\n")
+        process.stdout.close()
+        assert process.wait(WITHIN_S) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -273,6 +273,7 @@ def test_every_stored_step_can_be_had(tiny: Trained, command: Callable[..., tupl
         ([], "../../etc", "../../etc"),
         (["tasks.seed=3"], "node-0", "no such argument: tasks.seed=3"),
         (["tasks.modules=[os]"], "node-0", "no such argument: tasks.modules=[os]"),
+        (["--module", "os"], "node-0", "--module os: the experiment has no such module of its own"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -111,10 +111,10 @@ def test_a_torn_state_record_is_named(tmp_path: Path) -> None:
     records = sorted((tmp_path / experiment.paths.state_bucket(0)).iterdir())
     records[3].write_bytes(b"")
     (problem,) = evidence_of(experiment).problems
-    assert problem.endswith("the state log can be read up to record 2 only, and its newest record is 4")
+    assert "the state log of torn can be read up to record 2 only, and its newest record is 4" in problem
     records[0].unlink()
     (problem,) = [one for one in evidence_of(experiment).problems if "row of metrics" not in one]
-    assert problem.endswith("the state log cannot be read, and its newest record is 4")
+    assert "the state log of torn cannot be read, and its newest record is 4" in problem
     assert sections(experiment)["rewards"].said == (
         "torn: the state log could not be read, so no round is known.",
     )
@@ -204,7 +204,10 @@ def test_the_command_writes_over_reports_and_over_nothing_else(
         path.write_bytes(b"my own work")
         assert main(command) == 2
         said = capsys.readouterr().err
-        assert said.startswith(f"swarm-ray: {path} is there already, and Swarm Ray did not write it: take ")
+        what = "report" if kind == ".html" else "figure"
+        assert said.startswith(
+            f"swarm-ray: {path} is there already, and is no {what} that this version of Swarm Ray wrote: take "
+        )
         assert said.count("\n") == 1
         assert {o: o.read_bytes() for o in made} == before | {path: b"my own work"}, "nothing is half new"
         path.write_bytes(b"" if kind == ".csv" else before[path])  # nothing is lost of an empty file
@@ -221,7 +224,9 @@ def test_the_command_writes_over_reports_and_over_nothing_else(
         (["shared", "shared"], "'shared' is named twice"),
         (["shared", "-o", "."], "is a folder"),
         (["shared", "-o", "no/where.html"], "could not be written"),
-        (["shared", "--figures", "page.html/x"], "could not be written"),
+        (["shared", "--figures", "page.html/x"], "a file stands where a folder is needed"),
+        (["shared", "-o", "new.html", "--figures", "page.html"], "a file stands where a folder is needed"),
+        (["shared", "-o", "/dev/null", "--overwrite"], "it is no ordinary file"),
         (["../shared"], "cannot name an experiment"),
     ],
 )
@@ -239,6 +244,31 @@ def test_a_mistake_is_one_line(
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert said in captured.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["experiments", "page.html"]
+    assert Path("page.html").read_text() == "", "what is said to fail has written nothing"
+
+
+def test_a_table_of_ones_own_is_told_from_that_of_a_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of("nodes=1", "rounds=2", "local=8", "external=0", "evaluation.questions=0")
+    FullExperiment(tmp_path, "shared", config).run(2, files=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    page, folder = tmp_path / "page.html", tmp_path / "figs"
+    command = ["report", "shared", "--root", str(tmp_path), "-o", "~/page.html", "--figures", "~/figs"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.endswith(f"figures: {folder} ({len(list(folder.iterdir()))} files)\n")
+    table = next(folder.glob("*.csv"))
+    for other in folder.glob(f"{table.stem}.[ps]*"):
+        other.unlink()
+    before = page.read_bytes()
+    assert main(command) == 2
+    assert f"{table} is there already, and is no figure that" in capsys.readouterr().err
+    assert page.read_bytes() == before
+    (tmp_path / "link.html").symlink_to(page)
+    assert main([*command[:4], "-o", str(tmp_path / "link.html")]) == 0
+    assert (tmp_path / "link.html").is_symlink(), "what it leads to is renewed"
+    assert not [*tmp_path.rglob("*.part")]
 
 
 def test_nothing_is_written_of_what_is_not_there(tmp_path: Path) -> None:

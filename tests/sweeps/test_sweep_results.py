@@ -11,6 +11,7 @@ import pytest
 from experiments_for_tests import FakeExperiment
 from sweeps_for_tests import plan_of, write_runs
 
+from swarm_ray.cli import main
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.experiments import compare_experiments
 from swarm_ray.statistics import difference, interval, paired_difference
@@ -116,6 +117,33 @@ def test_what_is_not_finished_is_named_and_left_out(plan: SweepPlan, tmp_path: P
     assert (point.paired.count, point.paired.low) == (1, None)
     assert "no interval of one seed" in page_text(result)
     assert len(result_text(result).splitlines()) > 20
+
+
+def test_a_run_with_a_gap_in_its_log_is_named_and_left_out(
+    plan: SweepPlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_runs(plan, tmp_path)
+    torn, whole = (tmp_path / "experiments" / plan.runs[n].experiment / "state" for n in (1, 2))
+    next(torn.glob("*/*-s00000006.*")).unlink()
+    record = next(whole.glob("*/*-s00000006.*"))
+    record.with_name(f"{record.stem} (1){record.suffix}").write_bytes(record.read_bytes())
+    record.write_text("damaged; its twin is not")
+    result = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
+    name = plan.runs[1].experiment
+    assert [sorted(point.figures["seconds"].values) for point in result.points] == [
+        [0, 2],
+        [0, 1, 2],
+        [0, 1, 2],
+    ]
+    assert [*result.not_counted] == [name]
+    [remark] = [line for line in remarks_on(result) if "left out" in line]
+    assert remark.startswith(f"{name} is finished, and left out: the state log of {name} can be read up to ")
+    assert remark in page_text(result)
+    assert json.loads(json_text(result))["not_counted"] == result.not_counted
+    assert main(["sweep", str(plan.where), "--root", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert f"swarm-ray: {name} is left out: the state log of" in told.err
+    assert f"{name} is finished, and left out" in " ".join(told.out.split())
 
 
 def test_nothing_at_all_is_a_result_too(plan: SweepPlan, tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""What a driver asks of the embedded model's starts: are they there, without loading torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from swarm_ray.policies.start_files import SKILL, all_made, habit_name, start_file, start_index
+from swarm_ray.policies.tiny_start import TinyStart
+from swarm_ray.settings import load_config
+from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Scorer
+
+SMALL = ("tasks.specialties=[gcd]", "tasks.pool=200", "evaluation.questions=1", "policy.device=cpu")
+DRIVER = """
+import sys
+from swarm_ray.settings import load_config
+from swarm_ray.swarm import prepare_model
+config = load_config("tiny", overrides=sys.argv[1:])
+prepare_model(config, ["node-0", "node-1"], None, lambda *said: print(said))
+print("torch" in sys.modules)
+"""
+
+
+def prepare(folder: Path, start: str, said: list[str]) -> None:
+    config = load_config("tiny", overrides=[*SMALL, f"policy.start={start}"])
+    with Scorer(config.tasks) as verifier:
+        made = TinyStart(
+            config, TaskSet(config.tasks), verifier, folder, lambda what, _share: said.append(what)
+        )
+        made.prepare([0, 1])
+
+
+def weights(folder: Path, start: str) -> list[Path]:
+    """Where the weights that two nodes start from are to lie."""
+    config = load_config("tiny", overrides=[*SMALL, f"policy.start={start}"])
+    if start == "blank":
+        return []
+    names = [SKILL] if start == "base" else [SKILL, habit_name(start, 0), habit_name(start, 1)]
+    return [start_file(config, folder, name) for name in names]
+
+
+@pytest.mark.parametrize("start", ["blank", "base", "C5"])
+def test_what_is_all_there_is_not_made_again(start: str, tmp_path: Path) -> None:
+    config = load_config("tiny", overrides=[*SMALL, f"policy.start={start}"])
+    prepare(tmp_path, "blank", [])  # the tokenizer, which every start has
+    for file in dict.fromkeys(weights(tmp_path, start)):
+        assert not all_made(config, tmp_path, [0, 1])
+        file.write_bytes(safetensors.torch.save({"a": torch.zeros(3)}))
+    assert all_made(config, tmp_path, [0, 1])
+    said: list[str] = []
+    prepare(tmp_path, start, said)
+    assert said == []
+
+
+def test_a_torn_file_is_not_there(tmp_path: Path) -> None:
+    config = load_config("tiny", overrides=[*SMALL, "policy.start=base"])
+    prepare(tmp_path, "blank", [])
+    (file,) = weights(tmp_path, "base")
+    whole = safetensors.torch.save({"a": torch.zeros(3)})
+    for torn in (b"", whole[:5], whole[:-1], b"\xff" * 20):
+        file.write_bytes(torn)
+        assert not all_made(config, tmp_path, [0])
+    file.write_bytes(whole)
+    assert all_made(config, tmp_path, [0])
+
+
+def test_a_driver_whose_starts_are_there_loads_no_torch(tmp_path: Path) -> None:
+    words = [*SMALL[:-1], "policy.start=blank"]
+    environment = {**os.environ, "SWARM_RAY_CACHE": str(tmp_path)}
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", DRIVER, *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert printed == ["True\n", "False\n"]
+
+
+def test_nodes_of_several_workers_take_different_starts() -> None:
+    assert [start_index(n) for n in ("node-5", "worker_2-1", "worker-1-0")] == [5, 7, 3]
+    assert start_index("alice") == start_index("alice")
