@@ -189,7 +189,7 @@ if dashboard:
     os.environ["RAY_AUTH_MODE"] = "disabled"  # it listens on this VM alone, and Colab's frame has no token
     started = ray.init(
         include_dashboard=True, log_to_driver=False, configure_logging=False, logging_level="ERROR",
-        object_store_memory=200_000_000,
+        object_store_memory=200_000_000, address="local",
     )
     output.serve_kernel_port_as_iframe(int(started.dashboard_url.rpartition(":")[2]), height="600")
 

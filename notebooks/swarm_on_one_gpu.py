@@ -155,7 +155,7 @@ if not ray.is_initialized():
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # on this machine alone: no token to keep
     ray.init(
         include_dashboard=False, log_to_driver=False, configure_logging=False, logging_level="ERROR",
-        object_store_memory=200_000_000,
+        object_store_memory=200_000_000, address="local",
     )
 print({name: count for name, count in ray.cluster_resources().items() if name in ("CPU", "GPU")})
 

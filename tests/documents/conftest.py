@@ -23,6 +23,7 @@ def ray_address() -> Iterator[str]:
     ours = not ray.is_initialized()
     if ours:
         ray.init(
+            address="local",  # not the cluster of a test in the other process
             num_cpus=2,
             include_dashboard=False,
             log_to_driver=False,

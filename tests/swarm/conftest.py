@@ -19,6 +19,7 @@ def ray_session() -> Iterator[None]:
     """A Ray that the user has initialised before any swarm."""
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     ray.init(
+        address="local",  # not the cluster of a test in the other process
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
