@@ -16,7 +16,7 @@ from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.pulse import Pulse
-from swarm_ray.records import Beat, Evaluation, Event, StepMetrics
+from swarm_ray.records import LAST_WORD, Beat, Evaluation, Event, StepMetrics
 from swarm_ray.sapo.node import Node
 
 
@@ -129,7 +129,7 @@ class TrainerVoice:
     def farewell(self, nodes: Sequence[Node], *, done: bool) -> None:
         """The nodes' last word, when all that was said before is in the folder."""
         self._reporter.flush()
-        beats = [self._beat(node, "ended", done=done) for node in nodes]
+        beats = [self._beat(node, LAST_WORD, done=done) for node in nodes]
         if beats:
             beats[0] = msgspec.structs.replace(beats[0], store=self._meter.since_last())
         self._reporter.beat([(n.id, beat) for n, beat in zip(nodes, beats, strict=True)], published=False)

@@ -97,6 +97,10 @@ class NodeTotals(msgspec.Struct):
     pass_at_1_end: float | None = None
 
 
+LAST_WORD = "ended"
+"""The phase in a trainer's last beat, whether or not it had taken its last step."""
+
+
 class Beat(msgspec.Struct, frozen=True):
     """A sign of life with the node's progress in it; rewritten in place."""
 

@@ -16,11 +16,9 @@ from swarm_ray.experiments.metrics import predecessors_of
 from swarm_ray.experiments.read import ExperimentFolder
 from swarm_ray.experiments.status import UNDER_WAY, shown_state
 from swarm_ray.local_disk import is_run_here
-from swarm_ray.records import Beat, CoordinatorBeat, StateRecord
+from swarm_ray.records import LAST_WORD, Beat, CoordinatorBeat, StateRecord
 
 _COORDINATOR = "its coordinator"
-_ENDED = "ended"
-"""The phase in a trainer's last word, whether or not it had taken its last step."""
 _UNKNOWN_PATIENCE_S = 600.0
 """Counts where `pace.dead_after_s` cannot be read: that of the preset `colab`, whose nodes beat most rarely."""
 _UNREADABLE = "unreadable"
@@ -163,7 +161,7 @@ def _is_last(payload: bytes) -> bool:
         beat = msgspec.json.decode(payload, type=Beat)
     except msgspec.MsgspecError:
         return False
-    return beat.done or beat.phase == _ENDED or beat.problem is not None
+    return beat.done or beat.phase == LAST_WORD or beat.problem is not None
 
 
 def _coordinators(folder: ExperimentFolder, above: int) -> dict[str, float]:
