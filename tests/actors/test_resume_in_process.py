@@ -206,7 +206,7 @@ def test_weights_alone_are_taken_where_that_is_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["stopped", "failed"])
 def test_a_step_of_a_round_that_ended_in_its_middle_is_logged(ending: str, tmp_path: Path) -> None:
     """Its checkpoint has that step, so that nobody would ever log it again."""
-    config = small_config(nodes=2, rounds=50, checkpoint__every=2, evaluation__questions=0)
+    config = small_config(nodes=2, rounds=50, checkpoint__every=2, evaluation__questions=0, pace__expect=2)
     with OneProcessSwarm(tmp_path / "My Drive", config, [NODES[:2]], "cut") as swarm:
         (trainer,) = swarm.trainers
         policy = trainer.nodes[0].policy
