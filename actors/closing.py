@@ -31,7 +31,8 @@ def close_stage(
     rewards: dict[str, list[float]] = {}
     informative: dict[str, int] = {}
     for ref, file in accepted:
-        rewards.setdefault(ref.node, []).append(file.reward)
+        if file.reward is not None:
+            rewards.setdefault(ref.node, []).append(file.reward)
         informative[ref.node] = informative.get(ref.node, 0) + file.informative
     return StageClosed(
         round=opens.round,

@@ -36,7 +36,7 @@ class Tallies:
     def submit_reward(self, node: str, number: int, file: RoundFile) -> None:
         """Count an accepted file: this round's reward and tokens, and the counters of the step before."""
         totals = self._totals.setdefault(node, NodeTotals())
-        totals.reward += file.reward
+        totals.reward += file.reward or 0.0
         totals.generated_tokens += file.generated_tokens
         if file.previous is not None:
             totals.offered += file.previous.offered

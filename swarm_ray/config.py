@@ -276,6 +276,25 @@ class HubConfig(Section):
     """Whether a repository that is not there yet is made as a private one."""
 
 
+class DirectConfig(Section):
+    """Direct links between nodes through hivemind (`exchange=hivemind`). Each machine may have its own."""
+
+    listen: str = "0.0.0.0"  # noqa: S104
+    """The IPv4 address that the link listens on; `127.0.0.1` for nodes of one machine alone."""
+    port: int = Field(default=0, ge=0, le=65535)
+    """The TCP port; 0 takes a free one."""
+    announce: tuple[str, ...] = ()
+    """Multiaddrs under which others reach this machine, where they differ from those it listens on."""
+    bootnodes: tuple[str, ...] = ()
+    """Multiaddrs of public peers to start with, `/p2p/...` included, beside those that the folder names."""
+    relay: bool = False
+    """Let public peers relay to this machine where it is behind NAT (Colab); needs a bootnode."""
+    start_s: float = Field(default=15.0, gt=0)
+    """Seconds that the link may take to start; after that, files carry all."""
+    value_s: float = Field(default=5.0, gt=0)
+    """Seconds that storing or fetching one node's rollouts may take; after that, the folder carries them."""
+
+
 class SwarmConfig(Section):
     """A whole swarm; stored with the experiment."""
 
@@ -293,6 +312,10 @@ class SwarmConfig(Section):
     """J: rollouts of other nodes that a node learns from per round, at most."""
     completions: int = Field(default=8, ge=2)
     """G: completions per question (paper: 8)."""
+    stages: PositiveInt = 1
+    """Turns within a round: SAPO has one, a GenRL game may have more."""
+    game: str = ""
+    """The GenRL game that is played, by its recipe's name and hash; empty for SAPO itself."""
     selection: Literal["uniform"] = "uniform"
     """How J are selected: uniformly after the zero-advantage filter, as in the paper."""
     alarm_rounds: PositiveInt = 20
@@ -303,6 +326,9 @@ class SwarmConfig(Section):
     resume: Literal["all", "weights"] = "all"
     """What of its newest checkpoint a node of this worker continues with; `weights` leaves the optimizer and the
     counters at their beginning. Each start of a worker has its own."""
+    exchange: Literal["folder", "hivemind"] = "folder"
+    """How rollouts leave this worker. hivemind: directly, where peers can be reached, with a receipt in the folder;
+    the folder carries what cannot be. Needs `swarm-ray[hivemind]`. Each worker may have its own."""
     slow_down_s: float = Field(default=0.0, ge=0)
     """Seconds that this worker adds to each of its rounds, to try how a swarm bears a slow member."""
     tasks: TasksConfig = TasksConfig()
@@ -316,11 +342,16 @@ class SwarmConfig(Section):
     log: LogConfig = LogConfig()
     tracking: TrackingConfig = TrackingConfig()
     hub: HubConfig = HubConfig()
+    direct: DirectConfig = DirectConfig()
 
     @model_validator(mode="after")
     def _possible(self, info: ValidationInfo) -> SwarmConfig:
         if isinstance(self.trainers, int) and self.trainers > self.nodes:
             raise ValueError(f"trainers ({self.trainers}) is above nodes ({self.nodes}); each needs a node")
+        if self.stages > 1 and self.pace.mode == "async":
+            raise ValueError(
+                "a game with several stages needs pace.mode=barrier: a stage builds on the one before"
+            )
         joins = bool(info.context and info.context.get("joins"))  # then the experiment's nodes are there
         if self.external and self.nodes == 1 and self.pace.expect == 1 and not joins:
             raise ValueError("external rollouts need a second node: set external=0, nodes=2 or pace.expect=2")

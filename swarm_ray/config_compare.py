@@ -15,6 +15,7 @@ LOCAL_FIELDS = frozenset(
         "nodes",
         "trainers",
         "resume",
+        "exchange",
         "slow_down_s",
         "policy.device",
         "policy.dtype",
@@ -36,6 +37,13 @@ LOCAL_FIELDS = frozenset(
         "hub.repository",
         "hub.every",
         "hub.private",
+        "direct.listen",
+        "direct.port",
+        "direct.announce",
+        "direct.bootnodes",
+        "direct.relay",
+        "direct.start_s",
+        "direct.value_s",
         "preset",
     }
 )
@@ -55,6 +63,9 @@ CHANGEABLE_FIELDS = (
 """Swarm-wide fields, and whole sections, that may be changed while an experiment goes on; what defines the experiment
 (model, tasks, seeds, I, J, G, advantages) is fixed. A change is a new hash in the state log."""
 
+_HASHED_WHEN_SET = {"stages": 1, "game": ""}
+"""Swarm-wide fields that are no part of the hash at their default, so that experiments without them keep theirs."""
+
 _ABSENT = object()
 
 
@@ -70,6 +81,9 @@ def canonical_json(config: SwarmConfig) -> bytes:
         section, _, name = key.rpartition(".")
         del (values[section] if section else values)[name]
     values = {key: value for key, value in values.items() if value != {}}  # sections of local fields alone
+    for key, unset in _HASHED_WHEN_SET.items():
+        if values[key] == unset:
+            del values[key]
     return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -51,21 +51,50 @@ class StepCounters(msgspec.Struct):
     generated_tokens: int = 0
 
 
+class Receipt(msgspec.Struct, frozen=True):
+    """What a round file says of rollouts that travel through hivemind's DHT and not in the file itself."""
+
+    key: str
+    """The DHT's key."""
+    sha256: str
+    """Of the value: a whole round file, rollouts included."""
+    size: int
+    """Bytes of the value."""
+    parts: int
+    """Pieces that the value was split into."""
+    rollouts: int
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A value that a node could not fetch, and asks its owner to put into the folder."""
+
+    node: str
+    """The owner."""
+    sha256: str
+
+
 class RoundFile(msgspec.Struct, frozen=True):
     """The one file that a node publishes per stage."""
 
     step: int
     rollouts: tuple[Rollout, ...]
-    reward: float
-    """Mean raw reward of the node's own completions of this round."""
+    reward: float | None
+    """Mean raw reward of the node's own completions of this round. A GenRL game rewards after its last stage: its files
+    tell the reward of the node's round before, and None where there was none."""
     informative: int
-    """Own rollouts whose rewards differ (reward std above 1e-6)."""
+    """Own rollouts whose rewards differ (reward std above 1e-6); in a game, those of the round before."""
     generated_tokens: int
     vote: str | None = None
     """The peer whose completions the node's own verifier scored highest in the round before; informational."""
     previous: StepCounters | None = None
     alone: bool = False
     """Made while no coordinator was heard of; it is listed as late and counts in no round."""
+    game: bytes = b""
+    """What a GenRL game shares in this stage (`swarm_ray.genrl.wire`); such a file has no rollouts."""
+    receipt: Receipt | None = None
+    """Says where the rollouts are, where they are not in this file."""
+    wants: tuple[Wanted, ...] = ()
+    """Values of earlier rounds that the node asks for."""
 
 
 class Registration(msgspec.Struct, frozen=True):

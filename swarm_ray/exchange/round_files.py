@@ -10,6 +10,10 @@ from swarm_ray.records import RoundFile
 MAX_ROUND_FILE = 32 << 20
 """Most bytes of a round file's payload; a larger one is refused before it is decompressed."""
 MAX_ROLLOUTS, MAX_COMPLETIONS, MAX_TEXT = 256, 256, 100_000
+MAX_WANTS = 1024
+"""Values that one file may ask for."""
+MAX_GAME_REWARD = 1e6
+"""Games add rewards up as they like; the mean of a round's is bounded all the same."""
 MAX_COUNT = 1 << 40
 """More than any honest count; sums of what strangers claim stay numbers that every reader can take."""
 _DECODER = msgspec.msgpack.Decoder(RoundFile)
@@ -25,6 +29,14 @@ def decode_round_file(payload: bytes) -> RoundFile:
         file = _DECODER.decode(payload)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise MalformedFile(f"not a round file: {error}") from error
+    _check_rollouts(file)
+    _check_reward(file)
+    if not all(0 <= count <= MAX_COUNT for count in _counts(file)) or file.informative > _groups(file):
+        raise MalformedFile("a count below zero or beyond any honest one")
+    return file
+
+
+def _check_rollouts(file: RoundFile) -> None:
     if len(file.rollouts) > MAX_ROLLOUTS:
         raise MalformedFile(f"{len(file.rollouts)} rollouts, more than {MAX_ROLLOUTS}")
     for rollout in file.rollouts:
@@ -32,16 +44,32 @@ def decode_round_file(payload: bytes) -> RoundFile:
             raise MalformedFile(f"{len(rollout.completions)} completions, not 1 to {MAX_COMPLETIONS}")
         if any(len(c.text) > MAX_TEXT for c in rollout.completions):
             raise MalformedFile(f"a completion of more than {MAX_TEXT} characters")
-    if not 0 <= file.reward <= 1:
+    if len(file.wants) > MAX_WANTS:
+        raise MalformedFile(f"{len(file.wants)} values asked for, more than {MAX_WANTS}")
+    if file.rollouts and (file.game or file.receipt):
+        raise MalformedFile("rollouts beside a game's own, or beside a receipt for them")
+
+
+def _check_reward(file: RoundFile) -> None:
+    if file.game:
+        if file.reward is not None and not abs(file.reward) <= MAX_GAME_REWARD:
+            raise MalformedFile("a reward that no game gives")
+    elif file.reward is None or not 0 <= file.reward <= 1:
         raise MalformedFile("a reward that is not between 0 and 1")
-    if not all(0 <= count <= MAX_COUNT for count in _counts(file)) or file.informative > len(file.rollouts):
-        raise MalformedFile("a count below zero or beyond any honest one")
-    return file
+
+
+def _groups(file: RoundFile) -> int:
+    """How many own groups the file can tell of."""
+    if file.game:
+        return MAX_ROLLOUTS
+    return min(file.receipt.rollouts, MAX_ROLLOUTS) if file.receipt else len(file.rollouts)
 
 
 def _counts(file: RoundFile) -> list[int]:
     """All that a file counts."""
     counts = [file.step, file.informative, file.generated_tokens]
+    if file.receipt is not None:
+        counts += [file.receipt.size, file.receipt.parts, file.receipt.rollouts]
     if (step := file.previous) is not None:
         counts += [step.offered, step.used, step.generated_tokens]
         counts += [step.zero_advantage_local, step.zero_advantage_external]

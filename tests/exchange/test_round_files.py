@@ -20,7 +20,7 @@ FILE = RoundFile(3, (ROLLOUT,), 0.5, 1, 20, "node-1", StepCounters(offered=2, us
 
 
 def changed(**fields: Any) -> bytes:
-    return msgspec.msgpack.encode(msgspec.to_builtins(FILE) | fields)
+    return msgspec.msgpack.encode(msgspec.to_builtins(FILE, builtin_types=(bytes,)) | fields)
 
 
 def test_a_file_comes_back_as_it_was_sent() -> None:

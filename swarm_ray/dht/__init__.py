@@ -1,0 +1,1 @@
+"""Direct links between nodes through hivemind: starting and joining its DHT, storing and fetching values."""

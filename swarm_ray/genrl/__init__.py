@@ -1,0 +1,1 @@
+"""GenRL games over a shared folder: a communication back end, a coordinator, a game manager, a trainer."""
