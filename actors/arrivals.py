@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from swarm_ray.moments import Moment
 from swarm_ray.records import Answers, FileRef, Member, Refusal, RoundFile
 
 
@@ -50,32 +51,39 @@ class Turn:
 
     number: int
     """The open round, or the next one while none is open."""
+    stage: int = 0
+    """The open stage, or the next one."""
     members: frozenset[str] = frozenset()
-    """Nodes whose files of it are taken; nobody's while none is open."""
+    """Nodes whose files of it are taken; nobody's while no stage is open."""
     staleness: int | None = None
     """In async pace, files of so many rounds before count too."""
     over: bool = False
     """No round will open again: whatever comes is late."""
 
-    def is_due(self, node: str, number: int) -> bool:
-        """Whether a file of round `number` is to be looked at now; others wait for their round."""
-        return self.is_late(number) or (number <= self.number and node in self.members)
+    @property
+    def moment(self) -> Moment:
+        """The stage that is open, or the next one."""
+        return Moment(self.number, self.stage)
 
-    def is_late(self, number: int) -> bool:
-        """Whether a file of round `number` came too late to count."""
-        return self.over or number < self.number - (self.staleness or 0)
+    def is_due(self, node: str, made_for: Moment) -> bool:
+        """Whether a file of a stage is to be looked at now; others wait for their stage."""
+        return self.is_late(made_for) or (made_for <= self.moment and node in self.members)
+
+    def is_late(self, made_for: Moment) -> bool:
+        """Whether a file of a stage came too late to count."""
+        return self.over or made_for < Moment(self.number - (self.staleness or 0), self.stage)
 
 
-def outcome(turn: Turn, number: int, *, repeated: bool, elsewhere: bool, alone: bool) -> str:
+def outcome(turn: Turn, made_for: Moment, *, repeated: bool, elsewhere: bool, alone: bool) -> str:
     """What a whole file counts as: accepted, late or superseded.
 
     Args:
         turn: whose files count now.
-        number: the file's round.
+        made_for: the file's round and stage.
         repeated: one of this node, step and stage counted before, or the same content was answered.
         elsewhere: a coordinator whose records are not obeyed has accepted a file of this node, step and stage.
         alone: it was made without a coordinator.
     """
     if repeated:
         return "superseded"
-    return "late" if elsewhere or alone or turn.is_late(number) else "accepted"
+    return "late" if elsewhere or alone or turn.is_late(made_for) else "accepted"

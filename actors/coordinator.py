@@ -82,10 +82,10 @@ class Coordinator:
             store=self._store,
             paths=self._paths,
             roster=Roster(self._store, self._paths, {first, own}, config.pace),
-            intake=Intake(self._store, self._paths),
+            intake=Intake(self._store, self._paths, config.stages),
             control=Control(self._store, self._paths),
-            tallies=Tallies(min(config.alarm_rounds, config.rounds)),
-            history=RoundHistory(),
+            tallies=Tallies(config.alarm_streak),
+            history=RoundHistory(config.stages),
         )
         dead = self._seat.predecessors if self._seat else frozenset()
         self._succession = Succession(self._store, self._paths, config, self._parts.roster, dead)
@@ -163,20 +163,20 @@ class Coordinator:
         began = self._keeper.began if self._keeper else self._made
         return CoordinatorStatus(
             state=self._end or (record.state if record else "waiting"),
-            round=history.opened,
+            round=history.opened.round,
             rounds=self._config.rounds,
             registered=tuple(sorted(peers)),
             record=record,
             problems={**problems, **self._parts.roster.refused},
             seconds=time.monotonic() - began,
             rewards=tuple(history.rewards),
-            closed=max(history.next, 0),
+            closed=max(history.next.round, 0),
             problem=self._problem,
         )
 
     def get_round_and_stage(self) -> tuple[int, int]:
         """The open round and stage; the last ones while none is open, and (-1, 0) before the first."""
-        return self._parts.history.opened, 0
+        return self._parts.history.opened
 
     def get_active_peers(self) -> list[Member]:
         """Nodes that are alive, well and not done."""
@@ -197,7 +197,7 @@ class Coordinator:
             return bool(self._ending)
         self._found, self._problem = found.last, ""
         self._parts.inherit(found)
-        if has_nothing_left(found.records, self._config.rounds):
+        if has_nothing_left(found.records, self._config.rounds, self._config.stages):
             self._end = "finished"
         else:
             self._keeper = RoundKeeper(self._parts, self._term(found), self._first_note(found), now)
@@ -218,7 +218,7 @@ class Coordinator:
         if not found.predecessor:
             return f"waiting for {self._pace.expect} node(s) to register"
         who = f"{self.claimant} on {self._worker} succeeds {found.predecessor}"
-        return f"{who} at round {found.next_round}"
+        return f"{who} at round {found.upcoming.round}"
 
     def _note_trouble(self, error: StoreError) -> None:
         """Remember why nothing goes on; one who was told to end does not wait for the folder to come back."""

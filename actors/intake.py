@@ -10,6 +10,7 @@ from drive_store import ExperimentPaths, NotYet, Store, Valid, find_bucket_files
 from drive_store.names import RoundFileName, parse_round_file_name
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.moments import Moment
 from swarm_ray.records import FileRef, Refusal, StateRecord
 
 
@@ -44,14 +45,20 @@ class Intake:
     """Reads members' files; the only place that lists N folders.
 
     At most one file counts per node, step and stage, whichever of the node's incarnations published it.
+
+    Args:
+        store: the shared folder.
+        paths: the experiment's paths.
+        stages: of a round.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths) -> None:
-        self._store, self._paths = store, paths
+    def __init__(self, store: Store, paths: ExperimentPaths, stages: int = 1) -> None:
+        self._store, self._paths, self._stages = store, paths, stages
         self._settled: set[str] = set()
         """Keys of files that need no second look."""
         self._contents: set[_Content] = set()
-        self._answered: set[tuple[str, int]] = set()
+        self._answered: dict[tuple[str, int], set[int]] = {}
+        """Node and round to the stages of which a file was answered."""
         self._counted: set[_Update] = set()
         self._elsewhere: set[_Update] = set()
         self._floor = 0
@@ -83,8 +90,8 @@ class Intake:
             arrivals.late.append(counted.ref)
 
     def is_answered(self, node: str, number: int) -> bool:
-        """Whether any file of the node's round was answered."""
-        return (node, number) in self._answered
+        """Whether files of all stages of the node's round were answered."""
+        return len(self._answered.get((node, number), ())) >= self._stages
 
     def collect(self, looks: Iterable[Look], turn: Turn, arrivals: Arrivals) -> list[tuple[str, str]]:
         """Look for new files, one listing each; answers the node and key of those that were taken in.
@@ -103,7 +110,7 @@ class Intake:
                 known = name.round >= self._floor or name.round in look.asked
                 if (
                     known
-                    and turn.is_due(look.node, name.round)
+                    and turn.is_due(look.node, Moment(name.round, name.stage))
                     and self._take(look, key, name, turn, arrivals)
                 ):
                     self._settled.add(key)
@@ -141,10 +148,11 @@ class Intake:
     def _put(self, new: Counted, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> None:
         ref, update = new.ref, _Update(new.ref.node, new.ref.step, name.stage)
         content = _Content(ref.node, name.round, name.stage, name.hash)
-        second = turn.staleness is None and name.round == turn.number and ref.node in arrivals.nodes
+        made_for = Moment(name.round, name.stage)
+        second = turn.staleness is None and made_for == turn.moment and ref.node in arrivals.nodes
         what = outcome(
             turn,
-            name.round,
+            made_for,
             repeated=update in self._counted or content in self._contents,
             elsewhere=update in self._elsewhere,
             alone=new.file.alone,
@@ -154,13 +162,13 @@ class Intake:
             arrivals.accepted.append(new)
             return
         (arrivals.late if what == "late" else arrivals.superseded).append(ref)
-        if name.round == turn.number and not new.file.alone:
+        if made_for == turn.moment and not new.file.alone:
             arrivals.spent.add(ref.node)
 
     @staticmethod
     def _reject(refusal: Refusal, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> None:
         arrivals.rejected.append(refusal)
-        if name.round == turn.number:
+        if Moment(name.round, name.stage) == turn.moment:
             arrivals.spent.add(refusal.node)
 
     def _settle(self, key: str, node: str) -> None:
@@ -168,7 +176,7 @@ class Intake:
         name = parse_round_file_name(key.rpartition("/")[2])
         if name is not None:
             self._contents.add(_Content(node, name.round, name.stage, name.hash))
-            self._answered.add((node, name.round))
+            self._answered.setdefault((node, name.round), set()).add(name.stage)
 
 
 def named_in(record: StateRecord) -> tuple[tuple[FileRef, ...], tuple[FileRef, ...], tuple[Refusal, ...]]:

@@ -34,7 +34,7 @@ class Parts:
         self.roster.restore(*known_nodes(found.records))
         self.roster.config_hashes |= {record.config_hash for record in found.records if record.config_hash}
         self.intake.restore(found.records, found.floor)
-        self.history.restore(found.records, found.next_round)
+        self.history.restore(found.records, found.upcoming)
         answered = {request for record in found.records for request in record.replies}
         if found.last is not None:
             self.tallies.restore(found.last.tallies, found.last.barren)

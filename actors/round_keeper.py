@@ -15,6 +15,7 @@ from actors.parts import Parts
 from actors.state_copies import write_copies
 from actors.store_meter import StoreMeter
 from actors.term import Term
+from swarm_ray.moments import Moment
 from swarm_ray.records import Answers, Member, StageClosed, StageOpen, StateRecord
 
 
@@ -76,7 +77,7 @@ class RoundKeeper:
         self._heed_rivals()
         parts.roster.scan(now, every_beat=waiting)
         parts.roster.mark_silent(now)
-        self._term.beat(max(parts.history.opened, 0), now)
+        self._term.beat(max(parts.history.opened.round, 0), now)
         obeyed = parts.control.scan(over=self._is_over())
         parts.intake.collect(self._looks_for_late(), self._turn(), self._arrivals)
         self._scanned = now
@@ -91,15 +92,15 @@ class RoundKeeper:
             self._heeded = self._now
 
     def _is_over(self) -> bool:
-        return self._parts.history.next >= self._parts.config.rounds
+        return self._parts.history.next.round >= self._parts.config.rounds
 
     def _turn(self) -> Turn:
         """Whose files count now."""
         stale = self._pace.staleness if self._is_async else None
         if self._opens is None:
-            return Turn(self._parts.history.next, staleness=stale, over=self._is_over())
+            return Turn(*self._parts.history.next, staleness=stale, over=self._is_over())
         named = self._parts.roster.peers if self._is_async else [m.node for m in self._opens.members]
-        return Turn(self._opens.round, frozenset(named), stale)
+        return Turn(*Moment.of(self._opens), frozenset(named), stale)
 
     @property
     def _is_async(self) -> bool:
@@ -113,20 +114,28 @@ class RoundKeeper:
             owed = files_owed(peer, self._parts.intake.is_answered)
             looks += looks_for_owed(peer, owed)
             if first or self._is_over():
-                looks += looks_for_round(peer, self._parts.history.next)
+                looks += looks_for_round(peer, self._parts.history.next.round)
         return looks
 
     def _members(self) -> list[Member]:
-        """Members of the next round; none when too few are there, or too few of those are alive."""
+        """Members of the next stage; none when too few are there, or too few of those are alive."""
         history, roster = self._parts.history, self._parts.roster
-        if history.opened < 0 and len(roster.peers) < self._pace.expect:
+        if history.opened.round < 0 and len(roster.peers) < self._pace.expect:
             return []
         active = roster.get_active_peers(self._now)
+        if (
+            history.next.stage > 0
+        ):  # the round's own members, however few are left: nobody enters in its middle
+            began = {member.node for member in history.members}
+            return [member for member in active if member.node in began]
         return active if len(active) >= self._pace.min_nodes else []
 
     def _between(self, record: StateRecord) -> bool:
         """While no stage is open: answer what comes in, and go on as soon as that is possible."""
         if self._is_over() and record.state == "draining" and self._finish():
+            return True
+        if self._parts.history.next.stage > 0 and not self._members():
+            self._leave_round("who began it")
             return True
         state = next_state(
             over=self._is_over(), paused=self._parts.control.paused, can_open=bool(self._members())
@@ -143,7 +152,7 @@ class RoundKeeper:
         over, hopeless = self._stage_is_over(opens), self._is_hopeless(opens)
         if over or hopeless:
             self._heed_rivals()
-        if self._parts.history.next > opens.round:
+        if self._parts.history.next > Moment.of(opens):
             self._arrivals.late += [counted.ref for counted in self._arrivals.accepted]
             self._go_on(
                 f"round {opens.round} was closed by a coordinator whose records came late; the next opens"
@@ -188,11 +197,19 @@ class RoundKeeper:
 
     def _give_up(self, opens: StageOpen) -> None:
         """Open the round again for others; or the next one, where those who are left have spent this one."""
-        if self._alive().isdisjoint(m.node for m in opens.members):
+        if opens.stage > 0:
+            self._leave_round("whose file counts")
+        elif self._alive().isdisjoint(m.node for m in opens.members):
             self._go_on(f"every member of round {opens.round} is gone; it opens again when others come")
-            return
-        self._parts.history.next = opens.round + 1
-        self._go_on(f"no file of round {opens.round} counts; the next opens")
+        else:
+            self._parts.history.next = Moment(opens.round + 1)
+            self._go_on(f"no file of round {opens.round} counts; the next opens")
+
+    def _leave_round(self, whom: str) -> None:
+        """Go on with the next round where a later stage has nobody left."""
+        number, stage = self._parts.history.next
+        self._parts.history.next = Moment(number + 1)
+        self._go_on(f"round {number} ends before its stage {stage}: nobody is left {whom}; the next opens")
 
     def _close(self, opens: StageOpen) -> StageClosed:
         """Count what came in."""
@@ -213,8 +230,7 @@ class RoundKeeper:
         state = next_state(over=self._is_over(), paused=self._parts.control.paused, can_open=bool(members))
         opens = None
         if state == "running":
-            number = self._parts.history.next
-            opens = StageOpen(number, 0, tuple(members), self._pace.min_s, self._pace.max_s)
+            opens = StageOpen(*self._parts.history.next, tuple(members), self._pace.min_s, self._pace.max_s)
         elif state == "waiting" and closed is not None:
             note = note or f"fewer than {self._pace.min_nodes} living nodes"
         if state == "draining" and self._drains_since is None:
@@ -261,7 +277,7 @@ class RoundKeeper:
             answers=answers,
             replies=dict(parts.control.replies),
         )
-        self._term.hold(record, opens.round if opens else max(parts.history.opened, 0))
+        self._term.hold(record, Moment.of(opens) if opens else max(parts.history.opened, Moment(0)))
         self._commit()
 
     def _commit(self) -> None:
@@ -270,6 +286,6 @@ class RoundKeeper:
         self.record, self._opens, self.began = record, record.opens, self._now
         self._arrivals = Arrivals()
         if record.opens:
-            self._parts.history.opened = max(self._parts.history.opened, record.opens.round)
+            self._parts.history.opens(record.opens)
         self._parts.control.written(record.replies)
         write_copies(self._parts.store, self._parts.paths, record)

@@ -20,13 +20,14 @@ def write_copies(store: Store, paths: ExperimentPaths, record: StateRecord) -> N
     current = {
         "state": record.state,
         "round": opens.round if opens else None,
+        "stage": opens.stage if opens else None,
         "rounds": record.rounds,
         "members": [m.node for m in opens.members] if opens else [],
         "note": record.note,
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     store.replace_copy(paths.current_state, _readable(current))
-    if closed is None:
+    if closed is None or closed.stage > 0:  # a game's files tell rewards and votes in its first stage
         return
     for key, value in (
         (paths.rewards(closed.round), closed.rewards),

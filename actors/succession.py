@@ -13,6 +13,7 @@ from drive_store.terms import best_claim, highest_round_seen, read_coordinator_b
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.swarm_state import ENDED, decode_state
+from swarm_ray.moments import FIRST, Moment
 from swarm_ray.records import StateRecord
 
 UNSEEN_ROUNDS = 100
@@ -32,7 +33,8 @@ class Inheritance:
     refs: tuple[StateRef, ...] = ()
     records: tuple[StateRecord, ...] = ()
     """The newest of the chain, the last one last."""
-    next_round: int = 0
+    upcoming: Moment = FIRST
+    """The stage to go on with."""
     floor: int = 0
     """The first round of which `records` name every file."""
 
@@ -85,7 +87,8 @@ class Succession:
         self, store: Store, paths: ExperimentPaths, config: SwarmConfig, roster: Roster, dead: frozenset[str]
     ) -> None:
         self._store, self._paths, self._roster = store, paths, roster
-        self._pace, self._rounds, self._dead = config.pace, config.rounds, dead
+        self._pace, self._dead = config.pace, dead
+        self._rounds, self._stages = config.rounds, config.stages
         self._silence = Silence()
         self._settled_at: float | None = None
         self.waits_for = ""
@@ -106,8 +109,8 @@ class Succession:
         self.waits_for = claim[1]
         if state != "finished" and not self._is_gone(claim, head, now, ended=state in ENDED):
             return None
-        found = inherit(claim, *read_tail(self._store, self._paths))
-        if has_nothing_left(found.records, self._rounds):
+        found = inherit(claim, *read_tail(self._store, self._paths), stages=self._stages)
+        if has_nothing_left(found.records, self._rounds, self._stages):
             return found
         if state == "finished" and not self._is_gone(claim, head, now, ended=True):
             return None
@@ -131,49 +134,53 @@ class Succession:
         return tuple(sorted((name, beat.sha256) for name, beat in beats.items() if name not in self._dead))
 
     def _above_all_rounds(self, found: Inheritance, now: float) -> Inheritance | None:
-        """The inheritance, with its next round above every one that a node has seen."""
+        """The inheritance, going on above every round that a node has seen."""
         self._roster.restore(*known_nodes(found.records))
         self._roster.scan(now, every_beat=True)
         members = {(n, life) for n, peer in self._roster.peers.items() for life in peer.incarnations}
         seen = max(highest_round_seen(self._store, self._paths, members), self._roster.highest_round())
         # No honest round is beyond the last, or far beyond what the log shows.
-        if not found.next_round < seen < min(self._rounds, found.next_round + UNSEEN_ROUNDS):
+        if not found.upcoming.round < seen < min(self._rounds, found.upcoming.round + UNSEEN_ROUNDS):
             return found
         if self._settled_at is None:
             self._settled_at = now + self._pace.settle_s
         if now < self._settled_at:
             return None
-        return replace(found, next_round=seen + 1)
+        return replace(found, upcoming=Moment(seen + 1))
 
 
-def inherit(claim: tuple[int, str], refs: Sequence[StateRef], records: Sequence[StateRecord]) -> Inheritance:
+def inherit(
+    claim: tuple[int, str], refs: Sequence[StateRef], records: Sequence[StateRecord], *, stages: int
+) -> Inheritance:
     """What a term takes over from the newest records, given the best claim of all names."""
     whole = not refs or refs[0].sequence == 0
     closed = [record.closed.round for record in records if record.closed]
+    upcoming = next_stage(records, stages)
     return Inheritance(
         epoch=claim[0] + 1,
         predecessor=refs[-1].claimant if refs else claim[1],
         after=refs[-1] if refs else None,
         refs=tuple(refs),
         records=tuple(records),
-        next_round=next_round(records),
-        floor=0 if whole else min(closed, default=next_round(records)),
+        upcoming=upcoming,
+        floor=0 if whole else min(closed, default=upcoming.round),
     )
 
 
-def next_round(records: Sequence[StateRecord]) -> int:
-    """The round to open after `records`: the one that is open still, or the one after the last that closed."""
-    numbers = [0]
+def next_stage(records: Sequence[StateRecord], stages: int = 1) -> Moment:
+    """The stage to open after `records`: the one that is open still, or the one after the last that closed."""
+    found = [FIRST]
     for record in records:
-        numbers += [record.closed.round + 1] if record.closed else []
-        numbers += [record.opens.round] if record.opens else []
-        numbers += [tally.round + 1 for tally in record.tallies.values()]
-    return max(numbers)
+        found += [Moment.of(record.closed).following(stages)] if record.closed else []
+        found += [Moment.of(record.opens)] if record.opens else []
+        # A tally has the round of a node's last file, which was in the round's last stage if there is only one.
+        found += [Moment(tally.round + (stages == 1)) for tally in record.tallies.values()]
+    return max(found)
 
 
-def has_nothing_left(records: Sequence[StateRecord], rounds: int) -> bool:
+def has_nothing_left(records: Sequence[StateRecord], rounds: int, stages: int = 1) -> bool:
     """Whether the experiment is finished with all of its rounds."""
-    return bool(records) and records[-1].state == "finished" and next_round(records) >= rounds
+    return bool(records) and records[-1].state == "finished" and next_stage(records, stages).round >= rounds
 
 
 def known_nodes(records: Sequence[StateRecord]) -> tuple[dict[str, str], dict[str, str]]:

@@ -42,7 +42,9 @@ class Tallies:
             totals.offered += file.previous.offered
             totals.used += file.previous.used
             totals.rejected += sum(file.previous.rejected.values())
-        self._last[node] = NodeTally(number, file.step, file.reward, totals)
+        last = self._last.get(node)
+        reward = last.reward if file.reward is None and last else file.reward
+        self._last[node] = NodeTally(number, file.step, reward, totals)
 
     def submit_winners(self, node: str, winner: str | None) -> None:
         """Count a node's vote for the round before; one for itself or for nobody is none."""
@@ -50,8 +52,12 @@ class Tallies:
             self._votes[winner] += 1
 
     def close_round(self, files: Iterable[RoundFile], nodes: Collection[str]) -> tuple[str, ...]:
-        """Note whether anything in the round could teach; answers who of `nodes` has most votes."""
-        self.barren = 0 if any(f.informative for f in files) else self.barren + 1
+        """Note whether anything in the round could teach; answers who of `nodes` has most votes.
+
+        A game's files without a reward do not tell.
+        """
+        if telling := [f for f in files if f.reward is not None]:
+            self.barren = 0 if any(f.informative for f in telling) else self.barren + 1
         votes = {node: count for node, count in self._votes.items() if node in nodes}
         self._votes.clear()
         most = max(votes.values(), default=0)

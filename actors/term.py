@@ -13,6 +13,7 @@ from drive_store.staterecord import claimant_rank, read_record
 from drive_store.terms import EPOCH_LEAP, write_coordinator_beat
 from swarm_ray.errors import Superseded, SwarmStateError
 from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.moments import Moment
 from swarm_ray.records import CoordinatorBeat, StateRecord
 
 FORK_DEPTH = 100
@@ -47,7 +48,7 @@ class Term:
         self._log = StateLogWriter(store, paths, epoch, claimant, resume_after=after)
         self._known = {(ref.epoch, ref.sequence, ref.claimant) for ref in inherited}
         self._oldest = min((ref.sequence for ref in inherited), default=0)
-        self._unwritten: tuple[StateRecord, int] | None = None
+        self._unwritten: tuple[StateRecord, Moment] | None = None
         self._beats, self._beaten = 0, -inf
 
     @property
@@ -60,9 +61,9 @@ class Term:
         """Whether a record waits to be written because the folder could not be reached."""
         return self._unwritten is not None
 
-    def hold(self, record: StateRecord, number: int) -> None:
-        """Take the next record, which is about round `number`, for `write`."""
-        self._unwritten = (record, number)
+    def hold(self, record: StateRecord, about: Moment) -> None:
+        """Take the next record, which is about a stage, for `write`."""
+        self._unwritten = (record, about)
 
     def write(self) -> StateRecord:
         """Write the record that is held; a call that failed is repeated with the same bytes until one succeeds.
@@ -72,9 +73,9 @@ class Term:
         """
         if self._unwritten is None:
             raise SwarmStateError("there is no record to write: hold one first")
-        record, number = self._unwritten
+        record, about = self._unwritten
         self._store.check()
-        self._log.append(msgspec.json.encode(record), round=number, stage=0)
+        self._log.append(msgspec.json.encode(record), round=about.round, stage=about.stage)
         self._unwritten = None
         return record
 

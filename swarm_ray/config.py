@@ -344,6 +344,14 @@ class SwarmConfig(Section):
     hub: HubConfig = HubConfig()
     direct: DirectConfig = DirectConfig()
 
+    @property
+    def alarm_streak(self) -> int:
+        """Rounds without any advantage that raise the alarm; in a short run all that the files tell of.
+
+        A game's files tell of the round before, so that nothing is told of its last.
+        """
+        return min(self.alarm_rounds, max(1, self.rounds - 1) if self.game else self.rounds)
+
     @model_validator(mode="after")
     def _possible(self, info: ValidationInfo) -> SwarmConfig:
         if isinstance(self.trainers, int) and self.trainers > self.nodes:

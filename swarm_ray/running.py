@@ -15,7 +15,7 @@ from swarm_ray.local_disk import Lock, hold_for_run
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.ray_instance import RayInstance, dashboard_address
 from swarm_ray.tracking.choosing import require_ray_default
-from swarm_ray.worker import Worker, alarm_streak
+from swarm_ray.worker import Worker
 
 DONE, FAILED, LEARNED_NOTHING, INTERRUPTED = 0, 1, 3, 130
 _SEVERITY = (DONE, LEARNED_NOTHING, INTERRUPTED, FAILED)
@@ -198,7 +198,7 @@ def _verdict(worker: Worker) -> tuple[int, str]:
         return (FAILED if state == "failed" else INTERRUPTED), f"{name} is {state}: {note}"
     if record.learned_nothing:
         return LEARNED_NOTHING, (
-            f"{name} LEARNED NOTHING: in its last {alarm_streak(worker.config)} rounds no group of any node had an "
+            f"{name} LEARNED NOTHING: in its last {worker.config.alarm_streak} rounds no group of any node had an "
             "advantage. Use easier questions, more completions, or a model that is sometimes right."
         )
     return DONE, f"{name} is done"

@@ -29,9 +29,7 @@ from swarm_ray.records import Event
 from swarm_ray.settings import config_hash
 from swarm_ray.supervision import QUICK_S, RAY, Supervisor
 from swarm_ray.versions import installed_versions
-from swarm_ray.worker_view import alarm_streak, label, of_coordinator, of_logger
-
-__all__ = ["Worker", "alarm_streak"]
+from swarm_ray.worker_view import label, of_coordinator, of_logger
 
 STOP_WITHIN_S = 6.5
 """So long trainers may take to end a decode and write a last checkpoint."""

@@ -15,7 +15,7 @@ from swarm_ray.live.words import label, swarm_notes
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.records import StateRecord, StepMetrics
 
-__all__ = ["Coordinating", "Logging", "alarm_streak", "label", "of_coordinator", "of_logger", "picture_of"]
+__all__ = ["Coordinating", "Logging", "label", "of_coordinator", "of_logger", "picture_of"]
 
 AWAY_NAMES = ("StoreUnavailable", "FolderMissing", "StoreDenied", "StoreFull")
 """So begins what a coordinator says of a folder that is out of reach."""
@@ -72,7 +72,7 @@ def of_coordinator(
     record, state = status.record, status.state
     note = status.problem or (record.note if record else "")
     if record and record.learned_nothing:
-        note = f"no group of any node had an advantage for {alarm_streak(config)} rounds: nothing is learned"
+        note = f"no group of any node had an advantage for {config.alarm_streak} rounds: nothing is learned"
     if state == "waiting" and hosts and not status.registered:
         state = "starting"
         note = "loading the models" if starting else "measuring held-out pass@1 before round 0"
@@ -113,11 +113,6 @@ def of_logger(
     state = "running" if said.rewards else "starting" if starting else "waiting"
     closed = max((row.round + 1 for row in said.rows), default=0)
     return replace(known, state=state, rewards=said.rewards, closed=closed, note=note)
-
-
-def alarm_streak(config: SwarmConfig) -> int:
-    """Rounds without any advantage that raise the alarm; in a short run all of them."""
-    return min(config.alarm_rounds, config.rounds)
 
 
 def picture_of(known: SwarmProgress) -> Picture:

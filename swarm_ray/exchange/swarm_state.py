@@ -15,6 +15,7 @@ from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.coordinator_watch import CoordinatorWatch
 from swarm_ray.exchange.pacing import Pacing
+from swarm_ray.moments import Moment
 from swarm_ray.pulse import Pulse
 from swarm_ray.records import StageClosed, StageOpen, StateRecord
 
@@ -75,8 +76,8 @@ class SwarmState:
         self._reader = StateLogReader(store, paths, after=after) if after or whole else None
         self._watch = CoordinatorWatch(store, paths, pace, clock)
         self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, pulse.pause)
-        self._closed: dict[int, StageClosed] = {}
-        self._closed_by: dict[int, StateRef] = {}
+        self._closed: dict[Moment, StageClosed] = {}
+        self._closed_by: dict[Moment, StateRef] = {}
         self._base = after
         self._places: Mapping[str, frozenset[str]] = {}
         self._rounds = rounds
@@ -116,7 +117,7 @@ class SwarmState:
 
     def forget_before(self, number: int) -> None:
         """Let go of rounds before `number`; those that are to be replayed have to stay."""
-        for known in [n for n in self._closed if n < number]:
+        for known in [moment for moment in self._closed if moment.round < number]:
             del self._closed[known]
             self._base = self._closed_by.pop(known)
 
@@ -126,7 +127,7 @@ class SwarmState:
         A node that takes steps again lies behind the newest record, and needs the closings since its own round once
         more if it dies meanwhile.
         """
-        known = [n for n in self._closed_by if n <= number]
+        known = [moment for moment in self._closed_by if moment.round <= number]
         return self._closed_by[max(known)] if known else self._base
 
     def poll(self) -> bool:
@@ -150,13 +151,13 @@ class SwarmState:
         self._met = self._met or self.ref
         return bool(entries)
 
-    def closed(self, number: int) -> StageClosed | None:
-        """The record that closed a round, where it is known."""
-        return self._closed.get(number)
+    def closed(self, number: int, stage: int = 0) -> StageClosed | None:
+        """The record that closed a stage of a round, where it is known."""
+        return self._closed.get(Moment(number, stage))
 
     def closings(self) -> list[StageClosed]:
         """All closings that are known, oldest first."""
-        return [self._closed[number] for number in sorted(self._closed)]
+        return [self._closed[moment] for moment in sorted(self._closed)]
 
     def pause(self) -> None:
         """Wait until the next look at the folder.
@@ -201,21 +202,22 @@ class SwarmState:
 
         return self.wait(look)
 
-    def wait_closed(self, number: int) -> StageClosed | None:
-        """Wait for the record that closes round `number`; None when there is nobody to write it.
+    def wait_closed(self, number: int, stage: int = 0) -> StageClosed | None:
+        """Wait for the record that closes a stage of round `number`; None when there is nobody to write it.
 
-        A round that the swarm has gone on without, and never will close, is closed with nothing accepted.
+        A stage that the swarm has gone on without, and never will close, is closed with nothing accepted.
 
         Raises:
             StopRequested: the experiment was stopped, or the worker was told to.
         """
+        awaited = Moment(number, stage)
 
         def look(record: StateRecord | None) -> StageClosed | None:
-            closed = self._closed.get(number)
+            closed = self._closed.get(awaited)
             if closed is None and record is not None and record.state in ENDED:
                 raise StopRequested(f"the experiment is {record.state}: {record.note}")
-            if closed is None and record is not None and _has_gone_on(record, number):
-                return StageClosed(number, 0, (), (), (), (), (), {}, {}, (), 0.0)
+            if closed is None and record is not None and _has_gone_on(record, awaited):
+                return StageClosed(number, stage, (), (), (), (), (), {}, {}, (), 0.0)
             return closed
 
         found = self.wait(look)
@@ -243,8 +245,8 @@ class SwarmState:
         self.latest, self.ref = record, entry.ref
         self.alone_left = self.pace.alone_rounds
         if record.closed is not None:
-            self._closed[record.closed.round] = record.closed
-            self._closed_by[record.closed.round] = entry.ref
+            self._closed[Moment.of(record.closed)] = record.closed
+            self._closed_by[Moment.of(record.closed)] = entry.ref
         for listener in self._listeners:
             listener(record)
 
@@ -258,6 +260,6 @@ class SwarmState:
                 )
 
 
-def _has_gone_on(record: StateRecord, number: int) -> bool:
-    """Whether a coordinator gave a round up: a successor opened a later one, or the rounds are over."""
-    return record.state == "draining" or (record.opens is not None and record.opens.round > number)
+def _has_gone_on(record: StateRecord, stage: Moment) -> bool:
+    """Whether a coordinator gave a stage up: a later one is open, or the rounds are over."""
+    return record.state == "draining" or (record.opens is not None and Moment.of(record.opens) > stage)

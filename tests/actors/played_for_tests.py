@@ -54,9 +54,9 @@ class Played:
         spoken = msgspec.structs.replace(Beat(count, 0, count, "training", NodeTotals()), **said)
         self.folder.registry.write_beat(node, incarnation(node), count, msgspec.json.encode(spoken))
 
-    def publish(self, node: str, number: int, *, attempt: int = 0, **said: Any) -> RoundFile:
+    def publish(self, node: str, number: int, *, attempt: int = 0, stage: int = 0, **said: Any) -> RoundFile:
         file = round_file(**{"step": number} | said)
-        self.folder.publish(node, number, msgspec.msgpack.encode(file), attempt)
+        self.folder.publish(node, number, msgspec.msgpack.encode(file), attempt, stage)
         return file
 
     def play(self, *nodes: str, rounds: range) -> None:

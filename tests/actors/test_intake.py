@@ -38,7 +38,7 @@ def looks(members: Sequence[Member], number: int) -> list[Look]:
 
 
 def turn(number: int, **said: Any) -> Turn:
-    return Turn(number, frozenset(m.node for m in MEMBERS), **said)
+    return Turn(number, members=frozenset(m.node for m in MEMBERS), **said)
 
 
 def accepted(arrivals: Arrivals) -> list[FileRef]:

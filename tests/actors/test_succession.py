@@ -9,7 +9,7 @@ import pytest
 from folder_for_tests import closed, opens
 from played_for_tests import Played
 
-from actors.succession import Silence, has_nothing_left, next_round
+from actors.succession import Silence, has_nothing_left, next_stage
 from drive_store import newest
 from drive_store.terms import write_coordinator_beat
 from swarm_ray.errors import NodeTakenError
@@ -234,11 +234,11 @@ def test_a_pause_is_inherited(played: Played) -> None:
 
 def test_the_next_round_is_the_open_one_or_follows_the_last_that_closed() -> None:
     tally = NodeTally(6, 6, 0.5, NodeTotals())
-    assert next_round([]) == 0
-    assert next_round([record(opens=opens(4, "node-1"))]) == 4
-    assert next_round([record(opens=opens(4, "node-1")), record("waiting", closed=closed(4))]) == 5
-    assert next_round([record(opens=opens(4, "node-1")), record("waiting")]) == 4
-    assert next_round([record("waiting", tallies={"node-1": tally})]) == 7
+    assert next_stage([]) == (0, 0)
+    assert next_stage([record(opens=opens(4, "node-1"))]) == (4, 0)
+    assert next_stage([record(opens=opens(4, "node-1")), record("waiting", closed=closed(4))]) == (5, 0)
+    assert next_stage([record(opens=opens(4, "node-1")), record("waiting")]) == (4, 0)
+    assert next_stage([record("waiting", tallies={"node-1": tally})]) == (7, 0)
 
 
 def test_finished_means_that_no_round_is_left() -> None:

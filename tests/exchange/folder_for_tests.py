@@ -95,7 +95,9 @@ class Folder:
         make_node_folders(self.store, self.paths, node, incarnation(node))
         return Member(node, incarnation(node))
 
-    def publish(self, node: str, number: int, payload: bytes | None = None, attempt: int = 0) -> FileRef:
+    def publish(
+        self, node: str, number: int, payload: bytes | None = None, attempt: int = 0, stage: int = 0
+    ) -> FileRef:
         """Publish a file through the store as a node does."""
         data = msgspec.msgpack.encode(round_file(step=number)) if payload is None else payload
         made = publish_round_file(
@@ -104,7 +106,7 @@ class Folder:
             node=node,
             incarnation=incarnation(node),
             round=number,
-            stage=0,
+            stage=stage,
             payload=data,
             attempt=attempt,
         )
