@@ -13,18 +13,16 @@ import torch
 
 from actors.catching_up import catch_up
 from actors.draining_spools import drain_spools
+from actors.exchanging import build_exchange
 from actors.first_policies import describe_policy, first_policies
 from actors.restoring import Restored, restore_nodes
 from actors.store_meter import StoreMeter
 from actors.trainer_memory import TrainerMemory
 from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from actors.trainer_voice import TrainerVoice
-from drive_store import Retention, Spool, Store
 from swarm_ray.errors import StopRequested, Superseded
-from swarm_ray.exchange.folder import FolderExchange
-from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.swarm_state import ENDED, Standing, SwarmState
-from swarm_ray.experiment_folder import read_config
+from swarm_ray.experiment_folder import experiment_uid, read_config
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.models.pushing import hub_pushes
 from swarm_ray.pulse import Pulse
@@ -60,6 +58,7 @@ class Trainer:
         try:
             self._tasks = TaskSet(tasks, allowed_modules=allowed)
             self._store = settings.address.open()
+            self._uid = experiment_uid(self._store, settings.address)
             self._meter = StoreMeter(self._store)
             disk = experiment_state(settings.address)
             self._restored = self._restore(disk)
@@ -79,6 +78,7 @@ class Trainer:
             paths,
             config,
             config.resume,
+            self._settings.identities,
         )
         self.nodes = restored.nodes
         for node in self.nodes:
@@ -99,7 +99,10 @@ class Trainer:
             rounds=config.rounds,
         )
         self._state.hold_places(restored.places)
-        self._build_exchange(self._store, restored)
+        parts = build_exchange(
+            self._store, paths, self._uid, config, self._state, restored, self._tasks, self._verifier
+        )
+        self._made, self._exchange = parts.made, parts.exchange
         self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse, self._meter)
         self._around = Surroundings(
             config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
@@ -113,7 +116,7 @@ class Trainer:
             self._state,
             self._exchange,
             self._voice,
-            self._retentions,
+            parts.retentions,
             restored.former,
             hub_pushes(config, paths.experiment, self.nodes, disk / "hub", self._voice.tell),
         )
@@ -249,20 +252,6 @@ class Trainer:
         self._memory.hold(rows)
         self._voice.metrics(rows)
         return rows
-
-    def _build_exchange(self, store: Store, restored: Restored) -> None:
-        pace, paths = self._config.pace, self._settings.address.paths
-        spools = {
-            n.id: Spool(restored.homes[n.id].spool, store, paths, n.id, n.incarnation, retry_s=pace.retry_s)
-            for n in self.nodes
-        }
-        self._made = OwnSteps(store, paths, self._state, spools, self._tasks, self._verifier)
-        self._exchange = FolderExchange(store, paths, self._state, pace, spools, self._made)
-        self._retentions = [
-            (node, Retention(store, paths, node, life))
-            for node, lives in restored.former.items()
-            for life in (*lives, restored.homes[node].incarnation)
-        ]
 
     def _tell_failed(self, node: Node) -> None:
         self._voice.failed(node, self._number)

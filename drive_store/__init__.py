@@ -7,6 +7,7 @@ and whose it is; the state log says what counts. Nothing here knows Ray, torch, 
 from __future__ import annotations
 
 from drive_store.capabilities import Capabilities, Operations
+from drive_store.discovery import DiscoveryFolder
 from drive_store.envelope import (
     Corrupt,
     Header,
@@ -50,12 +51,14 @@ from drive_store.spool import Spool, SpoolEntry
 from drive_store.statelog import StateEntry, StateLogReader, StateLogWriter, StateRef, history, newest
 from drive_store.store import Store
 from drive_store.terms import best_claim, highest_round_seen, read_coordinator_beats, write_coordinator_beat
+from drive_store.values import publish_value, read_value
 
 __all__ = [
     "DISCOVERY",
     "EXPERIMENTS",
     "Capabilities",
     "Corrupt",
+    "DiscoveryFolder",
     "ExperimentPaths",
     "FolderMissing",
     "Header",
@@ -98,10 +101,12 @@ __all__ = [
     "open_envelope",
     "payload_sha256",
     "publish_round_file",
+    "publish_value",
     "read_coordinator_beats",
     "read_envelope",
     "read_round_file",
     "read_segments",
+    "read_value",
     "require_id",
     "seal_json",
     "seal_packed",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from drive_store.errors import InvalidName
 
 ROUND_FILE_SUFFIX = ".rollouts"
+VALUE_FILE_SUFFIX = ".value"
 HASH_DIGITS = 12
 """How many hex digits of a payload's sha256 stand in a round file's name."""
 
@@ -42,6 +43,10 @@ _REQUEST = re.compile(rf"(?P<request>{_INCARNATION}){_TWIN}\.json")
 _ROUND_FILE = re.compile(
     rf"r(?P<round>{_SIX})-s(?P<stage>{_PLAIN})\.(?P<attempt>{_PLAIN})\.(?P<hash>[0-9a-f]{{{HASH_DIGITS}}})"
     rf"{_TWIN}{re.escape(ROUND_FILE_SUFFIX)}"
+)
+_VALUE_FILE = re.compile(
+    rf"r(?P<round>{_SIX})-s(?P<stage>{_PLAIN})\.(?P<hash>[0-9a-f]{{{HASH_DIGITS}}})"
+    rf"{_TWIN}{re.escape(VALUE_FILE_SUFFIX)}"
 )
 _SEGMENT = re.compile(rf"(?P<kind>metrics|events)-(?P<n>{_SIX}){_TWIN}\.jsonl")
 
@@ -103,6 +108,11 @@ def parse_beat_name(name: str) -> PeerName | None:
     return _peer_name(_BEAT.fullmatch(name))
 
 
+def parse_discovery_name(name: str) -> PeerName | None:
+    """Read the name of a record by which a node is found; None for any other."""
+    return _peer_name(_REGISTRATION.fullmatch(name))
+
+
 def parse_peer_folder(name: str) -> PeerName | None:
     """Read the name of a folder that belongs to one incarnation; None for any other."""
     found = _PEER_FOLDER.fullmatch(name)
@@ -128,6 +138,12 @@ def parse_round_file_name(name: str) -> RoundFileName | None:
         return None
     numbers = (int(found["round"]), int(found["stage"]), int(found["attempt"]))
     return RoundFileName(*numbers, found["hash"], _twin(found))
+
+
+def round_of_own_file(name: str) -> int | None:
+    """The round of a file that a node published, a round file or a value beside one; None for any other name."""
+    found = _ROUND_FILE.fullmatch(name) or _VALUE_FILE.fullmatch(name)
+    return None if found is None else int(found["round"])
 
 
 def parse_segment_name(name: str) -> SegmentName | None:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from drive_store.names import (
     HASH_DIGITS,
     ROUND_FILE_SUFFIX,
+    VALUE_FILE_SUFFIX,
     PeerName,
     RoundFileName,
     SegmentName,
     StateName,
     new_incarnation,
     parse_beat_name,
+    parse_discovery_name,
     parse_registration_name,
     parse_round_file_name,
     parse_segment_name,
@@ -43,8 +45,10 @@ __all__ = [
     "SegmentName",
     "StateName",
     "bucket",
+    "discovery_record",
     "new_incarnation",
     "parse_beat_name",
+    "parse_discovery_name",
     "parse_registration_name",
     "parse_round_file_name",
     "parse_segment_name",
@@ -63,6 +67,15 @@ BUCKET = 500
 def bucket(number: int) -> str:
     """Name the folder that holds the entry of a number: those of 0 to 499 lie in ``000000``."""
     return f"{require_number(number, 'number') // BUCKET:06d}"
+
+
+def discovery_record(node: str, incarnation: str) -> str:
+    """By what one incarnation of a node is found by others, whatever their experiment.
+
+    Raises:
+        InvalidName: an argument is no id or incarnation.
+    """
+    return f"{DISCOVERY}/{_peer(node, incarnation)}.json"
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,19 @@ class ExperimentPaths:
         """One published file; the name keeps 12 digits of `payload_hash`, the payload's sha256 in hex."""
         turn = f"r{round:06d}-s{require_number(stage, 'stage')}.{require_number(attempt, 'attempt')}"
         name = f"{turn}.{require_hash(payload_hash)}{ROUND_FILE_SUFFIX}"
+        return f"{self.rollouts_bucket(node, incarnation, round)}/{name}"
+
+    def value_file(
+        self,
+        node: str,
+        incarnation: str,
+        round: int,  # noqa: A002
+        stage: int,
+        value_hash: str,
+    ) -> str:
+        """What a round file stands for, put beside it; the name keeps 12 digits of the value's sha256 in hex."""
+        turn = f"r{round:06d}-s{require_number(stage, 'stage')}"
+        name = f"{turn}.{require_hash(value_hash)}{VALUE_FILE_SUFFIX}"
         return f"{self.rollouts_bucket(node, incarnation, round)}/{name}"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from drive_store.names import parse_round_file_name
+from drive_store.names import round_of_own_file
 from drive_store.paths import BUCKET, ExperimentPaths
 from drive_store.store import Store
 
@@ -83,8 +83,8 @@ class Retention:
 
     def _list(self, number: int) -> dict[str, int]:
         folder = self._paths.rollouts_bucket(*self._peer, number * BUCKET)
-        names = [(text, parse_round_file_name(text)) for text in self._store.names(folder)]
-        return {f"{folder}/{text}": name.round for text, name in names if name is not None}
+        rounds = [(text, round_of_own_file(text)) for text in self._store.names(folder)]
+        return {f"{folder}/{text}": number for text, number in rounds if number is not None}
 
 
 def _old(listed: dict[str, int], below: int, keep: Collection[str]) -> list[str]:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import EXPERIMENTS, ExperimentPaths, NameTaken, Store, create_experiment_folder, valid_id
+from drive_store import (
+    DISCOVERY,
+    EXPERIMENTS,
+    ExperimentPaths,
+    NameTaken,
+    Store,
+    create_experiment_folder,
+    valid_id,
+)
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import ConfigError, ExperimentExistsError, ExperimentNotFoundError, UserError
 from swarm_ray.settings import config_hash, parse_stored, render_yaml
@@ -104,6 +112,7 @@ def create_experiment(
     if not require_free(address, overwrite=overwrite):
         store.remove_tree(paths.folder)
     store.make_folder(EXPERIMENTS)
+    store.make_folder(DISCOVERY)
     create_experiment_folder(store, paths)
     text = _stored_text(config)
     identity = ExperimentIdentity(
@@ -177,6 +186,19 @@ def read_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentit
             f"{store.root}/{address.paths.experiment_json} is not an experiment's identity that this version reads: "
             f"{error}"
         ) from error
+
+
+def experiment_uid(store: Store, address: ExperimentAddress) -> str:
+    """What no other experiment has, not even one of this name that was here before.
+
+    Raises:
+        ExperimentNotFoundError: there is no such experiment.
+        UserError: its `experiment.json` is not one that this version reads.
+    """
+    identity = read_identity(store, address)
+    if identity is None:
+        raise ExperimentNotFoundError(f"no experiment {address.experiment!r} in {address.root}")
+    return identity.uid or identity.config_sha256[:16]
 
 
 def read_config(store: Store, address: ExperimentAddress, in_force: str = "") -> SwarmConfig:

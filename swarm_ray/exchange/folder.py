@@ -11,8 +11,9 @@ from drive_store import ExperimentPaths, NotYet, Spool, Store, Valid, read_round
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.away import AWAY
+from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.ledger import newest_per_peer
-from swarm_ray.exchange.own_rollouts import encode_tokens
+from swarm_ray.exchange.own_rollouts import encode_kept, kept_value
 from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.swarm_state import SwarmState
@@ -38,6 +39,7 @@ class FolderExchange:
         pace: how long a file may take to become visible, and whether anybody waits.
         spools: a spool on the machine's own disk for each node.
         made: finds what earlier processes of the nodes made.
+        direct: sees to rollouts that are not in the files themselves.
     """
 
     def __init__(
@@ -48,9 +50,10 @@ class FolderExchange:
         pace: PaceConfig,
         spools: Mapping[str, Spool],
         made: OwnSteps,
+        direct: DirectValues,
     ) -> None:
         self._store, self._paths, self._state, self._pace = store, paths, state, pace
-        self._spools, self._made = spools, made
+        self._spools, self._made, self.direct = spools, made, direct
         self._checked, self._retried = -1, 0.0
         state.listen(self._settle)
         state.while_waiting(self.retry)
@@ -69,14 +72,17 @@ class FolderExchange:
         """
         spool = self._spools[node.id]
         if not self._made.published(node):
+            packed, value = self.direct.pack(node.id, number, file)
             spool.hold(
                 round=number,
                 stage=0,
                 step=node.step,
                 epoch=self._state.epoch,
-                payload=msgspec.msgpack.encode(file),
-                attachment=encode_tokens(own),
+                payload=msgspec.msgpack.encode(packed),
+                attachment=encode_kept(own, value),
             )
+        elif (kept := spool.entry(node.step)) is not None and (value := kept_value(kept.attachment)):
+            self.direct.put_again(node.id, kept.round, value)
         entry = spool.entry(node.step)
         if entry is None or entry.outcome or entry.size:
             return  # an earlier process wrote it; if it was lost, `retry` will find out
@@ -105,10 +111,11 @@ class FolderExchange:
     def gather(self, closed: StageClosed, without: Sequence[str]) -> list[PeerFile]:
         """Read what the record names, each file once, and name what it refused.
 
-        A file that is not to be seen here yet is looked for until `pace.settle_s` has passed.
+        A file that is not to be seen here yet is looked for until `pace.settle_s` has passed. Rollouts of earlier
+        rounds that could not be fetched then may be among those that are answered.
         """
         refs = [ref for ref in closed.accepted if ref.node not in without]
-        found: dict[str, PeerFile] = {}
+        found: dict[str, RoundFile | PeerFile] = {}
         began = time.monotonic()
         while True:
             last = time.monotonic() - began >= self._pace.settle_s
@@ -119,7 +126,10 @@ class FolderExchange:
                 break
             self._state.pause()
         refused = [PeerFile(r.node, refused=r.reason) for r in closed.rejected if r.node not in without]
-        return list(found.values()) + refused
+        refused += [file for file in found.values() if isinstance(file, PeerFile)]
+        read = [(r, file) for r in refs if isinstance(file := found[r.key], RoundFile)]
+        self.direct.heed(closed.round, read)
+        return self.direct.resolve(read) + refused + self.direct.overdue(closed.round)
 
     def retry(self) -> None:
         """Publish again what is due, at most once a second; a folder out of reach is tried again later."""
@@ -185,7 +195,7 @@ class FolderExchange:
         else:
             spool.settle_key(refusal.key, "rejected")
 
-    def _read(self, ref: FileRef, *, last_look: bool) -> PeerFile | None:
+    def _read(self, ref: FileRef, *, last_look: bool) -> RoundFile | PeerFile | None:
         """The file, or why it is refused; None for one that may still become visible."""
         try:
             reading = read_round_file(
@@ -205,6 +215,6 @@ class FolderExchange:
         if not isinstance(reading, Valid):
             return PeerFile(ref.node, refused=f"{type(reading).__name__}: {reading.reason}")
         try:
-            return PeerFile(ref.node, decode_round_file(reading.payload).rollouts)
+            return decode_round_file(reading.payload)
         except MalformedFile as error:
             return PeerFile(ref.node, refused=str(error))

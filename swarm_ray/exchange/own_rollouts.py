@@ -33,14 +33,34 @@ class _Made(msgspec.Struct, frozen=True, array_like=True):
     failures: int
 
 
-_DECODER = msgspec.msgpack.Decoder(tuple[_Made, ...])
+class _Kept(msgspec.Struct, frozen=True):
+    """What stays on the machine's own disk beside a round file."""
+
+    made: tuple[_Made, ...]
+    value: bytes = b""
 
 
-def encode_tokens(own: Sequence[OwnRollout]) -> bytes:
-    """The attachment that goes with a node's round file."""
-    return msgspec.msgpack.encode(
-        tuple(_Made(tuple(_Sampled(g.ids, g.reencodes) for g in o.generated), o.failures) for o in own)
-    )
+_DECODER = msgspec.msgpack.Decoder(_Kept)
+
+
+def encode_kept(own: Sequence[OwnRollout], value: bytes = b"") -> bytes:
+    """The attachment that goes with a node's round file.
+
+    Args:
+        own: the node's rollouts.
+        value: what the file stands for, where it is a receipt.
+    """
+    made = (_Made(tuple(_Sampled(g.ids, g.reencodes) for g in o.generated), o.failures) for o in own)
+    return msgspec.msgpack.encode(_Kept(tuple(made), value))
+
+
+def kept_value(attachment: bytes) -> bytes:
+    """The value that is kept beside a receipt; empty beside a whole file.
+
+    Raises:
+        MalformedFile: the attachment cannot be read.
+    """
+    return _decode_kept(attachment).value if attachment else b""
 
 
 def decode_own(
@@ -51,7 +71,7 @@ def decode_own(
     Args:
         node: its id.
         payload: the round file.
-        attachment: of `encode_tokens`; empty where only the folder has the file, and then the tokens are those of the
+        attachment: of `encode_kept`; empty where only the folder has the file, and then the tokens are those of the
             texts.
         tasks: makes the questions again.
         policy: encodes the texts.
@@ -60,8 +80,11 @@ def decode_own(
         MalformedFile: the two do not belong together, or are not what they should be.
         UnknownQuestionError: a question is none of this experiment's.
     """
-    file = decode_round_file(payload)
-    made = _decode_made(attachment) if attachment else [_encoded(policy, r) for r in file.rollouts]
+    kept = _decode_kept(attachment) if attachment else None
+    file = decode_round_file(kept.value if kept and kept.value else payload)
+    if file.receipt is not None:
+        raise MalformedFile(f"the rollouts of {node} travelled directly, and no copy of them was kept")
+    made = kept.made if kept else [_encoded(policy, r) for r in file.rollouts]
     if [len(m.sampled) for m in made] != [len(r.completions) for r in file.rollouts]:
         raise MalformedFile(f"the tokens kept for {node} belong to another round file")
     own = []
@@ -75,9 +98,9 @@ def decode_own(
     return own
 
 
-def _decode_made(attachment: bytes) -> list[_Made]:
+def _decode_kept(attachment: bytes) -> _Kept:
     try:
-        return list(_DECODER.decode(attachment))
+        return _DECODER.decode(attachment)
     except msgspec.MsgspecError as error:
         raise MalformedFile(f"the tokens beside an own round file cannot be read: {error}") from error
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drive_store import ExperimentPaths, Spool, Store, Valid, find_round_files, read_round_file
+from drive_store import ExperimentPaths, Spool, Store, Valid, find_round_files, read_round_file, read_value
 from swarm_ray.errors import MalformedFile, UnknownQuestionError
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.own_rollouts import decode_own
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.swarm_state import SwarmState
-from swarm_ray.records import FileRef
+from swarm_ray.records import FileRef, Receipt
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile, Verifier, build_pool
@@ -136,7 +136,30 @@ class OwnSteps:
             if not isinstance(reading, Valid):
                 return
             file = decode_round_file(reading.payload)
+            payload = (
+                reading.payload if file.receipt is None else self._value(node, number, ref, file.receipt)
+            )
         except (*AWAY, MalformedFile) as error:
             self.problems.append(f"{ref.key} cannot be taken up again: {error}")
             return
-        self._in_folder[node, file.step] = MadeStep(number, file.step, file.alone, reading.payload, b"")
+        self._in_folder[node, file.step] = MadeStep(number, file.step, file.alone, payload, b"")
+
+    def _value(self, node: str, number: int, ref: FileRef, receipt: Receipt) -> bytes:
+        """What a receipt stands for, where it was put into the folder for somebody.
+
+        Raises:
+            MalformedFile: it was not.
+        """
+        reading = read_value(
+            self._store,
+            self._paths,
+            node=node,
+            incarnation=ref.incarnation,
+            round=number,
+            stage=0,
+            sha256=receipt.sha256,
+            max_payload=MAX_ROUND_FILE,
+        )
+        if not isinstance(reading, Valid):
+            raise MalformedFile("its rollouts travelled directly, and the folder has no copy of them")
+        return reading.payload

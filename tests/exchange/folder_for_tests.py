@@ -11,6 +11,7 @@ from swarm_for_tests import small_config
 
 from drive_store import Registry, Spool, StateLogWriter, Store, make_node_folders, publish_round_file
 from swarm_ray.config import PaceConfig
+from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.swarm_state import SwarmState
@@ -83,7 +84,16 @@ class Folder:
         spools = {n: self.spool(n, store, pace) for n in nodes}
         tasks: Any = None  # no step is taken up again here
         made = OwnSteps(store, self.paths, state, spools, tasks, tasks)
-        return FolderExchange(store, self.paths, state, pace, spools, made), store, spools
+        return (
+            FolderExchange(store, self.paths, state, pace, spools, made, self.direct(store, nodes)),
+            store,
+            spools,
+        )
+
+    def direct(self, store: Store, nodes: Sequence[str]) -> DirectValues:
+        """What sees to receipts, without a link."""
+        lives = {node: incarnation(node) for node in nodes}
+        return DirectValues(store, self.paths, "0123456789abcdef", lives, staleness=4, value_s=1.0)
 
     def spool(self, node: str, store: Store, pace: PaceConfig = QUICK) -> Spool:
         """A node's spool, on a disk of its own."""

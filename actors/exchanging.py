@@ -1,0 +1,63 @@
+"""How a trainer's rollouts travel: spools, the exchange on them, and what removes old files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.restoring import Restored
+from drive_store import ExperimentPaths, Retention, Spool, Store
+from swarm_ray.config import SwarmConfig
+from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.exchange.folder import FolderExchange
+from swarm_ray.exchange.own_steps import OwnSteps
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.sapo.pool import Verifier
+from swarm_ray.tasks.questions import TaskSet
+
+
+@dataclass(frozen=True)
+class Exchanging:
+    """What a trainer's nodes publish and gather with."""
+
+    exchange: FolderExchange
+    made: OwnSteps
+    retentions: list[tuple[str, Retention]]
+    """Node ids with what removes the old files of each of their lives."""
+
+
+def build_exchange(
+    store: Store,
+    paths: ExperimentPaths,
+    uid: str,
+    config: SwarmConfig,
+    state: SwarmState,
+    restored: Restored,
+    tasks: TaskSet,
+    verifier: Verifier,
+) -> Exchanging:
+    """An exchange for the nodes of a trainer.
+
+    Args:
+        store: the shared folder.
+        paths: the experiment's paths.
+        uid: the experiment's, which no other has.
+        config: the swarm.
+        state: the swarm as the trainer sees it.
+        restored: the nodes, their homes on this machine and their former lives.
+        tasks: makes questions again.
+        verifier: scores what the folder gives back.
+    """
+    pace = config.pace
+    spools = {
+        n.id: Spool(restored.homes[n.id].spool, store, paths, n.id, n.incarnation, retry_s=pace.retry_s)
+        for n in restored.nodes
+    }
+    made = OwnSteps(store, paths, state, spools, tasks, verifier)
+    lives = {n.id: n.incarnation for n in restored.nodes}
+    direct = DirectValues(store, paths, uid, lives, staleness=pace.staleness, value_s=config.direct.value_s)
+    retentions = [
+        (node, Retention(store, paths, node, life))
+        for node, former in restored.former.items()
+        for life in (*former, restored.homes[node].incarnation)
+    ]
+    return Exchanging(FolderExchange(store, paths, state, pace, spools, made, direct), made, retentions)

@@ -1,0 +1,87 @@
+"""Values: what a node's round file stands for, put beside it where somebody could not get it in another way."""
+
+from __future__ import annotations
+
+from drive_store.envelope import Header, Reading, Rejected, Valid, payload_sha256, read_envelope, seal_packed
+from drive_store.errors import InvalidName, NameTaken
+from drive_store.fetch import holds
+from drive_store.paths import ExperimentPaths
+from drive_store.store import Store
+
+KIND = "value"
+
+
+def publish_value(
+    store: Store,
+    paths: ExperimentPaths,
+    *,
+    node: str,
+    incarnation: str,
+    round: int,  # noqa: A002
+    stage: int,
+    value: bytes,
+) -> str:
+    """Write a value, once, where the incarnation's round file of that stage lies; answers its key.
+
+    A second call with the same arguments finds the file of the first and succeeds.
+
+    Raises:
+        NameTaken: a damaged file has the name.
+        FolderMissing: the round's bucket is not there, as no round file is.
+        StoreError: the file could not be written.
+    """
+    key = paths.value_file(node, incarnation, round, stage, payload_sha256(value))
+    header = Header(
+        kind=KIND, experiment=paths.experiment, node=node, incarnation=incarnation, round=round, stage=stage
+    )
+    data = seal_packed(header, value)
+    try:
+        store.create(key, data)
+    except NameTaken:
+        if not holds(store, key, data):
+            raise
+    return key
+
+
+def read_value(
+    store: Store,
+    paths: ExperimentPaths,
+    *,
+    node: str,
+    incarnation: str,
+    round: int,  # noqa: A002
+    stage: int,
+    sha256: str,
+    max_payload: int,
+) -> Reading:
+    """Read the value that a round file stands for.
+
+    Args:
+        store: where it is.
+        paths: the experiment's paths.
+        node: the writer.
+        incarnation: its process life.
+        round: the round file's.
+        stage: the round file's.
+        sha256: of the value, as the round file names it.
+        max_payload: the most bytes the value may have.
+
+    Raises:
+        StoreError: the store itself cannot be read.
+    """
+    try:
+        reading = read_envelope(
+            store,
+            paths.value_file(node, incarnation, round, stage, sha256),
+            kind=KIND,
+            experiment=paths.experiment,
+            node=node,
+            incarnation=incarnation,
+            max_payload=max_payload,
+            twin_too=True,
+        )
+    except InvalidName as error:
+        return Rejected(str(error))
+    if isinstance(reading, Valid) and reading.sha256 != sha256:
+        return Rejected(f"another value lies where {sha256} should")
+    return reading

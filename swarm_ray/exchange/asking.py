@@ -1,0 +1,72 @@
+"""Values that somebody could not fetch: whom we asked for which, and for whom our own files carry all again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from swarm_ray.exchange.round_files import MAX_WANTS
+from swarm_ray.moments import Moment
+from swarm_ray.records import FileRef, Receipt, Wanted
+
+FULL_ROUNDS = 8
+"""So many rounds do our files carry their rollouts themselves after somebody asked; doubled each time."""
+MOST_FULL_ROUNDS = 256
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A value that a peer was asked for."""
+
+    ref: FileRef
+    moment: Moment
+    receipt: Receipt
+
+
+class Asked:
+    """What we asked others for, and how long we go on asking.
+
+    Args:
+        rounds: a value is asked for, and may be learned from, for so many rounds after its own.
+    """
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._pending: dict[str, Pending] = {}
+
+    def add(self, pending: Pending) -> None:
+        """Ask for a value from the next file on."""
+        self._pending[pending.receipt.sha256] = pending
+
+    def drop(self, pending: Pending) -> None:
+        """Ask no longer: it has come, or never will."""
+        self._pending.pop(pending.receipt.sha256, None)
+
+    def open(self, number: int) -> list[Pending]:
+        """What is still asked for in round `number`, the oldest first; older values are given up."""
+        for old in [p for p in self._pending.values() if p.moment.round + self._rounds < number]:
+            self.drop(old)
+        return sorted(self._pending.values(), key=lambda p: (p.moment, p.ref.node))
+
+    def wants(self) -> tuple[Wanted, ...]:
+        """What the next file says of it."""
+        return tuple(Wanted(p.ref.node, sha256) for sha256, p in self._pending.items())[-MAX_WANTS:]
+
+
+class Askers:
+    """Peers that could not fetch our values: for their sake our files carry their rollouts for a while."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, int] = {}
+        self._rounds: dict[str, int] = {}
+
+    def note(self, peer: str, number: int) -> None:
+        """A peer asks, in round `number`, for a value of ours; while our files are whole that changes nothing."""
+        if number < self._until.get(peer, 0):
+            return
+        self._rounds[peer] = min(2 * self._rounds.get(peer, FULL_ROUNDS // 2), MOST_FULL_ROUNDS)
+        self._until[peer] = number + 1 + self._rounds[peer]
+
+    def carry_all(self, number: int, members: Iterable[str]) -> bool:
+        """Whether a file of round `number` is to hold its rollouts, since one of `members` could not get them else."""
+        return any(number < self._until.get(peer, 0) for peer in members)
