@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from actors.finding import Finding
 from actors.kept import Kept
+from actors.peer_records import PeerRecords
 from actors.reach import Reach
 from actors.store_meter import StoreMeter, add_use
 from drive_store import NameTaken, Registry, StoreError, StoreUnavailable, Valid, make_node_folders
 from swarm_ray.config import PaceConfig
 from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.records import Beat, Member, NodeTotals, Registration, StoreUse
+from swarm_ray.peer_book import PeerBook
+from swarm_ray.records import Beat, Member, NodeKey, NodeTotals, PeerRecord, Reachable, Registration, StoreUse
 
 
 class Voice(msgspec.Struct):
@@ -27,8 +31,10 @@ class Voice(msgspec.Struct):
     """The beat has not reached the folder yet and must: it is tried again until it has."""
 
 
-class Discovery:
-    """The worker's voice in `peers/`. Beats are written from here, so that a long computation silences nobody.
+class Discovery(Finding):
+    """The worker's voice in `peers/` and `discovery/`, and its ear: it finds the nodes of other workers.
+
+    Beats are written from here, so that a long computation silences nobody.
 
     What it says lies on this machine's own disk too, so that one that was restarted goes on beating.
 
@@ -59,17 +65,28 @@ class Discovery:
         self._kept = Kept(spool / "voices.json" if spool else None, dict[str, Voice])
         self._voices: dict[str, Voice] = self._kept.load() or {}
         self._spoken: dict[str, float] = {}
+        told = Kept(spool / "peers.json" if spool else None, dict[str, PeerRecord])
+        self._records = PeerRecords(self._store, self._reach.check, self._paths.experiment, pace.beat_s, told)
+        super().__init__(PeerBook(self._store, ttl_s=pace.dead_after_s), pace)
+        for node, voice in self._voices.items():
+            self._book.claim(self._paths.experiment, node, voice.incarnation)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self.problem = ""
         """Why the last write did not reach the folder; empty when it did."""
 
-    def register(self, nodes: list[Member], succeeds: dict[str, str] | None = None) -> None:
+    def register(
+        self,
+        nodes: list[Member],
+        succeeds: dict[str, str] | None = None,
+        keys: dict[str, NodeKey] | None = None,
+    ) -> None:
         """Make each node's folders and announce it, then give its first beat; harmless when repeated.
 
         Args:
             nodes: with their incarnations; a new incarnation takes the place of an earlier one.
             succeeds: node ids to the incarnations that they continue.
+            keys: node ids to what others may know of their identities.
 
         Raises:
             StoreError: the folder cannot be written.
@@ -80,11 +97,29 @@ class Discovery:
             if known and known.incarnation == member.incarnation and not known.unsaid:
                 continue
             make_node_folders(self._store, self._paths, member.node, member.incarnation)
-            self._announce(member, (succeeds or {}).get(member.node, ""))
+            key = (keys or {}).get(member.node, NodeKey("", ""))
+            self._announce(member, (succeeds or {}).get(member.node, ""), key)
             first = Beat(0, -1, 0, "registered", NodeTotals())
             with self._lock:
                 self._voices[member.node] = Voice(member.incarnation, first)
                 self._write(member.node)
+            self._book.claim(self._paths.experiment, member.node, member.incarnation)
+            self._records.add(member, key.peer_id, (succeeds or {}).get(member.node, ""))
+        self._records.publish()
+
+    def announce_links(
+        self, nodes: Sequence[str], peer_id: str, multiaddrs: Sequence[str], reach: Reachable
+    ) -> None:
+        """Say how nodes of this worker are reached directly from now on.
+
+        Args:
+            nodes: ids.
+            peer_id: of the link that carries them.
+            multiaddrs: under which the link is dialled; none where files carry all again.
+            reach: from where.
+        """
+        self._records.link(nodes, peer_id, multiaddrs, reach)
+        self._records.publish()
 
     def report(
         self, beats: list[tuple[str, Beat]], *, published: bool, logger: StoreUse | None = None
@@ -109,20 +144,20 @@ class Discovery:
                     self._spoken[node] = time.monotonic()
                 if beat.done or beat.problem or (not published and _differs(before, known.beat)):
                     self._write(node)
+                if beat.done or beat.problem:
+                    self._records.leave([node])
 
     def run(self) -> None:
-        """Beat for every node that has been quiet for `pace.beat_s`, until `stop`.
+        """Beat for every node that has been quiet for `pace.beat_s`, and say by what it is found, until `stop`.
 
         A folder that cannot be reached is tried again for ever; `problem` says so.
         """
         while not self._stop.wait(self._pace.beat_s / 4):
-            now = time.monotonic()
-            with self._lock:
-                for node, voice in list(self._voices.items()):
-                    quiet = now - self._spoken.get(node, 0.0)
-                    ended = voice.beat.done or voice.beat.problem
-                    if voice.unsaid or (quiet >= self._pace.beat_s and not ended):
-                        self._write(node)
+            self._beat()
+            self._records.publish()
+            self._tidy()
+        self._records.leave()
+        self._records.publish()
 
     def fail(self, problem: str) -> None:
         """Say of every node that is not done that it is lost, and why."""
@@ -134,8 +169,8 @@ class Discovery:
         )
 
     def reach(self) -> str:
-        """Why the last beat did not reach the folder; empty when it did."""
-        return self.problem
+        """Why the last beat or record did not reach the folder; empty when it did."""
+        return self.problem or self._records.problem
 
     def stop(self) -> None:
         """End `run`; harmless when repeated."""
@@ -155,21 +190,17 @@ class Discovery:
         if unsaid:
             raise StoreUnavailable(f"the beat of {', '.join(unsaid)} could not be written: {self.problem}")
 
-    def discover_peers(self, exclude_self: bool = True, max_peers: int | None = None) -> list[Registration]:
-        """Registered nodes ordered by id, those of this worker left out unless asked for.
+    def _beat(self) -> None:
+        """Beat for every node that has been quiet for long enough."""
+        now = time.monotonic()
+        with self._lock:
+            for node, voice in list(self._voices.items()):
+                quiet = now - self._spoken.get(node, 0.0)
+                ended = voice.beat.done or voice.beat.problem
+                if voice.unsaid or (quiet >= self._pace.beat_s and not ended):
+                    self._write(node)
 
-        Raises:
-            StoreError: the folder cannot be read.
-        """
-        found = []
-        for reading in self._registry.registrations().values():
-            if isinstance(reading, Valid):
-                registration = msgspec.json.decode(reading.payload, type=Registration)
-                if not (exclude_self and registration.node in self._voices):
-                    found.append(registration)
-        return sorted(found, key=lambda r: (r.node, r.incarnation))[:max_peers]
-
-    def _announce(self, member: Member, succeeds: str) -> None:
+    def _announce(self, member: Member, succeeds: str, key: NodeKey) -> None:
         """Register; an announcement that is there already is this very one, made before a restart."""
         registration = Registration(
             node=member.node,
@@ -178,6 +209,8 @@ class Discovery:
             config_hash=self._config_hash,
             versions=self._versions,
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            public_key=key.public_key,
+            peer_id=key.peer_id,
             succeeds=succeeds,
         )
         try:

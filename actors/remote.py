@@ -26,7 +26,7 @@ from actors.trainer_settings import TrainerResult, TrainerSettings
 from swarm_ray.config import SwarmConfig
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.ray_instance import result_of
-from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics, StoreUse
+from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics, StoreUse
 from swarm_ray.tracking.choosing import choose_trackers
 
 REPORT_WITHIN_S = 120.0
@@ -164,14 +164,23 @@ class ActorReporter:
         self._logger_use: StoreUse | None = None
         self._lock = threading.Lock()
 
-    def register(self, nodes: list[Member], succeeds: dict[str, str] | None = None) -> None:
-        """Announce nodes, with the incarnations they continue, and open their logs."""
-        result_of(self._discovery.register.remote(nodes, succeeds or {}), REPORT_WITHIN_S)
+    def register(
+        self,
+        nodes: list[Member],
+        succeeds: dict[str, str] | None = None,
+        keys: dict[str, NodeKey] | None = None,
+    ) -> None:
+        """Announce nodes with the incarnations they continue and their keys, and open their logs."""
+        result_of(self._discovery.register.remote(nodes, succeeds or {}, keys or {}), REPORT_WITHIN_S)
         result_of(self._logger.open_logs.remote(nodes), REPORT_WITHIN_S)
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
         """Pass on progress."""
         self._send(self._discovery.report.remote(beats, published=published, logger=self._logger_use))
+
+    def links(self, nodes: list[str], peer_id: str, multiaddrs: tuple[str, ...], reach: Reachable) -> None:
+        """Say how nodes are reached directly."""
+        self._send(self._discovery.announce_links.remote(nodes, peer_id, multiaddrs, reach))
 
     def metrics(self, rows: list[StepMetrics]) -> None:
         """Pass on rows."""

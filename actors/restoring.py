@@ -14,7 +14,7 @@ from swarm_ray.checkpointing.node_state import fingerprint
 from swarm_ray.checkpointing.restore import Found, Parts, apply, find_newest
 from swarm_ray.config import SwarmConfig
 from swarm_ray.policies.policy import Policy
-from swarm_ray.records import Member, Registration, StepMetrics
+from swarm_ray.records import Member, NodeKey, Registration, StepMetrics
 from swarm_ray.sapo.node import Node
 
 
@@ -42,6 +42,11 @@ class Restored:
     def succeeds(self) -> dict[str, str]:
         """Node to the incarnation that it continues, of those that had one."""
         return {node: lives[-1] for node, lives in self.former.items() if lives}
+
+    @property
+    def keys(self) -> dict[str, NodeKey]:
+        """Node to what others may know of its identity."""
+        return {node: home.identity.key for node, home in self.homes.items()}
 
     @property
     def places(self) -> dict[str, frozenset[str]]:
@@ -76,6 +81,7 @@ def restore_nodes(
     paths: ExperimentPaths,
     config: SwarmConfig,
     parts: Parts,
+    identities: Path | None = None,
 ) -> Restored:
     """Take each node's place on this machine, and give it what its newest whole checkpoint holds.
 
@@ -87,16 +93,19 @@ def restore_nodes(
         paths: the experiment's paths.
         config: the swarm.
         parts: "weights" leaves the optimizer and all counters at their beginning.
+        identities: the folder with the nodes' keys; None gives each one of its own for this experiment.
 
     Raises:
-        NodeTakenError: another process of this machine trains a node.
+        NodeTakenError: another process of this machine trains a node, or one with its identity.
+        IdentityError: a node's key cannot be read or made.
         CheckpointMismatch: a checkpoint is of another model.
     """
     restored = Restored()
     announced = _announced(store, paths)
     try:
         for name, policy in zip(names, policies, strict=True):
-            _restore(restored, name, policy, state, store, paths, config, parts, announced.get(name, []))
+            home = restored.homes[name] = NodeHome(state, name, identities)
+            _restore(restored, home, policy, state, store, paths, config, parts, announced.get(name, []))
     except BaseException:
         for home in restored.homes.values():
             home.release()
@@ -106,7 +115,7 @@ def restore_nodes(
 
 def _restore(
     restored: Restored,
-    name: str,
+    home: NodeHome,
     policy: Policy,
     state: Path,
     store: Store,
@@ -115,8 +124,8 @@ def _restore(
     parts: Parts,
     announced: Sequence[Registration],
 ) -> None:
-    """Take one node's place, and continue its newest whole checkpoint."""
-    home = restored.homes[name] = NodeHome(state, name)
+    """Continue the newest whole checkpoint of a node whose place is taken."""
+    name = home.node
     restored.former[name] = _lives(announced, home.former)
     node = Node(name, home.incarnation, policy)
     lives = restored.former[name]

@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import torch
@@ -25,6 +26,7 @@ from swarm_ray.exchange.swarm_state import ENDED, Standing, SwarmState
 from swarm_ray.experiment_folder import experiment_uid, read_config
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.models.pushing import hub_pushes
+from swarm_ray.peer_book import PeerBook
 from swarm_ray.pulse import Pulse
 from swarm_ray.records import StageOpen, StepMetrics
 from swarm_ray.sapo.examiner import Examiner
@@ -34,6 +36,9 @@ from swarm_ray.sapo.round import Surroundings, run_round
 from swarm_ray.settings import config_hash, take_changes
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
+
+if TYPE_CHECKING:
+    from actors.linking import Linking
 
 STOP_WITHIN_S = 5.0
 """A trainer that is told to stop takes so long for its last checkpoint, at most."""
@@ -107,6 +112,7 @@ class Trainer:
         self._around = Surroundings(
             config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
         )
+        self._linking = self._make_linking(reporter) if config.exchange == "hivemind" else None
         self._examiner = Examiner(self._around)
         self._memory = TrainerMemory(
             disk / "checkpoints",
@@ -150,6 +156,8 @@ class Trainer:
             raise
         finally:
             self._verifier.close()
+            if self._linking is not None:
+                self._linking.close()
             self._voice.end()
             left += self._memory.close(kept, within_s)
         return self._farewell(rounds, stopped, left)
@@ -160,6 +168,9 @@ class Trainer:
             [n for n in self.nodes if n.id not in self._restored.found], "start"
         )
         self._voice.register(self._restored)
+        if self._linking is not None:
+            self._linking.start()
+            self._state.while_waiting(self._linking.keep)
         self._voice.evaluations(measured)
         self._voice.start(self.nodes, lambda node: describe_policy(node.policy, self._config))
         self._phases.take()
@@ -252,6 +263,22 @@ class Trainer:
         self._memory.hold(rows)
         self._voice.metrics(rows)
         return rows
+
+    def _make_linking(self, reporter: Reporter) -> Linking:
+        """The direct link of these nodes, under the key of the first of them."""
+        from actors.linking import Linking
+
+        pace, first = self._config.pace, self._settings.nodes[0]
+        return Linking(
+            self._settings.nodes,
+            self._restored.homes[first].identity.file,
+            self._config.direct,
+            self._settings.address.experiment,
+            PeerBook(self._store, ttl_s=max(pace.dead_after_s, 3 * pace.beat_s)),
+            self._exchange.direct,
+            reporter,
+            lambda text: self._voice.tell_once("direct", text),
+        )
 
     def _tell_failed(self, node: Node) -> None:
         self._voice.failed(node, self._number)

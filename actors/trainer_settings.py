@@ -8,18 +8,27 @@ from typing import Protocol
 
 from swarm_ray.config import SwarmConfig
 from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics
+from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics
 
 
 class Reporter(Protocol):
     """Where a trainer's news go: the worker's logger and discovery."""
 
-    def register(self, nodes: list[Member], succeeds: dict[str, str]) -> None:
-        """Announce nodes, with the incarnations they continue, and open their logs; returns when it is done."""
+    def register(
+        self, nodes: list[Member], succeeds: dict[str, str], keys: dict[str, NodeKey] | None = None
+    ) -> None:
+        """Announce nodes with the incarnations they continue and their keys, and open their logs.
+
+        Returns when it is done.
+        """
         ...
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
         """Pass on progress."""
+        ...
+
+    def links(self, nodes: list[str], peer_id: str, multiaddrs: tuple[str, ...], reach: Reachable) -> None:
+        """Say how nodes are reached directly: the peer id of their link, its addresses, and from where."""
         ...
 
     def metrics(self, rows: list[StepMetrics]) -> None:
@@ -54,6 +63,8 @@ class TrainerSettings:
     """CPU threads of torch."""
     import_from: tuple[str, ...] = ()
     """Folders in which modules with tasks are looked for: those where the driver found them."""
+    identities: Path | None = None
+    """The folder with the keys of nodes that have a name of their own; None for those of a swarm on one machine."""
 
 
 @dataclass(frozen=True)

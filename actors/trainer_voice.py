@@ -49,7 +49,7 @@ class TrainerVoice:
 
     def register(self, restored: Restored) -> None:
         """Announce the nodes, and log again what their dead processes perhaps did not."""
-        self._reporter.register(restored.members, restored.succeeds)
+        self._reporter.register(restored.members, restored.succeeds, restored.keys)
         for problem in restored.problems:
             self.tell("checkpoint", problem)
         for problem in self._exchange.problems:
@@ -149,6 +149,7 @@ class TrainerVoice:
             alone=self._alone,
             skipped=skipped,
             recovered=self._recovered.get(node.id, ""),
+            reached=self._exchange.direct.reached,
         )
 
     def _tell_progress(self, nodes: Sequence[Node]) -> None:

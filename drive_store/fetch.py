@@ -14,7 +14,7 @@ def read_envelope(
     key: str,
     *,
     kind: str,
-    experiment: str,
+    experiment: str | None,
     node: str | None = None,
     incarnation: str | None = None,
     max_payload: int,
@@ -26,7 +26,7 @@ def read_envelope(
         store: where the file is.
         key: its key.
         kind: what the envelope must hold.
-        experiment: the experiment it must belong to.
+        experiment: the experiment it must belong to; None for any.
         node: its writer; None for any.
         incarnation: its writer's incarnation; None for any.
         max_payload: the most bytes the payload may have.

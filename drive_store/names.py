@@ -48,6 +48,10 @@ _VALUE_FILE = re.compile(
     rf"r(?P<round>{_SIX})-s(?P<stage>{_PLAIN})\.(?P<hash>[0-9a-f]{{{HASH_DIGITS}}})"
     rf"{_TWIN}{re.escape(VALUE_FILE_SUFFIX)}"
 )
+_NAMED_VALUE = re.compile(
+    rf"k(?P<name>[0-9a-f]{{{HASH_DIGITS}}})-n(?P<number>{_SIX})\.(?P<hash>[0-9a-f]{{{HASH_DIGITS}}})"
+    rf"{_TWIN}{re.escape(VALUE_FILE_SUFFIX)}"
+)
 _SEGMENT = re.compile(rf"(?P<kind>metrics|events)-(?P<n>{_SIX}){_TWIN}\.jsonl")
 
 
@@ -77,6 +81,16 @@ class RoundFileName:
     round: int
     stage: int
     attempt: int
+    hash: str
+    twin: int = 0
+
+
+@dataclass(frozen=True)
+class NamedValueName:
+    """The name of a value under a name: the beginnings of both hashes, and the count of values of that name."""
+
+    name: str
+    number: int
     hash: str
     twin: int = 0
 
@@ -144,6 +158,14 @@ def round_of_own_file(name: str) -> int | None:
     """The round of a file that a node published, a round file or a value beside one; None for any other name."""
     found = _ROUND_FILE.fullmatch(name) or _VALUE_FILE.fullmatch(name)
     return None if found is None else int(found["round"])
+
+
+def parse_named_value_name(name: str) -> NamedValueName | None:
+    """Read the name of a value under a name; None for any other."""
+    found = _NAMED_VALUE.fullmatch(name)
+    if found is None:
+        return None
+    return NamedValueName(found["name"], int(found["number"]), found["hash"], _twin(found))
 
 
 def parse_segment_name(name: str) -> SegmentName | None:

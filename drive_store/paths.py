@@ -190,6 +190,16 @@ class ExperimentPaths:
         name = f"{turn}.{require_hash(value_hash)}{VALUE_FILE_SUFFIX}"
         return f"{self.rollouts_bucket(node, incarnation, round)}/{name}"
 
+    def named_values_folder(self, node: str, incarnation: str) -> str:
+        """Holds what one incarnation shows to the others under names, apart from its round files."""
+        return f"{self.rollouts_folder(node, incarnation)}/values"
+
+    def named_value(self, node: str, incarnation: str, name_hash: str, number: int, value_hash: str) -> str:
+        """One value under a name; of both the name and the value 12 digits of the sha256 in hex are kept."""
+        turn = f"k{require_hash(name_hash)}-n{require_number(number, 'number'):06d}"
+        name = f"{turn}.{require_hash(value_hash)}{VALUE_FILE_SUFFIX}"
+        return f"{self.named_values_folder(node, incarnation)}/{name}"
+
     @property
     def rewards_folder(self) -> str:
         """Holds the rewards per round, for people."""

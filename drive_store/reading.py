@@ -65,7 +65,7 @@ Reading = Valid | NotYet | Corrupt | Rejected
 @dataclass(frozen=True)
 class _Wanted:
     kind: str
-    experiment: str
+    experiment: str | None
     node: str | None
     incarnation: str | None
     max_payload: int
@@ -81,7 +81,7 @@ def open_envelope(
     data: bytes | None,
     *,
     kind: str,
-    experiment: str,
+    experiment: str | None,
     node: str | None = None,
     incarnation: str | None = None,
     max_payload: int,
@@ -91,7 +91,7 @@ def open_envelope(
     Args:
         data: the content; None where no file was seen.
         kind: what the envelope must hold.
-        experiment: the experiment it must belong to.
+        experiment: the experiment it must belong to; None for any.
         node: its writer; None for any.
         incarnation: its writer's incarnation; None for any.
         max_payload: the most bytes the payload may have.

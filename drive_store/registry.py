@@ -57,6 +57,14 @@ class Registry:
                 found[peer] = self._registration(name)
         return found
 
+    def registration(self, node: str, incarnation: str) -> Reading:
+        """Read one announcement, where its node and incarnation are known.
+
+        Raises:
+            StoreError: the store itself cannot be read.
+        """
+        return self._registration(PeerName(node, incarnation), twin_too=True)
+
     def write_beat(self, node: str, incarnation: str, sequence: int, payload: bytes) -> None:
         """Give a sign of life, over the one before.
 
@@ -89,7 +97,7 @@ class Registry:
             twin_too=True,
         )
 
-    def _registration(self, name: PeerName) -> Reading:
+    def _registration(self, name: PeerName, *, twin_too: bool = False) -> Reading:
         key = twin_name(self._paths.registration(name.node, name.incarnation), name.twin)
         known = self._known.get(key)
         if known is not None:
@@ -102,6 +110,7 @@ class Registry:
             node=name.node,
             incarnation=name.incarnation,
             max_payload=MAX_REGISTRATION,
+            twin_too=twin_too,
         )
         if isinstance(reading, Valid):
             self._known[key] = reading

@@ -54,7 +54,11 @@ class CheckpointMismatch(UserError):
 
 
 class NodeTakenError(UserError):
-    """Another living process trains a node of that id."""
+    """Another living process trains a node of that id, or one with the same identity."""
+
+
+class IdentityError(UserError):
+    """A node's key cannot be made, read or taken over."""
 
 
 class Superseded(SwarmError):
@@ -83,6 +87,10 @@ class MalformedFile(SwarmError):
 
 class SwarmStateError(SwarmError):
     """The state log did not go on in time, or holds a record that this version cannot read."""
+
+
+class LinkError(SwarmError):
+    """A direct link does not start, or a value could not be stored or fetched through it in time; the folder carries it."""
 
 
 class StopRequested(SwarmError):

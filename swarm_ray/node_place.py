@@ -1,21 +1,35 @@
-"""Whether a node id is free: its last process has said goodbye, lies on this machine, or has been silent for long."""
+"""Whether a node's place is free: its last process has said goodbye, lies on this machine, or has been silent for long.
+
+A place is the node's id, and the identity that the node comes with.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import ExperimentPaths, Registry, Store, StoreError, Valid
+from drive_store import DiscoveryFolder, ExperimentPaths, Reading, Registry, Store, StoreError, Valid
 from swarm_ray.config import PaceConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.identity import Identity, gone_incarnations
 from swarm_ray.local_disk import Lock, experiment_state, read_words
-from swarm_ray.records import Beat
+from swarm_ray.records import Beat, PeerRecord, Registration
 
-Mark = tuple[str, int, int, str, int]
+
+@dataclass(frozen=True)
+class _Mark:
+    """How far somebody is who may have the place."""
+
+    experiment: str
+    node: str
+    incarnation: str
+    progress: tuple[int | str, ...]
+    """What only a living process changes."""
 
 
 def wait_for_place(
@@ -24,55 +38,102 @@ def wait_for_place(
     pace: PaceConfig,
     display: Display,
     *,
+    identity: Identity | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return when it is certain that no other process trains the node.
+    """Return when it is certain that no other process trains the node, or another one with its identity.
 
-    On the machine where it was trained last its lock says so at once. Elsewhere its beats have to stand still for
+    On the machine where it was trained last its locks say so at once. Elsewhere its beats have to stand still for
     `pace.dead_after_s`, as the coordinator judges it, too.
 
     Raises:
-        NodeTakenError: another process trains it, here or elsewhere.
+        NodeTakenError: another process trains it, or has its identity, here or elsewhere.
         StoreError: the folder cannot be read.
     """
-    home = experiment_state(address) / "nodes" / node
+    home, gone = experiment_state(address) / "nodes" / node, set[str]()
     if home.exists():
         with Lock(home / "lock", f"node {node}"):
-            known = list(read_words(home / "incarnations"))
-    else:
-        known = []
-    store = address.open()
-    marks = _marks(store, address.paths, node, known)
+            gone.update(read_words(home / "incarnations"))
+    if identity is not None:
+        gone.update(gone_incarnations(identity))
+    store, peer_id = address.open(), identity.peer_id if identity else ""
+    marks = _marks(store, address.paths, node, peer_id, gone)
     began = clock()
     while marks and (passed := clock() - began) < pace.dead_after_s:
+        where = (
+            "trained" if any(m.node == node for m in marks) else "known by its identity under another name"
+        )
         display.step(
-            f"node {node} was trained on another machine; waiting {pace.dead_after_s - passed:.0f} s to be sure that "
+            f"node {node} was {where} on another machine; waiting {pace.dead_after_s - passed:.0f} s to be sure that "
             "it is gone"
         )
         sleep(min(pace.beat_s, 0.5))
-        now = _marks(store, address.paths, node, known)
-        if any(mark not in marks for mark in now):
-            raise NodeTakenError(
-                f"node {node} is alive on another machine of experiment {address.experiment!r}: give another --node "
-                "name, or end that one first"
-            )
+        alive = _marks(store, address.paths, node, peer_id, gone) - marks
+        if alive:
+            raise NodeTakenError(_refusal(min(alive, key=lambda m: m.node != node), address, node, identity))
 
 
-def _marks(store: Store, paths: ExperimentPaths, node: str, known: list[str]) -> set[Mark]:
-    """How far each incarnation of another machine is that has not said goodbye."""
+def _refusal(mark: _Mark, address: ExperimentAddress, node: str, identity: Identity | None) -> str:
+    if identity is None or (mark.experiment, mark.node) == (address.experiment, node):
+        return (
+            f"node {node} is alive on another machine of experiment {address.experiment!r}: give another --node name, "
+            "or end that one first"
+        )
+    return (
+        f"the identity of node {node}, {identity.peer_id} ({identity.file}), is in use on another machine, by node "
+        f"{mark.node} of experiment {mark.experiment!r}: end that one first, or give another --node name, which has a "
+        "key of its own"
+    )
+
+
+def _marks(store: Store, paths: ExperimentPaths, node: str, peer_id: str, gone: set[str]) -> set[_Mark]:
+    """How far each incarnation of another machine is that has the node's id or peer id, and has not said goodbye."""
     registry = Registry(store, paths)
-    found: set[Mark] = set()
-    for name, incarnation in registry.registrations():
-        if name != node or incarnation in known:
+    found = _marks_elsewhere(store, paths.experiment, peer_id, gone) if peer_id else set[_Mark]()
+    for (name, incarnation), reading in registry.registrations().items():
+        if incarnation in gone or not (name == node or (peer_id and _peer_id_in(reading) == peer_id)):
             continue
-        reading = registry.read_beat(node, incarnation)
-        if not isinstance(reading, Valid):
+        beat = _beat(registry, name, incarnation, trusted=name == node)
+        if beat is not None and not (beat.done or beat.problem):
+            progress = (beat.round, beat.step, beat.phase, beat.progress)
+            found.add(_Mark(paths.experiment, name, incarnation, progress))
+    return found
+
+
+def _marks_elsewhere(store: Store, experiment: str, peer_id: str, gone: set[str]) -> set[_Mark]:
+    """The same in the root's other experiments, of which `discovery/` tells."""
+    found: set[_Mark] = set()
+    for (node, incarnation), reading in DiscoveryFolder(store).read_all().items():
+        if incarnation in gone or not isinstance(reading, Valid) or reading.header.experiment == experiment:
             continue
         try:
-            beat = msgspec.json.decode(reading.payload, type=Beat)
-        except msgspec.MsgspecError as error:
-            raise StoreError(f"the beat of {node}.{incarnation} cannot be read: {error}") from error
-        if not (beat.done or beat.problem):
-            found.add((incarnation, beat.round, beat.step, beat.phase, beat.progress))
+            record = msgspec.json.decode(reading.payload, type=PeerRecord)
+        except msgspec.MsgspecError:
+            continue  # anybody may write there
+        if record.peer_id == peer_id and not record.left:
+            found.add(_Mark(reading.header.experiment, node, incarnation, (reading.header.sequence,)))
     return found
+
+
+def _peer_id_in(reading: Reading) -> str:
+    """The peer id that a registration names; none where it cannot be read."""
+    if not isinstance(reading, Valid):
+        return ""
+    try:
+        return msgspec.json.decode(reading.payload, type=Registration).peer_id
+    except msgspec.MsgspecError:
+        return ""  # the coordinator refuses it, and says so
+
+
+def _beat(registry: Registry, node: str, incarnation: str, *, trusted: bool) -> Beat | None:
+    """The last sign of life; None while it is being written, and where another node writes what is none."""
+    reading = registry.read_beat(node, incarnation)
+    if not isinstance(reading, Valid):
+        return None
+    try:
+        return msgspec.json.decode(reading.payload, type=Beat)
+    except msgspec.MsgspecError as error:
+        if not trusted:
+            return None
+        raise StoreError(f"the beat of {node}.{incarnation} cannot be read: {error}") from error

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from drive_store import Store, valid_id
-from swarm_ray.cache import cache_folder
 from swarm_ray.config import HubConfig, SwarmConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import UserError
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity
+from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.models.hub import require_hub
 from swarm_ray.node_place import wait_for_place
 from swarm_ray.opening import config_in_force, newest_record, open_or_create
-from swarm_ray.policies.start_files import all_made, start_index
+from swarm_ray.preparing import prepare_model, require_exchange
 from swarm_ray.ray_instance import RayInstance
 from swarm_ray.running import Disconnected, Running
 from swarm_ray.settings import join_config
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tasks.scoring import Scorer
 from swarm_ray.tracking.choosing import require_trackers
 from swarm_ray.worker import Worker
 
@@ -80,6 +79,7 @@ class Swarm(Running):
         display.step("preparing the model")
         nodes = [f"node-{i}" for i in range(self.config.nodes)]
         require_trackers(self.config.tracking)
+        require_exchange(self.config)
         require_hub(self.config.hub, nodes)
         addresses = [address for address, _ in self._plan]
         new = self._overwrite or any(read_identity(Store(one.root), one) is None for one in addresses)
@@ -157,6 +157,7 @@ def coordinate(
 
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
         require_trackers(config.tracking)
+        require_exchange(config)
         opened = open_or_create(address, config, overwrite=overwrite)
         if opened.over:
             return []
@@ -165,9 +166,10 @@ def coordinate(
             return [Worker(address, opened.config, (), coordinates=True, name="coordinator")]
         here = join_config(opened.config, [f"nodes={len(train)}"])
         prepare_model(here, train, None, display.step)
+        keys = identities_folder()
         for name in train:
-            wait_for_place(address, name, here.pace, display)
-        return [Worker(address, here, train, coordinates=True, name="coordinator")]
+            wait_for_place(address, name, here.pace, display, identity=identity_for(name, keys))
+        return [Worker(address, here, train, coordinates=True, name="coordinator", identities=keys)]
 
     running = Running(
         root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard
@@ -195,7 +197,7 @@ def work(
         UserError: the node lives elsewhere, the experiment is finished, an override differs from the swarm's, and the
             like.
     """
-    address = ExperimentAddress(root, experiment)
+    address, keys = ExperimentAddress(root, experiment), identities_folder()
     ids = [node] if nodes == 1 else [f"{node}-{i}" for i in range(nodes)]
     for name in ids:
         if not valid_id(name):
@@ -207,49 +209,28 @@ def work(
         stored = _wait_for(address, display)
         config = join_config(stored, [*overrides, f"nodes={nodes}"])
         require_trackers(config.tracking)
+        require_exchange(config)
         ray.begin()
         allowed = tuple(_named_modules(overrides))
         prepare_model(config, ids, allowed, display.step)
         for name in ids:
-            wait_for_place(address, name, config.pace, display)
-        return [Worker(address, config, ids, coordinates=False, name=node, allowed_modules=allowed)]
+            wait_for_place(address, name, config.pace, display, identity=identity_for(name, keys))
+        return [
+            Worker(
+                address,
+                config,
+                ids,
+                coordinates=False,
+                name=node,
+                allowed_modules=allowed,
+                identities=keys,
+            )
+        ]
 
     running = Running(
         root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard
     )
     return running.start().wait()
-
-
-def prepare_model(
-    config: SwarmConfig,
-    nodes: Sequence[str],
-    allowed_modules: tuple[str, ...] | None,
-    report: Callable[[str, float], None],
-) -> None:
-    """Make the embedded model's starts, or check that a Hugging Face model exists and fits, before any actor runs.
-
-    Raises:
-        UserError: a task, model or device that is not to be had, or no token for the Hub.
-    """
-    require_hub(config.hub, nodes)
-    if not config.policy.is_tiny:
-        from swarm_ray.policies.devices import choose_device, free_memory
-        from swarm_ray.policies.preflight import preflight
-
-        device = choose_device(config.policy.device)
-        need = preflight(config, len(nodes), device)
-        report(
-            f"{need.nodes_in(free_memory(device))} nodes of {config.policy.model} would fit on {device}", 1.0
-        )
-        return
-    tasks, indices = TaskSet(config.tasks, allowed_modules=allowed_modules), [start_index(n) for n in nodes]
-    if config.policy.device == "auto" and all_made(config, cache_folder(), indices):
-        return  # torch takes seconds to load, and here nothing needs it
-    from swarm_ray.policies.tiny_start import TinyStart
-
-    with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
-        start = TinyStart(config, tasks, verifier, cache_folder(), report)
-        start.prepare(indices)
 
 
 def _wait_for(address: ExperimentAddress, display: Display) -> SwarmConfig:

@@ -18,7 +18,7 @@ LONGEST = 400
 """Letters of a remark."""
 _ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _LEAST_NAME = 16
-_TEXTS = ("state", "created")
+_TEXTS = ("state", "created", "animal", "experiment", "role", "reach")
 _DURATIONS = (
     ("s", 1.0, 120.0),
     ("min", 60.0, 7200.0),

@@ -8,6 +8,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+from rich.text import Text
+
 from swarm_ray.experiments import (
     Comparison,
     ExperimentStatus,
@@ -17,6 +20,7 @@ from swarm_ray.experiments import (
 )
 from swarm_ray.experiments.coordinator import PAUSED, coordinator_line
 from swarm_ray.experiments.status import UNDER_WAY
+from swarm_ray.records import Reached
 from swarm_ray.reward_ratio import ratio_to
 from swarm_ray.table_text import (
     NOTHING,
@@ -71,11 +75,21 @@ def status_table(status: ExperimentStatus, *, width: int = WIDTH, styled: bool =
         said += [shortened(f"{node.id}: {text}") for text in _remarks(node, status.state)]
     if not status.nodes:
         return _lines([*top, *said, "no node has registered yet"])
+    return _lines(top) + _node_table(status.nodes, width, styled=styled) + _lines(said)
+
+
+def _node_table(nodes: Sequence[NodeStatus], width: int, *, styled: bool) -> str:
+    """A line for each node; animal names stand in it only where it stays within the width."""
     heads = ["node", "round", "step", "seen", "reward", "sum", "offered", "used", "rejected"]
-    table = grid(
-        [*heads, "tokens", "pass@1"], [_node_row(n) for n in status.nodes], width=width, styled=styled
-    )
-    return _lines(top) + table + _lines(said)
+    heads += ["tokens", "pass@1"]
+    table = grid(heads, [_node_row(n) for n in nodes], width=width, styled=styled)
+    if not any(n.animal for n in nodes):
+        return table
+    rows = [[*_node_row(n), n.animal or NOTHING] for n in nodes]
+    named = grid([*heads, "animal"], rows, width=width, styled=styled)
+    fits = max(map(cell_len, Text.from_ansi(named).plain.splitlines())) <= width
+    folded = len(named.splitlines()) > len(table.splitlines())
+    return named if fits and not folded else table
 
 
 def _coordinator_lines(status: ExperimentStatus) -> list[str]:
@@ -100,7 +114,20 @@ def _remarks(node: NodeStatus, state: str) -> list[str]:
         remarks.append(f"its file(s) of round {rounds} {'never arrived' if over else 'have no answer yet'}")
     if node.recovered:
         remarks.append(node.recovered)
+    if node.reached is not None:
+        remarks.append(_reached(node.reached))
     return remarks
+
+
+def _reached(reached: Reached) -> str:
+    """Who is reached how."""
+    ways = [
+        (reached.direct, "directly"),
+        (reached.folder, "through the folder"),
+        (reached.asked, "not at all: they were asked to put their rollouts into the folder"),
+    ]
+    said = [f"{', '.join(names)} {how}" for names, how in ways if names]
+    return f"reaches {'; '.join(said)}" if said else "has a direct link, and nobody to reach"
 
 
 def comparison_table(comparisons: Sequence[Comparison], *, width: int = WIDTH, styled: bool = False) -> str:

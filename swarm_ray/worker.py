@@ -50,6 +50,7 @@ class Worker:
         name: this worker's id.
         allowed_modules: modules with tasks that may be imported; None for those the configuration names.
         sharers: how many workers like this one share the machine at the same time.
+        identities: the folder with the nodes' keys; None gives each a key for this experiment alone.
         started_within_s: an actor that has not come up by then never will.
     """
 
@@ -63,6 +64,7 @@ class Worker:
         name: str,
         allowed_modules: tuple[str, ...] | None = None,
         sharers: int = 1,
+        identities: Path | None = None,
         started_within_s: float = STARTED_WITHIN_S,
     ) -> None:
         # Actors of a Ray that was there before begin in another folder, where a relative root is another one.
@@ -73,6 +75,7 @@ class Worker:
         self.results: list[TrainerResult] = []
         self._coordinates, self._name, self._sharers = coordinates, name, sharers
         self._allowed_modules, self._within = allowed_modules, started_within_s
+        self._identities = identities
         self._policy = FailurePolicy(config.supervision.restarts)
         self._supervisor = Supervisor(self._policy, None, self._restarted, started_within_s)
         self._crew, self._begun = NOBODY, set[int]()
@@ -191,6 +194,7 @@ class Worker:
             self._allowed_modules,
             threads=crew.threads[number],
             import_from=tuple(str(Path(folder).resolve()) for folder in sys.path),
+            identities=self._identities,
         )
         return self._spawn(
             f"trainer-{number}",

@@ -65,6 +65,10 @@ class ValueLink(Protocol):
         """Ids of the peers that it is connected to."""
         ...
 
+    def close(self) -> None:
+        """End it; harmless when repeated."""
+        ...
+
 
 class DirectValues:
     """What a trainer's exchange asks about values that are not in the files themselves.
@@ -171,9 +175,13 @@ class DirectValues:
 
     def _goes_directly(self, number: int) -> bool:
         link = self.link
-        if link is None or not link.alive or not link.peers():
+        if link is None or not link.alive or self._askers.carry_all(number, self._members):
             return False
-        return not self._askers.carry_all(number, self._members)
+        try:
+            return bool(link.peers())
+        except LinkError as error:
+            self.problem = str(error)
+            return False
 
     def _put(self, key: str, value: bytes) -> int | None:
         """Store a value; None where that fails, and the folder carries it."""

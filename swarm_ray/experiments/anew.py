@@ -29,6 +29,7 @@ _KINDS = {
     ("state", ".beat"): "coordinator",
     ("requests", ".json"): "request",
     ("rollouts", ".rollouts"): "rollouts",
+    ("rollouts", ".value"): "value",
 }
 """Folder and ending of the files that are envelopes, with what they hold."""
 

@@ -10,7 +10,7 @@ import msgspec
 
 from drive_store import valid_id
 from drive_store.checkpoint_manifest import MANIFEST, Manifest, choose_kept
-from drive_store.names import parse_peer_folder
+from drive_store.names import VALUE_FILE_SUFFIX, parse_peer_folder, round_of_own_file
 from drive_store.oserrors import errors_of
 from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
 from swarm_ray.experiments.files import files_below, files_of, folders_of, refuse_link
@@ -151,17 +151,25 @@ def _plan(experiment: OpenExperiment) -> _Plan:
     stored = [file for file in stored if file.key in sizes]
     old = [folder for folder in old if any(key.rpartition("/")[0] == folder for key in sizes)]
     going = [f.key for f in stored if _may_go(f, below)]
+    values = [key for key in sizes if key.endswith(VALUE_FILE_SUFFIX) and _is_old(key, below)]
     old_files = [key for key in sizes if key.rpartition("/")[0] in old]
     why = "the state log has answered" if below is not None else "nobody will learn from again"
     removals = (
         Removal(f"round files that {why}", len(going), sum(sizes.get(k, 0) for k in going)),
+        Removal("rollouts that a peer had asked for", len(values), sum(sizes[key] for key in values)),
         Removal(
             f"files of {len(old)} older checkpoints", len(old_files), sum(sizes[key] for key in old_files)
         ),
     )
     if len(going) < len(stored):
         remarks.append(f"{len(stored) - len(going)} round files stay: they may be learned from again")
-    return _Plan(tuple(going), tuple(old), tuple(r for r in removals if r.files), tuple(remarks))
+    return _Plan((*going, *values), tuple(old), tuple(r for r in removals if r.files), tuple(remarks))
+
+
+def _is_old(key: str, below: int | None) -> bool:
+    """Whether a value can go: it is of a round that nobody will learn from again."""
+    number = round_of_own_file(key.rpartition("/")[2])
+    return number is not None and (below is None or number < below)
 
 
 def _may_go(file: StoredFile, below: int | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from drive_store import Valid, find_bucket_files, read_round_file
+from drive_store import NotYet, Valid, find_bucket_files, read_round_file, read_value
 from drive_store.names import RoundFileName, parse_peer_folder
 from drive_store.paths import BUCKET
 from swarm_ray.config import TasksConfig
@@ -15,7 +15,7 @@ from swarm_ray.errors import MalformedFile, SwarmError
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments.read import OpenExperiment, StateLog
-from swarm_ray.records import Answers, QuestionRef, RoundFile, StageClosed
+from swarm_ray.records import Answers, QuestionRef, Receipt, RoundFile, StageClosed
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 
@@ -90,9 +90,33 @@ def read_content(experiment: OpenExperiment, file: StoredFile) -> RoundFile:
     if not isinstance(reading, Valid):
         raise MalformedFile(f"{file.key} is left out: {reading.reason}")
     try:
-        return decode_round_file(reading.payload)
+        content = decode_round_file(reading.payload)
+        return _value(experiment, file, content.receipt) if content.receipt else content
     except MalformedFile as error:
         raise MalformedFile(f"{file.key} is left out: {error}") from error
+
+
+def _value(experiment: OpenExperiment, file: StoredFile, receipt: Receipt) -> RoundFile:
+    """What a receipt stands for, where it was put into the folder because somebody asked for it.
+
+    Raises:
+        MalformedFile: it was not, or is damaged.
+    """
+    reading = read_value(
+        experiment.store,
+        experiment.paths,
+        node=file.node,
+        incarnation=file.incarnation,
+        round=file.name.round,
+        stage=file.name.stage,
+        sha256=receipt.sha256,
+        max_payload=MAX_ROUND_FILE,
+    )
+    if isinstance(reading, NotYet):
+        raise MalformedFile("its rollouts went directly to its peers, and the folder has no copy of them")
+    if not isinstance(reading, Valid):
+        raise MalformedFile(reading.reason)
+    return decode_round_file(reading.payload)
 
 
 class Questions:

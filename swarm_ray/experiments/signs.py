@@ -13,6 +13,7 @@ from drive_store import Registry, StateRef, Valid, read_coordinator_beats
 from drive_store.envelope import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.identity import is_peer_id
 from swarm_ray.records import Beat, Registration, StateRecord
 
 
@@ -59,6 +60,21 @@ class Peers:
             return msgspec.json.decode(reading.payload, type=Beat), ""
         except msgspec.MsgspecError as error:
             return None, f"its beat cannot be read: {error}"
+
+    def peer_id(self, node: str, incarnation: str) -> str:
+        """By which libp2p knows an incarnation of a node, as it says itself; empty where it says nothing of the kind.
+
+        Costs one read, of a registration.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        reading = self._registry.registration(node, incarnation)
+        try:
+            said = msgspec.json.decode(reading.payload, type=Registration) if isinstance(reading, Valid) else None
+        except msgspec.MsgspecError:
+            return ""
+        return said.peer_id if said and is_peer_id(said.peer_id) else ""
 
     def refused(self, node: str, incarnation: str, in_force: str) -> str:
         """Why a node that stands in no state record is kept out of the swarm; empty where it may still come in.

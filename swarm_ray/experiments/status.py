@@ -13,7 +13,8 @@ from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.coordinator import CoordinatorStatus, coordinator_alarm
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.signs import Peers, coordinator_signs, taking_part
-from swarm_ray.records import Beat, NodeTally, NodeTotals, StateRecord
+from swarm_ray.identity import animal_name
+from swarm_ray.records import Beat, NodeTally, NodeTotals, Reached, StateRecord
 from swarm_ray.table_text import duration
 
 UNDER_WAY = ("waiting", "running", "paused")
@@ -47,6 +48,12 @@ class NodeStatus(msgspec.Struct, frozen=True):
     cumulative_reward: float
     """Sum over rounds of the mean raw reward of own completions."""
     generated_tokens: int
+    peer_id: str = ""
+    """By which libp2p knows it; empty when it told none."""
+    animal: str = ""
+    """Its name among RL Swarm's users; empty without the extra `genrl`."""
+    reached: Reached | None = None
+    """How the rollouts of the other workers' nodes came to it, as it said last; None where nobody uses direct links."""
 
 
 class ExperimentStatus(msgspec.Struct, frozen=True):
@@ -79,8 +86,8 @@ class _Sign:
 def status_of(experiment: OpenExperiment) -> ExperimentStatus:
     """Read where an experiment stands.
 
-    Costs a few listings, whatever the number of nodes and rounds, and one small read per node and per coordinator that
-    there ever was; also one per registration while a node waits to be taken in.
+    Costs a few listings, whatever the number of nodes and rounds, and two small reads per node, and one per coordinator
+    that there ever was; also one per registration while a node waits to be taken in.
 
     Raises:
         SwarmStateError: the newest state record is not one that this version reads.
@@ -126,7 +133,8 @@ def _status(experiment: OpenExperiment, record: StateRecord, ref: StateRef | Non
             problem = refused or (None if state in UNDER_WAY else "took no part")
         expired = record.answers.expired.get(node, ()) if record.answers else ()
         alone = sign is not None and _trains_alone(sign, pace)
-        nodes.append(_node_status(node, tally, sign, problem, expired, alone=alone))
+        peer_id = peers.peer_id(node, sign.incarnation) if sign else ""
+        nodes.append(_node_status(node, tally, sign, problem, expired, peer_id, alone=alone))
     return ExperimentStatus(
         experiment=experiment.paths.experiment,
         epoch=ref.epoch if ref else 0,
@@ -227,6 +235,7 @@ def _node_status(
     sign: _Sign | None,
     problem: str | None,
     expired: Sequence[int],
+    peer_id: str,
     *,
     alone: bool,
 ) -> NodeStatus:
@@ -250,6 +259,9 @@ def _node_status(
         pass_at_1_end=totals.pass_at_1_end,
         cumulative_reward=totals.reward,
         generated_tokens=totals.generated_tokens,
+        peer_id=peer_id,
+        animal=animal_name(peer_id),
+        reached=beat.reached if beat else None,
     )
 
 

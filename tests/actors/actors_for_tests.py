@@ -19,7 +19,7 @@ from drive_store import Operations, Store
 from swarm_ray.cache import cache_folder
 from swarm_ray.config import SwarmConfig
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
-from swarm_ray.records import Beat, Evaluation, Event, Member, StepMetrics, StoreUse
+from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics, StoreUse
 from swarm_ray.settings import config_hash
 
 CLAIMANT = "coordinator.0a0b0c0d"
@@ -63,12 +63,17 @@ class DirectReporter:
         self._logger, self._discovery = logger, discovery
         self._logger_use: StoreUse | None = None
 
-    def register(self, nodes: list[Member], succeeds: dict[str, str]) -> None:
-        self._discovery.register(nodes, succeeds)
+    def register(
+        self, nodes: list[Member], succeeds: dict[str, str], keys: dict[str, NodeKey] | None = None
+    ) -> None:
+        self._discovery.register(nodes, succeeds, keys)
         self._logger.open_logs(nodes)
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
         self._discovery.report(beats, published=published, logger=self._logger_use)
+
+    def links(self, nodes: list[str], peer_id: str, multiaddrs: tuple[str, ...], reach: Reachable) -> None:
+        self._discovery.announce_links(nodes, peer_id, multiaddrs, reach)
 
     def metrics(self, rows: list[StepMetrics]) -> None:
         self._logger_use = self._logger.log_metrics(rows)

@@ -14,7 +14,7 @@ from folder_for_tests import Folder, incarnation
 from actors.discovery import Discovery
 from drive_store import NameTaken, StoreUnavailable, Valid
 from swarm_ray.config import PaceConfig
-from swarm_ray.records import Beat, Member, NodeTotals
+from swarm_ray.records import Beat, Member, NodeTotals, Registration
 from swarm_ray.settings import config_hash
 
 PACE = PaceConfig(beat_s=0.04, dead_after_s=20)
@@ -55,11 +55,7 @@ def test_a_registered_node_is_found_by_others_and_not_by_itself(folder: Folder, 
     assert [r.node for r in other.discover_peers()] == ["node-1", "node-2"]
     assert [r.node for r in other.discover_peers(exclude_self=False, max_peers=2)] == ["node-1", "node-2"]
     found = other.discover_peers()[0]
-    assert (found.worker, found.incarnation, found.versions) == (
-        "worker_1",
-        incarnation("node-1"),
-        {"python": "3"},
-    )
+    assert (found.experiment, found.incarnation, found.role) == ("small", incarnation("node-1"), "trainer")
     assert beat_of(folder, "node-1").phase == "registered"
 
 
@@ -83,8 +79,13 @@ def test_a_resumed_node_names_the_incarnation_that_it_continues(folder: Folder, 
     discovery.report([("node-1", training(3, problem="a trainer died"))], published=False)
     later = Member("node-1", "0000abcd")
     discovery.register([later], {"node-1": incarnation("node-1")})
-    found = {r.incarnation: r.succeeds for r in discovery.discover_peers(exclude_self=False)}
-    assert found == {incarnation("node-1"): "", "0000abcd": incarnation("node-1")}
+    announced = folder.registry.registrations().values()
+    said = [msgspec.json.decode(r.payload, type=Registration) for r in announced if isinstance(r, Valid)]
+    assert {r.incarnation: r.succeeds for r in said} == {
+        incarnation("node-1"): "",
+        "0000abcd": incarnation("node-1"),
+    }
+    assert [r.incarnation for r in discovery.discover_peers(exclude_self=False)] == ["0000abcd"]
     reading = folder.registry.read_beat("node-1", "0000abcd")
     assert isinstance(reading, Valid)
     assert msgspec.json.decode(reading.payload, type=Beat).problem is None

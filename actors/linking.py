@@ -1,0 +1,72 @@
+"""A trainer's direct link: started beside its nodes, kept up between looks at the folder, and ended with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from actors.trainer_settings import Reporter
+from swarm_ray.config import DirectConfig
+from swarm_ray.dht.link import DhtLink
+from swarm_ray.dht.meeting import Announcement, Meeting
+from swarm_ray.errors import LinkError
+from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.peer_book import PeerBook
+
+
+class Linking:
+    """Nothing here fails a trainer: what goes wrong is told, and the folder carries all rollouts.
+
+    Args:
+        nodes: whom it serves.
+        identity: file with the key of the first of them, under whose peer id the link is known.
+        config: where to listen, whom to start with.
+        experiment: whose nodes it looks for.
+        book: who is to be found in the folder.
+        direct: the exchange's part that uses the link.
+        reporter: announces where the link can be dialled.
+        tell: takes what is to be known; the same line again, and an empty one, says nothing.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[str],
+        identity: Path,
+        config: DirectConfig,
+        experiment: str,
+        book: PeerBook,
+        direct: DirectValues,
+        reporter: Reporter,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._nodes, self._direct, self._reporter, self._tell = list(nodes), direct, reporter, tell
+        self._link = DhtLink(identity, config)
+        self._meeting = Meeting(book, self._link, config, experiment)
+        self._announced: Announcement | None = None
+
+    def start(self) -> None:
+        """Start the link with whoever is to be found; one that does not start is tried again later."""
+        try:
+            self._meeting.start()
+        except LinkError as error:
+            self._tell(f"{error}; the folder carries all rollouts")
+        self._direct.link = self._link
+        self._announce()
+
+    def keep(self) -> None:
+        """Connect to those who have come, start again what has died, and say what is wrong; returns at once."""
+        self._meeting.keep()
+        self._announce()
+        self._tell(self._direct.problem or self._meeting.problem)
+
+    def close(self) -> None:
+        """End the link; harmless when repeated."""
+        self._direct.link = None
+        self._meeting.close()
+
+    def _announce(self) -> None:
+        """Tell the folder where the link can be dialled, once for each change."""
+        said = self._meeting.announcement
+        if said != self._announced:
+            self._announced = said
+            self._reporter.links(self._nodes, said.peer_id, said.multiaddrs, said.reach)

@@ -1,0 +1,142 @@
+"""What a process says of its nodes in the folder's `discovery/`: by which they are found, whatever their experiment."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from actors.kept import Kept
+from drive_store import DiscoveryFolder, Store, StoreError
+from swarm_ray.records import MAX_MULTIADDRS, Member, PeerRecord, Reachable, Role
+
+
+class PeerRecords:
+    """Writes one record for each node, again and again while the node takes part, and a last one when it has left.
+
+    What was said is kept on this machine's disk, so that a restart goes on with it.
+
+    Args:
+        store: the root.
+        check: makes sure that the folder is the one that it was; raises a `StoreError`.
+        experiment: to which the nodes belong.
+        every_s: seconds between two records of a node.
+        kept: where they are kept.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        check: Callable[[], None],
+        experiment: str,
+        every_s: float,
+        kept: Kept,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder, self._check, self._experiment = DiscoveryFolder(store), check, experiment
+        self._every_s, self._kept, self._clock = every_s, kept, clock
+        self._records: dict[str, PeerRecord] = kept.load() or {}
+        self._written: dict[str, float] = {}
+        self._unsaid: set[str] = set(self._records)
+        self._removed: list[tuple[str, str]] = []
+        self._lock, self._publishing = threading.Lock(), threading.Lock()
+        self.problem = ""
+        """Why the last record did not reach the folder; empty when it did."""
+
+    def add(self, member: Member, peer_id: str, succeeds: str, role: Role = "trainer") -> None:
+        """Take up a node; harmless when repeated.
+
+        Args:
+            member: with its incarnation, which takes the place of an earlier one.
+            peer_id: of its identity; empty where it has none.
+            succeeds: the incarnation that it continues, whose record goes; empty where there was none.
+            role: what it is in the swarm.
+        """
+        with self._lock:
+            known = self._records.get(member.node)
+            if known is not None and known.incarnation == member.incarnation:
+                return
+            before = {succeeds, known.incarnation if known else ""} - {"", member.incarnation}
+            self._removed += [(member.node, incarnation) for incarnation in sorted(before)]
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            self._records[member.node] = PeerRecord(
+                member.node, member.incarnation, self._experiment, peer_id, role, started_at=now
+            )
+            self._unsaid.add(member.node)
+
+    def link(self, nodes: Sequence[str], via: str, multiaddrs: Sequence[str], reach: Reachable) -> None:
+        """Say how nodes are reached directly from now on; written with the next `publish`.
+
+        Args:
+            nodes: ids; those that were not added are passed over.
+            via: the peer id of their link.
+            multiaddrs: under which it is dialled; the first `MAX_MULTIADDRS` are told.
+            reach: from where.
+        """
+        with self._lock:
+            for node in nodes:
+                known = self._records.get(node)
+                if known is None:
+                    continue
+                told = tuple(multiaddrs[:MAX_MULTIADDRS])
+                said = msgspec.structs.replace(known, via=via, multiaddrs=told, reach=reach)
+                if said != known:
+                    self._records[node] = said
+                    self._unsaid.add(node)
+
+    def leave(self, nodes: Collection[str] | None = None) -> None:
+        """Let the next record of nodes be their last; None for all."""
+        with self._lock:
+            for node, known in self._records.items():
+                if not known.left and (nodes is None or node in nodes):
+                    self._records[node] = msgspec.structs.replace(known, left=True)
+                    self._unsaid.add(node)
+
+    def publish(self) -> None:
+        """Write the records whose time has come or whose content has changed, and remove those of former lives.
+
+        A folder that cannot be reached is no error: `problem` says so, and the next call tries again.
+        """
+        with self._publishing:
+            due = self._due()
+            if not due:
+                return
+            try:
+                self._check()
+                self._kept.save(self._records)
+                for record in due:
+                    self._write(record)
+                while self._removed:
+                    self._folder.remove(*self._removed.pop())
+            except StoreError as error:
+                self.problem = str(error)
+                return
+            self.problem = ""
+
+    def _due(self) -> list[PeerRecord]:
+        """What is to be written, with its count: that is kept first, so that it grows over a restart too."""
+        now = self._clock()
+        with self._lock:
+            nodes = [
+                node
+                for node, record in self._records.items()
+                if node in self._unsaid
+                or (not record.left and now - self._written.get(node, 0.0) >= self._every_s)
+            ]
+            for node in nodes:
+                record = self._records[node]
+                self._records[node] = msgspec.structs.replace(record, count=record.count + 1)
+                self._unsaid.add(node)
+            return [self._records[node] for node in nodes]
+
+    def _write(self, record: PeerRecord) -> None:
+        payload = msgspec.json.encode(record)
+        self._folder.write(record.experiment, record.node, record.incarnation, record.count, payload)
+        with self._lock:
+            self._written[record.node] = self._clock()
+            if self._records[record.node] == record:
+                self._unsaid.discard(record.node)

@@ -1,0 +1,199 @@
+"""The link's process: p2pd, hivemind's DHT node, and what its owner asks of them. The only module that loads hivemind.
+
+The node starts alone and is then connected to its peers: an address that leads nowhere, which would keep p2pd from
+starting, costs a dial that runs beside the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from hivemind.dht.node import DHTNode
+from hivemind.p2p import P2P
+from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError, P2PHandlerError
+
+from swarm_ray.dht.holding import Gatekeeper
+from swarm_ray.dht.messages import (
+    LENGTH_BYTES,
+    Begin,
+    Begun,
+    Call,
+    Clock,
+    Get,
+    Join,
+    Peers,
+    Put,
+    Reply,
+    Request,
+    body_length,
+    frame,
+)
+from swarm_ray.dht.peering import Peering
+from swarm_ray.dht.reaping import ReapingLoop, Remains
+from swarm_ray.dht.values import Values
+
+BLACKLIST_S = 5.0
+"""How long a peer that did not answer is left alone; always as long, since peers come back."""
+SHOWN = 300
+"""Characters of an error that the owner is told."""
+NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))
+UNABLE = (P2PDaemonError, P2PHandlerError, OSError, EOFError, ValueError, RuntimeError, AssertionError)
+"""What hivemind raises where p2pd or a peer fails."""
+
+
+class LinkNode:
+    """hivemind's node, and what the owner can ask of it."""
+
+    def __init__(self, node: DHTNode, values: Values, peering: Peering) -> None:
+        self._values, self.peering = values, peering
+        self.peer_id = node.peer_id.to_base58()
+
+    @classmethod
+    async def of(cls, begin: Begin, folder: Path, within_s: float) -> LinkNode:
+        """Start p2pd and the node."""
+        gatekeeper = Gatekeeper()
+        node = await DHTNode.create(
+            p2p=await _start_daemon(begin, folder, within_s),
+            record_validator=gatekeeper,
+            wait_timeout=begin.rpc_s,
+            blacklist_time=BLACKLIST_S,
+            backoff_rate=1.0,
+            reuse_get_requests=False,  # its table of requests grows by every key
+            cache_locally=False,  # a link fetches a value once
+            cache_nearest=0,
+            cache_on_store=False,
+        )
+        return cls(node, Values(node, gatekeeper), await Peering.of(node))
+
+    async def answer(self, call: Call) -> Any:
+        """Do what a call asks for."""
+        match call:
+            case Put():
+                return await self._values.put(call)
+            case Get():
+                return await self._values.get(call)
+            case Join():
+                return await self.peering.join(call.multiaddrs)
+            case Peers():
+                return await self.peering.connected()
+            case Clock():
+                return await self.peering.clock_discrepancy()
+            case Begin():
+                raise ValueError("the link is up already")
+
+
+async def _start_daemon(begin: Begin, folder: Path, within_s: float) -> P2P:
+    """Start p2pd without peers.
+
+    It reads the key from a file, and only as it starts: so it gets a copy on the local disk, where permissions hold.
+    """
+    identity = None if begin.identity is None else folder / "identity"
+    if identity is not None:
+        identity.touch(0o600)
+        identity.write_bytes(begin.identity or b"")
+        identity.chmod(0o400)
+    alone = begin.listen.startswith("127.")
+    try:
+        return await _daemon_in(folder).create(
+            host_maddrs=[f"/ip4/{begin.listen}/tcp/{begin.port}"],
+            announce_maddrs=[address.partition("/p2p/")[0] for address in begin.announce] or None,
+            identity_path=None if identity is None else str(identity),
+            check_if_identity_free=False,  # it reads every key as RSA, and takes seconds
+            nat_port_map=not alone,
+            auto_nat=not alone,
+            use_auto_relay=bool(begin.relays),
+            trusted_relays=begin.relays or None,
+            force_reachability="private" if begin.relays else None,
+            startup_timeout=within_s,
+        )
+    finally:
+        if identity is not None:
+            identity.unlink()
+
+
+def _daemon_in(folder: Path) -> type[P2P]:
+    """A p2pd whose sockets lie in a folder that nobody else can read, and that goes with it."""
+
+    class Daemon(P2P):
+        _UNIX_SOCKET_PREFIX = f"/unix{folder}/"
+
+    return Daemon
+
+
+class Service:
+    """Answers the owner's requests, each in a task of its own."""
+
+    def __init__(self, sock: socket.socket, folder: Path, loop: ReapingLoop) -> None:
+        self._socket, self._folder, self._loop = sock, folder, loop
+        self._node: LinkNode | None = None
+
+    async def run(self) -> None:
+        """Answer until the owner closes the socket; what nobody foresaw ends the process, and the owner hears of it."""
+        reader, writer = await asyncio.open_connection(sock=self._socket)
+        decoder = msgspec.msgpack.Decoder(Request)
+        try:
+            async with asyncio.TaskGroup() as answers:
+                while True:
+                    size = body_length(await reader.readexactly(LENGTH_BYTES))
+                    request = decoder.decode(await reader.readexactly(size))
+                    answers.create_task(self._answer(request, writer))
+        except* (asyncio.IncompleteReadError, ConnectionError):
+            pass  # closed
+
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        within_s = max(0.0, request.deadline - time.monotonic())
+        try:
+            async with asyncio.timeout(within_s):
+                value = await self._do(request.call, within_s)
+            reply = Reply(request.number, msgspec.Raw(msgspec.msgpack.encode(value)))
+        except TimeoutError:
+            reply = Reply(request.number, NOTHING, f"it took longer than {within_s:.1f} s")
+        except UNABLE as error:
+            reply = Reply(request.number, NOTHING, _words(error))
+        writer.write(frame(reply))
+        await writer.drain()
+
+    async def _do(self, call: Call, within_s: float) -> Any:
+        if isinstance(call, Begin):
+            return await self._begin(call, within_s)
+        assert self._node is not None
+        return await self._node.answer(call)
+
+    async def _begin(self, begin: Begin, within_s: float) -> Begun:
+        self._node = await LinkNode.of(begin, self._folder, within_s)
+        assert self._loop.daemon is not None
+        self._loop.serves = True
+        return Begun(self._node.peer_id, await self._node.peering.multiaddrs(), self._loop.daemon)
+
+
+def _words(error: Exception) -> str:
+    """An error in one line; some of its words may be a peer's."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+    return (text or type(error).__name__)[:SHOWN]
+
+
+def main(descriptor: int, owner: int, folder: str) -> None:
+    """Serve the owner until it closes the socket or has gone.
+
+    Args:
+        descriptor: our end of the socket.
+        owner: the owner's process id.
+        folder: an empty one of our own, which goes with us.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop = ReapingLoop()
+    remains = Remains(loop, Path(folder))
+    remains.watch(owner)
+    try:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(Service(socket.socket(fileno=descriptor), Path(folder), loop).run())
+    finally:
+        remains.clear()
+    os._exit(0)  # nothing is left that would have to be waited for

@@ -1,0 +1,151 @@
+"""What this node's part of the DHT holds, and what it lets peers store and answer.
+
+In hivemind's DHT anyone may store anything under any key, as much of it as he likes, and what expires later wins. Here
+what is held stays as it is, own values are kept apart from those of peers, both are bounded, and nothing but parts of
+values is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from hivemind.dht.protocol import DHTProtocol
+from hivemind.dht.routing import DHTID
+from hivemind.dht.validation import DHTRecord, RecordValidatorBase
+from hivemind.utils.timed_storage import ValueWithExpiration, get_dht_time
+
+from swarm_ray.dht.parts import PART_BYTES
+
+MOST_HELD = 128 << 20
+"""Bytes of peers' values, and as many of own ones; the oldest make room."""
+ENTRY_BYTES = 500
+"""What an entry costs beside its value, so that the number of empty ones is bounded, too."""
+MOST_EXPIRES_S = 86_400.0
+
+
+class Shelf:
+    """Values until they expire, bounded in bytes, the oldest first to go; what is held is not written over.
+
+    Args:
+        most: bytes.
+    """
+
+    def __init__(self, most: int = MOST_HELD) -> None:
+        self._most, self._bytes = most, 0
+        self._entries: dict[DHTID, ValueWithExpiration] = {}
+
+    def get(self, key: DHTID) -> ValueWithExpiration | None:
+        """The entry under a key."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.expiration_time < get_dht_time():
+            self.drop(key)
+            return None
+        return entry
+
+    def store(self, key: DHTID, value: bytes, expiration: float) -> bool:
+        """Hold a value; False where another one is held under that key."""
+        held = self.get(key)
+        if held is not None:
+            return bool(held.value == value)
+        self._entries[key] = ValueWithExpiration(value, expiration)
+        self._bytes += len(value) + ENTRY_BYTES
+        self._make_room()
+        return True
+
+    def drop(self, key: DHTID) -> None:
+        """Forget an entry."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= len(entry.value) + ENTRY_BYTES
+
+    def _make_room(self) -> None:
+        """Drop the oldest, as far as they expired or are too much."""
+        now = get_dht_time()
+        while self._entries:
+            oldest = next(iter(self._entries))
+            if self._bytes <= self._most and self._entries[oldest].expiration_time >= now:
+                return
+            self.drop(oldest)
+
+
+class Holding:
+    """Stands in for the node's storage and its cache; has of hivemind's storage what a node and its protocol use."""
+
+    def __init__(self) -> None:
+        self.own, self.of_peers = Shelf(), Shelf()
+
+    def get(self, key: DHTID) -> ValueWithExpiration | None:
+        """What is held under a key."""
+        return self.own.get(key) or self.of_peers.get(key)
+
+    def store(self, key: DHTID, value: bytes, expiration_time: float, subkey: Any = None) -> bool:
+        """Hold what a peer stored, which validation let pass, or what this node stores as one of the nearest."""
+        own = self.own.get(key)
+        if own is not None:
+            return bool(own.value == value)
+        return subkey is None and self.of_peers.store(key, value, expiration_time)
+
+    def store_subkey(self, *_: Any) -> bool:
+        """Parts have no subkeys."""
+        return False
+
+    def items(self) -> Iterator[tuple[DHTID, ValueWithExpiration]]:
+        """Nothing, for hivemind offers all of it to a peer that it meets, in one message.
+
+        One of more than 4 MiB does not arrive, and the peer is taken for dead.
+        """
+        return iter(())
+
+    def __contains__(self, key: DHTID) -> bool:
+        return self.get(key) is not None
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What is known of a part before it is there."""
+
+    size: int
+    sha256: str
+    """Empty where it is not known."""
+
+    def fits(self, packed: bytes) -> bool:
+        """Whether this may be the part."""
+        part = unpacked(packed)
+        if part is None or len(part) != self.size:
+            return False
+        return not self.sha256 or hashlib.sha256(part).hexdigest() == self.sha256
+
+
+class Gatekeeper(RecordValidatorBase):
+    """Passes parts of values alone and, of those that are just sought, such as may be the right ones.
+
+    hivemind asks it when a peer stores something here and when one answers a search, which goes on past what is
+    refused.
+    """
+
+    def __init__(self) -> None:
+        self.sought: dict[bytes, Sought] = {}
+
+    def validate(self, record: DHTRecord) -> bool:
+        """Whether to take it."""
+        if record.subkey != DHTProtocol.IS_REGULAR_VALUE:
+            return False
+        if not record.expiration_time <= get_dht_time() + MOST_EXPIRES_S:  # so that NaN is refused
+            return False
+        sought = self.sought.get(record.key)
+        if sought is not None:
+            return sought.fits(record.value)
+        return unpacked(record.value) is not None
+
+
+def unpacked(packed: bytes) -> bytes | None:
+    """The part in hivemind's msgpack; None where it is none."""
+    try:
+        part = msgspec.msgpack.decode(packed, type=bytes)
+    except msgspec.MsgspecError:
+        return None
+    return part if len(part) <= PART_BYTES else None

@@ -1,0 +1,253 @@
+"""How links find each other through the folder: who is there is tried, the living are joined, and who comes later, too.
+
+Nodes that started apart, each with a DHT of its own, become one DHT by it (https://github.com/learning-at-home/hivemind
+has an issue about that, number 624): whoever sees the other's record first connects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from drive_store import StoreError
+from swarm_ray.config import DirectConfig
+from swarm_ray.dht.link import MOST_CLOCK_S, DhtLink
+from swarm_ray.dht.probing import MAX_PROBED, is_closed_in, parse_multiaddr, probe, reach_of
+from swarm_ray.errors import ConfigError, LinkError
+from swarm_ray.peer_book import PeerBook
+from swarm_ray.records import MAX_MULTIADDRS, PeerRecord, Reachable
+
+MAX_JOINED = 8
+"""So many peers are joined at a time; through them the DHT finds the others."""
+JOIN_S = 4.0
+LOOKS = 10
+"""Looks at the folder within its time to live."""
+SOONEST_S, LATEST_S = 0.5, 30.0
+RETRY_S, RETRY_MOST_S = 5.0, 300.0
+"""A peer that could not be reached is tried again after so many seconds, then after twice as many, and so on."""
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a link tells others, as `Discovery.announce_links` takes it."""
+
+    peer_id: str
+    multiaddrs: tuple[str, ...]
+    reach: Reachable
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A link of others that may be joined."""
+
+    via: str
+    addresses: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Wait:
+    """When a link that could not be reached is tried again, unless its addresses change."""
+
+    addresses: tuple[str, ...]
+    until: float
+    last_s: float
+
+
+class Meeting:
+    """Keeps a link connected with those of the other nodes of an experiment.
+
+    Args:
+        book: who is to be found.
+        link: not started yet.
+        direct: bootnodes and own addresses.
+        experiment: whose nodes are joined.
+        clock: monotonic seconds.
+
+    Raises:
+        ConfigError: a bootnode is no address.
+    """
+
+    def __init__(
+        self,
+        book: PeerBook,
+        link: DhtLink,
+        direct: DirectConfig,
+        experiment: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._book, self._link, self._direct, self._experiment = book, link, direct, experiment
+        self._clock = clock
+        self._bootnodes = [_bootnode(text) for text in direct.bootnodes]
+        self._waits: dict[str, _Wait] = {}
+        self._restart = _Wait((), 0.0, RETRY_S)
+        self._next, self._every_s = 0.0, min(LATEST_S, max(SOONEST_S, book.ttl_s / LOOKS))
+        self._looking: threading.Thread | None = None
+        self.problem = ""
+        """Which peers are not reached directly, or why the link is down, in words; empty while all is well."""
+
+    @property
+    def announcement(self) -> Announcement:
+        """What to tell others of the link; nothing while it is down."""
+        if not self._link.alive:
+            return Announcement("", (), "none")
+        own = self._link.peer_id
+        ending = f"/p2p/{own}"
+        told = [a if a.endswith(ending) else f"{a}{ending}" for a in self._direct.announce]
+        found = dict.fromkeys(a for a in (*told, *self._link.multiaddrs) if parse_multiaddr(a) is not None)
+        public_first = sorted(found, key=lambda a: reach_of([a]) != "public")[:MAX_MULTIADDRS]
+        return Announcement(own, tuple(public_first), reach_of(public_first, nat=is_closed_in()))
+
+    def start(self) -> None:
+        """Start the link, and join at most `MAX_JOINED` of those that are to be found and answer a probe.
+
+        Where nobody does, it is a new DHT, which others join. That the folder cannot be read is no error.
+
+        Raises:
+            UserError: hivemind is not installed.
+            LinkError: the link does not start.
+        """
+        self._link.start()
+        self._look()
+
+    def keep(self) -> None:
+        """Look for new peers in the background, if it is time; to be called often, returns at once and never raises."""
+        now = self._clock()
+        if now < self._next or (self._looking is not None and self._looking.is_alive()):
+            return
+        self._next = now + self._every_s
+        self._looking = threading.Thread(target=self._turn, name="meeting", daemon=True)
+        self._looking.start()
+
+    def wait(self) -> None:
+        """Return when a look that was begun is over."""
+        if self._looking is not None:
+            self._looking.join()
+
+    def close(self) -> None:
+        """End the link, and a look that goes on; harmless when repeated."""
+        self._next = math.inf
+        self._link.close()
+        self.wait()
+        self._link.close()  # a look may just have started it again
+
+    def _turn(self) -> None:
+        try:
+            if not self._link.alive:
+                self._start_again()
+            if self._link.alive:
+                self._look()
+        except LinkError as error:
+            self.problem = str(error)
+
+    def _start_again(self) -> None:
+        now = self._clock()
+        if now < self._restart.until:
+            return
+        self._restart = _longer(self._restart, (), now)
+        self.problem = "the direct link died; files carry all until it is there again"
+        self._link.start()
+
+    def _look(self) -> None:
+        """Join who is to be found and not connected yet.
+
+        Raises:
+            LinkError: the link does not answer.
+        """
+        connected = self._link.peers()
+        try:
+            records = self._book.discover_peers(exclude_self=False, experiment=self._experiment)
+        except StoreError as error:
+            self.problem = f"who could be reached directly is not known: {error}"
+            return
+        found = {c.via: c for c in (*self._bootnodes, *_candidates(records, self._link.peer_id))}
+        missing = [c for via, c in found.items() if via not in connected]
+        due = [c for c in missing if self._is_due(c)]
+        if due:
+            self._join(due)
+            connected = self._link.peers()
+        for via in connected & self._waits.keys():
+            del self._waits[via]
+        self.problem = self._in_words([c for c in missing if c.via not in connected])
+
+    def _join(self, due: Sequence[_Candidate]) -> None:
+        """Probe candidates, those that this link comes to first by lot, and connect to the living."""
+        ordered, addresses = sorted(due, key=self._lot), list[str]()
+        tried = [c for c in ordered if _take(addresses, c.addresses)]
+        alive = probe(addresses)
+        living = [c for c in tried if alive.intersection(c.addresses)]
+        joined = living[:MAX_JOINED]
+        if joined:
+            self._link.join([a for c in joined for a in c.addresses if a in alive], JOIN_S)
+        now = self._clock()
+        for candidate in tried:
+            if candidate not in living[MAX_JOINED:]:
+                known = self._waits.get(candidate.via, _Wait((), now, 0.0))
+                self._waits[candidate.via] = _longer(known, candidate.addresses, now)
+
+    def _is_due(self, candidate: _Candidate) -> bool:
+        known = self._waits.get(candidate.via)
+        return known is None or known.addresses != candidate.addresses or self._clock() >= known.until
+
+    def _lot(self, candidate: _Candidate) -> bytes:
+        """Each link has an order of its own, so that not all come to the same eight."""
+        return hashlib.sha256(f"{self._link.peer_id} {candidate.via}".encode()).digest()
+
+    def _in_words(self, missing: Sequence[_Candidate]) -> str:
+        said = []
+        nodes = sorted({node for candidate in missing for node in candidate.nodes})
+        if nodes:
+            more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+            said.append(f"no direct link to {', '.join(nodes[:_NAMED])}{more}: files carry their rollouts")
+        ahead = self._link.clock_discrepancy()
+        if ahead is not None and abs(ahead) > MOST_CLOCK_S:
+            said.append(
+                f"the peers' clocks differ from this machine's by {ahead:.1f} s, and hivemind bears {MOST_CLOCK_S:g} s;"
+                " set them right"
+            )
+        return "; ".join(said)
+
+
+def _bootnode(text: str) -> _Candidate:
+    address = parse_multiaddr(text)
+    if address is None:
+        raise ConfigError(
+            f"direct.bootnodes: {text!r} is no address of a peer; one looks like "
+            "/ip4/203.0.113.7/tcp/4001/p2p/12D3KooW..."
+        )
+    return _Candidate(address.peer_id, (text,), (f"bootnode {address.host}",))
+
+
+def _candidates(records: Iterable[PeerRecord], own: str) -> list[_Candidate]:
+    """The links in records, each once; an address of another peer than the record's is a lie or an error."""
+    links: dict[str, tuple[list[str], list[str]]] = {}
+    for record in records:
+        if record.via in {"", own}:
+            continue
+        addresses, nodes = links.setdefault(record.via, ([], []))
+        nodes.append(record.node)
+        for text in record.multiaddrs:
+            address = parse_multiaddr(text)
+            if address is not None and address.peer_id == record.via and text not in addresses:
+                addresses.append(text)
+    return [_Candidate(v, tuple(a[:MAX_MULTIADDRS]), tuple(n)) for v, (a, n) in links.items()]
+
+
+def _take(chosen: list[str], addresses: Sequence[str]) -> bool:
+    """Whether addresses still find place among those that are probed at once."""
+    if len(chosen) + len(addresses) > MAX_PROBED:
+        return False
+    chosen += addresses
+    return True
+
+
+def _longer(known: _Wait, addresses: tuple[str, ...], now: float) -> _Wait:
+    last_s = known.last_s if known.addresses == addresses else 0.0
+    seconds = min(RETRY_MOST_S, max(RETRY_S, 2 * last_s))
+    return _Wait(addresses, now + seconds, seconds)

@@ -1,0 +1,156 @@
+"""Addresses of peers: read strictly, and tried all at once before any of them reaches p2pd.
+
+One that is malformed keeps p2pd from starting, and one that leads nowhere costs it 5 s. Needs no hivemind.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from swarm_ray.identity.peer_ids import is_peer_id
+from swarm_ray.records import Reachable
+
+PROBE_S = 1.0
+MAX_PROBED = 64
+"""So many addresses are tried at once."""
+_LONGEST = 256
+_GREETING = b"\x13/multistream/1.0.0\n"
+"""What a libp2p node says first to whoever connects (https://github.com/multiformats/multistream-select)."""
+_CLOSED_IN = ("COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE")
+_HOSTS = ("ip4", "ip6", "dns", "dns4", "dns6")
+_NAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9-]{1,63})*")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+
+
+@dataclass(frozen=True)
+class Multiaddr:
+    """An address that can be dialled over TCP."""
+
+    text: str
+    host: str
+    """An IP address or a name."""
+    port: int
+    dialled: str
+    """The peer id of who answers there: the peer itself, or its relay."""
+    peer_id: str
+    """Of the peer that is reached."""
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a relay lies between."""
+        return self.text.endswith(f"/p2p-circuit/p2p/{self.peer_id}")
+
+
+def parse_multiaddr(text: str) -> Multiaddr | None:
+    """Read `/ip4|ip6|dns|dns4|dns6/<host>/tcp/<port>/p2p/<id>`, which may end with `/p2p-circuit/p2p/<id>`.
+
+    Returns:
+        None for anything else: a peer may have written it.
+    """
+    if len(text) > _LONGEST or not text.startswith("/"):
+        return None
+    parts = text[1:].split("/")
+    if len(parts) not in {6, 9} or (parts[2], parts[4]) != ("tcp", "p2p"):
+        return None
+    if len(parts) == 9 and tuple(parts[6:8]) != ("p2p-circuit", "p2p"):
+        return None
+    kind, host, _, port, _, dialled = parts[:6]
+    sound = _is_host(kind, host) and _PORT.fullmatch(port) and int(port) < 65536
+    if not sound or not is_peer_id(dialled) or not is_peer_id(parts[-1]):
+        return None
+    return Multiaddr(text, host, int(port), dialled, parts[-1])
+
+
+def probe(addresses: Collection[str], within_s: float = PROBE_S) -> set[str]:
+    """Try addresses side by side: who takes the connection and greets as libp2p does is alive.
+
+    Args:
+        addresses: multiaddrs; what is none is not tried, nor is more than `MAX_PROBED` of them.
+        within_s: what has not answered by then does not count.
+
+    Returns:
+        Those that answered. Whether the right peer is there is p2pd's business, which checks its key.
+    """
+    parsed = [found for text in dict.fromkeys(addresses) if (found := parse_multiaddr(text)) is not None]
+    alive: set[str] = set()
+    deadline = time.monotonic() + within_s
+
+    def ask(address: Multiaddr) -> None:
+        if _greets(address, deadline):
+            alive.add(address.text)
+
+    # Threads of their own: a name that is not resolved holds one up for longer, and nobody waits for it.
+    threads = [threading.Thread(target=ask, args=(one,), daemon=True) for one in parsed[:MAX_PROBED]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return set(alive)
+
+
+def reach_of(multiaddrs: Sequence[str], *, nat: bool = False) -> Reachable:
+    """From where a link can be dialled, by its addresses alone.
+
+    Args:
+        multiaddrs: those that it announces.
+        nat: the machine is known to lie behind a NAT that lets nothing in, as a VM of Colab does.
+
+    Returns:
+        public: one is a name or lies in the public internet. local: all lie in a private network or on this machine,
+        and whoever is there too reaches it. nat: the same, but nobody is there; or there is a relay. none: there is
+        no address.
+    """
+    parsed = [found for text in multiaddrs if (found := parse_multiaddr(text)) is not None]
+    if not parsed:
+        return "none"
+    direct = [found for found in parsed if not found.relayed]
+    if any(_is_public(found.host) for found in direct):
+        return "public"
+    return "nat" if nat or not direct else "local"
+
+
+def is_closed_in() -> bool:
+    """Whether this is a rented notebook's machine, which nobody can dial from outside: Colab's or Kaggle's."""
+    return any(name in os.environ for name in _CLOSED_IN)
+
+
+def _is_host(kind: str, host: str) -> bool:
+    """Whether it can be dialled at all: no name for "every address" and no broadcast can."""
+    if kind not in _HOSTS:
+        return False
+    if kind.startswith("dns"):
+        return _NAME.fullmatch(host) is not None
+    try:
+        address = ipaddress.IPv4Address(host) if kind == "ip4" else ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_multicast or address.is_reserved or "%" in host)
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host != "localhost"
+
+
+def _greets(address: Multiaddr, deadline: float) -> bool:
+    try:
+        left = deadline - time.monotonic()
+        with socket.create_connection((address.host, address.port), max(0.01, left)) as sock:
+            heard = b""
+            while len(heard) < len(_GREETING) and (left := deadline - time.monotonic()) > 0:
+                sock.settimeout(left)
+                more = sock.recv(len(_GREETING) - len(heard))
+                if not more or not _GREETING.startswith(heard := heard + more):
+                    return False
+            return heard == _GREETING
+    except (OSError, UnicodeError):
+        return False

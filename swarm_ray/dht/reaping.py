@@ -1,0 +1,99 @@
+"""No process stays when the one that it served has gone, however that ended.
+
+A node's process owns the link's process, which owns p2pd. p2pd notices nothing by itself: it lives on for ever. Three
+nets catch it. The link's process ends with its owner: it sees the socket close, and looks whether its parent is still
+the owner, for another process may have inherited the socket. p2pd ends with the link's process: the system does that on
+Linux. Where it does not, the owner ends p2pd when it sees the link's process go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+LOOK_S = 0.5
+_PR_SET_PDEATHSIG = 1
+
+
+class ReapingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose subprocesses die with this process."""
+
+    daemon: int | None = None
+    """Process id of the one that it started last."""
+    serves = False
+    """Set when the daemon is up: from then on this process is nothing without it."""
+
+    async def subprocess_exec(self, protocol_factory: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
+        """Start a program as every event loop does."""
+        dies = _dies_with_parent()
+        transport, protocol = await super().subprocess_exec(
+            protocol_factory, *args, preexec_fn=dies, **kwargs
+        )
+        self.daemon = transport.get_pid()
+        return transport, protocol
+
+
+def _dies_with_parent() -> Callable[[], None] | None:
+    """What a forked process does so that the system ends it with its parent; None where the system cannot."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up before the fork, after which little is safe
+
+    def die_with_parent() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return die_with_parent
+
+
+class Remains:
+    """What must not stay when this process ends: its daemon and its folder."""
+
+    def __init__(self, loop: ReapingLoop, folder: Path) -> None:
+        self._loop, self._folder = loop, folder
+
+    def watch(self, owner: int) -> None:
+        """End this process, from a thread of its own, as soon as the owner is its parent no more or p2pd has gone."""
+        threading.Thread(target=self._watch, args=(owner,), name="owner-watch", daemon=True).start()
+
+    def clear(self) -> None:
+        """End the daemon and remove the folder; harmless when repeated."""
+        if self._loop.daemon is not None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._loop.daemon, signal.SIGKILL)
+                os.waitpid(self._loop.daemon, 0)  # else it stays a zombie where process 1 waits for none
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _watch(self, owner: int) -> None:
+        while (served := os.getppid() == owner) and (not self._loop.serves or _lives(self._loop.daemon)):
+            time.sleep(LOOK_S)
+        if served:
+            os.write(2, b"p2pd ended\n")  # the owner reads it
+        self.clear()
+        os._exit(1)
+
+
+def _lives(daemon: int | None) -> bool:
+    """Whether p2pd has not ended; it is our own subprocess, and a zombie until the event loop sees it."""
+    try:
+        return bool(psutil.Process(daemon).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def end(process: psutil.Process | None) -> None:
+    """End a process that is not our child, unless it has gone; a later one of the same id is left alone."""
+    if process is not None:
+        with contextlib.suppress(psutil.Error):
+            process.kill()

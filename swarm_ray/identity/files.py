@@ -1,0 +1,197 @@
+"""An identity is one file: how it is made, read and taken over. A key is never overwritten."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarm_ray.errors import IdentityError
+from swarm_ray.identity.animals import animal_name
+from swarm_ray.identity.keys import MAX_KEY, KeyFacts, KeyKind, NotAKey, new_key, read_key
+from swarm_ray.identity.places import identity_file, require_private
+from swarm_ray.local_disk import state_folder
+from swarm_ray.records import NodeKey
+
+_FROM_RL_SWARM = "give the swarm.pem that RL Swarm made, or another file that hivemind takes as identity_path"
+_MEND = "put a copy of the right one there; without the file a new key is made, with another peer id"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a node is: what follows from the key in its file. The private key itself stays there."""
+
+    file: Path
+    kind: KeyKind
+    peer_id: str
+    """By which libp2p, hivemind and RL Swarm know the node."""
+    public_key: str
+    """Hex of the Ed25519 key that the node signs with."""
+    warning: str = ""
+    """What is not as it should be, though the key can be used; empty when all is well."""
+
+    @property
+    def animal(self) -> str:
+        """The name by which RL Swarm's users know the node; empty without the extra `genrl`."""
+        return animal_name(self.peer_id)
+
+    @property
+    def key(self) -> NodeKey:
+        """What the node's registration says."""
+        return NodeKey(self.peer_id, self.public_key)
+
+
+def new_identity(path: Path, *, shared: bool = False) -> Identity:
+    """Make a new identity, with an Ed25519 key.
+
+    Args:
+        path: the file, which is not there yet; its folder is made.
+        shared: it may lie in a folder that experiments are shared in.
+
+    Raises:
+        IdentityError: there is one already, the place is a shared one, or it cannot be written.
+    """
+    return _store(new_key(), path, shared=shared)
+
+
+def import_identity(source: Path, path: Path, *, shared: bool = False) -> Identity:
+    """Take over an identity that hivemind or RL Swarm made: its file is copied as it is.
+
+    Args:
+        source: RL Swarm's `swarm.pem`, or another file that hivemind takes as `identity_path`.
+        path: see `new_identity`.
+        shared: see `new_identity`.
+
+    Raises:
+        IdentityError: the source is no key, or see `new_identity`.
+    """
+    data, _ = _read(source, _FROM_RL_SWARM)
+    _facts(data, source, _FROM_RL_SWARM)
+    return _store(data, path, shared=shared)
+
+
+def load_identity(path: Path) -> Identity:
+    """Read an identity.
+
+    Raises:
+        IdentityError: it is not there, cannot be read, or is no key.
+    """
+    data, mode = _read(path, f"`swarm-ray identity new {path.stem}` makes one")
+    facts = _facts(data, path, _MEND)
+    return Identity(path, facts.kind, facts.peer_id, facts.public_key, _warning(path, mode))
+
+
+def load_or_new(path: Path, *, shared: bool = False) -> Identity:
+    """Read an identity, or make it where there is none; of several that do so at once, one makes it.
+
+    Args:
+        path: its file.
+        shared: see `new_identity`.
+
+    Raises:
+        IdentityError: it cannot be read, or see `new_identity`.
+    """
+    with _one_at_a_time():
+        return load_identity(path) if _is_there(path) else new_identity(path, shared=shared)
+
+
+def identity_for(name: str, folder: Path | None = None) -> Identity:
+    """The identity of a named node; it is made on first use.
+
+    Args:
+        name: the node's id.
+        folder: where keys lie; None for `identities_folder`.
+
+    Raises:
+        IdentityError: see `load_or_new`.
+    """
+    return load_or_new(identity_file(name, folder))
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Nobody on this machine meets a key that another one is just writing."""
+    folder = state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "identities.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        why = error.strerror or error
+        raise IdentityError(f"this machine's own folder {folder} cannot be written: {why}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _facts(data: bytes, path: Path, advice: str) -> KeyFacts:
+    try:
+        return read_key(data)
+    except NotAKey as error:
+        raise IdentityError(f"{path} {error}; {advice}") from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # whoever reads it says why that cannot be
+        return True
+
+
+def _read(path: Path, otherwise: str) -> tuple[bytes, int]:
+    """A file's bytes, and who may do what with it."""
+    try:
+        with path.open("rb") as file:
+            data, mode = file.read(MAX_KEY + 1), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    except FileNotFoundError as error:
+        raise IdentityError(f"there is no key {path}; {otherwise}") from error
+    except OSError as error:
+        raise IdentityError(f"the key {path} cannot be read: {error.strerror or error}") from error
+    if len(data) > MAX_KEY:
+        raise IdentityError(f"{path} is too large for a key: it has more than {MAX_KEY} bytes")
+    return data, mode
+
+
+def _store(data: bytes, path: Path, *, shared: bool) -> Identity:
+    """Write a key where there is none, and read it back."""
+    if not shared:
+        require_private(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _create(data, path)
+    except FileExistsError as error:
+        raise IdentityError(
+            f"there is a key {path} already, and a key is never overwritten: take another name, or move that away"
+        ) from error
+    except OSError as error:
+        raise IdentityError(f"the key {path} cannot be written: {error.strerror or error}") from error
+    return load_identity(path)
+
+
+def _create(data: bytes, path: Path) -> None:
+    """Create it with all its bytes; one that did not get them is removed again.
+
+    The name is created at once and not by a link from another one: of those a mounted Drive knows nothing, and what is
+    removed there lies in the trash.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        try:
+            with suppress(OSError):  # a mount may keep no permissions; `Identity.warning` says so
+                os.fchmod(file.fileno(), 0o600)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _warning(path: Path, mode: int) -> str:
+    if mode & 0o077 == 0:
+        return ""
+    return f"other users of this machine may read {path} (mode {mode:o}): try chmod 600, or keep it elsewhere"

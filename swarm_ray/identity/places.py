@@ -1,0 +1,87 @@
+"""Where keys lie: on this machine's own disk, or where the user says; not where experiments are shared."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from drive_store import EXPERIMENTS, ExperimentPaths, valid_id
+from swarm_ray.errors import IdentityError
+from swarm_ray.local_disk import state_folder
+
+IDENTITIES = "SWARM_RAY_IDENTITIES"
+"""The environment variable that names the folder."""
+_SUFFIX = ".pem"
+_SENTINEL = ExperimentPaths("any").experiment_json.rpartition("/")[2]
+
+
+def identities_folder() -> Path:
+    """`$SWARM_RAY_IDENTITIES`, else `identities` in this machine's own folder (`swarm_ray.local_disk`)."""
+    named = os.environ.get(IDENTITIES)
+    return Path(named).expanduser().absolute() if named else state_folder().absolute() / "identities"
+
+
+def identity_file(name: str, folder: Path | None = None) -> Path:
+    """The file of a named identity.
+
+    Args:
+        name: what a node can be called.
+        folder: where keys lie; None for `identities_folder`.
+
+    Raises:
+        IdentityError: the name is none.
+    """
+    if not valid_id(name):
+        raise IdentityError(
+            f"{name!r} cannot name an identity: use lower-case letters, digits, - and _ (at most 63)"
+        )
+    return (folder or identities_folder()) / f"{name}{_SUFFIX}"
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of the identities in a folder, ordered; none where there is no folder.
+
+    Raises:
+        IdentityError: it cannot be listed.
+    """
+    try:
+        found = [path.stem for path in folder.iterdir() if path.suffix == _SUFFIX]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise IdentityError(f"the folder {folder} cannot be listed: {error.strerror or error}") from error
+    return sorted(name for name in found if valid_id(name))
+
+
+def require_private(path: Path) -> None:
+    """Refuse a place in a folder that holds experiments: whoever shares it could take the key.
+
+    Args:
+        path: where a key is to lie.
+
+    Raises:
+        IdentityError: it lies in a shared folder.
+    """
+    for folder in _real(path.parent):
+        if _holds_experiments(folder):
+            raise IdentityError(
+                f"{path} would lie in {folder}, which holds experiments, and whoever shares them could take the key: "
+                f"name a folder of your own (--folder, {IDENTITIES}), or say --shared to `swarm-ray identity new`"
+            )
+
+
+def _real(folder: Path) -> tuple[Path, ...]:
+    """A folder and all above it, wherever links lead."""
+    try:
+        real = folder.resolve()
+    except (OSError, RuntimeError) as error:  # Python before 3.13 has its own word for links in a circle
+        raise IdentityError(f"the folder {folder} leads nowhere: {error}") from error
+    return real, *real.parents
+
+
+def _holds_experiments(folder: Path) -> bool:
+    """Whether it is a root: many have a folder of that name, and few have an experiment in it."""
+    try:
+        return any((folder / EXPERIMENTS).glob(f"*/{_SENTINEL}"))
+    except OSError:  # what cannot be listed is shared with nobody by us
+        return False

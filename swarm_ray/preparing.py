@@ -1,0 +1,55 @@
+"""What is made sure of, and made, before any actor runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from swarm_ray.cache import cache_folder
+from swarm_ray.config import SwarmConfig
+from swarm_ray.dht.extra import require_hivemind
+from swarm_ray.models.hub import require_hub
+from swarm_ray.policies.start_files import all_made, start_index
+from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Scorer
+
+
+def require_exchange(config: SwarmConfig) -> None:
+    """Make sure that rollouts can travel as the configuration says.
+
+    Raises:
+        UserError: hivemind is wanted and not installed.
+    """
+    if config.exchange == "hivemind":
+        require_hivemind()
+
+
+def prepare_model(
+    config: SwarmConfig,
+    nodes: Sequence[str],
+    allowed_modules: tuple[str, ...] | None,
+    report: Callable[[str, float], None],
+) -> None:
+    """Make the embedded model's starts, or check that a Hugging Face model exists and fits, before any actor runs.
+
+    Raises:
+        UserError: a task, model or device that is not to be had, or no token for the Hub.
+    """
+    require_hub(config.hub, nodes)
+    if not config.policy.is_tiny:
+        from swarm_ray.policies.devices import choose_device, free_memory
+        from swarm_ray.policies.preflight import preflight
+
+        device = choose_device(config.policy.device)
+        need = preflight(config, len(nodes), device)
+        report(
+            f"{need.nodes_in(free_memory(device))} nodes of {config.policy.model} would fit on {device}", 1.0
+        )
+        return
+    tasks, indices = TaskSet(config.tasks, allowed_modules=allowed_modules), [start_index(n) for n in nodes]
+    if config.policy.device == "auto" and all_made(config, cache_folder(), indices):
+        return  # torch takes seconds to load, and here nothing needs it
+    from swarm_ray.policies.tiny_start import TinyStart
+
+    with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
+        start = TinyStart(config, tasks, verifier, cache_folder(), report)
+        start.prepare(indices)

@@ -1,0 +1,115 @@
+"""Whole swarms whose rollouts travel directly, with members that have no link, and links that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from actors_for_tests import DirectReporter, OneProcessSwarm, until
+from links_for_tests import Deaf
+from swarm_for_tests import closed_stages, small_config
+
+from actors.trainer import Trainer
+from actors.trainer_settings import TrainerSettings
+from drive_store import read_round_file
+from swarm_ray.cache import cache_folder
+from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.records import Reached, StepMetrics
+
+NODES = ("node-1", "node-2", "node-3", "node-4")
+DIRECT: dict[str, Any] = {
+    "exchange": "hivemind",
+    "direct__listen": "127.0.0.1",
+    "evaluation__questions": 0,
+    "pace__max_s": 30,
+}
+
+
+class MixedSwarm(OneProcessSwarm):
+    """Trainers with a node each, of which the last has no link and never had one."""
+
+    def trainer(self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectReporter) -> Trainer:
+        exchange = "folder" if NODES[-1] in nodes else "hivemind"
+        config = self.config.model_copy(update={"exchange": exchange})
+        settings = TrainerSettings(address, config, tuple(nodes), cache_folder(), None, threads=1)
+        return Trainer(settings, reporter)
+
+
+def refusals(rows: Sequence[StepMetrics], node: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for row in rows:
+        if row.node == node:
+            found.update(row.counters.rejected)
+    return found
+
+
+def test_all_reach_each_other_directly_and_the_folder_has_receipts(tmp_path: Path) -> None:
+    config = small_config(nodes=3, rounds=4, external=4, pace__expect=3, **DIRECT)
+    with OneProcessSwarm(tmp_path / "My Drive", config, [[n] for n in NODES[:3]], "direct") as swarm:
+        swarm.results()
+        assert swarm.state() == "finished"
+    assert not [p for p in psutil.Process().children(recursive=True) if "p2pd" in p.name()]
+    rows = experiment_metrics(str(swarm.root), "direct")
+    assert [refusals(rows, node) for node in NODES[:3]] == [Counter()] * 3
+    assert {(row.node, row.counters.offered) for row in rows} == {(n, 4) for n in NODES[:3]}
+    files = [ref for stage in closed_stages(swarm.root, "direct") for ref in stage.accepted]
+    assert len(files) == 12
+    assert sum(_has_receipt(swarm, ref) for ref in files) >= 9, "all but perhaps the first, before they met"
+    status = experiment_status(str(swarm.root), "direct")
+    assert {n.id: n.reached for n in status.nodes} == {
+        n: Reached(direct=tuple(m for m in NODES[:3] if m != n)) for n in NODES[:3]
+    }
+    assert all(n.peer_id.startswith("12D3Koo") for n in status.nodes)
+
+
+def test_one_without_a_link_one_that_hears_nothing_and_one_whose_link_dies(tmp_path: Path) -> None:
+    config = small_config(nodes=4, rounds=12, external=6, pace__expect=4, pace__dead_after_s=60, **DIRECT)
+    with MixedSwarm(tmp_path / "My Drive", config, [[n] for n in NODES], "mixed") as swarm:
+        first, second, third, _ = swarm.trainers
+        until(lambda: all(t._exchange.direct.link is not None for t in (first, second, third)))
+        second._exchange.direct.link = Deaf(second._exchange.direct.link)  # type: ignore[arg-type]
+        until(lambda: third._number >= 4)
+        _kill_link(third)
+        swarm.results()
+        assert swarm.state() == "finished"
+    rows = experiment_metrics(str(swarm.root), "mixed")
+    assert {row.node: row.round for row in rows} == dict.fromkeys(NODES, 11)
+    for node in NODES:
+        used = sum(row.counters.offered for row in rows if row.node == node)
+        lost = refusals(rows, node)
+        assert all("could not be fetched directly" in reason for reason in lost)
+        assert lost.total() <= 9, "each peer is asked a few times, and then carries all through the folder"
+        assert used - lost.total() >= 12 * 6 * 0.7
+    reached = {n.id: n.reached for n in experiment_status(str(swarm.root), "mixed").nodes}
+    assert all(NODES[3] in (found.folder if found else ()) for n, found in reached.items() if n != NODES[3])
+    values = list((swarm.root / "experiments").rglob("*.value"))
+    assert values, "what was asked for was put into the folder"
+
+
+def _kill_link(trainer: Trainer) -> None:
+    """SIGKILL to the process of a trainer's link, as the kernel does when memory is short."""
+    link: Any = trainer._exchange.direct.link
+    before = link.alive
+    os.kill(link._process.pid, signal.SIGKILL)
+    assert before
+
+
+def _has_receipt(swarm: OneProcessSwarm, ref: Any) -> bool:
+    from swarm_ray.exchange.round_files import decode_round_file
+
+    reading: Any = read_round_file(
+        swarm.address.open(),
+        ref.key,
+        experiment="direct",
+        node=ref.node,
+        incarnation=ref.incarnation,
+        sha256=ref.sha256,
+        max_payload=1 << 20,
+    )
+    return decode_round_file(reading.payload).receipt is not None

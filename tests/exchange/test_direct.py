@@ -1,0 +1,222 @@
+"""Rollouts that travel directly over real links: receipts, asking, and the folder for all that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from folder_for_tests import Folder, incarnation, round_file
+from links_for_tests import Deaf, started
+
+from drive_store import payload_sha256
+from swarm_ray.dht.link import DhtLink
+from swarm_ray.exchange.asking import FULL_ROUNDS, Askers
+from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.exchange.receipts import value_key
+from swarm_ray.exchange.round_files import decode_round_file
+from swarm_ray.moments import Moment
+from swarm_ray.records import FileRef, Reached, Receipt, RoundFile, Wanted
+from swarm_ray.sapo.pool import PeerFile
+
+UID = "0123456789abcdef"
+A, B = "node-1", "node-2"
+
+
+@pytest.fixture(scope="module")
+def links() -> Iterator[tuple[DhtLink, DhtLink]]:
+    """Two links that know each other."""
+    first = started()
+    second = started(*first.multiaddrs)
+    yield first, second
+    first.close()
+    second.close()
+
+
+class Peers:
+    """Two trainers with a node each, over one folder."""
+
+    def __init__(self, tmp_path: Path, links: tuple[Any, Any]) -> None:
+        self.folder = Folder(tmp_path)
+        for node in (A, B):
+            self.folder.join(node)
+        self.values = {node: self.values_of(node) for node in (A, B)}
+        self.values[A].link, self.values[B].link = links
+
+    def values_of(self, node: str) -> DirectValues:
+        lives = {node: incarnation(node)}
+        return DirectValues(
+            self.folder.address.open(), self.folder.paths, UID, lives, staleness=4, value_s=2.0
+        )
+
+    def publish(self, node: str, number: int, **said: Any) -> tuple[FileRef, RoundFile]:
+        """A node's file of a round, as the folder has it."""
+        packed, _ = self.values[node].pack(node, number, round_file(step=number, **said))
+        payload = msgspec.msgpack.encode(packed)
+        return self.folder.publish(node, number, payload), decode_round_file(payload)
+
+    def gather(self, node: str, number: int, *files: tuple[FileRef, RoundFile]) -> list[PeerFile]:
+        """What the node's trainer makes of others' files."""
+        self.values[node].heed(number, files)
+        return self.values[node].resolve(files) + self.values[node].overdue(number)
+
+
+@pytest.fixture
+def peers(tmp_path: Path, links: tuple[DhtLink, DhtLink]) -> Peers:
+    return Peers(tmp_path, links)
+
+
+def test_the_folder_has_a_receipt_and_the_peer_has_the_rollouts(peers: Peers) -> None:
+    ref, file = peers.publish(A, 0, vote=B)
+    assert file.receipt is not None
+    assert (file.rollouts, file.receipt.rollouts, file.reward, file.vote) == ((), 1, 0.5, B)
+    (found,) = peers.gather(B, 0, (ref, file))
+    assert found == PeerFile(A, round_file(step=0).rollouts)
+    assert peers.values[B].reached == Reached(direct=(A,))
+    assert peers.values[B].problem == ""
+
+
+def test_what_cannot_be_fetched_is_asked_for_and_comes_through_the_folder(
+    tmp_path: Path, links: tuple[DhtLink, DhtLink]
+) -> None:
+    deaf = Deaf(links[1])
+    peers = Peers(tmp_path, (links[0], deaf))
+    first = peers.publish(A, 0)
+    (refused,) = peers.gather(B, 0, first)
+    assert "could not be fetched directly" in refused.refused
+    assert peers.values[B].reached == Reached(asked=(A,))
+    assert peers.values[B].problem == "nobody answers"
+
+    second, asking = peers.publish(A, 1), peers.publish(B, 1)
+    assert asking[1].wants == (Wanted(A, payload_of(first[1])),)
+    assert second[1].receipt is not None, "A had not heard of it when it published"
+    peers.gather(A, 1, asking)
+    found = peers.gather(B, 1, second)
+    assert [f.rollouts for f in found] == [round_file(step=1).rollouts, round_file(step=0).rollouts], (
+        "both lie in the folder by now: that of round 1 would have been asked for next"
+    )
+
+    whole = peers.publish(A, 2)
+    assert whole[1].receipt is None
+    assert whole[1].rollouts == round_file(step=2).rollouts
+    assert peers.publish(B, 2)[1].wants == ()
+    (found_whole,) = peers.gather(B, 2, whole)
+    assert found_whole.rollouts
+    assert peers.values[B].reached == Reached(folder=(A,))
+
+    peers.gather(A, 1 + FULL_ROUNDS, peers.publish(B, 1 + FULL_ROUNDS))
+    deaf.deaf = False
+    direct = peers.publish(A, 2 + FULL_ROUNDS)
+    assert direct[1].receipt is not None, "after a while it is tried again"
+    assert peers.gather(B, 2 + FULL_ROUNDS, direct)[0].rollouts
+
+
+def payload_of(file: RoundFile) -> str:
+    assert file.receipt is not None
+    return file.receipt.sha256
+
+
+def test_a_value_that_never_comes_is_given_up(tmp_path: Path, links: tuple[DhtLink, DhtLink]) -> None:
+    peers = Peers(tmp_path, (links[0], Deaf(links[1])))
+    peers.gather(B, 0, peers.publish(A, 0))
+    assert peers.publish(B, 4)[1].wants
+    assert peers.gather(B, 5) == []
+    assert peers.publish(B, 6)[1].wants == ()
+
+
+def test_without_a_link_files_are_whole_and_receipts_are_asked_for(
+    tmp_path: Path, links: tuple[DhtLink, DhtLink]
+) -> None:
+    """A worker that has no hivemind, in a swarm of workers that have."""
+    peers = Peers(tmp_path, (links[0], None))
+    ours = peers.publish(B, 0)
+    assert ours[1].receipt is None
+    assert peers.gather(A, 0, ours) == [PeerFile(B, ours[1].rollouts)]
+    assert peers.values[A].reached == Reached(folder=(B,))
+    (refused,) = peers.gather(B, 0, peers.publish(A, 0))
+    assert refused.refused
+    assert peers.publish(B, 1)[1].wants
+
+
+def test_where_nobody_has_a_link_nothing_is_said_of_links(tmp_path: Path) -> None:
+    peers = Peers(tmp_path, (None, None))
+    assert peers.gather(B, 0, peers.publish(A, 0))[0].rollouts
+    assert peers.values[B].reached is None
+
+
+def test_a_link_that_has_died_leaves_whole_files(tmp_path: Path, links: tuple[DhtLink, DhtLink]) -> None:
+    alone = started()
+    peers = Peers(tmp_path, (alone, links[1]))
+    assert peers.publish(A, 0)[1].receipt is None, "nobody is connected to it"
+    alone.join(links[0].multiaddrs, 5.0)
+    assert peers.publish(A, 1)[1].receipt is not None
+    alone.close()
+    assert peers.publish(A, 2)[1].receipt is None
+
+
+def test_a_step_taken_alone_has_its_rollouts_in_the_file(peers: Peers) -> None:
+    assert peers.publish(A, 0, alone=True)[1].rollouts
+
+
+def test_a_value_is_stored_again_by_the_next_process(peers: Peers) -> None:
+    file = round_file(step=7)
+    value = msgspec.msgpack.encode(file)
+    key = value_key(UID, Moment(7), A, payload_sha256(value))
+    peers.values[A].put_again(A, 7, value)
+    receipt = Receipt(key, payload_sha256(value), len(value), 1, 1)
+    said = msgspec.structs.replace(file, rollouts=(), receipt=receipt)
+    ref = peers.folder.publish(A, 7, msgspec.msgpack.encode(said))
+    assert peers.gather(B, 7, (ref, said)) == [PeerFile(A, file.rollouts)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"key": "elsewhere"}, "another node's value"),
+        ({"sha256": "../../etc/passwd"}, "another node's value"),
+        ({"size": 1 << 40}, "bytes in"),
+        ({"parts": 0}, "bytes in"),
+        ({"parts": 10_000}, "bytes in"),
+    ],
+)
+def test_a_strangers_receipt_is_refused(peers: Peers, changes: dict[str, Any], reason: str) -> None:
+    ref, file = peers.publish(A, 0)
+    assert file.receipt is not None
+    said = msgspec.structs.replace(file, receipt=msgspec.structs.replace(file.receipt, **changes))
+    (found,) = peers.gather(B, 0, (ref, said))
+    assert reason in found.refused
+
+
+def test_a_hash_that_is_none_builds_no_path(peers: Peers) -> None:
+    sha256 = "../../../etc/passwd"
+    receipt = Receipt(value_key(UID, Moment(0), A, sha256), sha256, 10, 1, 1)
+    said = msgspec.structs.replace(round_file(), rollouts=(), receipt=receipt)
+    ref = peers.folder.publish(A, 0, msgspec.msgpack.encode(said))
+    (found,) = peers.gather(B, 0, (ref, said))
+    assert "without a hash" in found.refused
+
+
+def test_a_value_that_is_no_round_file_is_refused(peers: Peers) -> None:
+    value = b"\xc1 no file of ours"
+    sha256, link = payload_sha256(value), peers.values[A].link
+    assert link is not None
+    key = value_key(UID, Moment(0), A, sha256)
+    parts = link.put(key, value, 2.0)
+    said = msgspec.structs.replace(
+        round_file(), rollouts=(), receipt=Receipt(key, sha256, len(value), parts, 1)
+    )
+    ref = peers.folder.publish(A, 0, msgspec.msgpack.encode(said))
+    (found,) = peers.gather(B, 0, (ref, said))
+    assert "not a round file" in found.refused
+
+
+def test_files_are_whole_for_longer_each_time_somebody_asks_again() -> None:
+    askers, whole = Askers(), []
+    for number in range(100):
+        whole.append(askers.carry_all(number, ["node-1"]))
+        if not whole[-1]:
+            askers.note("node-1", number)
+    assert [n for n, is_whole in enumerate(whole) if not is_whole] == [0, 9, 26, 59]
+    assert not askers.carry_all(1, ["node-2"]), "one who is gone is not carried for"
