@@ -18,7 +18,7 @@
 # This VM opens and closes the rounds of a swarm whose members meet in a folder of your Google Drive, and may train
 # nodes itself. Every other VM runs `colab_worker.ipynb`, and `monitor_experiment.ipynb` looks on from anywhere.
 #
-# Run the cells from top to bottom. **After a disconnect** run *Drive*, *Install* and *Settings* again, then any cell
+# Run the cells from top to bottom. **After a disconnect** run *Drive*, *Install*, *Keys* and *Settings* again, then any cell
 # you like: the experiment, its rounds and its checkpoints are found. **Keep *Run* running**: Colab takes a VM on which
 # no cell runs.
 #
@@ -94,6 +94,22 @@ changed = [name for name in before if after.get(name) != before[name]]
 if changed:
     raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and begin anew (Runtime menu).")
 print(f"{'swarm-ray':29}{version('swarm-ray')}\n{'ray':29}{version('ray')}")
+
+# %% [markdown]
+# ## Keys
+#
+# Runs at once. `identities` is a folder of your own Drive that you share with nobody: it keeps the nodes' keys, so that a
+# node has its peer id and its animal name again when this VM is gone. Left empty, keys stay on the VM.
+
+# %%
+#@title Keys { display-mode: "form" }
+identities = "swarm-ray-identities"  #@param {type:"string"}
+
+import os
+
+if use_drive and identities:
+    os.environ["SWARM_RAY_IDENTITIES"] = f"{mount_point}/MyDrive/{identities}"
+print("keys lie in", os.environ.get("SWARM_RAY_IDENTITIES", "this VM's own folder"))
 
 # %% [markdown]
 # ## Settings

@@ -18,7 +18,7 @@
 # This VM trains one or more nodes of a swarm that another VM coordinates (`colab_coordinator.ipynb`), over a folder of
 # the same Google Drive. Open this notebook once per VM, and give every VM a node id of its own.
 #
-# Run the cells from top to bottom. **After a disconnect** run *Drive*, *Install* and *Settings* again, then *Run*: the
+# Run the cells from top to bottom. **After a disconnect** run *Drive*, *Install*, *Keys* and *Settings* again, then *Run*: the
 # node goes on from its newest checkpoint. **Keep *Run* running**: Colab takes a VM on which no cell runs.
 #
 # **Colab's rules.** Its FAQ forbids workers of a distributed computation on runtimes that no compute units pay for,
@@ -93,6 +93,22 @@ changed = [name for name in before if after.get(name) != before[name]]
 if changed:
     raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and begin anew (Runtime menu).")
 print(f"{'swarm-ray':29}{version('swarm-ray')}\n{'ray':29}{version('ray')}")
+
+# %% [markdown]
+# ## Keys
+#
+# Runs at once. `identities` is a folder of your own Drive that you share with nobody: it keeps the nodes' keys, so that a
+# node has its peer id and its animal name again when this VM is gone. Left empty, keys stay on the VM.
+
+# %%
+#@title Keys { display-mode: "form" }
+identities = "swarm-ray-identities"  #@param {type:"string"}
+
+import os
+
+if use_drive and identities:
+    os.environ["SWARM_RAY_IDENTITIES"] = f"{mount_point}/MyDrive/{identities}"
+print("keys lie in", os.environ.get("SWARM_RAY_IDENTITIES", "this VM's own folder"))
 
 # %% [markdown]
 # ## Settings
@@ -217,7 +233,7 @@ print(flush_drive(mount_point))
 # | `Free some space (on Drive the trash counts until it is emptied)` | The Drive is full: a free one has 15 GB, and a checkpoint of the 0.5B model takes 6 | Make space, empty the trash; training goes on meanwhile, within `retention.spool_bytes` |
 # | `node … is alive on another machine` | Another VM has the same `node` | Give each VM an id of its own, or end the other one |
 # | `node … was trained on another machine; waiting … s` | It makes sure that the earlier VM is gone | Wait |
-# | `node … is in the hands of another process of this machine` | An earlier kernel of this VM still trains it | *Runtime*, *Restart session*; then *Drive*, *Install*, *Settings*, *Run* |
+# | `node … is in the hands of another process of this machine` | An earlier kernel of this VM still trains it | *Runtime*, *Restart session*; then *Drive*, *Install*, *Keys*, *Settings*, *Run* |
 # | `trains alone: it hears of no coordinator` | The coordinator's VM has gone | Run the coordinator's notebook again, on any VM of the same account; the node is taken back |
 # | `no answer yet to its file…`, `have no answer yet` | Published, and no state record has named it yet: Drive takes minutes | Nothing; it is published again if it was lost |
 # | `would take about … bytes`, `room for …` | The model does not fit this GPU | A larger GPU, fewer `nodes_here`, or in `more`: `policy.micro_batch_tokens=1024` |

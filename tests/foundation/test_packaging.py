@@ -22,7 +22,7 @@ EXTRAS: dict[str, list[Requirement]] = {
     extra: [Requirement(text) for text in texts]
     for extra, texts in PROJECT["project"]["optional-dependencies"].items()
 }
-INSTALLED = ("dashboard", "dev", "docs", "tensorboard", "wandb")
+INSTALLED = ("dashboard", "dev", "docs", "genrl", "hivemind", "tensorboard", "wandb")
 """Extras that `make install` takes."""
 COLAB = {
     "torch": "2.11.0",
@@ -57,7 +57,8 @@ def pins() -> dict[str, str]:
 
 def test_all_that_is_imported_is_required() -> None:
     # pydantic-core is a part of pydantic; ipython is there where a notebook is
-    known = [*REQUIRED, *EXTRAS["wandb"], *EXTRAS["tensorboard"]]
+    of_extras = [r for extra in ("genrl", "hivemind", "tensorboard", "wandb") for r in EXTRAS[extra]]
+    known = [*REQUIRED, *of_extras]
     required = {canonicalize_name(name) for name in (*(r.name for r in known), "pydantic-core", "ipython")}
     owners = packages_distributions()
     missing = {

@@ -30,7 +30,7 @@ from swarm_ray.tables import comparison_table
 pytestmark = [pytest.mark.notebook, pytest.mark.ray, pytest.mark.timeout(600)]
 
 NAME, ROUNDS = "from-two", 12
-SETUP = ("Drive", "Install", "Settings")
+SETUP = ("Drive", "Install", "Keys", "Settings")
 OLD = "2025.3.0"
 HEAVY = ("torch", "transformers", "ray")
 
