@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from actors.control import Action, Control
 from actors.intake import Intake
+from actors.kept import Kept
 from actors.parts import Parts
+from actors.peer_records import PeerRecords
 from actors.roster import Roster
 from actors.round_history import RoundHistory
 from actors.round_keeper import RoundKeeper
@@ -22,7 +24,7 @@ from swarm_ray.errors import Superseded
 from swarm_ray.exchange.pacing import Pacing
 from swarm_ray.exchange.swarm_state import ENDED
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity
-from swarm_ray.records import Member, StateRecord
+from swarm_ray.records import Member, PeerRecord, StateRecord
 from swarm_ray.settings import config_hash
 
 
@@ -69,7 +71,8 @@ class Coordinator:
         lock: bool = True,
     ) -> None:
         self._config, self._pace, self._worker = config, config.pace, worker
-        self.claimant = f"coordinator.{new_incarnation()}"
+        itself = Member("coordinator", new_incarnation())
+        self.claimant = f"{itself.node}.{itself.incarnation}"
         self._seat = Seat(address, self.claimant) if lock else None
         self._store, self._paths = address.open(), address.paths
         self._made = time.monotonic()
@@ -89,6 +92,14 @@ class Coordinator:
         )
         dead = self._seat.predecessors if self._seat else frozenset()
         self._succession = Succession(self._store, self._paths, config, self._parts.roster, dead)
+        self._records = PeerRecords(
+            self._store,
+            self._store.check,
+            address.experiment,
+            self._pace.beat_s,
+            Kept(None, dict[str, PeerRecord]),
+        )
+        self._records.add(itself, "", "", "coordinator")
         self._keeper: RoundKeeper | None = None
         self._wake = threading.Event()
         self._ending: tuple[str, str] | None = None
@@ -120,6 +131,8 @@ class Coordinator:
                 pacing.changed()
             elif not self._end:
                 pacing.pause()
+        self._records.leave()
+        self._records.publish()
         self.close()
         return self._end
 
@@ -140,6 +153,7 @@ class Coordinator:
             self._end, self._problem = "superseded", str(error)
             return True
         self._problem = ""
+        self._records.publish()
         record = self._keeper.record
         if record is not None and record.state in ENDED:
             self._end = record.state

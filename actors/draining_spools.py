@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from swarm_ray.exchange.folder import FolderExchange
+from swarm_ray.exchange.spools import PublishedFiles
 from swarm_ray.exchange.swarm_state import ENDED, SwarmState
 from swarm_ray.sapo.node import Node
 
 
 def drain_spools(
-    nodes: Sequence[Node], state: SwarmState, exchange: FolderExchange, within_s: float
+    nodes: Sequence[Node], state: SwarmState, exchange: PublishedFiles, within_s: float
 ) -> list[str]:
     """Wait for the answers to what was published; answers a line for each node that has files without one.
 

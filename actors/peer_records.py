@@ -89,11 +89,13 @@ class PeerRecords:
                     self._unsaid.add(node)
 
     def leave(self, nodes: Collection[str] | None = None) -> None:
-        """Let the next record of nodes be their last; None for all."""
+        """Let the next record of nodes be their last, which says no more how they are reached; None for all."""
         with self._lock:
             for node, known in self._records.items():
                 if not known.left and (nodes is None or node in nodes):
-                    self._records[node] = msgspec.structs.replace(known, left=True)
+                    self._records[node] = msgspec.structs.replace(
+                        known, via="", multiaddrs=(), reach="none", left=True
+                    )
                     self._unsaid.add(node)
 
     def publish(self) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import ray
@@ -28,6 +29,10 @@ from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.ray_instance import result_of
 from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics, StoreUse
 from swarm_ray.tracking.choosing import choose_trackers
+
+if TYPE_CHECKING:
+    from actors.game_trainer import GameTrainer
+    from actors.trainer import Trainer
 
 REPORT_WITHIN_S = 120.0
 """The logger and discovery answer within this time, or the trainer fails."""
@@ -68,13 +73,28 @@ class CoordinatorShell(Coordinator):
 
 
 class TrainerShell:
-    """A trainer as an actor. Only its own process imports torch."""
+    """A trainer as an actor, or that of a game. Only its own process imports torch.
 
-    def __init__(self, settings: TrainerSettings, logger: Any, discovery: Any) -> None:
+    Args:
+        settings: what to train, and where.
+        logger: handle of the logger.
+        discovery: handle of discovery.
+        game: packed by `ray_instance.pack`, since it may need modules that only `settings.import_from` shows; see
+            `TrainerSettings.game`.
+    """
+
+    def __init__(self, settings: TrainerSettings, logger: Any, discovery: Any, game: bytes = b"") -> None:
         sys.path += [folder for folder in settings.import_from if folder not in sys.path]
+        reporter = ActorReporter(logger, discovery)
+        if game:
+            from actors.game_trainer import GameTrainer
+
+            settings = replace(settings, game=ray.cloudpickle.loads(game))
+            self._trainer: Trainer | GameTrainer = GameTrainer(settings, reporter)
+            return
         from actors.trainer import Trainer
 
-        self._trainer = Trainer(settings, ActorReporter(logger, discovery))
+        self._trainer = Trainer(settings, reporter)
 
     def run(self) -> TrainerResult:
         """See `Trainer.run`."""

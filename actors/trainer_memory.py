@@ -16,7 +16,7 @@ from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.config import SwarmConfig
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.folder import FolderExchange
+from swarm_ray.exchange.spools import PublishedFiles
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.models.pushing import HubPushes
 from swarm_ray.records import StepMetrics
@@ -46,7 +46,7 @@ class TrainerMemory:
         paths: ExperimentPaths,
         config: SwarmConfig,
         state: SwarmState,
-        exchange: FolderExchange,
+        exchange: PublishedFiles,
         voice: TrainerVoice,
         retentions: Sequence[tuple[str, Retention]],
         former: Mapping[str, Sequence[str]],

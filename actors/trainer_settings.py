@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from swarm_ray.config import SwarmConfig
 from swarm_ray.experiment_folder import ExperimentAddress
@@ -65,6 +65,10 @@ class TrainerSettings:
     """Folders in which modules with tasks are looked for: those where the driver found them."""
     identities: Path | None = None
     """The folder with the keys of nodes that have a name of their own; None for those of a swarm on one machine."""
+    game: Any = None
+    """Makes the manager of a GenRL game (`swarm_ray.genrl.place.ManagerFactory`); None trains by SAPO."""
+    coordinated: bool = True
+    """Whether a coordinator closes the stages of a game; else its nodes go by the deadline."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class TrainerResult:
     """Why it ended before the experiment's last round; empty when it did not."""
     left: tuple[str, ...] = ()
     """What was not brought to the shared folder, in words: files without an answer, checkpoints that wait."""
+    learned_nothing: bool = False
+    """In a game: none of the node's own groups had an advantage in its last rounds (`SwarmConfig.alarm_streak`)."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from actors.trainer_settings import Reporter
 from drive_store import StoreError
 from swarm_ray.errors import ActorFailure
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.folder import FolderExchange
+from swarm_ray.exchange.spools import PublishedFiles
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.pulse import Pulse
 from swarm_ray.records import LAST_WORD, Beat, Evaluation, Event, StepMetrics
@@ -35,7 +35,7 @@ class TrainerVoice:
         self,
         reporter: Reporter,
         state: SwarmState,
-        exchange: FolderExchange,
+        exchange: PublishedFiles,
         pulse: Pulse,
         meter: StoreMeter,
     ) -> None:

@@ -232,7 +232,7 @@ print(flush_drive(mount_point))
 # | `An unmounted Drive looks like an empty folder`, `is it mounted?` | The mount is half dead, or Drive is not mounted and the folder is one of this VM's own disk | *Drive*, then *Run*. Nothing is written into such a folder |
 # | `Free some space (on Drive the trash counts until it is emptied)` | The Drive is full: a free one has 15 GB, and a checkpoint of the 0.5B model takes 6 | Make space, empty the trash; training goes on meanwhile, within `retention.spool_bytes` |
 # | `node … is alive on another machine` | Another VM has the same `node` | Give each VM an id of its own, or end the other one |
-# | `node … was trained on another machine; waiting … s` | It makes sure that the earlier VM is gone | Wait |
+# | `… on another machine; waiting … s` | The node was trained elsewhere before; it makes sure that the earlier VM is gone | Wait |
 # | `node … is in the hands of another process of this machine` | An earlier kernel of this VM still trains it | *Runtime*, *Restart session*; then *Drive*, *Install*, *Keys*, *Settings*, *Run* |
 # | `trains alone: it hears of no coordinator` | The coordinator's VM has gone | Run the coordinator's notebook again, on any VM of the same account; the node is taken back |
 # | `no answer yet to its file…`, `have no answer yet` | Published, and no state record has named it yet: Drive takes minutes | Nothing; it is published again if it was lost |

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from swarm_ray.experiments.creating import init_experiment
     from swarm_ray.experiments.export import export_experiment, export_experiment_summary
     from swarm_ray.experiments.frames import get_experiment_metrics
+    from swarm_ray.games import run_game
     from swarm_ray.live.watching import watch
     from swarm_ray.models.export import export_model
     from swarm_ray.report import write_report
@@ -45,6 +46,7 @@ _HOMES = {
     "list_experiments": "swarm_ray.experiments",
     "load_config": "swarm_ray.settings",
     "register_task": "swarm_ray.tasks.own",
+    "run_game": "swarm_ray.games",
     "simulate": "swarm_ray.swarm",
     "watch": "swarm_ray.live.watching",
     "work": "swarm_ray.swarm",
@@ -68,6 +70,7 @@ __all__ = [
     "list_experiments",
     "load_config",
     "register_task",
+    "run_game",
     "simulate",
     "watch",
     "work",

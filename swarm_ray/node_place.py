@@ -61,17 +61,24 @@ def wait_for_place(
     marks = _marks(store, address.paths, node, peer_id, gone)
     began = clock()
     while marks and (passed := clock() - began) < pace.dead_after_s:
-        where = (
-            "trained" if any(m.node == node for m in marks) else "known by its identity under another name"
-        )
         display.step(
-            f"node {node} was {where} on another machine; waiting {pace.dead_after_s - passed:.0f} s to be sure that "
-            "it is gone"
+            f"{_before(marks, node)} on another machine; waiting {pace.dead_after_s - passed:.0f} s to be sure that it "
+            "is gone"
         )
         sleep(min(pace.beat_s, 0.5))
         alive = _marks(store, address.paths, node, peer_id, gone) - marks
         if alive:
             raise NodeTakenError(_refusal(min(alive, key=lambda m: m.node != node), address, node, identity))
+
+
+def _before(marks: set[_Mark], node: str) -> str:
+    """Who had the place."""
+    last = min(marks, key=lambda m: (m.node != node, m.node))
+    return (
+        f"node {node} was trained"
+        if last.node == node
+        else f"node {last.node} had the identity of node {node}"
+    )
 
 
 def _refusal(mark: _Mark, address: ExperimentAddress, node: str, identity: Identity | None) -> str:

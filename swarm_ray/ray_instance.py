@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
 import socket
 import threading
@@ -31,7 +32,7 @@ from ray.util.scheduling_strategies import (
 )
 
 from swarm_ray.causes import died, raised_in_call
-from swarm_ray.errors import ActorFailure, MissingResource
+from swarm_ray.errors import ActorFailure, MissingResource, UserError
 from swarm_ray.placement import Machine, Share
 
 OBJECT_STORE_BYTES = 200_000_000
@@ -201,6 +202,21 @@ def spawn(
 def _environment() -> dict[str, Any]:
     """What actors inherit: the single-threaded default of OpenMP would slow a trainer that owns the machine."""
     return {"env_vars": {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}}
+
+
+def pack(thing: object) -> bytes:
+    """Something that can be called, as bytes for an actor: a function of a notebook's or a script's own, too.
+
+    Raises:
+        UserError: it cannot travel to another process.
+    """
+    try:
+        return bytes(ray.cloudpickle.dumps(thing))  # type: ignore[no-untyped-call]
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        raise UserError(
+            f"{type(thing).__name__} cannot travel to another process: {error}; make what cannot travel (models, open "
+            "files, locks) inside of it"
+        ) from error
 
 
 def finished(calls: Sequence[Any], timeout_s: float) -> list[Any]:

@@ -193,12 +193,28 @@ def _verdict(worker: Worker) -> tuple[int, str]:
         problems |= {node: tally.problem for node, tally in record.tallies.items() if tally.problem}
     if problems:
         return FAILED, f"{name}: " + "; ".join(f"node {n} failed: {p}" for n, p in sorted(problems.items()))
+    if not worker.coordinated:
+        return _verdict_of_nodes(worker)
     if record is None or record.state not in {"finished", "draining"}:
         state, note = (record.state, record.note) if record else ("waiting", "no state record was written")
         return (FAILED if state == "failed" else INTERRUPTED), f"{name} is {state}: {note}"
-    if record.learned_nothing:
-        return LEARNED_NOTHING, (
-            f"{name} LEARNED NOTHING: in its last {worker.config.alarm_streak} rounds no group of any node had an "
-            "advantage. Use easier questions, more completions, or a model that is sometimes right."
-        )
-    return DONE, f"{name} is done"
+    learned = not record.learned_nothing
+    return (DONE, f"{name} is done") if learned else (LEARNED_NOTHING, _learned_nothing(worker))
+
+
+def _verdict_of_nodes(worker: Worker) -> tuple[int, str]:
+    """Without a coordinator nobody speaks for the whole swarm: what the nodes of this machine say."""
+    name, results = worker.address.experiment, worker.results
+    stopped = [result.stopped for result in results if result.stopped]
+    if stopped or len(results) < len(worker.nodes):
+        return INTERRUPTED, f"{name} is stopped here: {'; '.join(dict.fromkeys(stopped)) or 'on request'}"
+    if all(result.learned_nothing for result in results):
+        return LEARNED_NOTHING, _learned_nothing(worker)
+    return DONE, f"{name} is done here: {', '.join(worker.nodes)}"
+
+
+def _learned_nothing(worker: Worker) -> str:
+    return (
+        f"{worker.address.experiment} LEARNED NOTHING: in its last {worker.config.alarm_streak} rounds no group of any "
+        "node had an advantage. Use easier questions, more completions, or a model that is sometimes right."
+    )

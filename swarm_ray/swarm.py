@@ -206,7 +206,7 @@ def work(
             )
 
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
-        stored = _wait_for(address, display)
+        stored = wait_for_experiment(address, display)
         config = join_config(stored, [*overrides, f"nodes={nodes}"])
         require_trackers(config.tracking)
         require_exchange(config)
@@ -233,7 +233,7 @@ def work(
     return running.start().wait()
 
 
-def _wait_for(address: ExperimentAddress, display: Display) -> SwarmConfig:
+def wait_for_experiment(address: ExperimentAddress, display: Display) -> SwarmConfig:
     """The experiment's configuration, as soon as there is an experiment that goes on.
 
     Raises:

@@ -51,6 +51,8 @@ class Worker:
         allowed_modules: modules with tasks that may be imported; None for those the configuration names.
         sharers: how many workers like this one share the machine at the same time.
         identities: the folder with the nodes' keys; None gives each a key for this experiment alone.
+        game: makes the manager of a GenRL game, packed by `ray_instance.pack`; empty trains by SAPO.
+        coordinated: whether there is a coordinator at all; only the nodes of a game can do without.
         started_within_s: an actor that has not come up by then never will.
     """
 
@@ -65,6 +67,8 @@ class Worker:
         allowed_modules: tuple[str, ...] | None = None,
         sharers: int = 1,
         identities: Path | None = None,
+        game: bytes = b"",
+        coordinated: bool = True,
         started_within_s: float = STARTED_WITHIN_S,
     ) -> None:
         # Actors of a Ray that was there before begin in another folder, where a relative root is another one.
@@ -76,6 +80,7 @@ class Worker:
         self._coordinates, self._name, self._sharers = coordinates, name, sharers
         self._allowed_modules, self._within = allowed_modules, started_within_s
         self._identities = identities
+        self._game, self.coordinated = game, coordinated
         self._policy = FailurePolicy(config.supervision.restarts)
         self._supervisor = Supervisor(self._policy, None, self._restarted, started_within_s)
         self._crew, self._begun = NOBODY, set[int]()
@@ -195,6 +200,7 @@ class Worker:
             threads=crew.threads[number],
             import_from=tuple(str(Path(folder).resolve()) for folder in sys.path),
             identities=self._identities,
+            coordinated=self.coordinated,
         )
         return self._spawn(
             f"trainer-{number}",
@@ -202,6 +208,7 @@ class Worker:
             settings,
             self._supervisor.handle("logger"),
             self._supervisor.handle("discovery"),
+            self._game,
             share=crew.share,
             place=crew.places.bundle(number) if crew.places else None,
         )

@@ -20,8 +20,19 @@ ROOT = Path(__file__).parent.parent
 MARK = "SWARM_RAY_TEST_SESSION"
 GONE_WITHIN_S = 15.0
 LEFT = pytest.StashKey[list[str]]()
-SLOW = ("kills", "notebooks", "swarm", "documents", "sweeps", "tracking", "models")
-"""Folders with tests that start Ray, the longest first."""
+SLOW = (
+    "kills",
+    "notebooks",
+    "swarm",
+    "documents",
+    "genrl",
+    "sweeps",
+    "dht",
+    "tracking",
+    "models",
+    "discovery",
+)
+"""Folders with tests that start Ray or p2pd, the longest first."""
 
 settings.register_profile("swarm-ray", deadline=None, derandomize=True, database=None)
 settings.load_profile("swarm-ray")

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from drive_store import InvalidName, NotAFile, StoreDenied, StoreError, UnsupportedStore
-from swarm_ray.cli import checking, experiments, models, reading, reporting, running, sweeping, watching
+from swarm_ray.cli import (
+    checking,
+    experiments,
+    finding,
+    games,
+    identity,
+    models,
+    reading,
+    reporting,
+    running,
+    sweeping,
+    watching,
+)
 from swarm_ray.cli.output import FAILED, INTERRUPTED, MISTAKE, complain
 from swarm_ray.cli.parser import Command, parse
 from swarm_ray.errors import SwarmError, UserError
@@ -34,6 +46,7 @@ COMMANDS = (
         running.define_work,
         running.work,
     ),
+    Command("genrl", "play a game of GenRL's on this machine, or go on with one", games.define_genrl, games.genrl),
     Command("status", "say where an experiment stands", reading.define_status, reading.status),
     Command(
         "stop",
@@ -52,6 +65,12 @@ COMMANDS = (
         "ask an experiment's coordinator to go on after a pause",
         reading.define_control,
         reading.control,
+    ),
+    Command(
+        "peers",
+        "say who is to be found in a folder, and from where each can be reached",
+        finding.define_peers,
+        finding.peers,
     ),
     Command("watch", "show how a swarm gets on, wherever it runs", watching.define_watch, watching.watch_),
     Command("list", "list the experiments in a folder", reading.define_list, reading.list_),
@@ -110,6 +129,12 @@ COMMANDS = (
         "write a node's model as a folder that transformers loads",
         models.define_export,
         models.export_model,
+    ),
+    Command(
+        "identity",
+        "make a node's key, show its peer id and animal name, or take over one of RL Swarm",
+        identity.define_identity,
+        identity.identity,
     ),
     Command(
         "config",

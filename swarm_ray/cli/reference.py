@@ -111,9 +111,19 @@ def _default(value: object) -> str:
 def _command(name: str, what: str, define: Any) -> str:
     parser = Parser(prog=f"swarm-ray {name}", add_help=False)
     define(parser)
-    rows = [_option(action) for action in parser._actions]  # noqa: SLF001  argparse has no other list of them
-    table = "\n".join(["| argument | meaning |", "|---|---|", *rows])
+    table = "\n".join(["| argument | meaning |", "|---|---|", *_rows(parser)])
     return f"## swarm-ray {name}\n\n{what[0].upper()}{what[1:]}.\n\n{table}\n\n"
+
+
+def _rows(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """A row for each option, and for a command within a command the rows of that."""
+    for action in parser._actions:  # noqa: SLF001  argparse has no other list of them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for name, inner in action.choices.items():
+                yield f"| **{name}** | {inner.description} |"
+                yield from _rows(inner)
+        elif not isinstance(action, argparse._HelpAction):  # noqa: SLF001
+            yield _option(action)
 
 
 def _option(action: argparse.Action) -> str:

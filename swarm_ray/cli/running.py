@@ -34,7 +34,7 @@ def define_simulate(command: Parser) -> None:
     command.add_argument("--root", metavar="DIR", default="runs", help="where experiments go (default: runs)")
     command.add_argument("--experiment", metavar="NAME", help="its name (default: the preset and the time)")
     command.add_argument("--baseline", action="store_true", help="also run it without sharing, side by side")
-    _add_dashboard(command)
+    add_dashboard(command)
     add_overwrite(command)
     add_configuration(command, "nodes", "trainers", *ALGORITHM)
 
@@ -53,19 +53,14 @@ def simulate(arguments: argparse.Namespace) -> int:
         show=True,
         dashboard=arguments.dashboard,
     )
-    try:
-        _report(run, config)
-    except (SwarmError, StoreError) as error:  # how the run ended is still to be told
-        complain(f"the report is not complete: {error}")
-        return _ended(run) or FAILED
-    return _ended(run)
+    return ended_with_report(run, spread_text(config))
 
 
 def define_coordinate(command: Parser) -> None:
     """Options of `coordinate`."""
     add_root(command)
     command.add_argument("--experiment", metavar="NAME", required=True, help="the name it will have")
-    _add_dashboard(command)
+    add_dashboard(command)
     add_overwrite(command)
     add_configuration(command, "expect", *ALGORITHM)
 
@@ -75,7 +70,7 @@ def coordinate(arguments: argparse.Namespace) -> int:
     config = _config_to_run(arguments)
     from swarm_ray.swarm import coordinate
 
-    return _ended(
+    return ended(
         coordinate(
             config,
             arguments.root,
@@ -92,7 +87,7 @@ def define_work(command: Parser) -> None:
     add_root(command)
     command.add_argument("--experiment", metavar="NAME", required=True, help="the experiment to join")
     command.add_argument("--node", metavar="ID", required=True, help="the node's id, unique in the swarm")
-    _add_dashboard(command)
+    add_dashboard(command)
     add_flags(command, "nodes", "trainers")
     add_overrides(command)
 
@@ -107,7 +102,7 @@ def work(arguments: argparse.Namespace) -> int:
         raise UserError(f"nodes: {nodes!r} is not possible; it must be a whole number above 0")
     from swarm_ray.swarm import work
 
-    return _ended(
+    return ended(
         work(
             arguments.root,
             arguments.experiment,
@@ -120,7 +115,8 @@ def work(arguments: argparse.Namespace) -> int:
     )
 
 
-def _add_dashboard(command: Parser) -> None:
+def add_dashboard(command: Parser) -> None:
+    """`--dashboard`."""
     command.add_argument("--dashboard", action="store_true", help="serve Ray's dashboard on this machine")
 
 
@@ -139,25 +135,36 @@ def _config_to_run(arguments: argparse.Namespace) -> SwarmConfig:
     return config
 
 
-def _report(run: Running, config: SwarmConfig) -> None:
-    """What a run has done: its figures, its time, its picture, and how much a seed may change."""
+def ended_with_report(run: Running, remark: str = "") -> int:
+    """Say what a run has done, with a remark below it, and how it ended; answers the exit status."""
+    try:
+        if _report(run) and remark:
+            write(f"{remark}\n")
+    except (SwarmError, StoreError) as error:  # how the run ended is still to be told
+        complain(f"the report is not complete: {error}")
+        return ended(run) or FAILED
+    return ended(run)
+
+
+def _report(run: Running) -> bool:
+    """What a run has done: its figures, its time and its picture; False where it has done nothing."""
     from swarm_ray.report import reward_figure
 
     width, styled = layout()
     problems: list[str] = []
     swarm, results = run.experiments[0], run.results(problems)
     if not any(result.rounds for result in results):
-        return
+        return False
     write("\n" + comparison_table(results, width=width, styled=styled) + "\n")
     rows = experiment_metrics(run.root, swarm, problems)
     write(time_text(time_breakdown(rows), width=width))
     path = Path(run.root, EXPERIMENTS, swarm, "reward.png")
     write(f"picture: {reward_figure(run.root, run.experiments, path, problems=problems)}\n")
     complain_of(list(dict.fromkeys(problems)))
-    write(f"{spread_text(config)}\n")
+    return True
 
 
-def _ended(run: Running) -> int:
+def ended(run: Running) -> int:
     """Say how a run ended: on standard output when it is done, else on standard error."""
     if run.exit_code == DONE:
         write(f"{run.message}\n")

@@ -1,4 +1,4 @@
-"""The link's process: p2pd, hivemind's DHT node, and what its owner asks of them. The only module that loads hivemind.
+"""The link's process: p2pd, hivemind's DHT node, and what its owner asks of them.
 
 The node starts alone and is then connected to its peers: an address that leads nowhere, which would keep p2pd from
 starting, costs a dial that runs beside the others.
@@ -19,7 +19,7 @@ from hivemind.dht.node import DHTNode
 from hivemind.p2p import P2P
 from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError, P2PHandlerError
 
-from swarm_ray.dht.holding import Gatekeeper
+from swarm_ray.dht.gatekeeper import Gatekeeper
 from swarm_ray.dht.messages import (
     LENGTH_BYTES,
     Begin,
@@ -72,15 +72,15 @@ class LinkNode:
         )
         return cls(node, Values(node, gatekeeper), await Peering.of(node))
 
-    async def answer(self, call: Call) -> Any:
+    async def answer(self, call: Call, within_s: float) -> Any:
         """Do what a call asks for."""
         match call:
             case Put():
-                return await self._values.put(call)
+                return await self._values.put(call, within_s)
             case Get():
                 return await self._values.get(call)
             case Join():
-                return await self.peering.join(call.multiaddrs)
+                return await self.peering.join(call.multiaddrs, within_s)
             case Peers():
                 return await self.peering.connected()
             case Clock():
@@ -110,12 +110,19 @@ async def _start_daemon(begin: Begin, folder: Path, within_s: float) -> P2P:
             auto_nat=not alone,
             use_auto_relay=bool(begin.relays),
             trusted_relays=begin.relays or None,
-            force_reachability="private" if begin.relays else None,
+            force_reachability=_reachability(begin),
             startup_timeout=within_s,
         )
     finally:
         if identity is not None:
             identity.unlink()
+
+
+def _reachability(begin: Begin) -> str | None:
+    """What the settings say of it, which p2pd would take minutes to find out; by it, it looks for relays or is one."""
+    if begin.relays:
+        return "private"
+    return "public" if begin.announce else None
 
 
 def _daemon_in(folder: Path) -> type[P2P]:
@@ -164,7 +171,7 @@ class Service:
         if isinstance(call, Begin):
             return await self._begin(call, within_s)
         assert self._node is not None
-        return await self._node.answer(call)
+        return await self._node.answer(call, within_s)
 
     async def _begin(self, begin: Begin, within_s: float) -> Begun:
         self._node = await LinkNode.of(begin, self._folder, within_s)

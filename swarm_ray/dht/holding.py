@@ -8,15 +8,12 @@ values is taken.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from hivemind.dht.protocol import DHTProtocol
-from hivemind.dht.routing import DHTID
-from hivemind.dht.validation import DHTRecord, RecordValidatorBase
-from hivemind.utils.timed_storage import ValueWithExpiration, get_dht_time
 
 from swarm_ray.dht.parts import PART_BYTES
 
@@ -24,7 +21,15 @@ MOST_HELD = 128 << 20
 """Bytes of peers' values, and as many of own ones; the oldest make room."""
 ENTRY_BYTES = 500
 """What an entry costs beside its value, so that the number of empty ones is bounded, too."""
-MOST_EXPIRES_S = 86_400.0
+
+
+class Held(NamedTuple):
+    """An entry, with the names that hivemind uses."""
+
+    value: bytes
+    """The part in hivemind's msgpack."""
+    expiration_time: float
+    """By the wall clock, as all DHT nodes have it."""
 
 
 class Shelf:
@@ -36,27 +41,27 @@ class Shelf:
 
     def __init__(self, most: int = MOST_HELD) -> None:
         self._most, self._bytes = most, 0
-        self._entries: dict[DHTID, ValueWithExpiration] = {}
+        self._entries: dict[int, Held] = {}
 
-    def get(self, key: DHTID) -> ValueWithExpiration | None:
+    def get(self, key: int) -> Held | None:
         """The entry under a key."""
         entry = self._entries.get(key)
-        if entry is not None and entry.expiration_time < get_dht_time():
+        if entry is not None and entry.expiration_time < time.time():
             self.drop(key)
             return None
         return entry
 
-    def store(self, key: DHTID, value: bytes, expiration: float) -> bool:
+    def store(self, key: int, value: bytes, expiration: float) -> bool:
         """Hold a value; False where another one is held under that key."""
         held = self.get(key)
         if held is not None:
             return bool(held.value == value)
-        self._entries[key] = ValueWithExpiration(value, expiration)
+        self._entries[key] = Held(value, expiration)
         self._bytes += len(value) + ENTRY_BYTES
         self._make_room()
         return True
 
-    def drop(self, key: DHTID) -> None:
+    def drop(self, key: int) -> None:
         """Forget an entry."""
         entry = self._entries.pop(key, None)
         if entry is not None:
@@ -64,7 +69,7 @@ class Shelf:
 
     def _make_room(self) -> None:
         """Drop the oldest, as far as they expired or are too much."""
-        now = get_dht_time()
+        now = time.time()
         while self._entries:
             oldest = next(iter(self._entries))
             if self._bytes <= self._most and self._entries[oldest].expiration_time >= now:
@@ -78,11 +83,11 @@ class Holding:
     def __init__(self) -> None:
         self.own, self.of_peers = Shelf(), Shelf()
 
-    def get(self, key: DHTID) -> ValueWithExpiration | None:
+    def get(self, key: int) -> Held | None:
         """What is held under a key."""
         return self.own.get(key) or self.of_peers.get(key)
 
-    def store(self, key: DHTID, value: bytes, expiration_time: float, subkey: Any = None) -> bool:
+    def store(self, key: int, value: bytes, expiration_time: float, subkey: Any = None) -> bool:
         """Hold what a peer stored, which validation let pass, or what this node stores as one of the nearest."""
         own = self.own.get(key)
         if own is not None:
@@ -93,14 +98,14 @@ class Holding:
         """Parts have no subkeys."""
         return False
 
-    def items(self) -> Iterator[tuple[DHTID, ValueWithExpiration]]:
+    def items(self) -> Iterator[tuple[int, Held]]:
         """Nothing, for hivemind offers all of it to a peer that it meets, in one message.
 
         One of more than 4 MiB does not arrive, and the peer is taken for dead.
         """
         return iter(())
 
-    def __contains__(self, key: DHTID) -> bool:
+    def __contains__(self, key: int) -> bool:
         return self.get(key) is not None
 
 
@@ -118,28 +123,6 @@ class Sought:
         if part is None or len(part) != self.size:
             return False
         return not self.sha256 or hashlib.sha256(part).hexdigest() == self.sha256
-
-
-class Gatekeeper(RecordValidatorBase):
-    """Passes parts of values alone and, of those that are just sought, such as may be the right ones.
-
-    hivemind asks it when a peer stores something here and when one answers a search, which goes on past what is
-    refused.
-    """
-
-    def __init__(self) -> None:
-        self.sought: dict[bytes, Sought] = {}
-
-    def validate(self, record: DHTRecord) -> bool:
-        """Whether to take it."""
-        if record.subkey != DHTProtocol.IS_REGULAR_VALUE:
-            return False
-        if not record.expiration_time <= get_dht_time() + MOST_EXPIRES_S:  # so that NaN is refused
-            return False
-        sought = self.sought.get(record.key)
-        if sought is not None:
-            return sought.fits(record.value)
-        return unpacked(record.value) is not None
 
 
 def unpacked(packed: bytes) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,7 @@ class DhtLink:
         self.close()
         deadline = time.monotonic() + self._direct.start_s
         identity = None if self._identity is None else _read_identity(self._identity)
+        _require_free(self._direct.listen, self._direct.port)
         self._process = LinkProcess()
         try:
             self._begin(self._process, identity)
@@ -172,6 +174,21 @@ class DhtLink:
         if process is None:
             raise LinkError("the direct link was not started, or was closed")
         return process
+
+
+def _require_free(listen: str, port: int) -> None:
+    """Refuse a port that is taken: p2pd would share it, and get every other connection."""
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what hangs in TIME_WAIT is free
+        try:
+            probe.bind((listen, port))
+        except OSError as error:
+            raise LinkError(
+                f"the direct link does not start: it cannot listen on {listen}:{port} ({error.strerror}); "
+                "direct.port=0 takes a free port"
+            ) from error
 
 
 def _read_identity(path: Path) -> bytes:

@@ -90,7 +90,7 @@ class Meeting:
         self._next, self._every_s = 0.0, min(LATEST_S, max(SOONEST_S, book.ttl_s / LOOKS))
         self._looking: threading.Thread | None = None
         self.problem = ""
-        """Which peers are not reached directly, or why the link is down, in words; empty while all is well."""
+        """Which peers there is no connection to, or why the link is down, in words; empty while all is well."""
 
     @property
     def announcement(self) -> Announcement:
@@ -204,7 +204,10 @@ class Meeting:
         nodes = sorted({node for candidate in missing for node in candidate.nodes})
         if nodes:
             more = f" and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
-            said.append(f"no direct link to {', '.join(nodes[:_NAMED])}{more}: files carry their rollouts")
+            said.append(
+                f"no connection to {', '.join(nodes[:_NAMED])}{more}: their rollouts come through other peers, "
+                "else files carry them"
+            )
         ahead = self._link.clock_discrepancy()
         if ahead is not None and abs(ahead) > MOST_CLOCK_S:
             said.append(

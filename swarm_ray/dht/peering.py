@@ -42,14 +42,15 @@ class Peering:
         connector = DaemonConnector(node.p2p.daemon_listen_maddr)
         return cls(node, await ControlClient.create(connector, use_persistent_conn=False))
 
-    async def join(self, multiaddrs: Iterable[str]) -> int:
+    async def join(self, multiaddrs: Iterable[str], within_s: float) -> int:
         """Meet the peers at these addresses; how many answered."""
+        each_s = min(CONNECT_S, within_s / 2)
         found = _by_peer(multiaddrs)
         found.pop(self._node.peer_id, None)
-        met = await asyncio.gather(*(self._meet(peer, addresses) for peer, addresses in found.items()))
+        met = await asyncio.gather(*(self._meet(peer, found[peer], each_s) for peer in found))
         if any(met):
             search = asyncio.create_task(self._node.find_nearest_nodes([self._node.node_id]))
-            await asyncio.wait({search}, timeout=CONNECT_S)  # and their peers by the way
+            await asyncio.wait({search}, timeout=within_s / 4)  # and their peers by the way
         return sum(met)
 
     async def connected(self) -> Connected:
@@ -69,10 +70,10 @@ class Peering:
         found = [seconds for seconds in answers if seconds is not None]
         return float(statistics.median(found)) if found else None
 
-    async def _meet(self, peer: PeerID, addresses: list[Multiaddr]) -> bool:
+    async def _meet(self, peer: PeerID, addresses: list[Multiaddr], within_s: float) -> bool:
         """Connect, and make it a neighbour in the DHT."""
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(within_s):
                 await self._control.connect(peer, addresses)
                 return await self._node.protocol.call_ping(peer) is not None
         except NO_ANSWER:

@@ -9,13 +9,16 @@ from hivemind.dht.node import DHTNode
 from hivemind.dht.routing import DHTID
 from hivemind.utils.timed_storage import get_dht_time
 
-from swarm_ray.dht.holding import Gatekeeper, Holding, Sought, unpacked
+from swarm_ray.dht.gatekeeper import Gatekeeper
+from swarm_ray.dht.holding import Holding, Sought, unpacked
 from swarm_ray.dht.messages import Get, Put
 
 PUSH_S = 1.0
 """How long a value's owner waits for the peers that it pushes it to; they can have it from him meanwhile."""
-AT_ONCE = 4
-"""Parts on their way at the same time."""
+PUSHED_AT_ONCE, SOUGHT_AT_ONCE = 4, 8
+"""Parts on their way at the same time; a peer that does not answer holds up one of them for seconds."""
+ASKED_AT_ONCE = 1
+"""Each peer that is asked and has a part sends it, and one copy is enough."""
 TRIES, PAUSE_S = 3, 0.2
 """A peer that was just met may not be found at once."""
 
@@ -32,10 +35,10 @@ class Values:
         self._node, self._gatekeeper = node, gatekeeper
         self._holding = Holding()
         node.protocol.storage = node.protocol.cache = self._holding
-        self._lanes = asyncio.Semaphore(AT_ONCE)
+        self._pushing, self._seeking = asyncio.Semaphore(PUSHED_AT_ONCE), asyncio.Semaphore(SOUGHT_AT_ONCE)
         self._pushes: set[asyncio.Task[None]] = set()
 
-    async def put(self, put: Put) -> None:
+    async def put(self, put: Put, within_s: float) -> None:
         """Keep the parts, and push them to the peers nearest to their keys."""
         expiration = get_dht_time() + put.expires_s
         for key, part in zip(put.keys, put.parts, strict=True):
@@ -47,7 +50,7 @@ class Values:
         self._pushes |= pushes  # so that those that outlast this call are not lost
         for push in pushes:
             push.add_done_callback(self._pushes.discard)
-        await asyncio.wait(pushes, timeout=PUSH_S)
+        await asyncio.wait(pushes, timeout=min(PUSH_S, within_s / 2))
 
     async def get(self, get: Get) -> tuple[bytes, ...] | None:
         """The parts; None where one of them was not found."""
@@ -58,7 +61,7 @@ class Values:
         return parts if len(parts) == len(found) else None
 
     async def _push(self, key: bytes, part: bytes, expiration: float) -> None:
-        async with self._lanes:
+        async with self._pushing:
             await self._node.store(key, part, expiration)
 
     async def _find(self, key: bytes, sought: Sought) -> bytes | None:
@@ -78,8 +81,8 @@ class Values:
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(PAUSE_S)
-            async with self._lanes:
-                found = await self._node.get(key)
+            async with self._seeking:
+                found = await self._node.get(key, num_workers=ASKED_AT_ONCE)
             if found is not None:
                 return found.value if isinstance(found.value, bytes) else None
         return None

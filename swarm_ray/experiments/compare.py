@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.experiments.metrics import metrics_of
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.status import status_of
+from swarm_ray.experiments.uncoordinated import stages_of_rows, told_by_nodes
 from swarm_ray.records import Refusal, StageClosed
 
 
@@ -77,6 +79,9 @@ def history_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         StoreError: the folder cannot be read.
     """
     records = [decode_state(entry) for entry in experiment.told_log(problems).entries]
+    if not records and told_by_nodes(experiment) is not None:
+        stages = stages_of_rows(metrics_of(experiment, problems))
+        return [msgspec.structs.replace(_closed_stage(s), accepted=len(s.rewards)) for s in stages]
     return [_closed_stage(record.closed) for record in records if record.closed is not None]
 
 

@@ -27,6 +27,7 @@ from swarm_ray.experiments.status import (
     shown_state,
     status_of,
 )
+from swarm_ray.experiments.uncoordinated import told_by_nodes
 from swarm_ray.records import StepMetrics
 
 UNREADABLE = "unreadable"
@@ -188,7 +189,7 @@ def _sizes(experiment: OpenExperiment) -> ExperimentSizes:
 
 def _readable(experiment: OpenExperiment) -> ExperimentSummary:
     found = experiment.newest()
-    record = found[1] if found else None
+    record = found[1] if found else told_by_nodes(experiment)
     config, problem = None, None
     try:
         config = _sizes(experiment)

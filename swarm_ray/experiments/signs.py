@@ -70,11 +70,13 @@ class Peers:
             StoreError: the folder cannot be read.
         """
         reading = self._registry.registration(node, incarnation)
+        if not isinstance(reading, Valid):
+            return ""
         try:
-            said = msgspec.json.decode(reading.payload, type=Registration) if isinstance(reading, Valid) else None
+            said = msgspec.json.decode(reading.payload, type=Registration)
         except msgspec.MsgspecError:
             return ""
-        return said.peer_id if said and is_peer_id(said.peer_id) else ""
+        return said.peer_id if is_peer_id(said.peer_id) else ""
 
     def refused(self, node: str, incarnation: str, in_force: str) -> str:
         """Why a node that stands in no state record is kept out of the swarm; empty where it may still come in.

@@ -13,6 +13,7 @@ from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.coordinator import CoordinatorStatus, coordinator_alarm
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.signs import Peers, coordinator_signs, taking_part
+from swarm_ray.experiments.uncoordinated import told_by_nodes
 from swarm_ray.identity import animal_name
 from swarm_ray.records import Beat, NodeTally, NodeTotals, Reached, StateRecord
 from swarm_ray.table_text import duration
@@ -95,9 +96,11 @@ def status_of(experiment: OpenExperiment) -> ExperimentStatus:
     """
     found = experiment.newest()
     if found is None:
-        rounds = experiment.config().rounds
-        empty = StateRecord("waiting", rounds, None, None, {}, note="its coordinator has not begun")
-        return _status(experiment, empty, None)
+        told = told_by_nodes(experiment)
+        if told is None:
+            rounds = experiment.config().rounds
+            told = StateRecord("waiting", rounds, None, None, {}, note="its coordinator has not begun")
+        return _status(experiment, told, None)
     entry, record = found
     return _status(experiment, record, entry.ref)
 

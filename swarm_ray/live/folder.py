@@ -11,6 +11,8 @@ from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.coordinator import coordinator_alarm, coordinator_line
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.signs import coordinator_signs
+from swarm_ray.experiments.status import current_round
+from swarm_ray.experiments.uncoordinated import told_by_nodes
 from swarm_ray.live.eta import round_seconds, seconds_left
 from swarm_ray.live.newest import NewestRecords, RewardCurve, sample_log
 from swarm_ray.live.picture import ENDED, NodeLine, Picture
@@ -71,14 +73,15 @@ class SwarmFolder:
 
     def _without_record(self) -> Picture:
         signs = self._signs.look(None, None)
-        config = self._config("")
+        config, told = self._config(""), told_by_nodes(self._opened)
         return Picture(
             experiment=self._opened.paths.experiment,
-            state="waiting",
+            state=told.state if told else "waiting",
             label=label(config) if config else "",
-            rounds=config.rounds if config else 0,
+            rounds=told.rounds if told else config.rounds if config else 0,
+            closed=current_round(told) + 1 if told else 0,
             nodes=tuple(self._line(node, (), sign, config) for node, sign in sorted(signs.items())),
-            notes=("its coordinator has not begun",),
+            notes=(told.note if told else "its coordinator has not begun",),
         )
 
     def _of_records(self, records: tuple[StateRecord, ...]) -> Picture:

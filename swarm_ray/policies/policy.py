@@ -15,7 +15,7 @@ from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.decoding import Completed, Sampling, sample_completions
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
 from swarm_ray.policies.micro_batches import TrainingGroup, micro_batches
-from swarm_ray.policies.prompts import PromptFormat
+from swarm_ray.policies.prompts import Asked, PromptFormat
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, context_length
 from swarm_ray.pulse import no_pulse
 from swarm_ray.sapo.grpo import clipped_surrogate
@@ -95,7 +95,7 @@ class Policy:
         for group in self.optimizer.param_groups:
             group["lr"] = grpo.learning_rate
 
-    def generate(self, questions: Sequence[str], copies: int, seed: int) -> list[list[Generated]]:
+    def generate(self, questions: Sequence[Asked], copies: int, seed: int) -> list[list[Generated]]:
         """`copies` completions of each question from one batched decode (split by `policy.generate_batch`).
 
         Raises:
@@ -122,11 +122,11 @@ class Policy:
         ids = completed.ids if completed.eos is None else (*completed.ids, completed.eos)
         return Generated(text, ids, completed.finished, self._text_ids(text) == completed.ids)
 
-    def own_group(self, question: str, completions: Sequence[Generated]) -> TokenGroup:
+    def own_group(self, question: Asked, completions: Sequence[Generated]) -> TokenGroup:
         """A group of the policy's own completions, with the tokens it sampled."""
         return TokenGroup(self._prompt_ids(question), tuple(c.ids for c in completions))
 
-    def external_group(self, question: str, completions: Sequence[tuple[str, bool]]) -> TokenGroup:
+    def external_group(self, question: Asked, completions: Sequence[tuple[str, bool]]) -> TokenGroup:
         """Another node's completions (text, finished), encoded as if this policy had produced them.
 
         A text longer than this policy's own completions may be is cut, and then counts as not finished.
@@ -147,12 +147,12 @@ class Policy:
         """A text's tokens; the name of a special token in it is spelled out, since a peer may write any."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
-    def has_room(self, question: str) -> bool:
+    def has_room(self, question: Asked) -> bool:
         """Whether the question's prompt and a longest completion fit into the model's context."""
         room = context_length(self.model)
         return room is None or len(self._prompt(question)) + self._sampling.max_new_tokens <= room
 
-    def _prompt_ids(self, question: str) -> tuple[int, ...]:
+    def _prompt_ids(self, question: Asked) -> tuple[int, ...]:
         ids = self._prompt(question)
         if not self.has_room(question):
             room, most = context_length(self.model), self._sampling.max_new_tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jinja2 import TemplateError
 
@@ -13,23 +13,35 @@ from swarm_ray.policies.transformers_models import TextTokenizer
 _SPOKEN = "forty-two"
 
 
+class Turn(NamedTuple):
+    """A question with a system prompt of its own, as games ask it; a policy's own is then not used."""
+
+    system: str
+    question: str
+
+
+Asked = str | Turn
+"""What a policy is asked."""
+
+
 class PromptFormat(Protocol):
     """Turns a question's text into prompt tokens."""
 
-    def __call__(self, question: str) -> tuple[int, ...]:
+    def __call__(self, question: Asked) -> tuple[int, ...]:
         """The prompt's tokens, generation marker included."""
         ...
 
 
 class TinyPrompt:
-    """`<q>question<a>`, the embedded model's template."""
+    """`<q>question<a>`, the embedded model's template; it knows no system prompt and leaves a turn's out."""
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def __call__(self, question: str) -> tuple[int, ...]:
+    def __call__(self, question: Asked) -> tuple[int, ...]:
         """The prompt's tokens."""
-        text = PROMPT_TEMPLATE.format(question=question)
+        _, asked = _turn(question, "")
+        text = PROMPT_TEMPLATE.format(question=asked)
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
 
@@ -40,38 +52,46 @@ class ChatPrompt:
     """
 
     def __init__(self, tokenizer: TextTokenizer, system_prompt: str) -> None:
-        self._tokenizer = tokenizer
-        self._system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-        self._opening = ""
-        if self._system and not self._takes_system():
-            self._system, self._opening = [], f"{system_prompt}\n\n"
+        self._tokenizer, self._system = tokenizer, system_prompt
+        self._takes: dict[str, bool] = {}
 
-    def __call__(self, question: str) -> tuple[int, ...]:
+    def __call__(self, question: Asked) -> tuple[int, ...]:
         """The prompt's tokens, ending where the assistant speaks."""
-        return tuple(self._tokenizer.encode(self._render(question), add_special_tokens=False))
+        system, asked = _turn(question, self._system)
+        if system and not self._takes_system(system):
+            system, asked = "", f"{system}\n\n{asked}"
+        return tuple(self._tokenizer.encode(self._render(system, asked), add_special_tokens=False))
 
-    def _render(self, question: str) -> str:
-        messages = [*self._system, {"role": "user", "content": self._opening + question}]
+    def _render(self, system: str, asked: str) -> str:
+        opening = [{"role": "system", "content": system}] if system else []
+        messages = [*opening, {"role": "user", "content": asked}]
         return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    def _takes_system(self) -> bool:
-        try:
-            return self._system[0]["content"].strip() in self._render("")
-        except TemplateError:
-            return False
+    def _takes_system(self, system: str) -> bool:
+        if system not in self._takes:
+            try:
+                self._takes[system] = system.strip() in self._render(system, "")
+            except TemplateError:
+                self._takes[system] = False
+        return self._takes[system]
 
 
 class PlainPrompt:
     """For base models without a chat template, GPT-2 say: system prompt, question and `Answer:` as text."""
 
     def __init__(self, tokenizer: TextTokenizer, system_prompt: str) -> None:
-        self._tokenizer = tokenizer
-        self._system = f"{system_prompt}\n\n" if system_prompt else ""
+        self._tokenizer, self._system = tokenizer, system_prompt
 
-    def __call__(self, question: str) -> tuple[int, ...]:
+    def __call__(self, question: Asked) -> tuple[int, ...]:
         """The prompt's tokens, with a begin-of-sequence token where the tokenizer adds one, never an end."""
-        ids = self._tokenizer.encode(f"{self._system}Question: {question}\nAnswer:")
+        system, asked = _turn(question, self._system)
+        opening = f"{system}\n\n" if system else ""
+        ids = self._tokenizer.encode(f"{opening}Question: {asked}\nAnswer:")
         return tuple(ids[:-1] if ids[-1] == self._tokenizer.eos_token_id else ids)
+
+
+def _turn(question: Asked, system_prompt: str) -> Turn:
+    return question if isinstance(question, Turn) else Turn(system_prompt, question)
 
 
 def prompt_format(tokenizer: TextTokenizer, system_prompt: str) -> PromptFormat:

@@ -15,6 +15,7 @@ from swarm_ray.cli.main import COMMANDS
 from swarm_ray.cli.output import MISTAKE
 from swarm_ray.cli.overrides import overrides_of
 from swarm_ray.cli.parser import parse
+from swarm_ray.genrl.recipe import read_recipe
 from swarm_ray.policies.starts import STARTS
 from swarm_ray.running import DONE, FAILED, INTERRUPTED, LEARNED_NOTHING
 from swarm_ray.settings import join_config, load_config
@@ -49,6 +50,8 @@ def test_a_command_is_one(line: str) -> None:
         return
     if arguments.command == "work":
         join_config(load_config("colab"), [*overrides_of(arguments), "nodes=1"])
+    elif arguments.command == "genrl":
+        read_recipe(arguments.recipe).config(overrides_of(arguments))
     else:
         load_config(arguments.preset, arguments.config, overrides_of(arguments))
 

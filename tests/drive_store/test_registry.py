@@ -69,6 +69,21 @@ def test_a_registration_under_a_false_name_is_rejected(store: Store) -> None:
     assert isinstance(found["n1", B], Rejected)
 
 
+def test_one_registration_is_read_alone_and_its_twin_where_it_is_gone(store: Store) -> None:
+    registry = Registry(store, PATHS)
+    assert isinstance(registry.registration("n1", A), NotYet)
+    registry.register("n1", A, b"{}")
+    name = Path(store.root, PATHS.registration("n1", A))
+    name.rename(Path(store.root, twin_name(PATHS.registration("n1", A), 1)))
+    reads, lists = store.operations.reads, store.operations.lists
+    found = registry.registration("n1", A)
+    assert isinstance(found, Valid)
+    assert found.payload == b"{}"
+    assert (store.operations.reads - reads, store.operations.lists - lists) == (2, 0)
+    assert registry.registration("n1", A) == found
+    assert store.operations.reads - reads == 2
+
+
 def test_damage_and_twins(store: Store) -> None:
     registry = Registry(store, PATHS)
     for node in ("n1", "n2", "n3"):

@@ -83,6 +83,9 @@ def test_the_json_has_the_promised_keys(running: FakeExperiment) -> None:
         "pass_at_1_end",
         "cumulative_reward",
         "generated_tokens",
+        "peer_id",
+        "animal",
+        "reached",
     ]
 
 

@@ -7,6 +7,8 @@ from swarm_ray.config import SwarmConfig
 from swarm_ray.policies.prompts import (
     ChatPrompt,
     PlainPrompt,
+    TinyPrompt,
+    Turn,
     prompt_format,
     system_prompt_of,
     turn_end,
@@ -49,6 +51,31 @@ def test_without_a_template_the_prompt_is_plain_text(tokenizer):
     assert tokenizer.decode(prompt_format(tokenizer, "")("2+2?")) == "Question: 2+2?\nAnswer:"
     ids = prompt_format(tokenizer, "Be brief.")("2+2?")
     assert tokenizer.decode(ids) == "Be brief.\n\nQuestion: 2+2?\nAnswer:"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (
+            CHAT,
+            "<|im_start|>system\nJudge.<|im_end|>\n<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (NO_SYSTEM, "<|im_start|>user\nJudge.\n\n2+2?<|im_end|>\n<|im_start|>assistant\n"),
+        (DEAF, "<|im_start|>Judge.\n\n2+2?"),
+        (None, "Judge.\n\nQuestion: 2+2?\nAnswer:"),
+    ],
+)
+def test_a_turn_has_a_system_prompt_of_its_own(tokenizer, template, expected):
+    tokenizer.chat_template = template
+    prompt = prompt_format(tokenizer, "Be brief.")
+    assert tokenizer.decode(prompt(Turn("Judge.", "2+2?"))) == expected
+    assert prompt(Turn("Be brief.", "2+2?")) == prompt("2+2?")
+    assert prompt(Turn("", "2+2?")) == prompt_format(tokenizer, "")("2+2?")
+
+
+def test_the_embedded_models_prompt_leaves_a_turns_system_prompt_out(tokenizer):
+    prompt = TinyPrompt(tokenizer)
+    assert prompt(Turn("Judge.", "2+2?")) == prompt("2+2?")
 
 
 def test_a_plain_prompt_begins_as_the_tokenizer_does_and_never_ends(tokenizer):

@@ -12,6 +12,7 @@ from swarm_for_tests import SMALL, closed_stages, records_of
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.identity import identity_file, load_identity
 from swarm_ray.records import StepMetrics
 from swarm_ray.swarm import work
 
@@ -77,6 +78,14 @@ def test_a_slow_and_a_fast_worker_both_learn_from_each_other(rows: dict[str, lis
         used = [row.counters.used_from.get(peer, 0) for row in rows[name]]
         assert sum(count > 0 for count in used) >= 0.9 * ROUNDS
     assert sum(row.seconds["other"] for row in rows["worker_2"]) >= 3 * ROUNDS
+
+
+def test_a_node_with_a_name_has_a_key_of_its_own(root: str, machines: dict[str, Machine]) -> None:
+    assert machines.keys() >= {"worker_1", "worker_2"}
+    told = {n.id: n.peer_id for n in experiment_status(root, "three").nodes}
+    kept = {name: load_identity(identity_file(name)).peer_id for name in ("worker_1", "worker_2")}
+    assert told == kept
+    assert len({*kept.values()}) == 2
 
 
 def test_the_books_of_all_machines_agree(root: str, rows: dict[str, list[StepMetrics]]) -> None:

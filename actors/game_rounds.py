@@ -1,0 +1,157 @@
+"""Which round a game plays next: the one that the coordinator opens, or the one after the last where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from actors.trainer_voice import TrainerVoice
+from drive_store import Spool
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import StopRequested
+from swarm_ray.exchange.away import AWAY
+from swarm_ray.exchange.swarm_state import Standing, SwarmState
+from swarm_ray.genrl.gathering import GameFiles
+from swarm_ray.genrl.peers import Peers
+from swarm_ray.moments import Moment
+from swarm_ray.records import StageOpen
+from swarm_ray.sapo.node import Node
+
+
+class GameOver(StopRequested):
+    """There is no further round for the node.
+
+    Args:
+        stopped: why, where the experiment did not come to its own end.
+    """
+
+    def __init__(self, stopped: str = "") -> None:
+        super().__init__(stopped)
+        self.stopped = stopped
+
+
+class GameRounds:
+    """Waits for rounds, and takes a game's manager to them.
+
+    Args:
+        node: as its checkpoint left it.
+        former: incarnations that the node had.
+        state: follows the state log.
+        spool: holds the node's files; None where no coordinator answers any.
+        files: of the game's stages.
+        peers: who else plays.
+        config: the swarm.
+        voice: says what was taken over, and what not.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        former: Sequence[str],
+        state: SwarmState,
+        spool: Spool | None,
+        files: GameFiles,
+        peers: Peers,
+        config: SwarmConfig,
+        voice: TrainerVoice,
+    ) -> None:
+        self._node, self._former, self._state, self._spool = node, former, state, spool
+        self._files, self._peers, self._config, self._voice = files, peers, config, voice
+        self.alone = False
+        """Whether the round under way is played without the coordinator that there should be."""
+
+    @property
+    def opened(self) -> Moment | None:
+        """The stage that the state log has open, as far as it was read."""
+        latest = self._state.latest
+        return Moment.of(latest.opens) if latest is not None and latest.opens is not None else None
+
+    def first(self, manager: Any) -> int:
+        """The round to begin with.
+
+        Raises:
+            GameOver: there is none.
+            StopRequested: the worker was told to stop.
+        """
+        before, step = self._node.round, self._node.step
+        if self._spool is None:
+            number = self._after_all_others()
+        else:
+            self._state.poll()
+            self._leave_lost_steps(self._spool)
+            number = self._wait(manager, self._node.round, enters=True)
+        if self._former:
+            lost = self._node.step - step
+            said = f"{lost} update(s) lost: a game cannot take them again" if lost else "nothing lost"
+            self._voice.tell_recovered(
+                self._node, f"goes on at step {self._node.step}, round {number}, after round {before}; {said}"
+            )
+        return number
+
+    def go_on(self, manager: Any, number: int) -> None:
+        """Wait for a round after `number`, and let the manager pass over those between.
+
+        Raises:
+            GameOver: there is none.
+            StopRequested: the worker was told to stop.
+        """
+        if self._spool is None:
+            return
+        skipped = self._wait(manager, number) - number - 1
+        if skipped:
+            manager._pass_over(skipped)  # noqa: SLF001 - the data stream goes on as if the rounds had been played
+            manager.state.round += skipped
+            self._voice.tell(
+                "game", f"{skipped} round(s) went by without this node", self._node.id, number + skipped
+            )
+
+    def _wait(self, manager: Any, after: int, *, enters: bool = False) -> int:
+        """The next round in which the node takes part from its first stage on."""
+        while True:
+            opened = self._state.wait_open({self._node.id}, after)
+            if opened is Standing.ENDED:
+                raise GameOver(self._why_ended())
+            if not isinstance(opened, StageOpen):
+                self.alone = True
+                self._state.alone_left -= 1
+                return after + 1
+            self.alone = False
+            latest = self._state.latest
+            manager.max_round = max(latest.rounds if latest else 0, opened.round + 1)
+            if opened.stage == 0 and not (enters and self._has_shared(opened.round)):
+                return opened.round
+            # Nobody enters a round in its middle, or twice; nor need anybody wait for us in it.
+            self._node.skipped = "it was started again in the middle of the round"
+            self._voice.failed(self._node, opened.round)
+            self._node.skipped = ""
+            after = opened.round
+
+    def _why_ended(self) -> str:
+        """Empty where the experiment has come to its own end."""
+        record = self._state.latest
+        if record is not None and record.state in {"stopped", "failed"}:
+            return f"the experiment is {record.state}: {record.note}"
+        return ""
+
+    def _after_all_others(self) -> int:
+        """Without a coordinator: where the furthest of the others is, so that nobody plays what all have finished."""
+        try:
+            self._peers.look(now=True)
+        except AWAY as error:
+            self._state.problem = error
+        others = (peer.round for peer in self._peers.playing().values())
+        return max([self._node.round, *others]) + 1
+
+    def _leave_lost_steps(self, spool: Spool) -> None:
+        """Move on past steps that were shared, and whose updates no checkpoint holds: one file counts for each."""
+        latest = self._state.latest
+        tally = latest.tallies.get(self._node.id) if latest else None
+        shared = [entry.step // self._config.stages for entry in spool.entries()]
+        shared += [tally.step] if tally is not None and tally.round >= 0 else []
+        if self._former:
+            self._node.step = max([self._node.step, *(step + 1 for step in shared)])
+
+    def _has_shared(self, number: int) -> bool:
+        """Whether an earlier life of the node has published something for a round."""
+        held = self._spool is not None and any(entry.round == number for entry in self._spool.entries())
+        return held or any(self._files.any_of(number, life) for life in self._former)

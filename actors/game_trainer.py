@@ -1,0 +1,297 @@
+"""The trainer of a GenRL game: one node, which plays it with a manager of its own."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actors.draining_spools import drain_spools
+from actors.game_rounds import GameOver, GameRounds
+from actors.restoring import Restored, restore_nodes
+from actors.store_meter import StoreMeter
+from actors.trainer import STOP_WITHIN_S
+from actors.trainer_memory import TrainerMemory
+from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
+from actors.trainer_voice import TrainerVoice
+from drive_store import Retention, Spool
+from drive_store.named_values import NamedValues
+from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
+from swarm_ray.exchange.spools import NothingAwaited, PublishedFiles
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.genrl.communication import GameCommunication, GameParts, Telling
+from swarm_ray.genrl.coordinator import GameCoordinator
+from swarm_ray.genrl.gathering import DeadlineGathering, GameFiles, Gathering, ManifestGathering
+from swarm_ray.genrl.peers import Peers
+from swarm_ray.genrl.place import GamePlace
+from swarm_ray.genrl.recorder import GameRow, step_metrics
+from swarm_ray.local_disk import experiment_state
+from swarm_ray.pulse import Pulse
+from swarm_ray.records import Member
+
+
+class GameTrainer:
+    """Plays a game as one node, and is its manager's recorder: it keeps, tells and resumes.
+
+    Args:
+        settings: what to play, and where; `game` makes the manager.
+        reporter: where metrics, events and signs of life go.
+
+    Raises:
+        UserError: there is not exactly one node, or the manager is not built on what it was given.
+    """
+
+    def __init__(self, settings: TrainerSettings, reporter: Reporter) -> None:
+        torch.set_num_threads(settings.threads)
+        gc.freeze()
+        if len(settings.nodes) != 1:
+            raise UserError("a game has one trainer for each node: set trainers to the number of nodes")
+        self._settings, self._config = settings, settings.config
+        self._pulse = Pulse()
+        self._store = settings.address.open()
+        self._meter = StoreMeter(self._store)
+        self._communication = GameCommunication(settings.nodes[0])
+        self._coordinator = GameCoordinator(self._communication, lambda: self._rounds.opened)
+        self._manager = self._make_manager()
+        disk = experiment_state(settings.address)
+        self._restored = self._restore(disk)
+        (self._node,) = self.nodes = self._restored.nodes
+        self._communication.counted = self._node.step
+        self._barren = 0  # rounds in a row without an own group that had an advantage
+        self._join(reporter, disk)
+
+    def run(self) -> TrainerResult:
+        """Register, play to the end, and take a last checkpoint in any case.
+
+        Raises:
+            Superseded: another process goes on in the place of the node.
+            StoreError: the own disk is full.
+        """
+        stopped, left, kept, within_s = "", list[str](), self.nodes, STOP_WITHIN_S
+        before = self._node.step
+        try:
+            self._voice.register(self._restored)
+            self._voice.start(self.nodes, lambda _: self._described())
+            stopped = self._play()
+            if not stopped:
+                self._voice.published(self.nodes, alone=True, phase="draining")
+                left += self._drain()
+                within_s = self._config.pace.drain_s
+        except StopRequested as reason:
+            stopped = str(reason)
+        except Superseded:
+            kept = []  # what another process goes on with is not to be overtaken by ours
+            raise
+        finally:
+            self._voice.end()
+            left += self._memory.close(kept, within_s)
+            if hasattr(self._manager.data_manager, "close"):
+                self._manager.data_manager.close()  # its scoring process
+        for line in left:
+            self._voice.tell("left", line)
+        self._voice.farewell(self.nodes, done=not stopped)
+        self._restored.homes[self._node.id].release()
+        problems = {n.id: n.problem for n in self.nodes if n.problem}
+        nothing = self._barren >= self._config.alarm_streak
+        return TrainerResult(
+            self._node.step - before, problems, stopped, tuple(left), learned_nothing=nothing
+        )
+
+    def stop(self) -> None:
+        """End within the next token, pass or look at the folder; harmless when repeated."""
+        self._pulse.stop()
+
+    def status(self) -> TrainerStatus:
+        """What it is doing; may be asked from another thread."""
+        phases, number = self._manager.phases, self._communication.step_
+        problem = str(self._state.problem or "")
+        return TrainerStatus(
+            os.getpid(), phases.current, number, self._pulse.count, self._state.alone, problem
+        )
+
+    def first_round(self) -> int:
+        """The round to begin with; see `GameRecorder`."""
+        return self._rounds.first(self._manager)
+
+    def restore(self, manager: Any) -> None:
+        """The checkpoint was given to the trainer when this was built; how long the game is the experiment says."""
+        manager.max_round = self._config.rounds
+
+    def round_ended(self, manager: Any, row: GameRow) -> None:
+        """Count, tell and keep a round; then wait for the next, and pass over those that went by without us.
+
+        Raises:
+            StopRequested: there is none, or the worker was told to stop.
+        """
+        node, alone = self._node, self._rounds.alone
+        with manager.phases.phase("report"):
+            metrics = step_metrics(row, node.id, node.incarnation, step=node.step, alone=alone)
+            metrics.store = self._meter.since_last()
+            self._count(row)
+            self._memory.hold([metrics])
+            self._voice.metrics([metrics])
+            for problem in row.problems:
+                self._voice.tell("game", problem, node.id, row.round)
+            # A beat is all that shows peers without a coordinator how far we are.
+            self._voice.published(self.nodes, alone=alone or not self._settings.coordinated)
+            self._voice.tell_standing(alone=alone)
+        with manager.phases.phase("checkpoint"):
+            self._memory.after_round(self.nodes, row.round)
+        if self._config.slow_down_s:
+            self._pulse.pause(self._config.slow_down_s)
+        with manager.phases.phase("wait"):
+            self._rounds.go_on(manager, row.round)
+
+    def failed(self, manager: Any, error: SwarmError) -> None:  # noqa: ARG002
+        """The node is given up, and everybody told at once."""
+        self._node.problem = str(error)
+        self._voice.failed(self._node, self._communication.step_)
+
+    def ended(self, manager: Any) -> None:
+        """`run` sees to it."""
+
+    def _make_manager(self) -> Any:
+        """The game's manager, on our parts.
+
+        Raises:
+            UserError: it is built on others.
+        """
+        place = GamePlace(
+            self._communication.get_id(), self._config, self._communication, self._coordinator, self
+        )
+        manager = self._settings.game(place)
+        for part, given in (("communication", self._communication), ("recorder", self)):
+            if getattr(manager, part, None) is not given:
+                raise UserError(
+                    f"the game's manager ({type(manager).__name__}) has another {part} than it was given: make a "
+                    f"swarm_ray.genrl.SwarmGameManager(..., {part}=place.{part})"
+                )
+        return manager
+
+    def _restore(self, disk: Path) -> Restored:
+        """The node with its trainer's model and optimizer, as its newest checkpoint left them."""
+        config, paths = self._config, self._settings.address.paths
+        learner = learner_of(self._manager.trainer)
+        restored = restore_nodes(
+            self._settings.nodes,
+            [learner],
+            disk,
+            self._store,
+            paths,
+            config,
+            config.resume,
+            self._settings.identities,
+        )
+        if hasattr(learner, "pulse"):
+            learner.pulse = self._pulse.beat
+        else:  # GenRL's own tells nothing of its progress, but every pass goes through here
+            learner.model.register_forward_hook(lambda *_: self._pulse.beat())
+        return restored
+
+    def _join(self, reporter: Reporter, disk: Path) -> None:
+        """Build what joins the node to the swarm, each part on those before it."""
+        config, paths, restored = self._config, self._settings.address.paths, self._restored
+        me = Member(self._node.id, self._node.incarnation)
+        self._state = SwarmState(
+            self._store,
+            paths,
+            config.pace,
+            self._pulse,
+            after=restored.state_ref,
+            rounds=config.rounds,
+        )
+        self._state.hold_places(restored.places)
+        home, former = restored.homes[me.node], restored.former[me.node]
+        files, peers = GameFiles(self._store, paths, me), Peers(self._store, paths, me.node, config.pace)
+        by_deadline = DeadlineGathering(files, peers, config.pace, self._pulse)
+        gathering: Gathering = by_deadline
+        published: PublishedFiles = NothingAwaited()
+        spool: Spool | None = None
+        if self._settings.coordinated:
+            spool = Spool(home.spool, self._store, paths, *_pair(me), retry_s=config.pace.retry_s)
+            gathering = published = ManifestGathering(files, self._state, spool, config.stages, by_deadline)
+        self._published = published
+        self._communication.attach(
+            GameParts(self._store, paths, gathering, NamedValues(self._store, paths, *_pair(me)))
+        )
+        self._voice = TrainerVoice(reporter, self._state, published, self._pulse, self._meter)
+        self._rounds = GameRounds(self._node, former, self._state, spool, files, peers, config, self._voice)
+        retentions = [
+            (me.node, Retention(self._store, paths, me.node, life)) for life in (*former, me.incarnation)
+        ]
+        self._memory = TrainerMemory(
+            disk / "checkpoints",
+            self._store,
+            paths,
+            config,
+            self._state,
+            published,
+            self._voice,
+            retentions,
+            restored.former,
+        )
+
+    def _play(self) -> str:
+        """Play until the game is over; answers why it was stopped, empty where it was not.
+
+        Raises:
+            StopRequested: the worker was told to stop.
+        """
+        try:
+            self._manager.run_game()
+        except GameOver as over:
+            return over.stopped
+        except (StopRequested, Superseded):
+            raise
+        except SwarmError:
+            if not self._node.problem:  # it is not the game that failed
+                raise
+        return ""
+
+    def _drain(self) -> list[str]:
+        return drain_spools(self.nodes, self._state, self._published, self._config.pace.drain_s)
+
+    def _count(self, row: GameRow) -> None:
+        """The node's counters after a round, and what its next file tells of it."""
+        node, totals = self._node, self._node.totals
+        node.round, node.step = row.round, node.step + 1
+        self._barren = 0 if row.informative else self._barren + 1
+        totals.reward += row.reward
+        totals.offered, totals.used = totals.offered + row.offered, totals.used + row.external
+        totals.rejected += sum(row.rejected.values())
+        totals.generated_tokens += row.generated_tokens
+        self._communication.counted = node.step
+        self._communication.telling = Telling(
+            row.reward, row.informative, row.generated_tokens, row.vote, row.counters
+        )
+
+    def _described(self) -> str:
+        """What a figure of this node was made on."""
+        trainer = self._manager.trainer
+        parameters = sum(p.numel() for p in learner_of(trainer).model.parameters())
+        return (
+            f"{self._config.game}: {type(trainer).__name__}, {parameters:,} parameters, "
+            f"{torch.get_num_threads()} thread(s), seed {self._config.seed}"
+        )
+
+
+def learner_of(trainer: Any) -> Any:
+    """What of a game's trainer has the model and the optimizer: our policy, or GenRL's trainer itself.
+
+    Raises:
+        UserError: neither is there.
+    """
+    learner = getattr(trainer, "policy", trainer)
+    if not (hasattr(learner, "model") and hasattr(learner, "optimizer")):
+        raise UserError(
+            f"the game's trainer ({type(trainer).__name__}) has no policy, and no model and optimizer: nothing of what "
+            "it learns could be kept. Give it these two attributes"
+        )
+    return learner
+
+
+def _pair(member: Member) -> tuple[str, str]:
+    return member.node, member.incarnation

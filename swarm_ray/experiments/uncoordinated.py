@@ -1,0 +1,80 @@
+"""Games that no coordinator leads: where they stand is told by their nodes alone, in beats and rows of metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from swarm_ray.errors import ConfigError
+from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.signs import Peers
+from swarm_ray.records import LAST_WORD, Beat, NodeTally, StageClosed, StateRecord, StepMetrics
+
+NOTE = "no coordinator: its nodes go by a deadline"
+
+
+def told_by_nodes(experiment: OpenExperiment) -> StateRecord | None:
+    """What a state record would say of a game that has none; None for one that nobody has begun to play.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    try:
+        config = experiment.config()
+    except ConfigError:
+        return None
+    if not config.game:
+        return None
+    beats = _newest_beats(experiment)
+    if not any(beat.round >= 0 for beat in beats.values()):
+        return None
+    tallies = {
+        node: NodeTally(beat.round, beat.step, None, beat.totals, beat.problem)
+        for node, beat in sorted(beats.items())
+    }
+    rounds = max([config.rounds, *(beat.round + 1 for beat in beats.values())])
+    return StateRecord(_state(beats.values()), rounds, None, None, tallies, note=NOTE)
+
+
+def stages_of_rows(rows: Iterable[StepMetrics]) -> list[StageClosed]:
+    """What state records would say of the rounds that a game's nodes logged."""
+    rounds: dict[int, list[StepMetrics]] = {}
+    for row in rows:
+        rounds.setdefault(row.round, []).append(row)
+    return [_closed(number, rounds[number]) for number in sorted(rounds)]
+
+
+def _newest_beats(experiment: OpenExperiment) -> Mapping[str, Beat]:
+    """Of each node the beat of the incarnation that has come furthest."""
+    peers, found = Peers(experiment), dict[str, Beat]()
+    for node, lives in peers.announced().items():
+        beats = [beat for life in sorted(lives) if (beat := peers.beat(node, life)[0]) is not None]
+        if beats:
+            found[node] = max(beats, key=lambda beat: (beat.round, not beat.done and beat.phase != LAST_WORD))
+    return found
+
+
+def _state(beats: Iterable[Beat]) -> str:
+    """Finished once all have said that they are done, stopped once nobody plays any more."""
+    known = list(beats)
+    if all(beat.done for beat in known):
+        return "finished"
+    if all(beat.done or beat.problem or beat.phase == LAST_WORD for beat in known):
+        return "stopped"
+    return "running"
+
+
+def _closed(number: int, rows: list[StepMetrics]) -> StageClosed:
+    return StageClosed(
+        round=number,
+        stage=0,
+        accepted=(),
+        missing=(),
+        late=(),
+        superseded=(),
+        rejected=(),
+        rewards={row.node: row.reward for row in rows},
+        informative={row.node: row.local - row.counters.zero_advantage_local for row in rows},
+        winners=(),
+        seconds=max(math.fsum(row.seconds.values()) for row in rows),
+    )

@@ -1,0 +1,213 @@
+"""Running GenRL's games from Python or the command: nodes of a game as trainer actors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from drive_store import Store, valid_id
+from swarm_ray import ray_instance
+from swarm_ray.config import SwarmConfig
+from swarm_ray.display import Display
+from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
+from swarm_ray.experiment_folder import ExperimentAddress, read_identity
+from swarm_ray.genrl.extra import require_genrl
+from swarm_ray.genrl.recipe import Recipe, refuse_fixed
+from swarm_ray.identity import identities_folder, identity_for
+from swarm_ray.node_place import wait_for_place
+from swarm_ray.opening import config_in_force, open_or_create
+from swarm_ray.preparing import prepare_model
+from swarm_ray.ray_instance import RayInstance
+from swarm_ray.running import Disconnected, Running
+from swarm_ray.settings import extend_config, join_config, load_config
+from swarm_ray.swarm import wait_for_experiment
+from swarm_ray.tracking.choosing import require_trackers
+from swarm_ray.worker import Worker
+
+if TYPE_CHECKING:
+    from swarm_ray.genrl.place import ManagerFactory
+
+Coordination = Literal["here", "elsewhere", "none"]
+"""Who closes the stages: this machine, another one, or a deadline."""
+
+
+def run_game(
+    manager_factory: ManagerFactory,
+    root: str,
+    experiment: str,
+    *,
+    nodes: int = 2,
+    rounds: int | None = None,
+    coordinator: Coordination = "here",
+    node: str | None = None,
+    game: str = "",
+    stages: int = 1,
+    overrides: Sequence[str] = (),
+    overwrite: bool = False,
+    show: bool = True,
+    on_disconnect: Disconnected | None = None,
+    dashboard: bool = False,
+) -> Running:
+    """Play a game with `nodes` nodes on this machine, until it has ended; go on with one that was played before.
+
+    Args:
+        manager_factory: makes a node's game manager from its `swarm_ray.genrl.place.GamePlace`: a recipe, or a function
+            of one's own, which runs in the process of each node.
+        root: the shared folder.
+        experiment: its name; it is made if it is not there, unless another machine coordinates.
+        nodes: of this machine.
+        rounds: of the game; None takes the recipe's, or the configuration's.
+        coordinator: here; elsewhere, where another machine runs this with "here"; or none: stages close by
+            `pace.max_s` alone, and whoever comes first makes the experiment.
+        node: id of the node here, or with several the beginning of their ids; None takes `node`, for a machine that is
+            alone or coordinates.
+        game: name of the game, with a version, say: nodes that name another one are refused. A recipe has its own.
+        stages: of a round. A recipe says it itself.
+        overrides: `key=value` of the configuration.
+        overwrite: delete an experiment of this name first.
+        show: show progress.
+        on_disconnect: called with the reason when the shared folder goes out of reach.
+        dashboard: serve Ray's dashboard on this machine.
+
+    Raises:
+        UserError: GenRL is not installed, the experiment plays another game, a node lives elsewhere, and the like.
+    """
+    require_genrl()
+    ids = _node_ids(node, nodes, coordinator)
+    asked = [*overrides, *([f"rounds={rounds}"] if rounds is not None else [])]
+    opening = _Opening(
+        ExperimentAddress(root, experiment), manager_factory, ids, coordinator, game, stages, asked, overwrite
+    )
+    running = Running(
+        root, (experiment,), opening.workers, show=show, on_disconnect=on_disconnect, dashboard=dashboard
+    )
+    return running.start().wait()
+
+
+class _Opening:
+    """Finds or makes the experiment of a game, and the worker that plays it here."""
+
+    def __init__(
+        self,
+        address: ExperimentAddress,
+        factory: ManagerFactory,
+        ids: Sequence[str],
+        coordinator: Coordination,
+        game: str,
+        stages: int,
+        overrides: Sequence[str],
+        overwrite: bool,
+    ) -> None:
+        self._address, self._factory, self._ids, self._coordinator = address, factory, ids, coordinator
+        self._overrides, self._overwrite = overrides, overwrite
+        self._game, self._stages = _identity(factory, game), stages
+
+    def workers(self, display: Display, ray: RayInstance) -> list[Worker]:
+        """The worker, when all is ready for it; none for a game that is over already."""
+        packed = ray_instance.pack(self._factory)
+        config = self._joined(display) if self._coordinator == "elsewhere" else self._opened()
+        if config is None:
+            return []
+        here = config.model_copy(update={"nodes": len(self._ids), "trainers": len(self._ids)})
+        require_trackers(here.tracking)
+        if here.hub.repository:
+            raise ConfigError(
+                "hub.repository: models of games are not pushed; use export-model when it is done"
+            )
+        if isinstance(self._factory, Recipe):
+            prepare_model(here, self._ids, None, display.step)
+        ray.begin()
+        keys = None if self._coordinator == "here" else identities_folder()
+        for name in self._ids:
+            identity = None if keys is None else identity_for(name, keys)
+            wait_for_place(self._address, name, here.pace, display, identity=identity)
+        return [
+            Worker(
+                self._address,
+                here,
+                self._ids,
+                coordinates=self._coordinator == "here",
+                name="here" if self._coordinator == "here" else self._ids[0],
+                identities=keys,
+                game=packed,
+                coordinated=self._coordinator != "none",
+            )
+        ]
+
+    def _opened(self) -> SwarmConfig | None:
+        """The configuration of the experiment, which is made or gone on with; None where it is over."""
+        store = Store(self._address.root)
+        if self._overwrite or read_identity(store, self._address) is None:
+            config = self._new_config()
+        else:
+            stored = config_in_force(store, self._address)
+            self._require_same_game(stored)
+            config = extend_config(stored, self._overrides)
+        try:
+            opened = open_or_create(self._address, config, overwrite=self._overwrite)
+        except ExperimentExistsError:
+            if self._coordinator != "none":
+                raise
+            # Another node has made it at the same moment.
+            opened = open_or_create(self._address, self._new_config(), overwrite=False)
+        return None if opened.over else opened.config
+
+    def _joined(self, display: Display) -> SwarmConfig:
+        stored = wait_for_experiment(self._address, display)
+        self._require_same_game(stored)
+        return join_config(stored, [*self._overrides, f"nodes={len(self._ids)}"])
+
+    def _new_config(self) -> SwarmConfig:
+        """The configuration of a new experiment; as many nodes are waited for as it says, or as there are here."""
+        refuse_fixed(self._overrides)
+        count = [f"nodes={len(self._ids)}"]
+        if not any(o.partition("=")[0].strip() == "pace.expect" for o in self._overrides):
+            count.append(f"pace.expect={len(self._ids)}")
+        if isinstance(self._factory, Recipe):
+            return self._factory.config([*self._overrides, *count])
+        fixed = [f"game={self._game}", f"stages={self._stages}"]
+        return load_config(None, None, [*self._overrides, *count, *fixed])
+
+    def _require_same_game(self, stored: SwarmConfig) -> None:
+        if stored.game == self._game:
+            return
+        name, root = self._address.experiment, self._address.root
+        plays = f"plays {stored.game}" if stored.game else "is no game's"
+        raise ConfigError(
+            f"experiment {name!r} in {root} {plays}, and this is {self._game}: take the recipe it was made with, or "
+            "another --experiment name"
+        )
+
+
+def _identity(factory: ManagerFactory, game: str) -> str:
+    """The game's name in the experiment."""
+    if isinstance(factory, Recipe):
+        return factory.game_id
+    if game:
+        return game
+    module, name = (
+        getattr(factory, "__module__", ""),
+        getattr(factory, "__qualname__", type(factory).__name__),
+    )
+    return f"own-{hashlib.sha256(f'{module}.{name}'.encode()).hexdigest()[:8]}"
+
+
+def _node_ids(node: str | None, nodes: int, coordinator: Coordination) -> list[str]:
+    """Ids of this machine's nodes.
+
+    Raises:
+        UserError: one is impossible, or is needed and not there.
+    """
+    if nodes < 1:
+        raise UserError(f"nodes: {nodes} is not possible; it must be a whole number above 0")
+    if node is None and coordinator == "elsewhere":
+        raise UserError("a machine that joins a game names its node: give --node ID, unique in the swarm")
+    alone = node is not None and nodes == 1
+    ids = [str(node)] if alone else [f"{node or 'node'}-{number}" for number in range(nodes)]
+    for name in ids:
+        if not valid_id(name):
+            raise UserError(
+                f"{name!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)"
+            )
+    return ids

@@ -1,0 +1,173 @@
+"""A node's place in an experiment without Ray and without a coordinator: what `FolderCommunication` stands on."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from datetime import UTC, datetime
+
+import msgspec
+
+from drive_store import Registry, Store, make_node_folders, new_incarnation, valid_id
+from drive_store.named_values import NamedValues
+from swarm_ray.config import PaceConfig
+from swarm_ray.errors import ExperimentExistsError, UserError
+from swarm_ray.exchange.away import AWAY
+from swarm_ray.experiment_folder import ExperimentAddress, create_experiment, read_config, read_identity
+from swarm_ray.genrl.gathering import DeadlineGathering, GameFiles
+from swarm_ray.genrl.peers import Peers
+from swarm_ray.local_disk import Lock, experiment_state, read_words
+from swarm_ray.pulse import Pulse
+from swarm_ray.records import LAST_WORD, Beat, Member, NodeTotals, Registration
+from swarm_ray.settings import config_hash, load_config
+from swarm_ray.versions import installed_versions
+
+GAME = "genrl"
+"""The game's name in an experiment that a launcher of one's own made: nobody but its players knows the game."""
+MADE_WITHIN_S = 30.0
+"""Whoever has begun to make an experiment takes no longer."""
+_CREATOR = "coordinator"
+
+
+class Membership:
+    """Registers a node, gives its signs of life from a thread, and says goodbye.
+
+    Args:
+        root: the shared folder.
+        experiment: its name; it is made if it is not there.
+        node: our id.
+        nodes: so many are waited for at the beginning.
+        deadline_s: longest stage, in seconds; None takes the experiment's.
+
+    Raises:
+        UserError: an id is impossible, or the experiment is no game's.
+        NodeTakenError: another process of this machine plays as this node.
+        StoreError: the folder cannot be used.
+    """
+
+    def __init__(self, root: str, experiment: str, node: str, nodes: int, deadline_s: float | None) -> None:
+        if not valid_id(node):
+            raise UserError(
+                f"{node!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)"
+            )
+        address = ExperimentAddress(root, experiment)
+        pace, self._config_hash = _open(address, nodes, deadline_s)
+        self.paths, self.store = address.paths, address.open()
+        home = experiment_state(address) / "nodes" / node
+        self._lock = Lock(home / "lock", f"node {node}")
+        former = read_words(home / "incarnations")
+        self.me = Member(node, new_incarnation())
+        with (home / "incarnations").open("a") as file:
+            file.write(f"{self.me.incarnation}\n")
+        self.values = NamedValues(self.store, self.paths, *_pair(self.me))
+        self._pace, self._registry = pace, Registry(self.store, self.paths)
+        files, peers = GameFiles(self.store, self.paths, self.me), Peers(self.store, self.paths, node, pace)
+        self.gathering = DeadlineGathering(files, peers, pace, Pulse())
+        self._count, self._round, self._writing = 0, -1, threading.Lock()
+        self._register(former)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name=f"beats of {node}", daemon=True)
+        self._thread.start()
+
+    def enters(self, number: int) -> None:
+        """Say that the round before `number` is over."""
+        if number - 1 > self._round:
+            self._round = number - 1
+            self._beat("playing")
+
+    def close(self) -> None:
+        """Say goodbye, and let others have the node; harmless when repeated."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._thread.join()
+        self._beat(LAST_WORD, done=True)
+        self._lock.release()
+
+    def _register(self, before: tuple[str, ...]) -> None:
+        """Announce this life of the node; the lock proves that those it had on this machine are over."""
+        registration = Registration(
+            node=self.me.node,
+            incarnation=self.me.incarnation,
+            worker=platform.node() or "unknown",
+            config_hash=self._config_hash,
+            versions=installed_versions(),
+            started_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+            succeeds=before[-1] if before else "",
+        )
+        make_node_folders(self.store, self.paths, *_pair(self.me))
+        self._registry.register(*_pair(self.me), msgspec.json.encode(registration))
+        self._beat("registered")
+
+    def _beat_on(self) -> None:
+        while not self._closed.wait(self._pace.beat_s):
+            self._beat("playing")
+
+    def _beat(self, phase: str, *, done: bool = False) -> None:
+        """A sign of life; one that does not reach the folder is followed by another."""
+        with self._writing:
+            self._count += 1
+            # Nobody outside knows how a game of one's own gets on: that the process lives is all that is told.
+            beat = Beat(
+                self._count,
+                self._round,
+                self._round + 1,
+                phase,
+                NodeTotals(),
+                done=done,
+                progress=self._count,
+            )
+            try:
+                self._registry.write_beat(*_pair(self.me), self._count, msgspec.json.encode(beat))
+            except AWAY:
+                return
+
+
+def _pair(member: Member) -> tuple[str, str]:
+    return member.node, member.incarnation
+
+
+def _open(address: ExperimentAddress, nodes: int, deadline_s: float | None) -> tuple[PaceConfig, str]:
+    """The experiment's pace and the hash of its configuration; it is made where it is not there.
+
+    Raises:
+        UserError: what is there is no game's experiment, or never gets its identity.
+    """
+    until, store = time.monotonic() + MADE_WITHIN_S, Store(address.root)
+    while read_identity(store, address) is None:
+        try:
+            _make(address, nodes, deadline_s)
+        except ExperimentExistsError:  # another node has begun to make it
+            if time.monotonic() > until:
+                raise UserError(
+                    f"{store.root}/{address.paths.folder} holds no experiment.json; move it away or take another name"
+                ) from None
+            time.sleep(0.05)
+    config = read_config(store, address)
+    if not config.game:
+        raise UserError(
+            f"experiment {address.experiment!r} in {address.root} is no game's: its nodes train by SAPO itself; take "
+            "another name"
+        )
+    pace = config.pace.model_copy(update={"expect": nodes})
+    if deadline_s is not None:
+        pace = pace.model_copy(update={"max_s": deadline_s})
+    return pace, config_hash(config)
+
+
+def _make(address: ExperimentAddress, nodes: int, deadline_s: float | None) -> None:
+    asked: dict[str, object] = {"game": GAME, "nodes": nodes, "pace.expect": nodes}
+    if nodes == 1:
+        asked["external"] = 0
+    if deadline_s is not None:
+        asked["pace.max_s"] = deadline_s
+    create_experiment(
+        address,
+        load_config(None, None, asked),
+        claimant=_CREATOR,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=installed_versions(),
+        machine=platform.platform(),
+        overwrite=False,
+    )

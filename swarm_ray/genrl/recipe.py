@@ -1,0 +1,197 @@
+"""Recipes of games: YAML files of a user's own that say what is played, and by what swarm.
+
+A recipe has two parts: `swarm`, keys of the configuration, and `game`, either the short form below or GenRL's own
+(`_target_`, as hydra instantiates it). A recipe is read from the command line's file alone, never from the shared
+folder; the experiment keeps its name and hash, so that a node with another one is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.config_yaml import parse_mapping, read_mapping
+from swarm_ray.errors import ConfigError
+from swarm_ray.genrl.place import GamePlace
+from swarm_ray.settings import load_config
+
+if TYPE_CHECKING:
+    from swarm_ray.genrl.manager import SwarmGameManager
+
+TARGET = "_target_"
+STAGES = {"rgym": 1, "multistage_math": 3}
+
+
+class ShortForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the games that come with GenRL, in a few words."""
+
+    kind: Literal["rgym", "multistage_math"]
+    rule: Literal["upstream", "paper"] = "paper"
+    """rgym: which rollouts of others are learned from."""
+    datasets: Literal["tasks", "genrl"] = "tasks"
+    """rgym: the specialties of `swarm.tasks`, or GenRL's own composite of the paper's nine."""
+    num_train_samples: int | None = None
+    """I: questions per node and round; None takes `swarm.local`."""
+    num_transplant_trees: int | None = None
+    """J: rollouts of others per round, at most; None takes `swarm.external`. multistage_math has no such choice: all
+    that others say stands in the prompts of the next stage."""
+    num_generations: int | None = None
+    """G: completions per question; None takes `swarm.completions`."""
+    trainer: Literal["policy", "genrl"] = "policy"
+    """Our policies, or GenRL's own `GRPOLanguageTrainerModule` (for a Hugging Face model with a chat template)."""
+    system_prompt_id: str = "default"
+    """rgym: of reasoning-gym's system prompts."""
+    openings: tuple[str, ...] = ()
+    """With our policies: how the completions of each stage begin, for a model that cannot be told to."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe's file says; as a function it makes a node's game manager (`swarm_ray.genrl.place`)."""
+
+    name: str
+    swarm: Mapping[str, Any]
+    game: Mapping[str, Any]
+
+    @property
+    def game_id(self) -> str:
+        """The recipe's name and the hash of what is played: `config.game`."""
+        text = json.dumps(self.game, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    @property
+    def stages(self) -> int:
+        """Stages of a round.
+
+        Raises:
+            ConfigError: the game does not say so.
+        """
+        if TARGET not in self.game:
+            return STAGES[self.short.kind]
+        stages = self.game.get("max_stage")
+        if type(stages) is not int or stages < 1:
+            raise ConfigError(f"recipe {self.name}: game.max_stage must be a number of stages above 0")
+        return stages
+
+    @property
+    def short(self) -> ShortForm:
+        """The short form, checked.
+
+        Raises:
+            ConfigError: a key or a value is none of it.
+        """
+        try:
+            return msgspec.convert(dict(self.game), ShortForm)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"recipe {self.name}: game: {error}") from None
+
+    def config(self, overrides: Sequence[str] = ()) -> SwarmConfig:
+        """The configuration of a new experiment.
+
+        Args:
+            overrides: the command line's `key=value`, the last word.
+
+        Raises:
+            ConfigError: a key or a value is impossible, or is for the recipe to say.
+        """
+        refuse_fixed(overrides)
+        said = [f"{key}={json.dumps(value)}" for key, value in self._swarm().items()]
+        fixed = [f"game={self.game_id}", f"stages={self.stages}"]
+        return load_config(None, None, [*said, *overrides, *fixed])
+
+    def __call__(self, place: GamePlace) -> SwarmGameManager:
+        """A node's game manager.
+
+        Raises:
+            UserError: the game cannot be made of what the recipe says.
+        """
+        from swarm_ray.genrl.building import build_short, build_with_hydra
+
+        if TARGET in self.game:
+            return build_with_hydra(self.name, self.game, place)
+        return build_short(self.short, place)
+
+    def _swarm(self) -> dict[str, Any]:
+        """Keys of the configuration, dotted: the game's own words for I, J and G are said as ours."""
+        refuse_fixed([f"{key}=" for key in self.swarm])
+        values = dict(_dotted(self.swarm))
+        if TARGET in self.game:
+            return values
+        short = self.short
+        sizes = {
+            "local": short.num_train_samples,
+            "external": short.num_transplant_trees,
+            "completions": short.num_generations,
+        }
+        return values | {key: said for key, said in sizes.items() if said is not None}
+
+
+def read_recipe(name_or_file: str) -> Recipe:
+    """A recipe that comes with Swarm Ray, by its name, or one of a file.
+
+    Raises:
+        ConfigError: there is none, or it is of another form.
+    """
+    if name_or_file in shipped_recipes():
+        data = resources.files("swarm_ray.genrl.recipes").joinpath(f"{name_or_file}.yaml").read_bytes()
+        return _recipe(name_or_file, parse_mapping(data, f"recipe {name_or_file}"))
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise ConfigError(
+            f"{name_or_file!r} is no recipe: name a YAML file, or one of {', '.join(shipped_recipes())}"
+        )
+    name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_")[:40] or "game"
+    return _recipe(name, read_mapping(path))
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with Swarm Ray, sorted."""
+    folder = resources.files("swarm_ray.genrl.recipes")
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def refuse_fixed(overrides: Sequence[str]) -> None:
+    """Make sure that nobody but the recipe says what is played.
+
+    Raises:
+        ConfigError: somebody does.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key in {"game", "stages"}:
+            raise ConfigError(f"{key}: the recipe's game says it; leave it out")
+
+
+def _recipe(name: str, values: Mapping[str, Any]) -> Recipe:
+    unknown = sorted(values.keys() - {"swarm", "game"})
+    if unknown:
+        raise ConfigError(f"recipe {name}: {unknown[0]} is no part of a recipe; there are swarm and game")
+    swarm, game = values.get("swarm") or {}, values.get("game")
+    if not isinstance(swarm, dict) or not isinstance(game, dict):
+        raise ConfigError(
+            f"recipe {name}: game must say what is played, and swarm is keys of the configuration"
+        )
+    recipe = Recipe(name, swarm, game)
+    if TARGET not in game:
+        _ = recipe.short  # a mistake is told before anything is made
+    return recipe
+
+
+def _dotted(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Keys of sections as `section.key`."""
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found += [(f"{key}.{inner}", item) for inner, item in value.items()]
+        else:
+            found.append((key, value))
+    return found

@@ -1,0 +1,1 @@
+"""Recipes of games that come with Swarm Ray."""

@@ -1,0 +1,187 @@
+"""What a game's manager tells its surroundings, and the row that it makes of every round.
+
+Neither GenRL nor torch is needed to read it: an actor or a launcher of one's own implements `GameRecorder`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from swarm_ray.errors import SwarmError
+from swarm_ray.records import StepCounters, StepMetrics
+
+_log = logging.getLogger("swarm_ray.genrl")
+
+
+class GameError(SwarmError):
+    """A game cannot go on: what it is made of failed in a round, and playing on would hide it."""
+
+    def __init__(self, round_: int, stage: int, doing: str, cause: str) -> None:
+        super().__init__(round_, stage, doing, cause)
+        self.round, self.stage, self.doing, self.cause = round_, stage, doing, cause
+
+    def __str__(self) -> str:
+        return (
+            f"the game failed in round {self.round}, stage {self.stage}, while {self.doing}: {self.cause}; "
+            "mend that part of the game and start again: finished rounds are kept where the game is recorded"
+        )
+
+
+@dataclass(frozen=True)
+class GameRow:
+    """What one node did in one round of a game."""
+
+    round: int
+    stages: int
+    """Stages that the round had."""
+    reward: float
+    """Mean raw reward of the node's own completions, over all stages."""
+    reward_mixed: float
+    """Mean raw reward over all that was trained on, own and external."""
+    reward_by_specialty: dict[str, float]
+    """Of own completions, where the questions say what they are of."""
+    local: int
+    """Own rollouts (nodes of the node's own game trees), over all stages."""
+    external: int
+    """Rollouts of other nodes that were used: trained on, or shown in the prompts of a later stage. With 0 the round
+    was played alone."""
+    used_from: dict[str, int] = field(default_factory=dict)
+    """Those by the node they came from."""
+    offered: int = 0
+    """Rollouts that other nodes sent, whatever became of them."""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Refused rollouts by reason; a whole payload that is refused counts as one."""
+    zero_advantage_local: int = 0
+    zero_advantage_external: int = 0
+    """Rollouts of others that were dropped, or are without effect, since their rewards are alike."""
+    informative: int = 0
+    """Own rollouts whose rewards differ."""
+    trained: bool = False
+    loss: float | None = None
+    clip_share: float | None = None
+    entropy: float | None = None
+    grad_norm: float | None = None
+    generated_tokens: int = 0
+    """0 where the trainer does not tell."""
+    unfaithful: float = 0.0
+    """Share of own completions whose text does not encode to the sampled tokens again; 0 where nobody tells."""
+    scoring_failures: int = 0
+    vote: str | None = None
+    """The other node whose completions were worth most to this one."""
+    problems: tuple[str, ...] = ()
+    """What went wrong and was borne, in words for people: who was missing, what was refused, why nothing was used."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By phase, as `swarm_ray.sapo.phases.PHASES` names them."""
+
+    @property
+    def counters(self) -> StepCounters:
+        """As a round file and a row of metrics carry them."""
+        return StepCounters(
+            offered=self.offered,
+            used=self.external,
+            rejected=dict(self.rejected),
+            used_from=dict(self.used_from),
+            zero_advantage_local=self.zero_advantage_local,
+            zero_advantage_external=self.zero_advantage_external,
+            generated_tokens=self.generated_tokens,
+        )
+
+
+def step_metrics(
+    row: GameRow, node: str, incarnation: str, *, step: int | None = None, alone: bool = False
+) -> StepMetrics:
+    """A game's row as one of a node's metrics.
+
+    Args:
+        row: of the round.
+        node: whose it is.
+        incarnation: of the node.
+        step: the node's count of updates; its round where that is not counted apart.
+        alone: no coordinator was there.
+    """
+    return StepMetrics(
+        node=node,
+        incarnation=incarnation,
+        round=row.round,
+        step=row.round if step is None else step,
+        reward=row.reward,
+        reward_by_specialty=dict(row.reward_by_specialty),
+        reward_mixed=row.reward_mixed,
+        local=row.local,
+        external=row.external,
+        counters=row.counters,
+        trained=row.trained,
+        loss=row.loss,
+        clip_share=row.clip_share,
+        entropy=row.entropy,
+        grad_norm=row.grad_norm,
+        unfaithful=row.unfaithful,
+        scoring_failures=row.scoring_failures,
+        seconds=dict(row.seconds),
+        alone=alone,
+    )
+
+
+class GameRecorder(Protocol):
+    """What surrounds a game: it remembers where the game was, and hears what becomes of it.
+
+    The manager calls it from the thread that plays. Whatever a method raises ends the game, `StopRequested` too.
+    """
+
+    def first_round(self) -> int:
+        """The round to begin with: 0, or the one after the last that was recorded."""
+        ...
+
+    def restore(self, manager: Any) -> None:
+        """Give `manager.trainer` back what a checkpoint holds; called once, before the first round."""
+        ...
+
+    def round_ended(self, manager: Any, row: GameRow) -> None:
+        """A round is over, trained on and counted; `manager.state` still holds its trees.
+
+        Here is the place for the checkpoint and the metrics.
+        """
+        ...
+
+    def failed(self, manager: Any, error: SwarmError) -> None:
+        """The game ends with `error`, which is raised afterwards."""
+        ...
+
+    def ended(self, manager: Any) -> None:
+        """The game is over: its last round was played."""
+        ...
+
+
+class NoRecorder:
+    """For games outside Swarm Ray's actors: nothing is kept, and rounds and errors are logged."""
+
+    def first_round(self) -> int:
+        """Always 0."""
+        return 0
+
+    def restore(self, manager: Any) -> None:
+        """Nothing is kept, so nothing comes back."""
+
+    def round_ended(self, manager: Any, row: GameRow) -> None:  # noqa: ARG002 - the face has it
+        """Log the round in a line, and what was borne in it."""
+        _log.info(
+            "round %d: reward %.3f, %d own rollouts, %d external (%d offered), %s",
+            row.round,
+            row.reward,
+            row.local,
+            row.external,
+            row.offered,
+            "trained" if row.trained else "not trained",
+        )
+        for problem in row.problems:
+            _log.warning("round %d: %s", row.round, problem)
+
+    def failed(self, manager: Any, error: SwarmError) -> None:  # noqa: ARG002 - the face has it
+        """Log the error; whoever runs the game gets it too."""
+        _log.error("%s", error)
+
+    def ended(self, manager: Any) -> None:  # noqa: ARG002 - the face has it
+        """Log it."""
+        _log.info("the game is over")

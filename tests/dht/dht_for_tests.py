@@ -1,0 +1,84 @@
+"""Real links on this machine alone, the processes behind them, and a peer that does as it likes."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from swarm_ray.config import DirectConfig
+from swarm_ray.dht.link import DhtLink
+from swarm_ray.dht.parts import part_keys
+
+HERE = DirectConfig(listen="127.0.0.1", start_s=60.0)
+"""Longer than anything takes on a busy machine; what waits for less says so."""
+LONG_S = 30.0
+SHORT_S = 0.5
+GONE_WITHIN_S = 15.0
+STRANGER = "12D3KooWGRUACsVL3YhmjXcZ8kG5Sf9M4PEzkWYxQ1eVkAHvEwfz"
+
+
+def started(*initial: str) -> DhtLink:
+    """A link that listens on this machine alone."""
+    link = DhtLink(None, HERE, initial)
+    link.start()
+    return link
+
+
+def value_of(size: int, seed: str = "") -> bytes:
+    """So many bytes that are like no others."""
+    return hashlib.shake_128(f"{size} {seed}".encode()).digest(size)
+
+
+def sha256(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()
+
+
+def fetch(link: DhtLink, key: str, value: bytes, within_s: float = LONG_S) -> bytes:
+    """What a link finds of a value, by what its receipt says."""
+    parts = max(1, -(-len(value) // 1_000_000))
+    return link.get(key, parts, len(value), sha256(value), within_s)
+
+
+def process_of(link: DhtLink) -> psutil.Process:
+    """The process in which the node runs."""
+    assert link._process is not None
+    return psutil.Process(link._process.pid)
+
+
+def daemon_of(link: DhtLink) -> psutil.Process:
+    """The node's p2pd."""
+    return next(child for child in process_of(link).children() if child.name() == "p2pd")
+
+
+def all_gone(*processes: psutil.Process) -> bool:
+    """Whether these processes end within a while."""
+    _, alive = psutil.wait_procs(processes, timeout=GONE_WITHIN_S)
+    return not alive
+
+
+class Stranger:
+    """A peer with hivemind's own node, in a process of its own: it holds lies under the keys of values.
+
+    Args:
+        multiaddr: whom to join.
+        values: by key, the values that are rightly there, each of one part.
+    """
+
+    def __init__(self, multiaddr: str, values: dict[str, bytes]) -> None:
+        places = [part_keys(key, sha256(value), 1)[0].hex() for key, value in values.items()]
+        program = Path(__file__).with_name("stranger_for_tests.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(program), multiaddr, *places],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.multiaddr = self._process.stdout.readline().strip()
+
+    def close(self) -> None:
+        self._process.communicate()

@@ -1,0 +1,35 @@
+"""Joins a DHT with hivemind's own node, stores lies under keys at all who take them and at itself, and stays."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sys
+from typing import Any
+
+from hivemind.dht.node import DHTNode
+from hivemind.utils.timed_storage import get_dht_time
+
+LIES: dict[str, Any] = {
+    "bytes": b"another value",
+    "map": {"a": 1},
+    "subkeys": b"under a subkey",
+    "pickle": pickle.dumps(print),
+    "large": bytes(2_000_000),
+}
+
+
+async def lie(multiaddr: str, places: list[str]) -> None:
+    """Store them so that they expire last, and say where this node is."""
+    node = await DHTNode.create(initial_peers=[multiaddr], cache_nearest=0)
+    for what, place in zip(LIES, places, strict=True):
+        subkey = "a" if what == "subkeys" else None
+        await node.store(bytes.fromhex(place), LIES[what], get_dht_time() + 7200.0, subkey=subkey)
+    [own] = await node.p2p.get_visible_maddrs()
+    sys.stdout.write(f"{own}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+    await node.shutdown()
+
+
+asyncio.run(lie(sys.argv[1], sys.argv[2:]))

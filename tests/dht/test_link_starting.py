@@ -1,0 +1,132 @@
+"""Starting a link: whatever its peers are, its identity, and what stops it, in one line."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from dht_for_tests import HERE, LONG_S, STRANGER, all_gone, daemon_of, fetch, process_of, started
+
+from swarm_ray.config import DirectConfig
+from swarm_ray.dht import extra
+from swarm_ray.dht.link import DhtLink
+from swarm_ray.errors import LinkError, UserError
+
+NOWHERE = "/ip4/127.0.0.1/tcp/9"
+
+
+def test_peers_that_are_dead_or_none_at_all_stop_nobody(links: tuple[DhtLink, DhtLink]) -> None:
+    first, second = links
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+        port = silent.getsockname()[1]
+        wrong = first.multiaddrs[0].partition("/p2p/")[0]
+        link = started(
+            f"{NOWHERE}/p2p/{STRANGER}",
+            f"/ip4/127.0.0.1/tcp/{port}/p2p/{STRANGER[:-1]}g",
+            f"{wrong}/p2p/{STRANGER[:-1]}h",
+            NOWHERE,
+            "no address",
+            f"{NOWHERE}/p2p/",
+            f"{NOWHERE}/p2p/!",
+            "",
+            *second.multiaddrs,
+        )
+        try:
+            assert link.peers() >= {second.peer_id}
+            assert link.join([f"{NOWHERE}/p2p/{STRANGER}", *link.multiaddrs], LONG_S) == 0
+            assert link.join([*first.multiaddrs, *second.multiaddrs], LONG_S) == 2
+        finally:
+            link.close()
+
+
+def test_two_links_that_started_apart_become_one_until_p2pd_dies(links: tuple[DhtLink, DhtLink]) -> None:
+    alone = started()
+    try:
+        assert alone.peers() == set()
+        assert alone.clock_discrepancy() is None
+        alone.put("exp/before", b"stored when it was alone", LONG_S)
+        assert alone.join(links[0].multiaddrs, LONG_S) == 1
+        assert alone.peer_id in links[0].peers()
+        ahead = alone.clock_discrepancy()
+        assert ahead is not None
+        assert abs(ahead) < 3.0  # one clock, and one machine
+        assert fetch(links[0], "exp/before", b"stored when it was alone") == b"stored when it was alone"
+        process = process_of(alone)
+        alone.start()  # harmless
+        assert process_of(alone) == process
+        daemon_of(alone).kill()
+        assert all_gone(process)
+        assert not alone.alive
+        with pytest.raises(LinkError, match="the link's process has gone: p2pd ended"):
+            alone.peers()
+    finally:
+        alone.close()
+    alone.close()
+    with pytest.raises(LinkError, match="was not started, or was closed"):
+        alone.peers()
+
+
+def test_the_peer_id_is_that_of_the_identity_and_no_copy_stays(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    file = tmp_path / "my node.pem"
+    file.write_bytes(b"\x08\x01\x12\x40" + key.private_bytes_raw() + public)
+    file.chmod(0o644)  # as a mount shows it
+    link = DhtLink(file, HERE)
+    link.start()
+    try:
+        folder = Path(link._process._folder)  # type: ignore[union-attr]
+        assert link.peer_id == peer_id(public)
+        assert link.multiaddrs[0].endswith(f"/p2p/{link.peer_id}")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert not [path for path in folder.iterdir() if path.is_file()]
+    finally:
+        link.close()
+    assert not folder.exists()
+
+
+def test_what_stops_a_link_is_said_in_one_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pem"
+    broken.write_bytes(b"no key")
+    with pytest.raises(LinkError, match=r"^the direct link does not start: Daemon failed to start: [^\n]*$"):
+        DhtLink(broken, HERE).start()
+    with pytest.raises(
+        LinkError, match=r"the identity .*none.pem cannot be read \(No such file or directory\)"
+    ):
+        DhtLink(tmp_path / "no folder" / "none.pem", HERE).start()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(LinkError, match=f"cannot listen on 127.0.0.1:{port}"):
+            DhtLink(None, DirectConfig(listen="127.0.0.1", port=port)).start()
+    hasty = DhtLink(None, DirectConfig(listen="127.0.0.1", start_s=0.05))
+    with pytest.raises(LinkError, match=r"the link's process did not answer within 0\.05 s"):
+        hasty.start()
+    assert not hasty.alive
+
+
+def test_the_link_needs_a_supported_hivemind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    extra.require_hivemind()
+    folder = tmp_path / "hivemind-1.1.10.post2.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: hivemind\nVersion: 1.1.10.post2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(
+        UserError, match=r"hivemind 1\.1\.10\.post2 is here, .*pip install 'swarm-ray\[hivemind\]'"
+    ):
+        DhtLink(None, HERE).start()
+    monkeypatch.setattr("sys.path", [os.fspath(tmp_path / "empty")])
+    with pytest.raises(UserError, match=r"needs the package hivemind: pip install 'swarm-ray\[hivemind\]'"):
+        DhtLink(None, HERE).start()
+
+
+def peer_id(public: bytes) -> str:
+    """As libp2p derives it from an Ed25519 key: base58 of the key itself, with its two heads."""
+    letters = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+    number, text = int.from_bytes(b"\x00\x24\x08\x01\x12\x20" + public, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = letters[digit] + text
+    return "1" + text  # for the leading zero byte

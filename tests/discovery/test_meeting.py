@@ -1,0 +1,165 @@
+"""Links that find each other through the folder: real p2pd on this machine, and ports where somebody else is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from discovery_for_tests import Clock, Listener, address, new_root, peer_id, refused_port, say
+
+from drive_store import Store
+from swarm_ray.config import DirectConfig
+from swarm_ray.dht.link import DhtLink
+from swarm_ray.dht.meeting import MAX_JOINED, RETRY_S, Announcement, Meeting
+from swarm_ray.errors import ConfigError
+from swarm_ray.peer_book import PeerBook
+
+HERE = DirectConfig(listen="127.0.0.1", start_s=30.0)
+
+
+class Party:
+    """Links of this machine that share a folder, each with a clock that moves when it looks again."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.met = store, list[Meeting]()
+
+    def meeting(self, direct: DirectConfig = HERE) -> Meeting:
+        """One that has not started."""
+        book = PeerBook(Store(self.store.root), ttl_s=20.0)
+        self.met.append(Meeting(book, DhtLink(None, direct), direct, "tea", clock=Clock()))
+        return self.met[-1]
+
+    def started(self, node: str, direct: DirectConfig = HERE) -> Meeting:
+        """One that has started, and told the folder of itself."""
+        made = self.meeting(direct)
+        made.start()
+        self.announce(node, made)
+        return made
+
+    def announce(self, node: str, meeting: Meeting, count: int = 1) -> None:
+        told = meeting.announcement
+        say(self.store, node, count, via=told.peer_id, multiaddrs=told.multiaddrs, reach=told.reach)
+
+    def close(self) -> None:
+        for meeting in self.met:
+            meeting.close()
+
+
+@pytest.fixture
+def party(tmp_path: Path) -> Iterator[Party]:
+    made = Party(new_root(tmp_path))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def look_again(meeting: Meeting, after_s: float = RETRY_S) -> None:
+    clock = meeting._clock
+    assert isinstance(clock, Clock)
+    clock.now += after_s
+    meeting.keep()
+    meeting.wait()
+
+
+def link_of(meeting: Meeting) -> DhtLink:
+    return meeting._link
+
+
+def exchanged(giver: Meeting, taker: Meeting, value: bytes) -> bool:
+    """Whether a value that one stores is fetched by the other."""
+    key = hashlib.sha256(value).hexdigest()
+    parts = link_of(giver).put(f"tea/{key}", value, 10.0)
+    return link_of(taker).get(f"tea/{key}", parts, len(value), key, 10.0) == value
+
+
+def test_links_that_started_apart_become_one_dht(party: Party) -> None:
+    """hivemind's issue 624; one of them also has a bootnode that is dead."""
+    dead = address(refused_port(), peer_id(3))
+    first = party.started("n1", HERE.model_copy(update={"bootnodes": (dead,)}))
+    assert "bootnode 127.0.0.1" in first.problem
+    second = party.meeting()
+    second._experiment = "coffee"
+    second.start()  # as if n1's record were not to be seen yet
+    second._experiment = "tea"
+    assert (link_of(first).peers(), link_of(second).peers()) == (set(), set())
+    own = link_of(second).peer_id
+    assert second.announcement == Announcement(own, link_of(second).multiaddrs, "local")
+    party.announce("n2", second)
+    look_again(first)
+    assert link_of(first).peers() == {own}
+    assert "n2" not in first.problem
+    assert exchanged(first, second, b"x" * 200_000)
+    assert exchanged(second, first, b"y")
+    party.announce("n1", first, 2)
+    look_again(second)
+    assert second.problem == ""
+
+    link_of(second).close()  # as if its process had died
+    assert second.announcement == Announcement("", (), "none")
+    look_again(second)
+    assert link_of(second).alive
+    assert second.announcement.peer_id != own
+    assert link_of(second).peers() == {link_of(first).peer_id}
+
+
+def test_the_living_are_found_among_the_dead_and_carry_for_those_behind_nat(party: Party) -> None:
+    port, public = refused_port(), "/ip4/8.8.8.8/tcp/4001"
+    told_too = {"port": port, "announce": (f"/ip4/127.0.0.1/tcp/{port}", public)}
+    alive = party.started("alive", HERE.model_copy(update=told_too))
+    assert alive.problem == ""
+    told = alive.announcement
+    assert (told.reach, told.multiaddrs[0]) == ("public", f"{public}/p2p/{told.peer_id}")
+    with ExitStack() as stack:
+        silent = [stack.enter_context(Listener(None)) for _ in range(20)]
+        for n, one in enumerate(silent):
+            say(party.store, f"dead-{n}", via=peer_id(n), multiaddrs=(address(one.port, peer_id(n)),))
+        say(party.store, "liar", via=peer_id(50), multiaddrs=link_of(alive).multiaddrs)
+        say(party.store, "files-only")
+        say(party.store, "left", via=peer_id(51), left=True)
+        closed_in = HERE.model_copy(update={"announce": ("/ip4/127.0.0.1/tcp/1",)})
+        later = party.started("later", closed_in)
+        assert link_of(later).peers() == {link_of(alive).peer_id}
+        assert later.problem.startswith("no connection to dead-0, dead-1, dead-10 and 18 more: ")
+        assert exchanged(alive, later, b"z" * 1000)
+        look_again(later, 2.5)
+        assert [one.heard for one in silent] == [1] * 20  # nobody is tried again so soon
+        look_again(later)
+        assert [one.heard for one in silent] == [2] * 20
+        look_again(later)
+        assert [one.heard for one in silent] == [2] * 20  # the second pause is longer
+    other = party.started("other", closed_in)
+    assert link_of(other).peers() == {link_of(alive).peer_id}
+    assert exchanged(later, other, b"v" * 300_000)
+    assert link_of(other).peers() == {link_of(alive).peer_id}
+
+
+def test_no_more_than_eight_are_joined_at_a_time_and_a_folder_that_is_away_ends_no_link(party: Party) -> None:
+    with ExitStack() as stack:
+        greeting = [stack.enter_context(Listener()) for _ in range(12)]
+        for n, one in enumerate(greeting):
+            say(party.store, f"n{n}", via=peer_id(n), multiaddrs=(address(one.port, peer_id(n)),))
+        meeting = party.meeting()
+        meeting.start()  # none of them is the peer that its record names
+        assert sum(one.heard > 1 for one in greeting) == MAX_JOINED
+        look_again(meeting, 2.5)
+        assert all(one.heard > 1 for one in greeting)
+        assert link_of(meeting).peers() == set()
+    place = Path(party.store.root) / "discovery"
+    place.rename(place.with_name("away"))
+    place.write_text("in the way")
+    look_again(meeting)
+    assert meeting.problem.startswith("who could be reached directly is not known")
+    assert link_of(meeting).alive
+    meeting.close()
+    look_again(meeting)
+    assert not link_of(meeting).alive
+
+
+@pytest.mark.parametrize("text", ["", "localhost:4001", "/ip4/127.0.0.1/tcp/4001"])
+def test_a_bootnode_that_is_no_address_is_the_users_mistake(party: Party, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"direct\.bootnodes"):
+        party.meeting(HERE.model_copy(update={"bootnodes": (text,)}))

@@ -1,0 +1,213 @@
+"""Who is fresh, stale or gone, by an own clock; and whose records are removed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from discovery_for_tests import LATER, LIFE, Clock, new_root, peer_id, say, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drive_store import DiscoveryFolder, ExperimentPaths, StateLogWriter, Store, create_experiment_folder
+from drive_store.paths import discovery_record
+from swarm_ray.peer_book import PeerBook, PeerStats
+from swarm_ray.records import PeerRecord, StateRecord
+
+TTL_S = 20.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return new_root(tmp_path)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def book(store: Store, clock: Clock) -> PeerBook:
+    return PeerBook(store, ttl_s=TTL_S, clock=clock)
+
+
+def nodes(found: list[PeerRecord]) -> list[str]:
+    return [record.node for record in found]
+
+
+def end_experiment(store: Store, name: str, state: str) -> None:
+    paths = ExperimentPaths(name)
+    create_experiment_folder(store, paths)
+    payload = msgspec.json.encode(StateRecord(state, 3, None, None, {}))
+    StateLogWriter(store, paths, 1, "c.0a0b0c0d").append(payload, round=0, stage=0)
+
+
+def test_whom_it_finds(store: Store, book: PeerBook) -> None:
+    for node in ("n2", "n1"):
+        say(store, node)
+    say(store, "own")
+    say(store, "own", life=LATER, experiment="coffee")
+    say(store, "boss", role="coordinator")
+    say(store, "gone", left=True)
+    book.claim("tea", "own", LIFE)
+    found = book.discover_peers()
+    assert [(r.experiment, r.node) for r in found] == [
+        ("coffee", "own"),
+        ("tea", "boss"),
+        ("tea", "n1"),
+        ("tea", "n2"),
+    ]
+    assert nodes(book.discover_peers(experiment="tea", role_filter="trainer")) == ["n1", "n2"]
+    assert nodes(book.discover_peers(exclude_self=False, experiment="tea")) == ["boss", "n1", "n2", "own"]
+    assert nodes(book.discover_peers(max_peers=2)) == ["own", "boss"]
+    assert book.discover_peers(max_peers=0) == []
+
+
+def test_a_record_is_fresh_until_it_has_not_changed_for_its_time(
+    store: Store, book: PeerBook, clock: Clock
+) -> None:
+    say(store, "n1", 1)
+    say(store, "n2", 1)
+    assert nodes(book.discover_peers()) == ["n1", "n2"]
+    clock.now += TTL_S
+    say(store, "n1", 2)
+    assert nodes(book.discover_peers()) == ["n1", "n2"]
+    clock.now += 1
+    assert nodes(book.discover_peers()) == ["n1"]
+    assert book.get_stats() == PeerStats(1, 1, 0, 0, {"trainer": 1}, {"none": 1}, {"tea": 1})
+    say(store, "n2", 0)  # it was restarted with nothing kept: a change all the same
+    assert nodes(book.discover_peers()) == ["n1", "n2"]
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.sets(st.sampled_from(["n1", "n2", "n3"])), st.sampled_from([1.0, 9.0, 21.0])), max_size=8
+    )
+)
+def test_freshness_follows_what_changed_between_looks(looks: list[tuple[set[str], float]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store, clock = new_root(Path(folder)), Clock()
+        book, changed, counts = (
+            PeerBook(store, ttl_s=TTL_S, clock=clock),
+            dict[str, float](),
+            dict[str, int](),
+        )
+        for beating, passed in looks:
+            clock.now += passed
+            for node in beating:
+                counts[node] = counts.get(node, 0) + 1
+                changed[node] = clock.now
+                say(store, node, counts[node])
+            fresh = sorted(node for node, at in changed.items() if clock.now - at <= TTL_S)
+            assert nodes(book.discover_peers()) == fresh
+
+
+def test_a_peer_is_known_by_its_ids_and_the_living_one_is_meant(
+    store: Store, book: PeerBook, clock: Clock
+) -> None:
+    say(store, "n1", via=peer_id(1), peer_id=peer_id(2))
+    say(store, "n2")
+    assert book.get_peer_info("n3") is None
+    assert book.get_peer_info("") is None
+    found = [book.get_peer_info(text) for text in ("n1", peer_id(1), peer_id(2))]
+    assert [record and record.node for record in found] == ["n1"] * 3
+    clock.now += TTL_S + 1
+    say(store, "n1", life=LATER)
+    again = book.get_peer_info("n1")
+    assert again is not None
+    assert again.incarnation == LATER
+
+
+def test_what_is_no_record_is_counted_and_hides_nobody(store: Store, book: PeerBook) -> None:
+    folder = DiscoveryFolder(store)
+    say(store, "n1", reach="local")
+    for node, payload in (
+        ("n2", b"[]"),
+        ("n3", msgspec.json.encode(PeerRecord("n1", LIFE, "tea"))),
+        ("n4", msgspec.json.encode(PeerRecord("n4", LIFE, "coffee"))),
+        ("n5", msgspec.json.encode(PeerRecord("n5", LIFE, "tea", multiaddrs=("/ip4/1.2.3.4",) * 9))),
+        ("n6", msgspec.json.encode(PeerRecord("n6", LIFE, "tea", via="../../x"))),
+        ("n7", msgspec.json.encode(PeerRecord("n7", LIFE, "tea", multiaddrs=("/" * 300,)))),
+    ):
+        folder.write("tea", node, LIFE, 1, payload)
+    Path(store.root, discovery_record("n8", LIFE)).write_bytes(b"garbage")
+    folder.write("a..b", "n9", LIFE, 1, msgspec.json.encode(PeerRecord("n9", LIFE, "a..b")))
+    assert nodes(book.discover_peers()) == ["n1"]
+    assert book.get_stats() == PeerStats(1, 0, 0, 8, {"trainer": 1}, {"local": 1}, {"tea": 1})
+    assert book.cleanup_stale_entries(0.0) == []
+
+
+def test_a_record_that_is_being_rewritten_stays_what_it_was(store: Store, book: PeerBook) -> None:
+    say(store, "n1")
+    book.discover_peers()
+    path = Path(store.root, discovery_record("n1", LIFE))
+    path.write_bytes(path.read_bytes()[:40])
+    assert nodes(book.discover_peers()) == ["n1"]
+    assert PeerBook(store, ttl_s=TTL_S).get_stats().unreadable == 1
+
+
+def test_own_former_lives_and_those_who_said_goodbye_are_removed_at_once(
+    store: Store, book: PeerBook
+) -> None:
+    say(store, "own")
+    say(store, "own", life=LATER)
+    say(store, "n1", left=True)
+    say(store, "n2")
+    book.claim("tea", "own", LATER)
+    assert book.cleanup_stale_entries(1000.0) == [f"n1.{LIFE}", f"own.{LIFE}"]
+    assert nodes(book.discover_peers(exclude_self=False)) == ["n2", "own"]
+    assert book.cleanup_stale_entries(1000.0) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "older_than_s", "waited_s", "goes"),
+    [
+        ("finished", 0.0, 0.0, True),
+        ("stopped", 5.0, 6.0, True),
+        ("failed", 5.0, 4.0, False),
+        ("running", 0.0, 19.0, False),
+        ("running", 0.0, 21.0, True),
+        ("running", 30.0, 21.0, False),
+        ("", 0.0, 19.0, False),
+        ("", 0.0, 21.0, True),
+    ],
+)
+def test_records_of_others_go_when_they_are_silent_and_over(
+    store: Store,
+    book: PeerBook,
+    clock: Clock,
+    state: str,
+    older_than_s: float,
+    waited_s: float,
+    goes: bool,
+) -> None:
+    if state:
+        end_experiment(store, "tea", state)
+    say(store, "n1")
+    book.discover_peers()
+    clock.now += waited_s
+    say(store, "n2", experiment="coffee")
+    assert book.cleanup_stale_entries(older_than_s) == ([f"n1.{LIFE}"] if goes else [])
+    assert "n2" in nodes(book.discover_peers())
+
+
+def test_one_who_was_removed_though_alive_is_back_with_the_next_sign(
+    store: Store, book: PeerBook, clock: Clock
+) -> None:
+    record = say(store, "n1")
+    book.discover_peers()
+    clock.now += TTL_S + 1
+    assert book.cleanup_stale_entries(0.0) == [f"n1.{LIFE}"]
+    write(store, msgspec.structs.replace(record, count=2))
+    assert nodes(book.discover_peers()) == ["n1"]
+
+
+def test_what_is_in_the_way_of_a_removal_stops_no_other(store: Store, book: PeerBook) -> None:
+    for node in ("n1", "n2"):
+        say(store, node, left=True)
+    Path(store.root, f"discovery/n1.{LIFE} (1).json").mkdir()
+    assert book.cleanup_stale_entries(0.0) == [f"n2.{LIFE}"]

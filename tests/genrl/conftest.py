@@ -1,0 +1,35 @@
+"""One torch thread for every game, and one scoring process for all of reasoning-gym."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+import torch
+import yaml
+from games_for_tests import DATASETS
+from reasoning_gym.composite import CompositeConfig
+
+from swarm_ray.genrl.gym_questions import GymQuestions
+from swarm_ray.tasks.scoring import Scorer
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def gym() -> GymQuestions:
+    config = CompositeConfig.from_yaml_stream(io.StringIO(yaml.safe_dump(DATASETS)))
+    return GymQuestions(config, 500, "whole")
+
+
+@pytest.fixture(scope="session")
+def verifier(gym: GymQuestions) -> Iterator[Scorer]:
+    with Scorer(gym.config) as scorer:
+        yield scorer

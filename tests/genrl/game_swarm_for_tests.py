@@ -1,0 +1,125 @@
+"""A game's trainers in threads, with a coordinator or without, and without Ray."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+sys.path += [str(Path(__file__).parent.parent / name) for name in ("actors", "swarm")]
+
+from actors_for_tests import DirectReporter, OneProcessSwarm
+from games_for_tests import rgym_manager, tiny_policy
+
+from actors.game_trainer import GameTrainer
+from actors.trainer_settings import TrainerResult, TrainerSettings
+from swarm_ray.cache import cache_folder
+from swarm_ray.config import SwarmConfig
+from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.genrl.place import GamePlace
+from swarm_ray.genrl.policy_trainer import PolicyTrainer
+from swarm_ray.settings import load_config
+
+
+def game_config(rounds: int, **more: Any) -> SwarmConfig:
+    """Two nodes; every round leaves a checkpoint."""
+    said = {
+        "game": "rgym-test",
+        "nodes": 2,
+        "pace.expect": 2,
+        "rounds": rounds,
+        "alarm_rounds": 50,
+        "checkpoint.every": 1,
+        "pace.beat_s": 0.2,
+    }
+    return load_config(None, None, said | more)
+
+
+class RgymFactory:
+    """Makes the reasoning-gym game: one digit, 32 times, of which some are right and not all."""
+
+    def __init__(self, verifier: Any) -> None:
+        self._verifier = verifier
+        self.managers: dict[str, Any] = {}
+
+    def __call__(self, place: GamePlace) -> Any:
+        seed = int(place.node[-1])
+        self.managers[place.node] = rgym_manager(
+            place.communication,
+            self._verifier,
+            seed=seed,
+            rounds=place.rounds,
+            trainer=PolicyTrainer(tiny_policy(seed, tokens=1), 32, seed=seed, node=place.node),
+            recorder=place.recorder,
+            coordinator=place.coordinator,
+        )
+        return self.managers[place.node]
+
+
+class GameSwarm(OneProcessSwarm):
+    """A coordinator and a game's trainers; or the trainers alone.
+
+    Args:
+        root: the shared folder.
+        config: the swarm.
+        factory: makes a node's manager.
+        coordinated: whether the coordinator runs.
+        hosted: node ids.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        config: SwarmConfig,
+        factory: Any,
+        *,
+        coordinated: bool = True,
+        hosted: Sequence[str] = ("node-0", "node-1"),
+    ) -> None:
+        self._factory, self._coordinated = factory, coordinated
+        super().__init__(root, config, [(node,) for node in hosted])
+        self._leave()
+
+    def again(self) -> Self:
+        """Every part anew."""
+        super().again()
+        self._leave()
+        return self
+
+    def _leave(self) -> None:
+        """Where nobody coordinates, nobody holds the coordinator's place."""
+        if not self._coordinated:
+            self.coordinator.close()
+
+    def trainer(  # type: ignore[override]
+        self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectReporter
+    ) -> GameTrainer:
+        settings = TrainerSettings(
+            address,
+            self.config,
+            tuple(nodes),
+            cache_folder(),
+            None,
+            threads=1,
+            game=self._factory,
+            coordinated=self._coordinated,
+        )
+        return GameTrainer(settings, reporter)
+
+    def __enter__(self) -> Self:
+        if self._coordinated:
+            return super().__enter__()
+        self._pool = ThreadPoolExecutor(len(self.trainers) + 1)
+        self._beats = self._pool.submit(self.discovery.run)
+        self._ends = [self._pool.submit(trainer.run) for trainer in self.trainers]
+        return self
+
+    def played(self) -> list[TrainerResult]:
+        """Play to the end."""
+        with self:
+            results = self.results()
+            if self._coordinated:
+                self.state()
+            return results

@@ -1,0 +1,262 @@
+"""Small games of GenRL's in one process: a blank model of ours, GenRL's own trainer, and a gather that is a dict."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from genrl.communication.communication import Communication, Payload
+from genrl.rewards import DefaultRewardManager
+from genrl.rewards.reward_store import RewardFnStore, RoundRewardFnStore
+from genrl.state import GameState
+from genrl.trainer.grpo_trainer import GRPOLanguageTrainerModule, GRPOTrainerConfig
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from swarm_ray.config import SwarmConfig
+from swarm_ray.errors import SwarmError
+from swarm_ray.genrl.gym_questions import batch_id, world_state_of
+from swarm_ray.genrl.manager import SwarmGameManager
+from swarm_ray.genrl.math import STAGES, MathDataManager, math_rewards
+from swarm_ray.genrl.policy_trainer import PolicyTrainer
+from swarm_ray.genrl.recorder import GameRow
+from swarm_ray.genrl.rewards import GymRewards
+from swarm_ray.genrl.rgym import GymDataManager
+from swarm_ray.genrl.wire import decode, encode
+from swarm_ray.policies.logprobs import Layout
+from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.pool import build_policy
+from swarm_ray.policies.prompts import TinyPrompt
+from swarm_ray.policies.tiny_model import build_model, build_tokenizer, markers
+
+DATASETS = {
+    "size": 200,
+    "seed": 1,
+    "datasets": [
+        {
+            "name": "chain_sum",
+            "weight": 1,
+            "config": {"min_terms": 2, "max_terms": 2, "max_digits": 1, "min_digits": 1},
+        },
+        {"name": "count_bits", "weight": 1, "config": {"min_n": 1, "max_n": 31, "seed": 9}},
+    ],
+}
+"""Two data sets with answers of a digit or two, one with a seed of its own."""
+OPENINGS = ("\nAnswer: ", "\nChoice: Student #", "\nAnswer: ")
+"""What GenRL's rewards of the three stages look for, before a number."""
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+def tiny_policy(seed: int = 0, tokens: int = 4, rate: float = 1e-2) -> Policy:
+    """The embedded model, blank, which writes digits alone: it guesses right now and then."""
+    tokenizer = build_tokenizer(["What is 3 + 4?", "How many 1 bits are there in 12?"])
+    config = SwarmConfig.model_validate(
+        {"policy": {"max_new_tokens": tokens, "start": "blank"}, "grpo": {"learning_rate": rate}}
+    )
+    model = build_model(tokenizer, seed)
+    digits = [tokenizer.encode(str(d), add_special_tokens=False)[0] for d in range(10)]
+    others = [i for i in range(len(tokenizer)) if i not in {*digits, tokenizer.eos_token_id}]
+    device = torch.device("cpu")
+    banned = (*markers(tokenizer), *others)
+    eos = (tokenizer.eos_token_id,)
+    return build_policy(model, tokenizer, TinyPrompt(tokenizer), eos, config, device, Layout.PACKED, banned)
+
+
+def qwen_trainer(folder: Path, **settings: Any) -> GRPOLanguageTrainerModule:
+    """GenRL's own trainer on a random Qwen2 of a few thousand weights."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|pad|>", "<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["What is 12 plus 30?"] * 9, trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>", padding_side="left"
+    )
+    wrapped.chat_template = CHAT_TEMPLATE
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=300,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=2048,
+            bos_token_id=None,
+            eos_token_id=1,
+            pad_token_id=0,
+        )
+    )
+    config = GRPOTrainerConfig(
+        max_new_tokens=16,
+        num_generations=2,
+        learning_rate=1e-2,
+        top_k=0,
+        enable_gradient_checkpointing=False,
+        **settings,
+    )
+    return GRPOLanguageTrainerModule([model], config, processing_class=wrapped, log_dir=str(folder))
+
+
+class Hub:
+    """What nodes of one process share: payloads by (step, stage), met at a barrier."""
+
+    def __init__(self, nodes: int) -> None:
+        self._barrier = threading.Barrier(nodes)
+        self.sent: dict[tuple[int, int], dict[str, bytes]] = {}
+
+    def meet(self, place: tuple[int, int], node: str, data: bytes) -> dict[str, bytes]:
+        self.sent.setdefault(place, {})[node] = data
+        self._barrier.wait(60)
+        return self.sent[place]
+
+    def abort(self) -> None:
+        self._barrier.abort()
+
+
+class MemoryGather(Communication):
+    """A back end over a `Hub`; `foreign` payloads are heard beside those of living nodes."""
+
+    def __init__(self, node: str, hub: Hub, foreign: Mapping[str, Any] | None = None) -> None:
+        self._node, self._hub = node, hub
+        self.foreign = dict(foreign or {})
+        self.step_ = self.stage_ = 0
+        self.problems: list[str] = []
+
+    def all_gather_object(self, obj: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        found = self._hub.meet((self.step_, self.stage_), self._node, encode(obj))
+        return {node: decode(data) for node, data in found.items()} | self.foreign
+
+    def get_id(self) -> str:
+        return self._node
+
+
+class Rows:
+    """A recorder that keeps what it hears."""
+
+    def __init__(self, first: int = 0) -> None:
+        self._first = first
+        self.rows: list[GameRow] = []
+        self.questions: list[list[str]] = []
+        self.errors: list[SwarmError] = []
+        self.said: list[str] = []
+
+    def first_round(self) -> int:
+        return self._first
+
+    def restore(self, manager: Any) -> None:
+        self.said.append("restored")
+
+    def round_ended(self, manager: Any, row: GameRow) -> None:
+        self.rows.append(row)
+        trees = manager.state.trees[manager.rank]
+        self.questions.append(
+            [tree[0][0].world_state.environment_states["question"] for tree in trees.values()]
+        )
+
+    def failed(self, manager: Any, error: SwarmError) -> None:
+        self.errors.append(error)
+
+    def ended(self, manager: Any) -> None:
+        self.said.append("ended")
+
+
+def rgym_manager(
+    communication: Any,
+    verifier: Any,
+    *,
+    rule: str = "paper",
+    seed: int = 0,
+    rounds: int = 1,
+    trainer: Any = None,
+    **more: Any,
+) -> SwarmGameManager:
+    """The reasoning-gym game, 3 questions of 8 completions, at most 2 rollouts of others."""
+    data = GymDataManager(
+        DATASETS,
+        num_train_samples=3,
+        num_transplant_trees=2,
+        rule=rule,
+        seed=seed,
+        answer="whole",
+        verifier=verifier,
+    )
+    store = RewardFnStore(rounds, [RoundRewardFnStore(1, [GymRewards(data)])])
+    node = communication.get_id()
+    return SwarmGameManager(
+        1,
+        rounds,
+        GameState(0, 0),
+        DefaultRewardManager(store),
+        trainer or PolicyTrainer(tiny_policy(seed), 8, seed=seed, node=str(node)),
+        data,
+        communication,
+        **more,
+    )
+
+
+def math_manager(
+    communication: Any, *, rounds: int = 1, trainer: Any = None, **more: Any
+) -> SwarmGameManager:
+    """The maths game of three stages, 2 questions of 4 completions."""
+    node = communication.get_id()
+    return SwarmGameManager(
+        STAGES,
+        rounds,
+        GameState(0, 0),
+        math_rewards(rounds),
+        trainer or PolicyTrainer(tiny_policy(), 4, node=str(node), openings=OPENINGS),
+        MathDataManager(2, seed=5),
+        communication,
+        **more,
+    )
+
+
+def shared(data: GymDataManager, texts: list[Any], position: int = 0) -> tuple[str, dict[str, list[Payload]]]:
+    """A question of the game and a payload of completions for it, as a node that draws with another seed sends it."""
+    question = data.questions.draw(77, position)
+    return question.reference, {batch_id(question): [Payload(world_state_of(question), texts, None)]}
+
+
+def weights(trainer: Any) -> dict[str, torch.Tensor]:
+    """A copy of a trainer's weights."""
+    model = trainer.policy.model if isinstance(trainer, PolicyTrainer) else trainer.model
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def moved(before: dict[str, torch.Tensor], trainer: Any) -> bool:
+    """Whether a trainer's weights are others than before."""
+    return any(not torch.equal(value, before[name]) for name, value in weights(trainer).items())
+
+
+def play(managers: list[SwarmGameManager], hub: Hub) -> None:
+    """Play all games at once, and raise what the first of them raised."""
+    errors: list[BaseException] = []
+
+    def run(manager: SwarmGameManager) -> None:
+        torch.set_num_threads(1)
+        try:
+            manager.run_game()
+        except SwarmError as error:
+            errors.append(error)
+            hub.abort()
+
+    threads = [threading.Thread(target=run, args=(manager,)) for manager in managers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    if errors:
+        raise errors[0]

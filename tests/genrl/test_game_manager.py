@@ -1,0 +1,356 @@
+"""The game manager: what fails is told with its place, a bad peer costs its payload, a game goes on where it was."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from games_for_tests import (
+    DATASETS,
+    Hub,
+    MemoryGather,
+    Rows,
+    math_manager,
+    moved,
+    play,
+    qwen_trainer,
+    rgym_manager,
+    shared,
+    weights,
+)
+from genrl.communication import Payload
+from genrl.communication.local.null_comm import NullCommunicationBackend
+from genrl.state import WorldState
+
+from swarm_ray.errors import MalformedFile, NodeFailure, StopRequested
+from swarm_ray.genrl.manager import FAILURES_BORNE, SwarmGameManager
+from swarm_ray.genrl.policy_trainer import PolicyTrainer
+from swarm_ray.genrl.recorder import GameError, NoRecorder, step_metrics
+from swarm_ray.genrl.rgym import GymDataManager
+from swarm_ray.sapo.phases import PHASES
+
+
+class Alone(NullCommunicationBackend):
+    """Nobody else is there; as hivemind's back end it has a step and no stage."""
+
+    def __init__(self, says: Any = None) -> None:
+        super().__init__()
+        self.says, self.step_ = says, -1
+        self.steps: list[int] = []
+
+    def all_gather_object(self, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        self.steps.append(self.step_)
+        if isinstance(self.says, BaseException):
+            raise self.says
+        return {0: obj} if self.says is None else self.says | {0: obj}
+
+
+class Coordinator:
+    """GenRL's interface, which writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def register_peer(self, peer_id: str) -> None:
+        self.told.append(("register", peer_id))
+
+    def get_round_and_stage(self) -> tuple[int, int]:
+        return 0, 0
+
+    def submit_reward(self, round_num: int, stage_num: int, reward: float, peer_id: str) -> None:
+        self.told.append(("reward", round_num, stage_num, reward, peer_id))
+
+    def submit_winners(self, round_num: int, winners: list[str], peer_id: str) -> None:
+        self.told.append(("winners", round_num, winners, peer_id))
+
+    def get_bootnodes(self) -> list[str]:
+        return []
+
+
+def raising(error: BaseException) -> Any:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.fixture
+def game(verifier):
+    """Makes the reasoning-gym game of one node, with rows."""
+
+    def make(says: Any = None, **more: Any) -> tuple[SwarmGameManager, Rows]:
+        rows = Rows(more.pop("first", 0))
+        return rgym_manager(Alone(says), verifier, recorder=rows, **more), rows
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "doing"),
+    [
+        ("trainer", "generate", "generating"),
+        ("rewards", "update_rewards", "rewarding"),
+        ("data_manager", "prepare_states", "preparing the next stage"),
+        ("trainer", "train", "training"),
+        ("data_manager", "get_round_data", "drawing the first round"),
+    ],
+)
+def test_what_breaks_in_the_game_is_raised_with_its_place(game, part, name, doing):
+    manager, rows = game()
+    setattr(getattr(manager, part), name, raising(ValueError("it\nbroke")))
+    with pytest.raises(GameError) as failed:
+        manager.run_game()
+    error = failed.value
+    assert (error.round, error.stage, error.doing) == (0, int(doing in {"rewarding", "training"}), doing)
+    assert "ValueError: it broke (test_game_manager.py, line " in str(error)
+    assert isinstance(error.__cause__, ValueError)
+    assert rows.errors == [error]
+    assert rows.said in ([], ["restored"])
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_evaluation_is_asked_for_and_its_errors_too(verifier):
+    rows = Rows()
+    manager = rgym_manager(Alone(), verifier, recorder=rows, run_mode="evaluate")
+    before = weights(manager.trainer)
+    manager.run_game()
+    assert not moved(before, manager.trainer)
+    manager = rgym_manager(Alone(), verifier, run_mode="train_and_evaluate")
+    manager.trainer.evaluate = raising(KeyError("x"))
+    with pytest.raises(GameError, match="while evaluating: KeyError"):
+        manager.run_game()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), StopRequested("stop")])
+def test_interrupts_pass_and_are_no_failure(game, error):
+    for part in ("train", "generate"):
+        manager, rows = game()
+        setattr(manager.trainer, part, raising(error))
+        with pytest.raises(type(error)):
+            manager.run_game()
+        assert rows.errors == []
+        assert rows.said == ["restored"]
+
+
+def test_data_that_fail_are_borne_for_a_while(game):
+    manager, rows = game(rounds=9)
+    manager.trainer.train = raising(NodeFailure("the loss is not finite"))
+    with pytest.raises(NodeFailure):
+        manager.run_game()
+    assert len(rows.rows) == FAILURES_BORNE - 1
+    assert all(not row.trained and "no step was taken: the loss" in row.problems[0] for row in rows.rows)
+    manager, rows = game(rounds=9)
+    train, counted = manager.trainer.train, []
+
+    def now_and_then(*args: Any) -> None:
+        counted.append(1)
+        if len(counted) % FAILURES_BORNE:
+            raise NodeFailure("the loss is not finite")
+        train(*args)
+
+    manager.trainer.train = now_and_then
+    manager.run_game()
+    assert len(rows.rows) == 9
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no values"), EOFError(), OSError("away"), MalformedFile("torn")]
+)
+def test_an_exchange_that_fails_is_told_and_the_round_is_played_alone(game, error):
+    manager, rows = game(error, rounds=2)
+    manager.run_game()
+    for row in rows.rows:
+        assert row.rejected == {"the exchange failed": 1}
+        assert f"stage 0: the exchange failed: {type(error).__name__}" in row.problems[0]
+        assert row.problems[-1] == "no external rollout was used: none was offered"
+        assert row.external == 0
+    assert rows.said == ["restored", "ended"]
+
+
+WORLD = WorldState({"question": "?"}, None, None)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (None, "a NoneType instead of a payload"),
+        ([1], "a list instead of a payload"),
+        ({"q": []}, "a batch item without a list of payloads"),
+        ({"q": Payload(WORLD, ["1"])}, "a batch item without a list of payloads"),
+        ({"q": [{"actions": ["1"]}]}, "a batch item that is no payload of GenRL"),
+        ({"q": [Payload({"a": 1}, ["1"])]}, "a batch item that is no payload of GenRL"),
+    ],
+)
+def test_a_payload_of_another_form_is_dropped(game, verifier, payload, reason):
+    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
+    answer, good = shared(data, [])
+    next(iter(good.values()))[0].actions = [answer, "no"]
+    manager, rows = game({"bad": payload, "good": good})
+    manager.run_game()
+    (row,) = rows.rows
+    assert row.rejected == {reason: 1}
+    assert row.problems == (f"stage 0: the payload of bad was dropped: {reason}",)
+    assert row.used_from == {"good": 1}
+
+
+def test_a_payload_that_breaks_the_games_own_code_is_dropped_alone(game, verifier):
+    """The others' are used, counted once, and the own trees are as they were."""
+    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
+    swarm = {}
+    for peer in ("a", "bad", "c"):
+        answer, swarm[peer] = shared(data, [])
+        next(iter(swarm[peer].values()))[0].actions = [answer, "no"]
+    _, swarm["worthless"] = shared(data, ["no", "no"])
+    manager, rows = game(swarm)
+    prepare = manager.data_manager.prepare_states
+
+    def fragile(state: Any, payloads: Any) -> Any:
+        states = prepare(state, payloads)
+        if "bad" in payloads:
+            raise LookupError("half done")
+        return states
+
+    manager.data_manager.prepare_states = fragile
+    manager.run_game()
+    (row,) = rows.rows
+    assert row.used_from == {"a": 1, "c": 1}
+    assert (row.offered, row.zero_advantage_external) == (4, 1)
+    assert [reason.split(" (")[0] for reason in row.rejected] == ["LookupError: half done"]
+    assert "the payload of bad was dropped: LookupError: half done" in row.problems[0]
+    assert row.local == len(rows.questions[0])
+
+
+def test_a_game_goes_on_with_the_questions_it_would_have_had(game):
+    manager, whole = game(rounds=5)
+    manager.run_game()
+    manager, rest = game(rounds=5, first=3)
+    manager.run_game()
+    assert [row.round for row in rest.rows] == [3, 4]
+    assert rest.questions == whole.questions[3:]
+    manager, again = game(rounds=5, first=3)
+    manager.data_manager = _Unskippable(manager.data_manager)
+    manager.run_game()
+    assert again.questions == whole.questions[3:]
+    manager, none = game(rounds=5, first=5)
+    manager.run_game()
+    assert (none.rows, none.said) == ([], ["restored", "ended"])
+
+
+class _Unskippable:
+    """A data manager as GenRL's own are: it can only draw."""
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "skip_rounds":
+            raise AttributeError(name)
+        return getattr(self._manager, name)
+
+
+def test_a_coordinator_hears_rewards_and_winners(verifier):
+    hub, coordinators = Hub(2), [Coordinator(), Coordinator()]
+    rows = [Rows(), Rows()]
+    managers = [
+        rgym_manager(
+            MemoryGather(f"n{i}", hub),
+            verifier,
+            seed=i,
+            rounds=2,
+            coordinator=coordinators[i],
+            recorder=rows[i],
+        )
+        for i in range(2)
+    ]
+    play(managers, hub)
+    for i, coordinator in enumerate(coordinators):
+        expected: list[tuple[Any, ...]] = [("register", f"n{i}")]
+        for row in rows[i].rows:
+            expected += [
+                ("reward", row.round, 0, row.reward, f"n{i}"),
+                ("winners", row.round, [f"n{1 - i}"], f"n{i}"),
+            ]
+        assert coordinator.told == expected
+
+
+def test_a_back_end_without_stages_gets_a_step_for_each():
+    communication = Alone()
+    math_manager(communication, rounds=2).run_game()
+    assert communication.steps == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_back_ends_problems_stand_in_the_row(verifier):
+    hub, rows = Hub(1), Rows()
+    communication = MemoryGather("n0", hub)
+    communication.problems = ["n1 has not sent a file of round 0 in 5 s"]
+    manager = rgym_manager(communication, verifier, rounds=2, recorder=rows)
+    play([manager], hub)
+    assert "n1 has not sent a file of round 0 in 5 s" in rows.rows[0].problems
+    assert "n1 has not sent a file of round 0 in 5 s" not in rows.rows[1].problems
+
+
+def test_a_row_becomes_one_of_a_nodes_metrics(game):
+    manager, rows = game()
+    manager.run_game()
+    (row,) = rows.rows
+    assert set(row.seconds) == set(PHASES)
+    metrics = step_metrics(row, "n0", "abc", step=7)
+    assert (metrics.node, metrics.incarnation, metrics.round, metrics.step) == ("n0", "abc", 0, 7)
+    assert metrics.counters.used == metrics.external == 0
+    assert metrics.reward_by_specialty == row.reward_by_specialty
+    assert metrics.counters.generated_tokens == row.generated_tokens > 0
+    assert step_metrics(row, "n0", "abc").step == 0
+
+
+def test_without_a_recorder_the_game_logs(game, verifier, caplog):
+    manager = rgym_manager(Alone(), verifier)
+    assert isinstance(manager.recorder, NoRecorder)
+    with caplog.at_level("INFO", "swarm_ray.genrl"):
+        manager.run_game()
+    assert any("round 0: reward" in line and "0 external (0 offered)" in line for line in caplog.messages)
+    assert "round 0: no external rollout was used: none was offered" in caplog.messages
+    manager = rgym_manager(Alone(), verifier)
+    manager.trainer.train = raising(ValueError("x"))
+    with pytest.raises(GameError):
+        manager.run_game()
+    assert any("the game failed in round 0" in line for line in caplog.messages)
+
+
+def test_genrls_own_trainer_learns_from_others_of_its_group_size_alone(verifier, tmp_path):
+    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
+    swarm = {}
+    for position, (peer, copies) in enumerate((("two", 1), ("four", 2))):
+        answer, swarm[peer] = shared(data, [], position)
+        next(iter(swarm[peer].values()))[0].actions = [answer, "no"] * copies
+    trainer, rows = qwen_trainer(tmp_path, minibatch_size=100), Rows()
+    before = weights(trainer)
+    manager = rgym_manager(Alone(swarm), verifier, trainer=trainer, recorder=rows, rounds=2)
+    manager.run_game()
+    for row in rows.rows:
+        assert row.used_from == {"two": 1}
+        assert row.rejected == {"another number of completions than this node's 2": 1}
+        assert row.trained
+        assert row.loss is not None
+    assert moved(before, trainer)
+
+
+def test_genrls_own_trainer_that_has_nothing_to_learn_says_so(verifier, tmp_path):
+    """All rewards are 0: it takes no step."""
+    rows = Rows()
+    trainer = qwen_trainer(tmp_path)
+    before = weights(trainer)
+    rgym_manager(Alone(), verifier, trainer=trainer, recorder=rows).run_game()
+    (row,) = rows.rows
+    assert (row.reward, row.trained, row.loss) == (0.0, False, None)
+    assert not moved(before, trainer)
+
+
+def test_a_trainer_tells_whether_it_takes_groups_of_any_size(game, verifier):
+    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
+    answer, one = shared(data, [])
+    next(iter(one.values()))[0].actions = [answer, "no", "never"]
+    manager, rows = game({"three": one})
+    assert isinstance(manager.trainer, PolicyTrainer)
+    manager.run_game()
+    assert rows.rows[0].used_from == {"three": 1}

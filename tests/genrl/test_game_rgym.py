@@ -1,0 +1,316 @@
+"""The reasoning-gym game: its questions, both rules of sharing, and what a stranger's payload cannot do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from games_for_tests import DATASETS, Hub, MemoryGather, Rows, moved, play, rgym_manager, shared, weights
+from genrl.communication import Payload
+from genrl.examples.rgym.data import ReasoningGymDataManager
+from genrl.state import GameState, WorldState
+
+from swarm_ray.errors import ConfigError
+from swarm_ray.genrl.counting import RoundCounts
+from swarm_ray.genrl.gym_questions import SEEDS, batch_id, environment_of, world_state_of
+from swarm_ray.genrl.rewards import GymRewards
+from swarm_ray.genrl.rgym import DATASETS as PAPER
+from swarm_ray.genrl.rgym import GymDataManager, best_by_total
+from swarm_ray.genrl.wire import encode
+
+
+@pytest.fixture
+def data(verifier):
+    return GymDataManager(
+        DATASETS, num_train_samples=3, num_transplant_trees=2, seed=0, answer="whole", verifier=verifier
+    )
+
+
+def playing(data):
+    """A game's state after the node's own draw, as `transplant_trees` meets it."""
+    state = GameState(0, 0)
+    state._init_game(data.get_round_data(), agent_keys=["me"])
+    return state
+
+
+def payloads(data, **groups):
+    """A payload per peer; a group is (completions relative to the right answer, position)."""
+    found = {}
+    for peer, rollouts in groups.items():
+        found[peer] = {}
+        for position, texts in rollouts.items():
+            answer, _ = shared(data, [], position)
+            _, one = shared(data, [answer if text == "right" else text for text in texts], position)
+            found[peer] |= one
+    return found
+
+
+def taken(data, swarm, count=2):
+    """Peers whose rollouts were taken, most often first."""
+    return Counter(agent for agent, _ in data.transplant_trees(playing(data), swarm, count))
+
+
+def test_the_stream_is_genrls_with_answers_that_can_be_learned(tmp_path):
+    theirs = ReasoningGymDataManager(
+        str(PAPER), num_train_samples=6, num_evaluation_samples=0, seed=7, chunk_size=100
+    )
+    ours = GymDataManager(num_train_samples=6, seed=7, chunk_size=100)
+    unanswered = 0
+    for _ in range(20):
+        for (their_id, their_state), (our_id, our_state) in zip(
+            theirs.get_round_data(), ours.get_round_data(), strict=True
+        ):
+            assert their_id == our_id
+            question, answer = (their_state.environment_states[k] for k in ("question", "answer"))
+            assert our_state.environment_states["question"] == question
+            unanswered += not answer
+            assert our_state.environment_states["answer"]
+            if answer:
+                assert our_state.environment_states["answer"] == answer
+            encode(our_state)
+    assert unanswered > 3  # propositional_logic
+    ours.close()
+
+
+def test_all_nine_data_sets_take_the_answer_they_hand_over():
+    data = GymDataManager(num_train_samples=60, seed=3)
+    try:
+        state = playing(data)
+        rewards = GymRewards(data)
+        for tree in state.trees["me"].values():
+            answer = tree[0][0].world_state.environment_states["answer"]
+            tree.append_node_actions(0, 0, [f"So <answer>{answer}</answer>", "none"])
+        by_set: dict[str, list[float]] = {}
+        for item, ((right, wrong),) in rewards(state)["me"].items():
+            environment = state.trees["me"][item][0][0].world_state.environment_states
+            by_set.setdefault(environment["metadata"]["source_dataset"], []).append(right)
+            assert wrong < right
+        assert len(by_set) == 9
+        assert min(min(values) for values in by_set.values()) >= 0.25  # tautologies follow from anything
+        assert min(max(values) for values in by_set.values()) == 1.0
+        assert data.counts.scoring_failures == 0
+    finally:
+        data.close()
+
+
+def test_a_data_set_without_a_seed_is_the_same_for_nodes_of_other_seeds(verifier):
+    one, two = (GymDataManager(DATASETS, seed=s, answer="whole", verifier=verifier) for s in (0, 1))
+    assert [one.questions.draw(0, i).text for i in range(9)] != [
+        two.questions.draw(1, i).text for i in range(9)
+    ]
+    for position in range(9):
+        question = two.questions.draw(1, position)
+        assert one.questions.again(environment_of(question)) == question
+
+
+def test_a_stream_goes_on_where_it_would_be(data):
+    fresh = GymDataManager(DATASETS, num_train_samples=3, seed=0, answer="whole", verifier=data.verifier)
+    drawn = [data.get_round_data() for _ in range(4)]
+    fresh.skip_rounds(3)
+    assert fresh.get_round_data() == drawn[3]
+
+
+def test_the_papers_rule_drops_rollouts_without_advantage_and_draws_of_the_rest(data):
+    swarm = payloads(
+        data, all_right={0: ["right", "right"]}, all_wrong={1: ["x", "y"]}, mixed={2: ["right", "x"]}
+    )
+    assert taken(data, swarm) == {"mixed": 1}
+    assert data.counts.zero_advantage == 2
+    assert data.counts.scores["all_right"] == [1.0, 1.0]
+    many = payloads(data, **{f"peer{i}": {i: ["right", "x", "y"]} for i in range(10)})
+    drawn = set()
+    for number in range(30):
+        state = playing(data)
+        state.round = number
+        found = data.transplant_trees(state, many, 3)
+        assert len(found) == 3
+        assert found == data.transplant_trees(state, many, 3)  # of (seed, node, round) alone
+        assert list(found) == list(data.transplant_trees(state, dict(reversed(many.items())), 3))
+        drawn |= {agent for agent, _ in found}
+    assert len(drawn) == 10
+
+
+def test_upstreams_rule_takes_the_highest_totals_zero_advantage_or_not(verifier):
+    data = GymDataManager(DATASETS, rule="upstream", seed=0, answer="whole", verifier=verifier)
+    swarm = payloads(
+        data, all_right={0: ["right", "right"]}, all_wrong={1: ["x", "y"]}, mixed={2: ["right", "x"]}
+    )
+    assert taken(data, swarm) == {"all_right": 1, "mixed": 1}
+    assert taken(data, swarm, 1) == {"all_right": 1}
+    assert taken(data, payloads(data, all_wrong={1: ["x", "y"]})) == {}
+
+
+def test_upstreams_rule_drops_as_many_as_stand_without_reward_at_the_beginning():
+    totals = {("a", "1"): 0.0, ("b", "2"): 0.5, ("c", "3"): 2.0, ("d", "4"): 0.0}
+    assert best_by_total(totals, 4) == [("d", "4"), ("b", "2"), ("c", "3")]
+    assert best_by_total(totals, 1) == [("c", "3")]
+    assert best_by_total(totals, 0) == best_by_total({("a", "1"): 0.0}, 3) == []
+
+
+def test_answers_and_metadata_of_a_peer_are_not_believed(data):
+    """A peer that claims its wrong answer to be right gets what this node's verifier gives."""
+    answer, one = shared(data, ["no", "never"])
+    ((payload,),) = one.values()
+    payload.world_state.environment_states |= {"answer": "no"}
+    payload.world_state.environment_states["metadata"] |= {"difficulty": "no", "operands": []}
+    assert taken(data, {"liar": one}) == {}
+    assert data.counts.scores["liar"] == [0.0, 0.0]
+    payload.actions = [answer, "no"]
+    (found,) = data.transplant_trees(playing(data), {"liar": one}, 1).values()
+    assert found.world_state == world_state_of(data.questions.draw(77, 0))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda e: e.update(question="What is 1 + 1?"), "a question with another text"),
+        (lambda e: e.update(metadata=None), "a question without metadata"),
+        (lambda e: e["metadata"].update(source_dataset="gcd"), "a question of an unknown data set"),
+        (lambda e: e["metadata"].update(source_dataset=["gcd"]), "a question of an unknown data set"),
+        (lambda e: e["metadata"].update(source_index=500), "a question with an index outside the pool"),
+        (lambda e: e["metadata"].update(source_index=True), "a question with an index outside the pool"),
+    ],
+)
+def test_a_question_that_is_not_the_games_is_refused(data, spoil, reason):
+    _, one = shared(data, ["1", "2"])
+    ((_, (payload,)),) = one.items()
+    spoil(payload.world_state.environment_states)
+    assert taken(data, {"peer": one}) == {}
+    assert data.counts.rejected == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("actions", "reason"),
+    [
+        (None, "without a list of 1 to 64 completions"),
+        ([], "without a list of 1 to 64 completions"),
+        (["1"] * 65, "without a list of 1 to 64 completions"),
+        (["1", 2], "a completion that is no text, or a very long one"),
+        (["1", "2" * 50_001], "a completion that is no text, or a very long one"),
+    ],
+)
+def test_completions_that_are_none_are_refused(data, actions, reason):
+    _, one = shared(data, actions)
+    assert taken(data, {"peer": one}) == {}
+    assert data.counts.rejected == {reason: 1}
+
+
+def test_a_question_under_anothers_name_is_refused(data):
+    _, one = shared(data, ["1", "2"], 0)
+    other = batch_id(data.questions.draw(77, 1))
+    assert taken(data, {"peer": {other: next(iter(one.values()))}}) == {}
+    assert data.counts.rejected == {"a question under another's name": 1}
+
+
+def test_no_more_than_64_rollouts_of_a_peer_are_looked_at(data):
+    _, one = shared(data, ["no", "never"])
+    ((item, (payload,)),) = one.items()
+    assert taken(data, {"peer": {item: [payload] * 100}}) == {}
+    assert data.counts.rejected == {"beyond 64 rollouts of one node": 36}
+
+
+def test_no_text_of_a_stranger_is_evaluated(tmp_path):
+    """`binary_matrix` calls `eval` on an answer where GenRL scores; the answer would make a file here."""
+    trap = tmp_path / "evaluated"
+    data = GymDataManager(
+        {"datasets": [{"name": "binary_matrix", "weight": 1, "config": {"seed": 1}}]}, seed=0
+    )
+    try:
+        attack = f"<answer>__import__('pathlib').Path({str(trap)!r}).touch()</answer>"
+        _, one = shared(data, [attack, attack])
+        state = playing(data)
+        data.transplant_trees(state, {"peer": one}, 2)
+        for tree in state.trees["me"].values():
+            tree.append_node_actions(0, 0, [attack])
+        GymRewards(data)(state)
+        assert data.counts.scores["peer"] == [0.0, 0.0]
+        assert not trap.exists()
+    finally:
+        data.close()
+
+
+def test_a_verifier_that_evaluates_text_refuses_strangers():
+    data = GymDataManager({"datasets": [{"name": "countdown", "weight": 1, "config": {"seed": 1}}]}, seed=0)
+    try:
+        _, one = shared(data, ["<answer>1</answer>", "<answer>2</answer>"])
+        assert taken(data, {"peer": one}) == {}
+        assert data.counts.rejected == {"its verifier evaluates text, so external text is not scored": 1}
+    finally:
+        data.close()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (Path("nowhere.yaml"), "nowhere.yaml is no composite configuration"),
+        ({"datasets": []}, "is no composite configuration"),
+        ({"datasets": [{"name": "gdc", "weight": 1, "config": {}}]}, "'gdc'; did you mean gcd"),
+        ({"datasets": [{"name": "gcd", "weight": 1, "config": {"most": 1}}]}, "gcd has no such option"),
+    ],
+)
+def test_wrong_configurations_are_one_line(config, message):
+    with pytest.raises(ConfigError) as refused:
+        GymDataManager(config)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ConfigError, match="'best' is none; there are paper and upstream"):
+        GymDataManager(DATASETS, rule="best")
+
+
+@pytest.mark.parametrize("rule", ["paper", "upstream"])
+def test_two_nodes_learn_from_each_other(verifier, rule):
+    hub, rows = Hub(2), [Rows(), Rows()]
+    managers = [
+        rgym_manager(MemoryGather(f"n{i}", hub), verifier, rule=rule, seed=i, rounds=3, recorder=rows[i])
+        for i in range(2)
+    ]
+    before = [weights(m.trainer) for m in managers]
+    play(managers, hub)
+    for i, manager in enumerate(managers):
+        found = rows[i].rows
+        assert [row.round for row in found] == [0, 1, 2]
+        assert sum(row.external for row in found) > 0
+        assert {peer for row in found for peer in row.used_from} == {f"n{1 - i}"}
+        assert all(row.offered >= row.external for row in found)
+        assert any(row.trained for row in found)
+        assert moved(before[i], manager.trainer)
+        assert rows[i].said == ["restored", "ended"]
+        assert {row.vote for row in found} == {f"n{1 - i}"}
+
+
+def test_genrls_own_class_uses_none_and_the_round_says_so(verifier):
+    """Its rule fails on every payload: that is told, and costs the peer's payload alone."""
+    hub = Hub(1)
+    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
+    answer, one = shared(data, [])
+    (payload,) = next(iter(one.values()))
+    payload.actions = [answer, "no"] * 4
+    rows = Rows()
+    manager = rgym_manager(MemoryGather("n0", hub, {"peer": one}), verifier, recorder=rows)
+    stock = ReasoningGymDataManager.transplant_trees
+    manager.data_manager.transplant_trees = lambda *args: stock(manager.data_manager, *args)
+    play([manager], hub)
+    (row,) = rows.rows
+    assert row.external == 0
+    assert row.offered == 1
+    assert any("TypeError" in reason for reason in row.rejected)
+    assert any("'Payload' object is not subscriptable" in problem for problem in row.problems)
+    assert any(problem.startswith("no external rollout was used") for problem in row.problems)
+
+
+def test_rewards_of_a_tree_without_a_known_question_are_zero(data):
+    state = playing(data)
+    state.trees["me"] = {"x": state.game_tree_factory(WorldState({"question": "?"}, None, None))}
+    state.trees["me"]["x"].append_node_actions(0, 0, ["1", "2"])
+    assert GymRewards(data)(state) == {"me": {"x": [[0.0, 0.0]]}}
+
+
+def test_seeds_are_of_32_bits(data):
+    assert data.questions.draw(SEEDS - 1, 500).text
+    data.counts = RoundCounts()
+    assert (
+        data.transplant_trees(playing(data), {"peer": {"x": [Payload(WorldState(3, None, None), ["1"])]}}, 1)
+        == {}
+    )
+    assert data.counts.rejected == {"a question without metadata": 1}

@@ -1,0 +1,59 @@
+"""A game from a function of one's own to its report: nodes as actors, stages that the coordinator closes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from games_for_tests import rgym_manager, tiny_policy
+
+from swarm_ray import run_game
+from swarm_ray.cli.main import main
+from swarm_ray.experiments import experiment_metrics, experiment_status, list_experiments
+from swarm_ray.genrl.place import GamePlace
+from swarm_ray.genrl.policy_trainer import PolicyTrainer
+
+NODES = ["node-0", "node-1"]
+
+
+def make_manager(place: GamePlace) -> Any:
+    """One digit, 32 times: some are right, and not all."""
+    seed = int(place.node[-1])
+    return rgym_manager(
+        place.communication,
+        None,
+        seed=seed,
+        rounds=place.rounds,
+        trainer=PolicyTrainer(tiny_policy(seed, tokens=1), 32, seed=seed, node=place.node),
+        recorder=place.recorder,
+        coordinator=place.coordinator,
+    )
+
+
+@pytest.mark.ray
+def test_a_game_is_played_by_actors_and_shown_by_every_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = str(tmp_path / "My Drive")
+    run = run_game(make_manager, root, "game", nodes=2, rounds=3, game="digits-1")
+    assert (run.exit_code, run.message) == (0, "game is done")
+
+    status = experiment_status(root, "game")
+    assert (status.state, status.round, [node.id for node in status.nodes]) == ("finished", 2, NODES)
+    rows = experiment_metrics(root, "game")
+    assert sorted((row.node, row.round) for row in rows) == [(node, r) for node in NODES for r in range(3)]
+    used = {(row.node, peer) for row in rows for peer in row.counters.used_from}
+    assert used == {("node-0", "node-1"), ("node-1", "node-0")}
+    (listed,) = list_experiments(root)
+    assert (listed.state, listed.nodes) == ("finished", 2)
+
+    for words in (["status", "--experiment", "game"], ["metrics", "game"], ["compare", "game"]):
+        assert main([words[0], "--root", root, *words[1:]]) == 0
+    assert "node-0" in capsys.readouterr().out
+    again = run_game(make_manager, root, "game", nodes=2, rounds=3, game="digits-1")
+    assert "is finished already" in again.message
+    assert main(["genrl", "--recipe", "rgym", "--root", root, "--experiment", "game"]) == 2
+    refused = capsys.readouterr().err
+    assert "plays digits-1, and this is rgym-" in refused
+    assert refused.count("\n") == 1

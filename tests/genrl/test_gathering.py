@@ -1,0 +1,235 @@
+"""Gathering by a deadline: who is waited for, and what becomes of files that are damaged or malformed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from drive_store import ExperimentPaths, Registry, Store, make_node_folders, new_incarnation
+from swarm_ray.config import PaceConfig
+from swarm_ray.errors import StopRequested, UserError
+from swarm_ray.genrl.communication import FolderCommunication
+from swarm_ray.genrl.coordinator import GameCoordinator, ImpossibleSubmission
+from swarm_ray.genrl.gathering import DeadlineGathering, GameFiles
+from swarm_ray.genrl.peers import Peers
+from swarm_ray.moments import FIRST, Moment
+from swarm_ray.pulse import Pulse
+from swarm_ray.records import Beat, Member, NodeTotals, Registration, RoundFile
+
+SHORT = PaceConfig(max_s=0.3, beat_s=0.01, dead_after_s=0.1, poll_max_s=0.02, expect=2)
+LONG = SHORT.model_copy(update={"max_s": 60.0, "dead_after_s": 30.0})
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Folder:
+    """An experiment's folder with nodes that a test lets speak."""
+
+    def __init__(self, root: Path) -> None:
+        self.store, self.paths = Store(str(root)), ExperimentPaths("game")
+        for folder in ("experiments", self.paths.folder, self.paths.peers_folder, self.paths.rollouts_parent):
+            self.store.make_folder(folder)
+        self.store.create(self.paths.experiment_json, b"{}\n")
+        self.store.attach(self.paths.experiment_json)
+        self.registry = Registry(self.store, self.paths)
+
+    def join(self, node: str, number: int = -1, *, done: bool = False) -> Member:
+        member = Member(node, new_incarnation())
+        make_node_folders(self.store, self.paths, *pair(member))
+        said = Registration(node, member.incarnation, "here", "0" * 12, {}, "2026-08-01T12:00:00")
+        self.registry.register(*pair(member), msgspec.json.encode(said))
+        self.beat(member, 1, number, done=done)
+        return member
+
+    def beat(self, member: Member, count: int, number: int, *, done: bool = False) -> None:
+        beat = Beat(count, number, number + 1, "playing", NodeTotals(), done=done, progress=count)
+        self.registry.write_beat(*pair(member), count, msgspec.json.encode(beat))
+
+    def files(self, member: Member) -> GameFiles:
+        return GameFiles(self.store, self.paths, member)
+
+    def gathering(self, member: Member, pace: PaceConfig, pulse: Pulse | None = None) -> DeadlineGathering:
+        peers = Peers(self.store, self.paths, member.node, pace)
+        return DeadlineGathering(self.files(member), peers, pace, pulse or Pulse())
+
+
+def pair(member: Member) -> tuple[str, str]:
+    return member.node, member.incarnation
+
+
+def shared(text: str) -> RoundFile:
+    return RoundFile(0, (), None, 0, 0, game=text.encode())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_nobody_is_waited_for_longer_than_needed(folder: Folder) -> None:
+    own, other = folder.join("own"), folder.join("other")
+    folder.files(other).publish(FIRST, shared("theirs"))
+    began = time.monotonic()
+    gathered = folder.gathering(own, LONG).exchange(FIRST, shared("ours"))
+    assert time.monotonic() - began < LONG.max_s
+    assert gathered.payloads == {"other": b"theirs", "own": b"ours"}
+    assert (gathered.missing, gathered.problems) == ((), [])
+
+
+def test_a_peer_that_dies_in_the_middle_is_named_and_the_game_goes_on(folder: Folder) -> None:
+    own, other = folder.join("own"), folder.join("other")
+    gathering = folder.gathering(own, SHORT)
+    folder.files(other).publish(FIRST, shared("theirs"))
+    assert gathering.exchange(FIRST, shared("ours")).payloads.keys() == {"own", "other"}
+    folder.beat(other, 2, 0)
+    missed = gathering.exchange(Moment(1), shared("ours"))  # it beats no more, and shares nothing
+    assert missed.payloads == {"own": b"ours"}
+    after = gathering.exchange(Moment(2), shared("ours"))
+    assert (after.payloads, after.missing) == ({"own": b"ours"}, ())
+
+
+def test_without_the_nodes_that_are_expected_the_first_stage_takes_its_whole_time(folder: Folder) -> None:
+    own = folder.join("own")
+    gathering = folder.gathering(own, SHORT)
+    assert gathering.exchange(FIRST, shared("ours")).missing == ("1 of 2 nodes that were expected",)
+    assert gathering.exchange(Moment(1), shared("ours")).missing == ()
+
+
+@pytest.mark.parametrize(("number", "waits"), [(-1, True), (0, True), (1, False), (5, False)])
+def test_only_peers_that_can_still_come_are_waited_for(folder: Folder, number: int, *, waits: bool) -> None:
+    own = folder.join("own")
+    folder.join("other", number)
+    pace = SHORT.model_copy(update={"dead_after_s": 30.0})
+    gathered = folder.gathering(own, pace).exchange(Moment(1), shared("ours"))
+    assert gathered.missing == (("other",) if waits else ())
+
+
+def test_a_peer_far_behind_is_not_waited_for_and_one_that_is_done_has_left_its_files(folder: Folder) -> None:
+    own, behind = folder.join("own"), folder.join("behind", 3)
+    done = folder.join("done", 9, done=True)
+    folder.files(done).publish(Moment(8), shared("theirs"))
+    folder.files(behind).publish(Moment(4), shared("old"))
+    gathered = folder.gathering(own, LONG).exchange(Moment(8), shared("ours"))
+    assert gathered.payloads == {"done": b"theirs", "own": b"ours"}
+
+
+def test_damaged_and_malformed_files_are_dropped_with_their_reasons(folder: Folder) -> None:
+    own, torn, odd = folder.join("own"), folder.join("torn"), folder.join("odd")
+    for member, file in ((torn, shared("theirs")), (odd, RoundFile(0, (), 0.5, 0, 0))):
+        folder.files(member).publish(FIRST, file)
+    bucket = folder.paths.rollouts_bucket(*pair(torn), 0)
+    (name,) = folder.store.names(bucket)
+    path = Path(folder.store.root, bucket, name)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(bytes(data))
+    gathered = folder.gathering(own, LONG).exchange(FIRST, shared("ours"))
+    assert gathered.payloads == {"own": b"ours"}
+    assert [problem.partition(":")[0] for problem in gathered.problems] == ["odd", "torn"]
+    assert "shares nothing of a game" in gathered.problems[0]
+
+
+def test_stages_of_a_round_do_not_mix(folder: Folder) -> None:
+    own, other = folder.join("own"), folder.join("other")
+    gathering = folder.gathering(own, LONG)
+    for stage in range(3):
+        folder.files(other).publish(Moment(0, stage), shared(f"stage {stage}"))
+    for stage in range(3):
+        gathered = gathering.exchange(Moment(0, stage), shared("ours"))
+        assert gathered.payloads["other"] == f"stage {stage}".encode()
+
+
+def test_whoever_is_told_to_stop_waits_no_longer(folder: Folder) -> None:
+    own, pulse = folder.join("own"), Pulse()
+    folder.join("other")
+    pulse.stop()
+    with pytest.raises(StopRequested):
+        folder.gathering(own, LONG, pulse).exchange(FIRST, shared("ours"))
+
+
+def test_of_a_node_that_was_started_again_the_life_that_goes_on_counts(folder: Folder) -> None:
+    clock = Clock()
+    before = folder.join("other", 4)
+    peers = Peers(folder.store, folder.paths, "own", LONG, clock)
+    peers.look(now=True)
+    clock.now = 100.0
+    again = Member("other", new_incarnation())
+    make_node_folders(folder.store, folder.paths, *pair(again))
+    said = Registration("other", again.incarnation, "here", "0" * 12, {}, "", succeeds=before.incarnation)
+    folder.registry.register(*pair(again), msgspec.json.encode(said))
+    folder.beat(again, 1, -1)
+    peers.look(now=True)
+    assert [life.incarnation for life in peers.lives("other")] == [again.incarnation, before.incarnation]
+    assert peers.playing()["other"].round == 4  # that of its life before
+
+
+def test_what_is_no_registration_or_no_beat_is_passed_over(folder: Folder) -> None:
+    odd = Member("odd", new_incarnation())
+    folder.registry.register(*pair(odd), b'{"node": 3}')
+    mute = folder.join("mute")
+    folder.registry.write_beat(*pair(mute), 2, b'{"count": "many"}')
+    peers = Peers(folder.store, folder.paths, "own", LONG)
+    peers.look()
+    assert list(peers.present()) == ["mute"]
+
+
+def test_a_launcher_of_ones_own_needs_only_a_folder(tmp_path: Path) -> None:
+    with FolderCommunication(str(tmp_path), "game", "node-0", deadline_s=0.2) as communication:
+        coordinator = GameCoordinator(communication)
+        assert communication.get_id() == "node-0"
+        assert communication.all_gather_object({3: (1, 2.5)}) == {"node-0": {3: (1, 2.5)}}
+        assert (communication.step_, communication.stage_) == (1, 0)  # nobody told it the round
+        communication.step_ = 4
+        communication.all_gather_object("answers")
+        communication.all_gather_object("judgements")
+        assert communication.moment == Moment(4, 2)
+        assert coordinator.get_round_and_stage() == (4, 2)
+        communication.put({"level": 2}, b"proposer")
+        communication.put({"level": 3}, b"proposer")
+        assert communication.get(b"proposer") == {"node-0": {"level": 3}}
+        assert communication.get(b"../../../etc") == {}
+        with pytest.raises(UserError, match="another process of this machine"):
+            FolderCommunication(str(tmp_path), "game", "node-0")
+    store, paths = Store(str(tmp_path)), ExperimentPaths("game")
+    (life,) = store.names(paths.rollouts_parent)
+    assert sorted(store.names(f"{paths.rollouts_parent}/{life}")) == ["000000", "values"]
+
+
+def test_a_coordinator_refuses_what_cannot_be(tmp_path: Path) -> None:
+    with FolderCommunication(str(tmp_path), "game", "node-0", deadline_s=0.2) as communication:
+        communication.step_ = 2
+        coordinator = GameCoordinator(communication, bootnodes=lambda: ["/ip4/127.0.0.1/tcp/1"])
+        coordinator.register_peer("node-0")
+        coordinator.submit_reward(2, 0, 0.5, "node-0")
+        coordinator.submit_winners(2, ["node-0", "node-1"], "node-0")
+        assert (communication.telling.reward, communication.telling.vote) == (0.5, "node-1")
+        assert coordinator.get_bootnodes() == ["/ip4/127.0.0.1/tcp/1"]
+        for wrong in (
+            lambda: coordinator.register_peer("node-1"),
+            lambda: coordinator.submit_reward(3, 0, 0.5, "node-0"),
+            lambda: coordinator.submit_reward(2, 0, float("nan"), "node-0"),
+            lambda: coordinator.submit_winners(-1, ["node-1"], "node-0"),
+        ):
+            with pytest.raises(ImpossibleSubmission):
+                wrong()
+
+
+def test_an_experiment_that_is_no_games_is_refused(tmp_path: Path) -> None:
+    from swarm_ray.experiments.creating import init_experiment
+
+    init_experiment(str(tmp_path), "learns")
+    with pytest.raises(UserError, match="is no game's"):
+        FolderCommunication(str(tmp_path), "learns", "node-0")
+    with pytest.raises(UserError, match="cannot name a node"):
+        FolderCommunication(str(tmp_path), "game", "Node 0")

@@ -1,0 +1,87 @@
+"""Recipes: what they may say, and that a mistake in one is a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swarm_ray.cli.main import main
+from swarm_ray.errors import ConfigError, UserError
+from swarm_ray.games import run_game
+from swarm_ray.genrl.recipe import Recipe, read_recipe, shipped_recipes
+
+RGYM = "game: {kind: rgym, num_train_samples: 2, num_transplant_trees: 3, num_generations: 4}\n"
+
+
+def written(folder: Path, text: str, name: str = "My Recipe!.yaml") -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_shipped_recipes_are_whole() -> None:
+    assert shipped_recipes() == ("multistage_math", "rgym")
+    assert [read_recipe(name).config().stages for name in shipped_recipes()] == [3, 1]
+
+
+def test_a_recipe_says_the_sizes_and_the_command_line_has_the_last_word(tmp_path: Path) -> None:
+    recipe = read_recipe(written(tmp_path, RGYM + "swarm: {rounds: 7, pace: {max_s: 9}}\n"))
+    config = recipe.config(["rounds=8", "external=5"])
+    assert (config.local, config.external, config.completions) == (2, 5, 4)
+    assert (config.rounds, config.pace.max_s, config.stages) == (8, 9.0, 1)
+    assert config.game == recipe.game_id
+    assert recipe.game_id.startswith("my-recipe-")
+
+
+def test_what_is_played_has_its_own_hash(tmp_path: Path) -> None:
+    first = read_recipe(written(tmp_path, RGYM + "swarm: {rounds: 7}\n"))
+    same = read_recipe(written(tmp_path, RGYM + "swarm: {rounds: 8}\n"))
+    other = read_recipe(written(tmp_path, RGYM.replace("rgym,", "rgym, rule: upstream,")))
+    assert first.game_id == same.game_id != other.game_id
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("game: {kind: chess}\n", "kind"),
+        ("game: {kind: rgym, rules: paper}\n", "rules"),
+        ("swarm: {rounds: 3}\n", "game must say"),
+        ("play: 3\n", "play is no part of a recipe"),
+        (RGYM + "swarm: {stages: 2}\n", "stages: the recipe's game says it"),
+        (RGYM + "swarm: {round: 2}\n", "round"),
+        ("game: {_target_: my.Manager}\n", "game.max_stage"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as refused:
+        read_recipe(written(tmp_path, text)).config()
+    assert "\n" not in str(refused.value)
+
+
+def test_the_command_tells_a_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = ["--root", str(tmp_path / "runs")]
+    for words in (
+        ["--recipe", "nothing"],
+        ["--recipe", "rgym", "--coordinator", "elsewhere"],
+        ["--recipe", "rgym", "--node", "Node 1"],
+        ["--recipe", "rgym", "--nodes", "0"],
+        ["--recipe", "rgym", "game=chess"],
+        ["--recipe", "rgym", "no.such=1"],
+    ):
+        assert main(["genrl", *words, *root]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_cannot_travel_to_another_process_is_refused(tmp_path: Path) -> None:
+    import threading
+
+    lock = threading.Lock()
+    with pytest.raises(UserError, match="cannot travel to another process"):
+        run_game(lambda place: (lock, place), str(tmp_path), "mine", show=False)
+
+
+def test_hydra_builds_from_the_users_own_file_alone(tmp_path: Path) -> None:
+    recipe = Recipe("mine", {}, {"_target_": "swarm_ray.genrl.SwarmGameManager", "max_stage": 3})
+    assert recipe.config(["nodes=2"]).stages == 3

@@ -1,0 +1,36 @@
+"""Keys as hivemind's own code writes them: protobuf by its rules, written out here."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+RSA, ED25519, SECP256K1 = 0, 1, 2
+
+
+def message(kind: int, data: bytes) -> bytes:
+    """A key's file: field 1 is its kind, field 2 its bytes."""
+    length, rest = b"", len(data)
+    while rest >= 0x80:
+        length, rest = length + bytes((rest & 0x7F | 0x80,)), rest >> 7
+    return bytes((0x08, kind, 0x12)) + length + bytes((rest,)) + data
+
+
+def rsa_key(bits: int, form: serialization.PrivateFormat | None = None) -> bytes:
+    """An RSA key; in PKCS #1 unless another form is asked for."""
+    return message(RSA, der(rsa.generate_private_key(public_exponent=65537, key_size=bits), form))
+
+
+def ec_key() -> bytes:
+    """A key of another kind, which says that it is RSA."""
+    return message(RSA, der(ec.generate_private_key(ec.SECP256R1()), None))
+
+
+def der(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, form: serialization.PrivateFormat | None
+) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.DER,
+        form or serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )

@@ -1,0 +1,135 @@
+"""What follows from a key, and what is refused as one."""
+
+from __future__ import annotations
+
+import hmac
+
+import base58
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keys_for_tests import ED25519, RSA, SECP256K1, ec_key, message, rsa_key
+
+from swarm_ray.identity.keys import NotAKey, new_key, read_key
+from swarm_ray.identity.peer_ids import from_base58, is_peer_id, to_base58
+
+KEY = new_key()
+SEED_OF_RFC_8032 = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+PUBLIC_OF_RFC_8032 = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+
+
+def test_an_ed25519_key_is_libp2ps_message_and_its_public_half_is_the_peer_id() -> None:
+    facts = read_key(message(ED25519, SEED_OF_RFC_8032 + PUBLIC_OF_RFC_8032))
+    assert (facts.kind, facts.public_key) == ("ed25519", PUBLIC_OF_RFC_8032.hex())
+    assert facts.peer_id.startswith("12D3Koo")
+    assert base58.b58decode(facts.peer_id) == bytes.fromhex("002408011220") + PUBLIC_OF_RFC_8032
+
+
+def test_new_keys_differ_and_have_one_form() -> None:
+    keys = {new_key() for _ in range(20)}
+    assert len({read_key(key).peer_id for key in keys}) == 20
+    assert {(key[:4], len(key)) for key in keys} == {(b"\x08\x01\x12\x40", 68)}
+
+
+def test_an_rsa_key_has_a_hashed_peer_id_and_always_the_same_signing_key(rsa: bytes) -> None:
+    facts = read_key(rsa)
+    assert (facts.kind, facts.peer_id[:2], len(facts.peer_id)) == ("rsa", "Qm", 46)
+    assert read_key(rsa) == facts
+    other = read_key(rsa_key(2048))
+    assert other.peer_id != facts.peer_id
+    assert other.public_key != facts.public_key
+    assert len(bytes.fromhex(facts.public_key)) == 32
+
+
+def test_the_signing_key_of_an_rsa_key_is_hkdf_of_it(rsa: bytes) -> None:
+    """RFC 5869 by hand; who changes it takes every imported node's signing key away."""
+    extracted = hmac.digest(bytes(32), rsa[5:], "sha256")
+    seed = hmac.digest(extracted, b"swarm-ray signing key\x01", "sha256")
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    assert read_key(rsa).public_key == public.hex()
+
+
+@given(st.binary(max_size=80))
+def test_base58_is_that_of_everybody(data: bytes) -> None:
+    text = to_base58(data)
+    assert text == base58.b58encode(data).decode()
+    assert from_base58(text) == data
+
+
+@given(st.text(max_size=70))
+def test_no_text_is_a_peer_id_by_chance(text: str) -> None:
+    assert not is_peer_id(text)
+
+
+@given(st.binary(min_size=1, max_size=50))
+def test_base58_alone_is_no_peer_id(data: bytes) -> None:
+    whole = (data[:6] == bytes.fromhex("002408011220") and len(data) == 38) or (
+        data[:2] == b"\x12\x20" and len(data) == 34
+    )
+    assert is_peer_id(to_base58(data)) == whole
+
+
+def test_peer_ids_of_both_kinds_are_some(rsa: bytes) -> None:
+    for key in (KEY, rsa):
+        peer_id = read_key(key).peer_id
+        assert is_peer_id(peer_id)
+        assert not is_peer_id(peer_id[:-1])
+        assert not is_peer_id(f"{peer_id}\n")
+
+
+@given(st.integers(0, len(KEY) - 1))
+def test_a_key_that_is_cut_short_is_none(length: int) -> None:
+    with pytest.raises(NotAKey):
+        read_key(KEY[:length])
+
+
+@given(st.integers(0, len(KEY) * 8 - 1))
+def test_a_key_with_one_wrong_bit_is_none(bit: int) -> None:
+    damaged = bytearray(KEY)
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(NotAKey):
+        read_key(bytes(damaged))
+
+
+@given(st.binary(max_size=300))
+def test_bytes_are_no_key_by_chance(data: bytes) -> None:
+    with pytest.raises(NotAKey):
+        read_key(data)
+
+
+@settings(max_examples=40)  # each reads two keys of RSA
+@given(st.data())
+def test_a_damaged_rsa_key_is_none_or_another(rsa: bytes, data: st.DataObject) -> None:
+    """Nothing but `NotAKey` comes of it; a bit in a place that no check sees may make another key."""
+    damaged = bytearray(rsa)
+    damaged[data.draw(st.integers(0, len(rsa) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    for mangled in (bytes(damaged), rsa[: data.draw(st.integers(0, len(rsa) - 1))]):
+        try:
+            facts = read_key(mangled)
+        except NotAKey:
+            continue
+        assert facts.public_key != read_key(rsa).public_key
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b"-----BEGIN RSA PRIVATE KEY-----\n", "PEM text"),
+        (KEY + b"\0", "1 bytes after its key"),
+        (KEY[:40], "36 of 64 bytes"),
+        (message(ED25519, KEY[4:36]), "of 32 bytes; it has 64"),
+        (message(ED25519, KEY[4:36] + bytes(32)), "do not belong together"),
+        (message(SECP256K1, bytes(32)), "a secp256k1 key"),
+        (message(9, bytes(32)), "a kind 9 key"),
+        (message(RSA, bytes(300)), "cannot be read"),
+        (ec_key(), "another kind"),
+        (rsa_key(1024), "1024 bits; 2048 to 8192"),
+        (rsa_key(2048, serialization.PrivateFormat.PKCS8), "another form than PKCS #1"),
+    ],
+)
+def test_what_is_no_key_is_named_as_what_it_is(data: bytes, said: str) -> None:
+    with pytest.raises(NotAKey, match=said):
+        read_key(data)
