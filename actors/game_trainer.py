@@ -22,13 +22,16 @@ from drive_store.named_values import NamedValues
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
 from swarm_ray.exchange.spools import NothingAwaited, PublishedFiles
 from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.genrl.by_deadline import DeadlineGathering
+from swarm_ray.genrl.by_manifest import ManifestGathering
 from swarm_ray.genrl.communication import GameCommunication, GameParts, Telling
 from swarm_ray.genrl.coordinator import GameCoordinator
-from swarm_ray.genrl.gathering import DeadlineGathering, GameFiles, Gathering, ManifestGathering
+from swarm_ray.genrl.gathering import GameFiles, Gathering
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.place import GamePlace
 from swarm_ray.genrl.recorder import GameRow, step_metrics
 from swarm_ray.local_disk import experiment_state
+from swarm_ray.peer_book import PeerBook
 from swarm_ray.pulse import Pulse
 from swarm_ray.records import Member
 
@@ -54,7 +57,10 @@ class GameTrainer:
         self._store = settings.address.open()
         self._meter = StoreMeter(self._store)
         self._communication = GameCommunication(settings.nodes[0])
-        self._coordinator = GameCoordinator(self._communication, lambda: self._rounds.opened)
+        self._book = PeerBook(self._store, ttl_s=settings.config.pace.dead_after_s)
+        self._coordinator = GameCoordinator(
+            self._communication, lambda: self._rounds.opened, self._reachable_peers
+        )
         self._manager = self._make_manager()
         disk = experiment_state(settings.address)
         self._restored = self._restore(disk)
@@ -88,8 +94,6 @@ class GameTrainer:
         finally:
             self._voice.end()
             left += self._memory.close(kept, within_s)
-            if hasattr(self._manager.data_manager, "close"):
-                self._manager.data_manager.close()  # its scoring process
         for line in left:
             self._voice.tell("left", line)
         self._voice.farewell(self.nodes, done=not stopped)
@@ -267,6 +271,16 @@ class GameTrainer:
         self._communication.telling = Telling(
             row.reward, row.informative, row.generated_tokens, row.vote, row.counters
         )
+
+    def _reachable_peers(self) -> list[str]:
+        """Multiaddrs of the experiment's nodes that have a direct link, of those that are alive."""
+        experiment = self._settings.address.experiment
+        return [
+            address
+            for peer in self._book.discover_peers(experiment=experiment)
+            for address in peer.multiaddrs
+            if peer.node != self._node.id
+        ]
 
     def _described(self) -> str:
         """What a figure of this node was made on."""

@@ -7,15 +7,18 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec.msgpack import Decoder
 
 from swarm_ray.config import DirectConfig
 from swarm_ray.dht.extra import require_hivemind
-from swarm_ray.dht.messages import Begin, Begun, Clock, Connected, Get, Join, Peers, Put
+from swarm_ray.dht.messages import Begin, Begun, Call, Clock, Connected, Get, Join, Peers, Put
 from swarm_ray.dht.parts import cut, join_parts, part_keys, part_sizes
 from swarm_ray.dht.process import LinkProcess
 from swarm_ray.errors import LinkError
+
+T = TypeVar("T")
 
 EXPIRES_S = 3600.0
 """How long the DHT keeps a value; by then its round is long closed, or the folder carries it."""
@@ -96,7 +99,7 @@ class DhtLink:
         """
         parts = cut(key, value)
         keys = part_keys(key, hashlib.sha256(value).hexdigest(), len(parts))
-        self._running().call(Put(keys, parts, expires_s), NONE, within_s)
+        self._carry(key, Put(keys, parts, expires_s), NONE, within_s)
         return len(parts)
 
     def get(self, key: str, parts: int, size: int, sha256: str, within_s: float) -> bytes:
@@ -115,7 +118,7 @@ class DhtLink:
         sizes = part_sizes(key, parts, size)
         keys = part_keys(key, sha256, parts)
         wanted = Get(keys, sizes, sha256 if parts == 1 else "")
-        found = self._running().call(wanted, PARTS, within_s)
+        found = self._carry(key, wanted, PARTS, within_s)
         if found is None:
             raise LinkError(f"{key}: nobody who answers has it")
         return join_parts(key, found, sizes, sha256)
@@ -168,6 +171,13 @@ class DhtLink:
         begun = process.call(begin, BEGUN, direct.start_s)
         process.own(begun.daemon)
         self.peer_id, self.multiaddrs = begun.peer_id, begun.multiaddrs
+
+    def _carry(self, key: str, call: Call, answer: Decoder[T], within_s: float) -> T:
+        """A call about a value, which an error names."""
+        try:
+            return self._running().call(call, answer, within_s)
+        except LinkError as error:
+            raise LinkError(f"{key}: {error}") from error
 
     def _running(self) -> LinkProcess:
         process = self._process

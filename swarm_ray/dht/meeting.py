@@ -23,7 +23,7 @@ from swarm_ray.records import MAX_MULTIADDRS, PeerRecord, Reachable
 
 MAX_JOINED = 8
 """So many peers are joined at a time; through them the DHT finds the others."""
-JOIN_S = 4.0
+JOIN_S = 6.0
 LOOKS = 10
 """Looks at the folder within its time to live."""
 SOONEST_S, LATEST_S = 0.5, 30.0
@@ -114,7 +114,7 @@ class Meeting:
             LinkError: the link does not start.
         """
         self._link.start()
-        self._look()
+        self._turn()
 
     def keep(self) -> None:
         """Look for new peers in the background, if it is time; to be called often, returns at once and never raises."""

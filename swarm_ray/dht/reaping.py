@@ -1,9 +1,9 @@
 """No process stays when the one that it served has gone, however that ended.
 
-A node's process owns the link's process, which owns p2pd. p2pd notices nothing by itself: it lives on for ever. Three
-nets catch it. The link's process ends with its owner: it sees the socket close, and looks whether its parent is still
-the owner, for another process may have inherited the socket. p2pd ends with the link's process: the system does that on
-Linux. Where it does not, the owner ends p2pd when it sees the link's process go.
+A node's process owns the link's process, which owns p2pd. The link's process ends with its owner: it sees the socket
+close, and looks whether its parent is still the owner, for another process may have inherited the socket. p2pd ends by
+itself when the link's process has gone, unless it hangs or is just starting; so the system (Linux) is told to end it,
+and the owner, when it sees the link's process go, ends it, too.
 """
 
 from __future__ import annotations

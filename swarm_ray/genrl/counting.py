@@ -71,6 +71,22 @@ def scored_rollouts(state: Any, rewards: Any) -> list[Scored]:
     ]
 
 
+def report_of(trainer: Any) -> TrainReport:
+    """What a trainer did last: its `report`, or what GenRL's own keeps of its losses, which are cleared."""
+    report = getattr(trainer, "report", None)
+    if isinstance(report, TrainReport):
+        return report
+    metrics = getattr(trainer, "_metrics", {}).get("train", {})
+    losses, clips = metrics.get("loss") or [], metrics.get("clip_ratio") or []
+    found = TrainReport(
+        trained=bool(losses),
+        loss=sum(losses) / len(losses) if losses else None,
+        clip_share=sum(clips) / len(clips) if clips else None,
+    )
+    metrics.clear()
+    return found
+
+
 def make_row(
     number: int, stages: int, rank: Any, found: Sequence[Scored], counts: RoundCounts, report: TrainReport
 ) -> GameRow:

@@ -18,7 +18,7 @@ from genrl.state import GameNode, WorldState
 
 from swarm_ray.errors import MalformedFile, NodeFailure, StopRequested, SwarmError
 from swarm_ray.genrl.admission import completions_of, refusal, rollouts_in
-from swarm_ray.genrl.counting import RoundCounts, TrainReport, make_row, scored_rollouts
+from swarm_ray.genrl.counting import RoundCounts, TrainReport, make_row, report_of, scored_rollouts
 from swarm_ray.genrl.recorder import GameError, GameRecorder, GameRow, NoRecorder
 from swarm_ray.genrl.trying import Doing, StageStart, Untimed, described
 from swarm_ray.sapo.phases import PhaseClock
@@ -296,19 +296,3 @@ class SwarmGameManager(BaseGameManager):
 
     def _failure(self, doing: str, error: BaseException) -> GameError:
         return GameError(self.state.round, self.state.stage, doing, described(error))
-
-
-def report_of(trainer: Any) -> TrainReport:
-    """What a trainer did last: its `report`, or what GenRL's own keeps of its losses, which are cleared."""
-    report = getattr(trainer, "report", None)
-    if isinstance(report, TrainReport):
-        return report
-    metrics = getattr(trainer, "_metrics", {}).get("train", {})
-    losses, clips = metrics.get("loss") or [], metrics.get("clip_ratio") or []
-    found = TrainReport(
-        trained=bool(losses),
-        loss=sum(losses) / len(losses) if losses else None,
-        clip_share=sum(clips) / len(clips) if clips else None,
-    )
-    metrics.clear()
-    return found

@@ -15,7 +15,8 @@ from swarm_ray.config import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment, read_config, read_identity
-from swarm_ray.genrl.gathering import DeadlineGathering, GameFiles
+from swarm_ray.genrl.by_deadline import DeadlineGathering
+from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.local_disk import Lock, experiment_state, read_words
 from swarm_ray.pulse import Pulse

@@ -191,8 +191,8 @@ class PolicyTrainer(TrainerModule):
         own = self._made.get((turn, tuple(texts)))
         if own is not None:
             return self.policy.own_group(turn, own)
-        # A payload does not say whether a completion was finished; one that is shorter than may be was, and a longer one
-        # loses its end-of-sequence token to the cut.
+        # A payload does not say whether a completion was finished: one that is shorter than may be was, and the cut
+        # takes the end-of-sequence token of one that is not.
         finished = [(text.removeprefix(self._opening(stage)), True) for text in texts]
         return self.policy.external_group(turn, finished)
 

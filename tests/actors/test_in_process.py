@@ -144,6 +144,11 @@ def test_a_trainer_lists_no_more_when_the_swarm_is_larger(two: Finished, six: Fi
             assert operations.lists <= 4 + 16 * len(hosted) + operations.reads / 10
 
 
+def test_everybody_was_to_be_found_and_has_left(run: Finished) -> None:
+    found = [*found_by(run, "coordinator"), *found_by(run, "trainer")]
+    assert [(r.node, r.left) for r in found] == [("coordinator", True), *((node, True) for node in run.nodes)]
+
+
 def test_files_stay_few(run: Finished) -> None:
     """What lies in the folder at the end, node by node and round by round."""
     files = [p.relative_to(run.root).as_posix() for p in Path(run.root).rglob("*") if p.is_file()]

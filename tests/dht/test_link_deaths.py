@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,21 +89,26 @@ def test_a_process_that_stops_answers_no_call_and_is_ended(link: DhtLink) -> Non
 
 def test_an_owner_that_is_killed_leaves_nothing() -> None:
     path = [str(Path(__file__).parent), *sys.path]
-    with subprocess.Popen(
+    owner = subprocess.Popen(
         [sys.executable, "-c", OWNER.format(path=path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as owner:
-        assert owner.stdout is not None
-        lines = [owner.stdout.readline().split() for _ in range(2)]
+    )
+    assert owner.stdout is not None
+    lines = [owner.stdout.readline().split() for _ in range(2)]
+    try:
         (first, its_daemon), (second, other_daemon) = (
             [psutil.Process(int(pid)) for pid in line[:2]] for line in lines
         )
-        psutil.Process(owner.pid).suspend()  # so that it can see to nothing
+        owner.send_signal(signal.SIGSTOP)
+        its_daemon.suspend()  # so that neither can see to anything
         first.kill()
         assert all_gone(its_daemon)
+    finally:
         owner.kill()
+        owner.communicate()
+        shutil.rmtree(lines[0][2])  # whoever would have removed it is dead
     assert all_gone(second, other_daemon)
     assert not Path(lines[1][2]).exists()
 

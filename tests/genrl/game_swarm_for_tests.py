@@ -10,7 +10,7 @@ from typing import Any, Self
 
 sys.path += [str(Path(__file__).parent.parent / name) for name in ("actors", "swarm")]
 
-from actors_for_tests import DirectReporter, OneProcessSwarm
+from actors_for_tests import DirectReporter, OneProcessSwarm, until
 from games_for_tests import rgym_manager, tiny_policy
 
 from actors.game_trainer import GameTrainer
@@ -21,6 +21,8 @@ from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.genrl.place import GamePlace
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.settings import load_config
+
+__all__ = ["GameSwarm", "RgymFactory", "game_config", "until"]
 
 
 def game_config(rounds: int, **more: Any) -> SwarmConfig:

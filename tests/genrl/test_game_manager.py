@@ -28,6 +28,7 @@ from swarm_ray.genrl.manager import FAILURES_BORNE, SwarmGameManager
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.recorder import GameError, NoRecorder, step_metrics
 from swarm_ray.genrl.rgym import GymDataManager
+from swarm_ray.genrl.wire import WireError
 from swarm_ray.sapo.phases import PHASES
 
 
@@ -247,6 +248,16 @@ class _Unskippable:
         if name == "skip_rounds":
             raise AttributeError(name)
         return getattr(self._manager, name)
+
+
+def test_what_cannot_travel_ends_the_game_with_its_place(verifier):
+    hub, rows = Hub(1), Rows()
+    manager = rgym_manager(MemoryGather("n0", hub), verifier, recorder=rows)
+    generate = manager.trainer.generate
+    manager.trainer.generate = lambda inputs: [[*texts, {1}] for texts in generate(inputs)]
+    with pytest.raises(WireError, match=r"\[0\]\.actions\[8\] is a set"):
+        play([manager], hub)
+    assert len(rows.errors) == 1
 
 
 def test_a_coordinator_hears_rewards_and_winners(verifier):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from pathlib import Path
 
@@ -236,6 +237,13 @@ def test_a_verifier_that_evaluates_text_refuses_strangers():
         _, one = shared(data, ["<answer>1</answer>", "<answer>2</answer>"])
         assert taken(data, {"peer": one}) == {}
         assert data.counts.rejected == {"its verifier evaluates text, so external text is not scored": 1}
+        state = playing(data)
+        (item, tree), *_ = state.trees["me"].items()
+        right = f"<answer>{tree[0][0].world_state.environment_states['answer']}</answer>"
+        state.trees = {"me": {item: tree}, "peer": {item: copy.deepcopy(tree)}}
+        for agent in state.trees:
+            state.trees[agent][item].append_node_actions(0, 0, [right])
+        assert GymRewards(data)(state) == {"me": {item: [[1.0]]}, "peer": {item: [[0.0]]}}
     finally:
         data.close()
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from game_swarm_for_tests import GameSwarm, RgymFactory, game_config
+from game_swarm_for_tests import GameSwarm, RgymFactory, game_config, until
 from games_for_tests import moved, weights
 
-from swarm_ray.experiments import experiment_metrics, experiment_status
+from drive_store import DiscoveryFolder
+from swarm_ray.errors import UserError
+from swarm_ray.experiments import experiment_history, experiment_metrics, experiment_status, list_experiments
+from swarm_ray.genrl.recipe import read_recipe
+from swarm_ray.records import PeerRecord
 
 
 def rows_of(root: Path) -> dict[tuple[str, int], Any]:
@@ -47,10 +52,12 @@ def test_a_game_is_played_and_goes_on_where_it_stopped(
         "node-1",
     }
     assert all(node not in row.counters.used_from for (node, _), row in rows.items())
-    if coordinated:
-        status = experiment_status(str(root), "small")
-        assert status.state == "finished"
-        assert status.round == 3
+    status = experiment_status(str(root), "small")
+    assert (status.state, status.round, status.rounds) == ("finished", 3, 4)
+    (listed,) = list_experiments(str(root))
+    assert (listed.state, listed.nodes) == ("finished", 2)
+    history = experiment_history(str(root), "small")
+    assert [(stage.round, stage.accepted) for stage in history] == [(number, 2) for number in range(4)]
 
 
 def test_the_questions_of_a_game_that_goes_on_are_those_of_one_that_never_stopped(
@@ -68,6 +75,91 @@ def test_the_questions_of_a_game_that_goes_on_are_those_of_one_that_never_stoppe
     assert positions[0] == positions[1]
 
 
+HYDRA = """
+game:
+  _target_: swarm_ray.genrl.SwarmGameManager
+  max_stage: 3
+  max_round: ${place.rounds}
+  game_state:
+    _target_: genrl.state.GameState
+    round: 0
+    stage: 0
+  reward_manager:
+    _target_: swarm_ray.genrl.math_rewards
+    rounds: ${place.rounds}
+  trainer:
+    _target_: swarm_ray.genrl.PolicyTrainer
+    policy:
+      _target_: games_for_tests.tiny_policy
+    num_generations: 4
+    node: ${place.node}
+    openings: ["\\nAnswer: ", "\\nChoice: Student #", "\\nAnswer: "]
+  data_manager:
+    _target_: swarm_ray.genrl.MathDataManager
+    num_train_samples: 2
+    seed: 5
+"""
+
+
+def test_a_recipe_of_genrls_own_form_plays_three_stages_that_a_coordinator_closes(tmp_path: Path) -> None:
+    file = tmp_path / "maths.yaml"
+    file.write_text(HYDRA)
+    recipe = read_recipe(str(file))
+    config = game_config(2).model_copy(update={"stages": recipe.stages, "game": recipe.game_id})
+    assert recipe.stages == 3
+    results = GameSwarm(tmp_path / "root", config, recipe).played()
+    assert [(r.rounds, r.problems) for r in results] == [(2, {})] * 2
+    rows = rows_of(tmp_path / "root")
+    assert len(rows) == 4
+    for (node, _), row in rows.items():
+        assert set(row.counters.used_from) == {"node-0", "node-1"} - {node}
+        assert row.external > 0
+    closed = [
+        (stage.round, stage.stage, stage.accepted)
+        for stage in experiment_history(str(tmp_path / "root"), "small")
+    ]
+    assert closed == [(number, stage, 2) for number in range(2) for stage in range(3)]
+
+
+def test_a_recipe_that_cannot_be_made_is_told_in_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "maths.yaml"
+    file.write_text(HYDRA.replace("MathDataManager", "ChessDataManager"))
+    with pytest.raises(UserError, match=r"recipe maths: .*ChessDataManager") as refused:
+        GameSwarm(tmp_path / "root", game_config(1), read_recipe(str(file)))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_game_that_is_stopped_keeps_what_it_learned(tmp_path: Path, verifier: Any) -> None:
+    root, factory = tmp_path / "root", RgymFactory(verifier)
+    swarm = GameSwarm(root, game_config(400, slow_down_s=0.05), factory, coordinated=False)
+    with swarm:
+        until(lambda: swarm.trainers[0].nodes[0].round >= 1)
+        for trainer in swarm.trainers:
+            trainer.stop()
+        first = swarm.results()
+    assert {r.stopped for r in first} == {"told to stop"}
+    kept = weights(factory.managers["node-0"].trainer)
+    status = experiment_status(str(root), "small")
+    assert status.state == "stopped"
+    swarm.again()
+    assert not moved(kept, factory.managers["node-0"].trainer)
+
+
+def test_nodes_whose_coordinator_dies_go_on_among_themselves(tmp_path: Path, verifier: Any) -> None:
+    root, factory = tmp_path / "root", RgymFactory(verifier)
+    quick = {"slow_down_s": 0.05, "pace.alone_after_s": 1.0, "pace.drain_s": 0.5, "pace.max_s": 20.0}
+    with GameSwarm(root, game_config(20, **quick), factory) as swarm:
+        until(lambda: swarm.trainers[0].nodes[0].round >= 1)
+        swarm.kill_coordinator()
+        results = swarm.results()
+    assert [(r.problems, r.stopped) for r in results] == [({}, "")] * 2
+    rows = rows_of(root)
+    alone = [row for row in rows.values() if row.alone]
+    assert alone
+    assert sum(row.external for row in alone) > 0
+    assert max(row.round for row in alone) == 19
+
+
 def test_a_failing_game_is_told_and_ends_its_node(tmp_path: Path, verifier: Any) -> None:
     factory = RgymFactory(verifier)
     swarm = GameSwarm(tmp_path / "root", game_config(3), factory, coordinated=False)
@@ -81,3 +173,17 @@ def test_a_failing_game_is_told_and_ends_its_node(tmp_path: Path, verifier: Any)
     assert "no such thing as a step" in results[0].problems["node-0"]
     assert results[1].problems == {}
     assert results[1].rounds == 3
+
+
+def test_bootnodes_are_those_of_living_nodes_with_a_link(tmp_path: Path, verifier: Any) -> None:
+    factory = RgymFactory(verifier)
+    swarm = GameSwarm(tmp_path / "root", game_config(1), factory, coordinated=False)
+    swarm.played()
+    coordinator = factory.managers["node-0"].coordinator
+    assert coordinator.get_bootnodes() == []
+    record = PeerRecord(
+        "far", "0a0b0c0d", "small", multiaddrs=("/ip4/127.0.0.1/tcp/4001",), count=1, reach="public"
+    )
+    store = swarm.address.open()
+    DiscoveryFolder(store).write("small", "far", "0a0b0c0d", 1, msgspec.json.encode(record))
+    assert coordinator.get_bootnodes() == ["/ip4/127.0.0.1/tcp/4001"]

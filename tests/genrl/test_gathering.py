@@ -11,9 +11,10 @@ import pytest
 from drive_store import ExperimentPaths, Registry, Store, make_node_folders, new_incarnation
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import StopRequested, UserError
+from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.communication import FolderCommunication
 from swarm_ray.genrl.coordinator import GameCoordinator, ImpossibleSubmission
-from swarm_ray.genrl.gathering import DeadlineGathering, GameFiles
+from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.moments import FIRST, Moment
 from swarm_ray.pulse import Pulse

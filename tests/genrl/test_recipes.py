@@ -9,7 +9,7 @@ import pytest
 from swarm_ray.cli.main import main
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.games import run_game
-from swarm_ray.genrl.recipe import Recipe, read_recipe, shipped_recipes
+from swarm_ray.genrl.recipe import read_recipe, shipped_recipes
 
 RGYM = "game: {kind: rgym, num_train_samples: 2, num_transplant_trees: 3, num_generations: 4}\n"
 
@@ -80,8 +80,3 @@ def test_what_cannot_travel_to_another_process_is_refused(tmp_path: Path) -> Non
     lock = threading.Lock()
     with pytest.raises(UserError, match="cannot travel to another process"):
         run_game(lambda place: (lock, place), str(tmp_path), "mine", show=False)
-
-
-def test_hydra_builds_from_the_users_own_file_alone(tmp_path: Path) -> None:
-    recipe = Recipe("mine", {}, {"_target_": "swarm_ray.genrl.SwarmGameManager", "max_stage": 3})
-    assert recipe.config(["nodes=2"]).stages == 3
