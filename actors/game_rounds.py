@@ -99,7 +99,7 @@ class GameRounds:
             return
         skipped = self._wait(manager, number) - number - 1
         if skipped:
-            manager._pass_over(skipped)  # noqa: SLF001 - the data stream goes on as if the rounds had been played
+            manager.pass_over(skipped)  # the data stream goes on as if the rounds had been played
             manager.state.round += skipped
             self._voice.tell(
                 "game", f"{skipped} round(s) went by without this node", self._node.id, number + skipped

@@ -62,10 +62,12 @@ class GameTrainer:
             self._communication, lambda: self._rounds.opened, self._reachable_peers
         )
         self._manager = self._make_manager()
+        self._manager.failures_borne = settings.config.supervision.data_failures
         disk = experiment_state(settings.address)
         self._restored = self._restore(disk)
         (self._node,) = self.nodes = self._restored.nodes
         self._communication.counted = self._node.step
+        self._told: tuple[str, ...] = ()
         self._barren = 0  # rounds in a row without an own group that had an advantage
         self._join(reporter, disk)
 
@@ -138,7 +140,9 @@ class GameTrainer:
             self._memory.hold([metrics])
             self._voice.metrics([metrics])
             for problem in row.problems:
-                self._voice.tell("game", problem, node.id, row.round)
+                if problem not in self._told:  # what stays as it is need not be said in every round
+                    self._voice.tell("game", problem, node.id, row.round)
+            self._told = row.problems
             # A beat is all that shows peers without a coordinator how far we are.
             self._voice.published(self.nodes, alone=alone or not self._settings.coordinated)
             self._voice.tell_standing(alone=alone)

@@ -90,7 +90,7 @@ class SwarmStateError(SwarmError):
 
 
 class LinkError(SwarmError):
-    """A direct link does not start, or a value could not be stored or fetched through it in time; the folder carries it."""
+    """A direct link does not start, or did not store or fetch a value in time; the folder carries it then."""
 
 
 class StopRequested(SwarmError):

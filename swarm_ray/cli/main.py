@@ -46,7 +46,9 @@ COMMANDS = (
         running.define_work,
         running.work,
     ),
-    Command("genrl", "play a game of GenRL's on this machine, or go on with one", games.define_genrl, games.genrl),
+    Command(
+        "genrl", "play a game of GenRL's on this machine, or go on with one", games.define_genrl, games.genrl
+    ),
     Command("status", "say where an experiment stands", reading.define_status, reading.status),
     Command(
         "stop",

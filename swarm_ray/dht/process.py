@@ -120,7 +120,9 @@ class LinkProcess:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # by which it ends itself, and the reading thread
         try:
-            self._process.wait(END_S if self._daemon is not None else 0.0)  # one that is not up hears nothing yet
+            self._process.wait(
+                END_S if self._daemon is not None else 0.0
+            )  # one that is not up hears nothing yet
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -16,20 +16,15 @@ from swarm_ray.exchange.ledger import newest_per_peer
 from swarm_ray.exchange.own_rollouts import encode_kept, kept_value
 from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.spools import AnsweredSpools
 from swarm_ray.exchange.swarm_state import SwarmState
-from swarm_ray.records import FileRef, Refusal, RoundFile, StageClosed, StateRecord
+from swarm_ray.records import FileRef, RoundFile, StageClosed
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile
 
-RETRY_LOOK_S = 1.0
-"""So often at most is looked for files that have to be published again."""
-SHOWN_UNANSWERED = 32
-DAMAGED = "Corrupt"
-"""So begins the reason of a refusal of bytes that no writer wrote."""
 
-
-class FolderExchange:
+class FolderExchange(AnsweredSpools):
     """Publishes and gathers round files through a `Store`.
 
     Args:
@@ -52,11 +47,11 @@ class FolderExchange:
         made: OwnSteps,
         direct: DirectValues,
     ) -> None:
-        self._store, self._paths, self._state, self._pace = store, paths, state, pace
-        self._spools, self._made, self.direct = spools, made, direct
-        self._checked, self._retried = -1, 0.0
-        state.listen(self._settle)
-        state.while_waiting(self.retry)
+        super().__init__(state, spools)
+        self._store, self._paths, self._pace = store, paths, pace
+        self._made = made
+        self.direct: DirectValues = direct
+        self._checked = -1
 
     def adopt(self, node: Node, number: int) -> list[OwnRollout] | None:  # noqa: ARG002
         """What an earlier process of the node made for its present step."""
@@ -131,69 +126,10 @@ class FolderExchange:
         self.direct.heed(closed.round, read)
         return self.direct.resolve(read) + refused + self.direct.overdue(closed.round)
 
-    def retry(self) -> None:
-        """Publish again what is due, at most once a second; a folder out of reach is tried again later."""
-        if time.monotonic() - self._retried < RETRY_LOOK_S:
-            return
-        self._retried = time.monotonic()
-        try:
-            for spool in self._spools.values():
-                spool.retry_due()
-        except AWAY as error:
-            self._state.problem = error
-
-    def unanswered(self, node: str) -> tuple[int, ...]:
-        """Rounds of the node's files that no state record has answered, the oldest first, the first few."""
-        return tuple(e.round for e in self._spools[node].unanswered()[:SHOWN_UNANSWERED])
-
-    def keys_waiting(self, node: str) -> set[str]:
-        """Names of the node's files that no state record has answered; they must not be removed."""
-        return {key for entry in self._spools[node].unanswered() for key in entry.keys}
-
-    @property
-    def problems(self) -> list[str]:
-        """What was damaged in the spools, or could not be noted there."""
-        return [problem for spool in self._spools.values() for problem in spool.problems]
-
     @property
     def bytes_waiting(self) -> int:
         """Of all files on the own disk that wait for an answer."""
         return sum(spool.bytes_waiting for spool in self._spools.values())
-
-    def release(self, node: str, step: int) -> None:
-        """A checkpoint holds what the node learned before `step`: answered files of that time may go."""
-        self._spools[node].release(step - 1)
-
-    def give_up(self) -> dict[str, list[int]]:
-        """Mark what is still unanswered as expired; answers node to rounds."""
-        left = {node: [e.round for e in spool.expire()] for node, spool in self._spools.items()}
-        return {node: rounds for node, rounds in left.items() if rounds}
-
-    def _settle(self, record: StateRecord) -> None:
-        """Let each spool know what became of its files."""
-        for source in (record.closed, record.answers):
-            if source is None:
-                continue
-            accepted = source.accepted if isinstance(source, StageClosed) else ()
-            for outcome, refs in (
-                ("accepted", accepted),
-                ("late", source.late),
-                ("superseded", source.superseded),
-            ):
-                for ref in refs:
-                    if ref.node in self._spools:
-                        self._spools[ref.node].settle(ref.sha256, outcome, ref.key)
-            for refusal in source.rejected:
-                if refusal.node in self._spools:
-                    self._refused(self._spools[refusal.node], refusal)
-
-    @staticmethod
-    def _refused(spool: Spool, refusal: Refusal) -> None:
-        """A file that was damaged on its way is published again; one that is refused for what it says is not."""
-        if refusal.reason.startswith(DAMAGED):
-            spool.damaged(refusal.key)
-        else:
-            spool.settle_key(refusal.key, "rejected")
 
     def _read(self, ref: FileRef, *, last_look: bool) -> RoundFile | PeerFile | None:
         """The file, or why it is refused; None for one that may still become visible."""

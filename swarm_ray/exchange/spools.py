@@ -106,7 +106,7 @@ class AnsweredSpools:
     def __init__(self, state: SwarmState, spools: Mapping[str, Spool], stages: int = 1) -> None:
         self._state, self._spools, self._stages = state, spools, stages
         self._retried = 0.0
-        self.direct = FilesCarryAll()
+        self.direct: Reaching = FilesCarryAll()
         state.listen(self._settle)
         state.while_waiting(self.retry)
 

@@ -12,7 +12,7 @@ from swarm_ray.experiments.metrics import metrics_of
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.status import status_of
 from swarm_ray.experiments.uncoordinated import stages_of_rows, told_by_nodes
-from swarm_ray.records import Refusal, StageClosed
+from swarm_ray.records import Refusal, StageClosed, StepMetrics
 
 
 class ClosedStage(msgspec.Struct, frozen=True):
@@ -80,9 +80,12 @@ def history_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
     """
     records = [decode_state(entry) for entry in experiment.told_log(problems).entries]
     if not records and told_by_nodes(experiment) is not None:
-        stages = stages_of_rows(metrics_of(experiment, problems))
-        return [msgspec.structs.replace(_closed_stage(s), accepted=len(s.rewards)) for s in stages]
-    return [_closed_stage(record.closed) for record in records if record.closed is not None]
+        told = stages_of_rows(metrics_of(experiment, problems))
+        return [msgspec.structs.replace(_closed_stage(s), accepted=len(s.rewards)) for s in told]
+    stages = [_closed_stage(record.closed) for record in records if record.closed is not None]
+    if any(stage.accepted and not stage.rewards for stage in stages):
+        return _rewarded(stages, metrics_of(experiment, problems))
+    return stages
 
 
 def comparison_of(experiment: OpenExperiment, problems: list[str] | None = None) -> Comparison:
@@ -136,6 +139,25 @@ def _closed_stage(closed: StageClosed) -> ClosedStage:
         winners=closed.winners,
         seconds=closed.seconds,
     )
+
+
+def _rewarded(stages: Sequence[ClosedStage], rows: Iterable[StepMetrics]) -> list[ClosedStage]:
+    """A game's stages, the first of each round with what the nodes logged of that round.
+
+    A game's files tell the reward of the round before, and nobody's file that of the last one.
+    """
+    by_round: dict[int, list[StepMetrics]] = {}
+    for row in rows:
+        by_round.setdefault(row.round, []).append(row)
+    known = {stage.round: stages_of_rows(by_round.get(stage.round, ())) for stage in stages}
+    return [
+        msgspec.structs.replace(
+            stage,
+            rewards=known[stage.round][0].rewards if stage.stage == 0 and known[stage.round] else {},
+            informative=known[stage.round][0].informative if stage.stage == 0 and known[stage.round] else {},
+        )
+        for stage in stages
+    ]
 
 
 def _mean_reward(stages: Sequence[ClosedStage], rounds: Sequence[int]) -> float | None:

@@ -153,7 +153,7 @@ class SwarmGameManager(BaseGameManager):
             self.recorder.restore(self)
         first = max(self.recorder.first_round(), self.state.round)
         with self._doing("drawing the first round"):
-            self._pass_over(first)
+            self.pass_over(first)
             self.state.round = first
             if hasattr(self.rewards, "set_round_stage"):
                 self.rewards.set_round_stage(first, 0)
@@ -165,7 +165,7 @@ class SwarmGameManager(BaseGameManager):
                 game_tree_brancher=brancher,
             )
 
-    def _pass_over(self, rounds: int) -> None:
+    def pass_over(self, rounds: int) -> None:
         """Leave the data stream where an undisturbed game would have it."""
         if hasattr(self.data_manager, "skip_rounds"):
             self.data_manager.skip_rounds(rounds)

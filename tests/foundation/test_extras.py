@@ -13,7 +13,17 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-CHAIN = {"web3", "eth-abi", "eth-account", "eth-hash", "eth-keys", "eth-typing", "eth-utils", "py-ecc", "ckzg"}
+CHAIN = {
+    "web3",
+    "eth-abi",
+    "eth-account",
+    "eth-hash",
+    "eth-keys",
+    "eth-typing",
+    "eth-utils",
+    "py-ecc",
+    "ckzg",
+}
 WITHOUT = """
 import importlib.metadata, sys
 

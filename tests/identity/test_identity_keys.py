@@ -129,6 +129,7 @@ def test_a_damaged_rsa_key_is_none_or_another(rsa: bytes, data: st.DataObject) -
         (rsa_key(1024), "1024 bits; 2048 to 8192"),
         (rsa_key(2048, serialization.PrivateFormat.PKCS8), "another form than PKCS #1"),
     ],
+    ids=range(12),  # keys are random, and several test processes must give their tests the same names
 )
 def test_what_is_no_key_is_named_as_what_it_is(data: bytes, said: str) -> None:
     with pytest.raises(NotAKey, match=said):
