@@ -8,13 +8,14 @@ from typing import Protocol
 
 from actors.restoring import Restored
 from actors.trainer_voice import TrainerVoice
+from swarm_ray.exchange.direct import NOT_FETCHED
 from swarm_ray.exchange.own_steps import MadeStep, OwnSteps
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.records import StepMetrics
 from swarm_ray.sapo.node import Node
 
-GONE = "NotYet"
-"""So begins the reason for which a file that is not there is refused."""
+GONE = ("NotYet", NOT_FETCHED)
+"""So begins the reason for which a file, or what it stands for, is not there."""
 
 
 class TakeRound(Protocol):
@@ -111,7 +112,9 @@ def _said(node: Node, restored: Restored, again: int, without: int, lost: int, a
     if again:
         parts.append(f"{again} update(s) taken again from the state log")
     if without:
-        parts.append(f"in them {without} file(s) of peers were missing, which are no longer kept")
+        parts.append(
+            f"in them the rollouts of {without} file(s) of peers were missing, which are no longer kept"
+        )
     if adopted is not None:
         parts.append(f"its file of round {adopted} adopted")
     if lost:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from drive_store import ExperimentPaths, StoreError, Valid
+from drive_store import UNREADABLE, ExperimentPaths, StoreError, Valid
 from drive_store.reading import Reading
 from drive_store.requests import RequestReader
 from drive_store.store import Store
@@ -93,7 +93,7 @@ class Control:
             if isinstance(reading, Valid):
                 try:
                     action = msgspec.json.decode(reading.payload, type=ControlRequest).action
-                except msgspec.MsgspecError as error:
+                except UNREADABLE as error:
                     reason = str(error)
                 else:
                     self.replies[name] = self._obey(action, over=over)

@@ -54,7 +54,15 @@ def build_exchange(
     }
     made = OwnSteps(store, paths, state, spools, tasks, verifier)
     lives = {n.id: n.incarnation for n in restored.nodes}
-    direct = DirectValues(store, paths, uid, lives, staleness=pace.staleness, value_s=config.direct.value_s)
+    direct = DirectValues(
+        store,
+        paths,
+        uid,
+        lives,
+        staleness=pace.staleness,
+        value_s=config.direct.value_s,
+        again=pace.mode == "async",
+    )
     retentions = [
         (node, Retention(store, paths, node, life))
         for node, former in restored.former.items()

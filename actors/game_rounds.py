@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median_low
 from typing import Any
 
 from actors.trainer_voice import TrainerVoice
@@ -134,13 +135,18 @@ class GameRounds:
         return ""
 
     def _after_all_others(self) -> int:
-        """Without a coordinator: where the furthest of the others is, so that nobody plays what all have finished."""
+        """Without a coordinator: where the others are, so that nobody plays what all have finished.
+
+        Those who play are within a round or two of each other: who says that he is far from most is not believed, nor
+        who is beyond the game's end.
+        """
         try:
             self._peers.look(now=True)
         except AWAY as error:
             self._state.problem = error
-        others = (peer.round for peer in self._peers.playing().values())
-        return max([self._node.round, *others]) + 1
+        playing = self._peers.playing().values()
+        others = [peer.round for peer in playing if -1 <= peer.round < self._config.rounds]
+        return max(self._node.round, median_low(others) if others else -1) + 1
 
     def _leave_lost_steps(self, spool: Spool) -> None:
         """Move on past steps that were shared, and whose updates no checkpoint holds: one file counts for each."""

@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from actors.draining_spools import drain_spools
-from actors.game_rounds import GameOver, GameRounds
+from actors.game_joining import join_game
+from actors.game_learner import describe_learner, learner_of
+from actors.game_rounds import GameOver
 from actors.restoring import Restored, restore_nodes
 from actors.store_meter import StoreMeter
 from actors.trainer import STOP_WITHIN_S
-from actors.trainer_memory import TrainerMemory
 from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
-from actors.trainer_voice import TrainerVoice
-from drive_store import Retention, Spool
-from drive_store.named_values import NamedValues
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
-from swarm_ray.exchange.spools import NothingAwaited, PublishedFiles
-from swarm_ray.exchange.swarm_state import SwarmState
-from swarm_ray.genrl.by_deadline import DeadlineGathering
-from swarm_ray.genrl.by_manifest import ManifestGathering
-from swarm_ray.genrl.communication import GameCommunication, GameParts, Telling
+from swarm_ray.genrl.communication import GameCommunication, Telling
 from swarm_ray.genrl.coordinator import GameCoordinator
-from swarm_ray.genrl.gathering import GameFiles, Gathering
-from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.place import GamePlace
 from swarm_ray.genrl.recorder import GameRow, step_metrics
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.peer_book import PeerBook
 from swarm_ray.pulse import Pulse
-from swarm_ray.records import Member
 
 
 class GameTrainer:
@@ -67,9 +59,13 @@ class GameTrainer:
         self._restored = self._restore(disk)
         (self._node,) = self.nodes = self._restored.nodes
         self._communication.counted = self._node.step
-        self._told: tuple[str, ...] = ()
+        self._told: set[str] = set()
         self._barren = 0  # rounds in a row without an own group that had an advantage
-        self._join(reporter, disk)
+        joined = join_game(
+            settings, reporter, self._restored, self._store, self._communication, self._pulse, self._meter
+        )
+        self._state, self._published, self._voice = joined.state, joined.published, joined.voice
+        self._rounds, self._memory, self._linking = joined.rounds, joined.memory, joined.linking
 
     def run(self) -> TrainerResult:
         """Register, play to the end, and take a last checkpoint in any case.
@@ -82,9 +78,13 @@ class GameTrainer:
         before = self._node.step
         try:
             self._voice.register(self._restored)
-            self._voice.start(self.nodes, lambda _: self._described())
+            if self._linking is not None:
+                self._linking.start()
+                self._state.while_waiting(self._linking.keep)
+            self._voice.start(self.nodes, lambda _: describe_learner(self._manager.trainer, self._config))
             stopped = self._play()
             if not stopped:
+                self._check_played()
                 self._voice.published(self.nodes, alone=True, phase="draining")
                 left += self._drain()
                 within_s = self._config.pace.drain_s
@@ -94,6 +94,8 @@ class GameTrainer:
             kept = []  # what another process goes on with is not to be overtaken by ours
             raise
         finally:
+            if self._linking is not None:
+                self._linking.close()
             self._voice.end()
             left += self._memory.close(kept, within_s)
         for line in left:
@@ -120,7 +122,9 @@ class GameTrainer:
 
     def first_round(self) -> int:
         """The round to begin with; see `GameRecorder`."""
-        return self._rounds.first(self._manager)
+        number = self._rounds.first(self._manager)
+        self._communication.counted = self._node.step  # steps that are lost count, too
+        return number
 
     def restore(self, manager: Any) -> None:
         """The checkpoint was given to the trainer when this was built; how long the game is the experiment says."""
@@ -140,9 +144,11 @@ class GameTrainer:
             self._memory.hold([metrics])
             self._voice.metrics([metrics])
             for problem in row.problems:
-                if problem not in self._told:  # what stays as it is need not be said in every round
+                if _gist(problem) not in self._told:  # what stays as it is need not be said in every round
                     self._voice.tell("game", problem, node.id, row.round)
-            self._told = row.problems
+            self._told = {_gist(problem) for problem in row.problems}
+            if self._linking is not None:
+                self._linking.keep()
             # A beat is all that shows peers without a coordinator how far we are.
             self._voice.published(self.nodes, alone=alone or not self._settings.coordinated)
             self._voice.tell_standing(alone=alone)
@@ -168,7 +174,12 @@ class GameTrainer:
             UserError: it is built on others.
         """
         place = GamePlace(
-            self._communication.get_id(), self._config, self._communication, self._coordinator, self
+            self._communication.get_id(),
+            self._config,
+            self._communication,
+            self._coordinator,
+            self,
+            self._settings.allowed_modules,
         )
         manager = self._settings.game(place)
         for part, given in (("communication", self._communication), ("recorder", self)):
@@ -177,6 +188,11 @@ class GameTrainer:
                     f"the game's manager ({type(manager).__name__}) has another {part} than it was given: make a "
                     f"swarm_ray.genrl.SwarmGameManager(..., {part}=place.{part})"
                 )
+        if manager.max_stage != self._config.stages:
+            raise UserError(
+                f"the game's manager has {manager.max_stage} stage(s), and the experiment {self._config.stages}: tell "
+                f"run_game stages={manager.max_stage}, and take another experiment name"
+            )
         return manager
 
     def _restore(self, disk: Path) -> Restored:
@@ -199,49 +215,6 @@ class GameTrainer:
             learner.model.register_forward_hook(lambda *_: self._pulse.beat())
         return restored
 
-    def _join(self, reporter: Reporter, disk: Path) -> None:
-        """Build what joins the node to the swarm, each part on those before it."""
-        config, paths, restored = self._config, self._settings.address.paths, self._restored
-        me = Member(self._node.id, self._node.incarnation)
-        self._state = SwarmState(
-            self._store,
-            paths,
-            config.pace,
-            self._pulse,
-            after=restored.state_ref,
-            rounds=config.rounds,
-        )
-        self._state.hold_places(restored.places)
-        home, former = restored.homes[me.node], restored.former[me.node]
-        files, peers = GameFiles(self._store, paths, me), Peers(self._store, paths, me.node, config.pace)
-        by_deadline = DeadlineGathering(files, peers, config.pace, self._pulse)
-        gathering: Gathering = by_deadline
-        published: PublishedFiles = NothingAwaited()
-        spool: Spool | None = None
-        if self._settings.coordinated:
-            spool = Spool(home.spool, self._store, paths, *_pair(me), retry_s=config.pace.retry_s)
-            gathering = published = ManifestGathering(files, self._state, spool, config.stages, by_deadline)
-        self._published = published
-        self._communication.attach(
-            GameParts(self._store, paths, gathering, NamedValues(self._store, paths, *_pair(me)))
-        )
-        self._voice = TrainerVoice(reporter, self._state, published, self._pulse, self._meter)
-        self._rounds = GameRounds(self._node, former, self._state, spool, files, peers, config, self._voice)
-        retentions = [
-            (me.node, Retention(self._store, paths, me.node, life)) for life in (*former, me.incarnation)
-        ]
-        self._memory = TrainerMemory(
-            disk / "checkpoints",
-            self._store,
-            paths,
-            config,
-            self._state,
-            published,
-            self._voice,
-            retentions,
-            restored.former,
-        )
-
     def _play(self) -> str:
         """Play until the game is over; answers why it was stopped, empty where it was not.
 
@@ -258,6 +231,13 @@ class GameTrainer:
             if not self._node.problem:  # it is not the game that failed
                 raise
         return ""
+
+    def _check_played(self) -> None:
+        """A node that took part in no round of a game that is over is a failure, and is told."""
+        node = self._node
+        if not node.problem and node.step == 0:
+            node.problem = "it took part in no round: its id is another worker's, or it came too late"
+            self._voice.failed(node, self._communication.step_)
 
     def _drain(self) -> list[str]:
         return drain_spools(self.nodes, self._state, self._published, self._config.pace.drain_s)
@@ -286,30 +266,7 @@ class GameTrainer:
             if peer.node != self._node.id
         ]
 
-    def _described(self) -> str:
-        """What a figure of this node was made on."""
-        trainer = self._manager.trainer
-        parameters = sum(p.numel() for p in learner_of(trainer).model.parameters())
-        return (
-            f"{self._config.game}: {type(trainer).__name__}, {parameters:,} parameters, "
-            f"{torch.get_num_threads()} thread(s), seed {self._config.seed}"
-        )
 
-
-def learner_of(trainer: Any) -> Any:
-    """What of a game's trainer has the model and the optimizer: our policy, or GenRL's trainer itself.
-
-    Raises:
-        UserError: neither is there.
-    """
-    learner = getattr(trainer, "policy", trainer)
-    if not (hasattr(learner, "model") and hasattr(learner, "optimizer")):
-        raise UserError(
-            f"the game's trainer ({type(trainer).__name__}) has no policy, and no model and optimizer: nothing of what "
-            "it learns could be kept. Give it these two attributes"
-        )
-    return learner
-
-
-def _pair(member: Member) -> tuple[str, str]:
-    return member.node, member.incarnation
+def _gist(problem: str) -> str:
+    """A problem without its numbers, which differ from round to round."""
+    return re.sub(r"\d+", "0", problem)

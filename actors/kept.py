@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from drive_store import StoreFull
+from drive_store import UNREADABLE, StoreFull
 
 
 class Kept:
@@ -29,7 +29,7 @@ class Kept:
             return None
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=self._kind)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return None
 
     def save(self, value: Any) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from actors.trainer_settings import Reporter
+from actors.restoring import Restored
+from actors.trainer_settings import Reporter, TrainerSettings
+from actors.trainer_voice import TrainerVoice
+from drive_store import Store
 from swarm_ray.config import DirectConfig
 from swarm_ray.dht.link import DhtLink
 from swarm_ray.dht.meeting import Announcement, Meeting
@@ -70,3 +73,25 @@ class Linking:
         if said != self._announced:
             self._announced = said
             self._reporter.links(self._nodes, said.peer_id, said.multiaddrs, said.reach)
+
+
+def make_linking(
+    settings: TrainerSettings,
+    restored: Restored,
+    store: Store,
+    direct: DirectValues,
+    reporter: Reporter,
+    voice: TrainerVoice,
+) -> Linking:
+    """The direct link of a trainer's nodes, under the key of the first of them."""
+    pace = settings.config.pace
+    return Linking(
+        settings.nodes,
+        restored.homes[settings.nodes[0]].identity.file,
+        settings.config.direct,
+        settings.address.experiment,
+        PeerBook(store, ttl_s=max(pace.dead_after_s, 3 * pace.beat_s)),
+        direct,
+        reporter,
+        lambda text: voice.tell_once("direct", text),
+    )

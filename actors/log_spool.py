@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from actors.kept import Kept
-from drive_store import ExperimentPaths, SegmentWriter, Store, StoreFull
+from drive_store import UNREADABLE, ExperimentPaths, SegmentWriter, Store, StoreFull
 from drive_store.names import parse_segment_name
 from swarm_ray.records import Event, StepMetrics
 
@@ -163,7 +163,7 @@ class LogSpool:
                 self.logged.take_metrics(msgspec.json.decode(line, type=StepMetrics))
             else:
                 self.logged.take_event(msgspec.json.decode(line, type=Event))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             return  # it goes into its segment as it is, and readers name the row that cannot be read
 
 

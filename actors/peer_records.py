@@ -113,7 +113,8 @@ class PeerRecords:
                 for record in due:
                     self._write(record)
                 while self._removed:
-                    self._folder.remove(*self._removed.pop())
+                    self._folder.remove(*self._removed[-1])
+                    self._removed.pop()
             except StoreError as error:
                 self.problem = str(error)
                 return

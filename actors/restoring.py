@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from actors.node_home import NodeHome
-from drive_store import ExperimentPaths, Registry, StateRef, Store, Valid
+from drive_store import UNREADABLE, ExperimentPaths, Registry, StateRef, Store, Valid
 from swarm_ray.checkpointing.node_state import fingerprint
 from swarm_ray.checkpointing.restore import Found, Parts, apply, find_newest
 from swarm_ray.config import SwarmConfig
@@ -154,7 +154,7 @@ def _announced(store: Store, paths: ExperimentPaths) -> dict[str, list[Registrat
         if isinstance(reading, Valid):
             try:
                 registration = msgspec.json.decode(reading.payload, type=Registration)
-            except msgspec.MsgspecError:
+            except UNREADABLE:
                 continue  # the coordinator refuses it, and says so
             found.setdefault(node, []).append(registration)
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from actors.incarnations import first_and_older, heir_of
-from drive_store import ExperimentPaths, Liveness, Registry, Store, Valid
+from drive_store import UNREADABLE, ExperimentPaths, Liveness, Registry, Store, Valid
 from swarm_ray.config import PaceConfig
 from swarm_ray.records import Beat, Member, NodeTotals, Registration
 
@@ -159,7 +159,7 @@ class Roster:
     def _take_in(self, node: str, incarnation: str, payload: bytes) -> None:
         try:
             registration = msgspec.json.decode(payload, type=Registration)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             self.refused[f"{node}.{incarnation}"] = f"a registration that cannot be read: {error}"
             return
         if (registration.node, registration.incarnation) != (node, incarnation):
@@ -203,7 +203,7 @@ class Roster:
             return
         try:
             beat = msgspec.json.decode(reading.payload, type=Beat)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             peer.failure = f"its beat cannot be read: {error}"
             return
         first, mark = peer.beat is None, progress_of(beat)

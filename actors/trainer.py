@@ -26,7 +26,6 @@ from swarm_ray.exchange.swarm_state import ENDED, Standing, SwarmState
 from swarm_ray.experiment_folder import experiment_uid, read_config
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.models.pushing import hub_pushes
-from swarm_ray.peer_book import PeerBook
 from swarm_ray.pulse import Pulse
 from swarm_ray.records import StageOpen, StepMetrics
 from swarm_ray.sapo.examiner import Examiner
@@ -112,7 +111,12 @@ class Trainer:
         self._around = Surroundings(
             config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
         )
-        self._linking = self._make_linking(reporter) if config.exchange == "hivemind" else None
+        self._linking: Linking | None = None
+        if config.exchange == "hivemind":
+            from actors.linking import make_linking
+
+            direct = self._exchange.direct
+            self._linking = make_linking(self._settings, restored, self._store, direct, reporter, self._voice)
         self._examiner = Examiner(self._around)
         self._memory = TrainerMemory(
             disk / "checkpoints",
@@ -170,6 +174,7 @@ class Trainer:
         self._voice.register(self._restored)
         if self._linking is not None:
             self._linking.start()
+            self._exchange.offer_again()
             self._state.while_waiting(self._linking.keep)
         self._voice.evaluations(measured)
         self._voice.start(self.nodes, lambda node: describe_policy(node.policy, self._config))
@@ -244,6 +249,8 @@ class Trainer:
                 self._pulse.pause(self._config.slow_down_s)
             with self._phases.phase("report"):
                 self._exchange.retry()
+                if self._linking is not None:
+                    self._linking.keep()  # in async pace nobody waits, and nothing else would call it
                 self._voice.published([n for n in nodes if not n.problem], alone=alone)
                 self._voice.tell_standing(alone=any(row.alone for row in rows))
         finally:  # a round that is stopped, or fails, leaves steps that some nodes have taken
@@ -263,22 +270,6 @@ class Trainer:
         self._memory.hold(rows)
         self._voice.metrics(rows)
         return rows
-
-    def _make_linking(self, reporter: Reporter) -> Linking:
-        """The direct link of these nodes, under the key of the first of them."""
-        from actors.linking import Linking
-
-        pace, first = self._config.pace, self._settings.nodes[0]
-        return Linking(
-            self._settings.nodes,
-            self._restored.homes[first].identity.file,
-            self._config.direct,
-            self._settings.address.experiment,
-            PeerBook(self._store, ttl_s=max(pace.dead_after_s, 3 * pace.beat_s)),
-            self._exchange.direct,
-            reporter,
-            lambda text: self._voice.tell_once("direct", text),
-        )
 
     def _tell_failed(self, node: Node) -> None:
         self._voice.failed(node, self._number)

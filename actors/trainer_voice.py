@@ -43,6 +43,7 @@ class TrainerVoice:
         self._meter = meter
         self._said: dict[str, str] = {}
         self._recovered: dict[str, str] = {}
+        self._skipped: dict[str, int] = {}
         self._alone = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -111,8 +112,9 @@ class TrainerVoice:
         """Say at once that a node sits out a round or was given up, so that nobody waits for its file."""
         kind = "node-failed" if node.problem else "node-skipped"
         self.tell(kind, node.problem or node.skipped, node.id, number)
-        skipped = -1 if node.problem else number
-        self._reporter.beat([(node.id, self._beat(node, "failed", skipped=skipped))], published=False)
+        if not node.problem:  # said in every beat from now on: the next takes this one's place
+            self._skipped[node.id] = max(number, self._skipped.get(node.id, -1))
+        self._reporter.beat([(node.id, self._beat(node, "failed"))], published=False)
 
     def published(self, nodes: Sequence[Node], *, alone: bool, phase: str = "training") -> None:
         """Say how far the nodes are, after a round."""
@@ -135,7 +137,7 @@ class TrainerVoice:
         self._reporter.beat([(n.id, beat) for n, beat in zip(nodes, beats, strict=True)], published=False)
         self._reporter.flush()
 
-    def _beat(self, node: Node, phase: str, *, done: bool = False, skipped: int = -1) -> Beat:
+    def _beat(self, node: Node, phase: str, *, done: bool = False) -> Beat:
         return Beat(
             count=0,
             round=node.round,
@@ -147,7 +149,7 @@ class TrainerVoice:
             progress=self._pulse.count,
             unanswered=self._exchange.unanswered(node.id),
             alone=self._alone,
-            skipped=skipped,
+            skipped=self._skipped.get(node.id, -1),
             recovered=self._recovered.get(node.id, ""),
             reached=self._exchange.direct.reached,
         )

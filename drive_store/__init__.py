@@ -22,6 +22,7 @@ from drive_store.envelope import (
     seal_packed,
 )
 from drive_store.errors import (
+    UNREADABLE,
     FolderMissing,
     InvalidName,
     NameTaken,
@@ -56,6 +57,7 @@ from drive_store.values import publish_value, read_value
 __all__ = [
     "DISCOVERY",
     "EXPERIMENTS",
+    "UNREADABLE",
     "Capabilities",
     "Corrupt",
     "DiscoveryFolder",

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from drive_store.envelope import Header, Reading, Valid, seal_json
+from drive_store.errors import UNREADABLE
 from drive_store.oserrors import errors_of
 
 KIND = "checkpoint"
@@ -91,7 +92,7 @@ def manifest_of(reading: Reading, node: str, step: int) -> Manifest | str:
         return f"its manifest is not whole: {reading.reason}"
     try:
         manifest = msgspec.json.decode(reading.payload, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         return f"its manifest is not one that this version reads: {error}"
     header = reading.header
     found = (manifest.node, manifest.incarnation, manifest.step)

@@ -8,6 +8,12 @@ an error survives a process boundary (an actor's error is pickled on its way to 
 
 from __future__ import annotations
 
+import msgspec
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no record; the last two are not errors of its own, and it raises them for a
+damaged text and for lists within lists."""
+
 
 class StoreError(Exception):
     """Base of every error that the store raises on purpose."""

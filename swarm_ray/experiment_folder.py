@@ -11,6 +11,7 @@ import msgspec
 from drive_store import (
     DISCOVERY,
     EXPERIMENTS,
+    UNREADABLE,
     ExperimentPaths,
     NameTaken,
     Store,
@@ -181,7 +182,7 @@ def read_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentit
         return None
     try:
         return msgspec.json.decode(data, type=ExperimentIdentity)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{store.root}/{address.paths.experiment_json} is not an experiment's identity that this version reads: "
             f"{error}"

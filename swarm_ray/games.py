@@ -17,10 +17,10 @@ from swarm_ray.genrl.recipe import Recipe, refuse_fixed
 from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.node_place import wait_for_place
 from swarm_ray.opening import config_in_force, open_or_create
-from swarm_ray.preparing import prepare_model
+from swarm_ray.preparing import prepare_model, require_exchange
 from swarm_ray.ray_instance import RayInstance
 from swarm_ray.running import Disconnected, Running
-from swarm_ray.settings import extend_config, join_config, load_config
+from swarm_ray.settings import extend_config, join_config, load_config, named_modules
 from swarm_ray.swarm import wait_for_experiment
 from swarm_ray.tracking.choosing import require_trackers
 from swarm_ray.worker import Worker
@@ -106,17 +106,24 @@ class _Opening:
     def workers(self, display: Display, ray: RayInstance) -> list[Worker]:
         """The worker, when all is ready for it; none for a game that is over already."""
         packed = ray_instance.pack(self._factory)
+        allowed = self._allowed_modules()
         config = self._joined(display) if self._coordinator == "elsewhere" else self._opened()
         if config is None:
             return []
         here = config.model_copy(update={"nodes": len(self._ids), "trainers": len(self._ids)})
         require_trackers(here.tracking)
+        require_exchange(here)
+        if here.exchange == "hivemind" and self._coordinator == "none":
+            raise ConfigError(
+                "exchange=hivemind: only what a coordinator closes can go directly; take --coordinator here, or "
+                "exchange=folder"
+            )
         if here.hub.repository:
             raise ConfigError(
                 "hub.repository: models of games are not pushed; use export-model when it is done"
             )
         if isinstance(self._factory, Recipe):
-            prepare_model(here, self._ids, None, display.step)
+            prepare_model(here, self._ids, allowed, display.step)
         ray.begin()
         keys = None if self._coordinator == "here" else identities_folder()
         for name in self._ids:
@@ -129,11 +136,19 @@ class _Opening:
                 self._ids,
                 coordinates=self._coordinator == "here",
                 name="here" if self._coordinator == "here" else self._ids[0],
+                allowed_modules=allowed,
                 identities=keys,
                 game=packed,
                 coordinated=self._coordinator != "none",
             )
         ]
+
+    def _allowed_modules(self) -> tuple[str, ...] | None:
+        """Modules with tasks that may be imported: where others have made the experiment, those that are named here."""
+        if self._coordinator == "here":
+            return None
+        recipe = self._factory.config() if isinstance(self._factory, Recipe) else None
+        return (*named_modules(self._overrides), *(recipe.tasks.modules if recipe else ()))
 
     def _opened(self) -> SwarmConfig | None:
         """The configuration of the experiment, which is made or gone on with; None where it is over."""

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import DiscoveryFolder, ExperimentPaths, Reading, Registry, Store, StoreError, Valid
+from drive_store import (
+    UNREADABLE,
+    DiscoveryFolder,
+    ExperimentPaths,
+    Reading,
+    Registry,
+    Store,
+    StoreError,
+    Valid,
+)
 from swarm_ray.config import PaceConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import NodeTakenError
@@ -116,7 +125,7 @@ def _marks_elsewhere(store: Store, experiment: str, peer_id: str, gone: set[str]
             continue
         try:
             record = msgspec.json.decode(reading.payload, type=PeerRecord)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             continue  # anybody may write there
         if record.peer_id == peer_id and not record.left:
             found.add(_Mark(reading.header.experiment, node, incarnation, (reading.header.sequence,)))
@@ -129,7 +138,7 @@ def _peer_id_in(reading: Reading) -> str:
         return ""
     try:
         return msgspec.json.decode(reading.payload, type=Registration).peer_id
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return ""  # the coordinator refuses it, and says so
 
 
@@ -140,7 +149,7 @@ def _beat(registry: Registry, node: str, incarnation: str, *, trusted: bool) -> 
         return None
     try:
         return msgspec.json.decode(reading.payload, type=Beat)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         if not trusted:
             return None
         raise StoreError(f"the beat of {node}.{incarnation} cannot be read: {error}") from error

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from drive_store import (
+    UNREADABLE,
     DiscoveryFolder,
     ExperimentPaths,
     Liveness,
@@ -186,7 +187,7 @@ class PeerBook:
         entry = newest(self._store, ExperimentPaths(experiment))
         try:
             return entry is not None and msgspec.json.decode(entry.payload, type=StateRecord).state in ENDED
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return False
 
     def _remove(self, record: PeerRecord) -> bool:
@@ -224,7 +225,7 @@ def _record_of(reading: Valid) -> PeerRecord | None:
     """What a file says, if it says it of the node and the experiment that its envelope names."""
     try:
         record = msgspec.json.decode(reading.payload, type=PeerRecord)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
     header = reading.header
     said = (record.node, record.incarnation, record.experiment)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from swarm_ray.cache import cache_folder
 from swarm_ray.config import SwarmConfig
 from swarm_ray.dht.extra import require_hivemind
+from swarm_ray.dht.probing import read_bootnodes
+from swarm_ray.errors import ConfigError
 from swarm_ray.models.hub import require_hub
 from swarm_ray.policies.start_files import all_made, start_index
 from swarm_ray.tasks.questions import TaskSet
@@ -17,10 +19,24 @@ def require_exchange(config: SwarmConfig) -> None:
     """Make sure that rollouts can travel as the configuration says.
 
     Raises:
-        UserError: hivemind is wanted and not installed.
+        UserError: hivemind is wanted and not installed, or a peer to start with is none.
     """
     if config.exchange == "hivemind":
         require_hivemind()
+        read_bootnodes(config.direct)
+
+
+def refuse_game(config: SwarmConfig) -> None:
+    """Make sure that nobody trains by SAPO what is a game of GenRL's.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if config.game:
+        raise ConfigError(
+            f"the experiment plays {config.game}, a game of GenRL's: go on with `swarm-ray genrl --recipe ...`, or "
+            "take another --experiment name"
+        )
 
 
 def prepare_model(

@@ -63,6 +63,8 @@ class Receipt(msgspec.Struct, frozen=True):
     parts: int
     """Pieces that the value was split into."""
     rollouts: int
+    game: bool = False
+    """Whether the value holds a game's payload in place of rollouts."""
 
 
 class Wanted(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ __all__ = [
     "extend_config",
     "join_config",
     "load_config",
+    "named_modules",
     "parse_stored",
     "presets",
     "render_yaml",
@@ -262,3 +263,14 @@ def _validated(layers: Sequence[Layer], *, joins: bool = False) -> SwarmConfig:
         return SwarmConfig.model_validate(merged, context={"joins": joins})
     except ValidationError as error:
         raise one_line(error, layers) from None
+
+
+def named_modules(overrides: Overrides) -> tuple[str, ...]:
+    """Modules with tasks that the overrides themselves name: what a stranger's folder names is not imported by that.
+
+    Raises:
+        ConfigError: an override is not `key=value`.
+    """
+    tasks = _read_overrides(overrides).get("tasks")
+    named = tasks.get("modules") if isinstance(tasks, dict) else None
+    return tuple(map(str, named)) if isinstance(named, (list, tuple)) else ()

@@ -15,10 +15,10 @@ from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.models.hub import require_hub
 from swarm_ray.node_place import wait_for_place
 from swarm_ray.opening import config_in_force, newest_record, open_or_create
-from swarm_ray.preparing import prepare_model, require_exchange
+from swarm_ray.preparing import prepare_model, refuse_game, require_exchange
 from swarm_ray.ray_instance import RayInstance
 from swarm_ray.running import Disconnected, Running
-from swarm_ray.settings import join_config
+from swarm_ray.settings import join_config, named_modules
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tracking.choosing import require_trackers
 from swarm_ray.worker import Worker
@@ -76,6 +76,7 @@ class Swarm(Running):
         )
 
     def _make_workers(self, display: Display, ray: RayInstance) -> list[Worker]:
+        refuse_game(self.config)
         display.step("preparing the model")
         nodes = [f"node-{i}" for i in range(self.config.nodes)]
         require_trackers(self.config.tracking)
@@ -156,6 +157,7 @@ def coordinate(
     address = ExperimentAddress(root, experiment)
 
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
+        refuse_game(config)
         require_trackers(config.tracking)
         require_exchange(config)
         opened = open_or_create(address, config, overwrite=overwrite)
@@ -207,11 +209,12 @@ def work(
 
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
         stored = wait_for_experiment(address, display)
+        refuse_game(stored)
         config = join_config(stored, [*overrides, f"nodes={nodes}"])
         require_trackers(config.tracking)
         require_exchange(config)
         ray.begin()
-        allowed = tuple(_named_modules(overrides))
+        allowed = named_modules(overrides)
         prepare_model(config, ids, allowed, display.step)
         for name in ids:
             wait_for_place(address, name, config.pace, display, identity=identity_for(name, keys))
@@ -250,11 +253,3 @@ def wait_for_experiment(address: ExperimentAddress, display: Display) -> SwarmCo
         display.step(f"experiment {name!r} is {record.state}; waiting for a coordinator to go on with it")
         time.sleep(WAIT_LOOK_S)
     return config_in_force(store, address)
-
-
-def _named_modules(overrides: Sequence[str]) -> list[str]:
-    """Modules that this command line itself names in `tasks.modules=[...]`."""
-    import yaml
-
-    named = [o.partition("=")[2] for o in overrides if o.startswith("tasks.modules=")]
-    return [m for text in named for m in (yaml.safe_load(text) or [])]

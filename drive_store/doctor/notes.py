@@ -13,7 +13,7 @@ import msgspec
 
 from drive_store.doctor.ground import OwnFiles
 from drive_store.envelope import seal_json
-from drive_store.errors import NameTaken, NotAFile, TooLarge
+from drive_store.errors import UNREADABLE, NameTaken, NotAFile, TooLarge
 from drive_store.frame import HEAD_LIMIT, Header
 from drive_store.reading import Reading, Rejected, open_envelope
 from drive_store.store import Store
@@ -59,6 +59,6 @@ def decode_note(payload: bytes) -> Note | None:
     """A note, if it is one, with figures that may have been measured."""
     try:
         note = msgspec.json.decode(payload, type=Note)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return note if all(abs(value) <= _MOST for value in note.figures.values()) else None

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import msgspec
 
-from drive_store import StateRef
+from drive_store import UNREADABLE, StateRef
 from swarm_ray.config import PolicyConfig
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.policies.policy import Policy
@@ -66,7 +66,7 @@ def decode_state(data: bytes, where: str) -> NodeState:
     """
     try:
         state = msgspec.json.decode(data, type=NodeState)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"{where} is not a node's state that this version reads: {error}; resume with the version that wrote it"
         ) from error

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from google.protobuf.message import DecodeError
 from hivemind.dht.node import DHTNode
 from hivemind.p2p import P2P
 from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError, P2PHandlerError
 
 from swarm_ray.dht.gatekeeper import Gatekeeper
+from swarm_ray.dht.key_file import key_file
 from swarm_ray.dht.messages import (
     LENGTH_BYTES,
     Begin,
@@ -44,7 +46,16 @@ BLACKLIST_S = 5.0
 SHOWN = 300
 """Characters of an error that the owner is told."""
 NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))
-UNABLE = (P2PDaemonError, P2PHandlerError, OSError, EOFError, ValueError, RuntimeError, AssertionError)
+UNABLE = (
+    P2PDaemonError,
+    P2PHandlerError,
+    DecodeError,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    AssertionError,
+)
 """What hivemind raises where p2pd or a peer fails."""
 
 
@@ -90,21 +101,13 @@ class LinkNode:
 
 
 async def _start_daemon(begin: Begin, folder: Path, within_s: float) -> P2P:
-    """Start p2pd without peers.
-
-    It reads the key from a file, and only as it starts: so it gets a copy on the local disk, where permissions hold.
-    """
-    identity = None if begin.identity is None else folder / "identity"
-    if identity is not None:
-        identity.touch(0o600)
-        identity.write_bytes(begin.identity or b"")
-        identity.chmod(0o400)
+    """Start p2pd without peers; it reads the key as it starts, and never again."""
     alone = begin.listen.startswith("127.")
-    try:
+    with key_file(begin.identity, folder) as identity:
         return await _daemon_in(folder).create(
             host_maddrs=[f"/ip4/{begin.listen}/tcp/{begin.port}"],
             announce_maddrs=[address.partition("/p2p/")[0] for address in begin.announce] or None,
-            identity_path=None if identity is None else str(identity),
+            identity_path=identity,
             check_if_identity_free=False,  # it reads every key as RSA, and takes seconds
             nat_port_map=not alone,
             auto_nat=not alone,
@@ -113,9 +116,6 @@ async def _start_daemon(begin: Begin, folder: Path, within_s: float) -> P2P:
             force_reachability=_reachability(begin),
             startup_timeout=within_s,
         )
-    finally:
-        if identity is not None:
-            identity.unlink()
 
 
 def _reachability(begin: Begin) -> str | None:

@@ -16,8 +16,16 @@ from dataclasses import dataclass
 from drive_store import StoreError
 from swarm_ray.config import DirectConfig
 from swarm_ray.dht.link import MOST_CLOCK_S, DhtLink
-from swarm_ray.dht.probing import MAX_PROBED, is_closed_in, parse_multiaddr, probe, reach_of
-from swarm_ray.errors import ConfigError, LinkError
+from swarm_ray.dht.probing import (
+    MAX_PROBED,
+    Multiaddr,
+    is_closed_in,
+    parse_multiaddr,
+    probe,
+    reach_of,
+    read_bootnodes,
+)
+from swarm_ray.errors import LinkError
 from swarm_ray.peer_book import PeerBook
 from swarm_ray.records import MAX_MULTIADDRS, PeerRecord, Reachable
 
@@ -84,7 +92,7 @@ class Meeting:
     ) -> None:
         self._book, self._link, self._direct, self._experiment = book, link, direct, experiment
         self._clock = clock
-        self._bootnodes = [_bootnode(text) for text in direct.bootnodes]
+        self._bootnodes = [_bootnode(address) for address in read_bootnodes(direct)]
         self._waits: dict[str, _Wait] = {}
         self._restart = _Wait((), 0.0, RETRY_S)
         self._next, self._every_s = 0.0, min(LATEST_S, max(SOONEST_S, book.ttl_s / LOOKS))
@@ -211,20 +219,14 @@ class Meeting:
         ahead = self._link.clock_discrepancy()
         if ahead is not None and abs(ahead) > MOST_CLOCK_S:
             said.append(
-                f"the peers' clocks differ from this machine's by {ahead:.1f} s, and hivemind bears {MOST_CLOCK_S:g} s;"
-                " set them right"
+                f"the peers' clocks differ from this machine's by {ahead:.1f} s; set it right, for values of a clock "
+                "that is a day off are refused"
             )
         return "; ".join(said)
 
 
-def _bootnode(text: str) -> _Candidate:
-    address = parse_multiaddr(text)
-    if address is None:
-        raise ConfigError(
-            f"direct.bootnodes: {text!r} is no address of a peer; one looks like "
-            "/ip4/203.0.113.7/tcp/4001/p2p/12D3KooW..."
-        )
-    return _Candidate(address.peer_id, (text,), (f"bootnode {address.host}",))
+def _bootnode(address: Multiaddr) -> _Candidate:
+    return _Candidate(address.peer_id, (address.text,), (f"bootnode {address.host}",))
 
 
 def _candidates(records: Iterable[PeerRecord], own: str) -> list[_Candidate]:

@@ -7,6 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 
+from google.protobuf.message import DecodeError
 from hivemind.dht.node import DHTNode
 from hivemind.p2p import PeerID
 from hivemind.p2p.p2p_daemon_bindings.control import ControlClient, DaemonConnector
@@ -22,7 +23,8 @@ CONNECT_S = 3.0
 """How long one peer may take to be met; the others are met at the same time."""
 MOST_ASKED, ASK_S = 8, 1.0
 """Peers that are asked for the time, and how long they may take."""
-NO_ANSWER = (P2PDaemonError, P2PHandlerError, OSError, EOFError, TimeoutError)
+NO_ANSWER = (P2PDaemonError, P2PHandlerError, DecodeError, OSError, EOFError, TimeoutError)
+"""What is raised where a peer is silent, or answers what is none."""
 
 
 class Peering:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from swarm_ray.config import DirectConfig
+from swarm_ray.errors import ConfigError
 from swarm_ray.identity.peer_ids import is_peer_id
 from swarm_ray.records import Reachable
 
@@ -66,6 +68,26 @@ def parse_multiaddr(text: str) -> Multiaddr | None:
     if not sound or not is_peer_id(dialled) or not is_peer_id(parts[-1]):
         return None
     return Multiaddr(text, host, int(port), dialled, parts[-1])
+
+
+def read_bootnodes(direct: DirectConfig) -> list[Multiaddr]:
+    """The peers to start with.
+
+    Raises:
+        ConfigError: one is no address, or none is there to relay.
+    """
+    found = []
+    for text in direct.bootnodes:
+        address = parse_multiaddr(text)
+        if address is None:
+            raise ConfigError(
+                f"direct.bootnodes: {text!r} is no address of a peer; one looks like "
+                "/ip4/203.0.113.7/tcp/4001/p2p/12D3KooW..."
+            )
+        found.append(address)
+    if direct.relay and not found:
+        raise ConfigError("direct.relay: there is nobody to relay; name a public peer in direct.bootnodes")
+    return found
 
 
 def probe(addresses: Collection[str], within_s: float = PROBE_S) -> set[str]:

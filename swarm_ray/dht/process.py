@@ -19,6 +19,7 @@ import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import IO, TypeVar
@@ -26,13 +27,13 @@ from typing import IO, TypeVar
 import msgspec
 import psutil
 
+from swarm_ray.dht.link_folders import own_folder
 from swarm_ray.dht.messages import LENGTH_BYTES, Call, Reply, Request, body_length, frame
 from swarm_ray.dht.reaping import end
 from swarm_ray.errors import LinkError
 
 T = TypeVar("T")
 
-FOLDER_PREFIX = "swarm-ray-link-"
 END_S = 3.0
 MOST_UNANSWERED = 2
 """Calls in a row that may go without an answer; whatever holds the process up would hold up every call."""
@@ -57,17 +58,18 @@ class LinkProcess:
         Raises:
             LinkError: the system starts no more processes.
         """
-        ours, theirs = socket.socketpair()
-        self._socket, self._stderr = ours, tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
-        self._folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
-        try:
-            self._process = _start(theirs, self._stderr, self._folder)
-        except OSError as error:
-            ours.close()
-            self._stderr.close()
-            raise LinkError(f"the link's process cannot be started: {error}") from error
-        finally:
-            theirs.close()
+        with ExitStack() as unless_it_starts:
+            try:
+                self._folder = own_folder()
+                unless_it_starts.callback(shutil.rmtree, self._folder, ignore_errors=True)
+                self._stderr = unless_it_starts.enter_context(tempfile.TemporaryFile())
+                self._socket, theirs = socket.socketpair()
+                unless_it_starts.callback(self._socket.close)
+                with theirs:
+                    self._process = _start(theirs, self._stderr, self._folder)
+            except OSError as error:
+                raise LinkError(f"the link's process cannot be started: {error}") from error
+            unless_it_starts.pop_all()
         self._daemon: psutil.Process | None = None
         self._numbers = count()
         self._calls: dict[int, Future[Reply]] = {}
@@ -82,8 +84,8 @@ class LinkProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be called."""
-        return not self._reason and self._process.poll() is None
+        """Whether p2pd is up, and it can be called."""
+        return self._daemon is not None and not self._reason and self._process.poll() is None
 
     def own(self, daemon: int) -> None:
         """Tell it the process id of p2pd, which is ended with it."""
@@ -119,10 +121,9 @@ class LinkProcess:
         """End it and p2pd, and fail the calls that wait; harmless when repeated."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # by which it ends itself, and the reading thread
+        hears_s = END_S if self._daemon is not None else 0.0  # one that is not up hears nothing yet
         try:
-            self._process.wait(
-                END_S if self._daemon is not None else 0.0
-            )  # one that is not up hears nothing yet
+            self._process.wait(hears_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -22,35 +22,44 @@ class Pending:
     moment: Moment
     receipt: Receipt
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Owner and hash: another node may name the same hash, and must not take the value's place by it."""
+        return self.ref.node, self.receipt.sha256
+
 
 class Asked:
     """What we asked others for, and how long we go on asking.
 
     Args:
-        rounds: a value is asked for, and may be learned from, for so many rounds after its own.
+        rounds: a value is asked for, and may be learned from, for so many rounds after its own. With 0 it is of no use
+            by then; its owner is told of it once, and publishes whole files.
     """
 
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
-        self._pending: dict[str, Pending] = {}
+        self._pending: dict[tuple[str, str], Pending] = {}
 
     def add(self, pending: Pending) -> None:
         """Ask for a value from the next file on."""
-        self._pending[pending.receipt.sha256] = pending
+        self._pending[pending.key] = pending
 
     def drop(self, pending: Pending) -> None:
         """Ask no longer: it has come, or never will."""
-        self._pending.pop(pending.receipt.sha256, None)
+        self._pending.pop(pending.key, None)
 
-    def open(self, number: int) -> list[Pending]:
-        """What is still asked for in round `number`, the oldest first; older values are given up."""
+    def expire(self, number: int) -> None:
+        """Give up what is of no use in round `number` any more."""
         for old in [p for p in self._pending.values() if p.moment.round + self._rounds < number]:
             self.drop(old)
+
+    def open(self) -> list[Pending]:
+        """What is still asked for, the oldest first."""
         return sorted(self._pending.values(), key=lambda p: (p.moment, p.ref.node))
 
     def wants(self) -> tuple[Wanted, ...]:
         """What the next file says of it."""
-        return tuple(Wanted(p.ref.node, sha256) for sha256, p in self._pending.items())[-MAX_WANTS:]
+        return tuple(Wanted(*key) for key in self._pending)[-MAX_WANTS:]
 
 
 class Askers:

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from drive_store import ExperimentPaths, NotYet, Spool, Store, Valid, read_round_file
+from drive_store import ExperimentPaths, NotYet, Spool, SpoolEntry, Store, Valid, read_round_file
+from drive_store.names import parse_peer_folder
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.exchange.direct import DirectValues, Resolved
 from swarm_ray.exchange.ledger import newest_per_peer
 from swarm_ray.exchange.own_rollouts import encode_kept, kept_value
 from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.spools import AnsweredSpools
 from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.moments import Moment
 from swarm_ray.records import FileRef, RoundFile, StageClosed
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
@@ -67,7 +69,7 @@ class FolderExchange(AnsweredSpools):
         """
         spool = self._spools[node.id]
         if not self._made.published(node):
-            packed, value = self.direct.pack(node.id, number, file)
+            packed, value = self.direct.pack(node.id, Moment(number), file)
             spool.hold(
                 round=number,
                 stage=0,
@@ -77,7 +79,7 @@ class FolderExchange(AnsweredSpools):
                 attachment=encode_kept(own, value),
             )
         elif (kept := spool.entry(node.step)) is not None and (value := kept_value(kept.attachment)):
-            self.direct.put_again(node.id, kept.round, value)
+            self.direct.put_again(node.id, Moment(kept.round), value, self._lives(kept))
         entry = spool.entry(node.step)
         if entry is None or entry.outcome or entry.size:
             return  # an earlier process wrote it; if it was lost, `retry` will find out
@@ -124,7 +126,21 @@ class FolderExchange(AnsweredSpools):
         refused += [file for file in found.values() if isinstance(file, PeerFile)]
         read = [(r, file) for r in refs if isinstance(file := found[r.key], RoundFile)]
         self.direct.heed(closed.round, read)
-        return self.direct.resolve(read) + refused + self.direct.overdue(closed.round)
+        fetched, overdue = self.direct.resolve(read), self.direct.overdue()
+        return [peer_file(one) for one in fetched] + refused + [peer_file(one) for one in overdue]
+
+    def offer_again(self) -> None:
+        """Store the values of files that earlier processes published: whoever takes steps again may ask for them."""
+        for node, spool in self._spools.items():
+            for kept in spool.entries():
+                if kept.keys and (value := kept_value(kept.attachment)):
+                    self.direct.put_again(node, Moment(kept.round), value, self._lives(kept))
+
+    @staticmethod
+    def _lives(kept: SpoolEntry) -> tuple[str, ...]:
+        """Incarnations under whose names a file was written."""
+        folders = [parse_peer_folder(part) for key in kept.keys for part in key.split("/")]
+        return tuple(dict.fromkeys(folder.incarnation for folder in folders if folder is not None))
 
     @property
     def bytes_waiting(self) -> int:
@@ -154,3 +170,10 @@ class FolderExchange(AnsweredSpools):
             return decode_round_file(reading.payload)
         except MalformedFile as error:
             return PeerFile(ref.node, refused=str(error))
+
+
+def peer_file(found: Resolved) -> PeerFile:
+    """The rollouts of a file that was resolved, or why there are none."""
+    if isinstance(found.file, str):
+        return PeerFile(found.ref.node, refused=found.file)
+    return PeerFile(found.ref.node, found.file.rollouts)

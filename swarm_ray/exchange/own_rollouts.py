@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from drive_store import UNREADABLE
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import decode_round_file
 from swarm_ray.policies.policy import Generated, Policy
@@ -101,7 +102,7 @@ def decode_own(
 def _decode_kept(attachment: bytes) -> _Kept:
     try:
         return _DECODER.decode(attachment)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise MalformedFile(f"the tokens beside an own round file cannot be read: {error}") from error
 
 

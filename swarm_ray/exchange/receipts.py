@@ -5,12 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from drive_store import payload_sha256
+from swarm_ray.dht.parts import MAX_VALUE
 from swarm_ray.errors import MalformedFile
 from swarm_ray.moments import Moment
 from swarm_ray.records import Receipt, RoundFile
 
-MAX_VALUE = 32 << 20
-"""Most bytes of a value; what is larger goes through the folder."""
 MAX_PARTS = 64
 
 
@@ -21,8 +20,8 @@ def value_key(experiment_uid: str, moment: Moment, node: str, sha256: str) -> st
 
 def receipt_for(key: str, value: bytes, parts: int, file: RoundFile) -> RoundFile:
     """The round file that stands in the folder for one whose value is in the DHT."""
-    receipt = Receipt(key, payload_sha256(value), len(value), parts, len(file.rollouts))
-    return msgspec.structs.replace(file, rollouts=(), receipt=receipt)
+    receipt = Receipt(key, payload_sha256(value), len(value), parts, len(file.rollouts), bool(file.game))
+    return msgspec.structs.replace(file, rollouts=(), game=b"", receipt=receipt)
 
 
 def encode_value(file: RoundFile) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from drive_store import UNREADABLE
 from swarm_ray.errors import MalformedFile
 from swarm_ray.records import RoundFile
 
@@ -27,7 +28,7 @@ def decode_round_file(payload: bytes) -> RoundFile:
     """
     try:
         file = _DECODER.decode(payload)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise MalformedFile(f"not a round file: {error}") from error
     _check_rollouts(file)
     _check_reward(file)
@@ -48,19 +49,25 @@ def _check_rollouts(file: RoundFile) -> None:
         raise MalformedFile(f"{len(file.wants)} values asked for, more than {MAX_WANTS}")
     if file.rollouts and (file.game or file.receipt):
         raise MalformedFile("rollouts beside a game's own, or beside a receipt for them")
+    if file.game and file.receipt:
+        raise MalformedFile("a game's payload beside a receipt for it")
 
 
 def _check_reward(file: RoundFile) -> None:
-    if file.game:
+    if _is_of_a_game(file):
         if file.reward is not None and not abs(file.reward) <= MAX_GAME_REWARD:
             raise MalformedFile("a reward that no game gives")
     elif file.reward is None or not 0 <= file.reward <= 1:
         raise MalformedFile("a reward that is not between 0 and 1")
 
 
+def _is_of_a_game(file: RoundFile) -> bool:
+    return bool(file.game) or (file.receipt is not None and file.receipt.game)
+
+
 def _groups(file: RoundFile) -> int:
     """How many own groups the file can tell of."""
-    if file.game:
+    if _is_of_a_game(file):
         return MAX_ROLLOUTS
     return min(file.receipt.rollouts, MAX_ROLLOUTS) if file.receipt else len(file.rollouts)
 

@@ -9,7 +9,16 @@ from typing import TypeVar
 
 import msgspec
 
-from drive_store import ExperimentPaths, StateEntry, StateLogReader, StateRef, Store, StoreError, newest
+from drive_store import (
+    UNREADABLE,
+    ExperimentPaths,
+    StateEntry,
+    StateLogReader,
+    StateRef,
+    Store,
+    StoreError,
+    newest,
+)
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
 from swarm_ray.exchange.away import AWAY
@@ -38,7 +47,7 @@ def decode_state(entry: StateEntry) -> StateRecord:
     """
     try:
         return msgspec.json.decode(entry.payload, type=StateRecord)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise SwarmStateError(
             f"state record {entry.ref.sequence} of epoch {entry.ref.epoch} is not one this version reads: {error}"
         ) from error

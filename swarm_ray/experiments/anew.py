@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from drive_store import ExperimentPaths, Valid, open_envelope, seal_json, seal_packed
+from drive_store import UNREADABLE, ExperimentPaths, Valid, open_envelope, seal_json, seal_packed
 from drive_store.checkpoint_manifest import MANIFEST, Manifest, manifest_of, seal_manifest
 from drive_store.names import parse_state_name
 from swarm_ray.errors import MalformedFile
@@ -98,7 +98,7 @@ class Anew:
             value = _with_keys(
                 msgspec.json.decode(opened.payload), f"experiments/{self._old}/", f"{self._paths.folder}/"
             )
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except UNREADABLE as error:
             raise MalformedFile(f"{file.path} is no state record: {error}") from error
         payload = msgspec.json.encode(value)
         self._hashes[opened.sha256] = hashlib.sha256(payload).hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import valid_id
+from drive_store import UNREADABLE, valid_id
 from drive_store.checkpoint_manifest import MANIFEST, Manifest, choose_kept
 from drive_store.names import VALUE_FILE_SUFFIX, parse_peer_folder, round_of_own_file
 from drive_store.oserrors import errors_of
@@ -224,7 +224,7 @@ def _round_of(experiment: OpenExperiment, node: str, checkpoint: StoredCheckpoin
         return -1
     try:
         return msgspec.json.decode(data, type=_Stood).round
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return -1
 
 

@@ -68,6 +68,8 @@ def export_experiment(
     if modules:
         require_modules(opened.config_in_force().tasks, modules)
     found: list[str] | None = None if problems is None else []
+    if found is not None and opened.config_in_force().game and target.suffix != ".json":
+        found.append("a game's payloads are no rollouts of SAPO: rollouts.parquet has none of them")
     writers = _writers(opened, target, tuple(modules), found)
     if not overwrite:
         for file in writers:

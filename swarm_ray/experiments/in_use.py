@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import InvalidName, Registry, StateEntry, Valid, newest, read_coordinator_beats
+from drive_store import UNREADABLE, InvalidName, Registry, StateEntry, Valid, newest, read_coordinator_beats
 from drive_store.names import parse_beat_name, parse_coordinator_beat_name, parse_registration_name
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.exchange.swarm_state import decode_state
@@ -159,7 +159,7 @@ def _is_last(payload: bytes) -> bool:
     """Whether a beat is a node's last word."""
     try:
         beat = msgspec.json.decode(payload, type=Beat)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return False
     return beat.done or beat.phase == LAST_WORD or beat.problem is not None
 
@@ -170,7 +170,7 @@ def _coordinators(folder: ExperimentFolder, above: int) -> dict[str, float]:
     for claimant, reading in read_coordinator_beats(folder.store, folder.paths).items():
         try:
             epoch = msgspec.json.decode(reading.payload, type=CoordinatorBeat).epoch
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             epoch = 0  # no proof of a later term
         age = folder.age(folder.paths.coordinator_beat(claimant)) if epoch > above else None
         ages += [age] if age is not None else []

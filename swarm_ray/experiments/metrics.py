@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from drive_store import Registry, Valid, read_segments
+from drive_store import UNREADABLE, Registry, Valid, read_segments
 from swarm_ray.errors import MalformedFile
 from swarm_ray.experiments.read import ExperimentFolder, OpenExperiment
 from swarm_ray.records import Registration, StepMetrics
@@ -103,7 +103,7 @@ def predecessors_of(experiment: ExperimentFolder) -> dict[tuple[str, str], str]:
         if isinstance(reading, Valid):
             try:
                 continues[peer] = msgspec.json.decode(reading.payload, type=Registration).succeeds
-            except msgspec.MsgspecError:  # the coordinator refuses it, and status says so
+            except UNREADABLE:  # the coordinator refuses it, and status says so
                 continue
     return continues
 
@@ -124,6 +124,6 @@ def _rows(
     for number, line in enumerate(lines):
         try:
             yield msgspec.json.decode(line, type=StepMetrics)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             folder = experiment.paths.logs_folder(node, incarnation)
             problems.append(f"{folder}: row {number} of its metrics cannot be read: {error}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import Registry, StateRef, Valid, read_coordinator_beats
+from drive_store import UNREADABLE, Registry, StateRef, Valid, read_coordinator_beats
 from drive_store.envelope import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.experiments.read import OpenExperiment
@@ -58,7 +58,7 @@ class Peers:
             return None, f"its beat cannot be read: {reading.reason}"
         try:
             return msgspec.json.decode(reading.payload, type=Beat), ""
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return None, f"its beat cannot be read: {error}"
 
     def peer_id(self, node: str, incarnation: str) -> str:
@@ -74,7 +74,7 @@ class Peers:
             return ""
         try:
             said = msgspec.json.decode(reading.payload, type=Registration)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return ""
         return said.peer_id if is_peer_id(said.peer_id) else ""
 
@@ -105,7 +105,7 @@ class Peers:
                 try:
                     theirs = msgspec.json.decode(reading.payload, type=Registration).config_hash
                     self._registered[peer] = theirs, ""
-                except msgspec.MsgspecError as error:
+                except UNREADABLE as error:
                     self._registered[peer] = "", f"its registration cannot be read: {error}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from statistics import median_low
 
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.read import OpenExperiment
@@ -32,7 +33,8 @@ def told_by_nodes(experiment: OpenExperiment) -> StateRecord | None:
         node: NodeTally(beat.round, beat.step, None, beat.totals, beat.problem)
         for node, beat in sorted(beats.items())
     }
-    rounds = max([config.rounds, *(beat.round + 1 for beat in beats.values())])
+    # A game that was extended is beyond its configuration; one node's word does not count against most others'.
+    rounds = max(config.rounds, median_low(beat.round for beat in beats.values()) + 1)
     return StateRecord(_state(beats.values()), rounds, None, None, tallies, note=NOTE)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from genrl.rewards import DefaultRewardManager
-from genrl.rewards.reward_store import RewardFnStore, RoundRewardFnStore
 from genrl.state import GameState
 
 from swarm_ray.cache import cache_folder
@@ -17,7 +17,7 @@ from swarm_ray.genrl.math import STAGES, MathDataManager, math_rewards
 from swarm_ray.genrl.place import GamePlace
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.recipe import ShortForm
-from swarm_ray.genrl.rewards import GymRewards
+from swarm_ray.genrl.rewards import AlikeRounds, GymRewards
 from swarm_ray.genrl.rgym import DATASETS, GymDataManager
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
@@ -39,8 +39,9 @@ def build_short(game: ShortForm, place: GamePlace) -> SwarmGameManager:
         stages = 1
     else:
         tasks = place.config.tasks
-        data = MathDataManager(place.config.local, derive_seed(place.seed, "math", 0, "questions"), tasks)
-        rewards, stages = math_rewards(place.rounds), STAGES
+        seed = derive_seed(place.seed, "math", 0, "questions")
+        data = MathDataManager(place.config.local, seed, tasks, place.allowed_modules)
+        rewards, stages = math_rewards(), STAGES
     return SwarmGameManager(
         max_stage=stages,
         max_round=place.rounds,
@@ -86,17 +87,19 @@ def build_with_hydra(name: str, game: Mapping[str, Any], place: GamePlace) -> Sw
     return manager
 
 
-def first_policy(config: SwarmConfig, node: str) -> Policy:
+def first_policy(place: GamePlace) -> Policy:
     """The policy that a node begins with: the embedded model's start, or a Hugging Face model.
 
     Raises:
         ModelError: the model cannot be loaded.
     """
+    config, allowed = place.config, place.allowed_modules
     if not config.policy.is_tiny:
         return load_policies(config, 1)[0]
-    with Scorer(config.tasks) as verifier:
-        start = TinyStart(config, TaskSet(config.tasks), verifier, cache_folder(), lambda *_: None)
-        return start.policy(start_index(node))
+    with Scorer(config.tasks, allowed_modules=allowed) as verifier:
+        tasks = TaskSet(config.tasks, allowed_modules=allowed)
+        start = TinyStart(config, tasks, verifier, cache_folder(), lambda *_: None)
+        return start.policy(start_index(place.node))
 
 
 def _rgym(game: ShortForm, place: GamePlace) -> tuple[GymDataManager, DefaultRewardManager]:
@@ -111,8 +114,7 @@ def _rgym(game: ShortForm, place: GamePlace) -> tuple[GymDataManager, DefaultRew
         chunk_size=config.tasks.pool,
         answer=config.tasks.answer,
     )
-    store = RewardFnStore(place.rounds, [RoundRewardFnStore(1, [GymRewards(data)])])
-    return data, DefaultRewardManager(store)
+    return data, DefaultRewardManager(AlikeRounds([GymRewards(data)]))
 
 
 def _composite(config: SwarmConfig) -> dict[str, Any]:
@@ -130,9 +132,9 @@ def _composite(config: SwarmConfig) -> dict[str, Any]:
 def _trainer(game: ShortForm, place: GamePlace) -> Any:
     config = place.config
     if game.trainer == "genrl":
-        return _genrl_trainer(config)
+        return _genrl_trainer(place)
     return PolicyTrainer(
-        first_policy(config, place.node),
+        first_policy(place),
         config.completions,
         seed=place.seed,
         node=place.node,
@@ -141,7 +143,7 @@ def _trainer(game: ShortForm, place: GamePlace) -> Any:
     )
 
 
-def _genrl_trainer(config: SwarmConfig) -> Any:
+def _genrl_trainer(place: GamePlace) -> Any:
     """GenRL's own trainer, one step per round as in the paper, over the whole distribution.
 
     Raises:
@@ -150,11 +152,15 @@ def _genrl_trainer(config: SwarmConfig) -> Any:
     from genrl.trainer.grpo_trainer import GRPOLanguageTrainerModule, GRPOTrainerConfig
     from transformers import AutoModelForCausalLM
 
+    config = place.config
     if config.policy.is_tiny:
         raise ConfigError(
             "game.trainer: genrl needs a model with a chat template: set policy.model to one's name"
         )
     grpo, policy = config.grpo, config.policy
+    torch.manual_seed(
+        derive_seed(place.seed, place.node, 0, "completions")
+    )  # it samples from torch's own stream
     settings = GRPOTrainerConfig(
         epsilon=grpo.clip_low,
         epsilon_high=grpo.clip_high,

@@ -8,6 +8,7 @@ import msgspec
 
 from drive_store import Spool
 from swarm_ray.exchange.away import AWAY
+from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.spools import AnsweredSpools
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.genrl.by_deadline import DeadlineGathering
@@ -24,14 +25,22 @@ class ManifestGathering(AnsweredSpools):
         state: follows the state log.
         spool: keeps our files on the machine's own disk until they are answered.
         stages: of a round.
+        direct: sees to payloads that are not in the files themselves.
         alone: gathers while no coordinator is heard of.
     """
 
     def __init__(
-        self, files: GameFiles, state: SwarmState, spool: Spool, stages: int, alone: DeadlineGathering
+        self,
+        files: GameFiles,
+        state: SwarmState,
+        spool: Spool,
+        stages: int,
+        direct: DirectValues,
+        alone: DeadlineGathering,
     ) -> None:
         super().__init__(state, {files.me.node: spool}, stages)
         self.peers = alone.peers
+        self.direct: DirectValues = direct
         self._files, self._alone = files, alone
         self._spool = spool
 
@@ -63,12 +72,13 @@ class ManifestGathering(AnsweredSpools):
     def _send(self, moment: Moment, file: RoundFile) -> None:
         """Keep our file on the own disk, then write it; a folder out of reach is no error: `retry` will do it."""
         number = file.step * self._stages + moment.stage
+        packed, _ = self.direct.pack(self._files.me.node, moment, file)
         self._spool.hold(
             round=moment.round,
             stage=moment.stage,
             step=number,
             epoch=self._state.epoch,
-            payload=msgspec.msgpack.encode(file),
+            payload=msgspec.msgpack.encode(packed),
         )
         try:
             self._files.check()
@@ -77,21 +87,31 @@ class ManifestGathering(AnsweredSpools):
             self._state.problem = error
 
     def _read(self, closed: StageClosed) -> Gathered:
-        """Read what the record names; what is not to be seen here yet is looked for until `pace.settle_s`."""
+        """Read what the record names; what is not to be seen here yet is looked for until `pace.settle_s`.
+
+        A payload that went directly and cannot be fetched is lost to this stage: its owner hears of it with our next
+        file, and writes whole files for a while.
+        """
         refs = [ref for ref in closed.accepted if ref.node != self._files.me.node]
         gathered = Gathered(problems=[f"{r.node}: {r.reason}" for r in closed.rejected])
+        read: list[tuple[FileRef, RoundFile]] = []
         began = time.monotonic()
         while refs:
             last = time.monotonic() - began >= self._state.pace.settle_s
             unseen = []
             for ref in refs:
                 found = self._find(ref)
-                if found is None and not last:
+                if isinstance(found, RoundFile):
+                    read.append((ref, found))
+                elif found is None and not last:
                     unseen.append(ref)
                 else:
                     gathered.add(ref.node, found or f"{ref.key} is not to be seen here")
             if refs := unseen:
                 self._state.pause()
+        self.direct.heed(closed.round, read)
+        for resolved in self.direct.resolve(read):
+            gathered.add(resolved.ref.node, resolved.file)
         return gathered
 
     def _find(self, ref: FileRef) -> RoundFile | str | None:

@@ -221,10 +221,22 @@ class FolderCommunication(GameCommunication):
         self.attach(GameParts(parts.store, parts.paths, parts.gathering, parts.values))
 
     def all_gather_object(self, obj: Any, *_args: Any, **_options: Any) -> dict[str, Any]:
-        """See `GameCommunication.all_gather_object`; a sign of life goes with the first stage of a round."""
+        """See `GameCommunication.all_gather_object`; a sign of life goes with the first stage of a round.
+
+        Raises:
+            UserError: an earlier life of the node has played the round.
+        """
+        number = self.step_
         if self.stage_ == 0:
-            self._membership.enters(self.step_)
-        return super().all_gather_object(obj)
+            self._membership.enters(number)
+        found = super().all_gather_object(obj)
+        self._membership.leaves(number)
+        return found
+
+    @property
+    def played(self) -> int:
+        """The last round that an earlier process of the node finished; -1 where there was none."""
+        return self._membership.played
 
     def close(self) -> None:
         """Say goodbye; harmless when repeated."""
@@ -234,6 +246,8 @@ class FolderCommunication(GameCommunication):
         """It is open already."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close."""
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Close; a round that an error broke off was not played."""
+        if error is not None:
+            self._membership.leaves(-1)
         self.close()

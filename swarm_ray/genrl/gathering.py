@@ -51,8 +51,10 @@ class Gathered:
 
     def add(self, node: str, file: RoundFile | str) -> None:
         """Take a peer's file, or the reason for which there is none."""
-        if isinstance(file, RoundFile):
+        if isinstance(file, RoundFile) and file.game:
             self.payloads[node] = file.game
+        elif isinstance(file, RoundFile):
+            self.problems.append(f"{node}: what it shared is no payload of a game")
         else:
             self.problems.append(f"{node}: {file}")
 
@@ -117,7 +119,7 @@ class GameFiles:
         return bool(found)
 
     def find(self, moment: Moment, peer: Peer) -> RoundFile | str | None:
-        """A peer's file of a stage, or why it is refused; None where there is none yet.
+        """A peer's whole file of a stage, or why it is refused; None where there is none yet.
 
         Raises:
             StoreError: the folder cannot be read.
@@ -127,15 +129,15 @@ class GameFiles:
         for key, name in listed:
             if name.stage == moment.stage:
                 found = self.read(key, peer.node, peer.incarnation)
-                if isinstance(found, RoundFile):
+                if isinstance(found, RoundFile) and found.game:
                     return found
-                reason = found or reason
+                reason = "its payload went directly" if isinstance(found, RoundFile) else found or reason
         return reason
 
     def read(
         self, key: str, node: str, incarnation: str, sha256: str | None = None
     ) -> RoundFile | str | None:
-        """A file by its name, or why it is refused; None for one that may still become visible.
+        """A file by its name, whole or a receipt, or why it is refused; None for one that may still become visible.
 
         Raises:
             StoreError: the folder cannot be read.
@@ -157,4 +159,6 @@ class GameFiles:
             file = decode_round_file(reading.payload)
         except MalformedFile as error:
             return f"malformed: {error}"
-        return file if file.game else "malformed: the file shares nothing of a game"
+        if file.game or (file.receipt is not None and file.receipt.game):
+            return file
+        return "malformed: the file shares nothing of a game"

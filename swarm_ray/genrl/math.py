@@ -14,12 +14,12 @@ from typing import Any
 from genrl.examples.multistage_math.data import MSMDataManager
 from genrl.examples.multistage_math.rewards import Stage0Rewards, Stage1Rewards, Stage2Rewards
 from genrl.rewards import DefaultRewardManager
-from genrl.rewards.reward_store import RewardFnStore, RoundRewardFnStore
 
 from swarm_ray.config import TasksConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.genrl.counting import RoundCounts
 from swarm_ray.genrl.plain_inputs import PlainInputs
+from swarm_ray.genrl.rewards import AlikeRounds
 from swarm_ray.sapo.streams import derive_stream
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
@@ -57,6 +57,7 @@ class MathDataManager(PlainInputs, MSMDataManager):
         seed: of the questions, common to all nodes.
         tasks: what the questions are of; only those are drawn whose answer is a whole number from 0 on, which is all
             that GenRL's reward functions recognise.
+        allowed_modules: modules with tasks that may be imported; None for those that `tasks` names.
 
     Raises:
         ConfigError: a task or an option is unknown.
@@ -67,6 +68,7 @@ class MathDataManager(PlainInputs, MSMDataManager):
         num_train_samples: int = 2,
         seed: int = 0,
         tasks: TasksConfig | Mapping[str, Any] | None = None,
+        allowed_modules: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__(
             "gsm8k",  # the form of its rows; nothing of that name is read
@@ -77,7 +79,7 @@ class MathDataManager(PlainInputs, MSMDataManager):
         self.column_map = {"names": names, "preprocessing": None}
         self.data_generator = self._draw_round
         config = tasks if isinstance(tasks, TasksConfig) else TasksConfig.model_validate(tasks or EASY_SUMS)
-        self._tasks = TaskSet(config)
+        self._tasks = TaskSet(config, allowed_modules=allowed_modules)
         self._seed, self._round = seed, 0
         self.counts = RoundCounts()
 
@@ -138,7 +140,6 @@ class MathDataManager(PlainInputs, MSMDataManager):
         )
 
 
-def math_rewards(rounds: int) -> DefaultRewardManager:
+def math_rewards() -> DefaultRewardManager:
     """A reward manager with GenRL's own reward functions of the three stages."""
-    of_round = RoundRewardFnStore(STAGES, [Stage0Rewards(), Stage1Rewards(), Stage2Rewards()])
-    return DefaultRewardManager(RewardFnStore(rounds, [of_round]))
+    return DefaultRewardManager(AlikeRounds([Stage0Rewards(), Stage1Rewards(), Stage2Rewards()]))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from drive_store import Registry, Store, make_node_folders, new_incarnation, valid_id
+from drive_store import UNREADABLE, Registry, Store, Valid, make_node_folders, new_incarnation, valid_id
 from drive_store.named_values import NamedValues
 from swarm_ray.config import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError
@@ -65,17 +65,33 @@ class Membership:
         self._pace, self._registry = pace, Registry(self.store, self.paths)
         files, peers = GameFiles(self.store, self.paths, self.me), Peers(self.store, self.paths, node, pace)
         self.gathering = DeadlineGathering(files, peers, pace, Pulse())
-        self._count, self._round, self._writing = 0, -1, threading.Lock()
+        self._writing = threading.Lock()
+        self.played = max((self._played_by(life) for life in former), default=-1)
+        """The last round that earlier lives of the node on this machine finished; -1 where there was none."""
+        self._count, self._round, self._left = 0, self.played, -1
         self._register(former)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name=f"beats of {node}", daemon=True)
         self._thread.start()
 
     def enters(self, number: int) -> None:
-        """Say that the round before `number` is over."""
+        """Say that the round before `number` is over.
+
+        Raises:
+            UserError: an earlier life of the node played the round: its files are there, and those of the others.
+        """
+        if number <= self.played:
+            raise UserError(
+                f"{self.me.node} has played rounds 0 to {self.played} of {self.paths.experiment!r} before: begin with "
+                f"step_ = {self.played + 1}, or take another experiment name"
+            )
         if number - 1 > self._round:
             self._round = number - 1
             self._beat("playing")
+
+    def leaves(self, number: int) -> None:
+        """All stages of round `number` that there were are over; the last word says so."""
+        self._left = number
 
     def close(self) -> None:
         """Say goodbye, and let others have the node; harmless when repeated."""
@@ -83,8 +99,17 @@ class Membership:
             return
         self._closed.set()
         self._thread.join()
+        self._round = max(self._round, self._left)
         self._beat(LAST_WORD, done=True)
         self._lock.release()
+
+    def _played_by(self, incarnation: str) -> int:
+        """The last round that an earlier life finished, by its last sign of life; -1 where there is none."""
+        reading = self._registry.read_beat(self.me.node, incarnation)
+        try:
+            return msgspec.json.decode(reading.payload, type=Beat).round if isinstance(reading, Valid) else -1
+        except UNREADABLE:
+            return -1
 
     def _register(self, before: tuple[str, ...]) -> None:
         """Announce this life of the node; the lock proves that those it had on this machine are over."""

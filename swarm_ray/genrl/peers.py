@@ -9,7 +9,7 @@ from math import inf
 
 import msgspec
 
-from drive_store import ExperimentPaths, Liveness, Registry, Store, Valid
+from drive_store import UNREADABLE, ExperimentPaths, Liveness, Registry, Store, Valid
 from swarm_ray.config import PaceConfig
 from swarm_ray.records import Beat, Registration
 
@@ -96,7 +96,7 @@ class Peers:
             reading = self._registry.read_beat(node, incarnation)
             if isinstance(reading, Valid):
                 self._beats[key] = msgspec.json.decode(reading.payload, type=Beat)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        except UNREADABLE:
             return
         # A process that hangs has a discovery that goes on beating: what it did tells, and not the beat's count.
         beat = self._beats.get(key)

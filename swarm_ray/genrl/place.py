@@ -28,6 +28,8 @@ class GamePlace:
     """GenRL's coordinator, answered from the folder; to be given to the manager."""
     recorder: GameRecorder
     """Keeps checkpoints and metrics; to be given to the manager."""
+    allowed_modules: tuple[str, ...] | None = None
+    """Modules with tasks that may be imported; None for those that the configuration names."""
 
     @property
     def rounds(self) -> int:

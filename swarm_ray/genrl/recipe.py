@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TARGET = "_target_"
 STAGES = {"rgym": 1, "multistage_math": 3}
+_USELESS_IN_MATH = ("rule", "datasets", "num_transplant_trees", "system_prompt_id")
 
 
 class ShortForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,9 +91,14 @@ class Recipe:
             ConfigError: a key or a value is none of it.
         """
         try:
-            return msgspec.convert(dict(self.game), ShortForm)
+            short = msgspec.convert(dict(self.game), ShortForm)
         except msgspec.ValidationError as error:
             raise ConfigError(f"recipe {self.name}: game: {error}") from None
+        useless = [key for key in _USELESS_IN_MATH if key in self.game and short.kind == "multistage_math"]
+        useless += ["openings"] if short.openings and short.trainer == "genrl" else []
+        if useless:
+            raise ConfigError(f"recipe {self.name}: game.{useless[0]} has no meaning there; leave it out")
+        return short
 
     def config(self, overrides: Sequence[str] = ()) -> SwarmConfig:
         """The configuration of a new experiment.
@@ -104,9 +110,12 @@ class Recipe:
             ConfigError: a key or a value is impossible, or is for the recipe to say.
         """
         refuse_fixed(overrides)
-        said = [f"{key}={json.dumps(value)}" for key, value in self._swarm().items()]
+        said = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in self._swarm().items()]
         fixed = [f"game={self.game_id}", f"stages={self.stages}"]
-        return load_config(None, None, [*said, *overrides, *fixed])
+        config = load_config(None, None, [*said, *overrides, *fixed])
+        if TARGET not in self.game and (self.short.kind, self.short.datasets) == ("rgym", "tasks"):
+            _require_different_tasks(self.name, config)
+        return config
 
     def __call__(self, place: GamePlace) -> SwarmGameManager:
         """A node's game manager.
@@ -195,3 +204,14 @@ def _dotted(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
         else:
             found.append((key, value))
     return found
+
+
+def _require_different_tasks(name: str, config: SwarmConfig) -> None:
+    """reasoning-gym's composite knows a data set by its task's name."""
+    tasks = [one.task or one.name for one in config.tasks.specialties]
+    twice = sorted({task for task in tasks if tasks.count(task) > 1})
+    if twice:
+        raise ConfigError(
+            f"recipe {name}: {twice[0]} stands twice in tasks.specialties, and in rgym each is known by its task: "
+            "leave one out"
+        )

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from genrl.rewards.reward_store import RewardFnStore, RoundRewardFnStore
 
 from swarm_ray.errors import UnknownQuestionError
 from swarm_ray.genrl.rgym import GymDataManager
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.scoring import ScoreItem
+
+
+class AlikeRounds(RewardFnStore):  # type: ignore[misc, unused-ignore]
+    """GenRL's store of reward functions for a game of any length: each round is rewarded like the others.
+
+    GenRL's own holds as many rounds as it was made with, and a game may be extended while it is played.
+
+    Args:
+        reward_fns: one for each stage.
+    """
+
+    def __init__(self, reward_fns: Sequence[Callable[[Any], Any]]) -> None:
+        super().__init__(1, [RoundRewardFnStore(len(reward_fns), list(reward_fns))])
+
+    def __getitem__(self, _round: int) -> RoundRewardFnStore:
+        return super().__getitem__(0)
 
 
 class GymRewards:

@@ -24,6 +24,7 @@ import genrl.examples.rgym
 import yaml
 from genrl.communication import Payload
 from genrl.examples.rgym.data import ReasoningGymDataManager
+from reasoning_gym.utils import SYSTEM_PROMPTS
 
 from swarm_ray.errors import ConfigError, UnknownQuestionError
 from swarm_ray.genrl.counting import RoundCounts
@@ -94,6 +95,9 @@ class GymDataManager(PlainInputs, ReasoningGymDataManager):
     ) -> None:
         if rule not in _RULES:
             raise ConfigError(f"rule: {rule!r} is none; there are {' and '.join(sorted(_RULES))}")
+        if system_prompt_id not in SYSTEM_PROMPTS:
+            known = ", ".join(sorted(SYSTEM_PROMPTS))
+            raise ConfigError(f"system_prompt_id: {system_prompt_id!r} is none; there are {known}")
         self.rule = rule
         with tempfile.TemporaryDirectory() as folder:
             path = _as_file(yaml_config_path, Path(folder))

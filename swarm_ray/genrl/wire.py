@@ -21,11 +21,13 @@ from genrl.state import WorldState
 
 from swarm_ray.errors import SwarmError
 
-MAX_BYTES = 16 * 2**20
-"""Of an encoded payload."""
+MAX_BYTES = 4 * 2**20
+"""Of an encoded payload; a hostile one of so many bytes takes a few hundred megabytes before it is refused."""
 MAX_DEPTH = 48
 """Of values within values; a third stage's state, which holds those of the two before, needs about a dozen."""
 MAX_VALUES = 500_000
+MAX_KEYS = 5000
+"""Of a payload's dicts, those that are no text: their hashes can be chosen alike, which makes a dict slow."""
 MAX_ARRAY_BYTES = 2**20
 MAX_AXES = 8
 """Of an array."""
@@ -115,7 +117,7 @@ class _Packer:
         if value is None or isinstance(value, (bool, bytes)):
             return value
         if isinstance(value, str):
-            return str(value)
+            return str.__str__(value)  # that of an enumeration would say its name
         if isinstance(value, (int, np.integer)):
             return _integer(int(value), where)
         if isinstance(value, (float, np.floating)):
@@ -150,7 +152,9 @@ class _Packer:
                 packed.append(self.pack(key, f"{where}'s key {key!r:.40}", depth + 1))
             packed.append(self.pack(item, f"{where}[{key!r:.40}]", depth + 1))
         if plain:
-            return dict(zip(map(str, value), packed[1:], strict=True))
+            return dict(zip(map(str.__str__, value), packed[1:], strict=True))
+        if len(value) > MAX_KEYS:
+            raise WireError(f"{where} has {len(value)} keys that are no text; {MAX_KEYS} may travel")
         return packed
 
 
@@ -158,7 +162,7 @@ class _Unpacker:
     """Plain msgpack values on their way back to a payload."""
 
     def __init__(self) -> None:
-        self._budget = _Budget()
+        self._budget, self._keys_left = _Budget(), MAX_KEYS
 
     def unpack(self, value: Any, depth: int) -> Any:
         """The value of a tagged form."""
@@ -189,10 +193,12 @@ class _Unpacker:
             raise WireError(f"the bytes are no payload: unknown tag {tag}")
         return read(parts)
 
-    @staticmethod
-    def _mapping(items: list[Any]) -> dict[Any, Any]:
+    def _mapping(self, items: list[Any]) -> dict[Any, Any]:
         if len(items) % 2:
             raise WireError("the bytes are no payload: a dict with a key and no value")
+        self._keys_left -= len(items) // 2
+        if self._keys_left < 0:
+            raise WireError(f"a payload with more than {MAX_KEYS} keys that are no text")
         try:
             found = dict(zip(items[::2], items[1::2], strict=True))
         except TypeError as error:
@@ -234,7 +240,9 @@ def _read_array(parts: list[Any]) -> np.ndarray[Any, Any]:
     match parts:
         case [str(name), list(shape), bytes(data)] if name in _DTYPES and len(shape) <= MAX_AXES:
             sizes = [size for size in shape if type(size) is int and 0 <= size <= MAX_ARRAY_BYTES]
-            if len(sizes) == len(shape) and math.prod(sizes) * _DTYPES[name].itemsize == len(data):
+            # numpy multiplies the sizes that are not 0 even where there is nothing to hold.
+            held = math.prod(size for size in sizes if size) <= MAX_ARRAY_BYTES
+            if held and len(sizes) == len(shape) and math.prod(sizes) * _DTYPES[name].itemsize == len(data):
                 return np.frombuffer(data, _DTYPES[name]).reshape(sizes).copy()
     raise WireError("the bytes are no payload: a damaged array")
 

@@ -163,6 +163,9 @@ def _store(data: bytes, path: Path, *, shared: bool) -> Identity:
         require_private(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise IdentityError(f"the folder {path.parent} cannot be made: {error.strerror or error}") from error
+    try:
         _create(data, path)
     except FileExistsError as error:
         raise IdentityError(

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from drive_store import Registry, Valid, require_id
+from drive_store import UNREADABLE, Registry, Valid, require_id
 from drive_store.checkpoint_manifest import REQUIRED, Manifest
 from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
 from drive_store.names import parse_peer_folder
@@ -149,7 +149,7 @@ def _succeeds(experiment: OpenExperiment, node: str) -> dict[str, str]:
         if name == node and isinstance(reading, Valid):
             try:
                 found[incarnation] = msgspec.json.decode(reading.payload, type=Registration).succeeds
-            except msgspec.MsgspecError:
+            except UNREADABLE:
                 continue  # the coordinator refuses it, and says so
     return found
 

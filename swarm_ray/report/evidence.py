@@ -10,7 +10,7 @@ from functools import cached_property
 
 import msgspec
 
-from drive_store import Registry, StoreError, Valid, valid_id
+from drive_store import UNREADABLE, Registry, StoreError, Valid, valid_id
 from swarm_ray.config import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.swarm_state import decode_state
@@ -189,6 +189,6 @@ def _beats(experiment: OpenExperiment, lives: Iterable[tuple[str, str]]) -> list
             reading = registry.read_beat(node, incarnation)
             if isinstance(reading, Valid):
                 beats.append(msgspec.json.decode(reading.payload, type=Beat))
-        except (msgspec.MsgspecError, StoreError):
+        except (*UNREADABLE, StoreError):
             continue
     return [beat for beat in beats if all(0 <= number <= MOST for number in _use_numbers(beat.store))]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from drive_store import read_segments
+from drive_store import UNREADABLE, read_segments
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.records import Evaluation, Event
 
@@ -38,7 +38,7 @@ def events_of(
                 break
             try:
                 event = msgspec.json.decode(line, type=Event)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 problems.append(f"{node}: row {number} of its events cannot be read: {error}")
                 continue
             events.append(msgspec.structs.replace(event, node=node))
@@ -56,7 +56,7 @@ def evaluations_in(events: Iterable[Event], specialties: Collection[str]) -> lis
             continue
         try:
             said = msgspec.json.decode(event.text, type=Evaluation)
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             continue
         key = (event.node, said.when)
         if said.when not in ("start", "end") or (said.when == "start" and key in found):

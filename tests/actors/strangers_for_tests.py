@@ -54,7 +54,9 @@ class Stranger:
             "lying-bomb": lambda n: self.write(n, self.bomb(n)),
             "other-text": lambda n: self.publish(n, self.file(n, text_hash="0" * 16)),
             "other-specialty": lambda n: self.publish(n, self.file(n, specialty="unheard-of")),
-            "nan": lambda n: self.publish(n, {**msgspec.to_builtins(self.file(n)), "reward": math.nan}),
+            "nan": lambda n: self.publish(
+                n, {**msgspec.to_builtins(self.file(n), builtin_types=(bytes,)), "reward": math.nan}
+            ),
             "endless-counts": lambda n: self.publish(n, self.boast(n)),
             "other-sizes": lambda n: self.publish(n, self.file(n, sizes=(2, 33))),
             "odd-text": lambda n: self.publish(n, self.odd(n)),

@@ -21,7 +21,14 @@ def test_the_current_state_says_who_is_in_the_open_round(folder: Folder) -> None
     told = read(folder, folder.paths.current_state)
     assert isinstance(told, dict)
     assert told.pop("written_at") > "2026"
-    assert told == {"state": "running", "round": 4, "rounds": 9, "members": ["node-1", "node-2"], "note": ""}
+    assert told == {
+        "state": "running",
+        "round": 4,
+        "stage": 0,
+        "rounds": 9,
+        "members": ["node-1", "node-2"],
+        "note": "",
+    }
     assert (folder.root / folder.paths.current_state).read_text().count("\n") > 5
 
 

@@ -52,6 +52,14 @@ LOCAL_VALUES = {
     "hub.repository": "me/mine",
     "hub.every": 7,
     "hub.private": False,
+    "exchange": "hivemind",
+    "direct.listen": "127.0.0.1",
+    "direct.port": 4001,
+    "direct.announce": ("/ip4/203.0.113.7/tcp/4001",),
+    "direct.bootnodes": ("/ip4/203.0.113.8/tcp/1/p2p/12D3KooWKsy9k1bDmjUAydwLnoVRVfUPHvN7iKdivLfeJrXg5ZfF",),
+    "direct.relay": True,
+    "direct.start_s": 9.0,
+    "direct.value_s": 9.0,
     "preset": "tiny",
 }
 

@@ -60,19 +60,13 @@ def all_gone(*processes: psutil.Process) -> bool:
     return not alive
 
 
-class Stranger:
-    """A peer with hivemind's own node, in a process of its own: it holds lies under the keys of values.
+class Program:
+    """A peer in a process of its own, which says where it is and stays until it is closed."""
 
-    Args:
-        multiaddr: whom to join.
-        values: by key, the values that are rightly there, each of one part.
-    """
-
-    def __init__(self, multiaddr: str, values: dict[str, bytes]) -> None:
-        places = [part_keys(key, sha256(value), 1)[0].hex() for key, value in values.items()]
-        program = Path(__file__).with_name("stranger_for_tests.py")
+    def __init__(self, name: str, *words: str) -> None:
+        program = Path(__file__).with_name(f"{name}_for_tests.py")
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(program), multiaddr, *places],
+            [sys.executable, "-W", "ignore", str(program), *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -82,3 +76,14 @@ class Stranger:
 
     def close(self) -> None:
         self._process.communicate()
+
+
+def liar(multiaddr: str, values: dict[str, bytes]) -> Program:
+    """A peer with hivemind's own node that holds lies under the keys of values.
+
+    Args:
+        multiaddr: whom to join.
+        values: by key, the values that are rightly there, each of one part.
+    """
+    places = [part_keys(key, sha256(value), 1)[0].hex() for key, value in values.items()]
+    return Program("liar", multiaddr, *places)

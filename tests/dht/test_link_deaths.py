@@ -148,15 +148,17 @@ def test_an_actor_that_is_killed_leaves_nothing() -> None:
             self._link.start()
             return [process.pid for process in psutil.Process().children(recursive=True)]
 
-    ray.init(
-        address="local",  # not the cluster of a test in the other process
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=100_000_000,
-        configure_logging=False,
-        logging_level=logging.ERROR,
-    )
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(
+            address="local",  # not the cluster of a test in the other process
+            num_cpus=1,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=100_000_000,
+            configure_logging=False,
+            logging_level=logging.ERROR,
+        )
     try:
         actor = ray.remote(num_cpus=0)(LinkActor).remote()
         left = [psutil.Process(pid) for pid in ray.get(actor.start.remote())]
@@ -164,4 +166,5 @@ def test_an_actor_that_is_killed_leaves_nothing() -> None:
         ray.kill(actor)
         assert all_gone(*left)
     finally:
-        ray.shutdown()
+        if ours:
+            ray.shutdown()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from dht_for_tests import HERE, LONG_S, STRANGER, all_gone, daemon_of, fetch, process_of, started
+from dht_for_tests import HERE, LONG_S, STRANGER, Program, all_gone, daemon_of, fetch, process_of, started
 
 from swarm_ray.config import DirectConfig
 from swarm_ray.dht import extra
+from swarm_ray.dht.key_file import key_file
 from swarm_ray.dht.link import DhtLink
+from swarm_ray.dht.link_folders import own_folder
 from swarm_ray.errors import LinkError, UserError
 
 NOWHERE = "/ip4/127.0.0.1/tcp/9"
@@ -86,6 +90,45 @@ def test_the_peer_id_is_that_of_the_identity_and_no_copy_stays(tmp_path: Path) -
     finally:
         link.close()
     assert not folder.exists()
+
+
+def test_a_key_is_never_a_file_that_stays_when_all_is_killed(tmp_path: Path) -> None:
+    with key_file(b"a key", tmp_path) as path:
+        assert path is not None
+        assert Path(path).read_bytes() == b"a key"
+        on_disk = list(tmp_path.iterdir())
+        assert on_disk == [] or not hasattr(os, "memfd_create")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, others = tmp_path / f"swarm-ray-link-{ended.pid}-x", tmp_path / "swarm-ray-link-x"
+    living = tmp_path / f"swarm-ray-link-{os.getpid()}-x"
+    for folder in (left, others, living):
+        folder.mkdir()
+        (folder / "p2pd.sock").touch()
+    own = Path(own_folder())
+    assert sorted(tmp_path.iterdir()) == sorted([others, living, own])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(LinkError, match="cannot be started"):
+        DhtLink(None, HERE).start()
+
+
+def test_a_peer_whose_answers_are_none_ends_nothing() -> None:
+    garbler, link = Program("garbler"), started()
+    try:
+        assert link.join([garbler.multiaddr], LONG_S) == 0
+        assert len(link.peers()) == 1
+        assert link.clock_discrepancy() is None
+        assert link.alive
+    finally:
+        link.close()
+        garbler.close()
 
 
 def test_what_stops_a_link_is_said_in_one_line(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from dht_for_tests import LONG_S, Stranger, fetch, process_of, sha256, started, value_of
+from dht_for_tests import LONG_S, fetch, liar, process_of, sha256, started, value_of
 
 from swarm_ray.dht.link import NONE, DhtLink
 from swarm_ray.dht.messages import Put
@@ -86,8 +86,10 @@ def test_a_receipt_that_cannot_be_right_is_refused(links: Links, parts: int, siz
 
 def test_what_another_peer_stores_under_our_keys_is_passed_over(links: Links) -> None:
     first, second = links
-    values = {f"exp/{lie}": value_of(13, lie) for lie in ("bytes", "map", "subkeys", "pickle", "large")}
-    stranger = Stranger(first.multiaddrs[0], values)
+    values = {
+        f"exp/{lie}": value_of(13, lie) for lie in ("bytes", "map", "subkeys", "pickle", "large", "empty")
+    }
+    stranger = liar(first.multiaddrs[0], values)
     late = None
     try:
         for key, value in values.items():

@@ -19,7 +19,7 @@ FILE_NAME = re.compile(r"# ([\w.-]+\.\w+)")
 SIZES = {"--rounds": "2", "--nodes": "2"}
 SMALL = ("evaluation.questions=1", "pace.poll_max_s=0.1")
 HUB_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
-UNTIL_STOPPED = "400"
+UNTIL_STOPPED = "2000"
 WITHIN_S = 150.0
 TALKERS = ("coordinate", "work")
 """Commands that go on while the reader gives the next ones."""
@@ -132,7 +132,9 @@ class Reader:
 
     def _wait_for_talkers(self, words: list[str]) -> None:
         """Let those who talk find each other, as a reader does who looks at their terminals."""
-        root = self.folder / words[words.index("--root") + 1] if "--root" in words else self.folder
+        if "--root" not in words:
+            return  # it looks at nothing that they do
+        root = self.folder / words[words.index("--root") + 1]
         deadline = time.monotonic() + WITHIN_S
         while self._running and not list(root.glob("experiments/*/rewards/*/*.json")):
             assert time.monotonic() < deadline, "no round has closed"
@@ -168,6 +170,10 @@ class Reader:
 
 def _smaller(words: list[str], places: Mapping[str, str], *, stopped: bool) -> list[str]:
     """The same command with fewer nodes and rounds."""
+    if words[0] == "work":
+        return [*words, "slow_down_s=0.3"]  # it goes on beside what is read next, and must not be over before
+    if words[0] == "genrl":
+        return [*words, "--rounds", "2"]
     if words[0] not in {"simulate", "coordinate"}:
         return words
     sizes = SIZES | {"--rounds": UNTIL_STOPPED if stopped and words[0] == "coordinate" else "2"}

@@ -15,6 +15,7 @@ from drive_store import payload_sha256
 from swarm_ray.dht.link import DhtLink
 from swarm_ray.exchange.asking import FULL_ROUNDS, Askers
 from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.exchange.folder import peer_file
 from swarm_ray.exchange.receipts import value_key
 from swarm_ray.exchange.round_files import decode_round_file
 from swarm_ray.moments import Moment
@@ -53,14 +54,15 @@ class Peers:
 
     def publish(self, node: str, number: int, **said: Any) -> tuple[FileRef, RoundFile]:
         """A node's file of a round, as the folder has it."""
-        packed, _ = self.values[node].pack(node, number, round_file(step=number, **said))
+        packed, _ = self.values[node].pack(node, Moment(number), round_file(step=number, **said))
         payload = msgspec.msgpack.encode(packed)
         return self.folder.publish(node, number, payload), decode_round_file(payload)
 
     def gather(self, node: str, number: int, *files: tuple[FileRef, RoundFile]) -> list[PeerFile]:
         """What the node's trainer makes of others' files."""
-        self.values[node].heed(number, files)
-        return self.values[node].resolve(files) + self.values[node].overdue(number)
+        values = self.values[node]
+        values.heed(number, files)
+        return [peer_file(found) for found in values.resolve(files) + values.overdue()]
 
 
 @pytest.fixture
@@ -164,7 +166,7 @@ def test_a_value_is_stored_again_by_the_next_process(peers: Peers) -> None:
     file = round_file(step=7)
     value = msgspec.msgpack.encode(file)
     key = value_key(UID, Moment(7), A, payload_sha256(value))
-    peers.values[A].put_again(A, 7, value)
+    peers.values[A].put_again(A, Moment(7), value, [incarnation(A)])
     receipt = Receipt(key, payload_sha256(value), len(value), 1, 1)
     said = msgspec.structs.replace(file, rollouts=(), receipt=receipt)
     ref = peers.folder.publish(A, 7, msgspec.msgpack.encode(said))
@@ -210,6 +212,50 @@ def test_a_value_that_is_no_round_file_is_refused(peers: Peers) -> None:
     ref = peers.folder.publish(A, 0, msgspec.msgpack.encode(said))
     (found,) = peers.gather(B, 0, (ref, said))
     assert "not a round file" in found.refused
+
+
+def test_another_node_cannot_take_a_values_place_by_naming_its_hash(peers: Peers) -> None:
+    ref, file = peers.publish(A, 0)
+    assert file.receipt is not None
+    peers.folder.join("node-3")
+    key = value_key(UID, Moment(0), "node-3", file.receipt.sha256)
+    said = msgspec.structs.replace(file, receipt=msgspec.structs.replace(file.receipt, key=key))
+    copied = (peers.folder.publish("node-3", 0, msgspec.msgpack.encode(said)), said)
+    values = peers.values[B]
+    values.link = None
+    assert [found.refused[:9] for found in peers.gather(B, 0, (ref, file), copied)] == ["could not"] * 2
+    assert set(peers.publish(B, 1)[1].wants) == {Wanted(n, file.receipt.sha256) for n in (A, "node-3")}
+    values.link = peers.values[A].link
+    found = {one.node: one for one in peers.gather(B, 0, copied, (ref, file))}
+    assert found["node-3"].refused
+    assert found[A].rollouts
+
+
+@pytest.mark.parametrize("changes", [{"rollouts": 5}, {"game": True}])
+def test_a_value_is_what_its_receipt_says(peers: Peers, changes: dict[str, Any]) -> None:
+    ref, file = peers.publish(A, 0)
+    assert file.receipt is not None
+    said = msgspec.structs.replace(file, receipt=msgspec.structs.replace(file.receipt, **changes))
+    (found,) = peers.gather(B, 0, (ref, said))
+    assert found.refused == "other contents than its receipt says"
+
+
+def test_a_value_lies_beside_the_receipt_of_the_life_that_wrote_it(
+    tmp_path: Path, links: tuple[DhtLink, DhtLink]
+) -> None:
+    """A step that a process took over from its predecessor: the receipt stands under the former's name."""
+    deaf = Deaf(links[1])
+    peers = Peers(tmp_path, (links[0], deaf))
+    packed, value = peers.values[A].pack(A, Moment(0), round_file(step=0))
+    ref = peers.folder.publish(A, 0, msgspec.msgpack.encode(packed))
+    peers.values[A] = DirectValues(
+        peers.folder.address.open(), peers.folder.paths, UID, {A: "0a0b0c0d"}, staleness=4, value_s=2.0
+    )
+    peers.values[A].put_again(A, Moment(0), value, [incarnation(A)])
+    assert peers.gather(B, 0, (ref, packed))[0].refused
+    peers.gather(A, 1, peers.publish(B, 1))
+    assert [found.rollouts for found in peers.gather(B, 1)] == [round_file(step=0).rollouts]
+    assert peers.values[A].problem == ""
 
 
 def test_files_are_whole_for_longer_each_time_somebody_asks_again() -> None:

@@ -22,7 +22,7 @@ from swarm_ray.genrl.place import GamePlace
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.settings import load_config
 
-__all__ = ["GameSwarm", "RgymFactory", "game_config", "until"]
+__all__ = ["DirectReporter", "GameSwarm", "RgymFactory", "game_config", "until"]
 
 
 def game_config(rounds: int, **more: Any) -> SwarmConfig:

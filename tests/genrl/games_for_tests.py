@@ -216,7 +216,7 @@ def math_manager(
         STAGES,
         rounds,
         GameState(0, 0),
-        math_rewards(rounds),
+        math_rewards(),
         trainer or PolicyTrainer(tiny_policy(), 4, node=str(node), openings=OPENINGS),
         MathDataManager(2, seed=5),
         communication,

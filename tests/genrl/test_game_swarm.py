@@ -86,7 +86,6 @@ game:
     stage: 0
   reward_manager:
     _target_: swarm_ray.genrl.math_rewards
-    rounds: ${place.rounds}
   trainer:
     _target_: swarm_ray.genrl.PolicyTrainer
     policy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from enum import Enum
 
 import msgspec
 import numpy as np
@@ -87,6 +88,14 @@ def test_arrays_come_back(dtype):
     back[0, 0] = 1
 
 
+class Colour(str, Enum):  # noqa: UP042 - what games have from before there was StrEnum
+    RED = "red"
+
+
+def test_an_enumeration_comes_back_as_its_text():
+    assert decode(encode({Colour.RED: Colour.RED})) == {"red": "red"}
+
+
 def test_nan_travels():
     assert math.isnan(decode(encode(float("nan"))))
 
@@ -135,6 +144,11 @@ def test_bounds_hold_on_both_sides(monkeypatch):
     many = msgspec.msgpack.encode([wire.LIST, *[0] * (wire.MAX_VALUES + 1)])
     with pytest.raises(WireError, match="more than"):
         decode(many)
+    with pytest.raises(WireError, match="keys that are no text"):
+        encode(dict.fromkeys(range(wire.MAX_KEYS + 1)))
+    half = [wire.MAPPING, *[part for key in range(wire.MAX_KEYS // 2 + 1) for part in (key, None)]]
+    with pytest.raises(WireError, match="keys that are no text"):
+        decode(msgspec.msgpack.encode([wire.LIST, half, half]))
     deep: object = [wire.LIST]
     for _ in range(wire.MAX_DEPTH + 1):
         deep = [wire.LIST, deep]
@@ -165,6 +179,7 @@ def test_bounds_hold_on_both_sides(monkeypatch):
         [wire.ARRAY, "<f4", [-1], b"1234"],
         [wire.ARRAY, "<f4", [2**40, 2**40], b""],
         [wire.ARRAY, "<f4", [1] * 99, b"1234"],
+        [wire.ARRAY, "|b1", [0, *[2**20] * 7], b""],
         [wire.ARRAY, "<f4", 1, b"1234"],
         msgspec.msgpack.Ext(5, b"x"),
         [wire.LIST, datetime(2026, 1, 1, tzinfo=UTC)],

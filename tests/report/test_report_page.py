@@ -240,11 +240,12 @@ def test_a_mistake_is_one_line(
     FakeExperiment(tmp_path, "shared", config_of(), created_at=CREATED_AT)
     monkeypatch.chdir(tmp_path)
     Path("page.html").write_text("")
+    there = sorted(path.name for path in tmp_path.iterdir())
     assert main(["report", "--root", str(tmp_path), *words_given]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert said in captured.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["experiments", "page.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == there
     assert Path("page.html").read_text() == "", "what is said to fail has written nothing"
 
 

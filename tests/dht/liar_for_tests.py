@@ -8,7 +8,9 @@ import sys
 from typing import Any
 
 from hivemind.dht.node import DHTNode
-from hivemind.utils.timed_storage import get_dht_time
+from hivemind.dht.routing import DHTID
+from hivemind.dht.storage import DictionaryDHTValue
+from hivemind.utils.timed_storage import ValueWithExpiration, get_dht_time
 
 LIES: dict[str, Any] = {
     "bytes": b"another value",
@@ -20,8 +22,9 @@ LIES: dict[str, Any] = {
 
 
 async def lie(multiaddr: str, places: list[str]) -> None:
-    """Store them so that they expire last, and say where this node is."""
+    """Store them so that they expire last, answer an empty map under the last place, and say where this node is."""
     node = await DHTNode.create(initial_peers=[multiaddr], cache_nearest=0)
+    _answer_nothing_under(node, bytes.fromhex(places.pop()))
     for what, place in zip(LIES, places, strict=True):
         subkey = "a" if what == "subkeys" else None
         await node.store(bytes.fromhex(place), LIES[what], get_dht_time() + 7200.0, subkey=subkey)
@@ -30,6 +33,17 @@ async def lie(multiaddr: str, places: list[str]) -> None:
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
     await node.shutdown()
+
+
+def _answer_nothing_under(node: DHTNode, place: bytes) -> None:
+    empty, get = DHTID.generate(place), node.protocol.storage.get
+
+    def answer(key: DHTID) -> Any:
+        return (
+            ValueWithExpiration(DictionaryDHTValue(), get_dht_time() + 7200.0) if key == empty else get(key)
+        )
+
+    node.protocol.storage.get = answer
 
 
 asyncio.run(lie(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,94 @@
+"""What joins a game's node to the swarm: its files, the rounds that it waits for, its voice and its checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.game_rounds import GameRounds
+from actors.linking import Linking, make_linking
+from actors.restoring import Restored
+from actors.store_meter import StoreMeter
+from actors.trainer_memory import TrainerMemory
+from actors.trainer_settings import Reporter, TrainerSettings
+from actors.trainer_voice import TrainerVoice
+from drive_store import Retention, Spool, Store
+from drive_store.named_values import NamedValues
+from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.exchange.spools import NothingAwaited, PublishedFiles
+from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.experiment_folder import experiment_uid
+from swarm_ray.genrl.by_deadline import DeadlineGathering
+from swarm_ray.genrl.by_manifest import ManifestGathering
+from swarm_ray.genrl.communication import GameCommunication, GameParts
+from swarm_ray.genrl.gathering import GameFiles, Gathering
+from swarm_ray.genrl.peers import Peers
+from swarm_ray.local_disk import experiment_state
+from swarm_ray.pulse import Pulse
+from swarm_ray.records import Member
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What a game's trainer goes on with."""
+
+    state: SwarmState
+    published: PublishedFiles
+    voice: TrainerVoice
+    rounds: GameRounds
+    memory: TrainerMemory
+    linking: Linking | None
+    """Keeps the direct link up, where there is one."""
+
+
+def join_game(
+    settings: TrainerSettings,
+    reporter: Reporter,
+    restored: Restored,
+    store: Store,
+    communication: GameCommunication,
+    pulse: Pulse,
+    meter: StoreMeter,
+) -> Joined:
+    """Build what joins the one node to the swarm, each part on those before it, and have its payloads travel."""
+    config, paths, (node,) = settings.config, settings.address.paths, restored.nodes
+    me = Member(node.id, node.incarnation)
+    state = SwarmState(store, paths, config.pace, pulse, after=restored.state_ref, rounds=config.rounds)
+    state.hold_places(restored.places)
+    files, peers = GameFiles(store, paths, me), Peers(store, paths, me.node, config.pace)
+    by_deadline = DeadlineGathering(files, peers, config.pace, pulse)
+    gathering: Gathering = by_deadline
+    published: PublishedFiles = NothingAwaited()
+    spool: Spool | None = None
+    direct = _direct_values(settings, store, me)
+    if settings.coordinated:
+        home = restored.homes[me.node].spool
+        spool = Spool(home, store, paths, me.node, me.incarnation, retry_s=config.pace.retry_s)
+        gathering = published = ManifestGathering(files, state, spool, config.stages, direct, by_deadline)
+    communication.attach(
+        GameParts(store, paths, gathering, NamedValues(store, paths, me.node, me.incarnation))
+    )
+    voice = TrainerVoice(reporter, state, published, pulse, meter)
+    lives = (*restored.former[me.node], me.incarnation)
+    memory = TrainerMemory(
+        experiment_state(settings.address) / "checkpoints",
+        store,
+        paths,
+        config,
+        state,
+        published,
+        voice,
+        [(me.node, Retention(store, paths, me.node, life)) for life in lives],
+        restored.former,
+    )
+    rounds = GameRounds(node, restored.former[me.node], state, spool, files, peers, config, voice)
+    linking = None
+    if config.exchange == "hivemind":
+        linking = make_linking(settings, restored, store, direct, reporter, voice)
+    return Joined(state, published, voice, rounds, memory, linking)
+
+
+def _direct_values(settings: TrainerSettings, store: Store, me: Member) -> DirectValues:
+    """Payloads that go directly; one that comes after its stage is of no use in a game."""
+    address, uid = settings.address, experiment_uid(store, settings.address)
+    lives, value_s = {me.node: me.incarnation}, settings.config.direct.value_s
+    return DirectValues(store, address.paths, uid, lives, staleness=0, value_s=value_s)
