@@ -58,7 +58,7 @@ class GameTrainer:
         disk = experiment_state(settings.address)
         self._restored = self._restore(disk)
         (self._node,) = self.nodes = self._restored.nodes
-        self._communication.counted = self._node.step
+        self._communication.counted = self._began = self._node.step
         self._told: set[str] = set()
         self._barren = 0  # rounds in a row without an own group that had an advantage
         joined = join_game(
@@ -75,7 +75,6 @@ class GameTrainer:
             StoreError: the own disk is full.
         """
         stopped, left, kept, within_s = "", list[str](), self.nodes, STOP_WITHIN_S
-        before = self._node.step
         try:
             self._voice.register(self._restored)
             if self._linking is not None:
@@ -105,7 +104,7 @@ class GameTrainer:
         problems = {n.id: n.problem for n in self.nodes if n.problem}
         nothing = self._barren >= self._config.alarm_streak
         return TrainerResult(
-            self._node.step - before, problems, stopped, tuple(left), learned_nothing=nothing
+            self._node.step - self._began, problems, stopped, tuple(left), learned_nothing=nothing
         )
 
     def stop(self) -> None:
@@ -123,7 +122,7 @@ class GameTrainer:
     def first_round(self) -> int:
         """The round to begin with; see `GameRecorder`."""
         number = self._rounds.first(self._manager)
-        self._communication.counted = self._node.step  # steps that are lost count, too
+        self._communication.counted = self._began = self._node.step  # steps that are lost count, too
         return number
 
     def restore(self, manager: Any) -> None:

@@ -26,11 +26,12 @@ __all__ = ["DirectReporter", "GameSwarm", "RgymFactory", "game_config", "until"]
 
 
 def game_config(rounds: int, **more: Any) -> SwarmConfig:
-    """Two nodes; every round leaves a checkpoint."""
+    """Two nodes, of which none goes on without the other; every round leaves a checkpoint."""
     said = {
         "game": "rgym-test",
         "nodes": 2,
         "pace.expect": 2,
+        "pace.min_nodes": 2,
         "rounds": rounds,
         "alarm_rounds": 50,
         "checkpoint.every": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from game_swarm_for_tests import GameSwarm, RgymFactory, game_config, until
 from games_for_tests import moved, weights
 
-from drive_store import DiscoveryFolder
+from drive_store import DiscoveryFolder, Registry, make_node_folders
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_history, experiment_metrics, experiment_status, list_experiments
 from swarm_ray.genrl.recipe import read_recipe
-from swarm_ray.records import PeerRecord
+from swarm_ray.local_disk import experiment_state
+from swarm_ray.records import Beat, NodeTotals, PeerRecord, Registration
+from swarm_ray.settings import config_hash
 
 
 def rows_of(root: Path) -> dict[tuple[str, int], Any]:
@@ -58,6 +61,61 @@ def test_a_game_is_played_and_goes_on_where_it_stopped(
     assert (listed.state, listed.nodes) == ("finished", 2)
     history = experiment_history(str(root), "small")
     assert [(stage.round, stage.accepted) for stage in history] == [(number, 2) for number in range(4)]
+
+
+def test_updates_that_no_checkpoint_holds_are_lost_and_no_step_is_taken_twice(
+    tmp_path: Path, verifier: Any
+) -> None:
+    """As after SIGKILL: what was shared is in the log, and the checkpoint is older, or there is none."""
+    swarm = GameSwarm(tmp_path / "root", game_config(2), RgymFactory(verifier))
+    swarm.played()
+    for folder in (experiment_state(swarm.address), Path(swarm.root, swarm.address.paths.folder)):
+        shutil.rmtree(folder / "checkpoints")
+    swarm.config = game_config(4)
+    swarm.again()
+    assert [(r.rounds, r.problems, r.stopped) for r in swarm.played()] == [(2, {}, "")] * 2
+    rows = rows_of(swarm.root)
+    assert [rows["node-0", number].step for number in range(4)] == [0, 1, 2, 3]
+    history = experiment_history(str(swarm.root), "small")
+    assert [(stage.round, stage.accepted) for stage in history] == [(number, 2) for number in range(4)]
+    for node in experiment_status(str(swarm.root), "small").nodes:
+        assert "2 update(s) lost" in node.recovered
+
+
+def test_a_round_that_was_left_in_its_middle_is_closed_without_those_who_left(tmp_path: Path) -> None:
+    file = tmp_path / "maths.yaml"
+    file.write_text(HYDRA)
+    recipe = read_recipe(str(file))
+    config = game_config(200).model_copy(update={"stages": recipe.stages, "game": recipe.game_id})
+    swarm = GameSwarm(tmp_path / "root", config, recipe)
+    with swarm:
+        until(lambda: (at := swarm.trainers[0]._rounds.opened) is not None and at > (1, 0) and at.stage > 0)
+        for trainer in swarm.trainers:
+            trainer.stop()
+        swarm.results()
+    left = max(stage.round for stage in experiment_history(str(swarm.root), "small"))
+    swarm.config = config.model_copy(update={"rounds": left + 3})
+    swarm.again()
+    assert {r.stopped for r in swarm.played()} == {""}
+    assert experiment_status(str(swarm.root), "small").state == "finished"
+
+
+def test_a_stranger_far_ahead_is_not_followed(tmp_path: Path, verifier: Any) -> None:
+    swarm = GameSwarm(tmp_path / "root", game_config(2), RgymFactory(verifier), coordinated=False)
+    registry, me = Registry(swarm.address.open(), swarm.address.paths), ("stranger-1", "0badcafe")
+    make_node_folders(swarm.address.open(), swarm.address.paths, *me)
+    announced = Registration(*me, "there", config_hash(swarm.config), {}, "2026-01-01T00:00:00+00:00")
+    registry.register(*me, msgspec.json.encode(announced))
+    registry.write_beat(*me, 1, msgspec.json.encode(Beat(1, 10**9, 10**9, "playing", NodeTotals())))
+    results = swarm.played()
+    assert [(r.rounds, r.problems) for r in results] == [(2, {})] * 2
+    assert experiment_status(str(swarm.root), "small").rounds == 2
+
+
+def test_stages_that_nobody_was_told_of_are_a_mistake(tmp_path: Path, verifier: Any) -> None:
+    config = game_config(2).model_copy(update={"stages": 3})
+    with pytest.raises(UserError, match="tell run_game stages=1"):
+        GameSwarm(tmp_path / "root", config, RgymFactory(verifier))
 
 
 def test_the_questions_of_a_game_that_goes_on_are_those_of_one_that_never_stopped(
