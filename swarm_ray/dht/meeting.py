@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 
 from drive_store import StoreError
 from swarm_ray.config import DirectConfig
@@ -65,6 +66,11 @@ class _Wait:
     addresses: tuple[str, ...]
     until: float
     last_s: float
+
+    @property
+    def tried(self) -> float:
+        """When it was tried last."""
+        return self.until - self.last_s
 
 
 class Meeting:
@@ -200,8 +206,10 @@ class Meeting:
                 self._waits[candidate.via] = _longer(known, candidate.addresses, now)
 
     def _is_due(self, candidate: _Candidate) -> bool:
-        known = self._waits.get(candidate.via)
-        return known is None or known.addresses != candidate.addresses or self._clock() >= known.until
+        known, now = self._waits.get(candidate.via), self._clock()
+        if known is None or now >= known.until:
+            return True
+        return known.addresses != candidate.addresses and now >= known.tried + RETRY_S
 
     def _lot(self, candidate: _Candidate) -> bytes:
         """Each link has an order of its own, so that not all come to the same eight."""
@@ -230,18 +238,21 @@ def _bootnode(address: Multiaddr) -> _Candidate:
 
 
 def _candidates(records: Iterable[PeerRecord], own: str) -> list[_Candidate]:
-    """The links in records, each once; an address of another peer than the record's is a lie or an error."""
-    links: dict[str, tuple[list[str], list[str]]] = {}
+    """The links in records, each once; an address of another peer than the record's is a lie or an error.
+
+    Of several records that name a link each has its turn, so that none fills the places of the others' addresses.
+    """
+    links: dict[str, list[PeerRecord]] = {}
     for record in records:
-        if record.via in {"", own}:
-            continue
-        addresses, nodes = links.setdefault(record.via, ([], []))
-        nodes.append(record.node)
-        for text in record.multiaddrs:
-            address = parse_multiaddr(text)
-            if address is not None and address.peer_id == record.via and text not in addresses:
-                addresses.append(text)
-    return [_Candidate(v, tuple(a[:MAX_MULTIADDRS]), tuple(n)) for v, (a, n) in links.items()]
+        if record.via not in {"", own}:
+            links.setdefault(record.via, []).append(record)
+    found = []
+    for via, named in links.items():
+        in_turn = chain.from_iterable(zip_longest(*(record.multiaddrs for record in named), fillvalue=""))
+        sound = [text for text in in_turn if (a := parse_multiaddr(text)) is not None and a.peer_id == via]
+        addresses = tuple(dict.fromkeys(sound))[:MAX_MULTIADDRS]
+        found.append(_Candidate(via, addresses, tuple(record.node for record in named)))
+    return found
 
 
 def _take(chosen: list[str], addresses: Sequence[str]) -> bool:

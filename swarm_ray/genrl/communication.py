@@ -198,7 +198,8 @@ class FolderCommunication(GameCommunication):
     """GenRL's back end over a shared folder, without Ray and without a coordinator.
 
     The experiment is made if it is not there. The node registers, gives signs of life by a thread of its own, and says
-    goodbye at `close`. A stage is over when all who live have shared, or after `deadline_s`.
+    goodbye at `close`. A stage is over when all who live have shared, or after `deadline_s`. A node that has played
+    here before goes on after the last round that it finished: `step_` begins there.
 
     Args:
         root: the shared folder, a path or any fsspec URL.
@@ -218,6 +219,7 @@ class FolderCommunication(GameCommunication):
         super().__init__(node)
         self._membership = Membership(root, experiment, node, nodes, deadline_s)
         parts = self._membership
+        self._step = parts.played + 1
         self.attach(GameParts(parts.store, parts.paths, parts.gathering, parts.values))
 
     def all_gather_object(self, obj: Any, *_args: Any, **_options: Any) -> dict[str, Any]:

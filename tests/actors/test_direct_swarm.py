@@ -92,6 +92,25 @@ def test_one_without_a_link_one_that_hears_nothing_and_one_whose_link_dies(tmp_p
     assert values, "what was asked for was put into the folder"
 
 
+def test_in_async_pace_where_nobody_waits_a_link_that_dies_is_started_again(tmp_path: Path) -> None:
+    config = small_config(nodes=2, rounds=4000, pace__mode="async", slow_down_s=0.05, **DIRECT)
+    with OneProcessSwarm(tmp_path / "My Drive", config, [[n] for n in NODES[:2]], "hasty") as swarm:
+        first, second = swarm.trainers
+        until(lambda: any(_reaches(trainer) for trainer in (first, second)))
+        _kill_link(second)
+        link: Any = second._exchange.direct.link
+        until(lambda: not link.alive)
+        until(lambda: link.alive)
+        for trainer in (first, second):
+            trainer.stop()
+        swarm.results()
+
+
+def _reaches(trainer: Trainer) -> bool:
+    reached = trainer._exchange.direct.reached
+    return reached is not None and bool(reached.direct)
+
+
 def _kill_link(trainer: Trainer) -> None:
     """SIGKILL to the process of a trainer's link, as the kernel does when memory is short."""
     link: Any = trainer._exchange.direct.link

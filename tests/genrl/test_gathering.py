@@ -207,6 +207,28 @@ def test_a_launcher_of_ones_own_needs_only_a_folder(tmp_path: Path) -> None:
     assert sorted(store.names(f"{paths.rollouts_parent}/{life}")) == ["000000", "values"]
 
 
+def test_a_launcher_that_is_started_again_goes_on_and_repeats_no_round(tmp_path: Path) -> None:
+    def played(error: type[Exception] | None = None, **said: int) -> list[int]:
+        rounds = []
+        with FolderCommunication(str(tmp_path), "game", "node-0", deadline_s=0.2) as communication:
+            for _ in range(2):
+                communication.step_ = said.get("begin", communication.step_)
+                communication.all_gather_object("answers")
+                rounds.append(communication.step_)
+                communication.step_ += 1
+            if error is not None:
+                raise error
+        return rounds
+
+    assert played() == [0, 1]
+    assert played() == [2, 3]
+    with pytest.raises(UserError, match=r"has played rounds 0 to 3 of 'game' before: begin with step_ = 4"):
+        played(begin=0)
+    with pytest.raises(ZeroDivisionError):
+        played(ZeroDivisionError)
+    assert played()[0] == 5, "the round in which an error came is played again"
+
+
 def test_a_coordinator_refuses_what_cannot_be(tmp_path: Path) -> None:
     with FolderCommunication(str(tmp_path), "game", "node-0", deadline_s=0.2) as communication:
         communication.step_ = 2

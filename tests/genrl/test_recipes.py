@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from swarm_ray import coordinate, simulate, work
 from swarm_ray.cli.main import main
 from swarm_ray.errors import ConfigError, UserError
+from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
 from swarm_ray.games import run_game
 from swarm_ray.genrl.recipe import read_recipe, shipped_recipes
+from swarm_ray.settings import load_config
 
 RGYM = "game: {kind: rgym, num_train_samples: 2, num_transplant_trees: 3, num_generations: 4}\n"
 
@@ -51,12 +55,52 @@ def test_what_is_played_has_its_own_hash(tmp_path: Path) -> None:
         (RGYM + "swarm: {stages: 2}\n", "stages: the recipe's game says it"),
         (RGYM + "swarm: {round: 2}\n", "round"),
         ("game: {_target_: my.Manager}\n", "game.max_stage"),
+        ("game: {kind: multistage_math, rule: upstream}\n", "game.rule has no meaning there"),
+        ("game: {kind: rgym, trainer: genrl, openings: [x]}\n", "game.openings has no meaning there"),
+        (
+            RGYM
+            + "swarm: {tasks: {specialties: [{name: a, task: chain_sum}, {name: b, task: chain_sum}]}}\n",
+            "chain_sum stands twice",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as refused:
         read_recipe(written(tmp_path, text)).config()
     assert "\n" not in str(refused.value)
+
+
+def test_texts_of_any_alphabet_are_what_they_were(tmp_path: Path) -> None:
+    recipe = read_recipe(written(tmp_path, RGYM + 'swarm: {policy: {system_prompt: "Be 😀"}}\n'))
+    assert recipe.config().policy.system_prompt == "Be 😀"
+
+
+def test_whoever_joins_a_game_imports_no_module_that_strangers_name(tmp_path: Path) -> None:
+    recipe = read_recipe("rgym")
+    config = load_config(
+        None, None, {"game": recipe.game_id, "policy.start": "base", "tasks.modules": ["evil_tasks"]}
+    )
+    address = ExperimentAddress(str(tmp_path), "rgym")
+    create_experiment(
+        address,
+        config,
+        claimant="coordinator.0a0b0c0d",
+        created_at="2026-08-01T12:00:00+00:00",
+        versions={},
+        machine="test",
+        overwrite=False,
+    )
+    for coordinator in ("elsewhere", "none"):
+        with pytest.raises(UserError, match="evil_tasks"):
+            run_game(recipe, str(tmp_path), "rgym", node="b", nodes=1, coordinator=coordinator, show=False)
+    assert "evil_tasks" not in sys.modules
+    for train in (
+        lambda: simulate(config, str(tmp_path), "rgym", show=False),
+        lambda: coordinate(config, str(tmp_path), "rgym", show=False),
+        lambda: work(str(tmp_path), "rgym", "b", show=False),
+    ):
+        with pytest.raises(ConfigError, match="go on with `swarm-ray genrl"):
+            train()
 
 
 def test_the_command_tells_a_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
