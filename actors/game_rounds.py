@@ -145,7 +145,7 @@ class GameRounds:
         except AWAY as error:
             self._state.problem = error
         playing = self._peers.playing().values()
-        others = [peer.round for peer in playing if -1 <= peer.round < self._config.rounds]
+        others = [peer.round for peer in playing if 0 <= peer.round < self._config.rounds]
         return max(self._node.round, median_low(others) if others else -1) + 1
 
     def _leave_lost_steps(self, spool: Spool) -> None:

@@ -113,8 +113,9 @@ class PeerRecords:
                 for record in due:
                     self._write(record)
                 while self._removed:
-                    self._folder.remove(*self._removed[-1])
-                    self._removed.pop()
+                    gone = self._removed[-1]
+                    self._folder.remove(*gone)
+                    self._removed.remove(gone)
             except StoreError as error:
                 self.problem = str(error)
                 return

@@ -18,6 +18,9 @@ from actors.term import Term
 from swarm_ray.moments import Moment
 from swarm_ray.records import Answers, Member, StageClosed, StageOpen, StateRecord
 
+ANSWERED_AFTER = 2
+"""Beats after which a node that hands nothing in, and has files without an answer, is taken to wait for that."""
+
 
 class RoundKeeper:
     """One coordinator in one epoch, tick by tick.
@@ -161,6 +164,8 @@ class RoundKeeper:
             self._go_on(closed=self._close(opens))
         elif hopeless:
             self._give_up(opens)
+        elif self._waits_for_answers(opens):
+            self._answer_first(opens)
         else:
             return taken
         return True
@@ -194,6 +199,23 @@ class RoundKeeper:
         """Whether nothing is in, and nobody is left who could hand anything in."""
         could = {m.node for m in self._arrivals.missing(opens.members)} & self._able(opens)
         return not self._arrivals.accepted and not could
+
+    def _waits_for_answers(self, opens: StageOpen) -> bool:
+        """Whether nothing is in, and all who could hand something in wait for answers to earlier files.
+
+        A node whose own disk holds as many of those as it may makes no further one, and would be waited for for ever.
+        """
+        if self._arrivals.accepted or self._arrivals.answers() is None:
+            return False
+        could = {m.node for m in self._arrivals.missing(opens.members)} & self._able(opens)
+        waits = all(self._parts.roster.peers[node].unanswered for node in could)
+        return waits and self._now - self.began >= ANSWERED_AFTER * self._pace.beat_s
+
+    def _answer_first(self, opens: StageOpen) -> None:
+        """Answer what came in late, and leave the stage open."""
+        spent = self._arrivals.spent
+        self._go_on(f"files of rounds before {opens.round} are answered first")
+        self._arrivals.spent = spent
 
     def _give_up(self, opens: StageOpen) -> None:
         """Open the round again for others; or the next one, where those who are left have spent this one."""

@@ -111,17 +111,6 @@ class _Opening:
         if config is None:
             return []
         here = config.model_copy(update={"nodes": len(self._ids), "trainers": len(self._ids)})
-        require_trackers(here.tracking)
-        require_exchange(here)
-        if here.exchange == "hivemind" and self._coordinator == "none":
-            raise ConfigError(
-                "exchange=hivemind: only what a coordinator closes can go directly; take --coordinator here, or "
-                "exchange=folder"
-            )
-        if here.hub.repository:
-            raise ConfigError(
-                "hub.repository: models of games are not pushed; use export-model when it is done"
-            )
         if isinstance(self._factory, Recipe):
             prepare_model(here, self._ids, allowed, display.step)
         ray.begin()
@@ -147,8 +136,8 @@ class _Opening:
         """Modules with tasks that may be imported: where others have made the experiment, those that are named here."""
         if self._coordinator == "here":
             return None
-        recipe = self._factory.config() if isinstance(self._factory, Recipe) else None
-        return (*named_modules(self._overrides), *(recipe.tasks.modules if recipe else ()))
+        own = self._factory.modules if isinstance(self._factory, Recipe) else ()
+        return (*named_modules(self._overrides), *own)
 
     def _opened(self) -> SwarmConfig | None:
         """The configuration of the experiment, which is made or gone on with; None where it is over."""
@@ -159,6 +148,7 @@ class _Opening:
             stored = config_in_force(store, self._address)
             self._require_same_game(stored)
             config = extend_config(stored, self._overrides)
+        self._require_possible(config)
         try:
             opened = open_or_create(self._address, config, overwrite=self._overwrite)
         except ExperimentExistsError:
@@ -171,7 +161,9 @@ class _Opening:
     def _joined(self, display: Display) -> SwarmConfig:
         stored = wait_for_experiment(self._address, display)
         self._require_same_game(stored)
-        return join_config(stored, [*self._overrides, f"nodes={len(self._ids)}"])
+        config = join_config(stored, [*self._overrides, f"nodes={len(self._ids)}"])
+        self._require_possible(config)
+        return config
 
     def _new_config(self) -> SwarmConfig:
         """The configuration of a new experiment; as many nodes are waited for as it says, or as there are here."""
@@ -183,6 +175,24 @@ class _Opening:
             return self._factory.config([*self._overrides, *count])
         fixed = [f"game={self._game}", f"stages={self._stages}"]
         return load_config(None, None, [*self._overrides, *count, *fixed])
+
+    def _require_possible(self, config: SwarmConfig) -> None:
+        """Make sure of what can be known before an experiment is made.
+
+        Raises:
+            UserError: it asks for what is not installed, or cannot be in a game.
+        """
+        require_trackers(config.tracking)
+        require_exchange(config)
+        if config.exchange == "hivemind" and self._coordinator == "none":
+            raise ConfigError(
+                "exchange=hivemind: only what a coordinator closes can go directly; take --coordinator here, or "
+                "exchange=folder"
+            )
+        if config.hub.repository:
+            raise ConfigError(
+                "hub.repository: models of games are not pushed; use export-model when it is done"
+            )
 
     def _require_same_game(self, stored: SwarmConfig) -> None:
         if stored.game == self._game:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import psutil
 
-_NAME = re.compile(r"swarm-ray-link-(\d+)-.*")
+_SPACE = Path("/proc/self/ns/pid")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def own_folder() -> str:
@@ -22,11 +25,20 @@ def own_folder() -> str:
     Raises:
         OSError: it cannot be made.
     """
-    for folder in Path(tempfile.gettempdir()).glob("swarm-ray-link-*"):
-        owner = _NAME.fullmatch(folder.name)
+    prefix = f"swarm-ray-link-{_here()}-"
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        owner = re.match(r"(\d+)-", folder.name.removeprefix(prefix))
         if owner is not None and not psutil.pid_exists(int(owner[1])) and _is_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"swarm-ray-link-{os.getpid()}-")
+    return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-")
+
+
+def _here() -> str:
+    """Where a process id means a process: this machine since it was started, and what of it this process sees."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts += [_BOOT.read_text(), str(_SPACE.readlink())]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:8]
 
 
 def _is_ours(folder: Path) -> bool:

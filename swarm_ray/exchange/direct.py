@@ -80,7 +80,9 @@ class DirectValues:
         value_s: float,
         again: bool = False,
     ) -> None:
-        self._store, self._paths, self._uid, self._lives = store, paths, uid, lives
+        self._store, self._paths, self._uid = store, paths, uid
+        self.lives = lives
+        """Own nodes and their incarnations."""
         self._value_s = value_s
         self._asked, self._askers = Asked(staleness), Askers()
         self._own = OwnValues(store, paths, staleness)
@@ -106,7 +108,7 @@ class DirectValues:
         parts = self._put(key, value)
         if parts is None:
             return whole, b""
-        self._own.keep(node, OwnValue(moment, value, (self._lives[node],)))
+        self._own.keep(node, OwnValue(moment, value, (self.lives[node],)))
         return _with_wants(receipt_for(key, value, parts, file), wants), value
 
     def put_again(self, node: str, moment: Moment, value: bytes, lives: Sequence[str]) -> None:
@@ -160,7 +162,7 @@ class DirectValues:
         self._asked.expire(number)
         self._own.expire(number)
         for ref, file in files:
-            asked = {(want.node, want.sha256) for want in file.wants if want.node in self._lives}
+            asked = {(want.node, want.sha256) for want in file.wants if want.node in self.lives}
             if asked:
                 self._askers.note(ref.node, number)
                 self.problem = self._own.share(asked, number) or self.problem
@@ -253,6 +255,8 @@ def _with_wants(file: RoundFile, wants: tuple[Wanted, ...]) -> RoundFile:
 
 def _opened(value: bytes, receipt: Receipt) -> RoundFile | str:
     """The file that a value is, whoever delivered it, or the reason for which it is none."""
+    if len(value) != receipt.size:
+        return f"a value of {len(value)} bytes, and its receipt says {receipt.size}"
     try:
         file = decode_round_file(value)
     except MalformedFile as error:

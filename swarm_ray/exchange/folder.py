@@ -79,7 +79,7 @@ class FolderExchange(AnsweredSpools):
                 attachment=encode_kept(own, value),
             )
         elif (kept := spool.entry(node.step)) is not None and (value := kept_value(kept.attachment)):
-            self.direct.put_again(node.id, Moment(kept.round), value, self._lives(kept))
+            self.direct.put_again(node.id, Moment(kept.round), value, self._lives(kept, node.incarnation))
         entry = spool.entry(node.step)
         if entry is None or entry.outcome or entry.size:
             return  # an earlier process wrote it; if it was lost, `retry` will find out
@@ -134,13 +134,15 @@ class FolderExchange(AnsweredSpools):
         for node, spool in self._spools.items():
             for kept in spool.entries():
                 if kept.keys and (value := kept_value(kept.attachment)):
-                    self.direct.put_again(node, Moment(kept.round), value, self._lives(kept))
+                    life = self.direct.lives[node]
+                    self.direct.put_again(node, Moment(kept.round), value, self._lives(kept, life))
 
     @staticmethod
-    def _lives(kept: SpoolEntry) -> tuple[str, ...]:
-        """Incarnations under whose names a file was written."""
+    def _lives(kept: SpoolEntry, life: str) -> tuple[str, ...]:
+        """Incarnations under whose names a file was written, or will be: ours comes last."""
         folders = [parse_peer_folder(part) for key in kept.keys for part in key.split("/")]
-        return tuple(dict.fromkeys(folder.incarnation for folder in folders if folder is not None))
+        before = (folder.incarnation for folder in folders if folder is not None)
+        return tuple(dict.fromkeys((*before, life)))
 
     @property
     def bytes_waiting(self) -> int:

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from drive_store import ExperimentPaths, Store, StoreError, payload_sha256, publish_value
+from drive_store import (
+    ExperimentPaths,
+    FolderMissing,
+    Store,
+    StoreError,
+    payload_sha256,
+    publish_value,
+)
 from swarm_ray.moments import Moment
+
+MOST_KEPT = 64 << 20
+"""Bytes of all nodes' values."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +26,7 @@ class OwnValue:
     moment: Moment
     value: bytes
     lives: tuple[str, ...]
-    """Incarnations of its node under which the receipt was published."""
+    """Incarnations of its node under which the receipt was published, or may have been."""
 
 
 class OwnValues:
@@ -33,9 +43,12 @@ class OwnValues:
         self._kept: dict[tuple[str, str], OwnValue] = {}
 
     def keep(self, node: str, own: OwnValue) -> None:
-        """Have a value ready."""
-        if self._rounds:
-            self._kept[node, payload_sha256(own.value)] = own
+        """Have a value ready, in the place of the oldest where they are too much."""
+        if not self._rounds:
+            return
+        self._kept[node, payload_sha256(own.value)] = own
+        while sum(len(kept.value) for kept in self._kept.values()) > MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
 
     def expire(self, number: int) -> None:
         """Let go of what nobody asks for in round `number` any more; a request takes a round to come."""
@@ -46,30 +59,39 @@ class OwnValues:
     def share(self, asked: Collection[tuple[str, str]], number: int) -> str:
         """Put values into the folder that were asked for in round `number`, each beside its receipt.
 
-        Those of this round go, too: they were receipts, and would be asked for next. What is there already stays as it
-        is.
+        The nodes' last ones of this round go, too: they were receipts, and would be asked for next. What is there
+        already stays as it is.
 
         Returns:
             Why one could not be put there, in words; empty when nothing was in the way.
         """
-        for key, own in list(self._kept.items()):
-            if key not in asked and own.moment.round < number:
-                continue
+        last = {key[0]: key for key, own in self._kept.items() if own.moment.round == number}
+        problem = ""
+        for key in {key: None for key in (*asked, *last.values()) if key in self._kept}:
             try:
-                self._share(key[0], own)
+                self._share(key[0], self._kept[key])
             except StoreError as error:
-                return f"a value that was asked for could not be put into the folder: {error}"
-            del self._kept[key]
-        return ""
+                problem = f"a value that was asked for could not be put into the folder: {error}"
+            else:
+                del self._kept[key]
+        return problem
 
     def _share(self, node: str, own: OwnValue) -> None:
+        """Write a value for each life of its node that may have written the receipt; not all of them must have."""
+        written, missing = False, None
         for incarnation in own.lives:
-            publish_value(
-                self._store,
-                self._paths,
-                node=node,
-                incarnation=incarnation,
-                round=own.moment.round,
-                stage=own.moment.stage,
-                value=own.value,
-            )
+            try:
+                publish_value(
+                    self._store,
+                    self._paths,
+                    node=node,
+                    incarnation=incarnation,
+                    round=own.moment.round,
+                    stage=own.moment.stage,
+                    value=own.value,
+                )
+                written = True
+            except FolderMissing as error:
+                missing = error
+        if missing is not None and not written:
+            raise missing

@@ -228,12 +228,9 @@ class FolderCommunication(GameCommunication):
         Raises:
             UserError: an earlier life of the node has played the round.
         """
-        number = self.step_
         if self.stage_ == 0:
-            self._membership.enters(number)
-        found = super().all_gather_object(obj)
-        self._membership.leaves(number)
-        return found
+            self._membership.enters(self.step_)
+        return super().all_gather_object(obj)
 
     @property
     def played(self) -> int:
@@ -241,7 +238,7 @@ class FolderCommunication(GameCommunication):
         return self._membership.played
 
     def close(self) -> None:
-        """Say goodbye; harmless when repeated."""
+        """Say goodbye; harmless when repeated. The last round counts as played only where a `with` block ends."""
         self._membership.close()
 
     def __enter__(self) -> Self:
@@ -249,7 +246,7 @@ class FolderCommunication(GameCommunication):
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """Close; a round that an error broke off was not played."""
-        if error is not None:
-            self._membership.leaves(-1)
+        """Close; without an error the last round was played to its end."""
+        if error is None:
+            self._membership.leaves()
         self.close()

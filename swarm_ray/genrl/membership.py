@@ -68,7 +68,7 @@ class Membership:
         self._writing = threading.Lock()
         self.played = max((self._played_by(life) for life in former), default=-1)
         """The last round that earlier lives of the node on this machine finished; -1 where there was none."""
-        self._count, self._round, self._left = 0, self.played, -1
+        self._count, self._round, self._entered = 0, self.played, -1
         self._register(former)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name=f"beats of {node}", daemon=True)
@@ -85,13 +85,14 @@ class Membership:
                 f"{self.me.node} has played rounds 0 to {self.played} of {self.paths.experiment!r} before: begin with "
                 f"step_ = {self.played + 1}, or take another experiment name"
             )
+        self._entered = number
         if number - 1 > self._round:
             self._round = number - 1
             self._beat("playing")
 
-    def leaves(self, number: int) -> None:
-        """All stages of round `number` that there were are over; the last word says so."""
-        self._left = number
+    def leaves(self) -> None:
+        """Say that the round that was entered last is over, too."""
+        self._round = max(self._round, self._entered)
 
     def close(self) -> None:
         """Say goodbye, and let others have the node; harmless when repeated."""
@@ -99,7 +100,6 @@ class Membership:
             return
         self._closed.set()
         self._thread.join()
-        self._round = max(self._round, self._left)
         self._beat(LAST_WORD, done=True)
         self._lock.release()
 

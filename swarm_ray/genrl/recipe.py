@@ -100,6 +100,12 @@ class Recipe:
             raise ConfigError(f"recipe {self.name}: game.{useless[0]} has no meaning there; leave it out")
         return short
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules with tasks that the recipe itself names."""
+        named = dict(_dotted(self.swarm)).get("tasks.modules")
+        return tuple(map(str, named)) if isinstance(named, list) else ()
+
     def config(self, overrides: Sequence[str] = ()) -> SwarmConfig:
         """The configuration of a new experiment.
 

@@ -109,7 +109,7 @@ class _Packer:
     """One payload on its way to plain msgpack values."""
 
     def __init__(self) -> None:
-        self._budget = _Budget()
+        self._budget, self._keys_left = _Budget(), MAX_KEYS
 
     def pack(self, value: Any, where: str, depth: int) -> Any:
         """The tagged form of a value that stands at `where`."""
@@ -153,8 +153,9 @@ class _Packer:
             packed.append(self.pack(item, f"{where}[{key!r:.40}]", depth + 1))
         if plain:
             return dict(zip(map(str.__str__, value), packed[1:], strict=True))
-        if len(value) > MAX_KEYS:
-            raise WireError(f"{where} has {len(value)} keys that are no text; {MAX_KEYS} may travel")
+        self._keys_left -= len(value)
+        if self._keys_left < 0:
+            raise WireError(f"{where} makes it more than {MAX_KEYS} keys that are no text; send fewer")
         return packed
 
 

@@ -114,3 +114,29 @@ def test_the_dead_are_not_waited_for_at_the_end() -> None:
     owed = {"node-1": (), "node-2": (3,), "node-3": (4,)}
     assert awaited_at_the_end(peers, ["node-1"], owed) == ["node-1", "node-3"]
     assert awaited_at_the_end(peers, [], {"node-2": (3,)}) == []
+
+
+def test_a_node_that_makes_nothing_before_it_has_its_answers_gets_them_while_its_round_is_open(
+    tmp_path: Path,
+) -> None:
+    played = Played(tmp_path, pace__beat_s=2.0)
+    played.register("node-1")
+    played.tick()
+    played.play("node-1", rounds=range(1))
+    assert (played.last.opens.round, played.last.answers) == (1, None)  # type: ignore[union-attr]
+    for step in range(1, 4):  # made alone, while the folder was away; its disk takes no more of them
+        played.publish("node-1", 0, attempt=step, step=step, alone=True)
+    played.beat("node-1", 5, unanswered=(0, 0, 0))
+    played.tick()
+    assert played.last.answers is None, "it may be about to hand in"
+    played.beat("node-1", 6, unanswered=(0, 0, 0))
+    played.tick(4.0)
+    assert played.last.answers is not None
+    assert [ref.step for ref in played.last.answers.late] == [1, 2, 3]
+    assert played.last.opens is not None
+    assert (played.last.state, played.last.opens.round) == ("running", 1)
+    played.beat("node-1", 7, unanswered=())
+    played.publish("node-1", 1, step=4)
+    played.tick()
+    assert played.last.closed is not None
+    assert played.last.closed.round == 1

@@ -107,13 +107,15 @@ def test_what_a_killed_process_left_is_removed_by_the_next(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    left, others = tmp_path / f"swarm-ray-link-{ended.pid}-x", tmp_path / "swarm-ray-link-x"
-    living = tmp_path / f"swarm-ray-link-{os.getpid()}-x"
+    first = Path(own_folder())
+    prefix = first.name.partition(f"{os.getpid()}-")[0]
+    left, living = tmp_path / f"{prefix}{ended.pid}-x", tmp_path / f"{prefix}{os.getpid()}-x"
+    others = tmp_path / f"swarm-ray-link-elsewhere-{ended.pid}-x"
     for folder in (left, others, living):
         folder.mkdir()
         (folder / "p2pd.sock").touch()
     own = Path(own_folder())
-    assert sorted(tmp_path.iterdir()) == sorted([others, living, own])
+    assert sorted(tmp_path.iterdir()) == sorted([others, living, own, first])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(LinkError, match="cannot be started"):
         DhtLink(None, HERE).start()
