@@ -14,7 +14,7 @@ from swarm_for_tests import SMALL, closed_stages
 from swarm_ray.experiments import experiment_metrics
 
 pytestmark = pytest.mark.machines
-ROUNDS = 40
+ROUNDS = 15
 CHANGES = {
     "rounds": ROUNDS,
     "alarm_rounds": 500,
