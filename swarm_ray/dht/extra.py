@@ -9,7 +9,7 @@ from swarm_ray.errors import UserError
 
 OLDEST, TOO_NEW = (1, 1, 12), (1, 2)
 """The link uses hivemind's DHT node below its public face, as 1.1.12 has it."""
-TESTED = "Python 3.11, hivemind 1.1.12 and gensyn-genrl 0.3.0 are tested together"
+TESTED = "hivemind 1.1.12 and gensyn-genrl 0.3.0 are tested together, on Python 3.11 and 3.13"
 INSTALL = "pip install 'swarm-ray[hivemind]'"
 
 

@@ -11,8 +11,8 @@ from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments.metrics import metrics_of
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.status import status_of
-from swarm_ray.experiments.uncoordinated import stages_of_rows, told_by_nodes
-from swarm_ray.records import Refusal, StageClosed, StepMetrics
+from swarm_ray.experiments.uncoordinated import rewarded, stages_of_rows, told_by_nodes
+from swarm_ray.records import Refusal, StageClosed
 
 
 class ClosedStage(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ def history_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         return [msgspec.structs.replace(_closed_stage(s), accepted=len(s.rewards)) for s in told]
     stages = [_closed_stage(record.closed) for record in records if record.closed is not None]
     if any(stage.accepted and not stage.rewards for stage in stages):
-        return _rewarded(stages, metrics_of(experiment, problems))
+        return rewarded(stages, metrics_of(experiment, problems))
     return stages
 
 
@@ -139,25 +139,6 @@ def _closed_stage(closed: StageClosed) -> ClosedStage:
         winners=closed.winners,
         seconds=closed.seconds,
     )
-
-
-def _rewarded(stages: Sequence[ClosedStage], rows: Iterable[StepMetrics]) -> list[ClosedStage]:
-    """A game's stages, the first of each round with what the nodes logged of that round.
-
-    A game's files tell the reward of the round before, and nobody's file that of the last one.
-    """
-    by_round: dict[int, list[StepMetrics]] = {}
-    for row in rows:
-        by_round.setdefault(row.round, []).append(row)
-    known = {stage.round: stages_of_rows(by_round.get(stage.round, ())) for stage in stages}
-    return [
-        msgspec.structs.replace(
-            stage,
-            rewards=known[stage.round][0].rewards if stage.stage == 0 and known[stage.round] else {},
-            informative=known[stage.round][0].informative if stage.stage == 0 and known[stage.round] else {},
-        )
-        for stage in stages
-    ]
 
 
 def _mean_reward(stages: Sequence[ClosedStage], rounds: Sequence[int]) -> float | None:

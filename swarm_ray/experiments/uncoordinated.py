@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from statistics import median_low
+from typing import Any, Protocol, TypeVar, cast
+
+from msgspec.structs import replace
 
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.read import OpenExperiment
@@ -44,6 +47,37 @@ def stages_of_rows(rows: Iterable[StepMetrics]) -> list[StageClosed]:
     for row in rows:
         rounds.setdefault(row.round, []).append(row)
     return [_closed(number, rounds[number]) for number in sorted(rounds)]
+
+
+class RewardedStage(Protocol):
+    """A stage's record, which also has `rewards` and `informative`."""
+
+    @property
+    def round(self) -> int:
+        """Its round."""
+        ...
+
+    @property
+    def stage(self) -> int:
+        """Its number in the round."""
+        ...
+
+
+Stage = TypeVar("Stage", bound=RewardedStage)
+
+
+def rewarded(stages: Iterable[Stage], rows: Iterable[StepMetrics]) -> list[Stage]:
+    """A game's stages, the first of each round with what the nodes logged of that round, the others with nothing.
+
+    A game's files tell the reward of the round before, and nobody's file that of the last one.
+    """
+    told = {closed.round: closed for closed in stages_of_rows(rows)}
+    found = []
+    for stage in stages:
+        closed = told.get(stage.round) if stage.stage == 0 else None
+        rewards, informative = (closed.rewards, closed.informative) if closed else ({}, {})
+        found.append(replace(cast("Any", stage), rewards=rewards, informative=informative))
+    return found
 
 
 def _newest_beats(experiment: OpenExperiment) -> Mapping[str, Beat]:

@@ -9,7 +9,7 @@ from swarm_ray.errors import UserError
 
 PACKAGE = "gensyn-genrl"
 SERIES = (0, 3)
-"""The releases that are supported, by their first two numbers; tested with 0.3.0 on Python 3.11."""
+"""The releases that are supported, by their first two numbers; tested with 0.3.0 on Python 3.11 and 3.13."""
 
 
 def require_genrl() -> None:

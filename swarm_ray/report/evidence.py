@@ -17,6 +17,7 @@ from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments.metrics import incarnations_of, metrics_of
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.status import UNDER_WAY, ExperimentStatus, status_of
+from swarm_ray.experiments.uncoordinated import rewarded, stages_of_rows
 from swarm_ray.records import Beat, Evaluation, Event, StageClosed, StateRecord, StepMetrics, StoreUse
 from swarm_ray.report.logged_events import evaluations_in, events_of
 
@@ -65,8 +66,11 @@ class Evidence:
 
     @cached_property
     def stages(self) -> tuple[StageClosed, ...]:
-        """The stages that closed, in order."""
-        return tuple(r.state.closed for r in self.records if r.state.closed is not None)
+        """The stages that closed, in order; of a game's rewards its nodes' rows tell, and not the state log."""
+        closed = tuple(r.state.closed for r in self.records if r.state.closed is not None)
+        if not self.config.game:
+            return closed
+        return tuple(rewarded(closed, self.rows)) if closed else tuple(stages_of_rows(self.rows))
 
     @cached_property
     def rounds(self) -> tuple[int, ...]:
