@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 
 
 @dataclass(frozen=True)

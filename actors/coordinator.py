@@ -19,13 +19,13 @@ from actors.succession import Inheritance, Succession, has_nothing_left
 from actors.tallies import Tallies
 from actors.term import Term
 from drive_store import StoreDenied, StoreError, StoreFull, StoreUnavailable, new_incarnation
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import config_hash
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import Superseded
 from swarm_ray.exchange.pacing import Pacing
 from swarm_ray.exchange.swarm_state import ENDED
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity
 from swarm_ray.records import Member, PeerRecord, StateRecord
-from swarm_ray.settings import config_hash
 
 
 @dataclass(frozen=True)

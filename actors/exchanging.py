@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from actors.restoring import Restored
 from drive_store import ExperimentPaths, Retention, Spool, Store
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.own_steps import OwnSteps

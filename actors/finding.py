@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from drive_store import StoreError
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.peer_book import PeerBook, PeerStats
 from swarm_ray.records import PeerRecord, Role
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from actors.trainer_settings import TrainerSettings
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
 from swarm_ray.policies.start_files import start_index

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.trainer_voice import TrainerVoice
 from drive_store import Spool
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.swarm_state import Standing, SwarmState

@@ -9,7 +9,7 @@ from actors.restoring import Restored
 from actors.trainer_settings import Reporter, TrainerSettings
 from actors.trainer_voice import TrainerVoice
 from drive_store import Store
-from swarm_ray.config import DirectConfig
+from swarm_ray.config.schema import DirectConfig
 from swarm_ray.dht.link import DhtLink
 from swarm_ray.dht.meeting import Announcement, Meeting
 from swarm_ray.errors import LinkError

@@ -11,7 +11,7 @@ from actors.round_history import RoundHistory
 from actors.succession import Inheritance, known_nodes
 from actors.tallies import Tallies
 from drive_store import ExperimentPaths, Store
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from actors.node_home import NodeHome
 from drive_store import UNREADABLE, ExperimentPaths, Registry, StateRef, Store, Valid
 from swarm_ray.checkpointing.node_state import fingerprint
 from swarm_ray.checkpointing.restore import Found, Parts, apply, find_newest
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.policy import Policy
 from swarm_ray.records import Member, NodeKey, Registration, StepMetrics
 from swarm_ray.sapo.node import Node

@@ -10,7 +10,7 @@ from actors.log_tail import read_tail
 from actors.roster import Roster
 from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
 from drive_store.terms import best_claim, highest_round_seen, read_coordinator_beats
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.swarm_state import ENDED, decode_state
 from swarm_ray.moments import FIRST, Moment

@@ -21,6 +21,7 @@ from actors.store_meter import StoreMeter
 from actors.trainer_memory import TrainerMemory
 from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from actors.trainer_voice import TrainerVoice
+from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
 from swarm_ray.exchange.swarm_state import ENDED, Standing, SwarmState
 from swarm_ray.experiment_folder import experiment_uid, read_config
@@ -32,7 +33,6 @@ from swarm_ray.sapo.examiner import Examiner
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
 from swarm_ray.sapo.round import Surroundings, run_round
-from swarm_ray.settings import config_hash, take_changes
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 

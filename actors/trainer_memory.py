@@ -14,7 +14,7 @@ from drive_store import ExperimentPaths, Retention, Store
 from drive_store.checkpoints import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.spools import PublishedFiles
 from swarm_ray.exchange.swarm_state import SwarmState

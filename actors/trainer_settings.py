@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics
 

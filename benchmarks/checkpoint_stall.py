@@ -23,7 +23,7 @@ from drive_store import ExperimentPaths, Store, create_experiment_folder
 from drive_store.checkpoints import LocalCheckpoints
 from swarm_ray.checkpointing.node_state import NodeState, encode_state
 from swarm_ray.checkpointing.writer import Checkpointer
-from swarm_ray.config import CheckpointConfig, SwarmConfig
+from swarm_ray.config.schema import CheckpointConfig, SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
 from swarm_ray.policies.policy import Policy, TrainingGroup
 from swarm_ray.policies.policy_state import save_tensors, snapshot

@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import load_config
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
 from swarm_ray.policies.policy import Policy, TrainingGroup
 from swarm_ray.policies.tiny_start import TinyStart
-from swarm_ray.settings import load_config
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 

@@ -185,7 +185,7 @@ print(status_table(experiment_status(root, experiment)))
 #@title Run { display-mode: "form" }
 from swarm_ray import work
 from swarm_ray.colab import remounter, secrets_needed, take_secret, wait_for_experiment
-from swarm_ray.settings import join_config
+from swarm_ray.config.load import join_config
 
 config = join_config(wait_for_experiment(root, experiment, within_s=60 * wait_minutes), overrides)
 for secret in secrets_needed(config):

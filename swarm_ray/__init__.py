@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from swarm_ray.config import SwarmConfig
+    from swarm_ray.config.load import load_config
+    from swarm_ray.config.schema import SwarmConfig
     from swarm_ray.experiments import (
         compare_experiments,
         experiment_status,
@@ -25,13 +26,12 @@ if TYPE_CHECKING:
     from swarm_ray.live.watching import watch
     from swarm_ray.models.export import export_model
     from swarm_ray.report import write_report
-    from swarm_ray.settings import load_config
     from swarm_ray.swarm import Swarm, coordinate, simulate, work
     from swarm_ray.tasks.own import register_task
 
 _HOMES = {
     "Swarm": "swarm_ray.swarm",
-    "SwarmConfig": "swarm_ray.config",
+    "SwarmConfig": "swarm_ray.config.schema",
     "archive_experiment": "swarm_ray.experiments.archive",
     "cleanup_experiment": "swarm_ray.experiments.cleaning",
     "compare_experiments": "swarm_ray.experiments",
@@ -44,7 +44,7 @@ _HOMES = {
     "get_experiment_status": "swarm_ray.experiments",
     "init_experiment": "swarm_ray.experiments.creating",
     "list_experiments": "swarm_ray.experiments",
-    "load_config": "swarm_ray.settings",
+    "load_config": "swarm_ray.config.load",
     "register_task": "swarm_ray.tasks.own",
     "run_game": "swarm_ray.games",
     "simulate": "swarm_ray.swarm",

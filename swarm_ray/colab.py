@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from drive_store import Store, valid_id
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.display import Display, choose_display
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity

@@ -18,9 +18,9 @@ from drive_store import (
     create_experiment_folder,
     valid_id,
 )
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import config_hash, parse_stored, render_yaml
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, ExperimentExistsError, ExperimentNotFoundError, UserError
-from swarm_ray.settings import config_hash, parse_stored, render_yaml
 
 SCHEMA = 1
 MAX_IDENTITY = 1 << 20

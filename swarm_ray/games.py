@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from drive_store import Store, valid_id
 from swarm_ray import ray_instance
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import extend_config, join_config, load_config, named_modules
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity
@@ -20,7 +21,6 @@ from swarm_ray.opening import config_in_force, open_or_create
 from swarm_ray.preparing import prepare_model, require_exchange
 from swarm_ray.ray_instance import RayInstance
 from swarm_ray.running import Disconnected, Running
-from swarm_ray.settings import extend_config, join_config, load_config, named_modules
 from swarm_ray.swarm import wait_for_experiment
 from swarm_ray.tracking.choosing import require_trackers
 from swarm_ray.worker import Worker

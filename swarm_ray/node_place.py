@@ -21,7 +21,7 @@ from drive_store import (
     StoreError,
     Valid,
 )
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.experiment_folder import ExperimentAddress

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from drive_store import Store, newest
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import config_hash, extend_config, load_config, require_same_experiment
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import (
     ExperimentAddress,
@@ -25,7 +26,6 @@ from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.read import ExperimentFolder
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.records import StateRecord
-from swarm_ray.settings import config_hash, extend_config, load_config, require_same_experiment
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.versions import installed_versions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from swarm_ray.cache import cache_folder
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.dht.extra import require_hivemind
 from swarm_ray.dht.probing import read_bootnodes
 from swarm_ray.errors import ConfigError

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from drive_store import Store, valid_id
-from swarm_ray.config import HubConfig, SwarmConfig
+from swarm_ray.config.load import join_config, named_modules
+from swarm_ray.config.schema import HubConfig, SwarmConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import UserError
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity
@@ -18,7 +19,6 @@ from swarm_ray.opening import config_in_force, newest_record, open_or_create
 from swarm_ray.preparing import prepare_model, refuse_game, require_exchange
 from swarm_ray.ray_instance import RayInstance
 from swarm_ray.running import Disconnected, Running
-from swarm_ray.settings import join_config, named_modules
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tracking.choosing import require_trackers
 from swarm_ray.worker import Worker

@@ -17,7 +17,8 @@ from actors.trainer_settings import TrainerResult, TrainerSettings
 from drive_store import Store, StoreError
 from swarm_ray import ray_instance
 from swarm_ray.cache import cache_folder
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import config_hash
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.crew import NOBODY, plan_crew
 from swarm_ray.errors import NodeFailure, SwarmError
 from swarm_ray.experiment_folder import ExperimentAddress
@@ -26,7 +27,6 @@ from swarm_ray.local_disk import experiment_state
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.ray_instance import STARTED_WITHIN_S, RayInstance
 from swarm_ray.records import Event
-from swarm_ray.settings import config_hash
 from swarm_ray.supervision import QUICK_S, RAY, Supervisor
 from swarm_ray.versions import installed_versions
 from swarm_ray.worker_view import label, of_coordinator, of_logger

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.live.eta import round_seconds, seconds_left
 from swarm_ray.live.own_rows import extended_rows, line_of_rows, rounds_seconds
 from swarm_ray.live.picture import NodeLine, Picture

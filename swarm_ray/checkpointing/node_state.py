@@ -8,7 +8,7 @@ from importlib.metadata import version
 import msgspec
 
 from drive_store import UNREADABLE, StateRef
-from swarm_ray.config import PolicyConfig
+from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.policies.policy import Policy
 from swarm_ray.records import NodeTotals, StepCounters, StepMetrics

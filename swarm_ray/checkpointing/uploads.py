@@ -14,7 +14,7 @@ from drive_store.checkpoint_manifest import REQUIRED, Manifest
 from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
 from drive_store.stored_checkpoints import StoredCheckpoints
 from swarm_ray.checkpointing.background import Background, Problems
-from swarm_ray.config import CheckpointConfig
+from swarm_ray.config.schema import CheckpointConfig
 
 Saved = tuple[LocalCheckpoints, LocalCheckpoint]
 """A checkpoint, and where its like are."""

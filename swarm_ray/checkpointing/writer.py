@@ -16,7 +16,7 @@ from swarm_ray.checkpointing.node_state import NodeState, encode_state
 from swarm_ray.checkpointing.pace import CheckpointPace
 from swarm_ray.checkpointing.restore import node_checkpoints
 from swarm_ray.checkpointing.uploads import Saved, Uploads
-from swarm_ray.config import CheckpointConfig
+from swarm_ray.config.schema import CheckpointConfig
 from swarm_ray.errors import CheckpointError
 from swarm_ray.policies.policy_state import PolicySnapshot, save_tensors, snapshot
 from swarm_ray.sapo.node import Node

@@ -11,6 +11,7 @@ from swarm_ray.cli.options import ALGORITHM, add_configuration, add_json, add_mo
 from swarm_ray.cli.output import DONE, complain_of, layout, write
 from swarm_ray.cli.overrides import overrides_of, see_modules_here
 from swarm_ray.cli.parser import Parser
+from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.archive import archive_experiment
 from swarm_ray.experiments.cleaning import Cleanup, cleanup_experiment
@@ -19,7 +20,6 @@ from swarm_ray.experiments.export import export_experiment
 from swarm_ray.experiments.read import open_experiment
 from swarm_ray.experiments.renaming import rename_experiment
 from swarm_ray.experiments.writing import asked_path, require_new, written_whole
-from swarm_ray.settings import config_hash
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from swarm_ray.cli.options import add_configuration, add_json, add_root
 from swarm_ray.cli.output import DONE, complain_of, json_text, layout, write
 from swarm_ray.cli.overrides import overrides_of
 from swarm_ray.cli.parser import Parser
+from swarm_ray.config.load import load_config, render_yaml
 from swarm_ray.experiments import compare_experiments, experiment_status, list_experiments
-from swarm_ray.settings import load_config, render_yaml
 from swarm_ray.tables import comparison_table, list_table, status_table
 
 

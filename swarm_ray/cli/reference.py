@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from swarm_ray.cli.main import COMMANDS
 from swarm_ray.cli.parser import Parser
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_base import Section
-from swarm_ray.config_compare import CHANGEABLE_FIELDS, LOCAL_FIELDS
+from swarm_ray.config.base import Section
+from swarm_ray.config.diff import CHANGEABLE_FIELDS, LOCAL_FIELDS
+from swarm_ray.config.schema import SwarmConfig
 
 NOTICE = "<!-- Written by `make docs` from the code; edit the docstrings there. -->\n"
 

@@ -18,7 +18,7 @@ from swarm_ray.cli.options import (
 from swarm_ray.cli.output import DONE, FAILED, complain, complain_of, layout, write
 from swarm_ray.cli.overrides import overrides_of, see_modules_here, value_of
 from swarm_ray.cli.parser import Parser
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError, UserError
 from swarm_ray.experiments import experiment_metrics, time_breakdown
 from swarm_ray.known_spread import spread_text

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from msgspec.msgpack import Decoder
 
-from swarm_ray.config import DirectConfig
+from swarm_ray.config.schema import DirectConfig
 from swarm_ray.dht.extra import require_hivemind
 from swarm_ray.dht.messages import Begin, Begun, Call, Clock, Connected, Get, Join, Peers, Put
 from swarm_ray.dht.parts import cut, join_parts, part_keys, part_sizes

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from drive_store import StoreError
-from swarm_ray.config import DirectConfig
+from swarm_ray.config.schema import DirectConfig
 from swarm_ray.dht.link import MOST_CLOCK_S, DhtLink
 from swarm_ray.dht.probing import (
     MAX_PROBED,

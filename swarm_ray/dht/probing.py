@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from swarm_ray.config import DirectConfig
+from swarm_ray.config.schema import DirectConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.identity.peer_ids import is_peer_id
 from swarm_ray.records import Reachable

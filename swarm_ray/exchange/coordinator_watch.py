@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import inf
 
 from drive_store import ExperimentPaths, Store, read_coordinator_beats
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 
 
 class CoordinatorWatch:

@@ -9,7 +9,7 @@ import msgspec
 
 from drive_store import ExperimentPaths, NotYet, Spool, SpoolEntry, Store, Valid, read_round_file
 from drive_store.names import parse_peer_folder
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.direct import DirectValues, Resolved

@@ -19,7 +19,7 @@ from drive_store import (
     StoreError,
     newest,
 )
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.coordinator_watch import CoordinatorWatch

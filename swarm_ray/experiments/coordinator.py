@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.swarm_state import ENDED
 from swarm_ray.table_text import duration
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import load_config
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiment_folder import ExperimentAddress, require_free
 from swarm_ray.opening import open_or_create
-from swarm_ray.settings import load_config
 
 
 def init_experiment(

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from swarm_ray.config.load import to_json
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.compare import comparison_of
 from swarm_ray.experiments.dataset import write_rollouts
@@ -22,7 +23,6 @@ from swarm_ray.experiments.writing import (
     writing_errors,
     written_whole,
 )
-from swarm_ray.settings import to_json
 from swarm_ray.tasks.trusted_modules import require_modules
 
 SUMMARY, ROLLOUTS = "summary.json", "rollouts.parquet"

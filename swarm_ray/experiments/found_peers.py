@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from drive_store import DiscoveryFolder, InvalidName, StoreError
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.experiments.read import open_experiment, open_root
 from swarm_ray.peer_book import PeerBook

@@ -10,7 +10,7 @@ from functools import cached_property
 from drive_store import NotYet, Valid, find_bucket_files, read_round_file, read_value
 from drive_store.names import RoundFileName, parse_peer_folder
 from drive_store.paths import BUCKET
-from swarm_ray.config import TasksConfig
+from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import MalformedFile, SwarmError
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.swarm_state import decode_state

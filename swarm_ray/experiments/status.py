@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from drive_store import InvalidName, StateRef
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.coordinator import CoordinatorStatus, coordinator_alarm
 from swarm_ray.experiments.read import OpenExperiment

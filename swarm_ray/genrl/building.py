@@ -10,7 +10,7 @@ from genrl.rewards import DefaultRewardManager
 from genrl.state import GameState
 
 from swarm_ray.cache import cache_folder
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.genrl.manager import SwarmGameManager
 from swarm_ray.genrl.math import STAGES, MathDataManager, math_rewards

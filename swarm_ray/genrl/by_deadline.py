@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.pacing import Pacing
 from swarm_ray.genrl.gathering import GameFiles, Gathered, Phase, untimed

@@ -15,7 +15,7 @@ from genrl.misc_utils.utils import generate_md5_hash_id
 from genrl.state import WorldState
 from reasoning_gym.composite import CompositeConfig
 
-from swarm_ray.config import TasksConfig
+from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import ConfigError, UnknownQuestionError
 from swarm_ray.genrl.plain_inputs import plain
 from swarm_ray.sapo.streams import derive_seed

@@ -15,7 +15,7 @@ from genrl.examples.multistage_math.data import MSMDataManager
 from genrl.examples.multistage_math.rewards import Stage0Rewards, Stage1Rewards, Stage2Rewards
 from genrl.rewards import DefaultRewardManager
 
-from swarm_ray.config import TasksConfig
+from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.genrl.counting import RoundCounts
 from swarm_ray.genrl.plain_inputs import PlainInputs

@@ -11,7 +11,8 @@ import msgspec
 
 from drive_store import UNREADABLE, Registry, Store, Valid, make_node_folders, new_incarnation, valid_id
 from drive_store.named_values import NamedValues
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.load import config_hash, load_config
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment, read_config, read_identity
@@ -21,7 +22,6 @@ from swarm_ray.genrl.peers import Peers
 from swarm_ray.local_disk import Lock, experiment_state, read_words
 from swarm_ray.pulse import Pulse
 from swarm_ray.records import LAST_WORD, Beat, Member, NodeTotals, Registration
-from swarm_ray.settings import config_hash, load_config
 from swarm_ray.versions import installed_versions
 
 GAME = "genrl"

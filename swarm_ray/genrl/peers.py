@@ -10,7 +10,7 @@ from math import inf
 import msgspec
 
 from drive_store import UNREADABLE, ExperimentPaths, Liveness, Registry, Store, Valid
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records import Beat, Registration
 
 

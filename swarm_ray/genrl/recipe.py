@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_yaml import parse_mapping, read_mapping
+from swarm_ray.config.load import load_config
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.yaml import parse_mapping, read_mapping
 from swarm_ray.errors import ConfigError
 from swarm_ray.genrl.place import GamePlace
-from swarm_ray.settings import load_config
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.manager import SwarmGameManager

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from drive_store import InvalidName
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.coordinator import coordinator_alarm, coordinator_line
 from swarm_ray.experiments.read import OpenExperiment

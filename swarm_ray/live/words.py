@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from swarm_ray.config import PaceConfig, SwarmConfig
+from swarm_ray.config.schema import PaceConfig, SwarmConfig
 from swarm_ray.experiments.coordinator import PAUSED
 from swarm_ray.live.picture import ENDED, NodeLine
 from swarm_ray.live.signs import Sign

@@ -9,8 +9,8 @@ import textwrap
 import yaml
 
 from swarm_ray.checkpointing.node_state import NodeState
-from swarm_ray.config import SwarmConfig
-from swarm_ray.settings import canonical_json
+from swarm_ray.config.load import canonical_json
+from swarm_ray.config.schema import SwarmConfig
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _LEFT_OUT = ("pace", "retention", "log", "alarm_rounds")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from swarm_ray.config import HubConfig
+from swarm_ray.config.schema import HubConfig
 from swarm_ray.errors import UserError
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from drive_store.checkpoints import LocalCheckpoint
 from swarm_ray.checkpointing.background import Background, Problems
 from swarm_ray.checkpointing.node_state import NodeState
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_secrets import without_secrets
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.secrets import without_secrets
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.models.card import model_card
 from swarm_ray.models.folder import ModelParts, fill_folder

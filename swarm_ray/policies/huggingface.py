@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 
-from swarm_ray.config import PolicyConfig
+from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.errors import ModelError
 from swarm_ray.policies.prompts import turn_end
 from swarm_ray.policies.transformers_models import (

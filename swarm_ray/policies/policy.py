@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import torch
 
-from swarm_ray.config import GrpoConfig, PolicyConfig
+from swarm_ray.config.schema import GrpoConfig, PolicyConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.decoding import Completed, Sampling, sample_completions
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out

@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.decoding import Sampling
 from swarm_ray.policies.devices import choose_device
 from swarm_ray.policies.huggingface import end_tokens, load_huggingface, unspeakable_tokens

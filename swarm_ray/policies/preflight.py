@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ModelError
 from swarm_ray.policies.devices import free_memory
 from swarm_ray.policies.huggingface import load_config

@@ -15,7 +15,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.devices import choose_device
 from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import Policy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swarm_ray.config_compare import canonical_json
+from swarm_ray.config.diff import canonical_json
 from swarm_ray.report.evidence import Evidence
 from swarm_ray.reward_ratio import RewardSum, ratio_to
 

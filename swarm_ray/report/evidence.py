@@ -11,7 +11,7 @@ from functools import cached_property
 import msgspec
 
 from drive_store import UNREADABLE, Registry, StoreError, Valid, valid_id
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments.metrics import incarnations_of, metrics_of

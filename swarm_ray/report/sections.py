@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from swarm_ray.config.load import render_yaml
 from swarm_ray.report.chart import Chart
 from swarm_ray.report.cost_charts import store_chart, time_chart
 from swarm_ray.report.evidence import Evidence
@@ -24,7 +25,6 @@ from swarm_ray.report.page_tables import (
 from swarm_ray.report.reward_charts import reward_charts
 from swarm_ray.report.samples import Sample, questions_for, samples_of
 from swarm_ray.report.table import Table
-from swarm_ray.settings import render_yaml
 
 _NO_METRICS = "no metrics have been logged yet, or they are gone."
 _NO_STORE_USE = "the logs do not say what was asked of the folder; another version of Swarm Ray wrote them."

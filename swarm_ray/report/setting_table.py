@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_compare import LOCAL_FIELDS, to_json
+from swarm_ray.config.diff import LOCAL_FIELDS, to_json
+from swarm_ray.config.schema import SwarmConfig
 
 LONGEST = 120
 NONE = "\N{EM DASH}"

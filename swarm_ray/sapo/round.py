@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.policy import Generated, TrainingGroup, UpdateStats
 from swarm_ray.records import Completion, Rollout, RoundFile, StageClosed, StepCounters, StepMetrics

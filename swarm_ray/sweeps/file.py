@@ -24,12 +24,12 @@ from typing import Any
 import yaml
 
 from drive_store import valid_id
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_base import dotted_keys
-from swarm_ray.config_secrets import refuse_secrets, shown, without_secrets
-from swarm_ray.config_yaml import MAX_BYTES, Loader, parse_mapping
+from swarm_ray.config.base import dotted_keys
+from swarm_ray.config.load import load_config
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.secrets import refuse_secrets, shown, without_secrets
+from swarm_ray.config.yaml import MAX_BYTES, Loader, parse_mapping
 from swarm_ray.errors import ConfigError
-from swarm_ray.settings import load_config
 
 KEYS = ("name", "preset", "set", "grid", "seeds", "baseline")
 MOST_NAME = 32

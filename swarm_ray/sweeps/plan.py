@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from drive_store import valid_id
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_secrets import shown
+from swarm_ray.config.load import load_config, to_json
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.secrets import shown
 from swarm_ray.errors import ConfigError
-from swarm_ray.settings import load_config, to_json
 from swarm_ray.sweeps.file import SweepFile, read_file
 from swarm_ray.table_text import clean
 

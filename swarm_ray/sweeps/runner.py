@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from drive_store import StoreError
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import canonical_json
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.display import Display, choose_display
 from swarm_ray.errors import ExperimentExistsError, SwarmError
 from swarm_ray.experiment_folder import ExperimentAddress
@@ -17,7 +18,6 @@ from swarm_ray.preparing import prepare_model
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.ray_instance import RayInstance
 from swarm_ray.running import DONE, LEARNED_NOTHING, Running
-from swarm_ray.settings import canonical_json
 from swarm_ray.sweeps.capacity import runs_at_once
 from swarm_ray.sweeps.outcome import Outcome
 from swarm_ray.sweeps.plan import SweepRun

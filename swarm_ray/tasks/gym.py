@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from swarm_ray.config_secrets import shown
+from swarm_ray.config.secrets import shown
 from swarm_ray.errors import ConfigError, TaskError
 from swarm_ray.tasks.protocol import Entry, TaskQuestion, registered_names
 from swarm_ray.tasks.safe_verifiers import safe_score

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import overload
 
-from swarm_ray.config import SpecialtyConfig, TasksConfig
+from swarm_ray.config.schema import SpecialtyConfig, TasksConfig
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
 from swarm_ray.records import QuestionRef
 from swarm_ray.tasks.gym import GymTask

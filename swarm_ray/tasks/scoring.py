@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from swarm_ray.config import TasksConfig
+from swarm_ray.config.schema import TasksConfig
 from swarm_ray.records import QuestionRef
 from swarm_ray.tasks.answers import extract
 from swarm_ray.tasks.frames import Job, Start

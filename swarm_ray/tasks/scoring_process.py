@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from swarm_ray.config import TasksConfig
+from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.tasks.frames import FOLDER_PREFIX, LENGTH_BYTES, Job, Ready, Result, Start, frame
 from swarm_ray.tasks.questions import TaskSet

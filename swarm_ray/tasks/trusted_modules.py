@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from swarm_ray.config import TasksConfig
+from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import UserError
 
 

@@ -7,7 +7,7 @@ import os
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from swarm_ray.config import SwarmConfig, TrackingConfig
+from swarm_ray.config.schema import SwarmConfig, TrackingConfig
 from swarm_ray.errors import UserError
 from swarm_ray.tracking.files import TrackerFiles
 from swarm_ray.tracking.prometheus import MakeGauge, PrometheusTracker

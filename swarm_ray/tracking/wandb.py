@@ -129,6 +129,6 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _failed(error: Exception) -> TrackerFailed:
-    from swarm_ray.config_secrets import without_secrets
+    from swarm_ray.config.secrets import without_secrets
 
     return TrackerFailed(without_secrets(f"{type(error).__name__}: {error}"))

@@ -17,10 +17,10 @@ from actors.trainer import Trainer
 from actors.trainer_settings import TrainerResult, TrainerSettings
 from drive_store import Operations, Store
 from swarm_ray.cache import cache_folder
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import config_hash
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
 from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics, StoreUse
-from swarm_ray.settings import config_hash
 
 CLAIMANT = "coordinator.0a0b0c0d"
 WITHIN_S = 120.0

@@ -11,9 +11,9 @@ from folder_for_tests import Folder, incarnation, round_file
 from swarm_for_tests import records_of
 
 from actors.coordinator import Coordinator
+from swarm_ray.config.load import config_hash
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.records import Beat, NodeTotals, Registration, RoundFile, StateRecord
-from swarm_ray.settings import config_hash
 
 ENDS = {"finished", "stopped", "failed", "superseded"}
 

@@ -11,11 +11,11 @@ from folder_for_tests import Folder, incarnation, round_file
 
 from actors.coordinator import Coordinator
 from drive_store import StateEntry, StateLogReader, Store
+from swarm_ray.config.load import config_hash
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.records import Beat, NodeTotals, Registration, StateRecord
-from swarm_ray.settings import config_hash
 
 NODES = ("node-1", "node-2")
 OVER = ("finished", "stopped", "failed")

@@ -13,7 +13,8 @@ from swarm_tasks_for_tests import coin
 from drive_store import Header, Registry, make_node_folders, payload_sha256, publish_round_file, seal_packed
 from drive_store.frame import SCHEMA_VERSION, make_frame
 from drive_store.reading import LENGTHS, PACKED_START, TRAILER, TRAILER_END
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import config_hash
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.experiment_folder import ExperimentAddress
@@ -29,7 +30,6 @@ from swarm_ray.records import (
     StageOpen,
     StepCounters,
 )
-from swarm_ray.settings import config_hash
 from swarm_ray.tasks.questions import TaskSet
 
 

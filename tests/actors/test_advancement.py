@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.advancement import Observed, stage_is_over
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 
 paces = st.builds(
     lambda strategy, share, low, more: PaceConfig(

@@ -9,7 +9,7 @@ import pytest
 
 from actors.catching_up import _is_gone
 from drive_store import ExperimentPaths, Store
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.own_steps import MadeStep
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.pulse import Pulse

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from played_for_tests import Played
 
+from swarm_ray.config.load import load_config
 from swarm_ray.errors import ConfigError
 from swarm_ray.moments import Moment
-from swarm_ray.settings import load_config
 
 NODES = ("node-1", "node-2")
 

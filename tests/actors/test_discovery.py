@@ -13,9 +13,9 @@ from folder_for_tests import Folder, incarnation
 
 from actors.discovery import Discovery
 from drive_store import NameTaken, StoreUnavailable, Valid
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.load import config_hash
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records import Beat, Member, NodeTotals, Registration
-from swarm_ray.settings import config_hash
 
 PACE = PaceConfig(beat_s=0.04, dead_after_s=20)
 

@@ -7,9 +7,9 @@ import pytest
 from folder_for_tests import Folder, incarnation
 
 from actors.roster import Roster
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.load import config_hash
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records import Beat, Member, NodeTotals, Registration
-from swarm_ray.settings import config_hash
 
 PACE = PaceConfig(beat_s=2.0, dead_after_s=20.0)
 

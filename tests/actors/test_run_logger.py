@@ -13,7 +13,7 @@ from folder_for_tests import Folder, incarnation
 
 from actors.logger import RunLogger
 from drive_store import StoreFull, StoreUnavailable, make_node_folders, read_segments
-from swarm_ray.config import LogConfig
+from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments import experiment_metrics
 from swarm_ray.records import Evaluation, Event, Member, StepCounters, StepMetrics
 

@@ -9,7 +9,7 @@ import torch
 from drive_store import ExperimentPaths, StateRef, Store, create_experiment_folder
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
-from swarm_ray.config import CheckpointConfig, SwarmConfig
+from swarm_ray.config.schema import CheckpointConfig, SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
 from swarm_ray.policies.policy import Policy, TrainingGroup
 from swarm_ray.policies.pool import build_policy

@@ -11,8 +11,8 @@ import pytest
 from experiments_for_tests import FakeExperiment, finished, metrics_row
 
 from swarm_ray.cli import main
+from swarm_ray.config.load import load_config
 from swarm_ray.experiments import experiment_history, list_experiments
-from swarm_ray.settings import load_config
 
 
 @pytest.fixture

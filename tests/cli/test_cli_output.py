@@ -11,7 +11,7 @@ import pytest
 from experiments_for_tests import finished
 
 from swarm_ray.cli import main
-from swarm_ray.settings import load_config
+from swarm_ray.config.load import load_config
 
 FULL = "/dev/full"
 

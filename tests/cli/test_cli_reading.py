@@ -14,8 +14,8 @@ import yaml
 from experiments_for_tests import FakeExperiment, finished
 
 from swarm_ray.cli import main
+from swarm_ray.config.load import load_config, presets
 from swarm_ray.experiments import list_experiments
-from swarm_ray.settings import load_config, presets
 
 WATCH = """
 import sys

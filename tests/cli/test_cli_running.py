@@ -18,10 +18,10 @@ from experiments_for_tests import finished
 
 from drive_store import StoreDenied, StoreFull
 from swarm_ray.cli import main
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import load_config
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ActorFailure, ExperimentExistsError
 from swarm_ray.experiments import Comparison, compare_experiments
-from swarm_ray.settings import load_config
 
 
 @dataclass

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from swarm_ray.config import GrpoConfig, SwarmConfig
+from swarm_ray.config.load import join_config, load_config, parse_stored, presets, render_yaml
+from swarm_ray.config.schema import GrpoConfig, SwarmConfig
 from swarm_ray.errors import ConfigError
-from swarm_ray.settings import join_config, load_config, parse_stored, presets, render_yaml
 
 
 def message(preset: str | None = None, file: Path | None = None, overrides: object = ()) -> str:
@@ -235,7 +235,7 @@ def test_joining_refuses_what_holds_for_the_swarm() -> None:
 
 def test_neither_torch_nor_ray_nor_reasoning_gym_is_imported() -> None:
     code = (
-        "import sys; from swarm_ray.settings import *; c = load_config('paper', overrides=['rounds=3']);"
+        "import sys; from swarm_ray.config.load import *; c = load_config('paper', overrides=['rounds=3']);"
         "join_config(parse_stored(render_yaml(c).encode()), ['nodes=1']);"
         "print([m for m in ('torch', 'ray', 'transformers', 'reasoning_gym') if m in sys.modules])"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import reasoning_gym
 
-from swarm_ray.settings import load_config, presets
+from swarm_ray.config.load import load_config, presets
 
 
 @pytest.mark.parametrize("preset", presets())

@@ -10,12 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarm_ray.config import GrpoConfig, PolicyConfig, SpecialtyConfig, SwarmConfig, TasksConfig
-from swarm_ray.config_base import dotted_keys
-from swarm_ray.config_compare import LOCAL_FIELDS
-from swarm_ray.config_secrets import refuse_secrets
-from swarm_ray.errors import ConfigError
-from swarm_ray.settings import (
+from swarm_ray.config.base import dotted_keys
+from swarm_ray.config.diff import LOCAL_FIELDS
+from swarm_ray.config.load import (
     canonical_json,
     config_hash,
     differences,
@@ -26,6 +23,9 @@ from swarm_ray.settings import (
     render_yaml,
     to_json,
 )
+from swarm_ray.config.schema import GrpoConfig, PolicyConfig, SpecialtyConfig, SwarmConfig, TasksConfig
+from swarm_ray.config.secrets import refuse_secrets
+from swarm_ray.errors import ConfigError
 
 LOCAL_VALUES = {
     "nodes": 3,

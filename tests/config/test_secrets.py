@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from swarm_ray.config import PolicyConfig, SwarmConfig
+from swarm_ray.config.load import join_config, load_config, parse_stored, render_yaml
+from swarm_ray.config.schema import PolicyConfig, SwarmConfig
 from swarm_ray.errors import ConfigError
-from swarm_ray.settings import join_config, load_config, parse_stored, render_yaml
 
 LETTERS = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6"
 HEX = "0123456789abcdef0123456789abcdef01234567"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from swarm_ray.config import DirectConfig
+from swarm_ray.config.schema import DirectConfig
 from swarm_ray.dht.link import DhtLink
 from swarm_ray.dht.parts import part_keys
 

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dht_for_tests import HERE, LONG_S, STRANGER, Program, all_gone, daemon_of, fetch, process_of, started
 
-from swarm_ray.config import DirectConfig
+from swarm_ray.config.schema import DirectConfig
 from swarm_ray.dht import extra
 from swarm_ray.dht.key_file import key_file
 from swarm_ray.dht.link import DhtLink

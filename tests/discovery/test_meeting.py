@@ -11,7 +11,7 @@ import pytest
 from discovery_for_tests import Clock, Listener, address, new_root, peer_id, refused_port, say
 
 from drive_store import Store
-from swarm_ray.config import DirectConfig
+from swarm_ray.config.schema import DirectConfig
 from swarm_ray.dht.link import DhtLink
 from swarm_ray.dht.meeting import MAX_JOINED, RETRY_S, Announcement, Meeting
 from swarm_ray.errors import ConfigError

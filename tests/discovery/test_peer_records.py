@@ -16,7 +16,7 @@ from actors.kept import Kept
 from actors.peer_records import PeerRecords
 from drive_store import DiscoveryFolder, Store, StoreUnavailable, Valid
 from drive_store.testing import FaultyStore
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.peer_book import PeerBook
 from swarm_ray.records import MAX_MULTIADDRS, Beat, Member, NodeKey, NodeTotals, PeerRecord
 

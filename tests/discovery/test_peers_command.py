@@ -15,8 +15,8 @@ from experiments_for_tests import FakeExperiment, finished
 from drive_store import Store
 from drive_store.paths import discovery_record
 from swarm_ray.cli import main
+from swarm_ray.config.load import load_config
 from swarm_ray.experiments.found_peers import found_peers
-from swarm_ray.settings import load_config
 
 WATCH = """
 import sys

@@ -6,7 +6,7 @@ import pytest
 
 from drive_store.doctor.advice import is_slow, settings
 from drive_store.doctor.findings import percentile, seconds, size_text
-from swarm_ray.settings import load_config
+from swarm_ray.config.load import load_config
 
 
 @pytest.mark.parametrize("samples", [2, 99, 100, 1000])

@@ -11,7 +11,7 @@ from doctored_for_tests import Turns, View, left_in, together
 
 from drive_store import Store
 from drive_store.doctor import Findings, examine
-from swarm_ray.settings import load_config
+from swarm_ray.config.load import load_config
 
 ALL = [
     "other machine",

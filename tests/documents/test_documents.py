@@ -15,10 +15,10 @@ from swarm_ray.cli.main import COMMANDS
 from swarm_ray.cli.output import MISTAKE
 from swarm_ray.cli.overrides import overrides_of
 from swarm_ray.cli.parser import parse
+from swarm_ray.config.load import join_config, load_config
 from swarm_ray.genrl.recipe import read_recipe
 from swarm_ray.policies.starts import STARTS
 from swarm_ray.running import DONE, FAILED, INTERRUPTED, LEARNED_NOTHING
-from swarm_ray.settings import join_config, load_config
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -10,7 +10,7 @@ import msgspec
 from swarm_for_tests import small_config
 
 from drive_store import Registry, Spool, StateLogWriter, Store, make_node_folders, publish_round_file
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.own_steps import OwnSteps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm_ray.config import DirectConfig
+from swarm_ray.config.schema import DirectConfig
 from swarm_ray.dht.link import DhtLink
 from swarm_ray.errors import LinkError
 

@@ -10,7 +10,7 @@ import pytest
 from folder_for_tests import Folder, closed, incarnation, opens, round_file
 
 from drive_store import Valid, read_round_file
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested
 from swarm_ray.records import Answers, FileRef, Refusal
 from swarm_ray.sapo.node import Node

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from drive_store import Registry, SegmentWriter, StateLogWriter, Store, make_node_folders
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import config_hash
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
 from swarm_ray.records import (
     Beat,
@@ -25,7 +26,6 @@ from swarm_ray.records import (
     StepCounters,
     StepMetrics,
 )
-from swarm_ray.settings import config_hash
 
 CLAIMANT = "coordinator.0a0b0c0d"
 CREATED_AT = "2026-08-01T12:00:00+00:00"

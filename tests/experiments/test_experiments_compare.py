@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from experiments_for_tests import FakeExperiment
 
+from swarm_ray.config.load import load_config
 from swarm_ray.errors import ExperimentNotFoundError, SwarmStateError
 from swarm_ray.experiments import compare_experiments, experiment_history
-from swarm_ray.settings import load_config
 
 
 def twenty_rounds(root: Path) -> FakeExperiment:

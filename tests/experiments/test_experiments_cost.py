@@ -9,10 +9,10 @@ import pytest
 from experiments_for_tests import FakeExperiment
 
 from drive_store import Store
+from swarm_ray.config.load import load_config
 from swarm_ray.experiments import listing
 from swarm_ray.experiments.read import OpenExperiment, open_experiment, open_root
 from swarm_ray.experiments.status import status_of
-from swarm_ray.settings import load_config
 
 ROUNDS = (20, 2000)
 NODES = ("node-0", "node-1")

@@ -11,6 +11,7 @@ from experiments_for_tests import FakeExperiment
 
 import swarm_ray
 from drive_store import Store
+from swarm_ray.config.load import config_hash, extend_config, load_config
 from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity, store_config
 from swarm_ray.experiments import (
@@ -23,7 +24,6 @@ from swarm_ray.experiments.read import open_experiment
 from swarm_ray.experiments.renaming import rename_experiment
 from swarm_ray.opening import config_for, open_or_create
 from swarm_ray.records import Beat, NodeTotals
-from swarm_ray.settings import config_hash, extend_config, load_config
 
 
 def test_an_experiment_is_made_and_gone_on_with(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from experiments_for_tests import FakeExperiment, finished, metrics_row
 
 import swarm_ray
+from swarm_ray.config.load import load_config
 from swarm_ray.errors import ExperimentNotFoundError, MalformedFile
 from swarm_ray.experiments import columns, compare_experiments
 from swarm_ray.experiments.frames import (
@@ -23,7 +24,6 @@ from swarm_ray.experiments.frames import (
     specialties_frame,
     to_csv,
 )
-from swarm_ray.settings import load_config
 
 CONFIG = load_config(overrides=["nodes=2", "rounds=4"])
 NODES = ["node-0", "node-1"]

@@ -10,6 +10,7 @@ import pytest
 from experiments_for_tests import CLAIMANT, CREATED_AT, FakeExperiment, finished
 
 from drive_store import Store, write_coordinator_beat
+from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments.cleaning import cleanup_experiment
@@ -18,7 +19,6 @@ from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.read import ExperimentFolder, open_experiment
 from swarm_ray.local_disk import hold_for_run
 from swarm_ray.records import Beat, CoordinatorBeat, FileRef, NodeTotals, Registration, StageClosed
-from swarm_ray.settings import config_hash, load_config
 
 NEW = "0000beef"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from experiments_for_tests import FakeExperiment, finished
 
+from swarm_ray.config.load import load_config
 from swarm_ray.experiments import list_experiments
-from swarm_ray.settings import load_config
 
 
 def test_experiments_are_listed_oldest_first(tmp_path: Path) -> None:

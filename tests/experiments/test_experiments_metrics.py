@@ -8,9 +8,9 @@ import pytest
 from experiments_for_tests import FakeExperiment, finished, metrics_row
 
 from drive_store import SegmentWriter
+from swarm_ray.config.load import load_config
 from swarm_ray.errors import MalformedFile
 from swarm_ray.experiments import experiment_metrics, time_breakdown
-from swarm_ray.settings import load_config
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import pytest
 from experiments_for_tests import FakeExperiment, finished, incarnation_of, totals_after
 
 from drive_store import Store
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import load_config
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import NodeStatus, experiment_status
 from swarm_ray.experiments.read import OpenExperiment, open_experiment
 from swarm_ray.experiments.status import status_of
 from swarm_ray.records import Beat, NodeTotals
-from swarm_ray.settings import load_config
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from drive_store import StoreFull
 from drive_store.checkpoint_manifest import Manifest
 from drive_store.stored_checkpoints import StoredCheckpoints
 from swarm_ray import archive_experiment, cleanup_experiment, export_experiment, export_experiment_summary
+from swarm_ray.config.load import extend_config
 from swarm_ray.errors import (
     ExperimentExistsError,
     ExperimentNotFoundError,
@@ -42,7 +43,6 @@ from swarm_ray.experiments.rollouts import stored_files
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.opening import open_or_create
 from swarm_ray.records import Beat, NodeTotals
-from swarm_ray.settings import extend_config
 from swarm_ray.tasks.questions import TaskSet
 
 ROUNDS = 3

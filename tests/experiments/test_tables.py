@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from experiments_for_tests import FakeExperiment, finished, metrics_row
 
+from swarm_ray.config.load import load_config
 from swarm_ray.experiments import (
     Comparison,
     ExperimentStatus,
@@ -18,7 +19,6 @@ from swarm_ray.experiments import (
     time_breakdown,
 )
 from swarm_ray.reward_ratio import ratio_to
-from swarm_ray.settings import load_config
 from swarm_ray.table_text import clean, duration, large
 from swarm_ray.tables import comparison_table, list_table, status_table, time_text
 

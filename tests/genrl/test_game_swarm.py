@@ -12,12 +12,12 @@ from game_swarm_for_tests import GameSwarm, RgymFactory, game_config, until
 from games_for_tests import moved, weights
 
 from drive_store import DiscoveryFolder, Registry, make_node_folders
+from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_history, experiment_metrics, experiment_status, list_experiments
 from swarm_ray.genrl.recipe import read_recipe
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.records import Beat, NodeTotals, PeerRecord, Registration
-from swarm_ray.settings import config_hash
 
 
 def rows_of(root: Path) -> dict[tuple[str, int], Any]:

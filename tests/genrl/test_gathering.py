@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from drive_store import ExperimentPaths, Registry, Store, make_node_folders, new_incarnation
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, UserError
 from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.communication import FolderCommunication

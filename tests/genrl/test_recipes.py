@@ -9,11 +9,11 @@ import pytest
 
 from swarm_ray import coordinate, simulate, work
 from swarm_ray.cli.main import main
+from swarm_ray.config.load import load_config
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
 from swarm_ray.games import run_game
 from swarm_ray.genrl.recipe import read_recipe, shipped_recipes
-from swarm_ray.settings import load_config
 
 RGYM = "game: {kind: rgym, num_train_samples: 2, num_transplant_trees: 3, num_generations: 4}\n"
 

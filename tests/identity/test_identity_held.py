@@ -14,14 +14,14 @@ from folder_for_tests import Folder, incarnation
 from actors.discovery import Discovery
 from actors.node_home import NodeHome
 from drive_store import DiscoveryFolder, Valid
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.load import config_hash
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.display import NoDisplay
 from swarm_ray.errors import IdentityError, NodeTakenError
 from swarm_ray.identity import Identity, gone_incarnations, identity_for, load_identity
 from swarm_ray.local_disk import experiment_state
 from swarm_ray.node_place import wait_for_place
 from swarm_ray.records import Beat, Member, NodeTotals, PeerRecord, Registration
-from swarm_ray.settings import config_hash
 
 PACE = PaceConfig(beat_s=1, dead_after_s=20)
 HOLD = """

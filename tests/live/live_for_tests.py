@@ -9,7 +9,8 @@ import msgspec
 from experiments_for_tests import CLAIMANT, FakeExperiment, totals_after
 
 from drive_store import write_coordinator_beat
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import load_config
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.records import (
     Beat,
     CoordinatorBeat,
@@ -19,7 +20,6 @@ from swarm_ray.records import (
     StageOpen,
     StateRecord,
 )
-from swarm_ray.settings import load_config
 
 NODES = ["node-0", "node-1", "node-2"]
 

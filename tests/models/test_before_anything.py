@@ -10,7 +10,7 @@ import ray
 from swarm_ray.cli.main import COMMANDS, main
 from swarm_ray.cli.overrides import overrides_of
 from swarm_ray.cli.parser import parse
-from swarm_ray.settings import load_config
+from swarm_ray.config.load import load_config
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hub_for_tests import TOKEN, StandInHub, stand_in_hub
 from swarm_for_tests import small_config
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swarm_ray.config import HubConfig
+from swarm_ray.config.schema import HubConfig
 from swarm_ray.errors import UserError
 from swarm_ray.models.hub import require_hub
 

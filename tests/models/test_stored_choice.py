@@ -12,7 +12,7 @@ import pytest
 from drive_store import Registry, Store, make_node_folders
 from drive_store.checkpoints import LocalCheckpoints
 from drive_store.stored_checkpoints import StoredCheckpoints
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
 from swarm_ray.experiments.read import open_experiment

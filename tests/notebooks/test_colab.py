@@ -24,7 +24,7 @@ from swarm_ray.colab import (
 )
 from swarm_ray.display import NoDisplay
 from swarm_ray.errors import ConfigError, ExperimentNotFoundError, UserError
-from swarm_ray.settings import load_config
+from swarm_ray.config.load import load_config
 
 SECRET = "never-to-be-seen"
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from folder_for_tests import Folder
 
-from swarm_ray.config import PaceConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.display import NoDisplay
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.local_disk import Lock, experiment_state

@@ -18,7 +18,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import build_policy

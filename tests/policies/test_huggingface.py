@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import T5Config
 
-from swarm_ray.config import PolicyConfig
+from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.errors import ModelError
 from swarm_ray.policies.huggingface import end_tokens, load_config, load_huggingface, unspeakable_tokens
 

@@ -79,7 +79,7 @@ def test_generate_batch_bounds_a_decode(llama, policy_of, monkeypatch, most):
 
 
 def test_the_sampled_end_of_sequence_token_is_kept(llama, tokenizer):
-    from swarm_ray.config import SwarmConfig
+    from swarm_ray.config.schema import SwarmConfig
     from swarm_ray.policies.pool import build_policy
     from swarm_ray.policies.prompts import PlainPrompt
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, ModelError
 from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import TrainingGroup

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, GPT2Config, LlamaConfig, Qwen2Config
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ModelError
 from swarm_ray.policies import preflight as module
 from swarm_ray.policies.logprobs import Layout, TokenGroup, decoder_of, lay_out

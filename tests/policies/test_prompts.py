@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from reasoning_gym.utils import SYSTEM_PROMPTS
 
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.prompts import (
     ChatPrompt,
     PlainPrompt,

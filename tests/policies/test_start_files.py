@@ -11,16 +11,16 @@ import pytest
 import safetensors.torch
 import torch
 
+from swarm_ray.config.load import load_config
 from swarm_ray.policies.start_files import SKILL, all_made, habit_name, start_file, start_index
 from swarm_ray.policies.tiny_start import TinyStart
-from swarm_ray.settings import load_config
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
 SMALL = ("tasks.specialties=[gcd]", "tasks.pool=200", "evaluation.questions=1", "policy.device=cpu")
 DRIVER = """
 import sys
-from swarm_ray.settings import load_config
+from swarm_ray.config.load import load_config
 from swarm_ray.preparing import prepare_model
 config = load_config("tiny", overrides=sys.argv[1:])
 prepare_model(config, ["node-0", "node-1"], None, lambda *said: print(said))

@@ -11,7 +11,8 @@ import msgspec
 from experiments_for_tests import FakeExperiment, incarnation_of, metrics_row
 
 from drive_store import SegmentWriter, publish_round_file
-from swarm_ray.config import SwarmConfig
+from swarm_ray.config.load import load_config
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.read import open_experiment
 from swarm_ray.records import (
     Completion,
@@ -25,7 +26,6 @@ from swarm_ray.records import (
     StoreUse,
 )
 from swarm_ray.report.evidence import Evidence, read_evidence
-from swarm_ray.settings import load_config
 from swarm_ray.tasks.questions import TaskSet
 
 SPECIALTIES = "tasks.specialties=[{name: lcm}, {name: gcd}]"

@@ -11,7 +11,7 @@ import torch
 
 sys.path.append(str(Path(__file__).parent.parent / "swarm"))
 
-from swarm_ray.config import TasksConfig
+from swarm_ray.config.schema import TasksConfig
 from swarm_ray.tasks.scoring import Scorer
 
 

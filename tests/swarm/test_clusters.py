@@ -21,7 +21,7 @@ MACHINES = 3
 WHERE = """
 import json, sys
 from swarm_ray import ray_instance, simulate
-from swarm_ray.settings import load_config
+from swarm_ray.config.load import load_config
 from swarm_ray.worker import Worker
 
 planned, end = [], Worker.close

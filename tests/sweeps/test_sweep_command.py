@@ -12,7 +12,7 @@ import pytest
 from sweeps_for_tests import SPLITS, plan_of, write_runs, write_sweep
 
 from swarm_ray.cli import main
-from swarm_ray.settings import load_config
+from swarm_ray.config.load import load_config
 from swarm_ray.sweeps.capacity import Room
 from swarm_ray.sweeps.plan import read_plan
 from swarm_ray.sweeps.runner import distinct_models

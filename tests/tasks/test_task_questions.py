@@ -8,13 +8,13 @@ import pytest
 from own_tasks_for_tests import Doubles, make_obedient
 from reasoning_gym.factory import DATASETS
 
-from swarm_ray.config import TasksConfig
+from swarm_ray.config.schema import TasksConfig
+from swarm_ray.config.specialties import SETS
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
 from swarm_ray.records import QuestionRef
 from swarm_ray.tasks.gym import UNSTABLE
 from swarm_ray.tasks.protocol import register
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tasks.specialties import SETS
 
 BOTH = tuple(
     {"name": f"{which}-{s['name']}", "task": s["name"], "options": s.get("options", {})}
@@ -46,7 +46,7 @@ def training_question(tasks, specialty="gcd"):
 
 def test_a_second_process_makes_the_same_questions(both):
     program = (
-        "import json, sys\nfrom swarm_ray.config import TasksConfig\n"
+        "import json, sys\nfrom swarm_ray.config.schema import TasksConfig\n"
         "from swarm_ray.tasks.questions import TaskSet\n"
         "tasks = TaskSet(TasksConfig.model_validate_json(sys.argv[1]))\n"
         # In another order, so that nothing may depend on what was drawn before.

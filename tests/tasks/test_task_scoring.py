@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from swarm_ray.config import TasksConfig
+from swarm_ray.config.schema import TasksConfig
+from swarm_ray.config.specialties import SETS
 from swarm_ray.errors import ScoringError
 from swarm_ray.tasks import scoring, scoring_child
 from swarm_ray.tasks.frames import FOLDER_PREFIX
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Score, ScoreItem, Scorer
-from swarm_ray.tasks.specialties import SETS
 
 EVAL = ("binary_matrix", "string_insertion", "spiral_matrix", "n_queens")
 SYMPY = ("puzzle24", "countdown", "simple_integration", "intermediate_integration")
@@ -283,7 +283,7 @@ def test_close_leaves_nothing_and_scoring_again_starts_again(tmp_path, monkeypat
 
 def test_the_process_ends_with_its_parent():
     program = (
-        "import time\nfrom swarm_ray.config import TasksConfig\n"
+        "import time\nfrom swarm_ray.config.schema import TasksConfig\n"
         "from swarm_ray.tasks.scoring import Scorer, ScoreItem\n"
         "s = Scorer(TasksConfig(specialties=['gcd'])); s.score([ScoreItem(('gcd', 1, 0), '1')])\n"
         "print(s._child.pid, s._child._folder.name, flush=True); time.sleep(600)"

@@ -9,7 +9,7 @@ import threading
 import pytest
 from tracked_for_tests import row
 
-from swarm_ray.config import TrackingConfig
+from swarm_ray.config.schema import TrackingConfig
 from swarm_ray.errors import UserError
 from swarm_ray.records import Evaluation
 from swarm_ray.tracking.choosing import require_ray_default, require_trackers

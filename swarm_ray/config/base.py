@@ -1,6 +1,6 @@
 """What every part of the configuration has in common: frozen, closed, documented, and fit to be stored.
 
-Apart from `swarm_ray.config`, so that this one holds nothing but fields, their defaults and their meanings.
+Apart from `swarm_ray.config.schema`, so that this one holds nothing but fields, their defaults and their meanings.
 """
 
 from __future__ import annotations

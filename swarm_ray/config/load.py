@@ -16,13 +16,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_base import dotted_keys
-from swarm_ray.config_compare import LOCAL_FIELDS, canonical_json, config_hash, differences, to_json
-from swarm_ray.config_errors import one_line
-from swarm_ray.config_render import render_yaml
-from swarm_ray.config_secrets import refuse_secrets, shown, without_secrets
-from swarm_ray.config_yaml import parse_mapping, parse_scalar, read_mapping
+from swarm_ray.config.base import dotted_keys
+from swarm_ray.config.diff import LOCAL_FIELDS, canonical_json, config_hash, differences, to_json
+from swarm_ray.config.errors import one_line
+from swarm_ray.config.render import render_yaml
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.secrets import refuse_secrets, shown, without_secrets
+from swarm_ray.config.yaml import parse_mapping, parse_scalar, read_mapping
 from swarm_ray.errors import ConfigError
 
 __all__ = [
@@ -54,7 +54,7 @@ _KEY = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)*")
 
 def presets() -> tuple[str, ...]:
     """The names of the presets, sorted."""
-    folder = resources.files("swarm_ray.presets")
+    folder = resources.files("swarm_ray.config.presets")
     return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
 
 
@@ -196,7 +196,7 @@ def _chosen_preset(preset: str | None, file: str, said: Values, asked: Values) -
 
 def _read_preset(name: str) -> Values:
     """The values of a preset of the package."""
-    path = resources.files("swarm_ray.presets") / f"{name}.yaml"
+    path = resources.files("swarm_ray.config.presets") / f"{name}.yaml"
     return parse_mapping(path.read_bytes(), f"preset {name}")
 
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_secrets import shown
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.secrets import shown
 
 LOCAL_FIELDS = frozenset(
     {

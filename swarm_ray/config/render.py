@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_base import Section
-from swarm_ray.config_secrets import refuse_secrets
-from swarm_ray.config_yaml import MAX_BYTES, dump
+from swarm_ray.config.base import Section
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.secrets import refuse_secrets
+from swarm_ray.config.yaml import MAX_BYTES, dump
 from swarm_ray.errors import ConfigError
 
 WIDTH = 100

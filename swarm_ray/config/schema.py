@@ -1,7 +1,7 @@
 """The typed configuration of a swarm: every default stands here once, with its meaning beneath it.
 
-Presets (`swarm_ray/presets/*.yaml`) and `key=value` overrides are laid over these defaults;
-`swarm_ray.settings` does that and turns every mistake into one line. This module imports neither torch nor
+Presets (`swarm_ray/config/presets/*.yaml`) and `key=value` overrides are laid over these defaults;
+`swarm_ray.config.load` does that and turns every mistake into one line. This module imports neither torch nor
 Ray, so a configuration is checked without either.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from swarm_ray.config_base import NAME, Section, plain_json
+from swarm_ray.config.base import NAME, Section, plain_json
 
 Share = float
 
@@ -56,7 +56,7 @@ class TasksConfig(Section):
     @field_validator("specialties", mode="before")
     @classmethod
     def _named_sets(cls, value: object) -> object:
-        from swarm_ray.tasks.specialties import SETS
+        from swarm_ray.config.specialties import SETS
 
         if value == ():
             return SETS["easy"]

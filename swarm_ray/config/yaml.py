@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from swarm_ray.config_secrets import without_secrets
+from swarm_ray.config.secrets import without_secrets
 from swarm_ray.errors import ConfigError
 
 MAX_BYTES = 256 * 1024

@@ -9,9 +9,9 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from swarm_ray.config import SwarmConfig
-from swarm_ray.config_base import Section, dotted_keys
-from swarm_ray.config_secrets import shown, without_secrets
+from swarm_ray.config.base import Section, dotted_keys
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.secrets import shown, without_secrets
 from swarm_ray.errors import ConfigError
 
 LONGEST = 500
