@@ -22,8 +22,8 @@ from swarm_ray.genrl.by_manifest import ManifestGathering
 from swarm_ray.genrl.communication import GameCommunication, GameParts
 from swarm_ray.genrl.gathering import GameFiles, Gathering
 from swarm_ray.genrl.peers import Peers
-from swarm_ray.local_disk import experiment_state
-from swarm_ray.pulse import Pulse
+from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.records import Member
 
 

@@ -23,9 +23,9 @@ from swarm_ray.genrl.communication import GameCommunication, Telling
 from swarm_ray.genrl.coordinator import GameCoordinator
 from swarm_ray.genrl.place import GamePlace
 from swarm_ray.genrl.recorder import GameRow, step_metrics
-from swarm_ray.local_disk import experiment_state
+from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.peer_book import PeerBook
-from swarm_ray.pulse import Pulse
 
 
 class GameTrainer:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from drive_store import new_incarnation
 from swarm_ray.identity import HeldIdentity, Identity, identity_for, load_or_new
-from swarm_ray.local_disk import Lock, read_words
+from swarm_ray.machine.local_disk import Lock, read_words
 
 
 class NodeHome:

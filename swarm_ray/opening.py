@@ -24,10 +24,10 @@ from swarm_ray.experiment_folder import (
 from swarm_ray.experiments.files import refuse_link
 from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.read import ExperimentFolder
-from swarm_ray.local_disk import experiment_state
+from swarm_ray.machine.local_disk import experiment_state
+from swarm_ray.machine.versions import installed_versions
 from swarm_ray.records import StateRecord
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.versions import installed_versions
 
 ROLE = "coordinator"
 """Who may coordinate: claimants of this name, each with an incarnation of its own."""

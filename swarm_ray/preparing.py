@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from swarm_ray.cache import cache_folder
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.dht.extra import require_hivemind
 from swarm_ray.dht.probing import read_bootnodes
 from swarm_ray.errors import ConfigError
+from swarm_ray.machine.cache import cache_folder
 from swarm_ray.models.hub import require_hub
 from swarm_ray.policies.start_files import all_made, start_index
 from swarm_ray.tasks.questions import TaskSet

@@ -11,9 +11,9 @@ from swarm_ray.display import Display, choose_display
 from swarm_ray.errors import UserError
 from swarm_ray.exchange.swarm_state import decode_state
 from swarm_ray.experiments import Comparison, compare_experiments
-from swarm_ray.local_disk import Lock, hold_for_run
+from swarm_ray.machine.local_disk import Lock, hold_for_run
+from swarm_ray.machine.ray_instance import RayInstance, dashboard_address
 from swarm_ray.progress import SwarmProgress
-from swarm_ray.ray_instance import RayInstance, dashboard_address
 from swarm_ray.tracking.choosing import require_ray_default
 from swarm_ray.worker import Worker
 

@@ -18,7 +18,7 @@ from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.metrics import incarnations_of
 from swarm_ray.experiments.read import OpenExperiment, open_experiment
 from swarm_ray.experiments.rollouts import UNANSWERED, UNKNOWN, StoredFile, stored_files
-from swarm_ray.local_disk import experiment_state
+from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.records import StateRecord
 
 _STATE = "state.json"

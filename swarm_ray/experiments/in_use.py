@@ -15,7 +15,7 @@ from swarm_ray.experiment_folder import read_config
 from swarm_ray.experiments.metrics import predecessors_of
 from swarm_ray.experiments.read import ExperimentFolder
 from swarm_ray.experiments.status import UNDER_WAY, shown_state
-from swarm_ray.local_disk import is_run_here
+from swarm_ray.machine.local_disk import is_run_here
 from swarm_ray.records import LAST_WORD, Beat, CoordinatorBeat, StateRecord
 
 _COORDINATOR = "its coordinator"

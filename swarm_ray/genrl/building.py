@@ -9,7 +9,6 @@ import torch
 from genrl.rewards import DefaultRewardManager
 from genrl.state import GameState
 
-from swarm_ray.cache import cache_folder
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.genrl.manager import SwarmGameManager
@@ -19,6 +18,7 @@ from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.recipe import ShortForm
 from swarm_ray.genrl.rewards import AlikeRounds, GymRewards
 from swarm_ray.genrl.rgym import DATASETS, GymDataManager
+from swarm_ray.machine.cache import cache_folder
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
 from swarm_ray.policies.start_files import start_index

@@ -10,8 +10,8 @@ from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.pacing import Pacing
 from swarm_ray.genrl.gathering import GameFiles, Gathered, Phase, untimed
 from swarm_ray.genrl.peers import Peers
+from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.moments import Moment
-from swarm_ray.pulse import Pulse
 from swarm_ray.records import RoundFile
 
 

@@ -19,10 +19,10 @@ from swarm_ray.experiment_folder import ExperimentAddress, create_experiment, re
 from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
-from swarm_ray.local_disk import Lock, experiment_state, read_words
-from swarm_ray.pulse import Pulse
+from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.local_disk import Lock, experiment_state, read_words
+from swarm_ray.machine.versions import installed_versions
 from swarm_ray.records import LAST_WORD, Beat, Member, NodeTotals, Registration
-from swarm_ray.versions import installed_versions
 
 GAME = "genrl"
 """The game's name in an experiment that a launcher of one's own made: nobody but its players knows the game."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from swarm_ray.identity.files import Identity
-from swarm_ray.local_disk import Lock, read_words, state_folder
+from swarm_ray.machine.local_disk import Lock, read_words, state_folder
 
 
 class HeldIdentity:

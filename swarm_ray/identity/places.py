@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drive_store import EXPERIMENTS, ExperimentPaths, valid_id
 from swarm_ray.errors import IdentityError
-from swarm_ray.local_disk import state_folder
+from swarm_ray.machine.local_disk import state_folder
 
 IDENTITIES = "SWARM_RAY_IDENTITIES"
 """The environment variable that names the folder."""
@@ -16,7 +16,7 @@ _SENTINEL = ExperimentPaths("any").experiment_json.rpartition("/")[2]
 
 
 def identities_folder() -> Path:
-    """`$SWARM_RAY_IDENTITIES`, else `identities` in this machine's own folder (`swarm_ray.local_disk`)."""
+    """`$SWARM_RAY_IDENTITIES`, else `identities` in this machine's own folder (`swarm_ray.machine.local_disk`)."""
     named = os.environ.get(IDENTITIES)
     return Path(named).expanduser().absolute() if named else state_folder().absolute() / "identities"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from swarm_ray.errors import NodeFailure
+from swarm_ray.machine.cancellation import no_pulse
 from swarm_ray.policies.transformers_models import CausalModel, named_inputs
-from swarm_ray.pulse import no_pulse
 
 CHUNK_PROBABILITIES = 4_000_000
 """Most probabilities (rows x vocabulary) that are made of logits at a time."""

@@ -18,6 +18,7 @@ from swarm_ray.experiments.writing import (
     writing_errors,
     written_whole,
 )
+from swarm_ray.machine.versions import installed_versions
 from swarm_ray.report.chart import Chart
 from swarm_ray.report.evidence import Evidence, read_evidence
 from swarm_ray.report.findings import learning_of
@@ -27,7 +28,6 @@ from swarm_ray.report.renewal import PAGE_MARK, require_renewable
 from swarm_ray.report.sections import Section, sections_of
 from swarm_ray.report.sharing import sharing_of
 from swarm_ray.report.shown_text import head, visible
-from swarm_ray.versions import installed_versions
 
 
 def write_report(

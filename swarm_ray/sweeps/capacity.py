@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from swarm_ray import ray_instance
 from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.machine import ray_instance
 from swarm_ray.policies.devices import choose_device, free_memory
 from swarm_ray.policies.preflight import preflight
 

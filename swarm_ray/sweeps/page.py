@@ -10,6 +10,7 @@ import jinja2
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.writing import resolved, writing_errors, written_whole
+from swarm_ray.machine.versions import installed_versions
 from swarm_ray.report.chart import Chart
 from swarm_ray.report.inline_svg import inlined
 from swarm_ray.report.renewal import JSON_MARK, SWEEP_MARK, require_renewable
@@ -28,7 +29,6 @@ from swarm_ray.sweeps.table import (
     mean_text,
     p_text,
 )
-from swarm_ray.versions import installed_versions
 
 Row = tuple[str, ...]
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"

@@ -12,7 +12,7 @@ from drive_store import ExperimentPaths, Store
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.own_steps import MadeStep
 from swarm_ray.exchange.swarm_state import SwarmState
-from swarm_ray.pulse import Pulse
+from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records import NodeTally, NodeTotals, StageOpen, StateRecord
 from swarm_ray.sapo.node import Node
 

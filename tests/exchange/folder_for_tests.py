@@ -16,7 +16,7 @@ from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.own_steps import OwnSteps
 from swarm_ray.exchange.swarm_state import SwarmState
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
-from swarm_ray.pulse import Pulse
+from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records import (
     Answers,
     Completion,

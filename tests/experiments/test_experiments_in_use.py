@@ -17,7 +17,7 @@ from swarm_ray.experiments.cleaning import cleanup_experiment
 from swarm_ray.experiments.creating import init_experiment
 from swarm_ray.experiments.in_use import refuse_in_use
 from swarm_ray.experiments.read import ExperimentFolder, open_experiment
-from swarm_ray.local_disk import hold_for_run
+from swarm_ray.machine.local_disk import hold_for_run
 from swarm_ray.records import Beat, CoordinatorBeat, FileRef, NodeTotals, Registration, StageClosed
 
 NEW = "0000beef"

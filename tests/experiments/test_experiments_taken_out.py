@@ -40,7 +40,7 @@ from swarm_ray.experiments.creating import init_experiment
 from swarm_ray.experiments.read import open_experiment
 from swarm_ray.experiments.renaming import rename_experiment
 from swarm_ray.experiments.rollouts import stored_files
-from swarm_ray.local_disk import experiment_state
+from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.opening import open_or_create
 from swarm_ray.records import Beat, NodeTotals
 from swarm_ray.tasks.questions import TaskSet

@@ -13,10 +13,10 @@ from swarm_for_tests import closed_stages
 from actors.game_trainer import GameTrainer
 from actors.trainer_settings import TrainerSettings
 from drive_store import Valid, read_round_file
-from swarm_ray.cache import cache_folder
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.machine.cache import cache_folder
 from swarm_ray.records import FileRef, Reached
 
 NODES = ("node-0", "node-1", "node-2")

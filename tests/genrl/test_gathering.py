@@ -16,8 +16,8 @@ from swarm_ray.genrl.communication import FolderCommunication
 from swarm_ray.genrl.coordinator import GameCoordinator, ImpossibleSubmission
 from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
+from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.moments import FIRST, Moment
-from swarm_ray.pulse import Pulse
 from swarm_ray.records import Beat, Member, NodeTotals, Registration, RoundFile
 
 SHORT = PaceConfig(max_s=0.3, beat_s=0.01, dead_after_s=0.1, poll_max_s=0.02, expect=2)

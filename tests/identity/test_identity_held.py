@@ -19,7 +19,7 @@ from swarm_ray.config.schema import PaceConfig
 from swarm_ray.display import NoDisplay
 from swarm_ray.errors import IdentityError, NodeTakenError
 from swarm_ray.identity import Identity, gone_incarnations, identity_for, load_identity
-from swarm_ray.local_disk import experiment_state
+from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.node_place import wait_for_place
 from swarm_ray.records import Beat, Member, NodeTotals, PeerRecord, Registration
 

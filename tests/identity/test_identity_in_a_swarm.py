@@ -14,11 +14,11 @@ from actors.node_home import NodeHome
 from actors.trainer import Trainer
 from actors.trainer_settings import TrainerSettings
 from drive_store import DiscoveryFolder, Registry, Store, Valid
-from swarm_ray.cache import cache_folder
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import experiment_status
 from swarm_ray.identity import load_identity
-from swarm_ray.local_disk import experiment_state
+from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.records import PeerRecord, Registration
 
 CONFIG = small_config(rounds=2)

@@ -27,15 +27,15 @@ from transformers import (
 from drive_store import ExperimentPaths, Store
 from drive_store.stored_checkpoints import StoredCheckpoints
 from swarm_ray import export_model
-from swarm_ray.cache import cache_folder
 from swarm_ray.cli.main import main
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import CheckpointMismatch, ModelError, UserError
+from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.cancellation import no_pulse
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
 from swarm_ray.policies.start_files import start_folder
-from swarm_ray.pulse import no_pulse
 
 NODES = ["node-0", "node-1"]
 ROUNDS = 4

@@ -11,7 +11,7 @@ from folder_for_tests import Folder
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.display import NoDisplay
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.local_disk import Lock, experiment_state
+from swarm_ray.machine.local_disk import Lock, experiment_state
 from swarm_ray.node_place import wait_for_place
 from swarm_ray.records import Beat, NodeTotals, Registration
 

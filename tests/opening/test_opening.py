@@ -12,7 +12,7 @@ from drive_store import StateLogWriter, Store, write_coordinator_beat
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity
-from swarm_ray.local_disk import experiment_state
+from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.opening import config_for, config_in_force, open_or_create
 from swarm_ray.records import StateRecord
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from swarm_for_tests import small_config
 
-from swarm_ray.cache import cache_folder
 from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.machine.cache import cache_folder
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.tiny_start import TinyStart
 from swarm_ray.records import Completion, FileRef, QuestionRef, Rollout, RoundFile, StageClosed, StepMetrics

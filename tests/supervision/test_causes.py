@@ -20,7 +20,7 @@ from swarm_ray.errors import (
     SwarmStateError,
 )
 from swarm_ray.failure_policy import Kind
-from swarm_ray.vitals import Sample
+from swarm_ray.machine.process_memory import Sample
 
 GB = 1_000_000_000
 ROOMY = Sample(resident=2 * GB, available=9 * GB, total=12 * GB)

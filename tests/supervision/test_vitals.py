@@ -8,7 +8,7 @@ import sys
 
 import psutil
 
-from swarm_ray.vitals import Vitals
+from swarm_ray.machine.process_memory import Vitals
 
 
 def test_memory_is_known_after_a_process_has_gone() -> None:

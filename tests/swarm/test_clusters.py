@@ -20,7 +20,8 @@ pytestmark = pytest.mark.machines
 MACHINES = 3
 WHERE = """
 import json, sys
-from swarm_ray import ray_instance, simulate
+from swarm_ray import simulate
+from swarm_ray.machine import ray_instance
 from swarm_ray.config.load import load_config
 from swarm_ray.worker import Worker
 
@@ -79,10 +80,10 @@ def test_trainers_spread_over_the_machines(cluster: Cluster, root: str) -> None:
 
 def test_places_that_are_not_to_be_had_are_named(cluster: Cluster, root: str) -> None:
     asked = """
-from swarm_ray import ray_instance
+from swarm_ray.machine import ray_instance
 from swarm_ray.errors import MissingResource
 from swarm_ray.placement import Share
-from swarm_ray.ray_instance import Places, RayInstance
+from swarm_ray.machine.ray_instance import Places, RayInstance
 ray = RayInstance()
 ray.wait()
 try:
@@ -102,7 +103,7 @@ ray.close()
 
 
 def test_an_address_where_no_ray_is_says_so(root: str) -> None:
-    asked = "from swarm_ray.ray_instance import RayInstance; RayInstance().wait()"
+    asked = "from swarm_ray.machine.ray_instance import RayInstance; RayInstance().wait()"
     environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1"}
     ended = subprocess.run(
         [sys.executable, "-c", asked],

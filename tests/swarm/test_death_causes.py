@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import ray
 
-from swarm_ray import ray_instance
 from swarm_ray.causes import ActorDied, ActorRaised
 from swarm_ray.errors import MissingResource
 from swarm_ray.failure_policy import FailurePolicy
+from swarm_ray.machine import ray_instance
 from swarm_ray.placement import Share
 from swarm_ray.supervision import Supervisor
 
@@ -115,7 +115,7 @@ def test_rays_memory_monitor_is_named_with_its_figures(tmp_path: Path) -> None:
             os.environ["RAY_memory_usage_threshold"] = str(limit)
             os.environ["RAY_memory_monitor_refresh_ms"] = "100"
             import ray
-            from swarm_ray import ray_instance
+            from swarm_ray.machine import ray_instance
             from swarm_ray.errors import OutOfMemory
             instance = ray_instance.RayInstance()
             instance.wait()
