@@ -8,8 +8,8 @@ from actors.trainer_settings import TrainerSettings
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
-from swarm_ray.policies.start_files import start_index
-from swarm_ray.policies.tiny_start import TinyStart
+from swarm_ray.policies.tiny.files import start_index
+from swarm_ray.policies.tiny.start import TinyStart
 from swarm_ray.sapo.pool import Verifier
 from swarm_ray.tasks.questions import TaskSet
 

@@ -26,10 +26,10 @@ from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.config.schema import CheckpointConfig, SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
 from swarm_ray.policies.policy import Policy, TrainingGroup
-from swarm_ray.policies.policy_state import save_tensors, snapshot
 from swarm_ray.policies.pool import build_policy
 from swarm_ray.policies.prompts import TinyPrompt
-from swarm_ray.policies.tiny_model import build_tokenizer
+from swarm_ray.policies.state import save_tensors, snapshot
+from swarm_ray.policies.tiny.model import build_tokenizer
 from swarm_ray.policies.transformers_models import llama
 from swarm_ray.sapo.node import Node
 

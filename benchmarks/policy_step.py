@@ -24,7 +24,7 @@ from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
 from swarm_ray.policies.policy import Policy, TrainingGroup
-from swarm_ray.policies.tiny_start import TinyStart
+from swarm_ray.policies.tiny.start import TinyStart
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 

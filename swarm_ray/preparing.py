@@ -10,7 +10,7 @@ from swarm_ray.dht.probing import read_bootnodes
 from swarm_ray.errors import ConfigError
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.models.hub import require_hub
-from swarm_ray.policies.start_files import all_made, start_index
+from swarm_ray.policies.tiny.files import all_made, start_index
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
@@ -64,7 +64,7 @@ def prepare_model(
     tasks, indices = TaskSet(config.tasks, allowed_modules=allowed_modules), [start_index(n) for n in nodes]
     if config.policy.device == "auto" and all_made(config, cache_folder(), indices):
         return  # torch takes seconds to load, and here nothing needs it
-    from swarm_ray.policies.tiny_start import TinyStart
+    from swarm_ray.policies.tiny.start import TinyStart
 
     with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
         start = TinyStart(config, tasks, verifier, cache_folder(), report)

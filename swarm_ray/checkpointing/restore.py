@@ -14,7 +14,7 @@ from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
 from swarm_ray.checkpointing.node_state import NodeState, decode_state, require_same_model
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.policy_state import load_tensors, restore
+from swarm_ray.policies.state import load_tensors, restore
 
 __all__ = ["Found", "apply", "find_newest", "node_checkpoints"]
 

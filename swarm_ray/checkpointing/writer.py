@@ -18,7 +18,7 @@ from swarm_ray.checkpointing.restore import node_checkpoints
 from swarm_ray.checkpointing.uploads import Saved, Uploads
 from swarm_ray.config.schema import CheckpointConfig
 from swarm_ray.errors import CheckpointError
-from swarm_ray.policies.policy_state import PolicySnapshot, save_tensors, snapshot
+from swarm_ray.policies.state import PolicySnapshot, save_tensors, snapshot
 from swarm_ray.sapo.node import Node
 
 MakeState = Callable[[Node], NodeState]

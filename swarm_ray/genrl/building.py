@@ -21,11 +21,11 @@ from swarm_ray.genrl.rgym import DATASETS, GymDataManager
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
-from swarm_ray.policies.start_files import start_index
-from swarm_ray.policies.tiny_start import TinyStart
-from swarm_ray.sapo.streams import derive_seed
+from swarm_ray.policies.tiny.files import start_index
+from swarm_ray.policies.tiny.start import TinyStart
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
+from swarm_ray.tasks.streams import derive_seed
 
 
 def build_short(game: ShortForm, place: GamePlace) -> SwarmGameManager:

@@ -19,10 +19,10 @@ from swarm_ray.errors import CheckpointError
 from swarm_ray.genrl.counting import TrainReport
 from swarm_ray.policies.logprobs import TokenGroup
 from swarm_ray.policies.policy import Generated, Policy, TrainingGroup
-from swarm_ray.policies.policy_state import load_tensors, restore, save_tensors, snapshot
 from swarm_ray.policies.prompts import Turn
+from swarm_ray.policies.state import load_tensors, restore, save_tensors, snapshot
 from swarm_ray.sapo.advantages import group_advantages
-from swarm_ray.sapo.streams import derive_seed
+from swarm_ray.tasks.streams import derive_seed
 
 WEIGHTS, OPTIMIZER, SETTINGS = "weights.safetensors", "optimizer.safetensors", "trainer.json"
 CUT = " ... "

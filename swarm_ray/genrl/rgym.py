@@ -39,9 +39,9 @@ from swarm_ray.genrl.gym_questions import (
 from swarm_ray.genrl.plain_inputs import PlainInputs
 from swarm_ray.sapo.advantages import is_zero_advantage
 from swarm_ray.sapo.pool import Verifier
-from swarm_ray.sapo.streams import derive_stream
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.scoring import ScoreItem, Scorer
+from swarm_ray.tasks.streams import derive_stream
 
 DATASETS = Path(next(iter(genrl.examples.rgym.__path__))) / "datasets.yaml"
 """GenRL's own composite configuration: the paper's nine data sets."""

@@ -112,7 +112,7 @@ def _write(
     from swarm_ray.models.card import model_card
     from swarm_ray.models.folder import fill_folder
     from swarm_ray.models.rebuild import build_parts
-    from swarm_ray.policies.policy_state import load_tensors
+    from swarm_ray.policies.state import load_tensors
 
     newest = opened.newest()
     config = read_config(opened.store, opened.address, newest[1].config_hash if newest else "")

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from swarm_ray.policies.decoding import Sampling
-from swarm_ray.policies.policy_state import whole_state
+from swarm_ray.policies.generate import Sampling
+from swarm_ray.policies.state import whole_state
 from swarm_ray.policies.transformers_models import (
     CausalModel,
     TextTokenizer,

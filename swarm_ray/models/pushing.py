@@ -22,7 +22,7 @@ from swarm_ray.models.card import model_card
 from swarm_ray.models.folder import ModelParts, fill_folder
 from swarm_ray.models.hub import push_failures, push_folder, repository_of
 from swarm_ray.models.rebuild import parts_of
-from swarm_ray.policies.policy_state import load_tensors
+from swarm_ray.policies.state import load_tensors
 from swarm_ray.policies.transformers_models import TextTokenizer
 from swarm_ray.sapo.node import Node
 

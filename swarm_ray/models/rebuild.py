@@ -9,11 +9,11 @@ from pathlib import Path
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
 from swarm_ray.models.folder import ModelParts
-from swarm_ray.policies.decoding import Sampling
+from swarm_ray.policies.generate import Sampling
 from swarm_ray.policies.huggingface import end_tokens, load_huggingface, unspeakable_tokens
 from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.tiny_model import CHAT_TEMPLATE, build_model, markers
-from swarm_ray.policies.tiny_start import cached_tokenizer, make_tokenizer
+from swarm_ray.policies.tiny.model import CHAT_TEMPLATE, build_model, markers
+from swarm_ray.policies.tiny.start import cached_tokenizer, make_tokenizer
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, without_progress_bars
 from swarm_ray.tasks.questions import TaskSet
 

@@ -13,9 +13,9 @@ import torch
 from swarm_ray.config.schema import GrpoConfig, PolicyConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.machine.cancellation import no_pulse
-from swarm_ray.policies.decoding import Completed, Sampling, sample_completions
+from swarm_ray.policies.batching import TrainingGroup, micro_batches
+from swarm_ray.policies.generate import Completed, Sampling, sample_completions
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
-from swarm_ray.policies.micro_batches import TrainingGroup, micro_batches
 from swarm_ray.policies.prompts import Asked, PromptFormat
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, context_length
 from swarm_ray.sapo.grpo import clipped_surrogate

@@ -7,13 +7,13 @@ import copy
 import torch
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.policies.decoding import Sampling
 from swarm_ray.policies.devices import choose_device
+from swarm_ray.policies.generate import Sampling
 from swarm_ray.policies.huggingface import end_tokens, load_huggingface, unspeakable_tokens
-from swarm_ray.policies.layout_probe import probe_layout, require_decoder
 from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.preflight import preflight
+from swarm_ray.policies.probe import probe_layout, require_decoder
 from swarm_ray.policies.prompts import PromptFormat, prompt_format, system_prompt_of
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from jinja2 import TemplateError
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.policies.tiny_model import PROMPT_TEMPLATE
+from swarm_ray.policies.tiny.model import PROMPT_TEMPLATE
 from swarm_ray.policies.transformers_models import TextTokenizer
 
 _SPOKEN = "forty-two"

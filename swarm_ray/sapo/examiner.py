@@ -8,7 +8,7 @@ from swarm_ray.records import Evaluation
 from swarm_ray.sapo.evaluation import overall, pass_at_1
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.round import Surroundings, each
-from swarm_ray.sapo.streams import derive_seed
+from swarm_ray.tasks.streams import derive_seed
 
 EVALUATION_STEP = 0
 """Evaluations draw from streams of their own, the same at every evaluation of a node."""

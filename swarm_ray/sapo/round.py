@@ -23,10 +23,10 @@ from swarm_ray.sapo.phases import PhaseClock
 from swarm_ray.sapo.pool import PeerFile, Pool, Verifier, build_pool
 from swarm_ray.sapo.selection import ScoredRollout, eligible, select_uniform
 from swarm_ray.sapo.step_metrics import step_metrics
-from swarm_ray.sapo.streams import derive_seed, derive_stream
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import ScoreItem
+from swarm_ray.tasks.streams import derive_seed, derive_stream
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from swarm_ray.policies.logprobs import Layout, TokenGroup
 from swarm_ray.policies.policy import Policy, TrainingGroup
 from swarm_ray.policies.pool import build_policy
 from swarm_ray.policies.prompts import TinyPrompt
-from swarm_ray.policies.tiny_model import build_tokenizer
+from swarm_ray.policies.tiny.model import build_tokenizer
 from swarm_ray.policies.transformers_models import llama
 from swarm_ray.records import NodeTotals, StepCounters
 from swarm_ray.sapo.node import Node

@@ -30,7 +30,7 @@ from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import build_policy
 from swarm_ray.policies.prompts import TinyPrompt
-from swarm_ray.policies.tiny_model import build_model, build_tokenizer, markers
+from swarm_ray.policies.tiny.model import build_model, build_tokenizer, markers
 
 DATASETS = {
     "size": 200,

@@ -35,7 +35,7 @@ from swarm_ray.machine.cache import cache_folder
 from swarm_ray.machine.cancellation import no_pulse
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
-from swarm_ray.policies.start_files import start_folder
+from swarm_ray.policies.tiny.files import start_folder
 
 NODES = ["node-0", "node-1"]
 ROUNDS = 4

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from swarm_ray.errors import NodeFailure
-from swarm_ray.policies import decoding
-from swarm_ray.policies.decoding import Sampling, sample_completions
+from swarm_ray.policies import generate as decoding
+from swarm_ray.policies.generate import Sampling, sample_completions
 
 PROMPTS = [(5, 9, 17, 40, 8, 77, 120), (33,), (7, 8, 9)]
 SAMPLING = Sampling(max_new_tokens=8, temperature=1.0, eos_ids=(3,), pad_id=0, banned_ids=(0,))

@@ -5,8 +5,8 @@ import torch
 from transformers import BertConfig, BertLMHeadModel, GPT2Model, MistralConfig, MistralForCausalLM
 
 from swarm_ray.errors import ModelError
-from swarm_ray.policies.layout_probe import probe_layout, require_decoder
 from swarm_ray.policies.logprobs import Layout
+from swarm_ray.policies.probe import probe_layout, require_decoder
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from swarm_ray.errors import NodeFailure
+from swarm_ray.policies.batching import micro_batches
 from swarm_ray.policies.logprobs import Layout, TokenGroup
-from swarm_ray.policies.micro_batches import micro_batches
 from swarm_ray.policies.policy import TrainingGroup
 
 QUESTIONS = ["what is 12 plus 30?", "is 12 plus 30 what 42 is, or is it 30?", "42?"]
@@ -349,7 +349,7 @@ def test_a_pulse_ends_a_decode(llama, policy_of, beats):
 
 
 def test_a_pulse_that_ends_an_update_leaves_weights_and_optimizer(llama, policy_of):
-    from swarm_ray.policies.policy_state import snapshot
+    from swarm_ray.policies.state import snapshot
 
     policy = policy_of(llama, policy={"micro_batch_tokens": 1})
     made = policy.generate(QUESTIONS, 2, seed=3)

@@ -12,7 +12,7 @@ import torch
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.policies.logprobs import TokenGroup
 from swarm_ray.policies.policy import Policy, TrainingGroup
-from swarm_ray.policies.policy_state import (
+from swarm_ray.policies.state import (
     PolicySnapshot,
     load_tensors,
     restore,

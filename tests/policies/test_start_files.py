@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 
 from swarm_ray.config.load import load_config
-from swarm_ray.policies.start_files import SKILL, all_made, habit_name, start_file, start_index
-from swarm_ray.policies.tiny_start import TinyStart
+from swarm_ray.policies.tiny.files import SKILL, all_made, habit_name, start_file, start_index
+from swarm_ray.policies.tiny.start import TinyStart
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 

@@ -14,7 +14,7 @@ from swarm_for_tests import small_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.tiny_start import TinyStart
+from swarm_ray.policies.tiny.start import TinyStart
 from swarm_ray.records import Completion, FileRef, QuestionRef, Rollout, RoundFile, StageClosed, StepMetrics
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node

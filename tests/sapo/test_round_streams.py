@@ -11,8 +11,8 @@ from swarm_ray.records import RoundFile, StageClosed, StepMetrics
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile
-from swarm_ray.sapo.streams import derive_seed
 from swarm_ray.tasks.scoring import Scorer
+from swarm_ray.tasks.streams import derive_seed
 
 
 def two_rounds(lab: Laboratory) -> list[StepMetrics]:

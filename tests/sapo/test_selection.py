@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from swarm_ray.records import Completion
 from swarm_ray.sapo.selection import ScoredRollout, eligible, select_uniform
-from swarm_ray.sapo.streams import derive_stream
 from swarm_ray.tasks.protocol import Question
+from swarm_ray.tasks.streams import derive_stream
 
 QUESTION = Question("coin", 1, 0, "Toss coin 0: ", "", {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_ray.sapo.streams import derive_seed, derive_stream
+from swarm_ray.tasks.streams import derive_seed, derive_stream
 
 keys = st.tuples(
     st.integers(0, 2**40),

@@ -58,7 +58,7 @@ def closed_stages(root: Path | str, experiment: str) -> list[StageClosed]:
 
 def with_long_question_for(config: SwarmConfig, node: str, step: int) -> SwarmConfig:
     """The swarm with a question too long for the model, which `node` is the only one to draw, and at `step`."""
-    from swarm_ray.sapo.streams import derive_stream
+    from swarm_ray.tasks.streams import derive_stream
 
     tasks = TaskSet(config.tasks)
     drawn = {

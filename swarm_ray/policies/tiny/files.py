@@ -15,8 +15,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.policies.starts import STARTS
-from swarm_ray.sapo.streams import derive_seed
+from swarm_ray.policies.tiny.recipes import STARTS
+from swarm_ray.tasks.streams import derive_seed
 
 RECIPE = 1
 """Counted up when the warm start changes, so that no stale start is loaded."""

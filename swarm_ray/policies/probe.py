@@ -8,7 +8,7 @@ import random
 import torch
 
 from swarm_ray.errors import ModelError
-from swarm_ray.policies.decoding import Sampling, sample_completions
+from swarm_ray.policies.generate import Sampling, sample_completions
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
 from swarm_ray.policies.transformers_models import CausalModel, attention_window, text_setting
 

@@ -21,7 +21,7 @@ from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import build_policy, find_layout
 from swarm_ray.policies.prompts import TinyPrompt
-from swarm_ray.policies.start_files import (
+from swarm_ray.policies.tiny.files import (
     RECIPE,
     SKILL,
     habit_name,
@@ -30,10 +30,9 @@ from swarm_ray.policies.start_files import (
     start_folder,
     tokenizer_folder,
 )
-from swarm_ray.policies.starts import STARTS
-from swarm_ray.policies.tiny_model import build_model, build_tokenizer, markers
-from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, read_tokenizer
-from swarm_ray.policies.warm_start import (
+from swarm_ray.policies.tiny.model import build_model, build_tokenizer, markers
+from swarm_ray.policies.tiny.recipes import STARTS
+from swarm_ray.policies.tiny.warm_start import (
     EXTRA_STEPS,
     SKILL_PASS_AT_1,
     SKILL_STEPS,
@@ -42,11 +41,12 @@ from swarm_ray.policies.warm_start import (
     train_habit,
     train_skill,
 )
+from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, read_tokenizer
 from swarm_ray.sapo.evaluation import overall, pass_at_1
 from swarm_ray.sapo.pool import Verifier
-from swarm_ray.sapo.streams import derive_seed, derive_stream
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.streams import derive_seed, derive_stream
 
 TOKENIZER_SEED, TOKENIZER_TEXTS = 12345, 400
 
