@@ -8,9 +8,9 @@ from typing import Protocol
 
 from actors.restoring import Restored
 from actors.trainer_voice import TrainerVoice
-from swarm_ray.exchange.direct import NOT_FETCHED
-from swarm_ray.exchange.own_steps import MadeStep, OwnSteps
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.direct.exchange import NOT_FETCHED
+from swarm_ray.exchange.replay import MadeStep, OwnSteps
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.records import StepMetrics
 from swarm_ray.sapo.node import Node
 

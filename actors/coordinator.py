@@ -22,8 +22,8 @@ from drive_store import StoreDenied, StoreError, StoreFull, StoreUnavailable, ne
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import Superseded
-from swarm_ray.exchange.pacing import Pacing
-from swarm_ray.exchange.swarm_state import ENDED
+from swarm_ray.exchange.backoff import Pacing
+from swarm_ray.exchange.state_follower import ENDED
 from swarm_ray.experiment_folder import ExperimentAddress, read_identity
 from swarm_ray.records import Member, PeerRecord, StateRecord
 

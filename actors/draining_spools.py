@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from swarm_ray.exchange.spools import PublishedFiles
-from swarm_ray.exchange.swarm_state import ENDED, SwarmState
+from swarm_ray.exchange.outbox import PublishedFiles
+from swarm_ray.exchange.state_follower import ENDED, SwarmState
 from swarm_ray.sapo.node import Node
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from actors.restoring import Restored
 from drive_store import ExperimentPaths, Retention, Spool, Store
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
-from swarm_ray.exchange.own_steps import OwnSteps
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.replay import OwnSteps
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.sapo.pool import Verifier
 from swarm_ray.tasks.questions import TaskSet
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from drive_store import StoreError
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.peer_book import PeerBook, PeerStats
+from swarm_ray.discovery.peer_book import PeerBook, PeerStats
 from swarm_ray.records import PeerRecord, Role
 
 TIDIED_EVERY = 10

@@ -13,9 +13,9 @@ from actors.trainer_settings import Reporter, TrainerSettings
 from actors.trainer_voice import TrainerVoice
 from drive_store import Retention, Spool, Store
 from drive_store.named_values import NamedValues
-from swarm_ray.exchange.direct import DirectValues
-from swarm_ray.exchange.spools import NothingAwaited, PublishedFiles
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.outbox import NothingAwaited, PublishedFiles
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.experiment_folder import experiment_uid
 from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.by_manifest import ManifestGathering

@@ -11,7 +11,7 @@ from drive_store import Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.swarm_state import Standing, SwarmState
+from swarm_ray.exchange.state_follower import Standing, SwarmState
 from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.moments import Moment

@@ -18,6 +18,7 @@ from actors.restoring import Restored, restore_nodes
 from actors.store_meter import StoreMeter
 from actors.trainer import STOP_WITHIN_S
 from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
+from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
 from swarm_ray.genrl.communication import GameCommunication, Telling
 from swarm_ray.genrl.coordinator import GameCoordinator
@@ -25,7 +26,6 @@ from swarm_ray.genrl.place import GamePlace
 from swarm_ray.genrl.recorder import GameRow, step_metrics
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.peer_book import PeerBook
 
 
 class GameTrainer:

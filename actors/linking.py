@@ -10,11 +10,11 @@ from actors.trainer_settings import Reporter, TrainerSettings
 from actors.trainer_voice import TrainerVoice
 from drive_store import Store
 from swarm_ray.config.schema import DirectConfig
-from swarm_ray.dht.link import DhtLink
-from swarm_ray.dht.meeting import Announcement, Meeting
+from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import LinkError
-from swarm_ray.exchange.direct import DirectValues
-from swarm_ray.peer_book import PeerBook
+from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.hivemind.meeting import Announcement, Meeting
 
 
 class Linking:

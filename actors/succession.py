@@ -12,7 +12,7 @@ from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
 from drive_store.terms import best_claim, highest_round_seen, read_coordinator_beats
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.exchange.swarm_state import ENDED, decode_state
+from swarm_ray.exchange.state_follower import ENDED, decode_state
 from swarm_ray.moments import FIRST, Moment
 from swarm_ray.records import StateRecord
 

@@ -12,7 +12,7 @@ from drive_store.names import StateName, parse_state_name
 from drive_store.staterecord import claimant_rank, read_record
 from drive_store.terms import EPOCH_LEAP, write_coordinator_beat
 from swarm_ray.errors import Superseded, SwarmStateError
-from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.moments import Moment
 from swarm_ray.records import CoordinatorBeat, StateRecord
 

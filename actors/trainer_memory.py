@@ -16,8 +16,8 @@ from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.spools import PublishedFiles
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.outbox import PublishedFiles
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.models.pushing import HubPushes
 from swarm_ray.records import StepMetrics
 from swarm_ray.sapo.node import Node

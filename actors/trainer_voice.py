@@ -13,8 +13,8 @@ from actors.trainer_settings import Reporter
 from drive_store import StoreError
 from swarm_ray.errors import ActorFailure
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.spools import PublishedFiles
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.outbox import PublishedFiles
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records import LAST_WORD, Beat, Evaluation, Event, StepMetrics
 from swarm_ray.sapo.node import Node

@@ -33,7 +33,7 @@ import psutil
 from drive_store import Store, Valid, make_node_folders, payload_sha256, publish_round_file, read_round_file
 from drive_store.paths import ExperimentPaths
 from swarm_ray.config.schema import DirectConfig, PaceConfig
-from swarm_ray.dht.link import DhtLink
+from swarm_ray.exchange.hivemind.link import DhtLink
 
 SIZES, NODES, REPEAT = (1_000, 10_000, 100_000, 1_000_000), (2, 4, 8), 7
 WITHIN_S = 60.0

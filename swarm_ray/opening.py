@@ -12,7 +12,7 @@ from pathlib import Path
 from drive_store import Store, newest
 from swarm_ray.config.load import config_hash, extend_config, load_config, require_same_experiment
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiment_folder import (
     ExperimentAddress,
     create_experiment,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.dht.extra import require_hivemind
-from swarm_ray.dht.probing import read_bootnodes
 from swarm_ray.errors import ConfigError
+from swarm_ray.exchange.hivemind.extra import require_hivemind
+from swarm_ray.exchange.hivemind.probing import read_bootnodes
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.models.hub import require_hub
 from swarm_ray.policies.tiny.files import all_made, start_index

@@ -11,14 +11,14 @@ from drive_store import ExperimentPaths, NotYet, Spool, SpoolEntry, Store, Valid
 from drive_store.names import parse_peer_folder
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import MalformedFile
+from swarm_ray.exchange.async_pool import newest_per_peer
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.direct import DirectValues, Resolved
-from swarm_ray.exchange.ledger import newest_per_peer
+from swarm_ray.exchange.direct.exchange import DirectValues, Resolved
+from swarm_ray.exchange.outbox import AnsweredSpools
 from swarm_ray.exchange.own_rollouts import encode_kept, kept_value
-from swarm_ray.exchange.own_steps import OwnSteps
+from swarm_ray.exchange.replay import OwnSteps
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
-from swarm_ray.exchange.spools import AnsweredSpools
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.moments import Moment
 from swarm_ray.records import FileRef, RoundFile, StageClosed
 from swarm_ray.sapo.batch import OwnRollout

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.metrics import metrics_of
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.status import status_of

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import msgspec
 
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.exchange.swarm_state import ENDED
+from swarm_ray.exchange.state_follower import ENDED
 from swarm_ray.table_text import duration
 
 NOW_S = 1.0

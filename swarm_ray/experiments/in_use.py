@@ -10,7 +10,7 @@ import msgspec
 from drive_store import UNREADABLE, InvalidName, Registry, StateEntry, Valid, newest, read_coordinator_beats
 from drive_store.names import parse_beat_name, parse_coordinator_beat_name, parse_registration_name
 from swarm_ray.errors import SwarmStateError, UserError
-from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiment_folder import read_config
 from swarm_ray.experiments.metrics import predecessors_of
 from swarm_ray.experiments.read import ExperimentFolder

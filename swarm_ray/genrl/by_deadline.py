@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.pacing import Pacing
+from swarm_ray.exchange.backoff import Pacing
 from swarm_ray.genrl.gathering import GameFiles, Gathered, Phase, untimed
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.machine.cancellation import Pulse

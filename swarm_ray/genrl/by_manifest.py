@@ -8,9 +8,9 @@ import msgspec
 
 from drive_store import Spool
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.direct import DirectValues
-from swarm_ray.exchange.spools import AnsweredSpools
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.outbox import AnsweredSpools
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.gathering import GameFiles, Gathered, Phase, untimed
 from swarm_ray.moments import Moment

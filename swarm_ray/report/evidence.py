@@ -13,7 +13,7 @@ import msgspec
 from drive_store import UNREADABLE, Registry, StoreError, Valid, valid_id
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
-from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.metrics import incarnations_of, metrics_of
 from swarm_ray.experiments.read import OpenExperiment
 from swarm_ray.experiments.status import UNDER_WAY, ExperimentStatus, status_of

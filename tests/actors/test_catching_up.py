@@ -10,8 +10,8 @@ import pytest
 from actors.catching_up import _is_gone
 from drive_store import ExperimentPaths, Store
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.exchange.own_steps import MadeStep
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.replay import MadeStep
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records import NodeTally, NodeTotals, StageOpen, StateRecord
 from swarm_ray.sapo.node import Node

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rivals_for_tests import Rivals, answered_by
 
-from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.exchange.state_follower import decode_state
 
 places = st.integers(0, 1)
 steps = st.one_of(

@@ -11,8 +11,8 @@ from swarm_for_tests import closed_stages, records_of, small_config
 
 from actors.trainer_settings import TrainerResult
 from drive_store import Store, history
+from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.experiments import experiment_metrics, experiment_status
-from swarm_ray.peer_book import PeerBook
 from swarm_ray.records import PeerRecord, Role, StageClosed, StateRecord, StepMetrics
 
 ROUNDS = 3

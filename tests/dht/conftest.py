@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent))
 
 from dht_for_tests import started
 
-from swarm_ray.dht.link import DhtLink
+from swarm_ray.exchange.hivemind.link import DhtLink
 
 
 @pytest.fixture(scope="session")

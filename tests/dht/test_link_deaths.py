@@ -26,8 +26,8 @@ from dht_for_tests import (
     value_of,
 )
 
-from swarm_ray.dht.link import DhtLink
 from swarm_ray.errors import LinkError
+from swarm_ray.exchange.hivemind.link import DhtLink
 
 OWNER = """
 import sys

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dht_for_tests import HERE, LONG_S, STRANGER, Program, all_gone, daemon_of, fetch, process_of, started
 
 from swarm_ray.config.schema import DirectConfig
-from swarm_ray.dht import extra
-from swarm_ray.dht.key_file import key_file
-from swarm_ray.dht.link import DhtLink
-from swarm_ray.dht.link_folders import own_folder
 from swarm_ray.errors import LinkError, UserError
+from swarm_ray.exchange.hivemind import extra
+from swarm_ray.exchange.hivemind.key_file import key_file
+from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.hivemind.link_folders import own_folder
 
 NOWHERE = "/ip4/127.0.0.1/tcp/9"
 

@@ -7,10 +7,10 @@ import threading
 import pytest
 from dht_for_tests import LONG_S, fetch, liar, process_of, sha256, started, value_of
 
-from swarm_ray.dht.link import NONE, DhtLink
-from swarm_ray.dht.messages import Put
-from swarm_ray.dht.parts import MAX_VALUE, cut, part_keys
 from swarm_ray.errors import LinkError
+from swarm_ray.exchange.hivemind.link import NONE, DhtLink
+from swarm_ray.exchange.hivemind.messages import Put
+from swarm_ray.exchange.hivemind.parts import MAX_VALUE, cut, part_keys
 
 Links = tuple[DhtLink, DhtLink]
 CYCLES, WARM = 500, 50

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.msgpack import encode
 
-from swarm_ray.dht.holding import ENTRY_BYTES, MOST_HELD, Holding, Shelf, Sought, unpacked
-from swarm_ray.dht.parts import MAX_VALUE, PART_BYTES, cut, join_parts, part_keys, part_sizes
 from swarm_ray.errors import LinkError
+from swarm_ray.exchange.hivemind.holding import ENTRY_BYTES, MOST_HELD, Holding, Shelf, Sought, unpacked
+from swarm_ray.exchange.hivemind.parts import MAX_VALUE, PART_BYTES, cut, join_parts, part_keys, part_sizes
 
 
 @given(st.integers(0, MAX_VALUE))

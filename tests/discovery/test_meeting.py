@@ -12,10 +12,10 @@ from discovery_for_tests import Clock, Listener, address, new_root, peer_id, ref
 
 from drive_store import Store
 from swarm_ray.config.schema import DirectConfig
-from swarm_ray.dht.link import DhtLink
-from swarm_ray.dht.meeting import MAX_JOINED, RETRY_S, Announcement, Meeting
+from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import ConfigError
-from swarm_ray.peer_book import PeerBook
+from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.hivemind.meeting import MAX_JOINED, RETRY_S, Announcement, Meeting
 
 HERE = DirectConfig(listen="127.0.0.1", start_s=30.0)
 

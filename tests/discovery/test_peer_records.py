@@ -17,7 +17,7 @@ from actors.peer_records import PeerRecords
 from drive_store import DiscoveryFolder, Store, StoreUnavailable, Valid
 from drive_store.testing import FaultyStore
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.peer_book import PeerBook
+from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.records import MAX_MULTIADDRS, Beat, Member, NodeKey, NodeTotals, PeerRecord
 
 EVERY_S = 10.0

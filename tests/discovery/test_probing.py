@@ -9,7 +9,14 @@ from discovery_for_tests import GREETING, Listener, address, peer_id, refused_po
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_ray.dht.probing import MAX_PROBED, Multiaddr, is_closed_in, parse_multiaddr, probe, reach_of
+from swarm_ray.exchange.hivemind.probing import (
+    MAX_PROBED,
+    Multiaddr,
+    is_closed_in,
+    parse_multiaddr,
+    probe,
+    reach_of,
+)
 
 ID, RELAY = peer_id(1), peer_id(2)
 RSA = "QmTKt6tAvV7oJTuLTeBNEc2C9YXzw1UZ4JpZUU5p6Wdz8F"

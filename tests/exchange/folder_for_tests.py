@@ -11,10 +11,10 @@ from swarm_for_tests import small_config
 
 from drive_store import Registry, Spool, StateLogWriter, Store, make_node_folders, publish_round_file
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
-from swarm_ray.exchange.own_steps import OwnSteps
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.replay import OwnSteps
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records import (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from swarm_ray.config.schema import DirectConfig
-from swarm_ray.dht.link import DhtLink
 from swarm_ray.errors import LinkError
+from swarm_ray.exchange.hivemind.link import DhtLink
 
 HERE = DirectConfig(listen="127.0.0.1")
 

@@ -12,11 +12,11 @@ from folder_for_tests import Folder, incarnation, round_file
 from links_for_tests import Deaf, started
 
 from drive_store import payload_sha256
-from swarm_ray.dht.link import DhtLink
-from swarm_ray.exchange.asking import FULL_ROUNDS, Askers
-from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.direct.receipts import value_key
+from swarm_ray.exchange.direct.value_requests import FULL_ROUNDS, Askers
 from swarm_ray.exchange.folder import peer_file
-from swarm_ray.exchange.receipts import value_key
+from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.round_files import decode_round_file
 from swarm_ray.moments import Moment
 from swarm_ray.records import FileRef, Reached, Receipt, RoundFile, Wanted

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_ray.exchange.pacing import Pacing
+from swarm_ray.exchange.backoff import Pacing
 
 
 def test_pauses_grow_by_a_tenth_up_to_the_longest_and_start_anew_after_a_change() -> None:

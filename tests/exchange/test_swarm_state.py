@@ -11,7 +11,7 @@ from folder_for_tests import CLAIMANT, Folder, closed, incarnation, opens
 from drive_store import write_coordinator_beat
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
-from swarm_ray.exchange.swarm_state import Standing, SwarmState
+from swarm_ray.exchange.state_follower import Standing, SwarmState
 from swarm_ray.records import StageClosed
 
 

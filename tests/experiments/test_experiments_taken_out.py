@@ -33,7 +33,7 @@ from swarm_ray.errors import (
     SwarmStateError,
     UserError,
 )
-from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import compare_experiments, experiment_metrics, experiment_status, list_experiments
 from swarm_ray.experiments.creating import init_experiment

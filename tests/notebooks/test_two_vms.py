@@ -17,7 +17,7 @@ from nbclient.exceptions import DeadKernelError
 from notebooks_for_tests import FOLDER, Notebook, Vm, only, outputs, printed, stored, titled, with_values
 
 from drive_store import Store, newest
-from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import (
     compare_experiments,

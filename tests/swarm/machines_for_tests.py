@@ -16,7 +16,7 @@ import psutil
 from swarm_for_tests import descendants
 
 from drive_store import Store, newest
-from swarm_ray.exchange.swarm_state import decode_state
+from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.records import StateRecord, StepMetrics
 

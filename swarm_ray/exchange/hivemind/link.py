@@ -12,11 +12,11 @@ from typing import TypeVar
 from msgspec.msgpack import Decoder
 
 from swarm_ray.config.schema import DirectConfig
-from swarm_ray.dht.extra import require_hivemind
-from swarm_ray.dht.messages import Begin, Begun, Call, Clock, Connected, Get, Join, Peers, Put
-from swarm_ray.dht.parts import cut, join_parts, part_keys, part_sizes
-from swarm_ray.dht.process import LinkProcess
 from swarm_ray.errors import LinkError
+from swarm_ray.exchange.hivemind.extra import require_hivemind
+from swarm_ray.exchange.hivemind.messages import Begin, Begun, Call, Clock, Connected, Get, Join, Peers, Put
+from swarm_ray.exchange.hivemind.parts import cut, join_parts, part_keys, part_sizes
+from swarm_ray.exchange.hivemind.process import LinkProcess
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
 from swarm_ray.exchange.away import AWAY
+from swarm_ray.exchange.backoff import Pacing
 from swarm_ray.exchange.coordinator_watch import CoordinatorWatch
-from swarm_ray.exchange.pacing import Pacing
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.moments import Moment
 from swarm_ray.records import StageClosed, StageOpen, StateRecord

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from swarm_ray.dht.parts import MAX_VALUE
+from swarm_ray.exchange.hivemind.parts import MAX_VALUE
 
 LENGTH_BYTES = 4
 MAX_FRAME = MAX_VALUE + (1 << 20)

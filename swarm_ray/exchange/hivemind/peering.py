@@ -17,7 +17,7 @@ from hivemind.utils.multiaddr import Multiaddr
 from hivemind.utils.multiaddr.exceptions import Error as MultiaddrError
 from hivemind.utils.timed_storage import get_dht_time
 
-from swarm_ray.dht.messages import Connected
+from swarm_ray.exchange.hivemind.messages import Connected
 
 CONNECT_S = 3.0
 """How long one peer may take to be met; the others are met at the same time."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from swarm_ray.dht.parts import PART_BYTES
+from swarm_ray.exchange.hivemind.parts import PART_BYTES
 
 MOST_HELD = 128 << 20
 """Bytes of peers' values, and as many of own ones; the oldest make room."""

@@ -16,8 +16,10 @@ from itertools import chain, zip_longest
 
 from drive_store import StoreError
 from swarm_ray.config.schema import DirectConfig
-from swarm_ray.dht.link import MOST_CLOCK_S, DhtLink
-from swarm_ray.dht.probing import (
+from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.errors import LinkError
+from swarm_ray.exchange.hivemind.link import MOST_CLOCK_S, DhtLink
+from swarm_ray.exchange.hivemind.probing import (
     MAX_PROBED,
     Multiaddr,
     is_closed_in,
@@ -26,8 +28,6 @@ from swarm_ray.dht.probing import (
     reach_of,
     read_bootnodes,
 )
-from swarm_ray.errors import LinkError
-from swarm_ray.peer_book import PeerBook
 from swarm_ray.records import MAX_MULTIADDRS, PeerRecord, Reachable
 
 MAX_JOINED = 8

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from drive_store import Spool
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.records import Reached, Refusal, StageClosed, StateRecord
 
 RETRY_LOOK_S = 1.0

@@ -20,9 +20,9 @@ from hivemind.dht.node import DHTNode
 from hivemind.p2p import P2P
 from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError, P2PHandlerError
 
-from swarm_ray.dht.gatekeeper import Gatekeeper
-from swarm_ray.dht.key_file import key_file
-from swarm_ray.dht.messages import (
+from swarm_ray.exchange.hivemind.gatekeeper import Gatekeeper
+from swarm_ray.exchange.hivemind.key_file import key_file
+from swarm_ray.exchange.hivemind.messages import (
     LENGTH_BYTES,
     Begin,
     Begun,
@@ -37,9 +37,9 @@ from swarm_ray.dht.messages import (
     body_length,
     frame,
 )
-from swarm_ray.dht.peering import Peering
-from swarm_ray.dht.reaping import ReapingLoop, Remains
-from swarm_ray.dht.values import Values
+from swarm_ray.exchange.hivemind.peering import Peering
+from swarm_ray.exchange.hivemind.reaping import ReapingLoop, Remains
+from swarm_ray.exchange.hivemind.values import Values
 
 BLACKLIST_S = 5.0
 """How long a peer that did not answer is left alone; always as long, since peers come back."""

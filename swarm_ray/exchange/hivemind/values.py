@@ -12,9 +12,9 @@ from hivemind.dht.routing import DHTID
 from hivemind.p2p import PeerID
 from hivemind.utils.timed_storage import get_dht_time
 
-from swarm_ray.dht.gatekeeper import Gatekeeper
-from swarm_ray.dht.holding import Holding, Sought, unpacked
-from swarm_ray.dht.messages import Get, Put
+from swarm_ray.exchange.hivemind.gatekeeper import Gatekeeper
+from swarm_ray.exchange.hivemind.holding import Holding, Sought, unpacked
+from swarm_ray.exchange.hivemind.messages import Get, Put
 
 PUSH_S = 1.0
 """How long a value's owner waits for the peers that it pushes it to; they can have it from him meanwhile."""

@@ -10,7 +10,7 @@ from swarm_ray.errors import MalformedFile, UnknownQuestionError
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.own_rollouts import decode_own
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
-from swarm_ray.exchange.swarm_state import SwarmState
+from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.records import FileRef, Receipt
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from drive_store import payload_sha256
-from swarm_ray.dht.parts import MAX_VALUE
 from swarm_ray.errors import MalformedFile
+from swarm_ray.exchange.hivemind.parts import MAX_VALUE
 from swarm_ray.moments import Moment
 from swarm_ray.records import Receipt, RoundFile
 

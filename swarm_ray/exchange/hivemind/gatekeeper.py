@@ -6,7 +6,7 @@ from hivemind.dht.protocol import DHTProtocol
 from hivemind.dht.validation import DHTRecord, RecordValidatorBase
 from hivemind.utils.timed_storage import get_dht_time
 
-from swarm_ray.dht.holding import Sought, unpacked
+from swarm_ray.exchange.hivemind.holding import Sought, unpacked
 
 MOST_EXPIRES_S = 86_400.0
 

@@ -27,10 +27,10 @@ from typing import IO, TypeVar
 import msgspec
 import psutil
 
-from swarm_ray.dht.link_folders import own_folder
-from swarm_ray.dht.messages import LENGTH_BYTES, Call, Reply, Request, body_length, frame
-from swarm_ray.dht.reaping import end
 from swarm_ray.errors import LinkError
+from swarm_ray.exchange.hivemind.link_folders import own_folder
+from swarm_ray.exchange.hivemind.messages import LENGTH_BYTES, Call, Reply, Request, body_length, frame
+from swarm_ray.exchange.hivemind.reaping import end
 
 T = TypeVar("T")
 
@@ -220,7 +220,7 @@ def _start(theirs: socket.socket, stderr: IO[bytes], folder: str) -> subprocess.
     path = [str(Path(entry).absolute()) for entry in sys.path]
     program = (
         f"import sys; sys.path[:] = {path!r}; "
-        f"from swarm_ray.dht.child import main; main({theirs.fileno()}, {os.getpid()}, {folder!r})"
+        f"from swarm_ray.exchange.hivemind.child import main; main({theirs.fileno()}, {os.getpid()}, {folder!r})"
     )
     return subprocess.Popen(  # noqa: S603  (our own interpreter and program)
         [sys.executable, "-W", "ignore", "-c", program],

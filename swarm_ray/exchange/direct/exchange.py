@@ -22,19 +22,19 @@ from drive_store import (
     read_value,
 )
 from drive_store.names import parse_round_file_name
-from swarm_ray.dht.parts import MAX_VALUE
 from swarm_ray.errors import LinkError, MalformedFile
-from swarm_ray.exchange.asking import Asked, Askers, Pending
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.own_values import OwnValue, OwnValues
-from swarm_ray.exchange.receipts import (
+from swarm_ray.exchange.direct.own_values import OwnValue, OwnValues
+from swarm_ray.exchange.direct.receipts import (
     check_receipt,
     encode_value,
     receipt_for,
     value_key,
 )
+from swarm_ray.exchange.direct.value_link import ValueLink
+from swarm_ray.exchange.direct.value_requests import Asked, Askers, Pending
+from swarm_ray.exchange.hivemind.parts import MAX_VALUE
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
-from swarm_ray.exchange.value_link import ValueLink
 from swarm_ray.moments import Moment
 from swarm_ray.records import FileRef, Reached, Receipt, RoundFile, Wanted
 
