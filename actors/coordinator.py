@@ -24,7 +24,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import Superseded
 from swarm_ray.exchange.backoff import Pacing
 from swarm_ray.exchange.state_follower import ENDED
-from swarm_ray.experiment_folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.records import Member, PeerRecord, StateRecord
 
 

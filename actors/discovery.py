@@ -18,7 +18,7 @@ from actors.store_meter import StoreMeter, add_use
 from drive_store import NameTaken, Registry, StoreError, StoreUnavailable, Valid, make_node_folders
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import Beat, Member, NodeKey, NodeTotals, PeerRecord, Reachable, Registration, StoreUse
 
 

@@ -16,7 +16,7 @@ from drive_store.named_values import NamedValues
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import NothingAwaited, PublishedFiles
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.experiment_folder import experiment_uid
+from swarm_ray.experiments.folder import experiment_uid
 from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.by_manifest import ManifestGathering
 from swarm_ray.genrl.communication import GameCommunication, GameParts

@@ -19,7 +19,7 @@ from actors.reach import Reach
 from actors.store_meter import StoreMeter
 from drive_store import NameTaken, StoreError
 from swarm_ray.config.schema import LogConfig
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import Evaluation, Event, Member, StepMetrics, StoreUse
 from swarm_ray.tracking.feed import TrackerFeed
 from swarm_ray.tracking.files import TrackerFiles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drive_store import Store, StoreUnavailable
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 
 
 class Reach:

@@ -25,7 +25,7 @@ from actors.discovery import Discovery
 from actors.logger import RunLogger, evaluation_events
 from actors.trainer_settings import TrainerResult, TrainerSettings
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.ray_instance import result_of
 from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics, StoreUse
 from swarm_ray.tracking.choosing import choose_trackers

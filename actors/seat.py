@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.local_disk import Lock, experiment_state, read_words
 
 KEPT = 64

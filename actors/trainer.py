@@ -24,7 +24,7 @@ from actors.trainer_voice import TrainerVoice
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
 from swarm_ray.exchange.state_follower import ENDED, Standing, SwarmState
-from swarm_ray.experiment_folder import experiment_uid, read_config
+from swarm_ray.experiments.folder import experiment_uid, read_config
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.models.pushing import hub_pushes

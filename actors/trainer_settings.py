@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics
 
 

@@ -24,10 +24,10 @@ from drive_store import StateLogWriter, Store, Valid, open_envelope, seal_json
 from drive_store.paths import BUCKET
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
 from swarm_ray.experiments import experiment_status, list_experiments
-from swarm_ray.experiments.compare import history_of
-from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
+from swarm_ray.experiments.read.compare import history_of
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.records import FileRef, Member, NodeTally, NodeTotals, StageClosed, StageOpen, StateRecord
 
 CLAIMANT, LIFE = "coordinator.0a0b0c0d", "0a0b0c0d"

@@ -174,7 +174,7 @@ display(Image(filename=str(figure)), *problems)
 import pandas as pd
 from IPython.display import display
 
-from swarm_ray.experiments.frames import nodes_frame, rounds_frame, specialties_frame
+from swarm_ray.experiments.read.frames import nodes_frame, rounds_frame, specialties_frame
 
 problems = []  # of logs that Drive has not shown whole yet
 rounds = rounds_frame(root, experiment, problems)

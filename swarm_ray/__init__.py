@@ -17,11 +17,11 @@ if TYPE_CHECKING:
         get_experiment_status,
         list_experiments,
     )
-    from swarm_ray.experiments.archive import archive_experiment
-    from swarm_ray.experiments.cleaning import cleanup_experiment
-    from swarm_ray.experiments.creating import init_experiment
-    from swarm_ray.experiments.export import export_experiment, export_experiment_summary
-    from swarm_ray.experiments.frames import get_experiment_metrics
+    from swarm_ray.experiments.manage.archive import archive_experiment
+    from swarm_ray.experiments.manage.clean import cleanup_experiment
+    from swarm_ray.experiments.manage.create import init_experiment
+    from swarm_ray.experiments.manage.export import export_experiment, export_experiment_summary
+    from swarm_ray.experiments.read.frames import get_experiment_metrics
     from swarm_ray.games import run_game
     from swarm_ray.live.watching import watch
     from swarm_ray.models.export import export_model
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 _HOMES = {
     "Swarm": "swarm_ray.swarm",
     "SwarmConfig": "swarm_ray.config.schema",
-    "archive_experiment": "swarm_ray.experiments.archive",
-    "cleanup_experiment": "swarm_ray.experiments.cleaning",
+    "archive_experiment": "swarm_ray.experiments.manage.archive",
+    "cleanup_experiment": "swarm_ray.experiments.manage.clean",
     "compare_experiments": "swarm_ray.experiments",
     "coordinate": "swarm_ray.swarm",
     "experiment_status": "swarm_ray.experiments",
-    "export_experiment": "swarm_ray.experiments.export",
-    "export_experiment_summary": "swarm_ray.experiments.export",
+    "export_experiment": "swarm_ray.experiments.manage.export",
+    "export_experiment_summary": "swarm_ray.experiments.manage.export",
     "export_model": "swarm_ray.models.export",
-    "get_experiment_metrics": "swarm_ray.experiments.frames",
+    "get_experiment_metrics": "swarm_ray.experiments.read.frames",
     "get_experiment_status": "swarm_ray.experiments",
-    "init_experiment": "swarm_ray.experiments.creating",
+    "init_experiment": "swarm_ray.experiments.manage.create",
     "list_experiments": "swarm_ray.experiments",
     "load_config": "swarm_ray.config.load",
     "register_task": "swarm_ray.tasks.own",

@@ -11,14 +11,14 @@ from swarm_ray.config.load import extend_config, join_config, load_config, named
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
-from swarm_ray.experiment_folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.open import config_in_force, open_or_create
 from swarm_ray.genrl.extra import require_genrl
 from swarm_ray.genrl.recipe import Recipe, refuse_fixed
 from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.machine import ray_instance
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.node_place import wait_for_place
-from swarm_ray.opening import config_in_force, open_or_create
 from swarm_ray.preparing import prepare_model, require_exchange
 from swarm_ray.running import Disconnected, Running
 from swarm_ray.swarm import wait_for_experiment

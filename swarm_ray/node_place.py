@@ -24,7 +24,7 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.identity import Identity, gone_incarnations
 from swarm_ray.machine.local_disk import Lock, experiment_state, read_words
 from swarm_ray.records import Beat, PeerRecord, Registration

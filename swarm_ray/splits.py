@@ -9,9 +9,9 @@ from drive_store import Store
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ModelError, UserError
-from swarm_ray.experiment_folder import ExperimentAddress, read_identity
 from swarm_ray.experiments import Comparison
-from swarm_ray.opening import config_in_force
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.open import config_in_force
 from swarm_ray.reward_ratio import PAPER, ratio_to
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from swarm_ray.config.load import join_config, named_modules
 from swarm_ray.config.schema import HubConfig, SwarmConfig
 from swarm_ray.display import Display
 from swarm_ray.errors import UserError
-from swarm_ray.experiment_folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.open import config_in_force, newest_record, open_or_create
 from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.models.hub import require_hub
 from swarm_ray.node_place import wait_for_place
-from swarm_ray.opening import config_in_force, newest_record, open_or_create
 from swarm_ray.preparing import prepare_model, refuse_game, require_exchange
 from swarm_ray.running import Disconnected, Running
 from swarm_ray.tasks.questions import TaskSet

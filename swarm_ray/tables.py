@@ -18,8 +18,8 @@ from swarm_ray.experiments import (
     NodeStatus,
     TimeBreakdown,
 )
-from swarm_ray.experiments.coordinator import PAUSED, coordinator_line
-from swarm_ray.experiments.status import UNDER_WAY
+from swarm_ray.experiments.read.coordinator import PAUSED, coordinator_line
+from swarm_ray.experiments.read.status import UNDER_WAY
 from swarm_ray.records import Reached
 from swarm_ray.reward_ratio import ratio_to
 from swarm_ray.table_text import (

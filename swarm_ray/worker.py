@@ -19,7 +19,7 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.crew import NOBODY, plan_crew
 from swarm_ray.errors import NodeFailure, SwarmError
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.failure_policy import FailurePolicy
 from swarm_ray.machine import ray_instance
 from swarm_ray.machine.cache import cache_folder

@@ -13,13 +13,13 @@ from swarm_ray.cli.overrides import overrides_of, see_modules_here
 from swarm_ray.cli.parser import Parser
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.archive import archive_experiment
-from swarm_ray.experiments.cleaning import Cleanup, cleanup_experiment
-from swarm_ray.experiments.creating import init_experiment
-from swarm_ray.experiments.export import export_experiment
-from swarm_ray.experiments.read import open_experiment
-from swarm_ray.experiments.renaming import rename_experiment
-from swarm_ray.experiments.writing import asked_path, require_new, written_whole
+from swarm_ray.experiments.manage.archive import archive_experiment
+from swarm_ray.experiments.manage.clean import Cleanup, cleanup_experiment
+from swarm_ray.experiments.manage.create import init_experiment
+from swarm_ray.experiments.manage.export import export_experiment
+from swarm_ray.experiments.manage.rename import rename_experiment
+from swarm_ray.experiments.manage.write import asked_path, require_new, written_whole
+from swarm_ray.experiments.read.experiment import open_experiment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ def metrics(arguments: argparse.Namespace) -> int:
     if arguments.csv is not None and arguments.json:
         raise UserError("--csv and --json are two forms of the same rows; leave one of them out")
     open_experiment(arguments.root, arguments.experiment)  # a wrong name is told before pandas is loaded
-    from swarm_ray.experiments import frames
+    from swarm_ray.experiments.read.experiment import frames
 
     problems: list[str] = []
     frame = _frame_by(arguments, problems)
@@ -203,7 +203,7 @@ def _add_overwrite(command: Parser) -> None:
 
 
 def _frame_by(arguments: argparse.Namespace, problems: list[str]) -> pd.DataFrame:
-    from swarm_ray.experiments import frames
+    from swarm_ray.experiments.read.experiment import frames
 
     root, name = arguments.root, arguments.experiment
     if arguments.by == "node":
@@ -213,7 +213,7 @@ def _frame_by(arguments: argparse.Namespace, problems: list[str]) -> pd.DataFram
 
 
 def _write_csv(frame: pd.DataFrame, path: Path, *, overwrite: bool) -> None:
-    from swarm_ray.experiments import frames
+    from swarm_ray.experiments.read.experiment import frames
 
     if not overwrite:
         require_new(path)

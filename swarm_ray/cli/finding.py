@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from swarm_ray.cli.options import add_json, add_root
 from swarm_ray.cli.output import DONE, json_text, layout, write
 from swarm_ray.cli.parser import Parser
-from swarm_ray.experiments.found_peers import FoundPeer, FoundPeers, found_peers
+from swarm_ray.experiments.read.peers import FoundPeer, FoundPeers, found_peers
 from swarm_ray.table_text import NOTHING, duration, grid
 
 _HEADS = ("node", "experiment", "role", "state", "reach", "seen", "addresses")

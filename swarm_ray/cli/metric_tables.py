@@ -1,4 +1,4 @@
-"""Metrics as tables for people, of the frames of `swarm_ray.experiments.frames`; and bytes as people say them."""
+"""Metrics as tables for people, of the frames of `swarm_ray.experiments.read.frames`; and bytes as people say them."""
 
 from __future__ import annotations
 

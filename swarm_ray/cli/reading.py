@@ -38,7 +38,7 @@ def define_control(command: Parser) -> None:
 
 def control(arguments: argparse.Namespace) -> int:
     """Ask a coordinator, and say what it answers."""
-    from swarm_ray.control import ask_coordinator
+    from swarm_ray.experiments.control import ask_coordinator
 
     write(f"{ask_coordinator(arguments.root, arguments.experiment, arguments.command)}\n")
     return DONE

@@ -37,7 +37,7 @@ def define_report(command: Parser) -> None:
 
 def report(arguments: argparse.Namespace) -> int:
     """Write the page, and say where it is and how large."""
-    from swarm_ray.experiments.writing import asked_path
+    from swarm_ray.experiments.manage.write import asked_path
     from swarm_ray.report import write_report
 
     figures = None if arguments.figures is None else asked_path(arguments.figures)

@@ -21,8 +21,8 @@ from swarm_ray.cli.parser import Parser
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError, UserError
 from swarm_ray.experiments import experiment_metrics, time_breakdown
+from swarm_ray.experiments.open import config_for
 from swarm_ray.known_spread import spread_text
-from swarm_ray.opening import config_for
 from swarm_ray.tables import comparison_table, time_text
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, complain_o
 from swarm_ray.cli.overrides import see_modules_here
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.writing import asked_path, require_outside
+from swarm_ray.experiments.manage.write import asked_path, require_outside
 from swarm_ray.sweeps.outcome import Outcome
 from swarm_ray.sweeps.plan import read_plan
 from swarm_ray.sweeps.standing import Standing, standings

@@ -5,9 +5,9 @@ here only reads; modules of their own make, export, archive, clean and rename ex
 DataFrames of pandas, which takes longer to import than all of this.
 """
 
-from swarm_ray.experiments.compare import ClosedStage, Comparison
-from swarm_ray.experiments.coordinator import CoordinatorStatus
-from swarm_ray.experiments.listing import (
+from swarm_ray.experiments.read.compare import ClosedStage, Comparison
+from swarm_ray.experiments.read.coordinator import CoordinatorStatus
+from swarm_ray.experiments.read.listing import (
     ExperimentSummary,
     compare_experiments,
     experiment_history,
@@ -16,8 +16,8 @@ from swarm_ray.experiments.listing import (
     get_experiment_status,
     list_experiments,
 )
-from swarm_ray.experiments.metrics import TimeBreakdown, time_breakdown
-from swarm_ray.experiments.status import ExperimentStatus, NodeStatus
+from swarm_ray.experiments.read.metrics import TimeBreakdown, time_breakdown
+from swarm_ray.experiments.read.status import ExperimentStatus, NodeStatus
 
 __all__ = [
     "ClosedStage",

@@ -15,7 +15,7 @@ from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError
 from swarm_ray.exchange.away import AWAY
-from swarm_ray.experiment_folder import ExperimentAddress, create_experiment, read_config, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, create_experiment, read_config, read_identity
 from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers

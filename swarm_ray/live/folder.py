@@ -8,11 +8,11 @@ from dataclasses import replace
 from drive_store import InvalidName
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError
-from swarm_ray.experiments.coordinator import coordinator_alarm, coordinator_line
-from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.experiments.signs import coordinator_signs
-from swarm_ray.experiments.status import current_round
-from swarm_ray.experiments.uncoordinated import told_by_nodes
+from swarm_ray.experiments.read.coordinator import coordinator_alarm, coordinator_line
+from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.node_liveness import coordinator_signs
+from swarm_ray.experiments.read.status import current_round
+from swarm_ray.experiments.read.uncoordinated import told_by_nodes
 from swarm_ray.live.eta import round_seconds, seconds_left
 from swarm_ray.live.newest import NewestRecords, RewardCurve, sample_log
 from swarm_ray.live.picture import ENDED, NodeLine, Picture

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from drive_store import StateRef
-from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.experiments.signs import Peers, taking_part
+from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.node_liveness import Peers, taking_part
 from swarm_ray.live.sightings import Sightings
 from swarm_ray.records import Beat, StateRecord
 

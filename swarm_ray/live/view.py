@@ -15,7 +15,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from swarm_ray.experiments.coordinator import NOW_S
+from swarm_ray.experiments.read.coordinator import NOW_S
 from swarm_ray.live.bars import bar, sparkline
 from swarm_ray.live.picture import NodeLine, Picture, chosen
 from swarm_ray.table_text import NOTHING, clean, count, duration, large, reward_sum, share, shortened

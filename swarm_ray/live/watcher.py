@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from drive_store import StoreError
 from swarm_ray.errors import ExperimentNotFoundError, UserError
-from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import experiment_status
-from swarm_ray.experiments.read import OpenExperiment, find_identity, open_root
+from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.read.experiment import OpenExperiment, find_identity, open_root
 from swarm_ray.live.folder import SwarmFolder
 from swarm_ray.live.picture import Picture
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from swarm_ray.display import Display, display_on
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_status
-from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.live.folder import SwarmFolder
 from swarm_ray.live.picture import Picture
 from swarm_ray.live.view import SwarmView

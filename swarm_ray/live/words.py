@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from swarm_ray.config.schema import PaceConfig, SwarmConfig
-from swarm_ray.experiments.coordinator import PAUSED
+from swarm_ray.experiments.read.coordinator import PAUSED
 from swarm_ray.live.picture import ENDED, NodeLine
 from swarm_ray.live.signs import Sign
 from swarm_ray.records import Beat, NodeTally, StateRecord

@@ -11,7 +11,7 @@ from typing import Self
 
 from drive_store import Store, StoreUnavailable
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.experiment_folder import MAX_IDENTITY, ExperimentAddress
+from swarm_ray.experiments.folder import MAX_IDENTITY, ExperimentAddress
 
 _RUN_LOCK = "run.lock"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from drive_store.checkpoints import LocalCheckpoint
 from swarm_ray.errors import CheckpointMismatch, UserError
-from swarm_ray.experiment_folder import read_config
-from swarm_ray.experiments.read import OpenExperiment, open_experiment
-from swarm_ray.experiments.writing import asked_path
+from swarm_ray.experiments.folder import read_config
+from swarm_ray.experiments.manage.write import asked_path
+from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.models.placing import replace_folder, require_place
 from swarm_ray.models.stored import NodeCheckpoints, Which

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.writing import resolved, writing_errors
+from swarm_ray.experiments.manage.write import resolved, writing_errors
 
 _OF_A_MODEL = re.compile(
     r"(model.*\.safetensors|model\.safetensors\.index\.json|(generation_)?config\.json|tokenizer(_config)?\.json|"

@@ -18,7 +18,7 @@ from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
 from drive_store.names import parse_peer_folder
 from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.records import Registration
 
 Which = int | Literal["last", "best"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swarm_ray.experiments.writing import written_whole
+from swarm_ray.experiments.manage.write import written_whole
 from swarm_ray.report.renewal import WRITER
 from swarm_ray.report.reward_figure import COLOURS
 

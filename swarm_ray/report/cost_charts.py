@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from drive_store import Operations
-from swarm_ray.experiments.metrics import TimeBreakdown, time_breakdown
+from swarm_ray.experiments.read.metrics import TimeBreakdown, time_breakdown
 from swarm_ray.report.chart import Chart, stacked_bars
 from swarm_ray.report.evidence import MOST, Evidence
 from swarm_ray.sapo.phases import PHASES

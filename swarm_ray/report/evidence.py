@@ -14,10 +14,10 @@ from drive_store import UNREADABLE, Registry, StoreError, Valid, valid_id
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiments.metrics import incarnations_of, metrics_of
-from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.experiments.status import UNDER_WAY, ExperimentStatus, status_of
-from swarm_ray.experiments.uncoordinated import rewarded, stages_of_rows
+from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
+from swarm_ray.experiments.read.status import UNDER_WAY, ExperimentStatus, status_of
+from swarm_ray.experiments.read.uncoordinated import rewarded, stages_of_rows
 from swarm_ray.records import Beat, Evaluation, Event, StageClosed, StateRecord, StepMetrics, StoreUse
 from swarm_ray.report.logged_events import evaluations_in, events_of
 

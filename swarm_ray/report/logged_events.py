@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from drive_store import UNREADABLE, read_segments
-from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.records import Evaluation, Event
 
 MOST_EVENTS = 20_000

@@ -10,14 +10,14 @@ from pathlib import Path
 import jinja2
 
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.read import open_experiment
-from swarm_ray.experiments.writing import (
+from swarm_ray.experiments.manage.write import (
     asked_path,
     require_outside,
     resolved,
     writing_errors,
     written_whole,
 )
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.report.chart import Chart
 from swarm_ray.report.evidence import Evidence, read_evidence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.compare import history_of
-from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.read.compare import history_of
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.report.curves import Curves, Series, curves_of
 from swarm_ray.table_text import reward_sum
 

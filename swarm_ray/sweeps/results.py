@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.experiments import ClosedStage, Comparison
-from swarm_ray.experiments.compare import comparison_of, history_of
-from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.read.compare import comparison_of, history_of
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.statistics import (
     Difference,
     Interval,

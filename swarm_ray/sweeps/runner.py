@@ -12,9 +12,9 @@ from swarm_ray.config.load import canonical_json
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.display import Display, choose_display
 from swarm_ray.errors import ExperimentExistsError, SwarmError
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.open import open_or_create
 from swarm_ray.machine.ray_instance import RayInstance
-from swarm_ray.opening import open_or_create
 from swarm_ray.preparing import prepare_model
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.running import DONE, LEARNED_NOTHING, Running

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from drive_store import Store
 from swarm_ray.config.load import differences
 from swarm_ray.errors import ConfigError
-from swarm_ray.experiment_folder import ExperimentAddress, read_identity
-from swarm_ray.opening import Opened, config_in_force, newest_record
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.open import Opened, config_in_force, newest_record
 from swarm_ray.sweeps.plan import SweepPlan, SweepRun
 
 NEW, FINISHED = "new", "finished"

@@ -18,7 +18,7 @@ from actors.trainer_settings import TrainerResult, TrainerSettings
 from drive_store import Operations, Store
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
+from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics, StoreUse
 

@@ -12,7 +12,7 @@ from swarm_for_tests import records_of
 
 from actors.coordinator import Coordinator
 from swarm_ray.config.load import config_hash
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import Beat, NodeTotals, Registration, RoundFile, StateRecord
 
 ENDS = {"finished", "stopped", "failed", "superseded"}

@@ -14,7 +14,7 @@ from drive_store import StateEntry, StateLogReader, Store
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import Beat, NodeTotals, Registration, StateRecord
 
 NODES = ("node-1", "node-2")

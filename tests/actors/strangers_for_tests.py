@@ -17,7 +17,7 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records import (
     Beat,

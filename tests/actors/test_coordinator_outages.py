@@ -11,7 +11,7 @@ import pytest
 from played_for_tests import Played
 
 from drive_store import Store, StoreDenied, StoreError, StoreFull, StoreUnavailable
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 
 
 class Outages:

@@ -17,8 +17,8 @@ from swarm_for_tests import closed_stages, small_config
 from actors.trainer import Trainer
 from actors.trainer_settings import TrainerSettings
 from drive_store import read_round_file
-from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.records import Reached, StepMetrics
 

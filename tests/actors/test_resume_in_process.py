@@ -15,8 +15,8 @@ from swarm_for_tests import closed_stages, records_of, small_config
 from actors.trainer import Trainer
 from swarm_ray.config.load import config_hash, extend_config
 from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.experiments.open import open_or_create
 from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.opening import open_or_create
 from swarm_ray.records import StepMetrics
 
 ROUNDS = 6

@@ -16,7 +16,7 @@ from drive_store import Store
 from drive_store.paths import discovery_record
 from swarm_ray.cli import main
 from swarm_ray.config.load import load_config
-from swarm_ray.experiments.found_peers import found_peers
+from swarm_ray.experiments.read.peers import found_peers
 
 WATCH = """
 import sys

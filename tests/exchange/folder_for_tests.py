@@ -15,7 +15,7 @@ from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.replay import OwnSteps
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
+from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records import (
     Answers,

@@ -12,7 +12,7 @@ import msgspec
 from drive_store import Registry, SegmentWriter, StateLogWriter, Store, make_node_folders
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
+from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.records import (
     Beat,
     FileRef,

@@ -13,16 +13,16 @@ import swarm_ray
 from drive_store import Store
 from swarm_ray.config.load import config_hash, extend_config, load_config
 from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
-from swarm_ray.experiment_folder import ExperimentAddress, read_identity, store_config
 from swarm_ray.experiments import (
     compare_experiments,
     experiment_status,
     get_experiment_status,
     list_experiments,
 )
-from swarm_ray.experiments.read import open_experiment
-from swarm_ray.experiments.renaming import rename_experiment
-from swarm_ray.opening import config_for, open_or_create
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity, store_config
+from swarm_ray.experiments.manage.rename import rename_experiment
+from swarm_ray.experiments.open import config_for, open_or_create
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.records import Beat, NodeTotals
 
 

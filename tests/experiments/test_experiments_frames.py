@@ -14,8 +14,9 @@ from experiments_for_tests import FakeExperiment, finished, metrics_row
 import swarm_ray
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import ExperimentNotFoundError, MalformedFile
-from swarm_ray.experiments import columns, compare_experiments
-from swarm_ray.experiments.frames import (
+from swarm_ray.experiments import compare_experiments
+from swarm_ray.experiments.read.experiment import columns
+from swarm_ray.experiments.read.frames import (
     comparison_frame,
     experiments_frame,
     metrics_frame,

@@ -12,11 +12,11 @@ from experiments_for_tests import CLAIMANT, CREATED_AT, FakeExperiment, finished
 from drive_store import Store, write_coordinator_beat
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.errors import SwarmStateError, UserError
-from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.experiments.cleaning import cleanup_experiment
-from swarm_ray.experiments.creating import init_experiment
-from swarm_ray.experiments.in_use import refuse_in_use
-from swarm_ray.experiments.read import ExperimentFolder, open_experiment
+from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.manage.clean import cleanup_experiment
+from swarm_ray.experiments.manage.create import init_experiment
+from swarm_ray.experiments.manage.in_use import refuse_in_use
+from swarm_ray.experiments.read.experiment import ExperimentFolder, open_experiment
 from swarm_ray.machine.local_disk import hold_for_run
 from swarm_ray.records import Beat, CoordinatorBeat, FileRef, NodeTotals, Registration, StageClosed
 

@@ -15,10 +15,11 @@ from experiments_for_tests import FakeExperiment, finished
 from swarm_ray.cli import main
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import MalformedFile, SwarmStateError, UserError
-from swarm_ray.experiments import compare_experiments, experiment_history, frames
-from swarm_ray.experiments.archive import archive_experiment
-from swarm_ray.experiments.export import export_experiment
-from swarm_ray.experiments.renaming import rename_experiment
+from swarm_ray.experiments import compare_experiments, experiment_history
+from swarm_ray.experiments.manage.archive import archive_experiment
+from swarm_ray.experiments.manage.export import export_experiment
+from swarm_ray.experiments.manage.rename import rename_experiment
+from swarm_ray.experiments.read.experiment import frames
 
 ROUNDS = 6
 

@@ -13,8 +13,8 @@ from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import NodeStatus, experiment_status
-from swarm_ray.experiments.read import OpenExperiment, open_experiment
-from swarm_ray.experiments.status import status_of
+from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
+from swarm_ray.experiments.read.status import status_of
 from swarm_ray.records import Beat, NodeTotals
 
 

@@ -9,8 +9,8 @@ from experiments_for_tests import finished
 
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.cleaning import cleanup_experiment
-from swarm_ray.experiments.export import export_experiment, export_experiment_summary
+from swarm_ray.experiments.manage.clean import cleanup_experiment
+from swarm_ray.experiments.manage.export import export_experiment, export_experiment_summary
 from swarm_ray.models.placing import require_place
 from swarm_ray.report import write_report
 

@@ -17,7 +17,7 @@ from actors.game_trainer import GameTrainer
 from actors.trainer_settings import TrainerResult, TrainerSettings
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.genrl.place import GamePlace
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.machine.cache import cache_folder

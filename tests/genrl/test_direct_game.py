@@ -14,8 +14,8 @@ from actors.game_trainer import GameTrainer
 from actors.trainer_settings import TrainerSettings
 from drive_store import Valid, read_round_file
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
-from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.records import FileRef, Reached
 

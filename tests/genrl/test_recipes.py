@@ -11,7 +11,7 @@ from swarm_ray import coordinate, simulate, work
 from swarm_ray.cli.main import main
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import ConfigError, UserError
-from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
+from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.games import run_game
 from swarm_ray.genrl.recipe import read_recipe, shipped_recipes
 

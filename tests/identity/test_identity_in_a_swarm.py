@@ -14,8 +14,8 @@ from actors.node_home import NodeHome
 from actors.trainer import Trainer
 from actors.trainer_settings import TrainerSettings
 from drive_store import DiscoveryFolder, Registry, Store, Valid
-from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import experiment_status
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.identity import load_identity
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.machine.local_disk import experiment_state

@@ -12,8 +12,8 @@ from stage_for_tests import EXPERIMENT, FOUR, TWO, Part, Play, Stage
 from swarm_for_tests import closed_stages, records_of
 
 from drive_store import Store, history
-from swarm_ray.experiment_folder import ExperimentAddress
 from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import StateRecord, StepMetrics
 
 __all__ = ["FOUR", "TWO", "Played", "play", "report_lines"]

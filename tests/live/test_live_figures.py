@@ -10,7 +10,7 @@ from experiments_for_tests import metrics_row
 from live_for_tests import beat, record, tally
 
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.experiments.coordinator import coordinator_alarm
+from swarm_ray.experiments.read.coordinator import coordinator_alarm
 from swarm_ray.live.eta import round_seconds, seconds_left
 from swarm_ray.live.newest import RewardCurve
 from swarm_ray.live.own_rows import extended_rows, line_of_rows, rounds_seconds

@@ -14,8 +14,8 @@ from drive_store.checkpoints import LocalCheckpoints
 from drive_store.stored_checkpoints import StoredCheckpoints
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
-from swarm_ray.experiment_folder import ExperimentAddress, create_experiment
-from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.models.stored import NodeCheckpoints, Which, nodes_with_checkpoints
 from swarm_ray.records import Registration
 

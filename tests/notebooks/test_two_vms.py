@@ -18,7 +18,7 @@ from notebooks_for_tests import FOLDER, Notebook, Vm, only, outputs, printed, st
 
 from drive_store import Store, newest
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments import (
     compare_experiments,
     experiment_history,

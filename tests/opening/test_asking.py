@@ -9,9 +9,9 @@ import pytest
 from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import records_of, small_config
 
-from swarm_ray.control import ask_coordinator
 from swarm_ray.errors import ExperimentNotFoundError, SwarmStateError
 from swarm_ray.experiments import experiment_status
+from swarm_ray.experiments.control import ask_coordinator
 
 
 def test_a_swarm_is_paused_resumed_and_stopped_from_elsewhere(tmp_path: Path) -> None:

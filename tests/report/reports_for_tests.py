@@ -13,7 +13,7 @@ from experiments_for_tests import FakeExperiment, incarnation_of, metrics_row
 from drive_store import SegmentWriter, publish_round_file
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.experiments.read import open_experiment
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.records import (
     Completion,
     Evaluation,

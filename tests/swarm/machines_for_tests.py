@@ -17,7 +17,7 @@ from swarm_for_tests import descendants
 
 from drive_store import Store, newest
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import StateRecord, StepMetrics
 
 MARK = "SWARM_RAY_TEST_MACHINE"

@@ -12,7 +12,7 @@ from drive_store import Store, history
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import StageClosed, StateRecord
 from swarm_ray.tasks.questions import TaskSet
 

@@ -14,8 +14,8 @@ from swarm_ray import register_task
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import ConfigError, TaskError
-from swarm_ray.experiment_folder import ExperimentAddress
-from swarm_ray.opening import open_or_create
+from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.open import open_or_create
 from swarm_ray.tasks.protocol import registered
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import ScoreItem, Scorer

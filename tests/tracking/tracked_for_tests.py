@@ -16,7 +16,7 @@ import psutil
 from actors.logger import RunLogger
 from drive_store import make_node_folders
 from swarm_ray.config.load import load_config
-from swarm_ray.experiment_folder import ExperimentAddress
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import Evaluation, Member, StepCounters, StepMetrics, StoreUse
 from swarm_ray.tracking.choosing import choose_trackers
 from swarm_ray.tracking.prometheus import Gauge

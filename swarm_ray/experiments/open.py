@@ -13,7 +13,7 @@ from drive_store import Store, newest
 from swarm_ray.config.load import config_hash, extend_config, load_config, require_same_experiment
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiment_folder import (
+from swarm_ray.experiments.folder import (
     ExperimentAddress,
     create_experiment,
     read_config,
@@ -21,9 +21,9 @@ from swarm_ray.experiment_folder import (
     require_free,
     store_config,
 )
-from swarm_ray.experiments.files import refuse_link
-from swarm_ray.experiments.in_use import refuse_in_use
-from swarm_ray.experiments.read import ExperimentFolder
+from swarm_ray.experiments.manage.in_use import refuse_in_use
+from swarm_ray.experiments.read.experiment import ExperimentFolder
+from swarm_ray.experiments.read.files import refuse_link
 from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.records import StateRecord

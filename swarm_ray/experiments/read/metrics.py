@@ -8,7 +8,7 @@ import msgspec
 
 from drive_store import UNREADABLE, Registry, Valid, read_segments
 from swarm_ray.errors import MalformedFile
-from swarm_ray.experiments.read import ExperimentFolder, OpenExperiment
+from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
 from swarm_ray.records import Registration, StepMetrics
 from swarm_ray.sapo.phases import OVERHEAD, PHASES
 

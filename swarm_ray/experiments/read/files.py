@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from drive_store.oserrors import errors_of
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.read import ExperimentFolder, OpenExperiment
+from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
 from swarm_ray.table_text import clean
 
 

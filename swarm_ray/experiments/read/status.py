@@ -10,10 +10,10 @@ import msgspec
 from drive_store import InvalidName, StateRef
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ConfigError
-from swarm_ray.experiments.coordinator import CoordinatorStatus, coordinator_alarm
-from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.experiments.signs import Peers, coordinator_signs, taking_part
-from swarm_ray.experiments.uncoordinated import told_by_nodes
+from swarm_ray.experiments.read.coordinator import CoordinatorStatus, coordinator_alarm
+from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.node_liveness import Peers, coordinator_signs, taking_part
+from swarm_ray.experiments.read.uncoordinated import told_by_nodes
 from swarm_ray.identity import animal_name
 from swarm_ray.records import Beat, NodeTally, NodeTotals, Reached, StateRecord
 from swarm_ray.table_text import duration

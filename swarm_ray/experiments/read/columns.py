@@ -1,4 +1,4 @@
-"""Columns of the frames of `swarm_ray.experiments.frames`, each with its type in pandas."""
+"""Columns of the frames of `swarm_ray.experiments.read.frames`, each with its type in pandas."""
 
 from __future__ import annotations
 

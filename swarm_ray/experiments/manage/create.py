@@ -7,8 +7,8 @@ from pathlib import Path
 
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.experiment_folder import ExperimentAddress, require_free
-from swarm_ray.opening import open_or_create
+from swarm_ray.experiments.folder import ExperimentAddress, require_free
+from swarm_ray.experiments.open import open_or_create
 
 
 def init_experiment(

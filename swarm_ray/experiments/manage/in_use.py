@@ -11,10 +11,10 @@ from drive_store import UNREADABLE, InvalidName, Registry, StateEntry, Valid, ne
 from drive_store.names import parse_beat_name, parse_coordinator_beat_name, parse_registration_name
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiment_folder import read_config
-from swarm_ray.experiments.metrics import predecessors_of
-from swarm_ray.experiments.read import ExperimentFolder
-from swarm_ray.experiments.status import UNDER_WAY, shown_state
+from swarm_ray.experiments.folder import read_config
+from swarm_ray.experiments.read.experiment import ExperimentFolder
+from swarm_ray.experiments.read.metrics import predecessors_of
+from swarm_ray.experiments.read.status import UNDER_WAY, shown_state
 from swarm_ray.machine.local_disk import is_run_here
 from swarm_ray.records import LAST_WORD, Beat, CoordinatorBeat, StateRecord
 

@@ -10,7 +10,7 @@ from drive_store import EXPERIMENTS, ExperimentPaths, NotAFile, StateEntry, Stor
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ExperimentNotFoundError, SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiment_folder import ExperimentAddress, ExperimentIdentity, read_config, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, ExperimentIdentity, read_config, read_identity
 from swarm_ray.records import StateRecord
 from swarm_ray.table_text import clean
 

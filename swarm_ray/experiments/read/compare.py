@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiments.metrics import metrics_of
-from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.experiments.status import status_of
-from swarm_ray.experiments.uncoordinated import rewarded, stages_of_rows, told_by_nodes
+from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.metrics import metrics_of
+from swarm_ray.experiments.read.status import status_of
+from swarm_ray.experiments.read.uncoordinated import rewarded, stages_of_rows, told_by_nodes
 from swarm_ray.records import Refusal, StageClosed
 
 

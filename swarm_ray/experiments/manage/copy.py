@@ -16,8 +16,8 @@ from drive_store import UNREADABLE, ExperimentPaths, Valid, open_envelope, seal_
 from drive_store.checkpoint_manifest import MANIFEST, Manifest, manifest_of, seal_manifest
 from drive_store.names import parse_state_name
 from swarm_ray.errors import MalformedFile
-from swarm_ray.experiments.files import FolderFile, folders_of
-from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.files import FolderFile, folders_of
 
 _SENTINEL = "experiment.json"
 _STATE = "state.json"

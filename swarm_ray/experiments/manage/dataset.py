@@ -15,8 +15,8 @@ import msgspec
 
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import MAX_COUNT
-from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.experiments.rollouts import Questions, StoredFile, read_content, stored_files
+from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.rollouts import Questions, StoredFile, read_content, stored_files
 from swarm_ray.records import Rollout, RoundFile
 from swarm_ray.table_text import clean
 

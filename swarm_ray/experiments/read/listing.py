@@ -10,24 +10,24 @@ import msgspec
 from drive_store import InvalidName, Store
 from drive_store.deadline import Deadline
 from swarm_ray.errors import ConfigError, ExperimentNotFoundError, SwarmError, UserError
-from swarm_ray.experiment_folder import ExperimentAddress, ExperimentSizes, read_config_file, sizes_of
-from swarm_ray.experiments.compare import ClosedStage, Comparison, comparison_of, history_of
-from swarm_ray.experiments.metrics import metrics_of
-from swarm_ray.experiments.read import (
+from swarm_ray.experiments.folder import ExperimentAddress, ExperimentSizes, read_config_file, sizes_of
+from swarm_ray.experiments.read.compare import ClosedStage, Comparison, comparison_of, history_of
+from swarm_ray.experiments.read.experiment import (
     OpenExperiment,
     find_identity,
     open_experiment,
     open_root,
     possible_names,
 )
-from swarm_ray.experiments.status import (
+from swarm_ray.experiments.read.metrics import metrics_of
+from swarm_ray.experiments.read.status import (
     UNDER_WAY,
     ExperimentStatus,
     current_round,
     shown_state,
     status_of,
 )
-from swarm_ray.experiments.uncoordinated import told_by_nodes
+from swarm_ray.experiments.read.uncoordinated import told_by_nodes
 from swarm_ray.records import StepMetrics
 
 UNREADABLE = "unreadable"

@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar, cast
 from msgspec.structs import replace
 
 from swarm_ray.errors import ConfigError
-from swarm_ray.experiments.read import OpenExperiment
-from swarm_ray.experiments.signs import Peers
+from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.node_liveness import Peers
 from swarm_ray.records import LAST_WORD, Beat, NodeTally, StageClosed, StateRecord, StepMetrics
 
 NOTE = "no coordinator: its nodes go by a deadline"

@@ -11,7 +11,7 @@ from drive_store import DiscoveryFolder, InvalidName, StoreError
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import SwarmError
-from swarm_ray.experiments.read import open_experiment, open_root
+from swarm_ray.experiments.read.experiment import open_experiment, open_root
 from swarm_ray.records import PeerRecord, Reachable, Role
 
 

@@ -12,7 +12,7 @@ import msgspec
 from drive_store import UNREADABLE, Registry, StateRef, Valid, read_coordinator_beats
 from drive_store.envelope import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
-from swarm_ray.experiments.read import OpenExperiment
+from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.identity import is_peer_id
 from swarm_ray.records import Beat, Registration, StateRecord
 

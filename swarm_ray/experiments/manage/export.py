@@ -12,17 +12,17 @@ import msgspec
 
 from swarm_ray.config.load import to_json
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.compare import comparison_of
-from swarm_ray.experiments.dataset import write_rollouts
-from swarm_ray.experiments.read import OpenExperiment, open_experiment
-from swarm_ray.experiments.status import status_of
-from swarm_ray.experiments.writing import (
+from swarm_ray.experiments.manage.dataset import write_rollouts
+from swarm_ray.experiments.manage.write import (
     asked_path,
     require_new,
     require_outside,
     writing_errors,
     written_whole,
 )
+from swarm_ray.experiments.read.compare import comparison_of
+from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
+from swarm_ray.experiments.read.status import status_of
 from swarm_ray.tasks.trusted_modules import require_modules
 
 SUMMARY, ROLLOUTS = "summary.json", "rollouts.parquet"
@@ -181,7 +181,7 @@ def _write_summary(experiment: OpenExperiment, path: Path, problems: list[str] |
 def _table_writer(
     experiment: OpenExperiment, name: str, problems: list[str] | None
 ) -> Callable[[Path], object]:
-    from swarm_ray.experiments import frames
+    from swarm_ray.experiments.read.experiment import frames
 
     root, known = experiment.address.root, experiment.paths.experiment
     made: dict[str, Callable[[], Any]] = {

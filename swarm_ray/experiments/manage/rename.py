@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from drive_store import StateEntry
 from drive_store.oserrors import errors_of
 from swarm_ray.errors import ExperimentExistsError, MalformedFile, UserError
-from swarm_ray.experiment_folder import ExperimentAddress, require_free
-from swarm_ray.experiments.anew import Anew, Renamed
-from swarm_ray.experiments.cleaning import remove_folder
-from swarm_ray.experiments.files import FolderFiles, files_of, folder_of, refuse_link
-from swarm_ray.experiments.in_use import refuse_in_use
-from swarm_ray.experiments.read import OpenExperiment, open_experiment
+from swarm_ray.experiments.folder import ExperimentAddress, require_free
+from swarm_ray.experiments.manage.clean import remove_folder
+from swarm_ray.experiments.manage.copy import Anew, Renamed
+from swarm_ray.experiments.manage.in_use import refuse_in_use
+from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
+from swarm_ray.experiments.read.files import FolderFiles, files_of, folder_of, refuse_link
 
 _NAMED = 3
 """So many of the things that cannot be written anew are named."""

@@ -13,11 +13,11 @@ from drive_store.checkpoint_manifest import MANIFEST, Manifest, choose_kept
 from drive_store.names import VALUE_FILE_SUFFIX, parse_peer_folder, round_of_own_file
 from drive_store.oserrors import errors_of
 from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
-from swarm_ray.experiments.files import files_below, files_of, folders_of, refuse_link
-from swarm_ray.experiments.in_use import refuse_in_use
-from swarm_ray.experiments.metrics import incarnations_of
-from swarm_ray.experiments.read import OpenExperiment, open_experiment
-from swarm_ray.experiments.rollouts import UNANSWERED, UNKNOWN, StoredFile, stored_files
+from swarm_ray.experiments.manage.in_use import refuse_in_use
+from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
+from swarm_ray.experiments.read.files import files_below, files_of, folders_of, refuse_link
+from swarm_ray.experiments.read.metrics import incarnations_of
+from swarm_ray.experiments.read.rollouts import UNANSWERED, UNKNOWN, StoredFile, stored_files
 from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.records import StateRecord
 

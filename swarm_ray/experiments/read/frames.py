@@ -16,7 +16,7 @@ import msgspec
 import pandas as pd
 
 from swarm_ray.errors import MalformedFile
-from swarm_ray.experiments.columns import (
+from swarm_ray.experiments.read.columns import (
     COMPARISONS,
     EXPERIMENTS,
     NODES,
@@ -24,11 +24,11 @@ from swarm_ray.experiments.columns import (
     SPECIALTIES,
     STEPS,
 )
-from swarm_ray.experiments.compare import ClosedStage, history_of
-from swarm_ray.experiments.listing import compare_experiments, list_experiments
-from swarm_ray.experiments.metrics import metrics_of
-from swarm_ray.experiments.read import open_experiment
-from swarm_ray.experiments.status import status_of
+from swarm_ray.experiments.read.compare import ClosedStage, history_of
+from swarm_ray.experiments.read.experiment import open_experiment
+from swarm_ray.experiments.read.listing import compare_experiments, list_experiments
+from swarm_ray.experiments.read.metrics import metrics_of
+from swarm_ray.experiments.read.status import status_of
 from swarm_ray.records import StepMetrics
 from swarm_ray.sapo.phases import PHASES
 from swarm_ray.table_text import clean
