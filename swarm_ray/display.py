@@ -18,8 +18,8 @@ from swarm_ray.live.picture import Picture
 from swarm_ray.live.side_by_side import remarks, swarms_table
 from swarm_ray.live.view import SwarmView, one_line
 from swarm_ray.progress import SwarmProgress
+from swarm_ray.runtime.worker_view import picture_of
 from swarm_ray.table_text import duration
-from swarm_ray.worker_view import picture_of
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle

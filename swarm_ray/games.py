@@ -18,12 +18,12 @@ from swarm_ray.genrl.recipe import Recipe, refuse_fixed
 from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.machine import ray_instance
 from swarm_ray.machine.ray_instance import RayInstance
-from swarm_ray.node_place import wait_for_place
-from swarm_ray.preparing import prepare_model, require_exchange
-from swarm_ray.running import Disconnected, Running
+from swarm_ray.runtime.handle import Disconnected, Running
+from swarm_ray.runtime.node_lease import wait_for_place
+from swarm_ray.runtime.preflight import prepare_model, require_exchange
+from swarm_ray.runtime.worker import Worker
 from swarm_ray.swarm import wait_for_experiment
 from swarm_ray.tracking.choosing import require_trackers
-from swarm_ray.worker import Worker
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.place import ManagerFactory

@@ -16,12 +16,12 @@ from swarm_ray.experiments.open import config_in_force, newest_record, open_or_c
 from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.models.hub import require_hub
-from swarm_ray.node_place import wait_for_place
-from swarm_ray.preparing import prepare_model, refuse_game, require_exchange
-from swarm_ray.running import Disconnected, Running
+from swarm_ray.runtime.handle import Disconnected, Running
+from swarm_ray.runtime.node_lease import wait_for_place
+from swarm_ray.runtime.preflight import prepare_model, refuse_game, require_exchange
+from swarm_ray.runtime.worker import Worker
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tracking.choosing import require_trackers
-from swarm_ray.worker import Worker
 
 GOES_ON = ("waiting", "running", "paused")
 WAIT_LOOK_S = 0.5

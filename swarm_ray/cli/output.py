@@ -18,7 +18,7 @@ from swarm_ray.table_text import WIDTH, clean
 _MOST = 9
 """Problems that are told one by one."""
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-"""Exit statuses; what a run adds to them is in `swarm_ray.running`."""
+"""Exit statuses; what a run adds to them is in `swarm_ray.runtime.handle`."""
 
 
 def write(text: str) -> None:

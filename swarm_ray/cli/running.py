@@ -26,7 +26,7 @@ from swarm_ray.known_spread import spread_text
 from swarm_ray.tables import comparison_table, time_text
 
 if TYPE_CHECKING:
-    from swarm_ray.running import Running
+    from swarm_ray.runtime.handle import Running
 
 
 def define_simulate(command: Parser) -> None:

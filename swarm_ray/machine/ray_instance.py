@@ -31,9 +31,9 @@ from ray.util.scheduling_strategies import (
     PlacementGroupSchedulingStrategy,
 )
 
-from swarm_ray.causes import died, raised_in_call
 from swarm_ray.errors import ActorFailure, MissingResource, UserError
-from swarm_ray.placement import Machine, Share
+from swarm_ray.runtime.failure_causes import died, raised_in_call
+from swarm_ray.runtime.placement import Machine, Share
 
 OBJECT_STORE_BYTES = 200_000_000
 """Little travels through Ray; its default would take 30 % of the memory."""

@@ -15,15 +15,15 @@ from swarm_ray.errors import ExperimentExistsError, SwarmError
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.open import open_or_create
 from swarm_ray.machine.ray_instance import RayInstance
-from swarm_ray.preparing import prepare_model
 from swarm_ray.progress import SwarmProgress
-from swarm_ray.running import DONE, LEARNED_NOTHING, Running
+from swarm_ray.runtime.handle import DONE, LEARNED_NOTHING, Running
+from swarm_ray.runtime.preflight import prepare_model
+from swarm_ray.runtime.worker import Worker
 from swarm_ray.sweeps.capacity import runs_at_once
 from swarm_ray.sweeps.outcome import Outcome
 from swarm_ray.sweeps.plan import SweepRun
 from swarm_ray.sweeps.standing import Standing, to_do
 from swarm_ray.table_text import duration
-from swarm_ray.worker import Worker
 
 LOOK_S = 0.25
 

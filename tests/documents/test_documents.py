@@ -18,7 +18,7 @@ from swarm_ray.cli.parser import parse
 from swarm_ray.config.load import join_config, load_config
 from swarm_ray.genrl.recipe import read_recipe
 from swarm_ray.policies.tiny.recipes import STARTS
-from swarm_ray.running import DONE, FAILED, INTERRUPTED, LEARNED_NOTHING
+from swarm_ray.runtime.handle import DONE, FAILED, INTERRUPTED, LEARNED_NOTHING
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

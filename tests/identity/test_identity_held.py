@@ -20,8 +20,8 @@ from swarm_ray.display import NoDisplay
 from swarm_ray.errors import IdentityError, NodeTakenError
 from swarm_ray.identity import Identity, gone_incarnations, identity_for, load_identity
 from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.node_place import wait_for_place
 from swarm_ray.records import Beat, Member, NodeTotals, PeerRecord, Registration
+from swarm_ray.runtime.node_lease import wait_for_place
 
 PACE = PaceConfig(beat_s=1, dead_after_s=20)
 HOLD = """

@@ -48,7 +48,7 @@ print(*sorted(name for name in sys.modules if name.startswith("genrl.")))
 @pytest.mark.parametrize(
     "modules",
     [
-        "swarm_ray.swarm, swarm_ray.worker, swarm_ray.cli.main, actors.trainer",
+        "swarm_ray.swarm, swarm_ray.runtime.worker, swarm_ray.cli.main, actors.trainer",
         "swarm_ray.experiments, swarm_ray.live.watching, swarm_ray.colab, actors.discovery, actors.coordinator",
     ],
 )

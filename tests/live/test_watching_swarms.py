@@ -12,7 +12,7 @@ from swarm_ray.display import LiveDisplay
 from swarm_ray.live.picture import Picture
 from swarm_ray.live.watcher import Watcher
 from swarm_ray.progress import SwarmProgress
-from swarm_ray.worker_view import of_coordinator, of_logger, picture_of
+from swarm_ray.runtime.worker_view import of_coordinator, of_logger, picture_of
 
 NODES = ["node-0", "node-1", "node-2"]
 ROUNDS = 6

@@ -21,7 +21,7 @@ SMALL = ("tasks.specialties=[gcd]", "tasks.pool=200", "evaluation.questions=1", 
 DRIVER = """
 import sys
 from swarm_ray.config.load import load_config
-from swarm_ray.preparing import prepare_model
+from swarm_ray.runtime.preflight import prepare_model
 config = load_config("tiny", overrides=sys.argv[1:])
 prepare_model(config, ["node-0", "node-1"], None, lambda *said: print(said))
 print("torch" in sys.modules)

@@ -8,7 +8,6 @@ import pytest
 import recorded_for_tests as recorded
 
 from drive_store import StoreFull, StoreUnavailable
-from swarm_ray.causes import ActorDied, ActorRaised, died, explained, kind_of, raised_in_call
 from swarm_ray.errors import (
     MissingResource,
     ModelError,
@@ -19,8 +18,9 @@ from swarm_ray.errors import (
     Superseded,
     SwarmStateError,
 )
-from swarm_ray.failure_policy import Kind
 from swarm_ray.machine.process_memory import Sample
+from swarm_ray.runtime.failure_causes import ActorDied, ActorRaised, died, explained, kind_of, raised_in_call
+from swarm_ray.runtime.failure_policy import Kind
 
 GB = 1_000_000_000
 ROOMY = Sample(resident=2 * GB, available=9 * GB, total=12 * GB)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swarm_ray.failure_policy import Decision, Failure, FailurePolicy, Kind
+from swarm_ray.runtime.failure_policy import Decision, Failure, FailurePolicy, Kind
 
 
 def death(role: str = "trainer-0") -> Failure:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from swarm_ray.records import Event
-from swarm_ray.running import Running
+from swarm_ray.runtime.handle import Running
 
 
 def watch_until_round(swarm: Running, closed: int, within_s: float = 90.0) -> None:

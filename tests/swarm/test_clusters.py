@@ -23,7 +23,7 @@ import json, sys
 from swarm_ray import simulate
 from swarm_ray.machine import ray_instance
 from swarm_ray.config.load import load_config
-from swarm_ray.worker import Worker
+from swarm_ray.runtime.worker import Worker
 
 planned, end = [], Worker.close
 def close(self, *arguments):
@@ -82,7 +82,7 @@ def test_places_that_are_not_to_be_had_are_named(cluster: Cluster, root: str) ->
     asked = """
 from swarm_ray.machine import ray_instance
 from swarm_ray.errors import MissingResource
-from swarm_ray.placement import Share
+from swarm_ray.runtime.placement import Share
 from swarm_ray.machine.ray_instance import Places, RayInstance
 ray = RayInstance()
 ray.wait()

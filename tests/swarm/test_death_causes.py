@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import ray
 
-from swarm_ray.causes import ActorDied, ActorRaised
 from swarm_ray.errors import MissingResource
-from swarm_ray.failure_policy import FailurePolicy
 from swarm_ray.machine import ray_instance
-from swarm_ray.placement import Share
-from swarm_ray.supervision import Supervisor
+from swarm_ray.runtime.failure_causes import ActorDied, ActorRaised
+from swarm_ray.runtime.failure_policy import FailurePolicy
+from swarm_ray.runtime.placement import Share
+from swarm_ray.runtime.supervision import Supervisor
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 

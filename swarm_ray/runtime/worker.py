@@ -17,10 +17,8 @@ from actors.trainer_settings import TrainerResult, TrainerSettings
 from drive_store import Store, StoreError
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.crew import NOBODY, plan_crew
 from swarm_ray.errors import NodeFailure, SwarmError
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.failure_policy import FailurePolicy
 from swarm_ray.machine import ray_instance
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.machine.local_disk import experiment_state
@@ -28,8 +26,10 @@ from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.progress import SwarmProgress
 from swarm_ray.records import Event
-from swarm_ray.supervision import QUICK_S, RAY, Supervisor
-from swarm_ray.worker_view import label, of_coordinator, of_logger
+from swarm_ray.runtime.crew import NOBODY, plan_crew
+from swarm_ray.runtime.failure_policy import FailurePolicy
+from swarm_ray.runtime.supervision import QUICK_S, RAY, Supervisor
+from swarm_ray.runtime.worker_view import label, of_coordinator, of_logger
 
 STOP_WITHIN_S = 6.5
 """So long trainers may take to end a decode and write a last checkpoint."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drive_store import StoreError
-from swarm_ray.causes import ActorDied, explained, kind_of
 from swarm_ray.errors import SwarmError
-from swarm_ray.failure_policy import Decision, Failure, FailurePolicy
 from swarm_ray.machine import ray_instance
 from swarm_ray.machine.process_memory import Vitals
 from swarm_ray.machine.ray_instance import NOTHING, RayInstance
-from swarm_ray.placement import Share
+from swarm_ray.runtime.failure_causes import ActorDied, explained, kind_of
+from swarm_ray.runtime.failure_policy import Decision, Failure, FailurePolicy
+from swarm_ray.runtime.placement import Share
 
 ANSWER_WITHIN_S = 60.0
 QUICK_S = 1.0

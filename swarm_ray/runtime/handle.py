@@ -14,8 +14,8 @@ from swarm_ray.experiments import Comparison, compare_experiments
 from swarm_ray.machine.local_disk import Lock, hold_for_run
 from swarm_ray.machine.ray_instance import RayInstance, dashboard_address
 from swarm_ray.progress import SwarmProgress
+from swarm_ray.runtime.worker import Worker
 from swarm_ray.tracking.choosing import require_ray_default
-from swarm_ray.worker import Worker
 
 DONE, FAILED, LEARNED_NOTHING, INTERRUPTED = 0, 1, 3, 130
 _SEVERITY = (DONE, LEARNED_NOTHING, INTERRUPTED, FAILED)

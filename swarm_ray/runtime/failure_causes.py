@@ -8,8 +8,8 @@ import drive_store
 from drive_store import StoreError, StoreUnavailable
 from swarm_ray import errors
 from swarm_ray.errors import ActorFailure, NodeFailure, OutOfMemory, ScoringError, SwarmError, UserError
-from swarm_ray.failure_policy import Kind
 from swarm_ray.machine.process_memory import Sample
+from swarm_ray.runtime.failure_policy import Kind
 
 NEAR_LIMIT = 0.9
 """A process that was killed while the machine used so much of its memory was killed for want of it."""

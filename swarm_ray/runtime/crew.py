@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.machine import ray_instance
 from swarm_ray.machine.ray_instance import Places
-from swarm_ray.placement import Share, share_of, threads_of, trainer_count
+from swarm_ray.runtime.placement import Share, share_of, threads_of, trainer_count
 
 
 @dataclass(frozen=True)
