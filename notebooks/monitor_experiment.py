@@ -107,7 +107,7 @@ experiment = "first"  #@param {type:"string"}
 others = ""  #@param {type:"string"}
 
 from swarm_ray import list_experiments
-from swarm_ray.tables import list_table
+from swarm_ray.observe.tables import list_table
 
 shown = [experiment, *others.split()]
 print(list_table(list_experiments(root)))
@@ -120,7 +120,7 @@ print(list_table(list_experiments(root)))
 # %%
 #@title Status { display-mode: "form" }
 from swarm_ray import experiment_status
-from swarm_ray.tables import status_table
+from swarm_ray.observe.tables import status_table
 
 for name in shown:
     print(status_table(experiment_status(root, name)))
@@ -156,7 +156,7 @@ from pathlib import Path
 
 from IPython.display import Image, display
 
-from swarm_ray.report import reward_figure
+from swarm_ray.observe.report import reward_figure
 
 problems = []  # of a log that Drive has not shown whole yet
 figure = reward_figure(root, shown, Path("reward.png").resolve(), problems=problems)
@@ -198,7 +198,7 @@ display(pd.DataFrame(means).round(3))
 # %%
 #@title Compare { display-mode: "form" }
 from swarm_ray import compare_experiments
-from swarm_ray.tables import comparison_table
+from swarm_ray.observe.tables import comparison_table
 
 problems = []  # of a log that Drive has not shown whole yet
 print(comparison_table(compare_experiments(root, shown, problems)), *problems, sep="\n")
@@ -216,7 +216,7 @@ from pathlib import Path
 from IPython.display import display
 
 from swarm_ray.colab import page
-from swarm_ray.report import write_report
+from swarm_ray.observe.report import write_report
 
 path = write_report(root, shown, Path(f"{experiment}.html").resolve())
 print(path)

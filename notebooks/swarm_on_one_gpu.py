@@ -124,7 +124,7 @@ experiment = "one-gpu"  #@param {type:"string"}
 
 import shlex
 
-from swarm_ray.splits import plan_splits
+from swarm_ray.sweeps.splits import plan_splits
 
 tiny = model == "tiny"
 pretrained = [] if tiny else [f"policy.model={model}", "grpo.learning_rate=1e-6"]
@@ -188,7 +188,7 @@ for name, config in plan.items():
 from IPython.display import display
 
 from swarm_ray import compare_experiments
-from swarm_ray.splits import beside_paper, begun
+from swarm_ray.sweeps.splits import beside_paper, begun
 
 problems = []  # of a log that Drive has not shown whole yet
 display(beside_paper(compare_experiments(root, begun(root, plan), problems)).round(3), *problems)
@@ -205,8 +205,8 @@ from pathlib import Path
 
 from IPython.display import Image, display
 
-from swarm_ray.report import reward_figure
-from swarm_ray.splits import begun
+from swarm_ray.observe.report import reward_figure
+from swarm_ray.sweeps.splits import begun
 
 problems = []  # of a log that Drive has not shown whole yet
 figure = reward_figure(root, begun(root, plan), Path("reward.png").resolve(), problems=problems)
@@ -225,8 +225,8 @@ from pathlib import Path
 from IPython.display import display
 
 from swarm_ray.colab import page
-from swarm_ray.report import write_report
-from swarm_ray.splits import begun
+from swarm_ray.observe.report import write_report
+from swarm_ray.sweeps.splits import begun
 
 path = write_report(root, begun(root, plan), Path(f"{experiment}.html").resolve())
 print(path)

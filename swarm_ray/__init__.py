@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from swarm_ray.experiments.manage.export import export_experiment, export_experiment_summary
     from swarm_ray.experiments.read.frames import get_experiment_metrics
     from swarm_ray.games import run_game
-    from swarm_ray.live.watching import watch
     from swarm_ray.models.export import export_model
-    from swarm_ray.report import write_report
+    from swarm_ray.observe.report import write_report
+    from swarm_ray.observe.watch import watch
     from swarm_ray.swarm import Swarm, coordinate, simulate, work
     from swarm_ray.tasks.own import register_task
 
@@ -48,9 +48,9 @@ _HOMES = {
     "register_task": "swarm_ray.tasks.own",
     "run_game": "swarm_ray.games",
     "simulate": "swarm_ray.swarm",
-    "watch": "swarm_ray.live.watching",
+    "watch": "swarm_ray.observe.watch",
     "work": "swarm_ray.swarm",
-    "write_report": "swarm_ray.report",
+    "write_report": "swarm_ray.observe.report",
 }
 
 __all__ = [

@@ -22,13 +22,13 @@ import psutil
 
 from drive_store import Store, valid_id
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.display import Display, choose_display
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import NodeStatus, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.experiments.open import config_for, config_in_force, open_or_create
+from swarm_ray.formatting import clean
 from swarm_ray.machine.local_disk import state_folder
-from swarm_ray.table_text import clean
+from swarm_ray.observe.display import Display, choose_display
 
 if TYPE_CHECKING:
     from IPython.display import HTML

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from drive_store import Store, valid_id
 from swarm_ray.config.load import extend_config, join_config, load_config, named_modules
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.display import Display
 from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.experiments.open import config_in_force, open_or_create
@@ -18,6 +17,7 @@ from swarm_ray.genrl.recipe import Recipe, refuse_fixed
 from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.machine import ray_instance
 from swarm_ray.machine.ray_instance import RayInstance
+from swarm_ray.observe.display import Display
 from swarm_ray.runtime.handle import Disconnected, Running
 from swarm_ray.runtime.node_lease import wait_for_place
 from swarm_ray.runtime.preflight import prepare_model, require_exchange

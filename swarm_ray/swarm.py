@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from drive_store import Store, valid_id
 from swarm_ray.config.load import join_config, named_modules
 from swarm_ray.config.schema import HubConfig, SwarmConfig
-from swarm_ray.display import Display
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.experiments.open import config_in_force, newest_record, open_or_create
 from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.models.hub import require_hub
+from swarm_ray.observe.display import Display
 from swarm_ray.runtime.handle import Disconnected, Running
 from swarm_ray.runtime.node_lease import wait_for_place
 from swarm_ray.runtime.preflight import prepare_model, refuse_game, require_exchange

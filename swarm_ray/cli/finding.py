@@ -9,7 +9,7 @@ from swarm_ray.cli.options import add_json, add_root
 from swarm_ray.cli.output import DONE, json_text, layout, write
 from swarm_ray.cli.parser import Parser
 from swarm_ray.experiments.read.peers import FoundPeer, FoundPeers, found_peers
-from swarm_ray.table_text import NOTHING, duration, grid
+from swarm_ray.formatting import NOTHING, duration, grid
 
 _HEADS = ("node", "experiment", "role", "state", "reach", "seen", "addresses")
 _NAMED = 9

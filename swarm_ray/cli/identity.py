@@ -10,7 +10,7 @@ from swarm_ray.cli.options import add_json
 from swarm_ray.cli.output import DONE, complain, complain_of, json_text, write
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import IdentityError
-from swarm_ray.table_text import clean
+from swarm_ray.formatting import clean
 
 if TYPE_CHECKING:
     from swarm_ray.identity import Identity

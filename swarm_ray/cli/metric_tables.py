@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from swarm_ray.table_text import NOTHING, change, duration, grid, large, reward_sum, share
+from swarm_ray.formatting import NOTHING, change, duration, grid, large, reward_sum, share
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from swarm_ray.cli.output import DONE, complain, write
 from swarm_ray.cli.overrides import see_modules_here
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
-from swarm_ray.table_text import clean
+from swarm_ray.formatting import clean
 
 if TYPE_CHECKING:
     from swarm_ray.models.stored import Which

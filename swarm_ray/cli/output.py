@@ -13,7 +13,7 @@ from typing import TextIO
 import msgspec
 
 from swarm_ray.errors import UserError
-from swarm_ray.table_text import WIDTH, clean
+from swarm_ray.formatting import WIDTH, clean
 
 _MOST = 9
 """Problems that are told one by one."""

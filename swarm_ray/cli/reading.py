@@ -10,7 +10,7 @@ from swarm_ray.cli.overrides import overrides_of
 from swarm_ray.cli.parser import Parser
 from swarm_ray.config.load import load_config, render_yaml
 from swarm_ray.experiments import compare_experiments, experiment_status, list_experiments
-from swarm_ray.tables import comparison_table, list_table, status_table
+from swarm_ray.observe.tables import comparison_table, list_table, status_table
 
 
 def define_status(command: Parser) -> None:

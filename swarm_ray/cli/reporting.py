@@ -38,7 +38,7 @@ def define_report(command: Parser) -> None:
 def report(arguments: argparse.Namespace) -> int:
     """Write the page, and say where it is and how large."""
     from swarm_ray.experiments.manage.write import asked_path
-    from swarm_ray.report import write_report
+    from swarm_ray.observe.report import write_report
 
     figures = None if arguments.figures is None else asked_path(arguments.figures)
     page = f"{arguments.names[0]}.html" if arguments.output is None else arguments.output

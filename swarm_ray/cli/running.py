@@ -22,8 +22,8 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError, UserError
 from swarm_ray.experiments import experiment_metrics, time_breakdown
 from swarm_ray.experiments.open import config_for
-from swarm_ray.known_spread import spread_text
-from swarm_ray.tables import comparison_table, time_text
+from swarm_ray.observe.reference_results import spread_text
+from swarm_ray.observe.tables import comparison_table, time_text
 
 if TYPE_CHECKING:
     from swarm_ray.runtime.handle import Running
@@ -148,7 +148,7 @@ def ended_with_report(run: Running, remark: str = "") -> int:
 
 def _report(run: Running) -> bool:
     """What a run has done: its figures, its time and its picture; False where it has done nothing."""
-    from swarm_ray.report import reward_figure
+    from swarm_ray.observe.report import reward_figure
 
     width, styled = layout()
     problems: list[str] = []

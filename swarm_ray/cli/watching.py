@@ -8,7 +8,7 @@ from swarm_ray.cli.options import add_root
 from swarm_ray.cli.output import DONE, layout, printing, write
 from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
-from swarm_ray.live.watching import EVERY_S, picture_once, watch
+from swarm_ray.observe.watch import EVERY_S, picture_once, watch
 
 
 def define_watch(command: Parser) -> None:

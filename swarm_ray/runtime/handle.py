@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from drive_store import Store, newest
-from swarm_ray.display import Display, choose_display
 from swarm_ray.errors import UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments import Comparison, compare_experiments
 from swarm_ray.machine.local_disk import Lock, hold_for_run
 from swarm_ray.machine.ray_instance import RayInstance, dashboard_address
-from swarm_ray.progress import SwarmProgress
+from swarm_ray.observe.display import Display, choose_display
+from swarm_ray.observe.progress import SwarmProgress
 from swarm_ray.runtime.worker import Worker
 from swarm_ray.tracking.choosing import require_ray_default
 

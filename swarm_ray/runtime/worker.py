@@ -24,7 +24,7 @@ from swarm_ray.machine.cache import cache_folder
 from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance
 from swarm_ray.machine.versions import installed_versions
-from swarm_ray.progress import SwarmProgress
+from swarm_ray.observe.progress import SwarmProgress
 from swarm_ray.records import Event
 from swarm_ray.runtime.crew import NOBODY, plan_crew
 from swarm_ray.runtime.failure_policy import FailurePolicy

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.live.eta import round_seconds, seconds_left
-from swarm_ray.live.own_rows import extended_rows, line_of_rows, rounds_seconds
-from swarm_ray.live.picture import NodeLine, Picture
-from swarm_ray.live.recent import closings, extended, node_line
-from swarm_ray.live.words import label, swarm_notes
-from swarm_ray.progress import SwarmProgress
+from swarm_ray.observe.eta import round_seconds, seconds_left
+from swarm_ray.observe.own_rows import extended_rows, line_of_rows, rounds_seconds
+from swarm_ray.observe.progress import SwarmProgress
+from swarm_ray.observe.recent import closings, extended, node_line
+from swarm_ray.observe.remarks import label, swarm_notes
+from swarm_ray.observe.snapshot import NodeLine, Picture
 from swarm_ray.records import StateRecord, StepMetrics
 
 __all__ = ["Coordinating", "Logging", "label", "of_coordinator", "of_logger", "picture_of"]

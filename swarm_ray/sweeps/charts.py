@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from swarm_ray.report.chart import (
+from swarm_ray.observe.report.chart import (
     INK,
     Cell,
     Chart,
@@ -17,8 +17,8 @@ from swarm_ray.report.chart import (
     series_style,
     shortened,
 )
-from swarm_ray.report.curves import curves_of
-from swarm_ray.report.thinning import thin_evenly
+from swarm_ray.observe.report.curves import curves_of
+from swarm_ray.observe.report.thinning import thin_evenly
 from swarm_ray.sweeps.results import MEASURES, Measure, PointResult, SweepResult
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from swarm_ray.report.renewal import WRITER
+from swarm_ray.observe.report.renewal import WRITER
 from swarm_ray.sweeps.remarks import remarks_on
 from swarm_ray.sweeps.results import MEASURES, Figure, PointResult, SweepResult
 

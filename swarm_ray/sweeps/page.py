@@ -11,11 +11,11 @@ import jinja2
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.write import resolved, writing_errors, written_whole
 from swarm_ray.machine.versions import installed_versions
-from swarm_ray.report.chart import Chart
-from swarm_ray.report.inline_svg import inlined
-from swarm_ray.report.renewal import JSON_MARK, SWEEP_MARK, require_renewable
-from swarm_ray.report.shown_text import visible
-from swarm_ray.statistics import LEVEL, Interval
+from swarm_ray.observe.report.chart import Chart
+from swarm_ray.observe.report.inline_svg import inlined
+from swarm_ray.observe.report.renewal import JSON_MARK, SWEEP_MARK, require_renewable
+from swarm_ray.observe.report.shown_text import visible
+from swarm_ray.observe.statistics import LEVEL, Interval
 from swarm_ray.sweeps.charts import sweep_charts
 from swarm_ray.sweeps.files import CSV_HEADS, csv_text, json_text
 from swarm_ray.sweeps.remarks import remarks_on
@@ -117,7 +117,7 @@ def page_text(result: SweepResult) -> str:
         difference_heads=("setting", *DIFFERENCE_HEADS),
         run_heads=("experiment", "seed", *titles),
         runs=_runs(result),
-        style=_packaged("swarm_ray.report", "page.css"),
+        style=_packaged("swarm_ray.observe.report", "page.css"),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=installed_versions().get("swarm-ray", ""),
     )

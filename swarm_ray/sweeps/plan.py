@@ -17,8 +17,8 @@ from swarm_ray.config.load import load_config, to_json
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.secrets import shown
 from swarm_ray.errors import ConfigError
+from swarm_ray.formatting import clean
 from swarm_ray.sweeps.file import SweepFile, read_file
-from swarm_ray.table_text import clean
 
 MOST_RUNS = 1000
 LONGEST_ID = 63

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swarm_ray.statistics import LEVEL, interval_coverage, smallest_p
+from swarm_ray.observe.statistics import LEVEL, interval_coverage, smallest_p
 from swarm_ray.sweeps.results import SweepResult
 
 

@@ -18,7 +18,7 @@ from swarm_ray.errors import SwarmStateError
 from swarm_ray.experiments import ClosedStage, Comparison
 from swarm_ray.experiments.read.compare import comparison_of, history_of
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.statistics import (
+from swarm_ray.observe.statistics import (
     Difference,
     Interval,
     PairedDifference,

@@ -10,12 +10,13 @@ from typing import Literal
 from drive_store import StoreError
 from swarm_ray.config.load import canonical_json
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.display import Display, choose_display
 from swarm_ray.errors import ExperimentExistsError, SwarmError
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.open import open_or_create
+from swarm_ray.formatting import duration
 from swarm_ray.machine.ray_instance import RayInstance
-from swarm_ray.progress import SwarmProgress
+from swarm_ray.observe.display import Display, choose_display
+from swarm_ray.observe.progress import SwarmProgress
 from swarm_ray.runtime.handle import DONE, LEARNED_NOTHING, Running
 from swarm_ray.runtime.preflight import prepare_model
 from swarm_ray.runtime.worker import Worker
@@ -23,7 +24,6 @@ from swarm_ray.sweeps.capacity import runs_at_once
 from swarm_ray.sweeps.outcome import Outcome
 from swarm_ray.sweeps.plan import SweepRun
 from swarm_ray.sweeps.standing import Standing, to_do
-from swarm_ray.table_text import duration
 
 LOOK_S = 0.25
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from swarm_ray.statistics import Interval, PairedDifference
+from swarm_ray.formatting import NOTHING, WIDTH, clean, duration, grid, large, reward_sum, share
+from swarm_ray.observe.statistics import Interval, PairedDifference
 from swarm_ray.sweeps.plan import SweepPlan
 from swarm_ray.sweeps.remarks import remarks_on
 from swarm_ray.sweeps.results import MEASURES, Figure, Measure, SweepResult
 from swarm_ray.sweeps.standing import Standing
-from swarm_ray.table_text import NOTHING, WIDTH, clean, duration, grid, large, reward_sum, share
 
 
 def plan_text(plan: SweepPlan, found: Sequence[Standing], *, width: int = WIDTH, styled: bool = False) -> str:

@@ -14,7 +14,7 @@ from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.archive import archive_experiment
 from swarm_ray.experiments.manage.export import export_experiment, export_experiment_summary
 from swarm_ray.models.placing import replace_folder, require_place
-from swarm_ray.report import write_report
+from swarm_ray.observe.report import write_report
 
 LONG = "a" * 300
 WRITERS = {

@@ -12,7 +12,7 @@ from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.clean import cleanup_experiment
 from swarm_ray.experiments.manage.export import export_experiment, export_experiment_summary
 from swarm_ray.models.placing import require_place
-from swarm_ray.report import write_report
+from swarm_ray.observe.report import write_report
 
 
 @pytest.mark.parametrize("name", ["experiment.json", "rewards/page.html"])

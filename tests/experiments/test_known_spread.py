@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swarm_ray.config.load import load_config
-from swarm_ray.known_spread import Spread, spread_text
+from swarm_ray.observe.reference_results import Spread, spread_text
 
 SPREAD = Spread("tiny", "C5", 8, 100, 4, 4, 8, (200.0, 214.0, 240.0))
 

@@ -18,9 +18,9 @@ from swarm_ray.experiments import (
     list_experiments,
     time_breakdown,
 )
-from swarm_ray.reward_ratio import ratio_to
-from swarm_ray.table_text import clean, duration, large
-from swarm_ray.tables import comparison_table, list_table, status_table, time_text
+from swarm_ray.formatting import clean, duration, large
+from swarm_ray.observe.reward_ratio import ratio_to
+from swarm_ray.observe.tables import comparison_table, list_table, status_table, time_text
 
 SHARED = Comparison(
     experiment="tiny-20260801-120000",

@@ -16,10 +16,10 @@ from actors.node_home import NodeHome
 from drive_store import DiscoveryFolder, Valid
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.display import NoDisplay
 from swarm_ray.errors import IdentityError, NodeTakenError
 from swarm_ray.identity import Identity, gone_incarnations, identity_for, load_identity
 from swarm_ray.machine.local_disk import experiment_state
+from swarm_ray.observe.display import NoDisplay
 from swarm_ray.records import Beat, Member, NodeTotals, PeerRecord, Registration
 from swarm_ray.runtime.node_lease import wait_for_place
 

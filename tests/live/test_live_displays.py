@@ -10,9 +10,9 @@ import pytest
 from live_for_tests import record
 from rich.console import Console
 
-from swarm_ray.display import LineDisplay, choose_display
-from swarm_ray.live.side_by_side import swarms_table
-from swarm_ray.progress import SwarmProgress
+from swarm_ray.observe.display import LineDisplay, choose_display
+from swarm_ray.observe.progress import SwarmProgress
+from swarm_ray.observe.side_by_side import swarms_table
 
 RECORDS = tuple(record(number, {"node-0": number, "node-1": number}) for number in range(26, 30))
 SHARED = SwarmProgress(

@@ -11,20 +11,20 @@ from live_for_tests import beat, record, tally
 
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.experiments.read.coordinator import coordinator_alarm
-from swarm_ray.live.eta import round_seconds, seconds_left
-from swarm_ray.live.newest import RewardCurve
-from swarm_ray.live.own_rows import extended_rows, line_of_rows, rounds_seconds
-from swarm_ray.live.picture import NodeLine
-from swarm_ray.live.recent import WINDOW, extended, external_share, node_line, rounds_closed, swarm_reward
-from swarm_ray.live.sightings import Sightings
-from swarm_ray.live.signs import Sign
-from swarm_ray.live.words import (
+from swarm_ray.observe.eta import round_seconds, seconds_left
+from swarm_ray.observe.newest import RewardCurve
+from swarm_ray.observe.node_liveness import Sign
+from swarm_ray.observe.own_rows import extended_rows, line_of_rows, rounds_seconds
+from swarm_ray.observe.recent import WINDOW, extended, external_share, node_line, rounds_closed, swarm_reward
+from swarm_ray.observe.remarks import (
     never_arrived,
     result_line,
     swarm_alarm,
     swarm_notes,
     with_sign,
 )
+from swarm_ray.observe.sightings import Sightings
+from swarm_ray.observe.snapshot import NodeLine
 from swarm_ray.records import Answers, NodeTally, NodeTotals, StageOpen, StateRecord
 
 AGAIN = "give the command that started it again, and it goes on"

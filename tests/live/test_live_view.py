@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from swarm_ray.live.bars import sparkline
-from swarm_ray.live.picture import NodeLine, Picture, chosen
-from swarm_ray.live.view import SwarmView, one_line, troubles
+from swarm_ray.observe.bars import sparkline
+from swarm_ray.observe.snapshot import NodeLine, Picture, chosen
+from swarm_ray.observe.view import SwarmView, one_line, troubles
 
 NODES = (
     NodeLine("node-0", 36, 37, 0.25, 0.312, 0.391, 2.0, 278.4, 0.2, notes=("goes on from step 30",)),

@@ -13,8 +13,8 @@ from live_for_tests import NODES, Clock, config, coordinate, play_round, underwa
 from drive_store import StateLogWriter
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.live.folder import SwarmFolder
-from swarm_ray.live.watcher import Watcher
+from swarm_ray.observe.folder import SwarmFolder
+from swarm_ray.observe.watcher import Watcher
 from swarm_ray.records import Beat, NodeTotals, StateRecord
 
 

@@ -11,11 +11,11 @@ from experiments_for_tests import finished
 from live_for_tests import NODES, config, play_round, underway
 from rich.console import Console
 
-from swarm_ray.display import LineDisplay
 from swarm_ray.errors import UserError
-from swarm_ray.live.picture import Picture
-from swarm_ray.live.watcher import Watcher
-from swarm_ray.live.watching import keep_watching, picture_once, watch
+from swarm_ray.observe.display import LineDisplay
+from swarm_ray.observe.snapshot import Picture
+from swarm_ray.observe.watch import keep_watching, picture_once, watch
+from swarm_ray.observe.watcher import Watcher
 
 
 def test_an_experiment_that_is_to_come_is_waited_for(tmp_path: Path) -> None:

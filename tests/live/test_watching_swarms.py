@@ -8,10 +8,10 @@ import pytest
 from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import small_config
 
-from swarm_ray.display import LiveDisplay
-from swarm_ray.live.picture import Picture
-from swarm_ray.live.watcher import Watcher
-from swarm_ray.progress import SwarmProgress
+from swarm_ray.observe.display import LiveDisplay
+from swarm_ray.observe.progress import SwarmProgress
+from swarm_ray.observe.snapshot import Picture
+from swarm_ray.observe.watcher import Watcher
 from swarm_ray.runtime.worker_view import of_coordinator, of_logger, picture_of
 
 NODES = ["node-0", "node-1", "node-2"]

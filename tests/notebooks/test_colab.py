@@ -22,7 +22,7 @@ from swarm_ray.colab import (
     take_secret,
     wait_for_experiment,
 )
-from swarm_ray.display import NoDisplay
+from swarm_ray.observe.display import NoDisplay
 from swarm_ray.errors import ConfigError, ExperimentNotFoundError, UserError
 from swarm_ray.config.load import load_config
 

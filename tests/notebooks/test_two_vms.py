@@ -25,7 +25,7 @@ from swarm_ray.experiments import (
     experiment_metrics,
     experiment_status,
 )
-from swarm_ray.tables import comparison_table
+from swarm_ray.observe.tables import comparison_table
 
 pytestmark = [pytest.mark.notebook, pytest.mark.ray, pytest.mark.timeout(600)]
 

@@ -14,6 +14,7 @@ from drive_store import SegmentWriter, publish_round_file
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.read.experiment import open_experiment
+from swarm_ray.observe.report.evidence import Evidence, read_evidence
 from swarm_ray.records import (
     Completion,
     Evaluation,
@@ -25,7 +26,6 @@ from swarm_ray.records import (
     StepCounters,
     StoreUse,
 )
-from swarm_ray.report.evidence import Evidence, read_evidence
 from swarm_ray.tasks.questions import TaskSet
 
 SPECIALTIES = "tasks.specialties=[{name: lcm}, {name: gcd}]"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from reports_for_tests import FullExperiment, config_of, evidence_of, full
 
+from swarm_ray.observe.report.counterparts import ratio_of, settings_of
+from swarm_ray.observe.report.evidence import Evidence
+from swarm_ray.observe.report.findings import learning_of
+from swarm_ray.observe.report.question_error import gain_of
+from swarm_ray.observe.report.sharing import sharing_of
 from swarm_ray.records import Evaluation
-from swarm_ray.report.counterparts import ratio_of, settings_of
-from swarm_ray.report.evidence import Evidence
-from swarm_ray.report.findings import learning_of
-from swarm_ray.report.question_error import gain_of
-from swarm_ray.report.sharing import sharing_of
 
 
 @pytest.fixture(scope="module")

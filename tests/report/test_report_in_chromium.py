@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from reports_for_tests import HOSTILE, config_of, full
 
-from swarm_ray.report import write_report
+from swarm_ray.observe.report import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic")

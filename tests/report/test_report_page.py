@@ -15,9 +15,9 @@ from reports_for_tests import HOSTILE, FullExperiment, config_of, evidence_of, f
 
 from swarm_ray.cli import main
 from swarm_ray.errors import ExperimentNotFoundError, UserError
+from swarm_ray.observe.report import write_report
+from swarm_ray.observe.report.sections import Section, sections_of
 from swarm_ray.records import Answers, Event, FileRef, Refusal, StageClosed, StateRecord, StepCounters
-from swarm_ray.report import write_report
-from swarm_ray.report.sections import Section, sections_of
 
 
 def page_of(root: Path, *names: str) -> str:

@@ -11,8 +11,8 @@ from experiments_for_tests import FakeExperiment, finished
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import ClosedStage
-from swarm_ray.report import reward_figure
-from swarm_ray.report.curves import curves_of, moving_average
+from swarm_ray.observe.report import reward_figure
+from swarm_ray.observe.report.curves import curves_of, moving_average
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

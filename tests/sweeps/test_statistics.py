@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from swarm_ray.known_spread import MEASURED
-from swarm_ray.statistics import (
+from swarm_ray.observe.reference_results import MEASURED
+from swarm_ray.observe.statistics import (
     difference,
     holm,
     interval,

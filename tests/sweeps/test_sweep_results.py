@@ -14,7 +14,7 @@ from sweeps_for_tests import plan_of, write_runs
 from swarm_ray.cli import main
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.experiments import compare_experiments
-from swarm_ray.statistics import difference, interval, paired_difference
+from swarm_ray.observe.statistics import difference, interval, paired_difference
 from swarm_ray.sweeps.charts import seed_curves, sweep_charts
 from swarm_ray.sweeps.files import csv_text, json_text
 from swarm_ray.sweeps.page import page_text, write_reports

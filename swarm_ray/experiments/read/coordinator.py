@@ -8,7 +8,7 @@ import msgspec
 
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.state_follower import ENDED
-from swarm_ray.table_text import duration
+from swarm_ray.formatting import duration
 
 NOW_S = 1.0
 """What was seen so many seconds ago was seen now."""

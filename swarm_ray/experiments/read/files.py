@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from drive_store.oserrors import errors_of
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
-from swarm_ray.table_text import clean
+from swarm_ray.formatting import clean
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.experiments.read.listing import compare_experiments, list_experiments
 from swarm_ray.experiments.read.metrics import metrics_of
 from swarm_ray.experiments.read.status import status_of
+from swarm_ray.formatting import clean
 from swarm_ray.records import StepMetrics
 from swarm_ray.sapo.phases import PHASES
-from swarm_ray.table_text import clean
 
 _COMPUTED = ("=", "+", "-", "@")
 """Letters with which a formula of a spreadsheet begins, after blanks that some of them skip."""

@@ -14,9 +14,9 @@ from swarm_ray.experiments.read.coordinator import CoordinatorStatus, coordinato
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.node_liveness import Peers, coordinator_signs, taking_part
 from swarm_ray.experiments.read.uncoordinated import told_by_nodes
+from swarm_ray.formatting import duration
 from swarm_ray.identity import animal_name
 from swarm_ray.records import Beat, NodeTally, NodeTotals, Reached, StateRecord
-from swarm_ray.table_text import duration
 
 UNDER_WAY = ("waiting", "running", "paused")
 """States, as `shown_state` says them, of an experiment that has not ended."""

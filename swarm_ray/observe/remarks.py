@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from swarm_ray.config.schema import PaceConfig, SwarmConfig
 from swarm_ray.experiments.read.coordinator import PAUSED
-from swarm_ray.live.picture import ENDED, NodeLine
-from swarm_ray.live.signs import Sign
+from swarm_ray.formatting import change, duration, large, reward_sum
+from swarm_ray.observe.node_liveness import Sign
+from swarm_ray.observe.snapshot import ENDED, NodeLine
 from swarm_ray.records import Beat, NodeTally, StateRecord
-from swarm_ray.table_text import change, duration, large, reward_sum
 
 BARREN_ROUNDS = 5
 """So many rounds in a row without any advantage are worth a word."""

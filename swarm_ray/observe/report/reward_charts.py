@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from swarm_ray.report.chart import (
+from swarm_ray.formatting import reward_sum
+from swarm_ray.observe.report.chart import (
     Cell,
     Chart,
     begin_at_zero,
@@ -15,10 +16,9 @@ from swarm_ray.report.chart import (
     series_style,
     shortened,
 )
-from swarm_ray.report.curves import Curves, curves_of
-from swarm_ray.report.evidence import Evidence
-from swarm_ray.report.thinning import thin, thin_evenly
-from swarm_ray.table_text import reward_sum
+from swarm_ray.observe.report.curves import Curves, curves_of
+from swarm_ray.observe.report.evidence import Evidence
+from swarm_ray.observe.report.thinning import thin, thin_evenly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

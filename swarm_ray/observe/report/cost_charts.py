@@ -7,8 +7,8 @@ from dataclasses import fields
 
 from drive_store import Operations
 from swarm_ray.experiments.read.metrics import TimeBreakdown, time_breakdown
-from swarm_ray.report.chart import Chart, stacked_bars
-from swarm_ray.report.evidence import MOST, Evidence
+from swarm_ray.observe.report.chart import Chart, stacked_bars
+from swarm_ray.observe.report.evidence import MOST, Evidence
 from swarm_ray.sapo.phases import PHASES
 
 KINDS = tuple(field.name for field in fields(Operations) if not field.name.startswith("bytes"))

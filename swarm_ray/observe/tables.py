@@ -20,9 +20,7 @@ from swarm_ray.experiments import (
 )
 from swarm_ray.experiments.read.coordinator import PAUSED, coordinator_line
 from swarm_ray.experiments.read.status import UNDER_WAY
-from swarm_ray.records import Reached
-from swarm_ray.reward_ratio import ratio_to
-from swarm_ray.table_text import (
+from swarm_ray.formatting import (
     NOTHING,
     WIDTH,
     change,
@@ -35,6 +33,8 @@ from swarm_ray.table_text import (
     share,
     shortened,
 )
+from swarm_ray.observe.reward_ratio import ratio_to
+from swarm_ray.records import Reached
 
 
 def list_table(summaries: Sequence[ExperimentSummary], *, width: int = WIDTH, styled: bool = False) -> str:

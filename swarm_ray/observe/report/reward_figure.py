@@ -11,8 +11,8 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.compare import history_of
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.report.curves import Curves, Series, curves_of
-from swarm_ray.table_text import reward_sum
+from swarm_ray.formatting import reward_sum
+from swarm_ray.observe.report.curves import Curves, Series, curves_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

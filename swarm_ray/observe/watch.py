@@ -10,15 +10,15 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from swarm_ray.display import Display, display_on
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_status
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.live.folder import SwarmFolder
-from swarm_ray.live.picture import Picture
-from swarm_ray.live.view import SwarmView
-from swarm_ray.live.watcher import Watcher
-from swarm_ray.table_text import WIDTH
+from swarm_ray.formatting import WIDTH
+from swarm_ray.observe.display import Display, display_on
+from swarm_ray.observe.folder import SwarmFolder
+from swarm_ray.observe.snapshot import Picture
+from swarm_ray.observe.view import SwarmView
+from swarm_ray.observe.watcher import Watcher
 
 EVERY_S = 2.0
 

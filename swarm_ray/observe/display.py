@@ -14,12 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from swarm_ray.live.picture import Picture
-from swarm_ray.live.side_by_side import remarks, swarms_table
-from swarm_ray.live.view import SwarmView, one_line
-from swarm_ray.progress import SwarmProgress
+from swarm_ray.formatting import duration
+from swarm_ray.observe.progress import SwarmProgress
+from swarm_ray.observe.side_by_side import remarks, swarms_table
+from swarm_ray.observe.snapshot import Picture
+from swarm_ray.observe.view import SwarmView, one_line
 from swarm_ray.runtime.worker_view import picture_of
-from swarm_ray.table_text import duration
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle

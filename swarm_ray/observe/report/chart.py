@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarm_ray.experiments.manage.write import written_whole
-from swarm_ray.report.renewal import WRITER
-from swarm_ray.report.reward_figure import COLOURS
+from swarm_ray.observe.report.renewal import WRITER
+from swarm_ray.observe.report.reward_figure import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swarm_ray.config.diff import canonical_json
-from swarm_ray.report.evidence import Evidence
-from swarm_ray.reward_ratio import RewardSum, ratio_to
+from swarm_ray.observe.report.evidence import Evidence
+from swarm_ray.observe.reward_ratio import RewardSum, ratio_to
 
 
 @dataclass(frozen=True)

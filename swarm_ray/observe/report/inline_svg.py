@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from html import escape
 
-from swarm_ray.report.chart import FAINT, GRID, INK, STACKED
-from swarm_ray.report.reward_figure import COLOURS
+from swarm_ray.observe.report.chart import FAINT, GRID, INK, STACKED
+from swarm_ray.observe.report.reward_figure import COLOURS
 
 _IDS = re.compile(r'\bid="([^"]+)"')
 _LINKS = re.compile(r'((?:xlink:)?href="#|url\(#)([^")]+)')

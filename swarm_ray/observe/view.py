@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from swarm_ray.experiments.read.coordinator import NOW_S
-from swarm_ray.live.bars import bar, sparkline
-from swarm_ray.live.picture import NodeLine, Picture, chosen
-from swarm_ray.table_text import NOTHING, clean, count, duration, large, reward_sum, share, shortened
+from swarm_ray.formatting import NOTHING, clean, count, duration, large, reward_sum, share, shortened
+from swarm_ray.observe.bars import bar, sparkline
+from swarm_ray.observe.snapshot import NodeLine, Picture, chosen
 
 BAR_WIDTH = (10, 40)
 SPARK_WIDTH, LEAST_SPARK, FEWEST_SPARKS = 40, 20, 5

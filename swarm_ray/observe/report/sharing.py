@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swarm_ray.known_spread import spread_text
-from swarm_ray.report.counterparts import Setting, rounds_in_common, settings_of
-from swarm_ray.report.evidence import Evidence
-from swarm_ray.report.findings import Finding
-from swarm_ray.report.setting_table import differing_settings
-from swarm_ray.reward_ratio import RewardSum, ratio_to
-from swarm_ray.statistics import LEVEL, Difference, adjusted_p, difference, interval, smallest_p
-from swarm_ray.table_text import reward_sum
+from swarm_ray.formatting import reward_sum
+from swarm_ray.observe.reference_results import spread_text
+from swarm_ray.observe.report.counterparts import Setting, rounds_in_common, settings_of
+from swarm_ray.observe.report.evidence import Evidence
+from swarm_ray.observe.report.findings import Finding
+from swarm_ray.observe.report.setting_table import differing_settings
+from swarm_ray.observe.reward_ratio import RewardSum, ratio_to
+from swarm_ray.observe.statistics import LEVEL, Difference, adjusted_p, difference, interval, smallest_p
 
 ENOUGH_RUNS = 4
 """Runs of either kind below which even a complete separation is no evidence (p = 0.1 of 3 against 3)."""

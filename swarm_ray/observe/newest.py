@@ -11,7 +11,7 @@ from drive_store.names import StateName
 from drive_store.staterecord import list_bucket, preference, read_record
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.live.recent import WINDOW
+from swarm_ray.observe.recent import WINDOW
 from swarm_ray.records import StateRecord
 
 SAMPLES = 16

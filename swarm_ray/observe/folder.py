@@ -13,13 +13,11 @@ from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.node_liveness import coordinator_signs
 from swarm_ray.experiments.read.status import current_round
 from swarm_ray.experiments.read.uncoordinated import told_by_nodes
-from swarm_ray.live.eta import round_seconds, seconds_left
-from swarm_ray.live.newest import NewestRecords, RewardCurve, sample_log
-from swarm_ray.live.picture import ENDED, NodeLine, Picture
-from swarm_ray.live.recent import closings, node_line, rounds_closed, swarm_reward
-from swarm_ray.live.sightings import Sightings
-from swarm_ray.live.signs import Sign, Signs
-from swarm_ray.live.words import (
+from swarm_ray.observe.eta import round_seconds, seconds_left
+from swarm_ray.observe.newest import NewestRecords, RewardCurve, sample_log
+from swarm_ray.observe.node_liveness import Sign, Signs
+from swarm_ray.observe.recent import closings, node_line, rounds_closed, swarm_reward
+from swarm_ray.observe.remarks import (
     is_silent,
     label,
     never_arrived,
@@ -28,6 +26,8 @@ from swarm_ray.live.words import (
     swarm_notes,
     with_sign,
 )
+from swarm_ray.observe.sightings import Sightings
+from swarm_ray.observe.snapshot import ENDED, NodeLine, Picture
 from swarm_ray.records import StateRecord
 
 _RECORD, _COORDINATOR = "newest record", "coordinator"

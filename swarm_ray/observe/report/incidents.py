@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from swarm_ray.observe.report.evidence import Evidence
+from swarm_ray.observe.report.logged_events import ORDINARY
 from swarm_ray.records import Answers, StageClosed
-from swarm_ray.report.evidence import Evidence
-from swarm_ray.report.logged_events import ORDINARY
 
 MOST_SHOWN = 100
 TOLD = {

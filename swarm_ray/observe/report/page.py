@@ -19,15 +19,15 @@ from swarm_ray.experiments.manage.write import (
 )
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.machine.versions import installed_versions
-from swarm_ray.report.chart import Chart
-from swarm_ray.report.evidence import Evidence, read_evidence
-from swarm_ray.report.findings import learning_of
-from swarm_ray.report.inline_svg import inlined
-from swarm_ray.report.page_tables import summary_table
-from swarm_ray.report.renewal import PAGE_MARK, require_renewable
-from swarm_ray.report.sections import Section, sections_of
-from swarm_ray.report.sharing import sharing_of
-from swarm_ray.report.shown_text import head, visible
+from swarm_ray.observe.report.chart import Chart
+from swarm_ray.observe.report.evidence import Evidence, read_evidence
+from swarm_ray.observe.report.findings import learning_of
+from swarm_ray.observe.report.inline_svg import inlined
+from swarm_ray.observe.report.page_tables import summary_table
+from swarm_ray.observe.report.renewal import PAGE_MARK, require_renewable
+from swarm_ray.observe.report.sections import Section, sections_of
+from swarm_ray.observe.report.sharing import sharing_of
+from swarm_ray.observe.report.shown_text import head, visible
 
 
 def write_report(
@@ -116,7 +116,7 @@ def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> str:
     )
     environment.globals["head"] = head
     environment.globals["inlined"] = _inlined
-    package = resources.files("swarm_ray.report")
+    package = resources.files("swarm_ray.observe.report")
     template = environment.from_string(package.joinpath("page.html").read_text(encoding="utf-8"))
     learning, sharing = [learning_of(one) for one in evidences], sharing_of(evidences)
     several = len(evidences) > 1

@@ -11,8 +11,8 @@ from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.read.experiment import OpenExperiment, find_identity, open_root
-from swarm_ray.live.folder import SwarmFolder
-from swarm_ray.live.picture import Picture
+from swarm_ray.observe.folder import SwarmFolder
+from swarm_ray.observe.snapshot import Picture
 
 
 class Watcher:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from swarm_ray.live.picture import NodeLine
-from swarm_ray.live.recent import MEAN_OF, WINDOW, mean
+from swarm_ray.observe.recent import MEAN_OF, WINDOW, mean
+from swarm_ray.observe.snapshot import NodeLine
 from swarm_ray.records import StepMetrics
 
 Trainer = tuple[int, tuple[tuple[str, float], ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swarm_ray.live.picture import NodeLine
+from swarm_ray.observe.snapshot import NodeLine
 from swarm_ray.records import NodeTally, StageClosed, StateRecord
 
 WINDOW = 20

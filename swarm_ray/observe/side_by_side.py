@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from swarm_ray.live.bars import sparkline
-from swarm_ray.live.view import fitting, plain_table
-from swarm_ray.progress import SwarmProgress
+from swarm_ray.formatting import NOTHING, clean, duration
+from swarm_ray.observe.bars import sparkline
+from swarm_ray.observe.progress import SwarmProgress
+from swarm_ray.observe.view import fitting, plain_table
 from swarm_ray.runtime.worker_view import picture_of
-from swarm_ray.table_text import NOTHING, clean, duration
 
 LEFT = ("swarm", "state", "curve")
 LEAST_CURVE, MOST_CURVE = 5, 24

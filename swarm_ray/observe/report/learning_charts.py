@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from swarm_ray.report.chart import (
+from swarm_ray.observe.report.chart import (
     FAINT,
     INK,
     Cell,
@@ -17,12 +17,12 @@ from swarm_ray.report.chart import (
     series_style,
     shortened,
 )
-from swarm_ray.report.curves import moving_average
-from swarm_ray.report.evidence import Evidence
-from swarm_ray.report.logged_events import before_and_after
-from swarm_ray.report.question_error import mean_by_specialty
-from swarm_ray.report.reward_figure import COLOURS
-from swarm_ray.report.thinning import thin_evenly
+from swarm_ray.observe.report.curves import moving_average
+from swarm_ray.observe.report.evidence import Evidence
+from swarm_ray.observe.report.logged_events import before_and_after
+from swarm_ray.observe.report.question_error import mean_by_specialty
+from swarm_ray.observe.report.reward_figure import COLOURS
+from swarm_ray.observe.report.thinning import thin_evenly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from drive_store import StateRef
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.node_liveness import Peers, taking_part
-from swarm_ray.live.sightings import Sightings
+from swarm_ray.observe.sightings import Sightings
 from swarm_ray.records import Beat, StateRecord
 
 

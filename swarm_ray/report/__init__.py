@@ -1,6 +1,0 @@
-"""What a run looks like: figures and pages, from its folder alone."""
-
-from swarm_ray.report.page import write_report
-from swarm_ray.report.reward_figure import reward_figure
-
-__all__ = ["reward_figure", "write_report"]
