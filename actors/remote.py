@@ -19,11 +19,11 @@ import msgspec
 import ray
 from ray.util.metrics import Gauge
 
-from actors.control import Action
-from actors.coordinator import Coordinator, CoordinatorStatus
-from actors.discovery import Discovery
-from actors.logger import RunLogger, evaluation_events
-from actors.trainer_settings import TrainerResult, TrainerSettings
+from actors.coordinator.control import Action
+from actors.coordinator.coordinator import Coordinator, CoordinatorStatus
+from actors.discovery.discovery import Discovery
+from actors.logger.logger import RunLogger, evaluation_events
+from actors.trainer.settings import TrainerResult, TrainerSettings
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.ray_instance import result_of
@@ -31,8 +31,8 @@ from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachabl
 from swarm_ray.tracking.choosing import choose_trackers
 
 if TYPE_CHECKING:
-    from actors.game_trainer import GameTrainer
-    from actors.trainer import Trainer
+    from actors.trainer.game_trainer import GameTrainer
+    from actors.trainer.trainer import Trainer
 
 REPORT_WITHIN_S = 120.0
 """The logger and discovery answer within this time, or the trainer fails."""
@@ -87,12 +87,12 @@ class TrainerShell:
         sys.path += [folder for folder in settings.import_from if folder not in sys.path]
         reporter = ActorReporter(logger, discovery)
         if game:
-            from actors.game_trainer import GameTrainer
+            from actors.trainer.game_trainer import GameTrainer
 
             settings = replace(settings, game=ray.cloudpickle.loads(game))
             self._trainer: Trainer | GameTrainer = GameTrainer(settings, reporter)
             return
-        from actors.trainer import Trainer
+        from actors.trainer.trainer import Trainer
 
         self._trainer = Trainer(settings, reporter)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import remote
-from actors.trainer_settings import TrainerResult, TrainerSettings
+from actors.trainer.settings import TrainerResult, TrainerSettings
 from drive_store import Store, StoreError
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from actors.coordinator import Coordinator
-from actors.discovery import Discovery
-from actors.logger import RunLogger
-from actors.trainer import Trainer
-from actors.trainer_settings import TrainerResult, TrainerSettings
+from actors.coordinator.coordinator import Coordinator
+from actors.discovery.discovery import Discovery
+from actors.logger.logger import RunLogger
+from actors.trainer.settings import TrainerResult, TrainerSettings
+from actors.trainer.trainer import Trainer
 from drive_store import Operations, Store
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig

@@ -10,7 +10,7 @@ import msgspec
 from folder_for_tests import Folder, incarnation, round_file
 from swarm_for_tests import records_of
 
-from actors.coordinator import Coordinator
+from actors.coordinator.coordinator import Coordinator
 from swarm_ray.config.load import config_hash
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records import Beat, NodeTotals, Registration, RoundFile, StateRecord

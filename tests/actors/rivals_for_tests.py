@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from folder_for_tests import Folder, incarnation, round_file
 
-from actors.coordinator import Coordinator
+from actors.coordinator.coordinator import Coordinator
 from drive_store import StateEntry, StateLogReader, Store
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import NodeTakenError

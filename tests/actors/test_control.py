@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from played_for_tests import Played
 
-from actors.control import Action, reply_to
+from actors.coordinator.control import Action, reply_to
 from drive_store.requests import write_request
 from swarm_ray.records import ControlRequest
 

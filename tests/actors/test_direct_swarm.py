@@ -14,8 +14,8 @@ from actors_for_tests import DirectReporter, OneProcessSwarm, until
 from links_for_tests import Deaf
 from swarm_for_tests import closed_stages, small_config
 
-from actors.trainer import Trainer
-from actors.trainer_settings import TrainerSettings
+from actors.trainer.settings import TrainerSettings
+from actors.trainer.trainer import Trainer
 from drive_store import read_round_file
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from folder_for_tests import Folder, incarnation
 
-from actors.discovery import Discovery
+from actors.discovery.discovery import Discovery
 from drive_store import NameTaken, StoreUnavailable, Valid
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from played_for_tests import Played
 
-from actors.draining import awaited_at_the_end, files_owed
-from actors.roster import Peer
+from actors.coordinator.draining import awaited_at_the_end, files_owed
+from actors.coordinator.roster import Peer
 from swarm_ray.records import Beat, NodeTotals, Registration
 
 

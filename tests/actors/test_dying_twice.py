@@ -10,7 +10,7 @@ import pytest
 from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import closed_stages, small_config
 
-from actors.trainer import Trainer
+from actors.trainer.trainer import Trainer
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.machine.local_disk import experiment_state
 

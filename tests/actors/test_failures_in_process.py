@@ -12,7 +12,7 @@ import torch
 from actors_for_tests import OneProcessSwarm
 from swarm_for_tests import closed_stages, records_of, small_config, with_long_question_for
 
-from actors.trainer import Trainer
+from actors.trainer.trainer import Trainer
 from swarm_ray.errors import NodeTakenError, Superseded
 from swarm_ray.experiments import experiment_metrics, experiment_status
 

@@ -9,7 +9,7 @@ import pytest
 from actors_for_tests import OneProcessSwarm
 from swarm_for_tests import closed_stages, records_of, small_config
 
-from actors.trainer_settings import TrainerResult
+from actors.trainer.settings import TrainerResult
 from drive_store import Store, history
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.experiments import experiment_metrics, experiment_status

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from folder_for_tests import Folder, closed, incarnation, round_file
 
-from actors.arrivals import Arrivals, Turn
-from actors.draining import looks_for_round
-from actors.intake import Intake, Look
-from actors.roster import Peer
+from actors.coordinator.arrivals import Arrivals, Turn
+from actors.coordinator.draining import looks_for_round
+from actors.coordinator.roster import Peer
+from actors.coordinator.submissions import Intake, Look
 from drive_store import Header, publish_round_file, seal_packed
 from drive_store.paths import twin_name
 from swarm_ray.records import Answers, FileRef, Member, Registration, StateRecord

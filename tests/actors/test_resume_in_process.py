@@ -12,7 +12,7 @@ import torch
 from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import closed_stages, records_of, small_config
 
-from actors.trainer import Trainer
+from actors.trainer.trainer import Trainer
 from swarm_ray.config.load import config_hash, extend_config
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.open import open_or_create

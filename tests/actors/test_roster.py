@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from folder_for_tests import Folder, incarnation
 
-from actors.roster import Roster
+from actors.coordinator.roster import Roster
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records import Beat, Member, NodeTotals, Registration

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from folder_for_tests import Folder, incarnation
 
-from actors.logger import RunLogger
+from actors.logger.logger import RunLogger
 from drive_store import StoreFull, StoreUnavailable, make_node_folders, read_segments
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments import experiment_metrics

@@ -7,7 +7,7 @@ import json
 import msgspec
 from folder_for_tests import Folder, closed, opens
 
-from actors.state_copies import write_copies
+from actors.coordinator.state_copies import write_copies
 from swarm_ray.records import StateRecord
 
 

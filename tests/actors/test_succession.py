@@ -9,7 +9,7 @@ import pytest
 from folder_for_tests import closed, opens
 from played_for_tests import Played
 
-from actors.succession import Silence, has_nothing_left, next_stage
+from actors.coordinator.failover import Silence, has_nothing_left, next_stage
 from drive_store import newest
 from drive_store.terms import write_coordinator_beat
 from swarm_ray.errors import NodeTakenError

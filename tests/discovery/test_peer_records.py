@@ -11,9 +11,9 @@ import msgspec
 from discovery_for_tests import LATER, LIFE, Clock, address, new_root, peer_id
 from folder_for_tests import Folder, incarnation
 
-from actors.discovery import Discovery
-from actors.kept import Kept
-from actors.peer_records import PeerRecords
+from actors.discovery.discovery import Discovery
+from actors.discovery.peer_records import PeerRecords
+from actors.local_json import Kept
 from drive_store import DiscoveryFolder, Store, StoreUnavailable, Valid
 from drive_store.testing import FaultyStore
 from swarm_ray.config.schema import PaceConfig

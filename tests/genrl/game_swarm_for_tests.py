@@ -13,8 +13,8 @@ sys.path += [str(Path(__file__).parent.parent / name) for name in ("actors", "sw
 from actors_for_tests import DirectReporter, OneProcessSwarm, until
 from games_for_tests import rgym_manager, tiny_policy
 
-from actors.game_trainer import GameTrainer
-from actors.trainer_settings import TrainerResult, TrainerSettings
+from actors.trainer.game_trainer import GameTrainer
+from actors.trainer.settings import TrainerResult, TrainerSettings
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress

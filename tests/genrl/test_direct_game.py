@@ -10,8 +10,8 @@ from game_swarm_for_tests import DirectReporter, GameSwarm, RgymFactory, game_co
 from restarts_for_tests import events_of
 from swarm_for_tests import closed_stages
 
-from actors.game_trainer import GameTrainer
-from actors.trainer_settings import TrainerSettings
+from actors.trainer.game_trainer import GameTrainer
+from actors.trainer.settings import TrainerSettings
 from drive_store import Valid, read_round_file
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiments import experiment_metrics, experiment_status

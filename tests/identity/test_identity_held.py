@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from folder_for_tests import Folder, incarnation
 
-from actors.discovery import Discovery
-from actors.node_home import NodeHome
+from actors.discovery.discovery import Discovery
+from actors.trainer.node_home import NodeHome
 from drive_store import DiscoveryFolder, Valid
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
@@ -27,7 +27,7 @@ PACE = PaceConfig(beat_s=1, dead_after_s=20)
 HOLD = """
 import sys
 from pathlib import Path
-from actors.node_home import NodeHome
+from actors.trainer.node_home import NodeHome
 home = NodeHome(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
 print(home.incarnation, flush=True)
 input()

@@ -48,8 +48,8 @@ print(*sorted(name for name in sys.modules if name.startswith("genrl.")))
 @pytest.mark.parametrize(
     "modules",
     [
-        "swarm_ray.swarm, swarm_ray.runtime.worker, swarm_ray.cli.main, actors.trainer",
-        "swarm_ray.experiments, swarm_ray.observe.watch, swarm_ray.colab, actors.discovery, actors.coordinator",
+        "swarm_ray.swarm, swarm_ray.runtime.worker, swarm_ray.cli.main, actors.trainer.trainer",
+        "swarm_ray.experiments, swarm_ray.observe.watch, swarm_ray.colab, actors.discovery.discovery, actors.coordinator.coordinator",
     ],
 )
 def test_the_base_package_loads_no_extra(modules: str) -> None:

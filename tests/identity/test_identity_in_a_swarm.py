@@ -10,9 +10,9 @@ import pytest
 from actors_for_tests import DirectReporter, OneProcessSwarm
 from swarm_for_tests import small_config
 
-from actors.node_home import NodeHome
-from actors.trainer import Trainer
-from actors.trainer_settings import TrainerSettings
+from actors.trainer.node_home import NodeHome
+from actors.trainer.settings import TrainerSettings
+from actors.trainer.trainer import Trainer
 from drive_store import DiscoveryFolder, Registry, Store, Valid
 from swarm_ray.experiments import experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress

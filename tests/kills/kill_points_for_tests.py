@@ -205,7 +205,7 @@ def _before(
 
 
 def _keep_diary(whole: Plan) -> None:
-    from actors import restoring
+    from actors.trainer.trainer import restoring
     from swarm_ray.checkpointing.writer import Checkpointer
 
     after_round, apply = Checkpointer.after_round, vars(restoring)["apply"]
@@ -244,5 +244,5 @@ def _note(path: Path, entry: Entry) -> None:
         os.close(descriptor)
 
 
-if ENVIRONMENT in os.environ and "actors.trainer" in sys.modules:
+if ENVIRONMENT in os.environ and "actors.trainer.trainer" in sys.modules:
     install(msgspec.json.decode(os.environ[ENVIRONMENT], type=Plan))

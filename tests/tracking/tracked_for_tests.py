@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import psutil
 
-from actors.logger import RunLogger
+from actors.logger.logger import RunLogger
 from drive_store import make_node_folders
 from swarm_ray.config.load import load_config
 from swarm_ray.experiments.folder import ExperimentAddress

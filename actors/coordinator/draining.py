@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from actors.intake import Look
-from actors.roster import Peer
+from actors.coordinator.roster import Peer
+from actors.coordinator.submissions import Look
 from drive_store.paths import BUCKET
 
 OLDER_LIVES = 8

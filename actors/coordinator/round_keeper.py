@@ -6,15 +6,15 @@ from math import inf
 
 import msgspec
 
-from actors.advancement import Observed, stage_is_over
-from actors.arrivals import Arrivals, Turn
-from actors.closing import close_stage, next_state
-from actors.draining import awaited_at_the_end, files_owed, looks_for_owed, looks_for_round
-from actors.intake import Look
-from actors.parts import Parts
-from actors.state_copies import write_copies
+from actors.coordinator.advancement import Observed, stage_is_over
+from actors.coordinator.arrivals import Arrivals, Turn
+from actors.coordinator.closing import close_stage, next_state
+from actors.coordinator.draining import awaited_at_the_end, files_owed, looks_for_owed, looks_for_round
+from actors.coordinator.epoch import Term
+from actors.coordinator.parts import Parts
+from actors.coordinator.state_copies import write_copies
+from actors.coordinator.submissions import Look
 from actors.store_meter import StoreMeter
-from actors.term import Term
 from swarm_ray.moments import Moment
 from swarm_ray.records import Answers, Member, StageClosed, StageOpen, StateRecord
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from actors.restoring import Restored
-from actors.trainer_settings import Reporter, TrainerSettings
-from actors.trainer_voice import TrainerVoice
+from actors.trainer.reporter import TrainerVoice
+from actors.trainer.restoring import Restored
+from actors.trainer.settings import Reporter, TrainerSettings
 from drive_store import Store
 from swarm_ray.config.schema import DirectConfig
 from swarm_ray.discovery.peer_book import PeerBook

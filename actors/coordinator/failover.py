@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from actors.log_tail import read_tail
-from actors.roster import Roster
+from actors.coordinator.log_tail import read_tail
+from actors.coordinator.roster import Roster
 from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
 from drive_store.terms import best_claim, highest_round_seen, read_coordinator_beats
 from swarm_ray.config.schema import SwarmConfig

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 import msgspec
 
-from actors.trainer_voice import TrainerVoice
+from actors.trainer.reporter import TrainerVoice
 from drive_store import ExperimentPaths, Retention, Store
 from drive_store.checkpoints import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.closing import mean
+from actors.coordinator.closing import mean
 from swarm_ray.moments import Moment
 from swarm_ray.records import Member, StageClosed, StageOpen, StateRecord
 

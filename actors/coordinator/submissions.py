@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from actors.arrivals import Arrivals, Counted, Turn, outcome
+from actors.coordinator.arrivals import Arrivals, Counted, Turn, outcome
 from drive_store import ExperimentPaths, NotYet, Store, Valid, find_bucket_files, read_round_file
 from drive_store.names import RoundFileName, parse_round_file_name
 from swarm_ray.errors import MalformedFile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from actors.trainer_settings import TrainerSettings
+from actors.trainer.settings import TrainerSettings
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies

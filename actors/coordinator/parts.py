@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.control import Control
-from actors.intake import Intake
-from actors.roster import Roster
-from actors.round_history import RoundHistory
-from actors.succession import Inheritance, known_nodes
-from actors.tallies import Tallies
+from actors.coordinator.control import Control
+from actors.coordinator.failover import Inheritance, known_nodes
+from actors.coordinator.roster import Roster
+from actors.coordinator.round_history import RoundHistory
+from actors.coordinator.submissions import Intake
+from actors.coordinator.tallies import Tallies
 from drive_store import ExperimentPaths, Store
 from swarm_ray.config.schema import SwarmConfig
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from actors.kept import Kept
+from actors.local_json import Kept
 from drive_store import UNREADABLE, ExperimentPaths, SegmentWriter, Store, StoreFull
 from drive_store.names import parse_segment_name
 from swarm_ray.records import Event, StepMetrics

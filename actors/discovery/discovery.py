@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from actors.finding import Finding
-from actors.kept import Kept
-from actors.peer_records import PeerRecords
-from actors.reach import Reach
+from actors.discovery.finding import Finding
+from actors.discovery.peer_records import PeerRecords
+from actors.lazy_store import Reach
+from actors.local_json import Kept
 from actors.store_meter import StoreMeter, add_use
 from drive_store import NameTaken, Registry, StoreError, StoreUnavailable, Valid, make_node_folders
 from swarm_ray.config.schema import PaceConfig

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
-from actors.catching_up import catch_up
-from actors.draining_spools import drain_spools
-from actors.exchanging import build_exchange
-from actors.first_policies import describe_policy, first_policies
-from actors.restoring import Restored, restore_nodes
 from actors.store_meter import StoreMeter
-from actors.trainer_memory import TrainerMemory
-from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
-from actors.trainer_voice import TrainerVoice
+from actors.trainer.catching_up import catch_up
+from actors.trainer.checkpoints import TrainerMemory
+from actors.trainer.draining import drain_spools
+from actors.trainer.exchange import build_exchange
+from actors.trainer.first_policies import describe_policy, first_policies
+from actors.trainer.reporter import TrainerVoice
+from actors.trainer.restoring import Restored, restore_nodes
+from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
 from swarm_ray.exchange.state_follower import ENDED, Standing, SwarmState
@@ -37,7 +37,7 @@ from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
 if TYPE_CHECKING:
-    from actors.linking import Linking
+    from actors.trainer.direct_link import Linking
 
 STOP_WITHIN_S = 5.0
 """A trainer that is told to stop takes so long for its last checkpoint, at most."""
@@ -113,7 +113,7 @@ class Trainer:
         )
         self._linking: Linking | None = None
         if config.exchange == "hivemind":
-            from actors.linking import make_linking
+            from actors.trainer.direct_link import make_linking
 
             direct = self._exchange.direct
             self._linking = make_linking(self._settings, restored, self._store, direct, reporter, self._voice)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from actors.kept import Kept
+from actors.local_json import Kept
 from drive_store import DiscoveryFolder, Store, StoreError
 from swarm_ray.records import MAX_MULTIADDRS, Member, PeerRecord, Reachable, Role
 

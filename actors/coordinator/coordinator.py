@@ -6,18 +6,18 @@ import threading
 import time
 from dataclasses import dataclass
 
-from actors.control import Action, Control
-from actors.intake import Intake
-from actors.kept import Kept
-from actors.parts import Parts
-from actors.peer_records import PeerRecords
-from actors.roster import Roster
-from actors.round_history import RoundHistory
-from actors.round_keeper import RoundKeeper
-from actors.seat import Seat
-from actors.succession import Inheritance, Succession, has_nothing_left
-from actors.tallies import Tallies
-from actors.term import Term
+from actors.coordinator.control import Action, Control
+from actors.coordinator.coordinator_lock import Seat
+from actors.coordinator.epoch import Term
+from actors.coordinator.failover import Inheritance, Succession, has_nothing_left
+from actors.coordinator.parts import Parts
+from actors.coordinator.roster import Roster
+from actors.coordinator.round_history import RoundHistory
+from actors.coordinator.round_keeper import RoundKeeper
+from actors.coordinator.submissions import Intake
+from actors.coordinator.tallies import Tallies
+from actors.discovery.peer_records import PeerRecords
+from actors.local_json import Kept
 from drive_store import StoreDenied, StoreError, StoreFull, StoreUnavailable, new_incarnation
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig

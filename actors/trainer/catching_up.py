@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from actors.restoring import Restored
-from actors.trainer_voice import TrainerVoice
+from actors.trainer.reporter import TrainerVoice
+from actors.trainer.restoring import Restored
 from swarm_ray.exchange.direct.exchange import NOT_FETCHED
 from swarm_ray.exchange.replay import MadeStep, OwnSteps
 from swarm_ray.exchange.state_follower import SwarmState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.arrivals import Arrivals
+from actors.coordinator.arrivals import Arrivals
 from swarm_ray.records import StageClosed, StageOpen, StoreUse
 
 

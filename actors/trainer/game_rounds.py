@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median_low
 from typing import Any
 
-from actors.trainer_voice import TrainerVoice
+from actors.trainer.reporter import TrainerVoice
 from drive_store import Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested

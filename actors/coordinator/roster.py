@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from actors.incarnations import first_and_older, heir_of
+from actors.coordinator.incarnations import first_and_older, heir_of
 from drive_store import UNREADABLE, ExperimentPaths, Liveness, Registry, Store, Valid
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records import Beat, Member, NodeTotals, Registration

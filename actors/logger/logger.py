@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from actors.kept import Kept
-from actors.log_spool import LogSpool
-from actors.reach import Reach
+from actors.lazy_store import Reach
+from actors.local_json import Kept
+from actors.logger.log_spool import LogSpool
 from actors.store_meter import StoreMeter
 from drive_store import NameTaken, StoreError
 from swarm_ray.config.schema import LogConfig

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from actors.restoring import Restored
 from actors.store_meter import StoreMeter
-from actors.trainer_settings import Reporter
+from actors.trainer.restoring import Restored
+from actors.trainer.settings import Reporter
 from drive_store import StoreError
 from swarm_ray.errors import ActorFailure
 from swarm_ray.exchange.away import AWAY

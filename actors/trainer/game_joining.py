@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.game_rounds import GameRounds
-from actors.linking import Linking, make_linking
-from actors.restoring import Restored
 from actors.store_meter import StoreMeter
-from actors.trainer_memory import TrainerMemory
-from actors.trainer_settings import Reporter, TrainerSettings
-from actors.trainer_voice import TrainerVoice
+from actors.trainer.checkpoints import TrainerMemory
+from actors.trainer.direct_link import Linking, make_linking
+from actors.trainer.game_rounds import GameRounds
+from actors.trainer.reporter import TrainerVoice
+from actors.trainer.restoring import Restored
+from actors.trainer.settings import Reporter, TrainerSettings
 from drive_store import Retention, Spool, Store
 from drive_store.named_values import NamedValues
 from swarm_ray.exchange.direct.exchange import DirectValues

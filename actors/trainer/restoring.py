@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.node_home import NodeHome
+from actors.trainer.node_home import NodeHome
 from drive_store import UNREADABLE, ExperimentPaths, Registry, StateRef, Store, Valid
 from swarm_ray.checkpointing.node_state import fingerprint
 from swarm_ray.checkpointing.restore import Found, Parts, apply, find_newest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.restoring import Restored
+from actors.trainer.restoring import Restored
 from drive_store import ExperimentPaths, Retention, Spool, Store
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.direct.exchange import DirectValues

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from actors.draining_spools import drain_spools
-from actors.game_joining import join_game
-from actors.game_learner import describe_learner, learner_of
-from actors.game_rounds import GameOver
-from actors.restoring import Restored, restore_nodes
 from actors.store_meter import StoreMeter
-from actors.trainer import STOP_WITHIN_S
-from actors.trainer_settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
+from actors.trainer.draining import drain_spools
+from actors.trainer.game_joining import join_game
+from actors.trainer.game_learner import describe_learner, learner_of
+from actors.trainer.game_rounds import GameOver
+from actors.trainer.restoring import Restored, restore_nodes
+from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
+from actors.trainer.trainer import STOP_WITHIN_S
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
 from swarm_ray.genrl.communication import GameCommunication, Telling
