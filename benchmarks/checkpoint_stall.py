@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from drive_store import ExperimentPaths, Store, create_experiment_folder
-from drive_store.checkpoints import LocalCheckpoints
+from drive_store.checkpoints.local import LocalCheckpoints
 from swarm_ray.checkpointing.node_state import NodeState, encode_state
 from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.config.schema import CheckpointConfig, SwarmConfig

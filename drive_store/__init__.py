@@ -6,7 +6,6 @@ and whose it is; the state log says what counts. Nothing here knows Ray, torch, 
 
 from __future__ import annotations
 
-from drive_store.capabilities import Capabilities, Operations
 from drive_store.discovery import DiscoveryFolder
 from drive_store.envelope import (
     Corrupt,
@@ -49,9 +48,15 @@ from drive_store.rollouts import (
 )
 from drive_store.segments import SegmentWriter, read_segments
 from drive_store.spool import Spool, SpoolEntry
-from drive_store.statelog import StateEntry, StateLogReader, StateLogWriter, StateRef, history, newest
-from drive_store.store import Store
-from drive_store.terms import best_claim, highest_round_seen, read_coordinator_beats, write_coordinator_beat
+from drive_store.statelog.epochs import (
+    best_claim,
+    highest_round_seen,
+    read_coordinator_beats,
+    write_coordinator_beat,
+)
+from drive_store.statelog.log import StateEntry, StateLogReader, StateLogWriter, StateRef, history, newest
+from drive_store.store.capabilities import Capabilities, Operations
+from drive_store.store.store import Store
 from drive_store.values import publish_value, read_value
 
 __all__ = [

@@ -12,7 +12,7 @@ from drive_store.envelope import Header, Reading, Valid, read_envelope, seal_jso
 from drive_store.errors import FolderMissing
 from drive_store.names import PeerName, parse_discovery_name, twin_name
 from drive_store.paths import DISCOVERY, discovery_record
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 KIND = "discovery"
 MAX_RECORD = 1 << 13

@@ -6,7 +6,7 @@ from drive_store.errors import NotAFile, TooLarge
 from drive_store.frame import HEAD_LIMIT
 from drive_store.names import twin_name
 from drive_store.reading import Reading, Rejected, open_envelope
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 
 def read_envelope(

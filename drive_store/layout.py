@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drive_store.paths import ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 
 def create_experiment_folder(store: Store, paths: ExperimentPaths) -> None:

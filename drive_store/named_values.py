@@ -9,7 +9,7 @@ from drive_store.envelope import Header, NotYet, Reading, payload_sha256, read_e
 from drive_store.errors import FolderMissing, TooLarge
 from drive_store.names import HASH_DIGITS, parse_named_value_name, twin_name
 from drive_store.paths import ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 KIND = "named-value"
 MAX_NAMES = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from drive_store.envelope import Header, Reading, Valid, read_envelope, seal_json
 from drive_store.names import PeerName, parse_registration_name, twin_name
 from drive_store.paths import ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 REGISTRATION = "registration"
 BEAT = "beat"

@@ -6,7 +6,7 @@ from drive_store.envelope import Header, NotYet, Reading, read_envelope, seal_js
 from drive_store.errors import FolderMissing
 from drive_store.names import new_incarnation, parse_request_name, twin_name
 from drive_store.paths import ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 KIND = "request"
 MAX_REQUEST = 1 << 16

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from drive_store.names import round_of_own_file
 from drive_store.paths import BUCKET, ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 EMPTY_ROUNDS = 16
 """Rounds until a bucket that was seen empty is looked at again: those of former lives stay so."""

@@ -8,7 +8,7 @@ from math import ceil
 
 from drive_store.rollouts import PublishedFile
 from drive_store.spoolfiles import SpoolEntry
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 OBSERVED = 200
 """How many of the last answers count."""

@@ -16,7 +16,7 @@ from drive_store.errors import FolderMissing, InvalidName, NameTaken
 from drive_store.fetch import holds
 from drive_store.names import HASH_DIGITS, RoundFileName, parse_round_file_name, twin_name
 from drive_store.paths import ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 KIND = "rollouts"
 

@@ -18,7 +18,7 @@ from drive_store.errors import NameTaken, NotAFile, TooLarge
 from drive_store.fetch import holds
 from drive_store.names import SegmentName, parse_segment_name, twin_name
 from drive_store.paths import ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 MAX_SEGMENT = 64 << 20
 """The most bytes a segment may have."""

@@ -25,7 +25,7 @@ from drive_store.paths import ExperimentPaths
 from drive_store.retrying import OnTheWay
 from drive_store.rollouts import PublishedFile, publish_round_file
 from drive_store.spoolfiles import SpoolEntry, SpoolFiles
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 __all__ = ["Spool", "SpoolEntry"]
 

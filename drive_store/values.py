@@ -6,7 +6,7 @@ from drive_store.envelope import Header, Reading, Rejected, Valid, payload_sha25
 from drive_store.errors import InvalidName, NameTaken
 from drive_store.fetch import holds
 from drive_store.paths import ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 KIND = "value"
 

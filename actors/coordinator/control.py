@@ -11,7 +11,7 @@ import msgspec
 from drive_store import UNREADABLE, ExperimentPaths, StoreError, Valid
 from drive_store.reading import Reading
 from drive_store.requests import RequestReader
-from drive_store.store import Store
+from drive_store.store.store import Store
 from swarm_ray.records import ControlRequest
 
 Action = Literal["stop", "pause", "resume"]

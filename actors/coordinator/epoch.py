@@ -9,8 +9,8 @@ import msgspec
 
 from drive_store import ExperimentPaths, NotYet, StateEntry, StateLogWriter, StateRef, Store
 from drive_store.names import StateName, parse_state_name
-from drive_store.staterecord import claimant_rank, read_record
-from drive_store.terms import EPOCH_LEAP, write_coordinator_beat
+from drive_store.statelog.epochs import EPOCH_LEAP, write_coordinator_beat
+from drive_store.statelog.record import claimant_rank, read_record
 from swarm_ray.errors import Superseded, SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.moments import Moment

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from actors.coordinator.log_tail import read_tail
 from actors.coordinator.roster import Roster
 from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
-from drive_store.terms import best_claim, highest_round_seen, read_coordinator_beats
+from drive_store.statelog.epochs import best_claim, highest_round_seen, read_coordinator_beats
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import ENDED, decode_state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
 from drive_store.names import StateName
-from drive_store.staterecord import list_bucket, read_record
+from drive_store.statelog.record import list_bucket, read_record
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.records import StateRecord
 

@@ -11,7 +11,7 @@ import msgspec
 
 from actors.trainer.reporter import TrainerVoice
 from drive_store import ExperimentPaths, Retention, Store
-from drive_store.checkpoints import LocalCheckpoint
+from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.config.schema import SwarmConfig

@@ -6,7 +6,7 @@ from drive_store.doctor import place, small_files, upload, writing
 from drive_store.doctor.findings import FAIL, Finding
 from drive_store.doctor.ground import Means, OwnFiles, tried
 from drive_store.errors import StoreError
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 LOOK_AGAIN = "Mend that, then run the doctor again; what follows was not looked at."
 

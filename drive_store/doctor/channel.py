@@ -13,7 +13,7 @@ from drive_store.doctor.ground import Means, OwnFiles
 from drive_store.doctor.notes import Note, decode_note, read_note, tell
 from drive_store.errors import StoreError
 from drive_store.reading import NotYet, Reading, Valid
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 FIRST_PAUSE_S = 0.02
 LAST_PAUSE_S = 1.0

@@ -12,7 +12,7 @@ from drive_store.doctor.findings import FAIL, OK, Finding, Findings, worst
 from drive_store.doctor.ground import CHECK, Means, OwnFiles, device_of, tried
 from drive_store.errors import InvalidName, StoreError
 from drive_store.names import new_incarnation, require_id
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 FULL = (100, 1000)
 """Small files that one machine writes; a listing is timed at each of these numbers."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from drive_store.deadline import Deadline
 from drive_store.doctor.findings import FAIL, Finding
 from drive_store.errors import StoreError
 from drive_store.names import twin_name
-from drive_store.oserrors import errors_of
-from drive_store.store import Store
+from drive_store.store.deadline import Deadline
+from drive_store.store.oserrors import errors_of
+from drive_store.store.store import Store
 
 T = TypeVar("T")
 

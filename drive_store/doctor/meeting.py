@@ -19,7 +19,7 @@ from drive_store.doctor.ground import CHECK, TWIN, Means, OwnFiles, list_raw
 from drive_store.doctor.notes import Note, decode_note, read_note, tell
 from drive_store.errors import StoreError
 from drive_store.reading import Valid
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 MOST_SEEN = 16
 """Folders of others that are answered."""

@@ -16,7 +16,7 @@ from drive_store.envelope import seal_json
 from drive_store.errors import UNREADABLE, NameTaken, NotAFile, TooLarge
 from drive_store.frame import HEAD_LIMIT, Header
 from drive_store.reading import Reading, Rejected, open_envelope
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 KIND = "check"
 NOTE_LIMIT = 200_000

@@ -12,7 +12,7 @@ from pathlib import Path
 from drive_store.doctor.findings import FAIL, OK, WARN, Finding, size_text
 from drive_store.doctor.ground import CHECK, TWIN, device_of, list_raw, look
 from drive_store.paths import DISCOVERY, EXPERIMENTS
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 LEAST_FREE = 200_000_000
 """Bytes below which nothing is begun."""

@@ -6,7 +6,7 @@ import os
 
 from drive_store.doctor.findings import OK, WARN, Finding, seconds
 from drive_store.doctor.ground import Means, OwnFiles, look
-from drive_store.transfer import UNCOMMITTED
+from drive_store.store.transfer import UNCOMMITTED
 
 UPLOAD_S = 120.0
 """Seconds that the upload of a small file is waited for."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from drive_store.errors import FolderMissing, InvalidName, NameTaken, NotAFile, StoreUnavailable, TooLarge
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 HOSTILE_KEYS = (
     "",

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import msgspec
 
-from drive_store.deadline import DEADLINE_S
 from drive_store.errors import StoreDenied, StoreFull, StoreUnavailable
-from drive_store.store import Store
-from drive_store.transfer import Moved, writing
+from drive_store.store.deadline import DEADLINE_S
+from drive_store.store.store import Store
+from drive_store.store.transfer import Moved, writing
 
 T = TypeVar("T")
 _WRITING = {"write", "make the folder"}

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from drive_store import ExperimentPaths, Store, StoreError
-from drive_store.checkpoint_manifest import Manifest
-from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
-from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
+from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
+from drive_store.checkpoints.manifest import Manifest
+from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
 from swarm_ray.checkpointing.node_state import NodeState, decode_state, require_same_model
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.policies.policy import Policy

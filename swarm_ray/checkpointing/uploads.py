@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from drive_store import ExperimentPaths, Store, StoreError, StoreFull
-from drive_store.checkpoint_manifest import REQUIRED, Manifest
-from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
-from drive_store.stored_checkpoints import StoredCheckpoints
+from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
+from drive_store.checkpoints.manifest import REQUIRED, Manifest
+from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray.checkpointing.background import Background, Problems
 from swarm_ray.config.schema import CheckpointConfig
 

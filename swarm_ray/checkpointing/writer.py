@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from drive_store import ExperimentPaths, Store, StoreError
-from drive_store.checkpoint_manifest import FileName
-from drive_store.checkpoints import Content, LocalCheckpoint, LocalCheckpoints
+from drive_store.checkpoints.local import Content, LocalCheckpoint, LocalCheckpoints
+from drive_store.checkpoints.manifest import FileName
 from swarm_ray.checkpointing.background import Background, Problems, Report
 from swarm_ray.checkpointing.node_state import NodeState, encode_state
 from swarm_ray.checkpointing.pace import CheckpointPace

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from drive_store.checkpoints import LocalCheckpoint
+from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.errors import CheckpointMismatch, UserError
 from swarm_ray.experiments.folder import read_config
 from swarm_ray.experiments.manage.write import asked_path

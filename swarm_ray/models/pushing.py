@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from drive_store.checkpoints import LocalCheckpoint
+from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.checkpointing.background import Background, Problems
 from swarm_ray.checkpointing.node_state import NodeState
 from swarm_ray.config.schema import SwarmConfig

@@ -13,10 +13,10 @@ from typing import Literal
 import msgspec
 
 from drive_store import UNREADABLE, Registry, Valid, require_id
-from drive_store.checkpoint_manifest import REQUIRED, Manifest
-from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
+from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
+from drive_store.checkpoints.manifest import REQUIRED, Manifest
+from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
 from drive_store.names import parse_peer_folder
-from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.records import Registration

@@ -8,7 +8,7 @@ from itertools import pairwise
 from drive_store import ExperimentPaths, StateEntry, StateRef, Store
 from drive_store import newest as newest_entry
 from drive_store.names import StateName
-from drive_store.staterecord import list_bucket, preference, read_record
+from drive_store.statelog.record import list_bucket, preference, read_record
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.observe.recent import WINDOW

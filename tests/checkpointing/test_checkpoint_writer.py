@@ -19,9 +19,9 @@ from checkpoints_for_tests import (
 )
 
 from drive_store import StoreUnavailable
-from drive_store.checkpoint_manifest import Manifest
-from drive_store.checkpoints import LocalCheckpoint
-from drive_store.stored_checkpoints import StoredCheckpoints
+from drive_store.checkpoints.local import LocalCheckpoint
+from drive_store.checkpoints.manifest import Manifest
+from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray.checkpointing import writer
 from swarm_ray.checkpointing.restore import apply, find_newest, node_checkpoints
 from swarm_ray.errors import CheckpointError

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from drive_store import Header, StoreError, StoreFull, seal_json
-from drive_store.checkpoint_manifest import KIND, Manifest, choose_kept
-from drive_store.checkpoints import LocalCheckpoints
+from drive_store.checkpoints.local import LocalCheckpoints
+from drive_store.checkpoints.manifest import KIND, Manifest, choose_kept
 
 A, B = "0123abcd", "89abcdef"
 FILES = {

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from drive_store import ExperimentPaths, Store, StoreFull, StoreUnavailable, create_experiment_folder
-from drive_store.checkpoint_manifest import REQUIRED, Manifest
-from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
-from drive_store.stored_checkpoints import StoredCheckpoint, StoredCheckpoints
+from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
+from drive_store.checkpoints.manifest import REQUIRED, Manifest
+from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
 
 PATHS = ExperimentPaths("tea")
 A, B = "0123abcd", "89abcdef"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drive_store import Store, StoreError, StoreUnavailable
-from drive_store.deadline import MOST_HANGING, Deadline
+from drive_store.store.deadline import MOST_HANGING, Deadline
 
 SOON = 0.05  # seconds
 
@@ -80,8 +80,8 @@ def test_every_call_ends(name: str, store: Store, hanging: Hanging, tmp_path: Pa
 @pytest.mark.parametrize("name", ["free_space", "uploaded"])
 def test_calls_of_the_system_end(name: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr("drive_store.transfer.free_bytes", lambda root: release.wait())
-    monkeypatch.setattr("drive_store.transfer.upload_state", lambda path: release.wait())
+    monkeypatch.setattr("drive_store.store.transfer.free_bytes", lambda root: release.wait())
+    monkeypatch.setattr("drive_store.store.transfer.upload_state", lambda path: release.wait())
     with pytest.raises(StoreUnavailable, match="did not answer"):
         store.free_space() if name == "free_space" else store.uploaded("there")
     release.set()

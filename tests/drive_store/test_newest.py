@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drive_store import ExperimentPaths, StateLogWriter, Store, newest
 from drive_store.names import parse_state_name, twin_name
-from drive_store.staterecord import preference, preferred
+from drive_store.statelog.record import preference, preferred
 
 CLAIMANTS = ("coordinator.0a0b0c0d", "coordinator.00000001", "other")
 PATHS = ExperimentPaths("swarm")

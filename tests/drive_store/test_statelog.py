@@ -19,7 +19,7 @@ from drive_store import (
     seal_json,
 )
 from drive_store.paths import twin_name
-from drive_store.statelog import StateEntry, StateRef, claimant_rank
+from drive_store.statelog.log import StateEntry, StateRef, claimant_rank
 
 PATHS = ExperimentPaths("tea")
 FIRST, SECOND = sorted(("ann", "bob"), key=claimant_rank)  # of one epoch, the first is obeyed

@@ -21,7 +21,7 @@ from drive_store import (
     write_coordinator_beat,
     write_request,
 )
-from drive_store.statelog import claimant_rank
+from drive_store.statelog.log import claimant_rank
 
 PATHS = ExperimentPaths("tea")
 A, B = "0123abcd", "89abcdef"

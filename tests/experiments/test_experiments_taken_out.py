@@ -22,8 +22,8 @@ from experiments_for_tests import FakeExperiment
 from swarm_for_tests import closed_stages, small_config
 
 from drive_store import StoreFull
-from drive_store.checkpoint_manifest import Manifest
-from drive_store.stored_checkpoints import StoredCheckpoints
+from drive_store.checkpoints.manifest import Manifest
+from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray import archive_experiment, cleanup_experiment, export_experiment, export_experiment_summary
 from swarm_ray.config.load import extend_config
 from swarm_ray.errors import (

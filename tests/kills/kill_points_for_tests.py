@@ -168,19 +168,19 @@ def _update(visit: Callable[[], None]) -> None:
 
 
 def _upload(visit: Callable[[], None]) -> None:
-    from drive_store.stored_checkpoints import StoredCheckpoints
+    from drive_store.checkpoints.stored import StoredCheckpoints
 
     _before(StoredCheckpoints, "_copy_in", visit, when=lambda entry: entry.name == SECOND_FILE)
 
 
 def _manifest(visit: Callable[[], None]) -> None:
-    from drive_store import checkpoints
+    from drive_store.checkpoints.local import local as checkpoints
 
     _before(checkpoints, "seal_manifest", visit)
 
 
 def _folder_manifest(visit: Callable[[], None]) -> None:
-    from drive_store import stored_checkpoints
+    from drive_store.checkpoints.local import stored as stored_checkpoints
 
     _before(stored_checkpoints, "seal_manifest", visit)
 

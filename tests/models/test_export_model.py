@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from drive_store import ExperimentPaths, Store
-from drive_store.stored_checkpoints import StoredCheckpoints
+from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray import export_model
 from swarm_ray.cli.main import main
 from swarm_ray.config.load import load_config

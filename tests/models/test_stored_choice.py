@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from drive_store import Registry, Store, make_node_folders
-from drive_store.checkpoints import LocalCheckpoints
-from drive_store.stored_checkpoints import StoredCheckpoints
+from drive_store.checkpoints.local import LocalCheckpoints
+from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from drive_store import UNREADABLE, ExperimentPaths, Valid, open_envelope, seal_json, seal_packed
-from drive_store.checkpoint_manifest import MANIFEST, Manifest, manifest_of, seal_manifest
+from drive_store.checkpoints.manifest import MANIFEST, Manifest, manifest_of, seal_manifest
 from drive_store.names import parse_state_name
 from swarm_ray.errors import MalformedFile
 from swarm_ray.experiments.read.experiment import OpenExperiment

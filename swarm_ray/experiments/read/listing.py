@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from drive_store import InvalidName, Store
-from drive_store.deadline import Deadline
+from drive_store.store.deadline import Deadline
 from swarm_ray.errors import ConfigError, ExperimentNotFoundError, SwarmError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, ExperimentSizes, read_config_file, sizes_of
 from swarm_ray.experiments.read.compare import ClosedStage, Comparison, comparison_of, history_of

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from drive_store.checkpoint_manifest import (
+from drive_store.checkpoints.manifest import (
     KIND,
     LIMITS,
     MANIFEST,
@@ -29,7 +29,7 @@ from drive_store.checkpoint_manifest import (
 from drive_store.envelope import open_envelope
 from drive_store.errors import StoreError
 from drive_store.names import require_id, require_number
-from drive_store.oserrors import errors_of
+from drive_store.store.oserrors import errors_of
 
 __all__ = ["Content", "LocalCheckpoint", "LocalCheckpoints", "Manifest"]
 

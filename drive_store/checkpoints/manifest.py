@@ -16,7 +16,7 @@ import msgspec
 
 from drive_store.envelope import Header, Reading, Valid, seal_json
 from drive_store.errors import UNREADABLE
-from drive_store.oserrors import errors_of
+from drive_store.store.oserrors import errors_of
 
 KIND = "checkpoint"
 MANIFEST = "manifest.json"

@@ -11,9 +11,9 @@ from drive_store.errors import NameTaken
 from drive_store.fetch import holds
 from drive_store.names import require_claimant
 from drive_store.paths import ExperimentPaths
-from drive_store.staterecord import KIND, MAX_STATE, StateEntry, StateRef, claimant_rank
-from drive_store.statewalk import StateLogReader, history, newest
-from drive_store.store import Store
+from drive_store.statelog.record import KIND, MAX_STATE, StateEntry, StateRef, claimant_rank
+from drive_store.statelog.walk import StateLogReader, history, newest
+from drive_store.store.store import Store
 
 __all__ = [
     "MAX_STATE",

@@ -11,7 +11,7 @@ import msgspec
 from drive_store.envelope import Corrupt, Header, NotYet, Reading, Rejected, Valid, read_envelope
 from drive_store.names import StateName, parse_state_name, twin_name
 from drive_store.paths import ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 KIND = "state"
 MAX_STATE = 16 << 20

@@ -14,7 +14,7 @@ import re
 from drive_store.envelope import Corrupt, Rejected
 from drive_store.names import StateName
 from drive_store.paths import BUCKET, ExperimentPaths
-from drive_store.staterecord import (
+from drive_store.statelog.record import (
     MAX_STATE,
     StateEntry,
     StateRef,
@@ -24,7 +24,7 @@ from drive_store.staterecord import (
     preferred,
     read_record,
 )
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 _BUCKET = re.compile(r"[0-9]{6}")
 _NEWEST = 2  # buckets: the newest record is in one of so many last ones

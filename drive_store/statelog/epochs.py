@@ -14,9 +14,9 @@ from drive_store.names import (
     twin_name,
 )
 from drive_store.paths import BUCKET, ExperimentPaths
-from drive_store.staterecord import list_bucket, preference
-from drive_store.statewalk import bucket_folders
-from drive_store.store import Store
+from drive_store.statelog.record import list_bucket, preference
+from drive_store.statelog.walk import bucket_folders
+from drive_store.store.store import Store
 
 COORDINATOR = "coordinator"
 MAX_COORDINATOR_BEAT = 1 << 16

@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from drive_store.checkpoint_manifest import (
+from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
+from drive_store.checkpoints.manifest import (
     KIND,
     MANIFEST,
     MAX_MANIFEST,
@@ -17,12 +18,11 @@ from drive_store.checkpoint_manifest import (
     manifest_of,
     seal_manifest,
 )
-from drive_store.checkpoints import LocalCheckpoint, LocalCheckpoints
 from drive_store.envelope import read_envelope
 from drive_store.errors import NotAFile, StoreUnavailable, TooLarge
 from drive_store.names import require_id
 from drive_store.paths import ExperimentPaths
-from drive_store.store import Store
+from drive_store.store.store import Store
 
 __all__ = ["StoredCheckpoint", "StoredCheckpoints"]
 
