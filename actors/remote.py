@@ -27,7 +27,9 @@ from actors.trainer.settings import TrainerResult, TrainerSettings
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.ray_instance import result_of
-from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics, StoreUse
+from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.nodes import Beat, NodeKey, Reachable, StoreUse
+from swarm_ray.records.state import Member
 from swarm_ray.tracking.choosing import choose_trackers
 
 if TYPE_CHECKING:

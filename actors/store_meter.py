@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from drive_store import Operations, Store
-from swarm_ray.records import StoreUse
+from swarm_ray.records.nodes import StoreUse
 
 BYTES = ("bytes_read", "bytes_written")
 

@@ -183,7 +183,7 @@ class Node:
     def __init__(self, *arguments: object) -> None:
         words = [json.dumps(argument) for argument in arguments]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-        self._process = subprocess.Popen(  # noqa: S603  (this file)
+        self._process = subprocess.Popen(
             [sys.executable, __file__, "--work", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

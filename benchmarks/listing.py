@@ -28,7 +28,8 @@ from swarm_ray.experiments import experiment_status, list_experiments
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.experiments.read.compare import history_of
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.records import FileRef, Member, NodeTally, NodeTotals, StageClosed, StageOpen, StateRecord
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.state import FileRef, Member, NodeTally, StageClosed, StageOpen, StateRecord
 
 CLAIMANT, LIFE = "coordinator.0a0b0c0d", "0a0b0c0d"
 FIRST = "exp-00000"

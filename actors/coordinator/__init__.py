@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The coordinator: opens and closes rounds by writing the state log."""

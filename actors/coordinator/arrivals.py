@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from swarm_ray.moments import Moment
-from swarm_ray.records import Answers, FileRef, Member, Refusal, RoundFile
+from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.state import Answers, FileRef, Member, Moment, Refusal
 
 
 class Counted(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actors.coordinator.arrivals import Arrivals
-from swarm_ray.records import StageClosed, StageOpen, StoreUse
+from swarm_ray.records.nodes import StoreUse
+from swarm_ray.records.state import StageClosed, StageOpen
 
 
 def close_stage(

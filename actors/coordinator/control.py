@@ -12,7 +12,7 @@ from drive_store import UNREADABLE, ExperimentPaths, StoreError, Valid
 from drive_store.reading import Reading
 from drive_store.requests import RequestReader
 from drive_store.store.store import Store
-from swarm_ray.records import ControlRequest
+from swarm_ray.records.state import ControlRequest
 
 Action = Literal["stop", "pause", "resume"]
 ACTIONS: tuple[Action, ...] = ("stop", "pause", "resume")

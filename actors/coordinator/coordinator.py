@@ -25,7 +25,8 @@ from swarm_ray.errors import Superseded
 from swarm_ray.exchange.backoff import Pacing
 from swarm_ray.exchange.state_follower import ENDED
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
-from swarm_ray.records import Member, PeerRecord, StateRecord
+from swarm_ray.records.nodes import PeerRecord
+from swarm_ray.records.state import Member, StateRecord
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.machine.local_disk import Lock, experiment_state, read_words
+from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.machine.local_disk import Lock, read_words
 
 KEPT = 64
 """So many predecessors are remembered."""

@@ -13,8 +13,8 @@ from drive_store.statelog.epochs import EPOCH_LEAP, write_coordinator_beat
 from drive_store.statelog.record import claimant_rank, read_record
 from swarm_ray.errors import Superseded, SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.moments import Moment
-from swarm_ray.records import CoordinatorBeat, StateRecord
+from swarm_ray.records.nodes import CoordinatorBeat
+from swarm_ray.records.state import Moment, StateRecord
 
 FORK_DEPTH = 100
 """Records behind the newest among which a rival's first record is looked for."""

@@ -13,8 +13,7 @@ from drive_store.statelog.epochs import best_claim, highest_round_seen, read_coo
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import ENDED, decode_state
-from swarm_ray.moments import FIRST, Moment
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import FIRST, Moment, StateRecord
 
 UNSEEN_ROUNDS = 100
 """Of more rounds than these a predecessor's records would not all be invisible still."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from swarm_ray.records import Registration
+from swarm_ray.records.nodes import Registration
 
 
 def first_and_older(announced: Mapping[str, Registration], preferred: str | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
 from drive_store.names import StateName
 from drive_store.statelog.record import list_bucket, read_record
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import StateRecord
 
 TAIL = 100
 """So many records at most are read, however long the log is."""

@@ -10,7 +10,8 @@ import msgspec
 from actors.coordinator.incarnations import first_and_older, heir_of
 from drive_store import UNREADABLE, ExperimentPaths, Liveness, Registry, Store, Valid
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.records import Beat, Member, NodeTotals, Registration
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
+from swarm_ray.records.state import Member
 
 
 @dataclass

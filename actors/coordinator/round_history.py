@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actors.coordinator.closing import mean
-from swarm_ray.moments import Moment
-from swarm_ray.records import Member, StageClosed, StageOpen, StateRecord
+from swarm_ray.records.state import Member, Moment, StageClosed, StageOpen, StateRecord
 
 KEPT = 512
 """Of so many rounds it is known who handed something in."""

@@ -15,8 +15,7 @@ from actors.coordinator.parts import Parts
 from actors.coordinator.state_copies import write_copies
 from actors.coordinator.submissions import Look
 from actors.store_meter import StoreMeter
-from swarm_ray.moments import Moment
-from swarm_ray.records import Answers, Member, StageClosed, StageOpen, StateRecord
+from swarm_ray.records.state import Answers, Member, Moment, StageClosed, StageOpen, StateRecord
 
 ANSWERED_AFTER = 2
 """Beats after which a node that hands nothing in, and has files without an answer, is taken to wait for that."""

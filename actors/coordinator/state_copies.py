@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from drive_store import ExperimentPaths, NameTaken, Store
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import StateRecord
 
 
 def write_copies(store: Store, paths: ExperimentPaths, record: StateRecord) -> None:

@@ -10,8 +10,7 @@ from drive_store import ExperimentPaths, NotYet, Store, Valid, find_bucket_files
 from drive_store.names import RoundFileName, parse_round_file_name
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
-from swarm_ray.moments import Moment
-from swarm_ray.records import FileRef, Refusal, StateRecord
+from swarm_ray.records.state import FileRef, Moment, Refusal, StateRecord
 
 
 class Look(NamedTuple):

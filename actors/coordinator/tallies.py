@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from swarm_ray.records import NodeTally, NodeTotals, RoundFile
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.state import NodeTally
 
 
 class Tallies:

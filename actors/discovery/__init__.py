@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Discovery: registers a worker's nodes, writes their heartbeats, and finds peers."""

@@ -19,7 +19,8 @@ from drive_store import NameTaken, Registry, StoreError, StoreUnavailable, Valid
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records import Beat, Member, NodeKey, NodeTotals, PeerRecord, Reachable, Registration, StoreUse
+from swarm_ray.records.nodes import Beat, NodeKey, NodeTotals, PeerRecord, Reachable, Registration, StoreUse
+from swarm_ray.records.state import Member
 
 
 class Voice(msgspec.Struct):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from drive_store import StoreError
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook, PeerStats
-from swarm_ray.records import PeerRecord, Role
+from swarm_ray.records.nodes import PeerRecord, Role
 
 TIDIED_EVERY = 10
 """So many times `pace.dead_after_s` lie between two looks for records that nobody will rewrite."""

@@ -11,7 +11,8 @@ import msgspec
 
 from actors.local_json import Kept
 from drive_store import DiscoveryFolder, Store, StoreError
-from swarm_ray.records import MAX_MULTIADDRS, Member, PeerRecord, Reachable, Role
+from swarm_ray.records.nodes import MAX_MULTIADDRS, PeerRecord, Reachable, Role
+from swarm_ray.records.state import Member
 
 
 class PeerRecords:

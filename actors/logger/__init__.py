@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The logger: a worker's metrics and events, closed as segments."""

@@ -11,7 +11,7 @@ import msgspec
 from actors.local_json import Kept
 from drive_store import UNREADABLE, ExperimentPaths, SegmentWriter, Store, StoreFull
 from drive_store.names import parse_segment_name
-from swarm_ray.records import Event, StepMetrics
+from swarm_ray.records.metrics import Event, StepMetrics
 
 Kind = Literal["metrics", "events"]
 REMEMBERED = 1024

@@ -20,7 +20,9 @@ from actors.store_meter import StoreMeter
 from drive_store import NameTaken, StoreError
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records import Evaluation, Event, Member, StepMetrics, StoreUse
+from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.nodes import StoreUse
+from swarm_ray.records.state import Member
 from swarm_ray.tracking.feed import TrackerFeed
 from swarm_ray.tracking.files import TrackerFiles
 from swarm_ray.tracking.tracker import Tracker, of_evaluation, of_row

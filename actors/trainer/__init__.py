@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The trainer: owns a device and runs the rounds of the nodes that live on it."""

@@ -11,7 +11,7 @@ from actors.trainer.restoring import Restored
 from swarm_ray.exchange.direct.exchange import NOT_FETCHED
 from swarm_ray.exchange.replay import MadeStep, OwnSteps
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.records import StepMetrics
+from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.sapo.node import Node
 
 GONE = ("NotYet", NOT_FETCHED)

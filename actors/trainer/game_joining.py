@@ -17,14 +17,14 @@ from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import NothingAwaited, PublishedFiles
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.experiments.folder import experiment_uid
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.by_manifest import ManifestGathering
 from swarm_ray.genrl.communication import GameCommunication, GameParts
 from swarm_ray.genrl.gathering import GameFiles, Gathering
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.records import Member
+from swarm_ray.records.state import Member
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.state_follower import Standing, SwarmState
 from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
-from swarm_ray.moments import Moment
-from swarm_ray.records import StageOpen
+from swarm_ray.records.state import Moment, StageOpen
 from swarm_ray.sapo.node import Node
 
 

@@ -20,12 +20,12 @@ from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, Tr
 from actors.trainer.trainer import STOP_WITHIN_S
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.genrl.communication import GameCommunication, Telling
 from swarm_ray.genrl.coordinator import GameCoordinator
 from swarm_ray.genrl.place import GamePlace
 from swarm_ray.genrl.recorder import GameRow, step_metrics
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.machine.local_disk import experiment_state
 
 
 class GameTrainer:

@@ -16,7 +16,8 @@ from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.outbox import PublishedFiles
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.records import LAST_WORD, Beat, Evaluation, Event, StepMetrics
+from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.nodes import LAST_WORD, Beat
 from swarm_ray.sapo.node import Node
 
 

@@ -14,7 +14,9 @@ from swarm_ray.checkpointing.node_state import fingerprint
 from swarm_ray.checkpointing.restore import Found, Parts, apply, find_newest
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.policy import Policy
-from swarm_ray.records import Member, NodeKey, Registration, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.nodes import NodeKey, Registration
+from swarm_ray.records.state import Member
 from swarm_ray.sapo.node import Node
 
 

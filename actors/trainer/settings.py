@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics
+from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.nodes import Beat, NodeKey, Reachable
+from swarm_ray.records.state import Member
 
 
 class Reporter(Protocol):

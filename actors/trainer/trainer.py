@@ -25,10 +25,11 @@ from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
 from swarm_ray.exchange.state_follower import ENDED, Standing, SwarmState
 from swarm_ray.experiments.folder import experiment_uid, read_config
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.models.pushing import hub_pushes
-from swarm_ray.records import StageOpen, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.state import StageOpen
 from swarm_ray.sapo.examiner import Examiner
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock

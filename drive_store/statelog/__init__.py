@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The state log: the chain of records that says what counts."""

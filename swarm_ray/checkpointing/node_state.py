@@ -11,7 +11,9 @@ from drive_store import UNREADABLE, StateRef
 from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.policies.policy import Policy
-from swarm_ray.records import NodeTotals, StepCounters, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.rollouts import StepCounters
 
 SCHEMA = 1
 _MAY_DIFFER = frozenset({"torch"})

@@ -70,7 +70,7 @@ def metrics(arguments: argparse.Namespace) -> int:
     if arguments.csv is not None and arguments.json:
         raise UserError("--csv and --json are two forms of the same rows; leave one of them out")
     open_experiment(arguments.root, arguments.experiment)  # a wrong name is told before pandas is loaded
-    from swarm_ray.experiments.read.experiment import frames
+    from swarm_ray.experiments.read import frames
 
     problems: list[str] = []
     frame = _frame_by(arguments, problems)
@@ -203,7 +203,7 @@ def _add_overwrite(command: Parser) -> None:
 
 
 def _frame_by(arguments: argparse.Namespace, problems: list[str]) -> pd.DataFrame:
-    from swarm_ray.experiments.read.experiment import frames
+    from swarm_ray.experiments.read import frames
 
     root, name = arguments.root, arguments.experiment
     if arguments.by == "node":
@@ -213,7 +213,7 @@ def _frame_by(arguments: argparse.Namespace, problems: list[str]) -> pd.DataFram
 
 
 def _write_csv(frame: pd.DataFrame, path: Path, *, overwrite: bool) -> None:
-    from swarm_ray.experiments.read.experiment import frames
+    from swarm_ray.experiments.read import frames
 
     if not overwrite:
         require_new(path)

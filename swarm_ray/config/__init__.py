@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The typed configuration: every default once, YAML, `key=value`, presets. Neither torch nor Ray."""

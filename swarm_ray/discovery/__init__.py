@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Which nodes the folder announces, whatever their experiment. Neither torch nor Ray."""

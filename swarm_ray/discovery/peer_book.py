@@ -25,7 +25,8 @@ from drive_store import (
     newest,
     valid_id,
 )
-from swarm_ray.records import PeerRecord, Role, StateRecord
+from swarm_ray.records.nodes import PeerRecord, Role
+from swarm_ray.records.state import StateRecord
 
 ENDED = ("finished", "stopped", "failed")
 """States of an experiment whose nodes say nothing more."""

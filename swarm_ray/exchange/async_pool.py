@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from swarm_ray.records import FileRef, StageClosed
+from swarm_ray.records.state import FileRef, StageClosed
 
 
 def newest_per_peer(

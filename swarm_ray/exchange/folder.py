@@ -19,8 +19,8 @@ from swarm_ray.exchange.own_rollouts import encode_kept, kept_value
 from swarm_ray.exchange.replay import OwnSteps
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.moments import Moment
-from swarm_ray.records import FileRef, RoundFile, StageClosed
+from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.state import FileRef, Moment, StageClosed
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile

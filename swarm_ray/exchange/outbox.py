@@ -10,7 +10,8 @@ from typing import Protocol
 from drive_store import Spool
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.records import Reached, Refusal, StageClosed, StateRecord
+from swarm_ray.records.nodes import Reached
+from swarm_ray.records.state import Refusal, StageClosed, StateRecord
 
 RETRY_LOOK_S = 1.0
 """So often at most is looked for files that have to be published again."""

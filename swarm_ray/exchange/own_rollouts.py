@@ -14,7 +14,7 @@ from drive_store import UNREADABLE
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import decode_round_file
 from swarm_ray.policies.policy import Generated, Policy
-from swarm_ray.records import Rollout
+from swarm_ray.records.rollouts import Rollout
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.selection import ScoredRollout
 from swarm_ray.tasks.questions import TaskSet

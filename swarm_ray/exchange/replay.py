@@ -11,7 +11,8 @@ from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.own_rollouts import decode_own
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.records import FileRef, Receipt
+from swarm_ray.records.rollouts import Receipt
+from swarm_ray.records.state import FileRef
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile, Verifier, build_pool

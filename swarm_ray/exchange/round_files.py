@@ -6,7 +6,7 @@ import msgspec
 
 from drive_store import UNREADABLE
 from swarm_ray.errors import MalformedFile
-from swarm_ray.records import RoundFile
+from swarm_ray.records.rollouts import RoundFile
 
 MAX_ROUND_FILE = 32 << 20
 """Most bytes of a round file's payload; a larger one is refused before it is decompressed."""

@@ -25,8 +25,7 @@ from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.backoff import Pacing
 from swarm_ray.exchange.coordinator_watch import CoordinatorWatch
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.moments import Moment
-from swarm_ray.records import StageClosed, StageOpen, StateRecord
+from swarm_ray.records.state import Moment, StageClosed, StageOpen, StateRecord
 
 T = TypeVar("T")
 ENDED = ("finished", "stopped", "failed")

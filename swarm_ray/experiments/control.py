@@ -14,7 +14,7 @@ from drive_store import StateLogReader, newest, read_coordinator_beats, write_re
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.state_follower import ENDED, decode_state
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.records import ControlRequest
+from swarm_ray.records.state import ControlRequest
 
 Action = Literal["stop", "pause", "resume"]
 LOOK_S = 0.5

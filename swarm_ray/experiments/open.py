@@ -21,12 +21,12 @@ from swarm_ray.experiments.folder import (
     require_free,
     store_config,
 )
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import ExperimentFolder
 from swarm_ray.experiments.read.files import refuse_link
-from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.machine.versions import installed_versions
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import StateRecord
 from swarm_ray.tasks.questions import TaskSet
 
 ROLE = "coordinator"

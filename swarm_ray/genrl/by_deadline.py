@@ -11,8 +11,8 @@ from swarm_ray.exchange.backoff import Pacing
 from swarm_ray.genrl.gathering import GameFiles, Gathered, Phase, untimed
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.moments import Moment
-from swarm_ray.records import RoundFile
+from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.state import Moment
 
 
 class DeadlineGathering:

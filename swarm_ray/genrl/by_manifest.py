@@ -13,8 +13,8 @@ from swarm_ray.exchange.outbox import AnsweredSpools
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.gathering import GameFiles, Gathered, Phase, untimed
-from swarm_ray.moments import Moment
-from swarm_ray.records import FileRef, RoundFile, StageClosed
+from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.state import FileRef, Moment, StageClosed
 
 
 class ManifestGathering(AnsweredSpools):

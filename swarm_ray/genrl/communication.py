@@ -16,8 +16,8 @@ from drive_store.named_values import NamedValues, read_newest_value
 from swarm_ray.genrl.gathering import Gathered, Gathering, untimed
 from swarm_ray.genrl.membership import Membership
 from swarm_ray.genrl.wire import MAX_BYTES, WireError, decode, encode
-from swarm_ray.moments import Moment
-from swarm_ray.records import RoundFile, StepCounters
+from swarm_ray.records.rollouts import RoundFile, StepCounters
+from swarm_ray.records.state import Moment
 from swarm_ray.sapo.phases import PhaseClock
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from swarm_ray.errors import SwarmError
 from swarm_ray.genrl.communication import GameCommunication
-from swarm_ray.moments import Moment
+from swarm_ray.records.state import Moment
 
 
 class ImpossibleSubmission(SwarmError):

@@ -26,8 +26,8 @@ from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.genrl.peers import Peer, Peers
-from swarm_ray.moments import Moment
-from swarm_ray.records import Member, RoundFile
+from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.state import Member, Moment
 
 Phase = Callable[[str], AbstractContextManager[None]]
 """Counts the time of a block as a phase, as `swarm_ray.sapo.phases` names them."""

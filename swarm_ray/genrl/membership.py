@@ -16,13 +16,15 @@ from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment, read_config, read_identity
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.machine.local_disk import Lock, experiment_state, read_words
+from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.machine.versions import installed_versions
-from swarm_ray.records import LAST_WORD, Beat, Member, NodeTotals, Registration
+from swarm_ray.records.nodes import LAST_WORD, Beat, NodeTotals, Registration
+from swarm_ray.records.state import Member
 
 GAME = "genrl"
 """The game's name in an experiment that a launcher of one's own made: nobody but its players knows the game."""

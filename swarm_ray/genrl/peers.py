@@ -11,7 +11,7 @@ import msgspec
 
 from drive_store import UNREADABLE, ExperimentPaths, Liveness, Registry, Store, Valid
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.records import Beat, Registration
+from swarm_ray.records.nodes import Beat, Registration
 
 
 @dataclass(frozen=True)

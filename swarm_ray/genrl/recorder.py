@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from swarm_ray.errors import SwarmError
-from swarm_ray.records import StepCounters, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.rollouts import StepCounters
 
 _log = logging.getLogger("swarm_ray.genrl")
 

@@ -15,7 +15,7 @@ from swarm_ray.identity.animals import animal_name
 from swarm_ray.identity.keys import MAX_KEY, KeyFacts, KeyKind, NotAKey, new_key, read_key
 from swarm_ray.identity.places import identity_file, require_private
 from swarm_ray.machine.local_disk import state_folder
-from swarm_ray.records import NodeKey
+from swarm_ray.records.nodes import NodeKey
 
 _FROM_RL_SWARM = "give the swarm.pem that RL Swarm made, or another file that hivemind takes as identity_path"
 _MEND = "put a copy of the right one there; without the file a new key is made, with another peer id"

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""This machine: its own disk, its cache, its Ray, and the memory of its processes. No torch."""

@@ -19,7 +19,7 @@ from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
 from drive_store.names import parse_peer_folder
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.records import Registration
+from swarm_ray.records.nodes import Registration
 
 Which = int | Literal["last", "best"]
 """A step, the newest checkpoint, or the one with the highest mean own reward since the checkpoint before it."""

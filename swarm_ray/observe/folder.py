@@ -28,7 +28,7 @@ from swarm_ray.observe.remarks import (
 )
 from swarm_ray.observe.sightings import Sightings
 from swarm_ray.observe.snapshot import ENDED, NodeLine, Picture
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import StateRecord
 
 _RECORD, _COORDINATOR = "newest record", "coordinator"
 

@@ -12,7 +12,7 @@ from drive_store.statelog.record import list_bucket, preference, read_record
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.observe.recent import WINDOW
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import StateRecord
 
 SAMPLES = 16
 """So many older records are read at the first look, for the curve."""

@@ -8,7 +8,8 @@ from drive_store import StateRef
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.node_liveness import Peers, taking_part
 from swarm_ray.observe.sightings import Sightings
-from swarm_ray.records import Beat, StateRecord
+from swarm_ray.records.nodes import Beat
+from swarm_ray.records.state import StateRecord
 
 
 @dataclass(frozen=True)

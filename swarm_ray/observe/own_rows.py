@@ -7,7 +7,7 @@ from statistics import median
 
 from swarm_ray.observe.recent import MEAN_OF, WINDOW, mean
 from swarm_ray.observe.snapshot import NodeLine
-from swarm_ray.records import StepMetrics
+from swarm_ray.records.metrics import StepMetrics
 
 Trainer = tuple[int, tuple[tuple[str, float], ...]]
 """A round and its seconds per phase: the rows that a trainer writes together agree in both."""

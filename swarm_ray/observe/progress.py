@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from swarm_ray.records import StateRecord, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.state import StateRecord
 
 
 @dataclass(frozen=True)

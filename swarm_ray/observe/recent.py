@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from swarm_ray.observe.snapshot import NodeLine
-from swarm_ray.records import NodeTally, StageClosed, StateRecord
+from swarm_ray.records.state import NodeTally, StageClosed, StateRecord
 
 WINDOW = 20
 """So many records are kept: what a node or a round does now is told from them."""

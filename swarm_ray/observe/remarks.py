@@ -10,7 +10,8 @@ from swarm_ray.experiments.read.coordinator import PAUSED
 from swarm_ray.formatting import change, duration, large, reward_sum
 from swarm_ray.observe.node_liveness import Sign
 from swarm_ray.observe.snapshot import ENDED, NodeLine
-from swarm_ray.records import Beat, NodeTally, StateRecord
+from swarm_ray.records.nodes import Beat
+from swarm_ray.records.state import NodeTally, StateRecord
 
 BARREN_ROUNDS = 5
 """So many rounds in a row without any advantage are worth a word."""

@@ -34,7 +34,7 @@ from swarm_ray.formatting import (
     shortened,
 )
 from swarm_ray.observe.reward_ratio import ratio_to
-from swarm_ray.records import Reached
+from swarm_ray.records.nodes import Reached
 
 
 def list_table(summaries: Sequence[ExperimentSummary], *, width: int = WIDTH, styled: bool = False) -> str:

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""A machine's actors: started, placed, supervised and ended."""

@@ -10,7 +10,8 @@ from drive_store import Store, newest
 from swarm_ray.errors import UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments import Comparison, compare_experiments
-from swarm_ray.machine.local_disk import Lock, hold_for_run
+from swarm_ray.experiments.local_state import hold_for_run
+from swarm_ray.machine.local_disk import Lock
 from swarm_ray.machine.ray_instance import RayInstance, dashboard_address
 from swarm_ray.observe.display import Display, choose_display
 from swarm_ray.observe.progress import SwarmProgress

@@ -24,10 +24,11 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.identity import Identity, gone_incarnations
-from swarm_ray.machine.local_disk import Lock, experiment_state, read_words
+from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.observe.display import Display
-from swarm_ray.records import Beat, PeerRecord, Registration
+from swarm_ray.records.nodes import Beat, PeerRecord, Registration
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeFailure, SwarmError
 from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.machine import ray_instance
 from swarm_ray.machine.cache import cache_folder
-from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.observe.progress import SwarmProgress
-from swarm_ray.records import Event
+from swarm_ray.records.metrics import Event
 from swarm_ray.runtime.crew import NOBODY, plan_crew
 from swarm_ray.runtime.failure_policy import FailurePolicy
 from swarm_ray.runtime.supervision import QUICK_S, RAY, Supervisor

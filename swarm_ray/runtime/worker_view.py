@@ -13,7 +13,8 @@ from swarm_ray.observe.progress import SwarmProgress
 from swarm_ray.observe.recent import closings, extended, node_line
 from swarm_ray.observe.remarks import label, swarm_notes
 from swarm_ray.observe.snapshot import NodeLine, Picture
-from swarm_ray.records import StateRecord, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.state import StateRecord
 
 __all__ = ["Coordinating", "Logging", "label", "of_coordinator", "of_logger", "picture_of"]
 

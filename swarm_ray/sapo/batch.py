@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swarm_ray.policies.policy import Generated
-from swarm_ray.records import StepCounters
+from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.sapo.selection import ScoredRollout
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swarm_ray.records import Evaluation
+from swarm_ray.records.metrics import Evaluation
 from swarm_ray.sapo.evaluation import overall, pass_at_1
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.round import Surroundings, each

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from swarm_ray.records import NodeTotals, StepCounters
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.rollouts import StepCounters
 
 if TYPE_CHECKING:
     from swarm_ray.policies.policy import Policy

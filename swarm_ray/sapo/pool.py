@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from swarm_ray.errors import UnknownQuestionError
-from swarm_ray.records import Rollout
+from swarm_ray.records.rollouts import Rollout
 from swarm_ray.sapo.selection import ScoredRollout
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet

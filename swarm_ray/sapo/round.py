@@ -15,7 +15,9 @@ import msgspec
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.policy import Generated, TrainingGroup, UpdateStats
-from swarm_ray.records import Completion, Rollout, RoundFile, StageClosed, StepCounters, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.rollouts import Completion, Rollout, RoundFile, StepCounters
+from swarm_ray.records.state import StageClosed
 from swarm_ray.sapo.advantages import group_advantages
 from swarm_ray.sapo.batch import Batch, OwnRollout
 from swarm_ray.sapo.node import Node

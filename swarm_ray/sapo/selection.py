@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swarm_ray.records import Completion
+from swarm_ray.records.rollouts import Completion
 from swarm_ray.sapo.advantages import is_zero_advantage
 from swarm_ray.tasks.protocol import Question
 

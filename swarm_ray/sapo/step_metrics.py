@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swarm_ray.policies.policy import UpdateStats
-from swarm_ray.records import StepMetrics
+from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.sapo.batch import Batch
 from swarm_ray.sapo.node import Node
 

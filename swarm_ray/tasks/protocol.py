@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from swarm_ray.errors import ConfigError
-from swarm_ray.records import QuestionRef
+from swarm_ray.records.rollouts import QuestionRef
 
 Entry = Mapping[str, Any]
 

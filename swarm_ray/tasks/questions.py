@@ -11,7 +11,7 @@ from typing import overload
 
 from swarm_ray.config.schema import SpecialtyConfig, TasksConfig
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
-from swarm_ray.records import QuestionRef
+from swarm_ray.records.rollouts import QuestionRef
 from swarm_ray.tasks.gym import GymTask
 from swarm_ray.tasks.protocol import Question, Task, registered, text_hash
 from swarm_ray.tasks.safe_verifiers import is_safe_for_external

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from swarm_ray.config.schema import TasksConfig
-from swarm_ray.records import QuestionRef
+from swarm_ray.records.rollouts import QuestionRef
 from swarm_ray.tasks.answers import extract
 from swarm_ray.tasks.frames import Job, Start
 from swarm_ray.tasks.protocol import Question

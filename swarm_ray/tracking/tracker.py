@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from swarm_ray.errors import SwarmError
-from swarm_ray.records import Evaluation, StepMetrics
+from swarm_ray.records.metrics import Evaluation, StepMetrics
 
 
 class TrackerFailed(SwarmError):

@@ -20,7 +20,9 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.machine.cache import cache_folder
-from swarm_ray.records import Beat, Evaluation, Event, Member, NodeKey, Reachable, StepMetrics, StoreUse
+from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.nodes import Beat, NodeKey, Reachable, StoreUse
+from swarm_ray.records.state import Member
 
 CLAIMANT = "coordinator.0a0b0c0d"
 WITHIN_S = 120.0

@@ -13,7 +13,9 @@ from swarm_for_tests import records_of
 from actors.coordinator.coordinator import Coordinator
 from swarm_ray.config.load import config_hash
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records import Beat, NodeTotals, Registration, RoundFile, StateRecord
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
+from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.state import StateRecord
 
 ENDS = {"finished", "stopped", "failed", "superseded"}
 

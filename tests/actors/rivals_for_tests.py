@@ -15,7 +15,8 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records import Beat, NodeTotals, Registration, StateRecord
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
+from swarm_ray.records.state import StateRecord
 
 NODES = ("node-1", "node-2")
 OVER = ("finished", "stopped", "failed")

@@ -19,17 +19,9 @@ from swarm_ray.exchange.round_files import MAX_ROUND_FILE
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.records import (
-    Beat,
-    Completion,
-    NodeTotals,
-    QuestionRef,
-    Registration,
-    Rollout,
-    RoundFile,
-    StageOpen,
-    StepCounters,
-)
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
+from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile, StepCounters
+from swarm_ray.records.state import StageOpen
 from swarm_ray.tasks.questions import TaskSet
 
 

@@ -13,7 +13,8 @@ from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.replay import MadeStep
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.records import NodeTally, NodeTotals, StageOpen, StateRecord
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.state import NodeTally, StageOpen, StateRecord
 from swarm_ray.sapo.node import Node
 
 MADE = MadeStep(round=7, step=7, alone=False, payload=b"", attachment=b"")

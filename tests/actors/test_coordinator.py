@@ -10,7 +10,8 @@ from played_for_tests import Played
 from swarm_for_tests import records_of
 
 from drive_store import StoreUnavailable
-from swarm_ray.records import Member, NodeTotals
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.state import Member
 
 
 def test_round_0_opens_when_as_many_nodes_as_expected_have_registered(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from played_for_tests import Played
 
-from swarm_ray.records import StageClosed
+from swarm_ray.records.state import StageClosed
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from played_for_tests import Played
 
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import ConfigError
-from swarm_ray.moments import Moment
+from swarm_ray.records.state import Moment
 
 NODES = ("node-1", "node-2")
 

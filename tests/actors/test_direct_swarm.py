@@ -20,7 +20,8 @@ from drive_store import read_round_file
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.cache import cache_folder
-from swarm_ray.records import Reached, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.nodes import Reached
 
 NODES = ("node-1", "node-2", "node-3", "node-4")
 DIRECT: dict[str, Any] = {

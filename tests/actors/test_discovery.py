@@ -15,7 +15,8 @@ from actors.discovery.discovery import Discovery
 from drive_store import NameTaken, StoreUnavailable, Valid
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.records import Beat, Member, NodeTotals, Registration
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
+from swarm_ray.records.state import Member
 
 PACE = PaceConfig(beat_s=0.04, dead_after_s=20)
 

@@ -8,7 +8,7 @@ from played_for_tests import Played
 
 from actors.coordinator.draining import awaited_at_the_end, files_owed
 from actors.coordinator.roster import Peer
-from swarm_ray.records import Beat, NodeTotals, Registration
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 
 
 def peer(node: str, unanswered: tuple[int, ...] = (), failure: str | None = None) -> Peer:

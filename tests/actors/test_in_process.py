@@ -13,7 +13,9 @@ from actors.trainer.settings import TrainerResult
 from drive_store import Store, history
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.experiments import experiment_metrics, experiment_status
-from swarm_ray.records import PeerRecord, Role, StageClosed, StateRecord, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.nodes import PeerRecord, Role
+from swarm_ray.records.state import StageClosed, StateRecord
 
 ROUNDS = 3
 

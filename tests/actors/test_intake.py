@@ -15,7 +15,8 @@ from actors.coordinator.roster import Peer
 from actors.coordinator.submissions import Intake, Look
 from drive_store import Header, publish_round_file, seal_packed
 from drive_store.paths import twin_name
-from swarm_ray.records import Answers, FileRef, Member, Registration, StateRecord
+from swarm_ray.records.nodes import Registration
+from swarm_ray.records.state import Answers, FileRef, Member, StateRecord
 
 MEMBERS = (Member("node-1", incarnation("node-1")), Member("node-2", incarnation("node-2")))
 

@@ -12,7 +12,7 @@ from swarm_for_tests import closed_stages, records_of, small_config
 
 from drive_store import PublishedFile, Store, StoreUnavailable, spool
 from swarm_ray.experiments import experiment_metrics, experiment_status
-from swarm_ray.records import FileRef, StateRecord
+from swarm_ray.records.state import FileRef, StateRecord
 
 
 def late_files(record: StateRecord) -> list[FileRef]:

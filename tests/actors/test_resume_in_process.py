@@ -15,9 +15,9 @@ from swarm_for_tests import closed_stages, records_of, small_config
 from actors.trainer.trainer import Trainer
 from swarm_ray.config.load import config_hash, extend_config
 from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.experiments.open import open_or_create
-from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.records import StepMetrics
+from swarm_ray.records.metrics import StepMetrics
 
 ROUNDS = 6
 NODES = ("node-0", "node-1", "node-2")

@@ -9,7 +9,8 @@ from folder_for_tests import Folder, incarnation
 from actors.coordinator.roster import Roster
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.records import Beat, Member, NodeTotals, Registration
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
+from swarm_ray.records.state import Member
 
 PACE = PaceConfig(beat_s=2.0, dead_after_s=20.0)
 

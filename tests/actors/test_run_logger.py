@@ -15,7 +15,9 @@ from actors.logger.logger import RunLogger
 from drive_store import StoreFull, StoreUnavailable, make_node_folders, read_segments
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments import experiment_metrics
-from swarm_ray.records import Evaluation, Event, Member, StepCounters, StepMetrics
+from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.rollouts import StepCounters
+from swarm_ray.records.state import Member
 
 NODES = [Member(f"node-{n}", incarnation(f"node-{n}")) for n in (1, 2)]
 

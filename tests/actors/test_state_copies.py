@@ -8,7 +8,7 @@ import msgspec
 from folder_for_tests import Folder, closed, opens
 
 from actors.coordinator.state_copies import write_copies
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import StateRecord
 
 
 def read(folder: Folder, key: str) -> object:

@@ -14,7 +14,8 @@ from swarm_for_tests import closed_stages, small_config
 from actors.store_meter import BYTES, StoreMeter, add_use
 from drive_store import Operations, Registry, Store, Valid
 from swarm_ray.experiments import experiment_metrics
-from swarm_ray.records import Beat, StepMetrics, StoreUse
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.nodes import Beat, StoreUse
 
 ROUNDS = 4
 NODES = ("node-0", "node-1", "node-2")

@@ -11,7 +11,8 @@ from strangers_for_tests import Stranger
 from swarm_for_tests import closed_stages, records_of, small_config
 
 from swarm_ray.experiments import experiment_history, experiment_metrics, experiment_status
-from swarm_ray.records import StageClosed, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.state import StageClosed
 
 ACTS = [
     "other-sizes",

@@ -13,7 +13,8 @@ from actors.coordinator.failover import Silence, has_nothing_left, next_stage
 from drive_store import newest
 from drive_store.statelog.epochs import write_coordinator_beat
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.records import CoordinatorBeat, NodeTally, NodeTotals, StateRecord
+from swarm_ray.records.nodes import CoordinatorBeat, NodeTotals
+from swarm_ray.records.state import NodeTally, StateRecord
 
 NODES = ("node-1", "node-2")
 

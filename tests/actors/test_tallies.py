@@ -5,7 +5,8 @@ from __future__ import annotations
 from folder_for_tests import round_file
 
 from actors.coordinator.tallies import Tallies
-from swarm_ray.records import NodeTotals, StepCounters
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.rollouts import StepCounters
 
 
 def test_sums_are_of_the_files_and_of_the_steps_before_them() -> None:

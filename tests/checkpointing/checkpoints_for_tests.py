@@ -16,7 +16,8 @@ from swarm_ray.policies.pool import build_policy
 from swarm_ray.policies.prompts import TinyPrompt
 from swarm_ray.policies.tiny.model import build_tokenizer
 from swarm_ray.policies.transformers_models import llama
-from swarm_ray.records import NodeTotals, StepCounters
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.sapo.node import Node
 
 PATHS = ExperimentPaths("tea")

@@ -12,7 +12,8 @@ from swarm_ray.checkpointing.node_state import (
     require_same_model,
 )
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
-from swarm_ray.records import StepCounters, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.rollouts import StepCounters
 
 
 def row(step: int) -> StepMetrics:

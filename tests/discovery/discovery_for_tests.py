@@ -12,7 +12,7 @@ import msgspec
 
 from drive_store import DISCOVERY, DiscoveryFolder, Store
 from swarm_ray.identity.peer_ids import peer_id_of_ed25519
-from swarm_ray.records import PeerRecord
+from swarm_ray.records.nodes import PeerRecord
 
 LIFE, LATER = "0123abcd", "4567abcd"
 GREETING = b"\x13/multistream/1.0.0\n"

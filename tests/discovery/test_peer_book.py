@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from drive_store import DiscoveryFolder, ExperimentPaths, StateLogWriter, Store, create_experiment_folder
 from drive_store.paths import discovery_record
 from swarm_ray.discovery.peer_book import PeerBook, PeerStats
-from swarm_ray.records import PeerRecord, StateRecord
+from swarm_ray.records.nodes import PeerRecord
+from swarm_ray.records.state import StateRecord
 
 TTL_S = 20.0
 

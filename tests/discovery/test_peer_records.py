@@ -18,7 +18,8 @@ from drive_store import DiscoveryFolder, Store, StoreUnavailable, Valid
 from drive_store.testing import FaultyStore
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook
-from swarm_ray.records import MAX_MULTIADDRS, Beat, Member, NodeKey, NodeTotals, PeerRecord
+from swarm_ray.records.nodes import MAX_MULTIADDRS, Beat, NodeKey, NodeTotals, PeerRecord
+from swarm_ray.records.state import Member
 
 EVERY_S = 10.0
 LINK = peer_id(7)

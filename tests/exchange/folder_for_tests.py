@@ -17,19 +17,8 @@ from swarm_ray.exchange.replay import OwnSteps
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.records import (
-    Answers,
-    Completion,
-    FileRef,
-    Member,
-    QuestionRef,
-    Refusal,
-    Rollout,
-    RoundFile,
-    StageClosed,
-    StageOpen,
-    StateRecord,
-)
+from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile
+from swarm_ray.records.state import Answers, FileRef, Member, Refusal, StageClosed, StageOpen, StateRecord
 
 QUICK = PaceConfig(poll_min_s=0.001, poll_max_s=0.01, settle_s=0.0, max_s=5.0)
 CLAIMANT = "coordinator.0a0b0c0d"

@@ -18,8 +18,9 @@ from swarm_ray.exchange.direct.value_requests import FULL_ROUNDS, Askers
 from swarm_ray.exchange.folder import peer_file
 from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.round_files import decode_round_file
-from swarm_ray.moments import Moment
-from swarm_ray.records import FileRef, Reached, Receipt, RoundFile, Wanted
+from swarm_ray.records.nodes import Reached
+from swarm_ray.records.rollouts import Receipt, RoundFile, Wanted
+from swarm_ray.records.state import FileRef, Moment
 from swarm_ray.sapo.pool import PeerFile
 
 UID = "0123456789abcdef"

@@ -12,7 +12,7 @@ from folder_for_tests import Folder, closed, incarnation, opens, round_file
 from drive_store import Valid, read_round_file
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested
-from swarm_ray.records import Answers, FileRef, Refusal
+from swarm_ray.records.state import Answers, FileRef, Refusal
 from swarm_ray.sapo.node import Node
 
 PATIENT = PaceConfig(poll_min_s=0.001, poll_max_s=0.01, settle_s=60.0, max_s=5.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import MAX_COMPLETIONS, MAX_ROLLOUTS, MAX_TEXT, decode_round_file
-from swarm_ray.records import Completion, QuestionRef, Rollout, RoundFile, StepCounters
+from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile, StepCounters
 
 REF = QuestionRef("coin", 1, 0, "0" * 16)
 ROLLOUT = Rollout(REF, (Completion("7", 1.0, finished=True), Completion("", 0.0, finished=False)))

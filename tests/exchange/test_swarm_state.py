@@ -12,7 +12,7 @@ from drive_store import write_coordinator_beat
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
 from swarm_ray.exchange.state_follower import Standing, SwarmState
-from swarm_ray.records import StageClosed
+from swarm_ray.records.state import StageClosed
 
 
 def closing(state: SwarmState, number: int) -> StageClosed:

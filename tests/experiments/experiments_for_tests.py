@@ -13,19 +13,10 @@ from drive_store import Registry, SegmentWriter, StateLogWriter, Store, make_nod
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
-from swarm_ray.records import (
-    Beat,
-    FileRef,
-    Member,
-    NodeTally,
-    NodeTotals,
-    Registration,
-    StageClosed,
-    StageOpen,
-    StateRecord,
-    StepCounters,
-    StepMetrics,
-)
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
+from swarm_ray.records.rollouts import StepCounters
+from swarm_ray.records.state import FileRef, Member, NodeTally, StageClosed, StageOpen, StateRecord
 
 CLAIMANT = "coordinator.0a0b0c0d"
 CREATED_AT = "2026-08-01T12:00:00+00:00"

@@ -10,7 +10,8 @@ from experiments_for_tests import FakeExperiment
 
 from drive_store import Store
 from swarm_ray.config.load import load_config
-from swarm_ray.experiments.read.experiment import OpenExperiment, listing, open_experiment, open_root
+from swarm_ray.experiments.read import listing
+from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment, open_root
 from swarm_ray.experiments.read.status import status_of
 
 ROUNDS = (20, 2000)

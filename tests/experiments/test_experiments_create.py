@@ -23,7 +23,7 @@ from swarm_ray.experiments.folder import ExperimentAddress, read_identity, store
 from swarm_ray.experiments.manage.rename import rename_experiment
 from swarm_ray.experiments.open import config_for, open_or_create
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.records import Beat, NodeTotals
+from swarm_ray.records.nodes import Beat, NodeTotals
 
 
 def test_an_experiment_is_made_and_gone_on_with(tmp_path: Path) -> None:

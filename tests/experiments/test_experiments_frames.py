@@ -15,7 +15,7 @@ import swarm_ray
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import ExperimentNotFoundError, MalformedFile
 from swarm_ray.experiments import compare_experiments
-from swarm_ray.experiments.read.experiment import columns
+from swarm_ray.experiments.read import columns
 from swarm_ray.experiments.read.frames import (
     comparison_frame,
     experiments_frame,

@@ -13,12 +13,13 @@ from drive_store import Store, write_coordinator_beat
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.local_state import hold_for_run
 from swarm_ray.experiments.manage.clean import cleanup_experiment
 from swarm_ray.experiments.manage.create import init_experiment
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import ExperimentFolder, open_experiment
-from swarm_ray.machine.local_disk import hold_for_run
-from swarm_ray.records import Beat, CoordinatorBeat, FileRef, NodeTotals, Registration, StageClosed
+from swarm_ray.records.nodes import Beat, CoordinatorBeat, NodeTotals, Registration
+from swarm_ray.records.state import FileRef, StageClosed
 
 NEW = "0000beef"
 

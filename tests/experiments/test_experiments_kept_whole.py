@@ -19,7 +19,7 @@ from swarm_ray.experiments import compare_experiments, experiment_history
 from swarm_ray.experiments.manage.archive import archive_experiment
 from swarm_ray.experiments.manage.export import export_experiment
 from swarm_ray.experiments.manage.rename import rename_experiment
-from swarm_ray.experiments.read.experiment import frames
+from swarm_ray.experiments.read import frames
 
 ROUNDS = 6
 

@@ -15,7 +15,7 @@ from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import NodeStatus, experiment_status
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
 from swarm_ray.experiments.read.status import status_of
-from swarm_ray.records import Beat, NodeTotals
+from swarm_ray.records.nodes import Beat, NodeTotals
 
 
 @pytest.fixture

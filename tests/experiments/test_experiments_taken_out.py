@@ -36,13 +36,13 @@ from swarm_ray.errors import (
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments import compare_experiments, experiment_metrics, experiment_status, list_experiments
 from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.experiments.manage.create import init_experiment
 from swarm_ray.experiments.manage.rename import rename_experiment
 from swarm_ray.experiments.open import open_or_create
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.experiments.read.rollouts import stored_files
-from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.records import Beat, NodeTotals
+from swarm_ray.records.nodes import Beat, NodeTotals
 from swarm_ray.tasks.questions import TaskSet
 
 ROUNDS = 3

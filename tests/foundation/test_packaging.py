@@ -13,6 +13,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from setuptools import find_packages
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("swarm_ray", "actors", "drive_store")
@@ -94,7 +95,8 @@ def test_constraints_are_exact_and_fit_the_requirements() -> None:
 
 
 def test_every_package_is_in_the_distribution() -> None:
-    listed = set(PROJECT["tool"]["setuptools"]["packages"])
+    wanted = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
+    listed = set(find_packages(str(ROOT), include=wanted))
     there = {
         ".".join(path.parent.relative_to(ROOT).parts)
         for package in PACKAGES

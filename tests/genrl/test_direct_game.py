@@ -17,7 +17,8 @@ from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.cache import cache_folder
-from swarm_ray.records import FileRef, Reached
+from swarm_ray.records.nodes import Reached
+from swarm_ray.records.state import FileRef
 
 NODES = ("node-0", "node-1", "node-2")
 LINKLESS = NODES[-1]

@@ -15,9 +15,9 @@ from drive_store import DiscoveryFolder, Registry, make_node_folders
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_history, experiment_metrics, experiment_status, list_experiments
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.genrl.recipe import read_recipe
-from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.records import Beat, NodeTotals, PeerRecord, Registration
+from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
 
 
 def rows_of(root: Path) -> dict[tuple[str, int], Any]:

@@ -17,8 +17,9 @@ from swarm_ray.genrl.coordinator import GameCoordinator, ImpossibleSubmission
 from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.moments import FIRST, Moment
-from swarm_ray.records import Beat, Member, NodeTotals, Registration, RoundFile
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
+from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.state import FIRST, Member, Moment
 
 SHORT = PaceConfig(max_s=0.3, beat_s=0.01, dead_after_s=0.1, poll_max_s=0.02, expect=2)
 LONG = SHORT.model_copy(update={"max_s": 60.0, "dead_after_s": 30.0})

@@ -17,10 +17,11 @@ from drive_store import DiscoveryFolder, Valid
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import IdentityError, NodeTakenError
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.identity import Identity, gone_incarnations, identity_for, load_identity
-from swarm_ray.machine.local_disk import experiment_state
 from swarm_ray.observe.display import NoDisplay
-from swarm_ray.records import Beat, Member, NodeTotals, PeerRecord, Registration
+from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
+from swarm_ray.records.state import Member
 from swarm_ray.runtime.node_lease import wait_for_place
 
 PACE = PaceConfig(beat_s=1, dead_after_s=20)

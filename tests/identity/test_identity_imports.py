@@ -49,7 +49,8 @@ print(*sorted(name for name in sys.modules if name.startswith("genrl.")))
     "modules",
     [
         "swarm_ray.swarm, swarm_ray.runtime.worker, swarm_ray.cli.main, actors.trainer.trainer",
-        "swarm_ray.experiments, swarm_ray.observe.watch, swarm_ray.colab, actors.discovery.discovery, actors.coordinator.coordinator",
+        "swarm_ray.experiments, swarm_ray.observe.watch, actors.discovery.discovery, actors.coordinator.coordinator",
+        "swarm_ray.colab",
     ],
 )
 def test_the_base_package_loads_no_extra(modules: str) -> None:

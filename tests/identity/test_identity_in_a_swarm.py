@@ -16,10 +16,10 @@ from actors.trainer.trainer import Trainer
 from drive_store import DiscoveryFolder, Registry, Store, Valid
 from swarm_ray.experiments import experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.identity import load_identity
 from swarm_ray.machine.cache import cache_folder
-from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.records import PeerRecord, Registration
+from swarm_ray.records.nodes import PeerRecord, Registration
 
 CONFIG = small_config(rounds=2)
 

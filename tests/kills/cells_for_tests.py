@@ -19,7 +19,8 @@ from restarts_for_tests import events_of
 from swarm_for_tests import SMALL, closed_stages, records_of
 
 from swarm_ray.experiments import experiment_metrics, experiment_status
-from swarm_ray.records import StageClosed, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.state import StageClosed
 
 __all__ = ["PHASES", "VICTIMS", "Cell", "Outcome", "Undisturbed", "run_cells", "run_undisturbed"]
 

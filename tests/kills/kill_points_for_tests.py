@@ -174,13 +174,13 @@ def _upload(visit: Callable[[], None]) -> None:
 
 
 def _manifest(visit: Callable[[], None]) -> None:
-    from drive_store.checkpoints.local import local as checkpoints
+    from drive_store.checkpoints import local as checkpoints
 
     _before(checkpoints, "seal_manifest", visit)
 
 
 def _folder_manifest(visit: Callable[[], None]) -> None:
-    from drive_store.checkpoints.local import stored as stored_checkpoints
+    from drive_store.checkpoints import stored as stored_checkpoints
 
     _before(stored_checkpoints, "seal_manifest", visit)
 
@@ -205,7 +205,7 @@ def _before(
 
 
 def _keep_diary(whole: Plan) -> None:
-    from actors.trainer.trainer import restoring
+    from actors.trainer import restoring
     from swarm_ray.checkpointing.writer import Checkpointer
 
     after_round, apply = Checkpointer.after_round, vars(restoring)["apply"]

@@ -14,7 +14,8 @@ from swarm_for_tests import closed_stages, records_of
 from drive_store import Store, history
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records import StateRecord, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.state import StateRecord
 
 __all__ = ["FOUR", "TWO", "Played", "play", "report_lines"]
 

@@ -11,15 +11,8 @@ from experiments_for_tests import CLAIMANT, FakeExperiment, totals_after
 from drive_store import write_coordinator_beat
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.records import (
-    Beat,
-    CoordinatorBeat,
-    NodeTally,
-    NodeTotals,
-    StageClosed,
-    StageOpen,
-    StateRecord,
-)
+from swarm_ray.records.nodes import Beat, CoordinatorBeat, NodeTotals
+from swarm_ray.records.state import NodeTally, StageClosed, StageOpen, StateRecord
 
 NODES = ["node-0", "node-1", "node-2"]
 

@@ -25,7 +25,8 @@ from swarm_ray.observe.remarks import (
 )
 from swarm_ray.observe.sightings import Sightings
 from swarm_ray.observe.snapshot import NodeLine
-from swarm_ray.records import Answers, NodeTally, NodeTotals, StageOpen, StateRecord
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.state import Answers, NodeTally, StageOpen, StateRecord
 
 AGAIN = "give the command that started it again, and it goes on"
 PACE = PaceConfig(beat_s=2, dead_after_s=20, alone_after_s=120)

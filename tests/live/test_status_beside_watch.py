@@ -10,7 +10,7 @@ from experiments_for_tests import CLAIMANT, FakeExperiment, totals_after
 from live_for_tests import NODES, config, coordinate, underway
 
 from swarm_ray.cli import main
-from swarm_ray.records import Beat
+from swarm_ray.records.nodes import Beat
 
 MINUTES_10 = 600.0
 

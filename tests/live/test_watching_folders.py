@@ -15,7 +15,8 @@ from swarm_ray.errors import SwarmStateError
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.observe.folder import SwarmFolder
 from swarm_ray.observe.watcher import Watcher
-from swarm_ray.records import Beat, NodeTotals, StateRecord
+from swarm_ray.records.nodes import Beat, NodeTotals
+from swarm_ray.records.state import StateRecord
 
 
 def watched(root: Path, clock: Clock | None = None) -> SwarmFolder:

@@ -17,7 +17,7 @@ from swarm_ray.errors import UserError
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.models.stored import NodeCheckpoints, Which, nodes_with_checkpoints
-from swarm_ray.records import Registration
+from swarm_ray.records.nodes import Registration
 
 OLD, NEW, STRAY = "ffffffff", "0000000a", "77777777"
 

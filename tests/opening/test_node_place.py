@@ -10,9 +10,10 @@ from folder_for_tests import Folder
 
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.machine.local_disk import Lock, experiment_state
+from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.machine.local_disk import Lock
 from swarm_ray.observe.display import NoDisplay
-from swarm_ray.records import Beat, NodeTotals, Registration
+from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.runtime.node_lease import wait_for_place
 
 PACE = PaceConfig(beat_s=1, dead_after_s=20)

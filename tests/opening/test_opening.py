@@ -12,9 +12,9 @@ from drive_store import StateLogWriter, Store, write_coordinator_beat
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.experiments.open import config_for, config_in_force, open_or_create
-from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import StateRecord
 
 CLAIMANT = "coordinator.0a0b0c0d"
 

@@ -15,17 +15,10 @@ from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.observe.report.evidence import Evidence, read_evidence
-from swarm_ray.records import (
-    Completion,
-    Evaluation,
-    Event,
-    FileRef,
-    Rollout,
-    RoundFile,
-    StageClosed,
-    StepCounters,
-    StoreUse,
-)
+from swarm_ray.records.metrics import Evaluation, Event
+from swarm_ray.records.nodes import StoreUse
+from swarm_ray.records.rollouts import Completion, Rollout, RoundFile, StepCounters
+from swarm_ray.records.state import FileRef, StageClosed
 from swarm_ray.tasks.questions import TaskSet
 
 SPECIALTIES = "tasks.specialties=[{name: lcm}, {name: gcd}]"

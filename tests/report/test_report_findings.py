@@ -13,7 +13,7 @@ from swarm_ray.observe.report.evidence import Evidence
 from swarm_ray.observe.report.findings import learning_of
 from swarm_ray.observe.report.question_error import gain_of
 from swarm_ray.observe.report.sharing import sharing_of
-from swarm_ray.records import Evaluation
+from swarm_ray.records.metrics import Evaluation
 
 
 @pytest.fixture(scope="module")

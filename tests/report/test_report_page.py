@@ -17,7 +17,9 @@ from swarm_ray.cli import main
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.observe.report import write_report
 from swarm_ray.observe.report.sections import Section, sections_of
-from swarm_ray.records import Answers, Event, FileRef, Refusal, StageClosed, StateRecord, StepCounters
+from swarm_ray.records.metrics import Event
+from swarm_ray.records.rollouts import StepCounters
+from swarm_ray.records.state import Answers, FileRef, Refusal, StageClosed, StateRecord
 
 
 def page_of(root: Path, *names: str) -> str:

@@ -15,7 +15,9 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.tiny.start import TinyStart
-from swarm_ray.records import Completion, FileRef, QuestionRef, Rollout, RoundFile, StageClosed, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile
+from swarm_ray.records.state import FileRef, StageClosed
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock

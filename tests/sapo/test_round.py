@@ -13,7 +13,7 @@ from rounds_for_tests import Laboratory, MemoryExchange, same_weights, shared
 from swarm_tasks_for_tests import coin
 
 from swarm_ray.errors import NodeFailure
-from swarm_ray.records import Completion, Rollout, RoundFile
+from swarm_ray.records.rollouts import Completion, Rollout, RoundFile
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import pytest
 from rounds_for_tests import Laboratory, MemoryExchange, same_weights, shared
 
-from swarm_ray.records import RoundFile, StageClosed, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.state import StageClosed
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_ray.records import Completion
+from swarm_ray.records.rollouts import Completion
 from swarm_ray.sapo.selection import ScoredRollout, eligible, select_uniform
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.streams import derive_stream

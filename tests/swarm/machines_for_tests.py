@@ -18,7 +18,8 @@ from swarm_for_tests import descendants
 from drive_store import Store, newest
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records import StateRecord, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.state import StateRecord
 
 MARK = "SWARM_RAY_TEST_MACHINE"
 WITHIN_S = 180.0

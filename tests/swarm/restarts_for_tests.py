@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from swarm_ray.records import Event
+from swarm_ray.records.metrics import Event
 from swarm_ray.runtime.handle import Running
 
 

@@ -13,7 +13,7 @@ from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records import StageClosed, StateRecord
+from swarm_ray.records.state import StageClosed, StateRecord
 from swarm_ray.tasks.questions import TaskSet
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from swarm_for_tests import SMALL, closed_stages, records_of
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.identity import identity_file, load_identity
-from swarm_ray.records import StepMetrics
+from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.swarm import work
 
 pytestmark = pytest.mark.machines

@@ -11,7 +11,7 @@ from reasoning_gym.factory import DATASETS
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.config.specialties import SETS
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
-from swarm_ray.records import QuestionRef
+from swarm_ray.records.rollouts import QuestionRef
 from swarm_ray.tasks.gym import UNSTABLE
 from swarm_ray.tasks.protocol import register
 from swarm_ray.tasks.questions import TaskSet

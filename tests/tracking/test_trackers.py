@@ -11,7 +11,7 @@ from tracked_for_tests import row
 
 from swarm_ray.config.schema import TrackingConfig
 from swarm_ray.errors import UserError
-from swarm_ray.records import Evaluation
+from swarm_ray.records.metrics import Evaluation
 from swarm_ray.tracking.choosing import require_ray_default, require_trackers
 from swarm_ray.tracking.feed import TrackerFeed
 from swarm_ray.tracking.prometheus import Gauge, PrometheusTracker

@@ -17,7 +17,10 @@ from actors.logger.logger import RunLogger
 from drive_store import make_node_folders
 from swarm_ray.config.load import load_config
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records import Evaluation, Member, StepCounters, StepMetrics, StoreUse
+from swarm_ray.records.metrics import Evaluation, StepMetrics
+from swarm_ray.records.nodes import StoreUse
+from swarm_ray.records.rollouts import StepCounters
+from swarm_ray.records.state import Member
 from swarm_ray.tracking.choosing import choose_trackers
 from swarm_ray.tracking.prometheus import Gauge
 

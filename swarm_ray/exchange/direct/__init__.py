@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Rollouts that travel directly between nodes, with the folder for all that fails."""

@@ -35,8 +35,9 @@ from swarm_ray.exchange.direct.value_link import ValueLink
 from swarm_ray.exchange.direct.value_requests import Asked, Askers, Pending
 from swarm_ray.exchange.hivemind.parts import MAX_VALUE
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
-from swarm_ray.moments import Moment
-from swarm_ray.records import FileRef, Reached, Receipt, RoundFile, Wanted
+from swarm_ray.records.nodes import Reached
+from swarm_ray.records.rollouts import Receipt, RoundFile, Wanted
+from swarm_ray.records.state import FileRef, Moment
 
 AT_ONCE = 8
 """Values that are fetched at the same time."""

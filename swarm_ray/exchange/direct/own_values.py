@@ -13,7 +13,7 @@ from drive_store import (
     payload_sha256,
     publish_value,
 )
-from swarm_ray.moments import Moment
+from swarm_ray.records.state import Moment
 
 MOST_KEPT = 64 << 20
 """Bytes of all nodes' values."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class ValueLink(Protocol):
-    """A direct link to peers; `swarm_ray.exchange.hivemind.link.DhtLink` is one. Every call ends within its deadline."""
+    """A direct link to peers (`swarm_ray.exchange.hivemind.link.DhtLink`). Every call ends within its deadline."""
 
     @property
     def alive(self) -> bool:

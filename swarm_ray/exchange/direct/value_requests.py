@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from swarm_ray.exchange.round_files import MAX_WANTS
-from swarm_ray.moments import Moment
-from swarm_ray.records import FileRef, Receipt, Wanted
+from swarm_ray.records.rollouts import Receipt, Wanted
+from swarm_ray.records.state import FileRef, Moment
 
 FULL_ROUNDS = 8
 """So many rounds do our files carry their rollouts themselves after somebody asked; doubled each time."""

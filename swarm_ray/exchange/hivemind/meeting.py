@@ -28,7 +28,7 @@ from swarm_ray.exchange.hivemind.probing import (
     reach_of,
     read_bootnodes,
 )
-from swarm_ray.records import MAX_MULTIADDRS, PeerRecord, Reachable
+from swarm_ray.records.nodes import MAX_MULTIADDRS, PeerRecord, Reachable
 
 MAX_JOINED = 8
 """So many peers are joined at a time; through them the DHT finds the others."""

@@ -13,13 +13,13 @@ from drive_store.checkpoints.manifest import MANIFEST, Manifest, choose_kept
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
 from drive_store.names import VALUE_FILE_SUFFIX, parse_peer_folder, round_of_own_file
 from drive_store.store.oserrors import errors_of
+from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
 from swarm_ray.experiments.read.files import files_below, files_of, folders_of, refuse_link
 from swarm_ray.experiments.read.metrics import incarnations_of
 from swarm_ray.experiments.read.rollouts import UNANSWERED, UNKNOWN, StoredFile, stored_files
-from swarm_ray.machine.local_disk import experiment_state
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import StateRecord
 
 _STATE = "state.json"
 _MAX_STATE = 1 << 26

@@ -18,7 +18,7 @@ from swarm_ray.exchange.round_files import MAX_COUNT
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.rollouts import Questions, StoredFile, read_content, stored_files
 from swarm_ray.formatting import clean
-from swarm_ray.records import Rollout, RoundFile
+from swarm_ray.records.rollouts import Rollout, RoundFile
 
 ROWS_AT_ONCE = 2000
 

@@ -181,7 +181,7 @@ def _write_summary(experiment: OpenExperiment, path: Path, problems: list[str] |
 def _table_writer(
     experiment: OpenExperiment, name: str, problems: list[str] | None
 ) -> Callable[[Path], object]:
-    from swarm_ray.experiments.read.experiment import frames
+    from swarm_ray.experiments.read import frames
 
     root, known = experiment.address.root, experiment.paths.experiment
     made: dict[str, Callable[[], Any]] = {

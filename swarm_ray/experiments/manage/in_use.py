@@ -12,11 +12,12 @@ from drive_store.names import parse_beat_name, parse_coordinator_beat_name, pars
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import read_config
+from swarm_ray.experiments.local_state import is_run_here
 from swarm_ray.experiments.read.experiment import ExperimentFolder
 from swarm_ray.experiments.read.metrics import predecessors_of
 from swarm_ray.experiments.read.status import UNDER_WAY, shown_state
-from swarm_ray.machine.local_disk import is_run_here
-from swarm_ray.records import LAST_WORD, Beat, CoordinatorBeat, StateRecord
+from swarm_ray.records.nodes import LAST_WORD, Beat, CoordinatorBeat
+from swarm_ray.records.state import StateRecord
 
 _COORDINATOR = "its coordinator"
 _UNKNOWN_PATIENCE_S = 600.0

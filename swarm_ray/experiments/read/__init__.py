@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""What a folder says of its experiments, read without changing anything."""

@@ -12,7 +12,7 @@ from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import metrics_of
 from swarm_ray.experiments.read.status import status_of
 from swarm_ray.experiments.read.uncoordinated import rewarded, stages_of_rows, told_by_nodes
-from swarm_ray.records import Refusal, StageClosed
+from swarm_ray.records.state import Refusal, StageClosed
 
 
 class ClosedStage(msgspec.Struct, frozen=True):

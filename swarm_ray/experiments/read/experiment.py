@@ -12,7 +12,7 @@ from swarm_ray.errors import ExperimentNotFoundError, SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import ExperimentAddress, ExperimentIdentity, read_config, read_identity
 from swarm_ray.formatting import clean
-from swarm_ray.records import StateRecord
+from swarm_ray.records.state import StateRecord
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from swarm_ray.experiments.read.listing import compare_experiments, list_experim
 from swarm_ray.experiments.read.metrics import metrics_of
 from swarm_ray.experiments.read.status import status_of
 from swarm_ray.formatting import clean
-from swarm_ray.records import StepMetrics
+from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.sapo.phases import PHASES
 
 _COMPUTED = ("=", "+", "-", "@")

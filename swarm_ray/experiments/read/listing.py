@@ -28,7 +28,7 @@ from swarm_ray.experiments.read.status import (
     status_of,
 )
 from swarm_ray.experiments.read.uncoordinated import told_by_nodes
-from swarm_ray.records import StepMetrics
+from swarm_ray.records.metrics import StepMetrics
 
 UNREADABLE = "unreadable"
 _AT_ONCE = 8

@@ -9,7 +9,8 @@ import msgspec
 from drive_store import UNREADABLE, Registry, Valid, read_segments
 from swarm_ray.errors import MalformedFile
 from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
-from swarm_ray.records import Registration, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.nodes import Registration
 from swarm_ray.sapo.phases import OVERHEAD, PHASES
 
 

@@ -14,7 +14,8 @@ from drive_store.envelope import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.identity import is_peer_id
-from swarm_ray.records import Beat, Registration, StateRecord
+from swarm_ray.records.nodes import Beat, Registration
+from swarm_ray.records.state import StateRecord
 
 
 class Peers:

@@ -12,7 +12,7 @@ from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import SwarmError
 from swarm_ray.experiments.read.experiment import open_experiment, open_root
-from swarm_ray.records import PeerRecord, Reachable, Role
+from swarm_ray.records.nodes import PeerRecord, Reachable, Role
 
 
 class FoundPeer(msgspec.Struct, frozen=True):

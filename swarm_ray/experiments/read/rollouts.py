@@ -15,7 +15,8 @@ from swarm_ray.errors import MalformedFile, SwarmError
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment, StateLog
-from swarm_ray.records import Answers, QuestionRef, Receipt, RoundFile, StageClosed
+from swarm_ray.records.rollouts import QuestionRef, Receipt, RoundFile
+from swarm_ray.records.state import Answers, StageClosed
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 

@@ -16,7 +16,8 @@ from swarm_ray.experiments.read.node_liveness import Peers, coordinator_signs, t
 from swarm_ray.experiments.read.uncoordinated import told_by_nodes
 from swarm_ray.formatting import duration
 from swarm_ray.identity import animal_name
-from swarm_ray.records import Beat, NodeTally, NodeTotals, Reached, StateRecord
+from swarm_ray.records.nodes import Beat, NodeTotals, Reached
+from swarm_ray.records.state import NodeTally, StateRecord
 
 UNDER_WAY = ("waiting", "running", "paused")
 """States, as `shown_state` says them, of an experiment that has not ended."""

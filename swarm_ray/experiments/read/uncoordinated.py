@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.node_liveness import Peers
-from swarm_ray.records import LAST_WORD, Beat, NodeTally, StageClosed, StateRecord, StepMetrics
+from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.nodes import LAST_WORD, Beat
+from swarm_ray.records.state import NodeTally, StageClosed, StateRecord
 
 NOTE = "no coordinator: its nodes go by a deadline"
 

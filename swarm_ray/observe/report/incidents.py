@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from swarm_ray.observe.report.evidence import Evidence
 from swarm_ray.observe.report.logged_events import ORDINARY
-from swarm_ray.records import Answers, StageClosed
+from swarm_ray.records.state import Answers, StageClosed
 
 MOST_SHOWN = 100
 TOLD = {

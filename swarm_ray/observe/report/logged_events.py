@@ -8,7 +8,7 @@ import msgspec
 
 from drive_store import UNREADABLE, read_segments
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.records import Evaluation, Event
+from swarm_ray.records.metrics import Evaluation, Event
 
 MOST_EVENTS = 20_000
 """Of one incarnation; a log that holds more is not read further."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from swarm_ray.records import Evaluation
+from swarm_ray.records.metrics import Evaluation
 
 Z = 1.96
 

@@ -11,7 +11,8 @@ from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.rollouts import Questions
 from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.records import Completion, FileRef, Rollout, StageClosed
+from swarm_ray.records.rollouts import Completion, Rollout
+from swarm_ray.records.state import FileRef, StageClosed
 
 NODES, COMPLETIONS = 3, 8
 """Shown per round, and per rollout."""

@@ -1,0 +1,1 @@
+"""What travels between nodes and what is logged: plain msgspec structs, with neither torch nor Ray."""

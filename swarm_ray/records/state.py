@@ -1,0 +1,136 @@
+"""What the coordinator writes: state records, and the rounds and stages that they open and close."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Self
+
+import msgspec
+
+from swarm_ray.records.nodes import NodeTotals, StoreUse
+
+
+class ControlRequest(msgspec.Struct, frozen=True):
+    """What somebody asks of the coordinator; it answers in the state log."""
+
+    action: Literal["stop", "pause", "resume"]
+    asked_at: str
+    """Wall clock, ISO 8601, for people."""
+
+
+class FileRef(msgspec.Struct, frozen=True):
+    """A published round file as the state log names it."""
+
+    node: str
+    incarnation: str
+    key: str
+    sha256: str
+    """Of the payload."""
+    size: int
+    step: int = 0
+    """The node's count of updates when it published; at most one file counts per node, step and stage."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A published round file that was not accepted, and why."""
+
+    node: str
+    key: str
+    reason: str
+
+
+class NodeTally(msgspec.Struct, frozen=True):
+    """What the state log says of a node when a stage closes."""
+
+    round: int
+    """The last round of which a file of the node was accepted; -1 before the first."""
+    step: int
+    reward: float | None
+    """Mean own reward in the stage that closed; None when the node's file is missing."""
+    totals: NodeTotals
+    problem: str | None = None
+
+
+class StageClosed(msgspec.Struct, frozen=True):
+    """How a stage ended."""
+
+    round: int
+    stage: int
+    accepted: tuple[FileRef, ...]
+    missing: tuple[str, ...]
+    late: tuple[FileRef, ...]
+    superseded: tuple[FileRef, ...]
+    rejected: tuple[Refusal, ...]
+    rewards: dict[str, float]
+    informative: dict[str, int]
+    winners: tuple[str, ...]
+    seconds: float
+    store: StoreUse | None = None
+    """What the coordinator asked of the folder since it closed the stage before."""
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """What became of files that came in while no stage was open, and of those that never came."""
+
+    late: tuple[FileRef, ...] = ()
+    superseded: tuple[FileRef, ...] = ()
+    rejected: tuple[Refusal, ...] = ()
+    expired: dict[str, tuple[int, ...]] = {}
+    """Node to the rounds of files that it published and that never arrived; in the last record only."""
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A node that takes part in a round."""
+
+    node: str
+    incarnation: str
+
+
+class StageOpen(msgspec.Struct, frozen=True):
+    """What opens; durations in seconds, never wall-clock deadlines."""
+
+    round: int
+    stage: int
+    members: tuple[Member, ...]
+    min_s: float
+    max_s: float
+
+
+class StateRecord(msgspec.Struct, frozen=True):
+    """What closes one stage and opens the next: the commit point of the swarm."""
+
+    state: str
+    """waiting, running, paused, draining, finished, stopped or failed."""
+    rounds: int
+    closed: StageClosed | None
+    opens: StageOpen | None
+    tallies: dict[str, NodeTally]
+    note: str = ""
+    learned_nothing: bool = False
+    """Every group of every node had zero advantage for `alarm_rounds` rounds in a row, up to this record."""
+    barren: int = 0
+    """Rounds in a row, up to this record, without an informative group in the whole swarm."""
+    config_hash: str = ""
+    """Of the configuration that holds from here on; empty for the one that `experiment.json` names."""
+    answers: Answers | None = None
+    """Files answered outside a stage; None where there were none."""
+    replies: dict[str, str] = {}
+    """Control requests answered by this record, id to what was done."""
+
+
+class Moment(NamedTuple):
+    """A stage of a round; moments are ordered as they come."""
+
+    round: int
+    stage: int = 0
+
+    def following(self, stages: int) -> Moment:
+        """What comes after it in rounds of so many stages."""
+        return Moment(self.round, self.stage + 1) if self.stage + 1 < stages else Moment(self.round + 1)
+
+    @classmethod
+    def of(cls, stage: StageOpen | StageClosed) -> Self:
+        """When a stage is or was open."""
+        return cls(stage.round, stage.stage)
+
+
+FIRST = Moment(0)
