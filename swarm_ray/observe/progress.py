@@ -42,7 +42,9 @@ class SwarmProgress:
 
     @property
     def cumulative(self) -> float:
-        """Own reward summed over nodes and closed rounds."""
+        """Own reward summed over nodes and closed rounds: the newest record has the sums of the whole run."""
+        if self.records:
+            return sum(tally.totals.reward for tally in self.records[-1].tallies.values())
         return sum(self.rewards) * max(1, len(self.nodes))
 
     def recent(self, window: int = 10) -> float | None:

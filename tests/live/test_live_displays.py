@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rich.console import Console
 from swarm_ray.observe.display import LineDisplay, choose_display
 from swarm_ray.observe.progress import SwarmProgress
 from swarm_ray.observe.side_by_side import swarms_table
+from swarm_ray.runtime.worker_view import picture_of
 
 RECORDS = tuple(record(number, {"node-0": number, "node-1": number}) for number in range(26, 30))
 SHARED = SwarmProgress(
@@ -35,7 +37,7 @@ ALONE = SwarmProgress(
 WIDE = """\
 swarm                 state       round  a round  left  mean 10  cumulative  external used  curve
 ────────────────────────────────────────────────────────────────────────────────────────────────────
-4 local / 4 external  running  30 of 40    2.0 s  19 s    0.613        21.8            310  ▁▂▃▄▅▆▇█
+4 local / 4 external  running  30 of 40    2.0 s  19 s    0.613        30.0            310  ▁▂▃▄▅▆▇█
 8 local / 0 external  waiting   2 of 40        -     -    0.200         0.4              0  ▁▅
 """
 NARROW = """\
@@ -62,6 +64,13 @@ def test_lines_say_how_long_it_will_take_and_what_is_wrong() -> None:
         "   0 s  4 local / 4 external: running, round 30 of 40, reward 0.613, 19 s left | "
         "8 local / 0 external: waiting, round 2 of 40, reward 0.200 | 4 local / 4 external: node-1: gone [2J [/b]\n"
     )
+
+
+def test_the_cumulative_reward_counts_rounds_from_before_a_coordinators_restart() -> None:
+    """A restarted coordinator remembers the last 100 rounds; the state records carry the sums of all."""
+    remembered = replace(SHARED, rewards=(0.5,) * 100, closed=600, records=(record(599, {"a": 599, "b": 599}),))
+    assert picture_of(remembered).cumulative == 600.0
+    assert [cell.plain for cell in swarms_table([remembered], 100).columns[5].cells] == ["600.0"]
 
 
 def test_a_run_goes_on_when_nobody_reads_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
