@@ -9,6 +9,7 @@ from swarm_ray.config.schema import PaceConfig, SwarmConfig
 from swarm_ray.experiments.read.coordinator import PAUSED
 from swarm_ray.formatting import change, duration, large, reward_sum
 from swarm_ray.observe.node_liveness import Sign
+from swarm_ray.observe.recent import rounds_closed
 from swarm_ray.observe.snapshot import ENDED, NodeLine
 from swarm_ray.records.nodes import Beat
 from swarm_ray.records.state import NodeTally, StateRecord
@@ -94,7 +95,7 @@ def swarm_notes(record: StateRecord, *, lost: bool = False) -> list[str]:
     if record.state == "paused" and not lost:
         notes.append(PAUSED)
     if record.barren >= BARREN_ROUNDS and not record.learned_nothing:
-        notes.append(f"no group of any node had an advantage for {record.barren} rounds")
+        notes.append(without_advantage(record.barren, rounds_closed(record)))
     return notes
 
 
@@ -102,7 +103,18 @@ def swarm_alarm(record: StateRecord) -> str:
     """That nothing is learned."""
     if not record.learned_nothing:
         return ""
-    return f"LEARNED NOTHING: no group of any node had an advantage for {record.barren} rounds"
+    return f"LEARNED NOTHING: {without_advantage(record.barren, rounds_closed(record))}"
+
+
+def without_advantage(streak: int, closed: int) -> str:
+    """In which rounds nothing was learned.
+
+    Args:
+        streak: rounds in a row, up to the newest, in which no group of any node had an advantage.
+        closed: rounds that have closed.
+    """
+    rounds = "1 round" if streak == 1 else f"{streak} rounds"
+    return f"in {'all' if streak >= closed else 'the last'} {rounds} no group of any node had an advantage"
 
 
 def result_line(tallies: Sequence[NodeTally]) -> str:

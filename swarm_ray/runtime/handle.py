@@ -15,6 +15,7 @@ from swarm_ray.machine.local_disk import Lock
 from swarm_ray.machine.ray_instance import RayInstance, dashboard_address
 from swarm_ray.observe.display import Display, choose_display
 from swarm_ray.observe.progress import SwarmProgress
+from swarm_ray.observe.remarks import without_advantage
 from swarm_ray.runtime.worker import Worker
 from swarm_ray.tracking.choosing import require_ray_default
 
@@ -200,7 +201,7 @@ def _verdict(worker: Worker) -> tuple[int, str]:
         state, note = (record.state, record.note) if record else ("waiting", "no state record was written")
         return (FAILED if state == "failed" else INTERRUPTED), f"{name} is {state}: {note}"
     learned = not record.learned_nothing
-    return (DONE, f"{name} is done") if learned else (LEARNED_NOTHING, _learned_nothing(worker))
+    return (DONE, f"{name} is done") if learned else (LEARNED_NOTHING, _learned_nothing(worker, record.barren))
 
 
 def _verdict_of_nodes(worker: Worker) -> tuple[int, str]:
@@ -210,12 +211,12 @@ def _verdict_of_nodes(worker: Worker) -> tuple[int, str]:
     if stopped or len(results) < len(worker.nodes):
         return INTERRUPTED, f"{name} is stopped here: {'; '.join(dict.fromkeys(stopped)) or 'on request'}"
     if all(result.learned_nothing for result in results):
-        return LEARNED_NOTHING, _learned_nothing(worker)
+        return LEARNED_NOTHING, _learned_nothing(worker, worker.config.alarm_streak)
     return DONE, f"{name} is done here: {', '.join(worker.nodes)}"
 
 
-def _learned_nothing(worker: Worker) -> str:
+def _learned_nothing(worker: Worker, streak: int) -> str:
     return (
-        f"{worker.address.experiment} LEARNED NOTHING: in its last {worker.config.alarm_streak} rounds no group of any "
-        "node had an advantage. Use easier questions, more completions, or a model that is sometimes right."
+        f"{worker.address.experiment} LEARNED NOTHING: {without_advantage(streak, worker.config.rounds)}. "
+        "Use easier questions, more completions, or a model that is sometimes right."
     )

@@ -10,8 +10,8 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.observe.eta import round_seconds, seconds_left
 from swarm_ray.observe.own_rows import extended_rows, line_of_rows, rounds_seconds
 from swarm_ray.observe.progress import SwarmProgress
-from swarm_ray.observe.recent import closings, extended, node_line
-from swarm_ray.observe.remarks import label, swarm_notes
+from swarm_ray.observe.recent import closings, extended, node_line, rounds_closed
+from swarm_ray.observe.remarks import label, swarm_notes, without_advantage
 from swarm_ray.observe.snapshot import NodeLine, Picture
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import StateRecord
@@ -73,7 +73,7 @@ def of_coordinator(
     record, state = status.record, status.state
     note = status.problem or (record.note if record else "")
     if record and record.learned_nothing:
-        note = f"no group of any node had an advantage for {config.alarm_streak} rounds: nothing is learned"
+        note = f"{without_advantage(record.barren, rounds_closed(record))}: nothing is learned"
     if state == "waiting" and hosts and not status.registered:
         state = "starting"
         note = "loading the models" if starting else "measuring held-out pass@1 before round 0"

@@ -241,10 +241,13 @@ def test_what_it_means_that_no_coordinator_is_heard_of(
 
 def test_what_is_said_of_the_swarm() -> None:
     barren = msgspec.structs.replace(record(9, {"a": 9}), barren=7)
-    assert swarm_notes(barren) == ["no group of any node had an advantage for 7 rounds"]
-    nothing = msgspec.structs.replace(barren, learned_nothing=True, barren=20, state="paused")
+    assert swarm_notes(barren) == ["in the last 7 rounds no group of any node had an advantage"]
+    long = record(29, {"a": 29})
+    nothing = msgspec.structs.replace(long, learned_nothing=True, barren=20, state="paused")
     assert swarm_notes(nothing) == ["no further round opens until somebody asks it to resume"]
-    assert swarm_alarm(nothing) == "LEARNED NOTHING: no group of any node had an advantage for 20 rounds"
+    assert swarm_alarm(nothing) == "LEARNED NOTHING: in the last 20 rounds no group of any node had an advantage"
+    short = msgspec.structs.replace(record(3, {"a": 3}), learned_nothing=True, barren=4)
+    assert swarm_alarm(short) == "LEARNED NOTHING: in all 4 rounds no group of any node had an advantage"
     assert swarm_alarm(barren) == ""
 
 

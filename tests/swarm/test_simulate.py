@@ -94,7 +94,7 @@ def test_a_swarm_that_learns_nothing_is_no_success(root: str) -> None:
     swarm = simulate(config, root, "barren", overwrite=True, show=False)
     assert swarm.exit_code == 3
     assert "LEARNED NOTHING" in swarm.message
-    assert "last 3 rounds" in swarm.message
+    assert "in all 3 rounds" in swarm.message
     assert experiment_status(root, "barren").learned_nothing
     assert not any(row.trained for row in experiment_metrics(root, "barren"))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from swarm_ray.observe.report.evidence import Evidence
 from swarm_ray.observe.report.logged_events import before_and_after
 from swarm_ray.observe.report.question_error import Gain, gain_of
+from swarm_ray.observe.remarks import without_advantage
 from swarm_ray.observe.statistics import Difference, difference
 
 FEWEST_ROUNDS = 10
@@ -65,7 +66,8 @@ def _rise(evidence: Evidence) -> tuple[Difference | None, int]:
 def _answer(evidence: Evidence, gain: Gain | None, rise: Difference | None) -> tuple[str, str]:
     """What was measured on held-out questions decides; own rewards alone say less."""
     if evidence.status.learned_nothing:
-        return "no", "It learned nothing: for many rounds no group of any node had an advantage."
+        barren = evidence.records[-1].state.barren
+        return "no", f"It learned nothing: {without_advantage(barren, len(evidence.rounds))}."
     up = rise is not None and rise.low is not None and rise.low > 0
     down = rise is not None and rise.high is not None and rise.high < 0
     if gain is None:
