@@ -14,12 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from swarm_ray.formatting import duration
-from swarm_ray.observe.progress import SwarmProgress
-from swarm_ray.observe.side_by_side import remarks, swarms_table
-from swarm_ray.observe.snapshot import Picture
+from swarm_ray.formatting import clean, duration
+from swarm_ray.observe.live_tables import WARNING, swarm_table
+from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.observe.view import SwarmView, one_line
-from swarm_ray.runtime.worker_view import picture_of
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
@@ -51,11 +49,11 @@ class Display(Protocol):
         """Say what is being done before the swarm runs, and the share of it that is done."""
         ...
 
-    def show(self, swarms: Sequence[SwarmProgress]) -> None:
+    def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         """Show the swarms as they are now."""
         ...
 
-    def paint(self, picture: Picture) -> None:
+    def paint(self, snapshot: ExperimentSnapshot) -> None:
         """Show one swarm as it is now."""
         ...
 
@@ -72,7 +70,7 @@ class LiveDisplay:
         self._live = Live(console=console, refresh_per_second=4, transient=False)
 
     def close(self) -> None:
-        """Leave the last picture."""
+        """Leave what was drawn last."""
         self._live.stop()
 
     def step(self, text: str, share: float | None = None) -> None:
@@ -81,25 +79,25 @@ class LiveDisplay:
         bar = [ProgressBar(total=1.0, completed=share, width=40)] if share is not None else []
         self._draw(Group(line, *bar))
 
-    def show(self, swarms: Sequence[SwarmProgress]) -> None:
+    def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         """One swarm with its nodes; of several a row each, and what is wrong."""
         if len(swarms) == 1:
-            self._draw(SwarmView(picture_of(swarms[0]), f"{self._elapsed()}  "))
+            self._draw(SwarmView(swarms[0], f"{self._elapsed()}  "))
             return
         head = Text(f"{self._elapsed()}  rewards are of own completions, mean over the nodes")
-        lines = [Text(line, style="yellow") for line in remarks(swarms)]
-        self._draw(Group(head, swarms_table(swarms, self._width()), *lines))
+        lines = [Text(line, style=WARNING) for line in _warnings(swarms)]
+        self._draw(Group(head, swarm_table(swarms, self._width()), *lines))
 
     def _width(self) -> int:
         return self._live.console.width
 
-    def paint(self, picture: Picture) -> None:
+    def paint(self, snapshot: ExperimentSnapshot) -> None:
         """The swarm with its nodes, as much as fits."""
-        self._draw(SwarmView(picture))
+        self._draw(SwarmView(snapshot))
 
-    def _draw(self, picture: RenderableType) -> None:
+    def _draw(self, drawing: RenderableType) -> None:
         self._live.start()
-        self._live.update(picture)
+        self._live.update(drawing)
 
     def _elapsed(self) -> str:
         return f"{time.monotonic() - self._began:4.0f} s"
@@ -118,11 +116,11 @@ class NotebookDisplay(LiveDisplay):
     def _width(self) -> int:
         return NOTEBOOK_COLUMNS
 
-    def _draw(self, picture: RenderableType) -> None:
+    def _draw(self, drawing: RenderableType) -> None:
         from IPython.display import display
 
         console = Console(file=io.StringIO(), record=True, force_jupyter=False, width=NOTEBOOK_COLUMNS)
-        console.print(picture)
+        console.print(drawing)
         page = console.export_html(
             theme=NOTEBOOK_COLOURS, inline_styles=True, code_format=NOTEBOOK_PAGE, clear=False
         )
@@ -149,26 +147,24 @@ class LineDisplay:
         self._print(text + percent, new=text != self._said)
         self._said = text
 
-    def show(self, swarms: Sequence[SwarmProgress]) -> None:
+    def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         """One line for all swarms."""
         parts = []
         for swarm in swarms:
-            recent = swarm.recent()
-            reward = "" if recent is None else f", reward {recent:.3f}"
-            left_s = picture_of(swarm).left_s
-            left = "" if left_s is None else f", {duration(left_s)} left"
+            reward = "" if swarm.reward is None else f", reward {swarm.reward:.3f}"
+            left = "" if swarm.left_s is None else f", {duration(swarm.left_s)} left"
             parts.append(
                 f"{swarm.label}: {swarm.state}, round {swarm.closed} of {swarm.rounds}{reward}{left}"
             )
-        text = " | ".join(parts + remarks(swarms))
+        text = " | ".join(parts + _warnings(swarms))
         states = " ".join(s.state for s in swarms)
         self._print(text, new=states != self._said)
         self._said = states
 
-    def paint(self, picture: Picture) -> None:
+    def paint(self, snapshot: ExperimentSnapshot) -> None:
         """One line."""
-        state = " ".join([picture.state, *picture.alarms])
-        self._print(one_line(picture), new=state != self._said)
+        state = " ".join([snapshot.state, *snapshot.alarms])
+        self._print(one_line(snapshot), new=state != self._said)
         self._said = state
 
     def _print(self, text: str, *, new: bool) -> None:
@@ -189,10 +185,10 @@ class NoDisplay:
     def step(self, text: str, share: float | None = None) -> None:
         """Nothing."""
 
-    def show(self, swarms: Sequence[SwarmProgress]) -> None:
+    def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         """Nothing."""
 
-    def paint(self, picture: Picture) -> None:
+    def paint(self, snapshot: ExperimentSnapshot) -> None:
         """Nothing."""
 
 
@@ -220,3 +216,10 @@ def _in_notebook() -> bool:
     """Whether a notebook's kernel runs this code; its package may be loaded for other reasons."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def _warnings(swarms: Sequence[ExperimentSnapshot]) -> list[str]:
+    """What a person should know beside the figures."""
+    lines = [f"{swarm.label}: {note}" for swarm in swarms for note in swarm.notes[:1]]
+    lines += [f"{s.label}: {n.node}: {text}" for s in swarms for n in s.nodes for text in n.problems]
+    return [clean(line) for line in lines]

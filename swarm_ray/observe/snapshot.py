@@ -1,21 +1,35 @@
-"""What a live view shows: plain data, wherever it comes from."""
+"""A swarm at one moment, as live displays show it; plain data, and the figures of the newest rounds.
+
+The folder (`swarm_ray.observe.folder`) and a worker's own actors (`swarm_ray.runtime.worker_view`) fill it.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
+from statistics import median
+
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.records.state import NodeTally, StageClosed, StateRecord
 
 ENDED = ("finished", "stopped", "failed", "superseded")
 """States in which nothing more is to come."""
-MOST_NODES = 12
-"""So many nodes have a row of their own."""
-_DIGITS = re.compile(r"(\d+)")
+WINDOW = 20
+"""So many records are kept: what a node or a round does now is told from them."""
+MEAN_OF = 10
+"""Rounds that a recent reward is the mean of."""
+LEAST_ROUNDS = 3
+"""From fewer rounds nothing is told."""
+STALLED = 10.0
+"""A round that takes so many times as long as others do is held up, and nobody knows for how long."""
+STALLED_LEAST_S = 5.0
+"""No round counts as held up before."""
 
 
 @dataclass(frozen=True)
-class NodeLine:
-    """One node at one moment; None is what is not known."""
+class NodeSnapshot:
+    """One node at one moment; None where something is not known."""
 
     node: str
     round: int = -1
@@ -32,19 +46,19 @@ class NodeLine:
     tokens_per_s: float | None = None
     """Generated tokens per second, over the newest rounds."""
     seen_s: float | None = None
-    """Seconds since it gave a sign of life."""
+    """Seconds since its last heartbeat."""
     by_clocks: bool = False
-    """Whether that was told by wall clocks, since this machine has not seen it change yet."""
+    """Whether `seen_s` rests on wall clocks, since this machine has not seen it change yet."""
     problems: tuple[str, ...] = ()
     """What is wrong with it, in words."""
     notes: tuple[str, ...] = ()
-    """What else is to be known of it."""
+    """What else a reader should know of it."""
     done: bool = False
-    """Whether it has said its last word."""
+    """Whether it has ended."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class ExperimentSnapshot:
     """A swarm at one moment."""
 
     experiment: str
@@ -60,23 +74,27 @@ class Picture:
     left_s: float | None = None
     """Seconds until the last round will have closed; None where nobody can tell."""
     rewards: tuple[float, ...] = ()
-    """Mean own reward over the run, in equal parts."""
+    """Mean own reward over the run, oldest first: per round, or of equal parts."""
     reward: float | None = None
     """Mean own reward over the newest rounds, ten at most."""
     cumulative: float | None = None
     """Own reward summed over nodes and rounds."""
-    nodes: tuple[NodeLine, ...] = ()
+    nodes: tuple[NodeSnapshot, ...] = ()
     coordinator: str = ""
-    """Who coordinates, and since when nothing was heard of it."""
+    """Who coordinates, and when it was last heard of."""
     result: str = ""
     """What came out of it, once it has ended."""
     alarms: tuple[str, ...] = ()
     """What a person should see first."""
     notes: tuple[str, ...] = ()
     """What is said of the swarm as a whole."""
+    used: int = 0
+    """External rollouts that this machine's nodes used so far; 0 where the folder alone is read."""
+    unreachable: str = ""
+    """Why this machine cannot reach the shared folder; empty while it can."""
 
     lost: bool = False
-    """Whether nothing is heard of a coordinator any more, so that the state is an old one."""
+    """Whether the coordinator is silent, so that the state is out of date."""
 
     @property
     def ended(self) -> bool:
@@ -84,22 +102,121 @@ class Picture:
         return self.state in ENDED
 
 
-def chosen(nodes: Sequence[NodeLine], most: int = MOST_NODES) -> tuple[list[NodeLine], list[NodeLine]]:
-    """The nodes that have rows, and the others; those in trouble go first, then those that are furthest behind.
+def label(config: SwarmConfig) -> str:
+    """`4 local / 4 external`."""
+    return f"{config.local} local / {config.external} external"
+
+
+def extended(records: tuple[StateRecord, ...], record: StateRecord) -> tuple[StateRecord, ...]:
+    """The window with one more record at its end, unless it is there already."""
+    return records if records and records[-1] == record else (*records, record)[-WINDOW:]
+
+
+def closings(records: Sequence[StateRecord]) -> list[StageClosed]:
+    """The rounds that closed, oldest first."""
+    return [record.closed for record in records if record.closed is not None]
+
+
+def rounds_closed(record: StateRecord) -> int:
+    """Rounds that are over, by what a record says."""
+    if record.opens is not None:
+        return record.opens.round
+    if record.closed is not None:
+        return record.closed.round + 1
+    return max((tally.round + 1 for tally in record.tallies.values()), default=0)
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """None of nothing."""
+    return sum(values) / len(values) if values else None
+
+
+def swarm_reward(records: Sequence[StateRecord]) -> float | None:
+    """Mean own reward over nodes and the newest rounds."""
+    found = [mean(list(closed.rewards.values())) for closed in closings(records)]
+    return mean([reward for reward in found if reward is not None][-MEAN_OF:])
+
+
+def node_snapshot(node: str, records: Sequence[StateRecord], local: int | None) -> NodeSnapshot:
+    """What the records say of a node.
 
     Args:
-        nodes: all of them.
-        most: rows that there are.
-
-    Returns:
-        Both lists by name, numbers in names by their size.
+        node: its id.
+        records: the newest ones, oldest first.
+        local: own rollouts per step; None where the configuration cannot be read.
     """
-    worst = sorted(nodes, key=lambda n: (not n.problems, n.round, -(n.step_s or 0.0), _order(n.node)))
-    return sorted(worst[:most], key=lambda n: _order(n.node)), sorted(
-        worst[most:], key=lambda n: _order(n.node)
+    tally = records[-1].tallies.get(node) if records else None
+    if tally is None:
+        return NodeSnapshot(node)
+    rewards = [closed.rewards[node] for closed in closings(records) if node in closed.rewards]
+    step_s, tokens_per_s = _speed(node, records)
+    return NodeSnapshot(
+        node=node,
+        round=tally.round,
+        step=tally.step,
+        reward=tally.reward,
+        mean_reward=mean(rewards[-MEAN_OF:]),
+        external=external_share(tally.totals.used, tally.step, local),
+        step_s=step_s,
+        tokens_per_s=tokens_per_s,
+        problems=(tally.problem,) if tally.problem else (),
     )
 
 
-def _order(node: str) -> list[tuple[bool, int, str]]:
-    """Sorts node-2 before node-10."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in _DIGITS.split(node)]
+def external_share(used: int, steps: int, local: int | None) -> float | None:
+    """Share of external rollouts in all that a node learned from; each step has `local` of its own."""
+    if local is None or steps <= 0:
+        return None
+    return used / (used + steps * local)
+
+
+def _speed(node: str, records: Sequence[StateRecord]) -> tuple[float | None, float | None]:
+    """Seconds per step and tokens per second, since the first record of the window that has the node.
+
+    A node counts its steps and tokens whether it waits for others or not, so this is what the swarm gets of it.
+    """
+    known = [(i, r.tallies[node]) for i, r in enumerate(records) if node in r.tallies]
+    if not known:
+        return None, None
+    (start, first), (_, last) = known[0], known[-1]
+    seconds = sum(closed.seconds for closed in closings(records[start + 1 :]))
+    steps, tokens = last.step - first.step, _tokens(last) - _tokens(first)
+    return (
+        seconds / steps if seconds > 0 and steps > 0 else None,
+        tokens / seconds if seconds > 0 and tokens > 0 else None,
+    )
+
+
+def _tokens(tally: NodeTally) -> int:
+    return tally.totals.generated_tokens
+
+
+def round_seconds(seconds: Sequence[float]) -> float | None:
+    """The median of the newest rounds; None where there are too few.
+
+    Args:
+        seconds: of each, from its opening to its closing.
+    """
+    known = [spent for spent in seconds if isfinite(spent)]
+    return median(known) if len(known) >= LEAST_ROUNDS else None
+
+
+def seconds_left(state: str, rounds_left: int, round_s: float | None, since_s: float | None) -> float | None:
+    """Seconds until the last round will have closed.
+
+    Args:
+        state: a swarm that does not run has no end in sight.
+        rounds_left: rounds that are not over, the open one among them.
+        round_s: seconds that a round takes.
+        since_s: seconds since the open round began; None where that is not known.
+
+    Returns:
+        None where it cannot be told: too little is known, nothing runs, or the open round is held up.
+    """
+    if state != "running" or round_s is None or rounds_left <= 0:
+        return None
+    open_s = since_s or 0.0
+    if open_s > max(STALLED * round_s, STALLED_LEAST_S):
+        return None
+    left_s = max(rounds_left * round_s - min(open_s, round_s), 0.0)
+    return left_s if isfinite(left_s) else None

@@ -1,4 +1,4 @@
-"""Watching a swarm from its folder: in a terminal, in a notebook's cell, or as a line now and then."""
+"""Watching a swarm from its folder: in a terminal, in a notebook's cell, or as a line every few seconds."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import io
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from rich.console import Console
 
-from swarm_ray.errors import UserError
+from drive_store import StoreError
+from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import experiment_status
-from swarm_ray.experiments.read.experiment import open_experiment
+from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.read.experiment import OpenExperiment, find_identity, open_experiment, open_root
 from swarm_ray.formatting import WIDTH
 from swarm_ray.observe.display import Display, display_on
-from swarm_ray.observe.folder import SwarmFolder
-from swarm_ray.observe.snapshot import Picture
+from swarm_ray.observe.folder import SnapshotReader
+from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.observe.view import SwarmView
-from swarm_ray.observe.watcher import Watcher
 
 EVERY_S = 2.0
 
@@ -35,29 +37,99 @@ class OutputConsole(Console):
         raise BrokenPipeError(errno.EPIPE, "nobody reads standard output any more")
 
 
+class Watcher:
+    """Looks at an experiment while somebody watches: before it exists, and while its folder is out of reach.
+
+    Args:
+        root: the folder that holds the experiment.
+        experiment: its name; None for the one that is under way, or the only one.
+        clock: seconds, monotonic.
+
+    Raises:
+        UserError: the name is not valid.
+    """
+
+    def __init__(
+        self, root: str, experiment: str | None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._root, self._clock = root, clock
+        self._address = ExperimentAddress(root, experiment) if experiment else None
+        self._folder: SnapshotReader | None = None
+        self._last: ExperimentSnapshot | None = None
+
+    def look(self) -> ExperimentSnapshot:
+        """The swarm now; while the folder is out of reach the last snapshot, with a line that says so.
+
+        Raises:
+            UserError: at the first look, the root is not a folder, `experiment.json` is not one of ours, or several
+                experiments could be meant.
+            StoreError: at the first look, the folder cannot be read.
+            SwarmStateError: this version cannot read the newest state record.
+        """
+        try:
+            self._last = self._look()
+        except (StoreError, UserError) as error:
+            self._folder = None
+            if self._last is None:
+                raise
+            return replace(self._last, left_s=None, alarms=(f"out of reach, looking again: {error}",))
+        return self._last
+
+    def _look(self) -> ExperimentSnapshot:
+        if self._folder is None:
+            opened = self._open()
+            if opened is None:
+                return self._absent()
+            self._folder = SnapshotReader(opened, self._clock)
+        return self._folder.look()
+
+    def _open(self) -> OpenExperiment | None:
+        store = open_root(self._root)
+        self._address = self._address or self._only_one()
+        identity = find_identity(store, self._address) if self._address else None
+        if self._address is None or identity is None:
+            return None
+        return OpenExperiment(self._address, store, identity)
+
+    def _only_one(self) -> ExperimentAddress | None:
+        try:
+            return ExperimentAddress(self._root, experiment_status(self._root).experiment)
+        except ExperimentNotFoundError:
+            return None
+
+    def _absent(self) -> ExperimentSnapshot:
+        """Before it was made; one that was there and is gone may lie on a Drive that was unmounted."""
+        name = self._address.experiment if self._address else ""
+        if self._last is not None and self._last.state != "absent":
+            raise UserError(f"no experiment {name!r} in {self._root}; mount the folder, if it was mounted")
+        what = f"experiment {name!r}" if name else "an experiment"
+        note = f"waiting for {what} in {self._root}: no coordinator has made it yet"
+        return ExperimentSnapshot(name or "the experiment", "absent", notes=(note,))
+
+
 def watch(
     root: str,
     experiment: str | None = None,
     *,
     every_s: float = EVERY_S,
-    until: Callable[[Picture], bool] | None = None,
+    until: Callable[[ExperimentSnapshot], bool] | None = None,
 ) -> None:
-    """Show how a swarm gets on until it has ended, wherever it runs; nothing is written and nothing is trained.
+    """Show live progress of a swarm until it has ended, wherever it runs; nothing is written and nothing is trained.
 
-    In a notebook the cell has one output, which is redrawn in place. An experiment that is not there yet is waited
-    for, and so is a folder that goes out of reach. An interrupt ends the watching, and the last picture stays.
+    In a notebook the cell has one output, which is redrawn in place. It waits for an experiment that does not exist
+    yet, and for a folder that goes out of reach. An interrupt ends it, and what was drawn last stays.
 
     Args:
         root: the folder that holds the experiment.
         experiment: its name; None for the one that is under way, or the only one.
         every_s: seconds between two looks.
-        until: leaves off earlier, when it says True of a picture: `until=lambda seen: seen.closed >= 100`.
+        until: ends it earlier, when it answers True to a snapshot: `until=lambda seen: seen.closed >= 100`.
 
     Raises:
-        UserError: the root is no folder, the name is none, or the seconds are none.
+        UserError: the root is not a folder, or the name or the seconds are not valid.
         StoreError: the folder cannot be read at the first look.
         BrokenPipeError: nobody reads standard output any more.
-        SwarmStateError: the newest state record is none that this version reads.
+        SwarmStateError: this version cannot read the newest state record.
     """
     if not 0 < every_s < math.inf:
         raise UserError(f"{every_s:g} seconds between two looks are not possible; give a number above 0")
@@ -68,7 +140,7 @@ def keep_watching(
     watcher: Watcher,
     display: Display,
     every_s: float,
-    until: Callable[[Picture], bool] | None = None,
+    until: Callable[[ExperimentSnapshot], bool] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Look and show until the experiment has ended, `until` says so, or somebody interrupts.
@@ -83,9 +155,9 @@ def keep_watching(
     try:
         display.step("looking at the folder")
         while True:
-            picture = watcher.look()
-            display.paint(picture)
-            if picture.ended or (until is not None and until(picture)):
+            snapshot = watcher.look()
+            display.paint(snapshot)
+            if snapshot.ended or (until is not None and until(snapshot)):
                 return
             sleep(every_s)
     except KeyboardInterrupt:
@@ -94,10 +166,10 @@ def keep_watching(
         display.close()
 
 
-def picture_once(
+def snapshot_text(
     root: str, experiment: str | None = None, *, width: int = WIDTH, styled: bool = False
 ) -> str:
-    """A swarm's picture as text, as it is now.
+    """A swarm's snapshot as text.
 
     Args:
         root: the folder that holds the experiment.
@@ -106,10 +178,10 @@ def picture_once(
         styled: for a terminal.
 
     Raises:
-        ExperimentNotFoundError: there is none of that name.
-        UserError: the root is no folder, or nobody can tell which of several experiments is meant.
+        ExperimentNotFoundError: there is no experiment of that name.
+        UserError: the root is not a folder, or several experiments could be meant.
         StoreError: the folder cannot be read.
-        SwarmStateError: the newest state record is none that this version reads.
+        SwarmStateError: this version cannot read the newest state record.
     """
     opened = open_experiment(root, experiment or experiment_status(root).experiment)
     out = io.StringIO()
@@ -121,5 +193,5 @@ def picture_once(
         color_system="standard" if styled else None,
         legacy_windows=False,
     )
-    console.print(SwarmView(SwarmFolder(opened, time.monotonic).look()))
+    console.print(SwarmView(SnapshotReader(opened).look()))
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())

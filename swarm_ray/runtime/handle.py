@@ -13,9 +13,9 @@ from swarm_ray.experiments import Comparison, compare_experiments
 from swarm_ray.experiments.local_state import hold_for_run
 from swarm_ray.machine.local_disk import Lock
 from swarm_ray.machine.ray_instance import RayInstance, dashboard_address
+from swarm_ray.observe.diagnosis import without_advantage
 from swarm_ray.observe.display import Display, choose_display
-from swarm_ray.observe.progress import SwarmProgress
-from swarm_ray.observe.remarks import without_advantage
+from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.runtime.worker import Worker
 from swarm_ray.tracking.choosing import require_ray_default
 
@@ -105,7 +105,7 @@ class Running:
         self._verdict = self._judge()
         return self
 
-    def progress(self) -> list[SwarmProgress]:
+    def progress(self) -> list[ExperimentSnapshot]:
         """How things stand."""
         return [worker.progress() for worker in self._workers]
 
@@ -123,7 +123,7 @@ class Running:
         for lock in self._locks:
             lock.release()
 
-    def _tell_disconnected(self, swarms: Sequence[SwarmProgress]) -> None:
+    def _tell_disconnected(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         reason = next((swarm.unreachable for swarm in swarms if swarm.unreachable), "")
         if reason and not self._unreachable and self._on_disconnect is not None:
             self._on_disconnect(reason)
@@ -201,7 +201,9 @@ def _verdict(worker: Worker) -> tuple[int, str]:
         state, note = (record.state, record.note) if record else ("waiting", "no state record was written")
         return (FAILED if state == "failed" else INTERRUPTED), f"{name} is {state}: {note}"
     learned = not record.learned_nothing
-    return (DONE, f"{name} is done") if learned else (LEARNED_NOTHING, _learned_nothing(worker, record.barren))
+    return (
+        (DONE, f"{name} is done") if learned else (LEARNED_NOTHING, _learned_nothing(worker, record.barren))
+    )
 
 
 def _verdict_of_nodes(worker: Worker) -> tuple[int, str]:

@@ -24,12 +24,12 @@ from swarm_ray.machine import ray_instance
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance
 from swarm_ray.machine.versions import installed_versions
-from swarm_ray.observe.progress import SwarmProgress
+from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.records.metrics import Event
 from swarm_ray.runtime.crew import NOBODY, plan_crew
 from swarm_ray.runtime.failure_policy import FailurePolicy
 from swarm_ray.runtime.supervision import QUICK_S, RAY, Supervisor
-from swarm_ray.runtime.worker_view import label, of_coordinator, of_logger
+from swarm_ray.runtime.worker_view import WorkerView
 
 STOP_WITHIN_S = 6.5
 """So long trainers may take to end a decode and write a last checkpoint."""
@@ -86,9 +86,7 @@ class Worker:
         self._crew, self._begun = NOBODY, set[int]()
         self._closed, self._steps = 0, dict[str, int]()
         self._notice = self._reach = ""
-        self._progress = SwarmProgress(
-            address.experiment, label(config), "starting", config.rounds, nodes=self.nodes
-        )
+        self._view = WorkerView(address.experiment, config, self.nodes)
 
     def start(self, ray: RayInstance | None = None) -> None:
         """Start all actors; they build themselves while `watch` waits for them.
@@ -130,26 +128,24 @@ class Worker:
                 self._fail(error)
         return self._over()
 
-    def progress(self) -> SwarmProgress:
+    def progress(self) -> ExperimentSnapshot:
         """What the actors say now; what they said last while they are busy or gone."""
-        known = self._progress
+        view = self._view
         if not self._over():
             starting = self._supervisor.starting()
             if status := self._supervisor.ask("coordinator", "status"):
                 self._rounds_closed(status.closed)
-                known = of_coordinator(known, status, self.config, hosts=bool(self.nodes), starting=starting)
+                view = view.with_coordinator(status, starting=starting, hosts=bool(self.nodes))
             if (reach := self._supervisor.ask("discovery", "reach")) is not None:
                 self._reach = str(reach)
             if logged := self._supervisor.ask("logger", "progress"):
                 self._steps_taken({row.node: row.step for row in logged.rows})
                 if logged.remark not in self._notice:
                     self.tell(logged.remark)
-                known = of_logger(
-                    known, logged, self._reach, coordinates=self._coordinates, starting=starting
-                )
-        state = self.state if self._over() or self.failure else known.state
-        self._progress = replace(known, state=state, note=str(self.failure or known.note))
-        return replace(self._progress, note=self._progress.note or self._notice)
+                view = view.with_logger(logged, self._reach, coordinates=self._coordinates, starting=starting)
+        state = self.state if self._over() or self.failure else view.state
+        self._view = replace(view, state=state, note=str(self.failure or view.note))
+        return replace(self._view, note=self._view.note or self._notice).snapshot()
 
     def stop(self, state: str = "stopped", note: str = "stopped on request") -> None:
         """End the experiment here: its state record says so, logs are written, every actor is ended.

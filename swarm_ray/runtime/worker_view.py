@@ -1,25 +1,38 @@
-"""What a display shows of a worker, from what its coordinator and its logger say."""
+"""The snapshot of a worker's own swarm, from what its coordinator and its logger say.
+
+Where another machine coordinates, the rows that this machine's nodes logged stand for the state records.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Protocol
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.observe.eta import round_seconds, seconds_left
-from swarm_ray.observe.own_rows import extended_rows, line_of_rows, rounds_seconds
-from swarm_ray.observe.progress import SwarmProgress
-from swarm_ray.observe.recent import closings, extended, node_line, rounds_closed
-from swarm_ray.observe.remarks import label, swarm_notes, without_advantage
-from swarm_ray.observe.snapshot import NodeLine, Picture
+from swarm_ray.observe.diagnosis import swarm_notes, without_advantage
+from swarm_ray.observe.snapshot import (
+    MEAN_OF,
+    WINDOW,
+    ExperimentSnapshot,
+    NodeSnapshot,
+    closings,
+    extended,
+    label,
+    mean,
+    node_snapshot,
+    round_seconds,
+    rounds_closed,
+    seconds_left,
+)
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import StateRecord
 
-__all__ = ["Coordinating", "Logging", "label", "of_coordinator", "of_logger", "picture_of"]
-
-AWAY_NAMES = ("StoreUnavailable", "FolderMissing", "StoreDenied", "StoreFull")
+UNREACHABLE_NAMES = ("StoreUnavailable", "FolderMissing", "StoreDenied", "StoreFull")
 """So begins what a coordinator says of a folder that is out of reach."""
+Trainer = tuple[int, tuple[tuple[str, float], ...]]
+"""A round and its seconds per phase: the rows that a trainer writes together agree in both."""
 
 
 class Coordinating(Protocol):
@@ -58,90 +71,173 @@ class Logging(Protocol):
     def problem(self) -> str: ...  # noqa: D102
 
 
-def of_coordinator(
-    known: SwarmProgress, status: Coordinating, config: SwarmConfig, *, hosts: bool, starting: bool
-) -> SwarmProgress:
-    """The coordinator's part.
+@dataclass(frozen=True)
+class WorkerView:
+    """What a worker's actors said last; `snapshot` shows it."""
+
+    experiment: str
+    config: SwarmConfig
+    nodes: tuple[str, ...]
+    """Those of this machine; where the coordinator is here, all that registered."""
+    state: str = "starting"
+    """starting, waiting, running, paused, draining, finished, stopped, failed or superseded."""
+    rewards: tuple[float, ...] = ()
+    """Mean own reward per closed round; after a coordinator's restart the oldest are missing."""
+    closed: int = 0
+    """Rounds of the experiment that are over."""
+    used: int = 0
+    problems: Mapping[str, str] | None = None
+    note: str = ""
+    unreachable: str = ""
+    records: tuple[StateRecord, ...] = ()
+    """The newest state records, oldest first, where the coordinator is here."""
+    rows: tuple[StepMetrics, ...] = ()
+    """The newest rows of this machine's nodes, oldest first."""
+    open_s: float | None = None
+    """Seconds since the open round began; None where another machine coordinates."""
+
+    def with_coordinator(self, status: Coordinating, *, starting: bool, hosts: bool) -> WorkerView:
+        """With what the coordinator says.
+
+        Args:
+            status: what it says.
+            starting: whether an actor here has not come up yet.
+            hosts: whether nodes are trained here.
+        """
+        record, state = status.record, status.state
+        note = status.problem or (record.note if record else "")
+        if record and record.learned_nothing:
+            note = f"{without_advantage(record.barren, rounds_closed(record))}: nothing is learned"
+        if state == "waiting" and hosts and not status.registered:
+            state = "starting"
+            note = "loading the models" if starting else "measuring held-out pass@1 before round 0"
+        return replace(
+            self,
+            state=state,
+            rewards=status.rewards,
+            closed=status.closed,
+            unreachable=status.problem if status.problem.startswith(UNREACHABLE_NAMES) else "",
+            nodes=status.registered or self.nodes,
+            problems=status.problems,
+            note=note,
+            records=extended(self.records, record) if record else self.records,
+            open_s=status.seconds,
+        )
+
+    def with_logger(
+        self, said: Logging, discovery_problem: str, *, coordinates: bool, starting: bool
+    ) -> WorkerView:
+        """With what the logger says; its nodes' rewards stand for the swarm's where another machine coordinates.
+
+        Args:
+            said: what it says.
+            discovery_problem: why discovery cannot write; empty while it can.
+            coordinates: whether the coordinator is here.
+            starting: whether an actor here has not come up yet.
+        """
+        note = f"rows wait on this machine's disk: {said.problem}" if said.problem else ""
+        unreachable = (self.unreachable if coordinates else "") or said.problem or discovery_problem
+        rows = extended_rows(self.rows, said.rows)
+        view = replace(self, used=said.used, rows=rows, unreachable=unreachable)
+        if coordinates:
+            return replace(view, note=self.note or note)
+        state = "running" if said.rewards else "starting" if starting else "waiting"
+        closed = max((row.round + 1 for row in said.rows), default=0)
+        return replace(view, state=state, rewards=said.rewards, closed=closed, note=note)
+
+    def snapshot(self) -> ExperimentSnapshot:
+        """As live displays show it."""
+        records, rows = self.records, self.rows
+        seconds = [closed.seconds for closed in closings(records)] if records else rounds_seconds(rows)
+        round_s = round_seconds(seconds)
+        notes = [self.note, *(swarm_notes(records[-1]) if records else [])]
+        left_s = seconds_left(self.state, self.config.rounds - self.closed, round_s, self.open_s)
+        return ExperimentSnapshot(
+            experiment=self.experiment,
+            state=self.state,
+            label=label(self.config),
+            rounds=self.config.rounds,
+            closed=self.closed,
+            round_s=round_s,
+            left_s=left_s,
+            rewards=self.rewards,
+            reward=mean(self.rewards[-MEAN_OF:]),
+            cumulative=self._cumulative(),
+            nodes=tuple(self._node(node) for node in sorted({*self.nodes, *(self.problems or {})})),
+            notes=tuple(note for note in notes if note),
+            used=self.used,
+            unreachable=self.unreachable,
+        )
+
+    def _cumulative(self) -> float:
+        """The newest record has the sums of the whole run."""
+        if self.records:
+            return sum(tally.totals.reward for tally in self.records[-1].tallies.values())
+        return sum(self.rewards) * max(1, len(self.nodes))
+
+    def _node(self, node: str) -> NodeSnapshot:
+        """The swarm's own records where there are any, else what the node itself logged here."""
+        records = self.records
+        line = node_snapshot(node, records, self.config.local) if records else node_of_rows(node, self.rows)
+        problem = (self.problems or {}).get(node)
+        return replace(line, problems=(problem,)) if problem else line
+
+
+def extended_rows(known: tuple[StepMetrics, ...], rows: Sequence[StepMetrics]) -> tuple[StepMetrics, ...]:
+    """The newest rows of each node, with those that are new."""
+    met = {(row.node, row.step) for row in known}
+    new = [row for row in rows if (row.node, row.step) not in met]
+    nodes = {row.node for row in (*known, *new)}
+    return (*known, *new)[-WINDOW * len(nodes) :] if new else known
+
+
+def node_of_rows(node: str, rows: Sequence[StepMetrics]) -> NodeSnapshot:
+    """What its newest rows say of a node.
 
     Args:
-        known: what was known before.
-        status: what the coordinator says.
-        config: the swarm.
-        hosts: whether nodes are trained here.
-        starting: whether an actor here has not come up yet.
+        node: its id.
+        rows: the newest ones of all nodes of this machine, oldest first.
     """
-    record, state = status.record, status.state
-    note = status.problem or (record.note if record else "")
-    if record and record.learned_nothing:
-        note = f"{without_advantage(record.barren, rounds_closed(record))}: nothing is learned"
-    if state == "waiting" and hosts and not status.registered:
-        state = "starting"
-        note = "loading the models" if starting else "measuring held-out pass@1 before round 0"
-    return replace(
-        known,
-        state=state,
-        rewards=status.rewards,
-        closed=status.closed,
-        unreachable=status.problem if status.problem.startswith(AWAY_NAMES) else "",
-        nodes=status.registered or known.nodes,
-        problems=status.problems,
-        note=note,
-        local=config.local,
-        records=extended(known.records, record) if record else known.records,
-        open_s=status.seconds,
+    own = [row for row in rows if row.node == node]
+    if not own:
+        return NodeSnapshot(node)
+    spent = trainer_seconds(rows)
+    seconds = [spent[_trainer(row)] for row in own]
+    learned = sum(row.local + row.external for row in own)
+    tokens = sum(row.counters.generated_tokens for row in own)
+    return NodeSnapshot(
+        node=node,
+        round=own[-1].round,
+        step=own[-1].step + 1,
+        reward=own[-1].reward,
+        mean_reward=mean([row.reward for row in own][-MEAN_OF:]),
+        external=sum(row.external for row in own) / learned if learned else None,
+        step_s=median(seconds),
+        tokens_per_s=tokens / sum(seconds) if sum(seconds) > 0 else None,
     )
 
 
-def of_logger(
-    known: SwarmProgress, said: Logging, reach: str, *, coordinates: bool, starting: bool
-) -> SwarmProgress:
-    """The logger's part; its nodes' rewards stand for the swarm's where another machine coordinates.
+def trainer_seconds(rows: Sequence[StepMetrics]) -> dict[Trainer, float]:
+    """How long each trainer took for each step: its nodes' rows have equal shares of that."""
+    spent: dict[Trainer, float] = {}
+    for row in rows:
+        trainer = _trainer(row)
+        spent[trainer] = spent.get(trainer, 0.0) + sum(row.seconds.values())
+    return spent
 
-    Args:
-        known: what was known before.
-        said: what the logger says.
-        reach: why discovery cannot write; empty while it can.
-        coordinates: whether the coordinator is here.
-        starting: whether an actor here has not come up yet.
+
+def rounds_seconds(rows: Sequence[StepMetrics]) -> list[float]:
+    """Seconds of each round that was met from its beginning to its end; the slowest trainer's.
+
+    In async pace a round has several steps, so the oldest and the newest are left out: they may be met in part.
     """
-    note = f"rows wait on this machine's disk: {said.problem}" if said.problem else ""
-    rows = extended_rows(known.rows, said.rows)
-    known = replace(known, seconds=dict(said.seconds), used=said.used, rows=rows)
-    unreachable = known.unreachable if coordinates else ""
-    known = replace(known, unreachable=unreachable or said.problem or reach)
-    if coordinates:
-        return replace(known, note=known.note or note)
-    state = "running" if said.rewards else "starting" if starting else "waiting"
-    closed = max((row.round + 1 for row in said.rows), default=0)
-    return replace(known, state=state, rewards=said.rewards, closed=closed, note=note)
+    spent = trainer_seconds(rows)
+    rounds: dict[int, dict[str, float]] = {}
+    for row in rows:
+        of_nodes = rounds.setdefault(row.round, {})
+        of_nodes[row.node] = of_nodes.get(row.node, 0.0) + spent[_trainer(row)]
+    return [max(rounds[number].values()) for number in sorted(rounds)[1:-1]]
 
 
-def picture_of(known: SwarmProgress) -> Picture:
-    """What is known of a swarm, as a live view shows it."""
-    records, rows = known.records, known.rows
-    seconds = [closed.seconds for closed in closings(records)] if records else rounds_seconds(rows)
-    round_s = round_seconds(seconds)
-    notes = [known.note] if known.note else []
-    notes += swarm_notes(records[-1]) if records else []
-    return Picture(
-        experiment=known.experiment,
-        state=known.state,
-        label=known.label,
-        rounds=known.rounds,
-        closed=known.closed,
-        round_s=round_s,
-        left_s=seconds_left(known.state, known.rounds - known.closed, round_s, known.open_s),
-        rewards=known.rewards,
-        reward=known.recent(),
-        cumulative=known.cumulative,
-        nodes=tuple(_line(node, known) for node in sorted({*known.nodes, *known.problems})),
-        notes=tuple(notes),
-    )
-
-
-def _line(node: str, known: SwarmProgress) -> NodeLine:
-    """The swarm's own records where there are any, else what the node itself logged here."""
-    records = known.records
-    line = node_line(node, records, known.local) if records else line_of_rows(node, known.rows)
-    said = known.problems.get(node)
-    return replace(line, problems=(said,)) if said else line
+def _trainer(row: StepMetrics) -> Trainer:
+    return row.round, tuple(sorted(row.seconds.items()))

@@ -16,7 +16,7 @@ from swarm_ray.experiments.open import open_or_create
 from swarm_ray.formatting import duration
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.observe.display import Display, choose_display
-from swarm_ray.observe.progress import SwarmProgress
+from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.runtime.handle import DONE, LEARNED_NOTHING, Running
 from swarm_ray.runtime.preflight import prepare_model
 from swarm_ray.runtime.worker import Worker
@@ -180,17 +180,17 @@ class SweepRunner:
         else:
             self._outcome.failed[name] = message
 
-    def _lines(self) -> list[SwarmProgress]:
+    def _lines(self) -> list[ExperimentSnapshot]:
         """What a display shows of each run; with the first, how far the sweep is."""
         lines = []
         for slot in self._slots:
             label = f"{slot.number} of {len(self._numbers)}: {slot.run.experiment}"
             lines.append(replace(slot.worker.progress(), label=label))
         far = self._far(lines)
-        note = f"{lines[0].note}; {far}" if lines[0].note else far
-        return [replace(lines[0], note=note), *lines[1:]]
+        notes = ("; ".join([*lines[0].notes[:1], far]),)
+        return [replace(lines[0], notes=notes), *lines[1:]]
 
-    def _far(self, progress: Sequence[SwarmProgress]) -> str:
+    def _far(self, progress: Sequence[ExperimentSnapshot]) -> str:
         """How many runs are finished, and about how long the rest will take."""
         done, failed = len(self._outcome.done), self._outcome.failed
         parts = [f"in all, {self._before + done} of {len(self._numbers)} runs are finished"]

@@ -8,31 +8,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from live_for_tests import record
+from live_for_tests import config, record
 from rich.console import Console
 
 from swarm_ray.observe.display import LineDisplay, choose_display
-from swarm_ray.observe.progress import SwarmProgress
-from swarm_ray.observe.side_by_side import swarms_table
-from swarm_ray.runtime.worker_view import picture_of
+from swarm_ray.observe.live_tables import swarm_table
+from swarm_ray.runtime.worker_view import WorkerView
 
 RECORDS = tuple(record(number, {"node-0": number, "node-1": number}) for number in range(26, 30))
-SHARED = SwarmProgress(
+SHARED = WorkerView(
     "first",
-    "4 local / 4 external",
+    config(),
+    ("node-0", "node-1"),
     "running",
-    40,
     rewards=tuple(i / 40 for i in range(30)),
     closed=30,
-    nodes=("node-0", "node-1"),
     used=310,
     problems={"node-1": "gone\x1b[2J [/b]"},
-    local=4,
     records=RECORDS,
     open_s=1.0,
 )
-ALONE = SwarmProgress(
-    "first-alone", "8 local / 0 external", "waiting", 40, rewards=(0.0, 0.4), closed=2, nodes=("node-0",)
+ALONE = WorkerView(
+    "first-alone", config(local=8, external=0), ("node-0",), "waiting", rewards=(0.0, 0.4), closed=2
 )
 WIDE = """\
 swarm                 state       round  a round  left  mean 10  cumulative  external used  curve
@@ -51,15 +48,17 @@ swarm                 state       round  left  curve
 @pytest.mark.parametrize(("width", "expected"), [(100, WIDE), (60, NARROW)])
 def test_swarms_side_by_side_at_two_widths(width: int, expected: str) -> None:
     out = io.StringIO()
-    Console(file=out, width=width, force_terminal=False).print(swarms_table([SHARED, ALONE], width))
+    Console(file=out, width=width, force_terminal=False).print(
+        swarm_table([SHARED.snapshot(), ALONE.snapshot()], width)
+    )
     assert "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines()) == expected
 
 
 def test_lines_say_how_long_it_will_take_and_what_is_wrong() -> None:
     out = io.StringIO()
     display = LineDisplay(Console(file=out, width=300))
-    display.show([SHARED, ALONE])
-    display.show([SHARED, ALONE])
+    display.show([SHARED.snapshot(), ALONE.snapshot()])
+    display.show([SHARED.snapshot(), ALONE.snapshot()])
     assert out.getvalue() == (
         "   0 s  4 local / 4 external: running, round 30 of 40, reward 0.613, 19 s left | "
         "8 local / 0 external: waiting, round 2 of 40, reward 0.200 | 4 local / 4 external: node-1: gone [2J [/b]\n"
@@ -68,10 +67,10 @@ def test_lines_say_how_long_it_will_take_and_what_is_wrong() -> None:
 
 def test_the_cumulative_reward_counts_rounds_from_before_a_coordinators_restart() -> None:
     """A restarted coordinator remembers the last 100 rounds; the state records carry the sums of all."""
-    remembered = replace(SHARED, rewards=(0.5,) * 100, closed=600, records=(record(599, {"a": 599, "b": 599}),))
-    assert picture_of(remembered).cumulative == 600.0
-    columns = {column.header: list(column.cells) for column in swarms_table([remembered], 100).columns}
-    assert [cell.plain for cell in columns["cumulative"]] == ["600.0"]
+    remembered = replace(
+        SHARED, rewards=(0.5,) * 100, closed=600, records=(record(599, {"a": 599, "b": 599}),)
+    )
+    assert remembered.snapshot().cumulative == 600.0
 
 
 def test_a_run_goes_on_when_nobody_reads_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:

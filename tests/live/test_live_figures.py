@@ -7,26 +7,28 @@ from dataclasses import replace
 import msgspec
 import pytest
 from experiments_for_tests import metrics_row
-from live_for_tests import beat, record, tally
+from live_for_tests import beat, config, record, tally
 
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.experiments.read.coordinator import coordinator_alarm
-from swarm_ray.observe.eta import round_seconds, seconds_left
-from swarm_ray.observe.newest import RewardCurve
-from swarm_ray.observe.node_liveness import Sign
-from swarm_ray.observe.own_rows import extended_rows, line_of_rows, rounds_seconds
-from swarm_ray.observe.recent import WINDOW, extended, external_share, node_line, rounds_closed, swarm_reward
-from swarm_ray.observe.remarks import (
-    never_arrived,
-    result_line,
-    swarm_alarm,
-    swarm_notes,
-    with_sign,
+from swarm_ray.experiments.read.node_liveness import ChangeClock, NodeLiveness
+from swarm_ray.experiments.read.status import ExperimentReading
+from swarm_ray.observe.diagnosis import diagnosed, result_line, swarm_alarm, swarm_notes, with_lost_files
+from swarm_ray.observe.recent_records import RewardCurve
+from swarm_ray.observe.snapshot import (
+    WINDOW,
+    NodeSnapshot,
+    extended,
+    external_share,
+    node_snapshot,
+    round_seconds,
+    rounds_closed,
+    seconds_left,
+    swarm_reward,
 )
-from swarm_ray.observe.sightings import Sightings
-from swarm_ray.observe.snapshot import NodeLine
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.state import Answers, NodeTally, StageOpen, StateRecord
+from swarm_ray.runtime.worker_view import extended_rows, node_of_rows, rounds_seconds
 
 AGAIN = "give the command that started it again, and it goes on"
 PACE = PaceConfig(beat_s=2, dead_after_s=20, alone_after_s=120)
@@ -61,13 +63,13 @@ def test_the_time_left_is_told_only_where_it_is_known(
 
 def test_a_line_is_told_by_the_newest_records() -> None:
     records = tuple(record(i, {"quick": 2 * i, "slow": i // 2}, seconds=4.0) for i in range(5))
-    quick, slow = (node_line(name, records, 4) for name in ("quick", "slow"))
+    quick, slow = (node_snapshot(name, records, 4) for name in ("quick", "slow"))
     assert (quick.round, quick.step, quick.reward, quick.mean_reward) == (4, 8, 0.5, 0.5)
     assert (quick.step_s, slow.step_s) == (2.0, 8.0)
     assert (quick.tokens_per_s, slow.tokens_per_s) == (50.0, 12.5)
     assert quick.external == 0.5
-    assert node_line("nobody", records, 4) == NodeLine("nobody")
-    assert node_line("quick", (), 4) == NodeLine("quick")
+    assert node_snapshot("nobody", records, 4) == NodeSnapshot("nobody")
+    assert node_snapshot("quick", (), 4) == NodeSnapshot("quick")
     assert swarm_reward(records) == 0.5
 
 
@@ -136,64 +138,80 @@ def test_rows_of_this_machine_tell_the_same_where_others_coordinate() -> None:
             rows = extended_rows(rows, [*both, other])
     assert len(rows) == 18
     assert rounds_seconds(rows) == [9.0] * 4
-    line = line_of_rows("node-0", rows)
+    line = node_of_rows("node-0", rows)
     assert (line.round, line.step, line.step_s, line.external) == (5, 6, 6.0, 0.5)
-    assert line_of_rows("node-9", rows) == NodeLine("node-9")
+    assert node_of_rows("node-9", rows) == NodeSnapshot("node-9")
 
 
 def test_silence_is_told_by_wall_clocks_until_something_changes() -> None:
     now = 100.0
-    sightings = Sightings(lambda: now)
-    assert sightings.silence("a") is None
-    sightings.note("a", 1, lambda: 3600.0)
-    sightings.note("b", 1, lambda: None)
+    changes = ChangeClock(lambda: now)
+    assert changes.silence("a") is None
+    changes.note("a", 1, lambda: 3600.0)
+    changes.note("b", 1, lambda: None)
     now = 110.0
-    sightings.note("a", 1, lambda: 0.0)
-    assert (sightings.silence("a"), sightings.by_clocks("a"), sightings.silence("b")) == (3610.0, True, None)
-    sightings.note("a", 2, lambda: 3600.0)
+    changes.note("a", 1, lambda: 0.0)
+    assert (changes.silence("a"), changes.by_clocks("a"), changes.silence("b")) == (3610.0, True, None)
+    changes.note("a", 2, lambda: 3600.0)
     now = 112.0
-    assert (sightings.silence("a"), sightings.by_clocks("a")) == (2.0, False)
+    assert (changes.silence("a"), changes.by_clocks("a")) == (2.0, False)
 
 
 @pytest.mark.parametrize(
-    ("sign", "expected"),
+    ("found", "expected"),
     [
-        (Sign("x", beat(), seen_s=1.0), ()),
-        (Sign("x", beat(), seen_s=43.0), ("silent for 43 s",)),
-        (Sign("x", beat(round=7), seen_s=1.0), ("2 rounds behind",)),
-        (Sign("x", beat(round=8), seen_s=1.0), ("1 round behind",)),
-        (Sign("x", beat(alone=True), seen_s=1.0), ("trains alone: it hears of no coordinator",)),
-        (Sign("x", beat(unanswered=(3, 4, 9)), seen_s=1.0), ("no answer yet to its files of round 3 to 4",)),
-        (Sign("x", beat(unanswered=(9,)), seen_s=1.0), ()),
-        (Sign("x", beat(problem="loss is nan"), seen_s=1.0), ("loss is nan",)),
-        (Sign("x", beat(round=2, done=True), seen_s=99.0), ()),
-        (Sign("x", None, problem="its beat cannot be read: torn"), ("its beat cannot be read: torn",)),
+        (NodeLiveness("x", beat(), seen_s=1.0), ()),
+        (NodeLiveness("x", beat(), seen_s=43.0), ("silent for 43 s",)),
+        (NodeLiveness("x", beat(round=7), seen_s=1.0), ("2 rounds behind",)),
+        (NodeLiveness("x", beat(round=8), seen_s=1.0), ("1 round behind",)),
+        (NodeLiveness("x", beat(alone=True), seen_s=1.0), ("trains alone: it hears of no coordinator",)),
+        (
+            NodeLiveness("x", beat(unanswered=(3, 4, 9)), seen_s=1.0),
+            ("no answer yet to its files of round 3 to 4",),
+        ),
+        (NodeLiveness("x", beat(unanswered=(9,)), seen_s=1.0), ()),
+        (NodeLiveness("x", beat(problem="loss is nan"), seen_s=1.0), ("loss is nan",)),
+        (NodeLiveness("x", beat(round=2, done=True), seen_s=99.0), ()),
+        (
+            NodeLiveness("x", None, problem="its beat cannot be read: torn"),
+            ("its beat cannot be read: torn",),
+        ),
     ],
 )
-def test_what_is_wrong_with_a_node_is_said_in_words(sign: Sign, expected: tuple[str, ...]) -> None:
+def test_what_is_wrong_with_a_node_is_said_in_words(found: NodeLiveness, expected: tuple[str, ...]) -> None:
     now = StateRecord("running", 60, None, StageOpen(10, 0, (), 0.0, 60.0), {})
-    assert with_sign(NodeLine("a"), sign, now, PACE).problems == expected
+    assert diagnose(NodeSnapshot("a"), found, now).problems == expected
+
+
+def diagnose(
+    line: NodeSnapshot, found: NodeLiveness, record: StateRecord, pace: PaceConfig = PACE
+) -> NodeSnapshot:
+    """By a reading of a folder that says nothing but this."""
+    given = config().model_copy(update={"pace": pace})
+    reading = ExperimentReading(
+        None, record, None, given, None, {line.node: found}, None, None, coordinator_by_clocks=False
+    )  # type: ignore[arg-type]
+    problems = tuple(reading.problems(line.node))
+    return diagnosed(replace(line, problems=problems), found, reading)
 
 
 def test_a_silent_node_has_no_speed_and_nobody_lags_in_async_pace() -> None:
     now = StateRecord("running", 60, None, StageOpen(10, 0, (), 0.0, 60.0), {})
-    line = NodeLine("a", 5, 6, step_s=2.0, tokens_per_s=9.0)
-    silent = with_sign(line, Sign("x", beat(round=6), seen_s=43.0), now, PACE)
+    line = NodeSnapshot("a", 5, 6, step_s=2.0, tokens_per_s=9.0)
+    silent = diagnose(line, NodeLiveness("x", beat(round=6), seen_s=43.0), now)
     assert (silent.step_s, silent.tokens_per_s, silent.seen_s) == (None, None, 43.0)
     free = PaceConfig(mode="async", staleness=4)
-    assert with_sign(line, Sign("x", beat(round=5), seen_s=1.0), now, free).problems == ()
-    assert with_sign(line, Sign("x", beat(round=4), seen_s=1.0), now, free).problems == ()
-    assert with_sign(replace(line, round=3), Sign("x", beat(round=4), seen_s=1.0), now, free).problems == (
-        "5 rounds behind",
-    )
+    assert diagnose(line, NodeLiveness("x", beat(round=5), seen_s=1.0), now, free).problems == ()
+    behind = diagnose(replace(line, round=3), NodeLiveness("x", beat(round=4), seen_s=1.0), now, free)
+    assert behind.problems == ("5 rounds behind",)
 
 
 def test_an_ended_swarm_has_no_silent_nodes_but_lost_files() -> None:
     over = StateRecord("finished", 60, None, None, {}, answers=Answers(expired={"a": (58, 59)}))
-    line = with_sign(NodeLine("a", 59), Sign("x", beat(), seen_s=9999.0), over, PACE)
+    line = diagnose(NodeSnapshot("a", 59), NodeLiveness("x", beat(), seen_s=9999.0), over)
     assert line.problems == ()
-    assert never_arrived(line, over).problems == ("its files of round 58 to 59 never arrived",)
-    assert never_arrived(NodeLine("b"), over).problems == ()
+    assert with_lost_files(line, over).problems == ("its files of round 58 to 59 never arrived",)
+    assert with_lost_files(NodeSnapshot("b"), over).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -245,7 +263,9 @@ def test_what_is_said_of_the_swarm() -> None:
     long = record(29, {"a": 29})
     nothing = msgspec.structs.replace(long, learned_nothing=True, barren=20, state="paused")
     assert swarm_notes(nothing) == ["no further round opens until somebody asks it to resume"]
-    assert swarm_alarm(nothing) == "LEARNED NOTHING: in the last 20 rounds no group of any node had an advantage"
+    assert (
+        swarm_alarm(nothing) == "LEARNED NOTHING: in the last 20 rounds no group of any node had an advantage"
+    )
     short = msgspec.structs.replace(record(3, {"a": 3}), learned_nothing=True, barren=4)
     assert swarm_alarm(short) == "LEARNED NOTHING: in all 4 rounds no group of any node had an advantage"
     assert swarm_alarm(barren) == ""

@@ -1,4 +1,4 @@
-"""A picture as text: exact at two widths, less of it where there is no room, and nothing of others' that steers."""
+"""A snapshot as text: exact at two widths, less of it where there is no room, and nothing of others' that steers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from swarm_ray.observe.bars import sparkline
-from swarm_ray.observe.snapshot import NodeLine, Picture, chosen
+from swarm_ray.observe.live_tables import choose, sparkline
+from swarm_ray.observe.snapshot import ExperimentSnapshot, NodeSnapshot
 from swarm_ray.observe.view import SwarmView, one_line, troubles
 
 NODES = (
-    NodeLine("node-0", 36, 37, 0.25, 0.312, 0.391, 2.0, 278.4, 0.2, notes=("goes on from step 30",)),
-    NodeLine(
+    NodeSnapshot("node-0", 36, 37, 0.25, 0.312, 0.391, 2.0, 278.4, 0.2, notes=("goes on from step 30",)),
+    NodeSnapshot(
         "node-1", 12, 13, 0.0, None, 0.4, None, None, 43.0, problems=("silent for 43 s", "24 rounds behind")
     ),
-    NodeLine("node-10", -1, 0, seen_s=7.0, by_clocks=True),
+    NodeSnapshot("node-10", -1, 0, seen_s=7.0, by_clocks=True),
 )
-RUNNING = Picture(
+RUNNING = ExperimentSnapshot(
     experiment="first",
     state="running",
     label="4 local / 4 external",
@@ -64,10 +64,10 @@ node-0: goes on from step 30
 """
 
 
-def text(picture: Picture, width: int, **console: object) -> str:
+def text(snapshot: ExperimentSnapshot, width: int, **console: object) -> str:
     out = io.StringIO()
     options = {"force_terminal": False, "legacy_windows": False, "force_jupyter": False} | console
-    Console(file=out, width=width, **options).print(SwarmView(picture))  # type: ignore[arg-type]
+    Console(file=out, width=width, **options).print(SwarmView(snapshot))  # type: ignore[arg-type]
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
@@ -108,20 +108,20 @@ def test_what_is_worst_comes_first() -> None:
 
 def test_names_and_words_of_others_cannot_steer_the_terminal() -> None:
     evil = "\x1b[2J\x1b]0;owned\x07\n[bold]node[/bold]"
-    node = NodeLine(evil[:20], 3, problems=(evil,), notes=(evil,))
-    picture = replace(
+    node = NodeSnapshot(evil[:20], 3, problems=(evil,), notes=(evil,))
+    snapshot = replace(
         RUNNING, experiment=evil, nodes=(node,), coordinator=evil, notes=(evil,), alarms=(evil,)
     )
-    for shown in (text(picture, 100), one_line(picture)):
+    for shown in (text(snapshot, 100), one_line(snapshot)):
         assert "\x1b" not in shown
         assert "\x07" not in shown
         assert "[bold]node[/bold]" in shown
-    assert "\n" not in one_line(picture)
+    assert "\n" not in one_line(snapshot)
 
 
 def test_figures_of_any_size_are_shown() -> None:
-    wild = NodeLine("node-0", 2**62, 2**62, 1e308, float("inf"), 0.5, 1e308, float("inf"), 3e9)
-    picture = replace(
+    wild = NodeSnapshot("node-0", 2**62, 2**62, 1e308, float("inf"), 0.5, 1e308, float("inf"), 3e9)
+    snapshot = replace(
         RUNNING,
         nodes=(wild,),
         rewards=(0.1, float("nan"), float("inf")),
@@ -129,17 +129,17 @@ def test_figures_of_any_size_are_shown() -> None:
         left_s=1e300,
         rounds=1,
     )
-    shown = text(picture, 100)
+    shown = text(snapshot, 100)
     assert "1e+308 in the last 10 rounds" in shown
     assert max(map(len, shown.splitlines()[2:])) <= 100
-    assert one_line(picture).startswith("first: running, ")
+    assert one_line(snapshot).startswith("first: running, ")
     assert sparkline([1.0, float("nan")], 9, 1.0) == "█▁"
 
 
 def test_of_many_nodes_the_troubled_and_the_slowest_have_rows() -> None:
-    many = [NodeLine(f"node-{i}", 50 - i % 3, step_s=float(i)) for i in range(32)]
+    many = [NodeSnapshot(f"node-{i}", 50 - i % 3, step_s=float(i)) for i in range(32)]
     many[30] = replace(many[30], problems=("silent for 9 s",))
-    rows, others = chosen(many)
+    rows, others = choose(many)
     assert len(rows) == 12
     assert [n.node for n in rows] == [f"node-{i}" for i in (2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 30, 31)]
     lines = text(replace(RUNNING, nodes=tuple(many)), 100).splitlines()
@@ -149,7 +149,7 @@ def test_of_many_nodes_the_troubled_and_the_slowest_have_rows() -> None:
 
 
 def test_so_many_troubles_and_no_more() -> None:
-    lines = troubles([NodeLine(f"n{i}", problems=("lost",)) for i in range(20)])
+    lines = troubles([NodeSnapshot(f"n{i}", problems=("lost",)) for i in range(20)])
     assert lines[0] == "n0: lost"
     assert lines[12:] == ["and 8 more"]
 
@@ -159,7 +159,7 @@ def test_one_line_says_what_matters() -> None:
         "first: running, 37 of 60 rounds, reward 0.312, 46 s left | "
         "no group of any node had an advantage for 6 rounds | node-1: silent for 43 s; 24 rounds behind"
     )
-    assert one_line(Picture("x", "absent", notes=("waiting",))) == "x: not there yet | waiting"
+    assert one_line(ExperimentSnapshot("x", "absent", notes=("waiting",))) == "x: not there yet | waiting"
 
 
 def test_a_sparkline_has_parts_of_equal_length() -> None:

@@ -13,17 +13,17 @@ from live_for_tests import NODES, Clock, config, coordinate, play_round, underwa
 from drive_store import StateLogWriter
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.observe.folder import SwarmFolder
-from swarm_ray.observe.watcher import Watcher
+from swarm_ray.observe.folder import SnapshotReader
+from swarm_ray.observe.watch import Watcher
 from swarm_ray.records.nodes import Beat, NodeTotals
 from swarm_ray.records.state import StateRecord
 
 
-def watched(root: Path, clock: Clock | None = None) -> SwarmFolder:
-    return SwarmFolder(open_experiment(str(root), "grown"), clock or Clock())
+def watched(root: Path, clock: Clock | None = None) -> SnapshotReader:
+    return SnapshotReader(open_experiment(str(root), "grown"), clock or Clock())
 
 
-def cost(folder: SwarmFolder) -> tuple[int, int, int]:
+def cost(folder: SnapshotReader) -> tuple[int, int, int]:
     """Reads, listings and questions of one look."""
     counted = folder._opened.store.operations
     before = replace(counted)

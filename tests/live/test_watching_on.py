@@ -13,9 +13,8 @@ from rich.console import Console
 
 from swarm_ray.errors import UserError
 from swarm_ray.observe.display import LineDisplay
-from swarm_ray.observe.snapshot import Picture
-from swarm_ray.observe.watch import keep_watching, picture_once, watch
-from swarm_ray.observe.watcher import Watcher
+from swarm_ray.observe.snapshot import ExperimentSnapshot
+from swarm_ray.observe.watch import Watcher, keep_watching, snapshot_text, watch
 
 
 def test_an_experiment_that_is_to_come_is_waited_for(tmp_path: Path) -> None:
@@ -93,14 +92,14 @@ def test_watching_ends_with_the_experiment(tmp_path: Path) -> None:
 def test_watching_ends_earlier_when_told_to_or_interrupted(tmp_path: Path) -> None:
     experiment = underway(tmp_path, 5)
     watcher, display = Watcher(str(tmp_path), "grown"), LineDisplay(Console(file=io.StringIO()))
-    asked: list[Picture] = []
+    asked: list[ExperimentSnapshot] = []
 
-    def until(picture: Picture) -> bool:
-        asked.append(picture)
-        return picture.closed >= 8
+    def until(snapshot: ExperimentSnapshot) -> bool:
+        asked.append(snapshot)
+        return snapshot.closed >= 8
 
     keep_watching(watcher, display, 1.0, until, sleep=lambda _: play_round(experiment, 4 + len(asked), NODES))
-    assert [picture.closed for picture in asked] == [5, 6, 7, 8]
+    assert [snapshot.closed for snapshot in asked] == [5, 6, 7, 8]
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
@@ -123,7 +122,7 @@ def test_mistakes_are_told_at_the_first_look(tmp_path: Path) -> None:
 
 def test_the_picture_of_a_finished_run(tmp_path: Path) -> None:
     finished(tmp_path, "done", config(rounds=30))
-    lines = picture_once(str(tmp_path)).splitlines()
+    lines = snapshot_text(str(tmp_path)).splitlines()
     assert lines[0] == "done is finished  4 local / 4 external"
     assert lines[1].startswith("cumulative reward ")
     assert lines[2].startswith("30 of 30 rounds ")

@@ -9,10 +9,9 @@ from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import small_config
 
 from swarm_ray.observe.display import LiveDisplay
-from swarm_ray.observe.progress import SwarmProgress
-from swarm_ray.observe.snapshot import Picture
-from swarm_ray.observe.watcher import Watcher
-from swarm_ray.runtime.worker_view import of_coordinator, of_logger, picture_of
+from swarm_ray.observe.snapshot import ExperimentSnapshot
+from swarm_ray.observe.watch import Watcher
+from swarm_ray.runtime.worker_view import WorkerView
 
 NODES = ["node-0", "node-1", "node-2"]
 ROUNDS = 6
@@ -23,25 +22,26 @@ class Seen:
 
     def __init__(self, root: Path) -> None:
         config = small_config(nodes=3, rounds=ROUNDS, pace__expect=3, local=2, external=2)
-        self.pictures: list[Picture] = []
+        self.snapshots: list[ExperimentSnapshot] = []
         watcher = Watcher(str(root), "small")
-        coordinated = SwarmProgress("small", "2 local / 2 external", "starting", ROUNDS, nodes=tuple(NODES))
+        coordinated = WorkerView("small", config, tuple(NODES))
         worked = coordinated
 
         def look() -> bool:
             nonlocal coordinated, worked
-            self.pictures.append(watcher.look())
+            self.snapshots.append(watcher.look())
             status, said = swarm.coordinator.status(), swarm.logger.progress()
-            coordinated = of_coordinator(coordinated, status, config, hosts=True, starting=False)
-            coordinated = of_logger(coordinated, said, "", coordinates=True, starting=False)
-            worked = of_logger(worked, said, "", coordinates=False, starting=False)
-            return self.pictures[-1].ended
+            coordinated = coordinated.with_coordinator(status, starting=False, hosts=True)
+            coordinated = coordinated.with_logger(said, "", coordinates=True, starting=False)
+            worked = worked.with_logger(said, "", coordinates=False, starting=False)
+            return self.snapshots[-1].ended
 
         with OneProcessSwarm(root, config, [NODES[:1], NODES[1:]]) as swarm:
             until(look)
             self.results = swarm.results()
         look()
-        self.last, self.coordinated, self.worked = self.pictures[-1], coordinated, worked
+        self.last = self.snapshots[-1]
+        self.coordinated, self.worked = coordinated.snapshot(), worked.snapshot()
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
 
 def test_it_is_followed_from_its_beginning_to_its_end(seen: Seen) -> None:
-    closed = [picture.closed for picture in seen.pictures]
+    closed = [snapshot.closed for snapshot in seen.snapshots]
     assert closed == sorted(closed)
-    assert {"running", "finished"} <= {picture.state for picture in seen.pictures}
-    assert all(picture.alarms == () for picture in seen.pictures)
+    assert {"running", "finished"} <= {snapshot.state for snapshot in seen.snapshots}
+    assert all(snapshot.alarms == () for snapshot in seen.snapshots)
     assert (seen.last.closed, seen.last.rounds, seen.last.label) == (ROUNDS, ROUNDS, "2 local / 2 external")
     assert seen.last.result.startswith(f"cumulative reward {seen.last.cumulative:.2f}")
 
@@ -69,24 +69,26 @@ def test_each_node_is_told_of(seen: Seen) -> None:
 
 
 def test_the_driver_of_a_coordinator_sees_the_same(seen: Seen) -> None:
-    picture = picture_of(seen.coordinated)
-    assert (picture.state, picture.closed) == ("finished", ROUNDS)
-    assert picture.cumulative == pytest.approx(seen.last.cumulative)
-    assert picture.reward == pytest.approx(seen.last.reward)
-    mine = [(line.node, line.round, line.reward, line.problems) for line in picture.nodes]
+    snapshot = seen.coordinated
+    assert (snapshot.state, snapshot.closed) == ("finished", ROUNDS)
+    assert snapshot.cumulative == pytest.approx(seen.last.cumulative)
+    assert snapshot.reward == pytest.approx(seen.last.reward)
+    mine = [(line.node, line.round, line.reward, line.problems) for line in snapshot.nodes]
     assert mine == [(line.node, line.round, line.reward, ()) for line in seen.last.nodes]
 
 
 def test_a_worker_shows_its_own_nodes(seen: Seen) -> None:
-    picture = picture_of(seen.worked)
-    assert (picture.closed, [line.node for line in picture.nodes]) == (ROUNDS, NODES)
-    for line, known in zip(picture.nodes, seen.last.nodes, strict=True):
+    snapshot = seen.worked
+    assert (snapshot.closed, [line.node for line in snapshot.nodes]) == (ROUNDS, NODES)
+    for line, known in zip(snapshot.nodes, seen.last.nodes, strict=True):
         assert (line.round, line.step, line.reward) == (known.round, known.step, known.reward)
         assert line.external is not None
         assert line.step_s is not None
 
 
-def test_several_swarms_are_rows_and_one_is_a_picture(seen: Seen, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_swarms_are_rows_and_one_fills_the_display(
+    seen: Seen, capsys: pytest.CaptureFixture[str]
+) -> None:
     from rich.console import Console
 
     display = LiveDisplay(Console(width=110, force_terminal=False))

@@ -14,7 +14,7 @@ from swarm_ray.runtime.handle import Running
 def watch_until_round(swarm: Running, closed: int, within_s: float = 90.0) -> None:
     """Supervise the swarm's first worker until so many rounds have closed."""
     (worker, *_), deadline = swarm._workers, time.monotonic() + within_s
-    while len(worker.progress().rewards) < closed:
+    while worker.progress().closed < closed:
         assert not worker.watch(0.1), worker.failure
         assert time.monotonic() < deadline, worker.progress()
 

@@ -78,7 +78,7 @@ def with_long_question_for(config: SwarmConfig, node: str, step: int) -> SwarmCo
 def wait_for_round(swarm: Swarm, closed: int, within_s: float = 90.0) -> None:
     """Wait until so many rounds of a swarm that has been started have closed."""
     deadline = time.monotonic() + within_s
-    while len(swarm.progress()[0].rewards) < closed:
+    while swarm.progress()[0].closed < closed:
         assert time.monotonic() < deadline, swarm.progress()
         time.sleep(0.05)
 

@@ -40,7 +40,7 @@ class Looked:
         self.root = folder / "My Drive"
         with Swarm(CONFIG, str(self.root), "tracked", show=False, dashboard=True) as swarm:
             wait_for_round(swarm, 3)
-            self.note = swarm.progress()[0].note
+            self.note = "; ".join(swarm.progress()[0].notes)
             self.dashboard, self.metrics = dashboard_address(), metrics_address()
             self.version = asked(f"{self.dashboard}/api/version")
             self.page = asked(f"{self.dashboard}/")

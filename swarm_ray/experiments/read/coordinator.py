@@ -1,4 +1,4 @@
-"""What is told of an experiment's coordinator: who it is, when it was last heard of, and what its silence means."""
+"""An experiment's coordinator: who it is, its last heartbeat, and what its silence means."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Collection
 
 import msgspec
 
+from drive_store import read_coordinator_beats
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.state_follower import ENDED
+from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.formatting import duration
 
 NOW_S = 1.0
@@ -63,3 +65,13 @@ def coordinator_alarm(
     if left <= 0:
         return f"{since}: its nodes wait for a coordinator to come back"
     return f"{since}: its nodes wait, and train on alone in {duration(left)}"
+
+
+def coordinator_beats(experiment: OpenExperiment) -> dict[str, int]:
+    """Claimant to the count in its last heartbeat, of all coordinators that there ever were; one listing and their reads.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    found = read_coordinator_beats(experiment.store, experiment.paths)
+    return {claimant: beat.header.sequence for claimant, beat in found.items()}

@@ -1,17 +1,20 @@
-"""Signs of life in a folder: who announced itself, what each node said last, and what shows that somebody coordinates.
+"""Liveness of nodes: who registered, each node's last heartbeat, and since when it is silent.
 
-Where an experiment stands (`status`) and the live view (`swarm_ray.live`) are both told from these.
+Silence is judged by change on this machine's own clock. What has not been seen to change yet is as old as wall clocks
+say, which differ between machines.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from drive_store import UNREADABLE, Registry, StateRef, Valid, read_coordinator_beats
+from drive_store import UNREADABLE, Registry, Valid
 from drive_store.envelope import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.identity import is_peer_id
 from swarm_ray.records.nodes import Beat, Registration
@@ -110,8 +113,8 @@ class Peers:
                     self._registered[peer] = "", f"its registration cannot be read: {error}"
 
 
-def taking_part(record: StateRecord | None) -> dict[str, str]:
-    """Node to the incarnation that takes part, by a state record."""
+def participants(record: StateRecord | None) -> dict[str, str]:
+    """Node to the incarnation that takes part, as a state record names it."""
     if record is None:
         return {}
     published = {f.node: f.incarnation for f in record.closed.accepted} if record.closed else {}
@@ -119,34 +122,131 @@ def taking_part(record: StateRecord | None) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class CoordinatorSigns:
-    """What shows that somebody coordinates: beats, whoever gave them, and the newest state record."""
-
-    beats: dict[str, int]
-    """Claimant to the count in its last beat."""
-    keys: tuple[str, ...]
-    """Files whose age tells since when nothing is heard."""
-
-    def age(self, experiment: OpenExperiment) -> float | None:
-        """Seconds since the youngest sign, by wall clocks; None where nothing is seen."""
-        return min((age for key in self.keys if (age := experiment.age(key)) is not None), default=None)
+class _Change:
+    mark: object
+    at: float
+    age_then: float | None
+    """By wall clocks when it was first seen; 0 for a change that was seen."""
+    seen: bool
 
 
-def coordinator_signs(experiment: OpenExperiment, ref: StateRef | None = None) -> CoordinatorSigns:
-    """Look for signs of a coordinator: one listing, and a read for each that there ever was.
+class ChangeClock:
+    """Seconds since things last changed.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._changes: dict[str, _Change] = {}
+
+    def note(self, key: str, mark: object, age: Callable[[], float | None]) -> None:
+        """Take note of a look.
+
+        Args:
+            key: what was looked at.
+            mark: differs when it has changed.
+            age: seconds since it was written, by wall clocks; asked at the first look alone.
+        """
+        known = self._changes.get(key)
+        if known is None:
+            self._changes[key] = _Change(mark, self._clock(), age(), seen=False)
+        elif known.mark != mark:
+            self._changes[key] = _Change(mark, self._clock(), 0.0, seen=True)
+
+    def silence(self, key: str) -> float | None:
+        """Seconds since it changed; None where that is not known."""
+        known = self._changes.get(key)
+        if known is None or known.age_then is None:
+            return None
+        return max(0.0, self._clock() - known.at) + known.age_then
+
+    def by_clocks(self, key: str) -> bool:
+        """Whether `silence` rests on wall clocks."""
+        known = self._changes.get(key)
+        return known is not None and not known.seen
+
+
+@dataclass(frozen=True)
+class NodeLiveness:
+    """The last heartbeat of a node."""
+
+    incarnation: str
+    beat: Beat | None = None
+    problem: str = ""
+    """Why its beat cannot be read."""
+    seen_s: float | None = None
+    """Seconds since it gave a heartbeat or published a file; None where nothing of it is seen."""
+    by_clocks: bool = False
+    """Whether `seen_s` rests on wall clocks."""
+
+    def silent(self, pace: PaceConfig) -> bool:
+        """Whether nothing of it has changed for so long that the coordinator thinks it dead."""
+        return self.seen_s is not None and self.seen_s > pace.dead_after_s
+
+    def trains_alone(self, pace: PaceConfig) -> bool:
+        """Whether it said last that it trains without a coordinator, and is not silent since."""
+        return self.beat is not None and self.beat.alone and not self.beat.done and not self.silent(pace)
+
+
+class LivenessReader:
+    """Reads one beat per node and look: that of the incarnation that takes part.
 
     Args:
         experiment: whose.
-        ref: names the newest state record, where that is to count as a sign as well.
-
-    Raises:
-        StoreError: the folder cannot be read.
+        changes: judges who is silent.
     """
-    paths = experiment.paths
-    beats = {
-        claimant: beat.header.sequence
-        for claimant, beat in read_coordinator_beats(experiment.store, paths).items()
-    }
-    keys = [paths.coordinator_beat(claimant) for claimant in beats]
-    keys += [paths.state_record(ref.epoch, ref.sequence, ref.claimant)] if ref else []
-    return CoordinatorSigns(beats, tuple(keys))
+
+    def __init__(self, experiment: OpenExperiment, changes: ChangeClock) -> None:
+        self._experiment, self._changes = experiment, changes
+        self.peers = Peers(experiment)
+        self._lives: dict[str, set[str]] = {}
+        self._last: dict[str, NodeLiveness] = {}
+
+    def look(self, record: StateRecord) -> dict[str, NodeLiveness]:
+        """The liveness of every node that ever announced itself.
+
+        Args:
+            record: the newest one.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        lives, members = self.peers.announced(), participants(record)
+        for node, found in lives.items():
+            known, member = self._last.get(node), members.get(node)
+            if member is not None:
+                asked = {member}
+            else:
+                asked = {known.incarnation} if known and found == self._lives.get(node) else found
+            read = [self._read(node, incarnation) for incarnation in sorted(asked)]
+            furthest = max(read, key=lambda one: one.beat.step if one.beat else -1)
+            self._last[node] = self._dated(node, furthest, record)
+        self._lives = lives
+        return dict(self._last)
+
+    def _read(self, node: str, incarnation: str) -> NodeLiveness:
+        """A beat that is being rewritten says what it said before."""
+        beat, problem = self.peers.beat(node, incarnation)
+        known = self._last.get(node)
+        if beat is None and not problem and known and known.incarnation == incarnation:
+            return known
+        return NodeLiveness(incarnation, beat, problem)
+
+    def _dated(self, node: str, one: NodeLiveness, record: StateRecord) -> NodeLiveness:
+        """A node that publishes often beats rarely, so an accepted file counts as a heartbeat."""
+        key, tally = f"node {node}", record.tallies.get(node)
+        accepted = record.closed.accepted if record.closed else ()
+        published = [file.key for file in accepted if file.node == node]
+        moved = (tally.round, tally.step) if tally else None
+        mark = (one.incarnation, one.beat.count if one.beat else -1, moved)
+        self._changes.note(key, mark, lambda: self._age(node, one.incarnation, published))
+        return replace(one, seen_s=self._changes.silence(key), by_clocks=self._changes.by_clocks(key))
+
+    def _age(self, node: str, incarnation: str, published: list[str]) -> float | None:
+        """By wall clocks; a node that died before its first beat is as old as its registration."""
+        experiment, paths = self._experiment, self._experiment.paths
+        keys = [paths.beat(node, incarnation), *published]
+        ages = [age for key in keys if (age := experiment.age(key)) is not None]
+        return min(ages) if ages else experiment.age(paths.registration(node, incarnation))

@@ -1,18 +1,19 @@
-"""Where an experiment stands: its newest state record, made fresher by the nodes' beats."""
+"""Where an experiment stands: its newest state record, brought up to date by the nodes' heartbeats."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from drive_store import InvalidName, StateRef
-from swarm_ray.config.schema import PaceConfig
+from swarm_ray.config.schema import PaceConfig, SwarmConfig
 from swarm_ray.errors import ConfigError
-from swarm_ray.experiments.read.coordinator import CoordinatorStatus, coordinator_alarm
+from swarm_ray.experiments.read.coordinator import CoordinatorStatus, coordinator_alarm, coordinator_beats
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.experiments.read.node_liveness import Peers, coordinator_signs, taking_part
+from swarm_ray.experiments.read.node_liveness import ChangeClock, LivenessReader, NodeLiveness, Peers
 from swarm_ray.experiments.read.uncoordinated import told_by_nodes
 from swarm_ray.formatting import duration
 from swarm_ray.identity import animal_name
@@ -21,6 +22,7 @@ from swarm_ray.records.state import NodeTally, StateRecord
 
 UNDER_WAY = ("waiting", "running", "paused")
 """States, as `shown_state` says them, of an experiment that has not ended."""
+_RECORD, _COORDINATOR = "newest record", "coordinator"
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -76,34 +78,190 @@ class ExperimentStatus(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Sign:
-    """What one incarnation of a node last gave of itself."""
+class ExperimentReading:
+    """What one look at an experiment's folder found: the source of `status` and of the live view."""
 
-    incarnation: str
-    beat: Beat | None
-    problem: str | None
-    age: float | None
+    experiment: OpenExperiment
+    record: StateRecord
+    """The newest state record, or what would stand in it before there is one."""
+    ref: StateRef | None
+    """Names it; None before the first."""
+    config: SwarmConfig | None
+    """The one in force; None where it cannot be read."""
+    peers: Peers
+    nodes: dict[str, NodeLiveness]
+    """Of every node that ever announced itself."""
+    record_seen_s: float | None
+    """Seconds since the newest record changed."""
+    coordinator_seen_s: float | None
+    """Seconds since any coordinator wrote a record or a beat."""
+    coordinator_by_clocks: bool
+    """Whether that is told by wall clocks."""
+
+    @property
+    def pace(self) -> PaceConfig:
+        """The patience in force; the default where that cannot be read."""
+        return (self.config or SwarmConfig()).pace
+
+    @property
+    def node_ids(self) -> list[str]:
+        """Nodes that were taken in, and those that announced themselves, sorted."""
+        return sorted({*self.record.tallies, *self.nodes})
+
+    def problems(self, node: str) -> list[str]:
+        """What is wrong with a node by its own word or the coordinator's, most certain first."""
+        tally, found = self.record.tallies.get(node), self.nodes.get(node)
+        beat = found.beat if found else None
+        said = (tally and tally.problem, beat and beat.problem, found and found.problem)
+        return list(dict.fromkeys(text for text in said if text))
+
+    def refused(self, node: str) -> str:
+        """Why a node is kept out of the swarm; empty where it was taken in, or may be.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        found = self.nodes.get(node)
+        if found is None or node in self.record.tallies:
+            return ""
+        refusal = self.peers.refused(node, found.incarnation, self.record.config_hash)
+        return refusal or ("" if shown_state(self.record) in UNDER_WAY else "took no part")
+
+    def coordinator_problem(self) -> str:
+        """What the coordinator's silence means for the nodes; empty while it is heard of, and before the first."""
+        if self.ref is None:
+            return ""
+        alone = [one.incarnation for one in self.nodes.values() if one.trains_alone(self.pace)]
+        silent = sum(one.silent(self.pace) for one in self.nodes.values())
+        seen_s = self.coordinator_seen_s
+        return coordinator_alarm(self.record.state, seen_s, self.pace, alone, silent, len(self.nodes))
+
+    def status(self) -> ExperimentStatus:
+        """Where the experiment stands.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        record, ref = self.record, self.ref
+        return ExperimentStatus(
+            experiment=self.experiment.paths.experiment,
+            epoch=ref.epoch if ref else 0,
+            round=current_round(record),
+            rounds=record.rounds,
+            state=shown_state(record),
+            note=record.note,
+            learned_nothing=record.learned_nothing,
+            nodes=[_node_status(self, node) for node in self.node_ids],
+            coordinator=self._coordinator(ref) if ref else None,
+        )
+
+    def all_silent(self) -> bool:
+        """Whether nobody has written for long while it is under way; clocks may differ, so one fresh file says no."""
+        ages = [one.seen_s for one in self.nodes.values()]
+        ages += [self.record_seen_s] if self.ref else []
+        if shown_state(self.record) not in UNDER_WAY:
+            return False
+        return all(age is not None and age > self.pace.dead_after_s for age in ages)
+
+    def _coordinator(self, ref: StateRef) -> CoordinatorStatus:
+        """One that beats is alive, however long its rounds take."""
+        seen_s = self.coordinator_seen_s
+        heard = seen_s is not None and seen_s <= self.pace.dead_after_s
+        alive = heard and shown_state(self.record) in UNDER_WAY
+        return CoordinatorStatus(ref.claimant, seen_s, alive, self.coordinator_problem() or None)
 
 
-def status_of(experiment: OpenExperiment) -> ExperimentStatus:
-    """Read where an experiment stands.
+class ExperimentReader:
+    """Looks at an experiment again and again.
 
-    Costs a few listings, whatever the number of nodes and rounds, and two small reads per node, and one per coordinator
+    A look costs a few listings, whatever the number of nodes and rounds, and a small read per node and per coordinator
     that there ever was; also one per registration while a node waits to be taken in.
 
+    Args:
+        experiment: which.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, experiment: OpenExperiment, clock: Callable[[], float] = time.monotonic) -> None:
+        self._experiment, self._changes = experiment, ChangeClock(clock)
+        self._liveness = LivenessReader(experiment, self._changes)
+        self._configs: dict[str, SwarmConfig | None] = {}
+
+    def look(self, record: StateRecord | None, ref: StateRef | None) -> ExperimentReading:
+        """Read what nodes and coordinators say now.
+
+        Args:
+            record: the newest one; None before the first.
+            ref: its name.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        experiment = self._experiment
+        config = self._config(record.config_hash if record else "")
+        if ref is not None:
+            self._note_coordinators(ref)
+        record = record or told_by_nodes(experiment) or _not_begun(config)
+        return ExperimentReading(
+            experiment=experiment,
+            record=record,
+            ref=ref,
+            config=config,
+            peers=self._liveness.peers,
+            nodes=self._liveness.look(record),
+            record_seen_s=self._changes.silence(_RECORD),
+            coordinator_seen_s=self._changes.silence(_COORDINATOR),
+            coordinator_by_clocks=self._changes.by_clocks(_COORDINATOR),
+        )
+
+    def _note_coordinators(self, ref: StateRef) -> None:
+        """A record and a beat are heartbeats of a coordinator, whoever that is."""
+        experiment = self._experiment
+        beats, paths = coordinator_beats(experiment), experiment.paths
+        key = paths.state_record(ref.epoch, ref.sequence, ref.claimant)
+        self._changes.note(_RECORD, ref, lambda: experiment.age(key))
+
+        def age() -> float | None:
+            ages = [self._changes.silence(_RECORD)]
+            ages += [experiment.age(paths.coordinator_beat(claimant)) for claimant in beats]
+            return min((age for age in ages if age is not None), default=None)
+
+        self._changes.note(_COORDINATOR, (ref, beats), age)
+
+    def _config(self, in_force: str) -> SwarmConfig | None:
+        if in_force not in self._configs:
+            try:
+                self._configs[in_force] = self._experiment.config(in_force)
+            except (ConfigError, InvalidName):
+                self._configs[in_force] = None
+        return self._configs[in_force]
+
+
+def read_now(experiment: OpenExperiment) -> ExperimentReading:
+    """Look at an experiment once.
+
     Raises:
+        ConfigError: it has no state record yet, and its configuration is missing or was altered.
         SwarmStateError: the newest state record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
     found = experiment.newest()
     if found is None:
-        told = told_by_nodes(experiment)
-        if told is None:
-            rounds = experiment.config().rounds
-            told = StateRecord("waiting", rounds, None, None, {}, note="its coordinator has not begun")
-        return _status(experiment, told, None)
+        experiment.config()
+        return ExperimentReader(experiment).look(None, None)
     entry, record = found
-    return _status(experiment, record, entry.ref)
+    return ExperimentReader(experiment).look(record, entry.ref)
+
+
+def status_of(experiment: OpenExperiment) -> ExperimentStatus:
+    """Where an experiment stands; costs a look and one read per node.
+
+    Raises:
+        ConfigError: it has no state record yet, and its configuration is missing or was altered.
+        SwarmStateError: the newest state record is not one that this version reads.
+        StoreError: the folder cannot be read.
+    """
+    return read_now(experiment).status()
 
 
 def shown_state(record: StateRecord) -> str:
@@ -120,145 +278,43 @@ def current_round(record: StateRecord) -> int:
     return max((tally.round for tally in record.tallies.values()), default=-1)
 
 
-def _status(experiment: OpenExperiment, record: StateRecord, ref: StateRef | None) -> ExperimentStatus:
-    peers, pace = Peers(experiment), _pace(experiment, record)
-    signs = _read_signs(experiment, peers, record)
-    state = shown_state(record)
-    key = experiment.paths.state_record(ref.epoch, ref.sequence, ref.claimant) if ref else ""
-    record_age = experiment.age(key) if ref else None
-    ages = [*([record_age] if ref else []), *(sign.age for sign in signs.values())]
-    silent = state in UNDER_WAY and _all_silent(pace.dead_after_s, ages)
-    nodes = []
-    for node in sorted({*record.tallies, *signs}):
-        sign, tally = signs.get(node), record.tallies.get(node)
-        problem = _problem(tally, sign, silent=silent)
-        if problem is None and tally is None and sign is not None:
-            refused = peers.refused(node, sign.incarnation, record.config_hash)
-            problem = refused or (None if state in UNDER_WAY else "took no part")
-        expired = record.answers.expired.get(node, ()) if record.answers else ()
-        alone = sign is not None and _trains_alone(sign, pace)
-        peer_id = peers.peer_id(node, sign.incarnation) if sign else ""
-        nodes.append(_node_status(node, tally, sign, problem, expired, peer_id, alone=alone))
-    return ExperimentStatus(
-        experiment=experiment.paths.experiment,
-        epoch=ref.epoch if ref else 0,
-        round=current_round(record),
-        rounds=record.rounds,
-        state=state,
-        note=record.note,
-        learned_nothing=record.learned_nothing,
-        nodes=nodes,
-        coordinator=_coordinator(experiment, ref.claimant, state, record_age, pace, [*signs.values()])
-        if ref
-        else None,
-    )
+def _not_begun(config: SwarmConfig | None) -> StateRecord:
+    rounds = config.rounds if config else 0
+    return StateRecord("waiting", rounds, None, None, {}, note="its coordinator has not begun")
 
 
-def _coordinator(
-    experiment: OpenExperiment,
-    claimant: str,
-    state: str,
-    record_age: float | None,
-    pace: PaceConfig,
-    signs: list[_Sign],
-) -> CoordinatorStatus:
-    """Who coordinates; one that beats is alive, however long its rounds take."""
-    ages = [record_age, coordinator_signs(experiment).age(experiment)]
-    seen_s = min((age for age in ages if age is not None), default=None)
-    alone = [sign.incarnation for sign in signs if _trains_alone(sign, pace)]
-    silent = sum(_is_silent(sign, pace) for sign in signs)
-    problem = coordinator_alarm(state, seen_s, pace, alone, silent, len(signs))
-    alive = state in UNDER_WAY and seen_s is not None and seen_s <= pace.dead_after_s
-    return CoordinatorStatus(claimant, seen_s, alive, problem or None)
-
-
-def _read_signs(experiment: OpenExperiment, peers: Peers, record: StateRecord) -> dict[str, _Sign]:
-    """The sign of each node that ever announced itself; of several incarnations, the one that takes part."""
-    published = {file.node: file.key for file in record.closed.accepted} if record.closed else {}
-    members = taking_part(record)
-    signs: dict[str, _Sign] = {}
-    for node, found in peers.announced().items():
-        asked = {members[node]} if node in members else found
-        candidates = [_read_sign(experiment, peers, node, i, published.get(node)) for i in sorted(asked)]
-        signs[node] = max(candidates, key=lambda sign: sign.beat.step if sign.beat else -1)
-    return signs
-
-
-def _read_sign(
-    experiment: OpenExperiment, peers: Peers, node: str, incarnation: str, published: str | None
-) -> _Sign:
-    """Read a beat; a node that publishes often beats rarely, so its last accepted file is a sign as well.
-
-    One that died before its first beat is as old as its registration.
-    """
-    keys = [experiment.paths.beat(node, incarnation), *([published] if published else [])]
-    ages = [age for key in keys if (age := experiment.age(key)) is not None]
-    age = min(ages, default=None)
-    if age is None:
-        age = experiment.age(experiment.paths.registration(node, incarnation))
-    beat, problem = peers.beat(node, incarnation)
-    return _Sign(incarnation, beat, problem or None, age)
-
-
-def _pace(experiment: OpenExperiment, record: StateRecord) -> PaceConfig:
-    """The patience that is in force; the default where that cannot be read."""
-    try:
-        return experiment.config(record.config_hash).pace
-    except (ConfigError, InvalidName):
-        return PaceConfig()
-
-
-def _all_silent(dead_after: float, ages: Sequence[float | None]) -> bool:
-    """Whether nobody has written for so many seconds; clocks may differ, so one fresh sign says no."""
-    return all(age is not None and age > dead_after for age in ages)
-
-
-def _problem(tally: NodeTally | None, sign: _Sign | None, *, silent: bool) -> str | None:
+def _problem(reading: ExperimentReading, node: str) -> str | None:
     """What is wrong with a node, most certain first."""
-    beat = sign.beat if sign else None
-    known = (tally and tally.problem) or (beat and beat.problem) or (sign and sign.problem)
+    known, found = reading.problems(node), reading.nodes.get(node)
     if known:
-        return known
-    if silent and sign is not None and sign.age is not None and not (beat and beat.done):
-        return f"silent for {duration(sign.age)}"
-    return None
+        return known[0]
+    done = found is not None and found.beat is not None and found.beat.done
+    if found is not None and found.seen_s is not None and not done and reading.all_silent():
+        return f"silent for {duration(found.seen_s)}"
+    return reading.refused(node) or None
 
 
-def _is_silent(sign: _Sign, pace: PaceConfig) -> bool:
-    return sign.age is not None and sign.age > pace.dead_after_s
-
-
-def _trains_alone(sign: _Sign, pace: PaceConfig) -> bool:
-    beat = sign.beat
-    return beat is not None and beat.alone and not beat.done and not _is_silent(sign, pace)
-
-
-def _node_status(
-    node: str,
-    tally: NodeTally | None,
-    sign: _Sign | None,
-    problem: str | None,
-    expired: Sequence[int],
-    peer_id: str,
-    *,
-    alone: bool,
-) -> NodeStatus:
-    beat = sign.beat if sign else None
+def _node_status(reading: ExperimentReading, node: str) -> NodeStatus:
+    found, tally = reading.nodes.get(node), reading.record.tallies.get(node)
+    beat = found.beat if found else None
+    answers = reading.record.answers
+    expired = answers.expired.get(node, ()) if answers else ()
     waiting = beat.unanswered if beat and not beat.done else ()
     totals = _totals(tally, beat)
+    peer_id = reading.peers.peer_id(node, found.incarnation) if found else ""
     return NodeStatus(
         id=node,
         round=max(tally.round if tally else -1, beat.round if beat else -1),
         step=max(tally.step if tally else 0, beat.step if beat else 0),
-        last_seen_s=sign.age if sign else None,
+        last_seen_s=found.seen_s if found else None,
         reward=tally.reward if tally else None,
         external_offered=totals.offered,
         external_used=totals.used,
         external_rejected=totals.rejected,
         unanswered=sorted({*expired, *waiting}),
-        alone=alone,
+        alone=found is not None and found.trains_alone(reading.pace),
         recovered=beat.recovered if beat else "",
-        problem=problem,
+        problem=_problem(reading, node),
         pass_at_1_start=totals.pass_at_1_start,
         pass_at_1_end=totals.pass_at_1_end,
         cumulative_reward=totals.reward,

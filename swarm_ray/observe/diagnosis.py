@@ -1,34 +1,32 @@
-"""What a live view says of nodes and of the swarm beside their figures. Pure."""
+"""What is wrong with nodes and with the swarm, in words. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from swarm_ray.config.schema import PaceConfig, SwarmConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.experiments.read.coordinator import PAUSED
+from swarm_ray.experiments.read.node_liveness import NodeLiveness
+from swarm_ray.experiments.read.status import ExperimentReading
 from swarm_ray.formatting import change, duration, large, reward_sum
-from swarm_ray.observe.node_liveness import Sign
-from swarm_ray.observe.recent import rounds_closed
-from swarm_ray.observe.snapshot import ENDED, NodeLine
+from swarm_ray.observe.snapshot import ENDED, NodeSnapshot, rounds_closed
 from swarm_ray.records.nodes import Beat
 from swarm_ray.records.state import NodeTally, StateRecord
 
-BARREN_ROUNDS = 5
-"""So many rounds in a row without any advantage are worth a word."""
+WARN_AFTER = 5
+"""After so many rounds in a row without any advantage a note says so."""
 
 
-def label(config: SwarmConfig) -> str:
-    """`4 local / 4 external`."""
-    return f"{config.local} local / {config.external} external"
+def diagnosed(line: NodeSnapshot, found: NodeLiveness, reading: ExperimentReading) -> NodeSnapshot:
+    """A node's figures brought up to date by its last heartbeat, with what is wrong.
 
-
-def with_sign(line: NodeLine, sign: Sign | None, record: StateRecord | None, pace: PaceConfig) -> NodeLine:
-    """A node's line, made fresher by its sign of life, with what is wrong in words."""
-    if sign is None:
-        return line
-    beat = sign.beat
-    said = [*line.problems, sign.problem]
+    Args:
+        line: its figures, as the state records have them.
+        found: its last heartbeat.
+        reading: what the same look at the folder found.
+    """
+    record, beat = reading.record, found.beat
     if beat is not None:
         line = replace(
             line,
@@ -37,46 +35,41 @@ def with_sign(line: NodeLine, sign: Sign | None, record: StateRecord | None, pac
             notes=(beat.recovered,) if beat.recovered else (),
             done=beat.done,
         )
-        said.append(beat.problem or "")
-    line = replace(line, seen_s=sign.seen_s, by_clocks=sign.by_clocks)
-    if (record is None or record.state not in ENDED) and not line.done:
-        said += _troubles(line, sign, record, pace)
-        line = replace(line, step_s=None, tokens_per_s=None) if is_silent(sign, pace) else line
-    return replace(line, problems=tuple(dict.fromkeys(text for text in said if text)))
+    line = replace(line, seen_s=found.seen_s, by_clocks=found.by_clocks)
+    if record.state in ENDED or line.done:
+        return line
+    problems = (*line.problems, *_troubles(line, found, record, reading.pace))
+    if found.silent(reading.pace):
+        line = replace(line, step_s=None, tokens_per_s=None)
+    return replace(line, problems=tuple(dict.fromkeys(problems)))
 
 
-def _troubles(line: NodeLine, sign: Sign, record: StateRecord | None, pace: PaceConfig) -> list[str]:
-    """What is wrong with a node that is to go on."""
-    said, beat = [], sign.beat
-    if is_silent(sign, pace):
-        said.append(f"silent for {duration(sign.seen_s or 0.0)}")
-    elif beat is not None and beat.alone:
+def _troubles(line: NodeSnapshot, found: NodeLiveness, record: StateRecord, pace: PaceConfig) -> list[str]:
+    """What is wrong with a node that should be running."""
+    said = []
+    if found.silent(pace):
+        said.append(f"silent for {duration(found.seen_s or 0.0)}")
+    elif found.trains_alone(pace):
         said.append("trains alone: it hears of no coordinator")
-    opens = record.opens if record else None
-    if opens is None:
+    if record.opens is None:
         return said
     tolerated = pace.staleness if pace.mode == "async" else 0
-    behind = opens.round - 1 - line.round
+    behind = record.opens.round - 1 - line.round
     if behind > tolerated and line.round >= 0:
         said.append(f"{behind} round{'s' if behind > 1 else ''} behind")
-    return said + _owed(beat, tolerated)
+    return said + _unanswered(found.beat, tolerated)
 
 
-def _owed(beat: Beat | None, tolerated: int) -> list[str]:
-    """Files that wait for long: a beat is older than the newest record, so its own round decides what is old."""
+def _unanswered(beat: Beat | None, tolerated: int) -> list[str]:
+    """Files that have waited for long: a beat is older than the newest record, so its own round decides what is old."""
     old = [number for number in beat.unanswered if number < beat.round - tolerated] if beat else []
     if not old:
         return []
     return [f"no answer yet to its file{'s' if len(old) > 1 else ''} of round {_spans(old)}"]
 
 
-def is_silent(sign: Sign, pace: PaceConfig) -> bool:
-    """Whether nothing of a node has changed for so long that the coordinator thinks it dead."""
-    return sign.seen_s is not None and sign.seen_s > pace.dead_after_s
-
-
-def never_arrived(line: NodeLine, record: StateRecord) -> NodeLine:
-    """The line of a node whose published files were never seen, once the experiment has ended."""
+def with_lost_files(line: NodeSnapshot, record: StateRecord) -> NodeSnapshot:
+    """With the published files that were never seen, once the experiment has ended."""
     expired = record.answers.expired.get(line.node, ()) if record.answers else ()
     if not expired:
         return line
@@ -85,16 +78,16 @@ def never_arrived(line: NodeLine, record: StateRecord) -> NodeLine:
 
 
 def swarm_notes(record: StateRecord, *, lost: bool = False) -> list[str]:
-    """What is to be known of the swarm as a whole, beside the record's own note.
+    """What a reader should know of the swarm as a whole, beside the record's own note.
 
     Args:
         record: the newest one.
-        lost: nothing is heard of a coordinator.
+        lost: the coordinator is silent.
     """
     notes = []
     if record.state == "paused" and not lost:
         notes.append(PAUSED)
-    if record.barren >= BARREN_ROUNDS and not record.learned_nothing:
+    if record.barren >= WARN_AFTER and not record.learned_nothing:
         notes.append(without_advantage(record.barren, rounds_closed(record)))
     return notes
 

@@ -1,4 +1,4 @@
-"""The newest state records and the curve of the whole run, at a cost that does not grow with the rounds."""
+"""The newest state records and the reward curve of the whole run, at a cost that does not grow with the rounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from drive_store.names import StateName
 from drive_store.statelog.record import list_bucket, preference, read_record
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.observe.recent import WINDOW
+from swarm_ray.observe.snapshot import WINDOW
 from swarm_ray.records.state import StateRecord
 
 SAMPLES = 16
@@ -41,7 +41,7 @@ class NewestRecords:
         """The newest records of the chain that is obeyed, oldest first.
 
         Raises:
-            SwarmStateError: the newest is none that this version reads.
+            SwarmStateError: this version cannot read the newest.
             StoreError: the folder cannot be read.
         """
         found: list[tuple[StateEntry, StateRecord]] = []
@@ -69,7 +69,7 @@ class NewestRecords:
         return None
 
     def _others(self, ref: StateRef) -> list[StateName]:
-        """Records of earlier terms that may stand before `ref`."""
+        """Records of earlier epochs that may stand before `ref`."""
         if ref.epoch <= 1:
             return []
         names = list_bucket(self._store, self._paths.state_bucket(ref.sequence - 1))
@@ -113,7 +113,7 @@ def sample_log(
 ) -> list[StateRecord]:
     """Records from all over the log before `head`, in order: a listing and a read for each at most.
 
-    Whose record it was is decided by its name alone, which is enough for a picture.
+    Names alone decide which coordinator a record is taken from, which is enough for a curve.
 
     Raises:
         StoreError: the folder cannot be read.
