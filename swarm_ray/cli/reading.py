@@ -9,7 +9,9 @@ from swarm_ray.cli.output import DONE, complain_of, json_text, layout, write
 from swarm_ray.cli.overrides import overrides_of
 from swarm_ray.cli.parser import Parser
 from swarm_ray.config.load import load_config, render_yaml
-from swarm_ray.experiments import compare_experiments, experiment_status, list_experiments
+from swarm_ray.experiments import compare_experiments, list_experiments
+from swarm_ray.experiments.read.listing import experiment_reading
+from swarm_ray.observe.diagnosis import swarm_alarm
 from swarm_ray.observe.tables import comparison_table, list_table, status_table
 
 
@@ -23,9 +25,10 @@ def define_status(command: Parser) -> None:
 
 def status(arguments: argparse.Namespace) -> int:
     """Say where an experiment stands."""
-    status = experiment_status(arguments.root, arguments.experiment)
-    width, styled = layout()
-    write(json_text(status) if arguments.json else status_table(status, width=width, styled=styled))
+    reading = experiment_reading(arguments.root, arguments.experiment)
+    status, (width, styled) = reading.status(), layout()
+    table = status_table(status, width=width, styled=styled, alarm=swarm_alarm(reading.record))
+    write(json_text(status) if arguments.json else table)
     return DONE
 
 

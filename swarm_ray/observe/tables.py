@@ -61,8 +61,17 @@ def list_table(summaries: Sequence[ExperimentSummary], *, width: int = WIDTH, st
     return grid(heads, rows, width=width, styled=styled) + _lines(notes)
 
 
-def status_table(status: ExperimentStatus, *, width: int = WIDTH, styled: bool = False) -> str:
-    """Where an experiment stands, a line for each node, and below them what is wrong."""
+def status_table(
+    status: ExperimentStatus, *, width: int = WIDTH, styled: bool = False, alarm: str = ""
+) -> str:
+    """Where an experiment stands, a line for each node, and below them what is wrong.
+
+    Args:
+        status: what to show.
+        width: columns of the text.
+        styled: for a terminal.
+        alarm: `swarm_alarm` of the newest state record, which says for how many rounds nothing was learned.
+    """
     where = "before its first round" if status.round < 0 else f"round {status.round}"
     lost = status.coordinator is not None and status.coordinator.problem is not None
     is_ = f"was {status.state} when it was last heard of" if lost else f"is {status.state}"
@@ -70,7 +79,7 @@ def status_table(status: ExperimentStatus, *, width: int = WIDTH, styled: bool =
     top = [head, *_coordinator_lines(status)]
     said = [f"note: {status.note}"] if status.note else []
     if status.learned_nothing:
-        said.append("it LEARNED NOTHING: for many rounds no group of any node had an advantage")
+        said.append(alarm or "LEARNED NOTHING: in its last rounds no group of any node had an advantage")
     for node in status.nodes:
         said += [shortened(f"{node.id}: {text}") for text in _remarks(node, status.state)]
     if not status.nodes:

@@ -85,10 +85,11 @@ class FakeExperiment:
         tallies: dict[str, NodeTally] | None = None,
         note: str = "",
         learned_nothing: bool = False,
+        barren: int = 0,
     ) -> str:
         """Write a state record; answers its key."""
         told = self.tallies() if tallies is None else tallies
-        record = StateRecord(state, self.config.rounds, closed, opens, told, note, learned_nothing)
+        record = StateRecord(state, self.config.rounds, closed, opens, told, note, learned_nothing, barren)
         record = msgspec.structs.replace(record, config_hash=self.in_force)
         ref = self.log.append(msgspec.json.encode(record), round=number, stage=0)
         return self.paths.state_record(ref.epoch, ref.sequence, ref.claimant)
@@ -151,6 +152,7 @@ class FakeExperiment:
         state: str = "finished",
         note: str = "",
         learned_nothing: bool = False,
+        barren: int = 0,
     ) -> None:
         """Write the nodes' last beats and the last record, with the totals of the beats in it."""
         tallies = self.tallies()
@@ -158,7 +160,7 @@ class FakeExperiment:
             totals = totals_after(rewards, start=start, end=end)
             tallies[node] = msgspec.structs.replace(tallies[node], totals=totals)
             self.beat(node, Beat(9, -1, len(rewards), "done", totals, done=True))
-        self.append(state, tallies=tallies, note=note, learned_nothing=learned_nothing)
+        self.append(state, tallies=tallies, note=note, learned_nothing=learned_nothing, barren=barren)
 
     def log_rows(self, node: str, rows: list[StepMetrics], *, start: int = 0) -> str:
         """Write rows as one closed segment; answers its key."""

@@ -132,3 +132,13 @@ def test_one_that_never_began(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     experiment.append("waiting", tallies={})
     experiment.age(MINUTES_10)
     assert Told(tmp_path, capsys).both("for 10 min, and none of any node")
+
+
+def test_a_run_that_learned_nothing_in_all_its_rounds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = underway(tmp_path, 4, of=4)
+    experiment.finish(learned_nothing=True, barren=4)
+    assert Told(tmp_path, capsys).both(
+        "LEARNED NOTHING: in all 4 rounds no group of any node had an advantage"
+    )

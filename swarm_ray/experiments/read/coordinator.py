@@ -68,7 +68,7 @@ def coordinator_alarm(
 
 
 def coordinator_beats(experiment: OpenExperiment) -> dict[str, int]:
-    """Claimant to the count in its last heartbeat, of all coordinators that there ever were; one listing and their reads.
+    """Claimant to the count in its last heartbeat, of all coordinators that there ever were.
 
     Raises:
         StoreError: the folder cannot be read.

@@ -22,10 +22,11 @@ from swarm_ray.experiments.read.experiment import (
 from swarm_ray.experiments.read.metrics import metrics_of
 from swarm_ray.experiments.read.status import (
     UNDER_WAY,
+    ExperimentReading,
     ExperimentStatus,
     current_round,
+    read_now,
     shown_state,
-    status_of,
 )
 from swarm_ray.experiments.read.uncoordinated import told_by_nodes
 from swarm_ray.records.metrics import StepMetrics
@@ -88,7 +89,12 @@ def experiment_status(root: str, experiment: str | None = None) -> ExperimentSta
         SwarmStateError: the newest state record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    return status_of(open_experiment(root, experiment or _only_experiment(root)))
+    return experiment_reading(root, experiment).status()
+
+
+def experiment_reading(root: str, experiment: str | None = None) -> ExperimentReading:
+    """One look at an experiment, from which `status` is told; arguments and errors are those of `experiment_status`."""
+    return read_now(open_experiment(root, experiment or _only_experiment(root)))
 
 
 get_experiment_status = experiment_status

@@ -16,7 +16,7 @@ from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
-from swarm_ray.experiments.read.status import UNDER_WAY, ExperimentStatus, status_of
+from swarm_ray.experiments.read.status import UNDER_WAY, ExperimentStatus, read_now
 from swarm_ray.experiments.read.uncoordinated import rewarded, stages_of_rows
 from swarm_ray.observe.report.logged_events import evaluations_in, events_of
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
@@ -42,6 +42,8 @@ class Evidence:
     experiment: OpenExperiment
     config: SwarmConfig
     status: ExperimentStatus
+    streak: int
+    """Rounds in a row, up to the newest, in which no group of any node had an advantage."""
     records: tuple[Record, ...]
     rows: tuple[StepMetrics, ...]
     """Of nodes that took part, with possible numbers only."""
@@ -134,11 +136,12 @@ def read_evidence(experiment: OpenExperiment) -> Evidence:
     lives = incarnations_of(experiment)
     rows = [row for row in metrics_of(experiment, problems) if _possible(row, known, problems)]
     events = events_of(experiment, lives, problems)
-    config = experiment.config_in_force()
+    config, reading = experiment.config_in_force(), read_now(experiment)
     return Evidence(
         experiment=experiment,
         config=config,
-        status=status_of(experiment),
+        status=reading.status(),
+        streak=reading.record.barren,
         records=tuple(records),
         rows=tuple(rows),
         events=tuple(events),

@@ -66,8 +66,7 @@ def _rise(evidence: Evidence) -> tuple[Difference | None, int]:
 def _answer(evidence: Evidence, gain: Gain | None, rise: Difference | None) -> tuple[str, str]:
     """What was measured on held-out questions decides; own rewards alone say less."""
     if evidence.status.learned_nothing:
-        barren = evidence.records[-1].state.barren
-        return "no", f"It learned nothing: {without_advantage(barren, len(evidence.rounds))}."
+        return "no", f"It learned nothing: {without_advantage(evidence.streak, len(evidence.rounds))}."
     up = rise is not None and rise.low is not None and rise.low > 0
     down = rise is not None and rise.high is not None and rise.high < 0
     if gain is None:
