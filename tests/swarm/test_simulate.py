@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Swarm:
+def done(tmp_path_factory: pytest.TempPathFactory, ray_session: str) -> Swarm:
     """Four nodes in two trainers that have finished."""
     root = tmp_path_factory.mktemp("done") / "My Drive"
     return simulate(small_config(nodes=4, trainers=2), str(root), "four", show=False)
