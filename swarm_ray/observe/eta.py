@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from math import isfinite
 from statistics import median
 
+from swarm_ray.records.state import ExperimentState
+
 LEAST_ROUNDS = 3
 """From fewer rounds nothing is told."""
 STALLED = 10.0
@@ -36,7 +38,7 @@ def seconds_left(state: str, rounds_left: int, round_s: float | None, since_s: f
     Returns:
         None where it cannot be told: too little is known, nothing runs, or the open round is held up.
     """
-    if state != "running" or round_s is None or rounds_left <= 0:
+    if state != ExperimentState.RUNNING or round_s is None or rounds_left <= 0:
         return None
     open_s = since_s or 0.0
     if open_s > max(STALLED * round_s, STALLED_LEAST_S):

@@ -27,8 +27,8 @@ from swarm_ray.observe.remarks import (
     with_sign,
 )
 from swarm_ray.observe.sightings import Sightings
-from swarm_ray.observe.snapshot import ENDED, NodeLine, Picture
-from swarm_ray.records.state import StateRecord
+from swarm_ray.observe.snapshot import NodeLine, Picture
+from swarm_ray.records.state import ENDED, ExperimentState, StateRecord
 
 _RECORD, _COORDINATOR = "newest record", "coordinator"
 
@@ -76,7 +76,7 @@ class SwarmFolder:
         config, told = self._config(""), told_by_nodes(self._opened)
         return Picture(
             experiment=self._opened.paths.experiment,
-            state=told.state if told else "waiting",
+            state=told.state if told else ExperimentState.WAITING,
             label=label(config) if config else "",
             rounds=told.rounds if told else config.rounds if config else 0,
             closed=current_round(told) + 1 if told else 0,

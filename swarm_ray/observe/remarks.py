@@ -9,9 +9,9 @@ from swarm_ray.config.schema import PaceConfig, SwarmConfig
 from swarm_ray.experiments.read.coordinator import PAUSED
 from swarm_ray.formatting import change, duration, large, reward_sum
 from swarm_ray.observe.node_liveness import Sign
-from swarm_ray.observe.snapshot import ENDED, NodeLine
+from swarm_ray.observe.snapshot import NodeLine
 from swarm_ray.records.nodes import Beat
-from swarm_ray.records.state import NodeTally, StateRecord
+from swarm_ray.records.state import ENDED, ExperimentState, NodeTally, StateRecord
 
 BARREN_ROUNDS = 5
 """So many rounds in a row without any advantage are worth a word."""
@@ -91,7 +91,7 @@ def swarm_notes(record: StateRecord, *, lost: bool = False) -> list[str]:
         lost: nothing is heard of a coordinator.
     """
     notes = []
-    if record.state == "paused" and not lost:
+    if record.state == ExperimentState.PAUSED and not lost:
         notes.append(PAUSED)
     if record.barren >= BARREN_ROUNDS and not record.learned_nothing:
         notes.append(f"no group of any node had an advantage for {record.barren} rounds")

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-ENDED = ("finished", "stopped", "failed", "superseded")
+from swarm_ray.records.state import ENDED
+
+OVER = (*ENDED, "superseded")
 """States in which nothing more is to come."""
 MOST_NODES = 12
 """So many nodes have a row of their own."""
@@ -81,7 +83,7 @@ class Picture:
     @property
     def ended(self) -> bool:
         """Whether nothing more is to come."""
-        return self.state in ENDED
+        return self.state in OVER
 
 
 def chosen(nodes: Sequence[NodeLine], most: int = MOST_NODES) -> tuple[list[NodeLine], list[NodeLine]]:

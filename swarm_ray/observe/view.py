@@ -19,18 +19,19 @@ from swarm_ray.experiments.read.coordinator import NOW_S
 from swarm_ray.formatting import NOTHING, clean, count, duration, large, reward_sum, share, shortened
 from swarm_ray.observe.bars import bar, sparkline
 from swarm_ray.observe.snapshot import NodeLine, Picture, chosen
+from swarm_ray.records.state import ExperimentState
 
 BAR_WIDTH = (10, 40)
 SPARK_WIDTH, LEAST_SPARK, FEWEST_SPARKS = 40, 20, 5
 SHORT_NAME, LEAST_NAME = 16, 6
 MOST_LINES = 12
 """Lines on what is wrong; the rest is counted."""
-STYLES = {
-    "running": "green",
-    "finished": "green",
-    "draining": "cyan",
-    "paused": "magenta",
-    "failed": "red",
+STYLES: dict[str, str] = {
+    ExperimentState.RUNNING: "green",
+    ExperimentState.FINISHED: "green",
+    ExperimentState.DRAINING: "cyan",
+    ExperimentState.PAUSED: "magenta",
+    ExperimentState.FAILED: "red",
 }
 _TROUBLE = "yellow"
 
@@ -95,7 +96,7 @@ def progress_line(picture: Picture, width: int, *, plain: bool = False) -> str:
     done = min(1.0, picture.closed / picture.rounds)
     said = f"{picture.closed} of {picture.rounds} rounds"
     parts = [] if picture.round_s is None else [f"{_seconds(picture.round_s)} a round"]
-    if picture.state == "running":
+    if picture.state == ExperimentState.RUNNING:
         parts.append(f"{_seconds(picture.left_s)} left")
     after = "  ".join([f"{done:4.0%}", *parts])
     least, most = BAR_WIDTH

@@ -14,7 +14,7 @@ from swarm_ray.observe.recent import closings, extended, node_line
 from swarm_ray.observe.remarks import label, swarm_notes
 from swarm_ray.observe.snapshot import NodeLine, Picture
 from swarm_ray.records.metrics import StepMetrics
-from swarm_ray.records.state import StateRecord
+from swarm_ray.records.state import ExperimentState, StateRecord
 
 __all__ = ["Coordinating", "Logging", "label", "of_coordinator", "of_logger", "picture_of"]
 
@@ -74,7 +74,7 @@ def of_coordinator(
     note = status.problem or (record.note if record else "")
     if record and record.learned_nothing:
         note = f"no group of any node had an advantage for {config.alarm_streak} rounds: nothing is learned"
-    if state == "waiting" and hosts and not status.registered:
+    if state == ExperimentState.WAITING and hosts and not status.registered:
         state = "starting"
         note = "loading the models" if starting else "measuring held-out pass@1 before round 0"
     return replace(
@@ -111,7 +111,7 @@ def of_logger(
     known = replace(known, unreachable=unreachable or said.problem or reach)
     if coordinates:
         return replace(known, note=known.note or note)
-    state = "running" if said.rewards else "starting" if starting else "waiting"
+    state = ExperimentState.RUNNING if said.rewards else "starting" if starting else ExperimentState.WAITING
     closed = max((row.round + 1 for row in said.rows), default=0)
     return replace(known, state=state, rewards=said.rewards, closed=closed, note=note)
 

@@ -17,10 +17,7 @@ from swarm_ray.experiments.read.uncoordinated import told_by_nodes
 from swarm_ray.formatting import duration
 from swarm_ray.identity import animal_name
 from swarm_ray.records.nodes import Beat, NodeTotals, Reached
-from swarm_ray.records.state import NodeTally, StateRecord
-
-UNDER_WAY = ("waiting", "running", "paused")
-"""States, as `shown_state` says them, of an experiment that has not ended."""
+from swarm_ray.records.state import UNDER_WAY, ExperimentState, NodeTally, StateRecord
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -66,8 +63,8 @@ class ExperimentStatus(msgspec.Struct, frozen=True):
     round: int
     """The open round, or the last one that closed; -1 before the first."""
     rounds: int
-    state: str
-    """waiting, running, paused, finished, stopped or failed."""
+    state: ExperimentState
+    """As people see it, never draining."""
     note: str
     learned_nothing: bool
     nodes: list[NodeStatus]
@@ -100,15 +97,17 @@ def status_of(experiment: OpenExperiment) -> ExperimentStatus:
         told = told_by_nodes(experiment)
         if told is None:
             rounds = experiment.config().rounds
-            told = StateRecord("waiting", rounds, None, None, {}, note="its coordinator has not begun")
+            told = StateRecord(
+                ExperimentState.WAITING, rounds, None, None, {}, note="its coordinator has not begun"
+            )
         return _status(experiment, told, None)
     entry, record = found
     return _status(experiment, record, entry.ref)
 
 
-def shown_state(record: StateRecord) -> str:
+def shown_state(record: StateRecord) -> ExperimentState:
     """The state as people are told it: a swarm that drains is still running."""
-    return "running" if record.state == "draining" else record.state
+    return ExperimentState.RUNNING if record.state == ExperimentState.DRAINING else record.state
 
 
 def current_round(record: StateRecord) -> int:
@@ -157,7 +156,7 @@ def _status(experiment: OpenExperiment, record: StateRecord, ref: StateRef | Non
 def _coordinator(
     experiment: OpenExperiment,
     claimant: str,
-    state: str,
+    state: ExperimentState,
     record_age: float | None,
     pace: PaceConfig,
     signs: list[_Sign],
