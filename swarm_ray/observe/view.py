@@ -83,7 +83,10 @@ class SwarmView:
         return head.append(f"  {picture.label}" if picture.label else "", style="dim")
 
 
-_STATE_WORDS = {"draining": "draining: the last files and logs come in", "absent": "not there yet"}
+_STATE_WORDS: dict[str, str] = {
+    ExperimentState.DRAINING: "draining: the last files and logs come in",
+    "absent": "not there yet",
+}
 
 
 def _state(picture: Picture) -> str:

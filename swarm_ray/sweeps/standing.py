@@ -13,7 +13,7 @@ from swarm_ray.experiments.open import Opened, config_in_force, newest_record
 from swarm_ray.records.state import ExperimentState
 from swarm_ray.sweeps.plan import SweepPlan, SweepRun
 
-NEW, FINISHED = "new", "finished"
+NEW, FINISHED = "new", ExperimentState.FINISHED
 
 
 @dataclass(frozen=True)
