@@ -29,7 +29,7 @@ from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.ray_instance import result_of
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, NodeKey, Reachable, StoreUse
-from swarm_ray.records.state import Member
+from swarm_ray.records.state import ExperimentState, Member
 from swarm_ray.tracking.choosing import choose_trackers
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class CoordinatorShell(Coordinator):
         super().control(action)
 
     @ray.method(concurrency_group="control")
-    def stop(self, state: str, note: str) -> None:  # type: ignore[override]
+    def stop(self, state: ExperimentState, note: str) -> None:  # type: ignore[override]
         """See `Coordinator.stop`."""
         super().stop(state, note)
 

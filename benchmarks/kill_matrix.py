@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path += [str(ROOT), str(ROOT / "tests" / "swarm"), str(ROOT / "tests" / "kills")]
+sys.path += [str(ROOT), str(ROOT / "tests" / "support")]
 os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
 
 from cells_for_tests import PHASES, VICTIMS, Outcome, Undisturbed, run_cells, run_undisturbed  # noqa: E402

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parent.parent
-sys.path += [str(ROOT), str(ROOT / "tests" / "swarm"), str(ROOT / "tests" / "kills")]
+sys.path += [str(ROOT), str(ROOT / "tests" / "support")]
 os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
 
 from machines_for_tests import Machine, last_closed, logged_steps  # noqa: E402

@@ -16,6 +16,7 @@ from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.models.hub import require_hub
 from swarm_ray.observe.display import Display
+from swarm_ray.records.state import UNDER_WAY, ExperimentState
 from swarm_ray.runtime.handle import Disconnected, Running
 from swarm_ray.runtime.node_lease import wait_for_place
 from swarm_ray.runtime.preflight import prepare_model, refuse_game, require_exchange
@@ -23,7 +24,6 @@ from swarm_ray.runtime.worker import Worker
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tracking.choosing import require_trackers
 
-GOES_ON = ("waiting", "running", "paused")
 WAIT_LOOK_S = 0.5
 
 
@@ -247,8 +247,8 @@ def wait_for_experiment(address: ExperimentAddress, display: Display) -> SwarmCo
     while read_identity(store, address) is None:
         display.step(f"waiting for experiment {name!r} in {address.root}: no coordinator has made it yet")
         time.sleep(WAIT_LOOK_S)
-    while (record := newest_record(store, address)) is not None and record.state not in GOES_ON:
-        if record.state in {"finished", "draining"}:
+    while (record := newest_record(store, address)) is not None and record.state not in UNDER_WAY:
+        if record.state in {ExperimentState.FINISHED, ExperimentState.DRAINING}:
             raise UserError(f"experiment {name!r} is {record.state}; nothing is left to train")
         display.step(f"experiment {name!r} is {record.state}; waiting for a coordinator to go on with it")
         time.sleep(WAIT_LOOK_S)

@@ -1,20 +1,27 @@
-"""For every test: one hypothesis profile, one cache for the embedded model's starts, and no process left behind.
+"""What tests of several folders share, and for every test: no process left behind.
 
 `make test` runs them in two processes; the tests of a file stay in one, for what they share is made once.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from dht_for_tests import DhtLink
+    from folder_for_tests import Folder
 
 ROOT = Path(__file__).parent.parent
 MARK = "SWARM_RAY_TEST_SESSION"
@@ -42,6 +49,64 @@ os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
 os.environ["SWARM_RAY_STATE"] = tempfile.mkdtemp(prefix="swarm-ray-tests-")
 # Whatever a test starts inherits it: by this a process of ours is known after its parent has gone.
 os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """One torch thread for each test: on small models, a second one costs more than it brings."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """The folder of an experiment."""
+    from folder_for_tests import Folder
+
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """Where experiments lie; its name has a space in it."""
+    return str(tmp_path / "My Drive")
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[str]:
+    """The address of a Ray that the user has initialised before any swarm."""
+    import ray
+
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    ray.init(
+        address="local",  # not the cluster of a test in the other process
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=200_000_000,
+        configure_logging=False,
+        logging_level=logging.ERROR,
+    )
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def links() -> Iterator[tuple[DhtLink, DhtLink]]:
+    """Two direct links that know each other."""
+    from dht_for_tests import started
+
+    first = started()
+    second = started(*first.multiaddrs)
+    yield first, second
+    first.close()
+    second.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from actors.coordinator.arrivals import Arrivals
 from swarm_ray.records.nodes import StoreUse
-from swarm_ray.records.state import StageClosed, StageOpen
+from swarm_ray.records.state import ExperimentState, StageClosed, StageOpen
 
 
 def close_stage(
@@ -57,7 +57,7 @@ def mean(numbers: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
-def next_state(*, over: bool, paused: bool, can_open: bool) -> str:
+def next_state(*, over: bool, paused: bool, can_open: bool) -> ExperimentState:
     """What the experiment is once no stage is open: draining, paused, running (a round opens) or waiting.
 
     Args:
@@ -66,7 +66,7 @@ def next_state(*, over: bool, paused: bool, can_open: bool) -> str:
         can_open: enough living nodes are there.
     """
     if over:
-        return "draining"
+        return ExperimentState.DRAINING
     if paused:
-        return "paused"
-    return "running" if can_open else "waiting"
+        return ExperimentState.PAUSED
+    return ExperimentState.RUNNING if can_open else ExperimentState.WAITING

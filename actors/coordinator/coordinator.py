@@ -23,10 +23,9 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import Superseded
 from swarm_ray.exchange.backoff import Pacing
-from swarm_ray.exchange.state_follower import ENDED
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.records.nodes import PeerRecord
-from swarm_ray.records.state import Member, StateRecord
+from swarm_ray.records.state import ENDED, ExperimentState, Member, StateRecord
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Coordinator:
         self._records.add(itself, "", "", "coordinator")
         self._keeper: RoundKeeper | None = None
         self._wake = threading.Event()
-        self._ending: tuple[str, str] | None = None
+        self._ending: tuple[ExperimentState, str] | None = None
         self._end, self._problem = "", ""
         self._found: StateRecord | None = None
         """The record that was left by others, until there is one of our own."""
@@ -160,7 +159,7 @@ class Coordinator:
             self._end = record.state
         return changed
 
-    def stop(self, state: str, note: str) -> None:
+    def stop(self, state: ExperimentState, note: str) -> None:
         """End the experiment as `stopped` or `failed`, at the next tick; a second call changes nothing."""
         self._ending = self._ending or (state, note)
         self._wake.set()
@@ -177,7 +176,7 @@ class Coordinator:
         record = record or self._found
         began = self._keeper.began if self._keeper else self._made
         return CoordinatorStatus(
-            state=self._end or (record.state if record else "waiting"),
+            state=self._end or (record.state if record else ExperimentState.WAITING),
             round=history.opened.round,
             rounds=self._config.rounds,
             registered=tuple(sorted(peers)),
@@ -213,7 +212,7 @@ class Coordinator:
         self._found, self._problem = found.last, ""
         self._parts.inherit(found)
         if has_nothing_left(found.records, self._config.rounds, self._config.stages):
-            self._end = "finished"
+            self._end = ExperimentState.FINISHED
         else:
             self._keeper = RoundKeeper(self._parts, self._term(found), self._first_note(found), now)
         return True

@@ -12,8 +12,8 @@ from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
 from drive_store.statelog.epochs import best_claim, highest_round_seen, read_coordinator_beats
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.exchange.state_follower import ENDED, decode_state
-from swarm_ray.records.state import FIRST, Moment, StateRecord
+from swarm_ray.exchange.state_follower import decode_state
+from swarm_ray.records.state import ENDED, FIRST, ExperimentState, Moment, StateRecord
 
 UNSEEN_ROUNDS = 100
 """Of more rounds than these a predecessor's records would not all be invisible still."""
@@ -106,12 +106,12 @@ class Succession:
         head = newest(self._store, self._paths)
         state = decode_state(head).state if head else ""
         self.waits_for = claim[1]
-        if state != "finished" and not self._is_gone(claim, head, now, ended=state in ENDED):
+        if state != ExperimentState.FINISHED and not self._is_gone(claim, head, now, ended=state in ENDED):
             return None
         found = inherit(claim, *read_tail(self._store, self._paths), stages=self._stages)
         if has_nothing_left(found.records, self._rounds, self._stages):
             return found
-        if state == "finished" and not self._is_gone(claim, head, now, ended=True):
+        if state == ExperimentState.FINISHED and not self._is_gone(claim, head, now, ended=True):
             return None
         return self._above_all_rounds(found, now)
 
@@ -179,7 +179,11 @@ def next_stage(records: Sequence[StateRecord], stages: int = 1) -> Moment:
 
 def has_nothing_left(records: Sequence[StateRecord], rounds: int, stages: int = 1) -> bool:
     """Whether the experiment is finished with all of its rounds."""
-    return bool(records) and records[-1].state == "finished" and next_stage(records, stages).round >= rounds
+    return (
+        bool(records)
+        and records[-1].state == ExperimentState.FINISHED
+        and next_stage(records, stages).round >= rounds
+    )
 
 
 def known_nodes(records: Sequence[StateRecord]) -> tuple[dict[str, str], dict[str, str]]:

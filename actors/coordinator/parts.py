@@ -12,6 +12,7 @@ from actors.coordinator.submissions import Intake
 from actors.coordinator.tallies import Tallies
 from drive_store import ExperimentPaths, Store
 from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.records.state import ExperimentState
 
 
 @dataclass(frozen=True)
@@ -38,4 +39,4 @@ class Parts:
         answered = {request for record in found.records for request in record.replies}
         if found.last is not None:
             self.tallies.restore(found.last.tallies, found.last.barren)
-            self.control.restore(answered, paused=found.last.state == "paused")
+            self.control.restore(answered, paused=found.last.state == ExperimentState.PAUSED)

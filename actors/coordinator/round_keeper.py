@@ -15,7 +15,15 @@ from actors.coordinator.parts import Parts
 from actors.coordinator.state_copies import write_copies
 from actors.coordinator.submissions import Look
 from actors.store_meter import StoreMeter
-from swarm_ray.records.state import Answers, Member, Moment, StageClosed, StageOpen, StateRecord
+from swarm_ray.records.state import (
+    Answers,
+    ExperimentState,
+    Member,
+    Moment,
+    StageClosed,
+    StageOpen,
+    StateRecord,
+)
 
 ANSWERED_AFTER = 2
 """Beats after which a node that hands nothing in, and has files without an answer, is taken to wait for that."""
@@ -44,7 +52,7 @@ class RoundKeeper:
         self.began = now
         """When it was written."""
 
-    def tick(self, now: float, ending: tuple[str, str] | None) -> bool:
+    def tick(self, now: float, ending: tuple[ExperimentState, str] | None) -> bool:
         """Do what there is to do now; True when something changed.
 
         Args:
@@ -62,7 +70,7 @@ class RoundKeeper:
             return True
         obeyed = self._scan()
         if ending or self._parts.control.stopped:
-            self._append(*(ending or ("stopped", "on request")))
+            self._append(*(ending or (ExperimentState.STOPPED, "on request")))
             return True
         if self.record is None:
             self._go_on(self._first_note)
@@ -134,7 +142,7 @@ class RoundKeeper:
 
     def _between(self, record: StateRecord) -> bool:
         """While no stage is open: answer what comes in, and go on as soon as that is possible."""
-        if self._is_over() and record.state == "draining" and self._finish():
+        if self._is_over() and record.state == ExperimentState.DRAINING and self._finish():
             return True
         if self._parts.history.next.stage > 0 and not self._members():
             self._leave_round("who began it")
@@ -143,7 +151,7 @@ class RoundKeeper:
             over=self._is_over(), paused=self._parts.control.paused, can_open=bool(self._members())
         )
         news = self._arrivals.answers() is not None or bool(self._parts.control.replies)
-        if state == "running" or state != record.state or news:
+        if state == ExperimentState.RUNNING or state != record.state or news:
             self._go_on()
             return True
         return False
@@ -250,11 +258,11 @@ class RoundKeeper:
         members = self._members()
         state = next_state(over=self._is_over(), paused=self._parts.control.paused, can_open=bool(members))
         opens = None
-        if state == "running":
+        if state == ExperimentState.RUNNING:
             opens = StageOpen(*self._parts.history.next, tuple(members), self._pace.min_s, self._pace.max_s)
-        elif state == "waiting" and closed is not None:
+        elif state == ExperimentState.WAITING and closed is not None:
             note = note or f"fewer than {self._pace.min_nodes} living nodes"
-        if state == "draining" and self._drains_since is None:
+        if state == ExperimentState.DRAINING and self._drains_since is None:
             self._drains_since = self._now
         self._append(state, note, closed, opens)
 
@@ -267,12 +275,14 @@ class RoundKeeper:
         if awaited_at_the_end(peers, unfinished, owed) and self._now - since < self._pace.drain_s:
             return False
         note = f"no last word from {', '.join(unfinished)}" if unfinished else ""
-        self._append("finished", note, expired={node: rounds for node, rounds in owed.items() if rounds})
+        self._append(
+            ExperimentState.FINISHED, note, expired={node: rounds for node, rounds in owed.items() if rounds}
+        )
         return True
 
     def _append(
         self,
-        state: str,
+        state: ExperimentState,
         note: str = "",
         closed: StageClosed | None = None,
         opens: StageOpen | None = None,

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 
 from swarm_ray.exchange.outbox import PublishedFiles
-from swarm_ray.exchange.state_follower import ENDED, SwarmState
+from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.records.state import ENDED
 from swarm_ray.sapo.node import Node
 
 

@@ -14,7 +14,7 @@ from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.state_follower import Standing, SwarmState
 from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
-from swarm_ray.records.state import Moment, StageOpen
+from swarm_ray.records.state import ExperimentState, Moment, StageOpen
 from swarm_ray.sapo.node import Node
 
 
@@ -129,7 +129,7 @@ class GameRounds:
     def _why_ended(self) -> str:
         """Empty where the experiment has come to its own end."""
         record = self._state.latest
-        if record is not None and record.state in {"stopped", "failed"}:
+        if record is not None and record.state in {ExperimentState.STOPPED, ExperimentState.FAILED}:
             return f"the experiment is {record.state}: {record.note}"
         return ""
 

@@ -23,13 +23,13 @@ from actors.trainer.restoring import Restored, restore_nodes
 from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
-from swarm_ray.exchange.state_follower import ENDED, Standing, SwarmState
+from swarm_ray.exchange.state_follower import Standing, SwarmState
 from swarm_ray.experiments.folder import experiment_uid, read_config
 from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.models.pushing import hub_pushes
 from swarm_ray.records.metrics import StepMetrics
-from swarm_ray.records.state import StageOpen
+from swarm_ray.records.state import ENDED, ExperimentState, StageOpen
 from swarm_ray.sapo.examiner import Examiner
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
@@ -278,13 +278,13 @@ class Trainer:
     def _check_not_stopped(self) -> None:
         """An experiment that was stopped, or failed, is not measured at its end: it may go on."""
         record = self._state.latest
-        if record is not None and record.state in {"stopped", "failed"}:
+        if record is not None and record.state in {ExperimentState.STOPPED, ExperimentState.FAILED}:
             raise StopRequested(f"the experiment is {record.state}: {record.note}")
 
     def _who_took_part(self) -> list[Node]:
         """The nodes to evaluate at the end; one that took part in no round is a failure, and is told."""
         latest = self._state.latest
-        over = latest is not None and latest.state in {"draining", "finished"}
+        over = latest is not None and latest.state in {ExperimentState.DRAINING, ExperimentState.FINISHED}
         for node in self.nodes:
             if over and not node.problem and node.step == 0:
                 node.problem = "it took part in no round: its id is another worker's, or it came too late"

@@ -26,9 +26,8 @@ from drive_store import (
     valid_id,
 )
 from swarm_ray.records.nodes import PeerRecord, Role
-from swarm_ray.records.state import StateRecord
+from swarm_ray.records.state import ENDED, StateRecord
 
-ENDED = ("finished", "stopped", "failed")
 """States of an experiment whose nodes say nothing more."""
 Peer = tuple[str, str]
 

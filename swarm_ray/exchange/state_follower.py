@@ -25,10 +25,9 @@ from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.backoff import Pacing
 from swarm_ray.exchange.coordinator_watch import CoordinatorWatch
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.records.state import Moment, StageClosed, StageOpen, StateRecord
+from swarm_ray.records.state import ENDED, ExperimentState, Moment, StageClosed, StageOpen, StateRecord
 
 T = TypeVar("T")
-ENDED = ("finished", "stopped", "failed")
 
 
 class Standing(Enum):
@@ -205,7 +204,7 @@ class SwarmState:
             opens = record.opens
             if opens and opens.round > after and nodes & {m.node for m in opens.members}:
                 return opens
-            over = record.state in (*ENDED, "draining") and not self._goes_on_soon(record)
+            over = record.state in (*ENDED, ExperimentState.DRAINING) and not self._goes_on_soon(record)
             return Standing.ENDED if over else None
 
         return self.wait(look)
@@ -242,7 +241,9 @@ class SwarmState:
 
     def _goes_on_soon(self, record: StateRecord) -> bool:
         """Whether an end that was there when we came is about to be taken back by a coordinator that starts, too."""
-        if self.ref != self._met or (record.state == "finished" and record.rounds >= self._rounds):
+        if self.ref != self._met or (
+            record.state == ExperimentState.FINISHED and record.rounds >= self._rounds
+        ):
             return False
         return record.state in ENDED and self._watch.silence() < self.pace.alone_after_s
 
@@ -270,4 +271,6 @@ class SwarmState:
 
 def _has_gone_on(record: StateRecord, stage: Moment) -> bool:
     """Whether a coordinator gave a stage up: a later one is open, or the rounds are over."""
-    return record.state == "draining" or (record.opens is not None and Moment.of(record.opens) > stage)
+    return record.state == ExperimentState.DRAINING or (
+        record.opens is not None and Moment.of(record.opens) > stage
+    )

@@ -12,9 +12,9 @@ import msgspec
 
 from drive_store import StateLogReader, newest, read_coordinator_beats, write_request
 from swarm_ray.errors import SwarmStateError
-from swarm_ray.exchange.state_follower import ENDED, decode_state
+from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.records.state import ControlRequest
+from swarm_ray.records.state import ENDED, ControlRequest
 
 Action = Literal["stop", "pause", "resume"]
 LOOK_S = 0.5

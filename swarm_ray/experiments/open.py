@@ -26,7 +26,7 @@ from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import ExperimentFolder
 from swarm_ray.experiments.read.files import refuse_link
 from swarm_ray.machine.versions import installed_versions
-from swarm_ray.records.state import StateRecord
+from swarm_ray.records.state import ExperimentState, StateRecord
 from swarm_ray.tasks.questions import TaskSet
 
 ROLE = "coordinator"
@@ -45,7 +45,11 @@ class Opened:
     def over(self) -> bool:
         """Whether all its rounds are run."""
         record = self.record
-        return record is not None and record.state == "finished" and record.rounds >= self.config.rounds
+        return (
+            record is not None
+            and record.state == ExperimentState.FINISHED
+            and record.rounds >= self.config.rounds
+        )
 
 
 def config_for(

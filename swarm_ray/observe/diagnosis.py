@@ -10,9 +10,9 @@ from swarm_ray.experiments.read.coordinator import PAUSED
 from swarm_ray.experiments.read.node_liveness import NodeLiveness
 from swarm_ray.experiments.read.status import ExperimentReading
 from swarm_ray.formatting import change, duration, large, reward_sum
-from swarm_ray.observe.snapshot import ENDED, NodeSnapshot, rounds_closed
+from swarm_ray.observe.snapshot import NodeSnapshot, rounds_closed
 from swarm_ray.records.nodes import Beat
-from swarm_ray.records.state import NodeTally, StateRecord
+from swarm_ray.records.state import ENDED, ExperimentState, NodeTally, StateRecord
 
 WARN_AFTER = 5
 """After so many rounds in a row without any advantage a note says so."""
@@ -85,7 +85,7 @@ def swarm_notes(record: StateRecord, *, lost: bool = False) -> list[str]:
         lost: the coordinator is silent.
     """
     notes = []
-    if record.state == "paused" and not lost:
+    if record.state == ExperimentState.PAUSED and not lost:
         notes.append(PAUSED)
     if record.barren >= WARN_AFTER and not record.learned_nothing:
         notes.append(without_advantage(record.barren, rounds_closed(record)))

@@ -18,7 +18,6 @@ from swarm_ray.observe.diagnosis import (
 )
 from swarm_ray.observe.recent_records import NewestRecords, RewardCurve, sample_log
 from swarm_ray.observe.snapshot import (
-    ENDED,
     ExperimentSnapshot,
     NodeSnapshot,
     closings,
@@ -29,7 +28,7 @@ from swarm_ray.observe.snapshot import (
     seconds_left,
     swarm_reward,
 )
-from swarm_ray.records.state import StateRecord
+from swarm_ray.records.state import ENDED, StateRecord
 
 
 class SnapshotReader:

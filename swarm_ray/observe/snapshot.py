@@ -11,9 +11,9 @@ from math import isfinite
 from statistics import median
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.records.state import NodeTally, StageClosed, StateRecord
+from swarm_ray.records.state import ENDED, ExperimentState, NodeTally, StageClosed, StateRecord
 
-ENDED = ("finished", "stopped", "failed", "superseded")
+OVER = (*ENDED, "superseded")
 """States in which nothing more is to come."""
 WINDOW = 20
 """So many records are kept: what a node or a round does now is told from them."""
@@ -99,7 +99,7 @@ class ExperimentSnapshot:
     @property
     def ended(self) -> bool:
         """Whether nothing more is to come."""
-        return self.state in ENDED
+        return self.state in OVER
 
 
 def label(config: SwarmConfig) -> str:
@@ -213,7 +213,7 @@ def seconds_left(state: str, rounds_left: int, round_s: float | None, since_s: f
     Returns:
         None where it cannot be told: too little is known, nothing runs, or the open round is held up.
     """
-    if state != "running" or round_s is None or rounds_left <= 0:
+    if state != ExperimentState.RUNNING or round_s is None or rounds_left <= 0:
         return None
     open_s = since_s or 0.0
     if open_s > max(STALLED * round_s, STALLED_LEAST_S):

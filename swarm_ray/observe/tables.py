@@ -19,7 +19,6 @@ from swarm_ray.experiments import (
     TimeBreakdown,
 )
 from swarm_ray.experiments.read.coordinator import PAUSED, coordinator_line
-from swarm_ray.experiments.read.status import UNDER_WAY
 from swarm_ray.formatting import (
     NOTHING,
     WIDTH,
@@ -35,6 +34,7 @@ from swarm_ray.formatting import (
 )
 from swarm_ray.observe.reward_ratio import ratio_to
 from swarm_ray.records.nodes import Reached
+from swarm_ray.records.state import UNDER_WAY, ExperimentState
 
 
 def list_table(summaries: Sequence[ExperimentSummary], *, width: int = WIDTH, styled: bool = False) -> str:
@@ -108,7 +108,7 @@ def _coordinator_lines(status: ExperimentStatus) -> list[str]:
         return []
     over = status.state not in UNDER_WAY
     line = coordinator_line(found.claimant, status.epoch, None if over else found.last_seen_s, by_clocks=True)
-    more = found.problem or (PAUSED if status.state == "paused" else "")
+    more = found.problem or (PAUSED if status.state == ExperimentState.PAUSED else "")
     return [line, *([more] if more else [])]
 
 
@@ -119,7 +119,7 @@ def _remarks(node: NodeStatus, state: str) -> list[str]:
         remarks.append("trains alone: it hears of no coordinator")
     if node.unanswered:
         rounds = ", ".join(map(str, node.unanswered))
-        over = state == "finished"  # what was stopped may go on, and then they are answered
+        over = state == ExperimentState.FINISHED  # what was stopped may go on, and then they are answered
         remarks.append(f"its file(s) of round {rounds} {'never arrived' if over else 'have no answer yet'}")
     if node.recovered:
         remarks.append(node.recovered)
@@ -166,7 +166,7 @@ def comparison_table(comparisons: Sequence[Comparison], *, width: int = WIDTH, s
         for c, size in zip(comparisons, sizes, strict=True)
     ]
     head = [", ".join(f"{sizes[0][key]} {key}" for key in common)] if common else []
-    notes = [f"{c.experiment} is {c.state}" for c in comparisons if c.state != "finished"]
+    notes = [f"{c.experiment} is {c.state}" for c in comparisons if c.state != ExperimentState.FINISHED]
     notes += [f"{c.experiment} LEARNED NOTHING" for c in comparisons if c.learned_nothing]
     table = grid([*heads, "reward", "pass@1", "tokens", "time"], rows, width=width, styled=styled)
     return _lines(head) + table + _lines(notes)

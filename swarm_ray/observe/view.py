@@ -14,17 +14,18 @@ from rich.text import Text
 from swarm_ray.formatting import clean, reward_sum, shortened
 from swarm_ray.observe.live_tables import WARNING, bar, choose, node_table, reward, seconds, sparkline
 from swarm_ray.observe.snapshot import ExperimentSnapshot, NodeSnapshot
+from swarm_ray.records.state import ExperimentState
 
 BAR_WIDTH = (10, 40)
 SPARK_WIDTH, LEAST_SPARK, FEWEST_SPARKS = 40, 20, 5
 MOST_LINES = 12
 """Lines on what is wrong; the rest is counted."""
-STYLES = {
-    "running": "green",
-    "finished": "green",
-    "draining": "cyan",
-    "paused": "magenta",
-    "failed": "red",
+STYLES: dict[str, str] = {
+    ExperimentState.RUNNING: "green",
+    ExperimentState.FINISHED: "green",
+    ExperimentState.DRAINING: "cyan",
+    ExperimentState.PAUSED: "magenta",
+    ExperimentState.FAILED: "red",
 }
 
 
@@ -67,7 +68,10 @@ class SwarmView:
         return head.append(f"  {snapshot.label}" if snapshot.label else "", style="dim")
 
 
-_STATE_WORDS = {"draining": "draining: the last files and logs come in", "absent": "not there yet"}
+_STATE_WORDS: dict[str, str] = {
+    ExperimentState.DRAINING: "draining: the last files and logs come in",
+    "absent": "not created yet",
+}
 
 
 def _state(snapshot: ExperimentSnapshot) -> str:
@@ -80,7 +84,7 @@ def progress_line(snapshot: ExperimentSnapshot, width: int, *, plain: bool = Fal
     done = min(1.0, snapshot.closed / snapshot.rounds)
     said = f"{snapshot.closed} of {snapshot.rounds} rounds"
     parts = [] if snapshot.round_s is None else [f"{seconds(snapshot.round_s)} a round"]
-    if snapshot.state == "running":
+    if snapshot.state == ExperimentState.RUNNING:
         parts.append(f"{seconds(snapshot.left_s)} left")
     after = "  ".join([f"{done:4.0%}", *parts])
     least, most = BAR_WIDTH

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal, NamedTuple, Self
 
 import msgspec
 
 from swarm_ray.records.nodes import NodeTotals, StoreUse
+
+
+class ExperimentState(StrEnum):
+    """What an experiment is doing, as its newest state record says."""
+
+    WAITING = "waiting"
+    """For nodes: no round is open."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """No further round opens until somebody asks for it."""
+    DRAINING = "draining"
+    """All rounds have closed; the last files and logs arrive."""
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+ENDED = (ExperimentState.FINISHED, ExperimentState.STOPPED, ExperimentState.FAILED)
+UNDER_WAY = (ExperimentState.WAITING, ExperimentState.RUNNING, ExperimentState.PAUSED)
+"""States of an experiment that has not ended, as people see them: one that drains is shown as running."""
 
 
 class ControlRequest(msgspec.Struct, frozen=True):
@@ -98,8 +119,7 @@ class StageOpen(msgspec.Struct, frozen=True):
 class StateRecord(msgspec.Struct, frozen=True):
     """What closes one stage and opens the next: the commit point of the swarm."""
 
-    state: str
-    """waiting, running, paused, draining, finished, stopped or failed."""
+    state: ExperimentState
     rounds: int
     closed: StageClosed | None
     opens: StageOpen | None

@@ -16,6 +16,7 @@ from swarm_ray.machine.ray_instance import RayInstance, dashboard_address
 from swarm_ray.observe.diagnosis import without_advantage
 from swarm_ray.observe.display import Display, choose_display
 from swarm_ray.observe.snapshot import ExperimentSnapshot
+from swarm_ray.records.state import ExperimentState
 from swarm_ray.runtime.worker import Worker
 from swarm_ray.tracking.choosing import require_ray_default
 
@@ -197,9 +198,13 @@ def _verdict(worker: Worker) -> tuple[int, str]:
         return FAILED, f"{name}: " + "; ".join(f"node {n} failed: {p}" for n, p in sorted(problems.items()))
     if not worker.coordinated:
         return _verdict_of_nodes(worker)
-    if record is None or record.state not in {"finished", "draining"}:
-        state, note = (record.state, record.note) if record else ("waiting", "no state record was written")
-        return (FAILED if state == "failed" else INTERRUPTED), f"{name} is {state}: {note}"
+    if record is None or record.state not in {ExperimentState.FINISHED, ExperimentState.DRAINING}:
+        state, note = (
+            (record.state, record.note)
+            if record
+            else (ExperimentState.WAITING, "no state record was written")
+        )
+        return (FAILED if state == ExperimentState.FAILED else INTERRUPTED), f"{name} is {state}: {note}"
     learned = not record.learned_nothing
     return (
         (DONE, f"{name} is done") if learned else (LEARNED_NOTHING, _learned_nothing(worker, record.barren))

@@ -26,6 +26,7 @@ from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.records.metrics import Event
+from swarm_ray.records.state import ExperimentState
 from swarm_ray.runtime.crew import NOBODY, plan_crew
 from swarm_ray.runtime.failure_policy import FailurePolicy
 from swarm_ray.runtime.supervision import QUICK_S, RAY, Supervisor
@@ -147,7 +148,9 @@ class Worker:
         self._view = replace(view, state=state, note=str(self.failure or view.note))
         return replace(self._view, note=self._view.note or self._notice).snapshot()
 
-    def stop(self, state: str = "stopped", note: str = "stopped on request") -> None:
+    def stop(
+        self, state: ExperimentState = ExperimentState.STOPPED, note: str = "stopped on request"
+    ) -> None:
         """End the experiment here: its state record says so, logs are written, every actor is ended.
 
         Harmless when repeated.
@@ -224,7 +227,7 @@ class Worker:
             self.results.append(result)
             self._check_nodes_left()
             if not self._coordinates:
-                self.state = "stopped" if result.stopped else "finished"
+                self.state = ExperimentState.STOPPED if result.stopped else ExperimentState.FINISHED
 
     def _check_nodes_left(self) -> None:
         """Raise when every node here was given up: a coordinator would wait for others for ever."""
@@ -259,14 +262,14 @@ class Worker:
 
     def _fail(self, error: Exception) -> None:
         self.failure = self.failure or error
-        self._finish("failed", str(error))
+        self._finish(ExperimentState.FAILED, str(error))
 
-    def _finish(self, state: str, note: str) -> None:
+    def _finish(self, state: ExperimentState, note: str) -> None:
         """Tell everybody to stop, give them a moment, and end every process."""
         began, supervisor = time.monotonic(), self._supervisor
         farewells = [
             supervisor.call("coordinator", "stop", state, note),
-            supervisor.call("discovery", "fail", note) if state == "failed" else None,
+            supervisor.call("discovery", "fail", note) if state == ExperimentState.FAILED else None,
             *[supervisor.call(role, "stop") for role in self._crew.roles],
         ]
         runs = {call: role for call, role in supervisor.running().items() if role != "discovery"}

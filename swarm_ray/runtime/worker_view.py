@@ -27,7 +27,7 @@ from swarm_ray.observe.snapshot import (
     seconds_left,
 )
 from swarm_ray.records.metrics import StepMetrics
-from swarm_ray.records.state import StateRecord
+from swarm_ray.records.state import ExperimentState, StateRecord
 
 UNREACHABLE_NAMES = ("StoreUnavailable", "FolderMissing", "StoreDenied", "StoreFull")
 """So begins what a coordinator says of a folder that is out of reach."""
@@ -108,7 +108,7 @@ class WorkerView:
         note = status.problem or (record.note if record else "")
         if record and record.learned_nothing:
             note = f"{without_advantage(record.barren, rounds_closed(record))}: nothing is learned"
-        if state == "waiting" and hosts and not status.registered:
+        if state == ExperimentState.WAITING and hosts and not status.registered:
             state = "starting"
             note = "loading the models" if starting else "measuring held-out pass@1 before round 0"
         return replace(
@@ -141,7 +141,9 @@ class WorkerView:
         view = replace(self, used=said.used, rows=rows, unreachable=unreachable)
         if coordinates:
             return replace(view, note=self.note or note)
-        state = "running" if said.rewards else "starting" if starting else "waiting"
+        state = (
+            ExperimentState.RUNNING if said.rewards else "starting" if starting else ExperimentState.WAITING
+        )
         closed = max((row.round + 1 for row in said.rows), default=0)
         return replace(view, state=state, rewards=said.rewards, closed=closed, note=note)
 

@@ -10,9 +10,10 @@ from swarm_ray.config.load import differences
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.experiments.open import Opened, config_in_force, newest_record
+from swarm_ray.records.state import ExperimentState
 from swarm_ray.sweeps.plan import SweepPlan, SweepRun
 
-NEW, FINISHED = "new", "finished"
+NEW, FINISHED = "new", ExperimentState.FINISHED
 
 
 @dataclass(frozen=True)
@@ -60,4 +61,4 @@ def _state(plan: SweepPlan, store: Store, run: SweepRun, root: str) -> str:
     record = newest_record(store, address)
     if Opened(run.config, record).over:
         return FINISHED
-    return "waiting" if record is None else record.state
+    return ExperimentState.WAITING if record is None else record.state

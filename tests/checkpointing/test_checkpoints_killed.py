@@ -10,20 +10,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import writing_for_tests
 from checkpoints_for_tests import PATHS, small_policy
 from writing_for_tests import digest
 
 from drive_store import Store
 from swarm_ray.checkpointing.restore import Found, apply, find_newest
 
-HERE = Path(__file__).parent
+WRITING = Path(writing_for_tests.__file__)
 
 
 def killed_after(folder: Path, saved: int, later_s: float) -> int:
     """The last step that a process called safe; it is killed `later_s` after it said so of `saved` steps."""
-    places = os.pathsep.join([str(HERE), str(HERE.parents[1])])
-    command = [sys.executable, str(HERE / "writing_for_tests.py"), str(folder)]
-    environment = {**os.environ, "PYTHONPATH": places}
+    command = [sys.executable, str(WRITING), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         steps = [int(process.stdout.readline()) for _ in range(saved)]

@@ -88,9 +88,8 @@ def test_a_process_that_stops_answers_no_call_and_is_ended(link: DhtLink) -> Non
 
 
 def test_an_owner_that_is_killed_leaves_nothing() -> None:
-    path = [str(Path(__file__).parent), *sys.path]
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER.format(path=path)],
+        [sys.executable, "-c", OWNER.format(path=sys.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,39 +1,10 @@
-"""A Ray that runs already, and a model that stands for those of a hub."""
+"""A model that stands for those of a hub."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-import ray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
-
-sys.path.append(str(Path(__file__).parent))
-
-
-@pytest.fixture(scope="module")
-def ray_address() -> Iterator[str]:
-    """Where commands find Ray."""
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init(
-            address="local",  # not the cluster of a test in the other process
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=200_000_000,
-            configure_logging=False,
-            logging_level=logging.ERROR,
-        )
-    yield ray.get_runtime_context().gcs_address
-    if ours:
-        ray.shutdown()
 
 
 @pytest.fixture(scope="module")

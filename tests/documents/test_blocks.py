@@ -18,9 +18,9 @@ WITH_COMMANDS = [page for page in PAGES if any(block.language in RUN for block i
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
 def test_a_reader_can_do_all_of_it(
-    page: Path, ray_address: str, hub_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, ray_session: str, hub_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", ray_address)
+    monkeypatch.setenv("RAY_ADDRESS", ray_session)
     found = blocks_of(page)
     stopped = any("swarm-ray stop" in block.text for block in found)
     places = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,6 @@ from swarm_ray.sapo.pool import PeerFile
 
 UID = "0123456789abcdef"
 A, B = "node-1", "node-2"
-
-
-@pytest.fixture(scope="module")
-def links() -> Iterator[tuple[DhtLink, DhtLink]]:
-    """Two links that know each other."""
-    first = started()
-    second = started(*first.multiaddrs)
-    yield first, second
-    first.close()
-    second.close()
 
 
 class Peers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,11 +15,6 @@ from swarm_ray.records.state import Answers, FileRef, Refusal
 from swarm_ray.sapo.node import Node
 
 PATIENT = PaceConfig(poll_min_s=0.001, poll_max_s=0.01, settle_s=60.0, max_s=5.0)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
 
 
 def node(name: str) -> Node:

@@ -22,11 +22,6 @@ def closing(state: SwarmState, number: int) -> StageClosed:
     return found
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
-
-
 def test_a_round_opens_for_its_members_and_once(folder: Folder) -> None:
     state, _, _ = folder.follow()
     folder.append("waiting")

@@ -1,4 +1,4 @@
-"""One torch thread for every game, and one scoring process for all of reasoning-gym."""
+"""One scoring process for all of reasoning-gym."""
 
 from __future__ import annotations
 
@@ -6,21 +6,12 @@ import io
 from collections.abc import Iterator
 
 import pytest
-import torch
 import yaml
 from games_for_tests import DATASETS
 from reasoning_gym.composite import CompositeConfig
 
 from swarm_ray.genrl.gym_questions import GymQuestions
 from swarm_ray.tasks.scoring import Scorer
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import pytest
 from drive_store import ExperimentPaths, Registry, Store, Valid
 from swarm_ray.experiments import experiment_status
 
-PLAYER = Path(__file__).with_name("player_for_tests.py")
+PLAYER = Path(__file__).parents[1] / "support" / "player_for_tests.py"
 NODES = ("node-0", "node-1")
 
 
@@ -23,7 +23,7 @@ NODES = ("node-0", "node-1")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, dict[str, Any]]]]:
     """The folder, and what each process says of each game."""
     root = tmp_path_factory.mktemp("two")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     players = {
         node: subprocess.Popen(
             [sys.executable, str(PLAYER), str(root), node],

@@ -1,16 +1,10 @@
-"""A disk of its own for each test's keys, and helpers of other folders of tests."""
+"""A disk of its own for each test's keys,."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path += [
-    str(Path(__file__).parent.parent / name) for name in ("swarm", "exchange", "actors", "experiments")
-]
-
 from keys_for_tests import rsa_key
 
 

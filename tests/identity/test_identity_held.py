@@ -92,11 +92,6 @@ class Elsewhere:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
-
-
-@pytest.fixture
 def mine() -> Identity:
     return identity_for("node-1")
 

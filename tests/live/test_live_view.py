@@ -159,7 +159,7 @@ def test_one_line_says_what_matters() -> None:
         "first: running, 37 of 60 rounds, reward 0.312, 46 s left | "
         "no group of any node had an advantage for 6 rounds | node-1: silent for 43 s; 24 rounds behind"
     )
-    assert one_line(ExperimentSnapshot("x", "absent", notes=("waiting",))) == "x: not there yet | waiting"
+    assert one_line(ExperimentSnapshot("x", "absent", notes=("waiting",))) == "x: not created yet | waiting"
 
 
 def test_a_sparkline_has_parts_of_equal_length() -> None:

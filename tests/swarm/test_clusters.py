@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
@@ -56,7 +55,7 @@ def run(cluster: Cluster, root: str, **changes: object) -> subprocess.CompletedP
         env={
             **os.environ,
             "RAY_ADDRESS": cluster.address,
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join(sys.path),
         },
         capture_output=True,
         text=True,

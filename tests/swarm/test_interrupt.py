@@ -44,7 +44,7 @@ def simulate(root: str, *overrides: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "swarm_ray.cli", "simulate", "--root", root, "--experiment", "halted"]
     return subprocess.Popen(
         [*command, *overrides],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

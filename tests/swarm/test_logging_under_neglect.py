@@ -41,7 +41,7 @@ def test_output_that_nobody_reads_stalls_nothing(root: str, tmp_path: Path) -> N
                 "loud",
                 *overrides,
             ],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=said,  # the driver makes questions too
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -12,7 +12,7 @@ from swarm_ray import Swarm
 
 @pytest.mark.ray
 def test_a_relative_root_is_where_the_driver_is(
-    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = Swarm(small_config(rounds=1), "here", "near", show=False).start().wait()

@@ -19,7 +19,7 @@ from swarm_ray.experiments.read.experiment import OpenExperiment, open_experimen
 from swarm_ray.experiments.read.files import files_below, files_of, folders_of, refuse_link
 from swarm_ray.experiments.read.metrics import incarnations_of
 from swarm_ray.experiments.read.rollouts import UNANSWERED, UNKNOWN, StoredFile, stored_files
-from swarm_ray.records.state import StateRecord
+from swarm_ray.records.state import ExperimentState, StateRecord
 
 _STATE = "state.json"
 _MAX_STATE = 1 << 26
@@ -179,7 +179,7 @@ def _may_go(file: StoredFile, below: int | None) -> bool:
 
 def _first_needed(record: StateRecord | None, kept: dict[str, int], remarks: list[str]) -> int | None:
     """The first round that a node may learn again after its newest checkpoint; None where all are done."""
-    if record is not None and record.state == "finished":
+    if record is not None and record.state == ExperimentState.FINISHED:
         return None
     nodes = {*kept, *(record.tallies if record else ())}
     without = sorted(node for node in nodes if node not in kept)

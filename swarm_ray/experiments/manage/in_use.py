@@ -15,9 +15,9 @@ from swarm_ray.experiments.folder import read_config
 from swarm_ray.experiments.local_state import is_run_here
 from swarm_ray.experiments.read.experiment import ExperimentFolder
 from swarm_ray.experiments.read.metrics import predecessors_of
-from swarm_ray.experiments.read.status import UNDER_WAY, shown_state
+from swarm_ray.experiments.read.status import shown_state
 from swarm_ray.records.nodes import LAST_WORD, Beat, CoordinatorBeat
-from swarm_ray.records.state import StateRecord
+from swarm_ray.records.state import UNDER_WAY, ExperimentState, StateRecord
 
 _COORDINATOR = "its coordinator"
 _UNKNOWN_PATIENCE_S = 600.0
@@ -82,7 +82,7 @@ def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
 def _standing(folder: ExperimentFolder) -> _Standing:
     entry = newest(folder.store, folder.paths)
     if entry is None:
-        return _Standing("waiting")
+        return _Standing(ExperimentState.WAITING)
     try:
         record = decode_state(entry)
     except SwarmStateError:

@@ -12,7 +12,7 @@ from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import metrics_of
 from swarm_ray.experiments.read.status import status_of
 from swarm_ray.experiments.read.uncoordinated import rewarded, stages_of_rows, told_by_nodes
-from swarm_ray.records.state import Refusal, StageClosed
+from swarm_ray.records.state import ExperimentState, Refusal, StageClosed
 
 
 class ClosedStage(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class Comparison(msgspec.Struct, frozen=True):
     """Sum over stages of the time from opening to close."""
     external_used: int
     """External rollouts that were trained on."""
-    state: str
+    state: ExperimentState
     learned_nothing: bool
 
 

@@ -8,9 +8,9 @@ import msgspec
 
 from drive_store import read_coordinator_beats
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.exchange.state_follower import ENDED
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.formatting import duration
+from swarm_ray.records.state import ENDED, ExperimentState
 
 NOW_S = 1.0
 """What was seen so many seconds ago was seen now."""
@@ -42,7 +42,12 @@ def coordinator_line(claimant: str, epoch: int, seen_s: float | None, *, by_cloc
 
 
 def coordinator_alarm(
-    state: str, seen_s: float | None, pace: PaceConfig, alone: Collection[str], silent: int, nodes: int
+    state: ExperimentState,
+    seen_s: float | None,
+    pace: PaceConfig,
+    alone: Collection[str],
+    silent: int,
+    nodes: int,
 ) -> str:
     """What it means that nothing is heard of a coordinator; empty while all is well.
 

@@ -21,7 +21,6 @@ from swarm_ray.experiments.read.experiment import (
 )
 from swarm_ray.experiments.read.metrics import metrics_of
 from swarm_ray.experiments.read.status import (
-    UNDER_WAY,
     ExperimentReading,
     ExperimentStatus,
     current_round,
@@ -30,6 +29,7 @@ from swarm_ray.experiments.read.status import (
 )
 from swarm_ray.experiments.read.uncoordinated import told_by_nodes
 from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.state import UNDER_WAY, ExperimentState
 
 UNREADABLE = "unreadable"
 _AT_ONCE = 8
@@ -204,7 +204,7 @@ def _readable(experiment: OpenExperiment) -> ExperimentSummary:
     rounds = config.rounds if config else None
     return ExperimentSummary(
         name=experiment.paths.experiment,
-        state=shown_state(record) if record else "waiting",
+        state=shown_state(record) if record else ExperimentState.WAITING,
         round=current_round(record) if record else -1,
         rounds=record.rounds if record else rounds,
         nodes=len(record.tallies) if record else 0,

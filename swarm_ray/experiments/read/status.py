@@ -18,10 +18,8 @@ from swarm_ray.experiments.read.uncoordinated import told_by_nodes
 from swarm_ray.formatting import duration
 from swarm_ray.identity import animal_name
 from swarm_ray.records.nodes import Beat, NodeTotals, Reached
-from swarm_ray.records.state import NodeTally, StateRecord
+from swarm_ray.records.state import UNDER_WAY, ExperimentState, NodeTally, StateRecord
 
-UNDER_WAY = ("waiting", "running", "paused")
-"""States, as `shown_state` says them, of an experiment that has not ended."""
 _RECORD, _COORDINATOR = "newest record", "coordinator"
 
 
@@ -68,8 +66,8 @@ class ExperimentStatus(msgspec.Struct, frozen=True):
     round: int
     """The open round, or the last one that closed; -1 before the first."""
     rounds: int
-    state: str
-    """waiting, running, paused, finished, stopped or failed."""
+    state: ExperimentState
+    """As people see it, never draining."""
     note: str
     learned_nothing: bool
     nodes: list[NodeStatus]
@@ -264,9 +262,9 @@ def status_of(experiment: OpenExperiment) -> ExperimentStatus:
     return read_now(experiment).status()
 
 
-def shown_state(record: StateRecord) -> str:
+def shown_state(record: StateRecord) -> ExperimentState:
     """The state as people are told it: a swarm that drains is still running."""
-    return "running" if record.state == "draining" else record.state
+    return ExperimentState.RUNNING if record.state == ExperimentState.DRAINING else record.state
 
 
 def current_round(record: StateRecord) -> int:
@@ -280,7 +278,8 @@ def current_round(record: StateRecord) -> int:
 
 def _not_begun(config: SwarmConfig | None) -> StateRecord:
     rounds = config.rounds if config else 0
-    return StateRecord("waiting", rounds, None, None, {}, note="its coordinator has not begun")
+    note = "its coordinator has not begun"
+    return StateRecord(ExperimentState.WAITING, rounds, None, None, {}, note=note)
 
 
 def _problem(reading: ExperimentReading, node: str) -> str | None:

@@ -14,7 +14,7 @@ from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.node_liveness import Peers
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import LAST_WORD, Beat
-from swarm_ray.records.state import NodeTally, StageClosed, StateRecord
+from swarm_ray.records.state import ExperimentState, NodeTally, StageClosed, StateRecord
 
 NOTE = "no coordinator: its nodes go by a deadline"
 
@@ -92,14 +92,14 @@ def _newest_beats(experiment: OpenExperiment) -> Mapping[str, Beat]:
     return found
 
 
-def _state(beats: Iterable[Beat]) -> str:
+def _state(beats: Iterable[Beat]) -> ExperimentState:
     """Finished once all have said that they are done, stopped once nobody plays any more."""
     known = list(beats)
     if all(beat.done for beat in known):
-        return "finished"
+        return ExperimentState.FINISHED
     if all(beat.done or beat.problem or beat.phase == LAST_WORD for beat in known):
-        return "stopped"
-    return "running"
+        return ExperimentState.STOPPED
+    return ExperimentState.RUNNING
 
 
 def _closed(number: int, rows: list[StepMetrics]) -> StageClosed:

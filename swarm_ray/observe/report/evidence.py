@@ -16,12 +16,12 @@ from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
-from swarm_ray.experiments.read.status import UNDER_WAY, ExperimentStatus, read_now
+from swarm_ray.experiments.read.status import ExperimentStatus, read_now
 from swarm_ray.experiments.read.uncoordinated import rewarded, stages_of_rows
 from swarm_ray.observe.report.logged_events import evaluations_in, events_of
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, StoreUse
-from swarm_ray.records.state import StageClosed, StateRecord
+from swarm_ray.records.state import UNDER_WAY, StageClosed, StateRecord
 
 MOST = float(1 << 40)
 """More than any honest number in a log; what is beyond it would end every sum in infinity."""

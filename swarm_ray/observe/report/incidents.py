@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from swarm_ray.observe.report.evidence import Evidence
 from swarm_ray.observe.report.logged_events import ORDINARY
-from swarm_ray.records.state import Answers, StageClosed
+from swarm_ray.records.state import Answers, ExperimentState, StageClosed
 
 MOST_SHOWN = 100
 TOLD = {
@@ -88,7 +88,11 @@ def _from_state(evidence: Evidence) -> Iterator[Incident]:
         number = closed.round if closed else number
         if epoch is not None and record.epoch != epoch:
             yield Incident("", number, "", "coordinator", f"a coordinator took over: term {record.epoch}")
-        if record.state.state != state and record.state.state in ("paused", "stopped", "failed"):
+        if record.state.state != state and record.state.state in (
+            ExperimentState.PAUSED,
+            ExperimentState.STOPPED,
+            ExperimentState.FAILED,
+        ):
             yield Incident(
                 "", number, "", record.state.state, record.state.note or f"the swarm {record.state.state}"
             )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
-
-sys.path += [str(Path(__file__).parent.parent / name) for name in ("actors", "swarm")]
 
 from actors_for_tests import DirectReporter, OneProcessSwarm, until
 from games_for_tests import rgym_manager, tiny_policy

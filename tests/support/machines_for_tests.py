@@ -41,11 +41,10 @@ class Machine:
     def __init__(self, log: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self._log, self._mark = log, uuid.uuid4().hex
         self._seen: set[psutil.Process] = set()
-        paths = os.pathsep.join([str(HERE), str(HERE.parent / "kills")])
         with log.open("a") as written:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "swarm_ray.cli", *arguments],
-                env={**os.environ, "PYTHONPATH": paths, **(environment or {}), MARK: self._mark},
+                env={**os.environ, "PYTHONPATH": str(HERE), **(environment or {}), MARK: self._mark},
                 stdout=written,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 
 import torch
-
-sys.path.append(str(Path(__file__).parents[2]))
-
 from games_for_tests import DATASETS, Rows, math_manager, rgym_manager, tiny_policy
 
 from swarm_ray.genrl.communication import FolderCommunication

@@ -1,0 +1,78 @@
+"""A folder that an earlier version wrote still opens, reports and resumes.
+
+`tests/fixtures/before.tar.gz` holds a finished experiment `before` of two nodes and four rounds, with its model. The
+command that made it:
+
+    swarm-ray simulate --root runs --experiment before --nodes 2 local=2 external=2 completions=4 \\
+        policy.model=./model evaluation.questions=2 checkpoint.every=1 tasks.specialties=["coin"] \\
+        tasks.modules=["swarm_tasks_for_tests"] tasks.pool=600 policy.device=cpu supervision.data_failures=1 --rounds 4
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from swarm_ray.cli import main
+from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.local_state import experiment_state
+
+TESTS = Path(__file__).parent.parent
+BEFORE = ["before", "--root", "runs"]
+
+
+@pytest.fixture
+def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with `runs` and `model` in it."""
+    with tarfile.open(TESTS / "fixtures" / "before.tar.gz") as packed:
+        packed.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_reading_command_reads_it(earlier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--root", "runs", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["name"], listed["state"], listed["round"], listed["rounds"]) == (
+        "before",
+        "finished",
+        3,
+        4,
+    )
+    assert main(["status", "--root", "runs", "--experiment", "before", "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert [(node["id"], node["round"], node["step"]) for node in status["nodes"]] == [
+        ("node-0", 3, 4),
+        ("node-1", 3, 4),
+    ]
+    assert main(["metrics", *BEFORE, "--by", "step", "--json"]) == 0
+    assert [row["round"] for row in json.loads(capsys.readouterr().out)] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert main(["report", *BEFORE]) == 0
+    assert "before" in (earlier / "before.html").read_text()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.machines
+def test_it_resumes_from_its_folder_alone(earlier: Path) -> None:
+    assert not experiment_state(ExperimentAddress("runs", "before")).exists()
+    command = ["simulate", "--root", "runs", "--experiment", "before", "--rounds", "6"]
+    subprocess.run(
+        [sys.executable, "-m", "swarm_ray.cli", *command],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS / "swarm")])},
+        check=True,
+    )
+    status = experiment_status("runs", "before")
+    assert (status.state, status.rounds) == ("finished", 6)
+    assert [(node.step, node.problem) for node in status.nodes] == [(6, None)] * 2
+    assert all("step 4" in node.recovered for node in status.nodes), [n.recovered for n in status.nodes]
+    rows = experiment_metrics("runs", "before")
+    assert sorted((row.round, row.step, row.node) for row in rows) == [
+        (number, number, node) for number in range(6) for node in ("node-0", "node-1")
+    ]
