@@ -17,7 +17,7 @@ from actors.lazy_store import Reach
 from actors.local_json import Kept
 from actors.logger.log_spool import LogSpool
 from actors.store_meter import StoreMeter
-from drive_store import NameTaken, StoreError
+from drive_store import ExperimentStore, NameTaken, StoreError
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
@@ -74,8 +74,9 @@ class RunLogger:
         versions: dict[str, str],
         trackers: Callable[[TrackerFiles], Sequence[Tracker]] | None = None,
     ) -> None:
-        self._reach, self._paths, self._config = Reach(address), address.paths, config
+        self._reach, self._config = Reach(address), config
         self._store = self._reach.store
+        self._experiment = ExperimentStore(self._store, address.paths)
         self._meter = StoreMeter(self._store)
         self._folder, self._versions = spool, versions
         self._kept = Kept(spool / "incarnations.json", dict[str, str])
@@ -87,7 +88,7 @@ class RunLogger:
         self._events: list[Event] = []
         self._problem = self._remark = ""
         self._lock = threading.Lock()
-        self._files = TrackerFiles(self._store, self._paths, spool / "trackers")
+        self._files = TrackerFiles(self._experiment, spool / "trackers")
         for node in sorted({*self._incarnations, *left}):
             spool_of_node = self._open_spool(node)
             if spool_of_node.pending:
@@ -110,7 +111,9 @@ class RunLogger:
                 self._incarnations[member.node] = member.incarnation
                 self._open_spool(member.node)
                 try:
-                    self._store.create(self._paths.system_info(member.node, member.incarnation), info + b"\n")
+                    self._store.create(
+                        self._experiment.paths.system_info(member.node, member.incarnation), info + b"\n"
+                    )
                 except NameTaken:
                     continue
             self._kept.save(self._incarnations)
@@ -235,7 +238,7 @@ class RunLogger:
 
     def _open_spool(self, node: str) -> LogSpool:
         if node not in self._spools:
-            self._spools[node] = LogSpool(self._store, self._paths, node, self._folder)
+            self._spools[node] = LogSpool(self._experiment, node, self._folder)
         return self._spools[node]
 
     def _close_due(self) -> None:

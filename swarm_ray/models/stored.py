@@ -52,7 +52,7 @@ class NodeCheckpoints:
 
     def __init__(self, experiment: OpenExperiment, node: str, problems: list[str]) -> None:
         self._experiment, self._node, self._problems = experiment, require_id(node, "node"), problems
-        self._stored = StoredCheckpoints(experiment.store, experiment.paths, node)
+        self._stored = StoredCheckpoints(experiment.view, node)
         self.offers = self._newest_first()
         if not self.offers:
             raise UserError(self._none())
@@ -145,7 +145,7 @@ def nodes_with_checkpoints(experiment: OpenExperiment) -> list[str]:
 def _succeeds(experiment: OpenExperiment, node: str) -> dict[str, str]:
     """Incarnation of the node to the one that it continues; those that cannot be read are left out."""
     found = {}
-    for (name, incarnation), reading in Registry(experiment.store, experiment.paths).registrations().items():
+    for (name, incarnation), reading in Registry(experiment.view).registrations().items():
         if name == node and isinstance(reading, Valid):
             try:
                 found[incarnation] = msgspec.json.decode(reading.payload, type=Registration).succeeds

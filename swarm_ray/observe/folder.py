@@ -50,7 +50,7 @@ class SwarmFolder:
     def __init__(self, opened: OpenExperiment, clock: Callable[[], float]) -> None:
         self._opened = opened
         opened.store.attach(opened.paths.experiment_json)
-        self._log, self._curve = NewestRecords(opened.store, opened.paths), RewardCurve()
+        self._log, self._curve = NewestRecords(opened.view), RewardCurve()
         self._sightings = Sightings(clock)
         self._signs = Signs(opened, self._sightings)
         self._configs: dict[str, SwarmConfig | None] = {}
@@ -133,7 +133,7 @@ class SwarmFolder:
     def _extend_curve(self, records: tuple[StateRecord, ...], *, first: bool) -> None:
         head = self._log.ref
         if first and head is not None:
-            for record in sample_log(self._opened.store, self._opened.paths, head):
+            for record in sample_log(self._opened.view, head):
                 self._curve.add(record)
         for record in records:
             self._curve.add(record)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from drive_store import Store, newest
+from drive_store import ExperimentStore, Store, newest
 from swarm_ray.errors import UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments import Comparison, compare_experiments
@@ -188,7 +188,7 @@ def _verdict(worker: Worker) -> tuple[int, str]:
         )
     if worker.failure is not None:
         return FAILED, f"{name} failed: {worker.failure}"
-    found = newest(Store(worker.address.root), worker.address.paths)
+    found = newest(ExperimentStore(Store(worker.address.root), worker.address.paths))
     record = decode_state(found) if found else None
     problems = {n: p for result in worker.results for n, p in result.problems.items()}
     if record is not None:

@@ -131,7 +131,7 @@ def _has_receipt(swarm: OneProcessSwarm, ref: Any) -> bool:
     from swarm_ray.exchange.round_files import decode_round_file
 
     reading: Any = read_round_file(
-        swarm.address.open(),
+        swarm.address.open().store,
         ref.key,
         experiment="direct",
         node=ref.node,

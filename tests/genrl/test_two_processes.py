@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from drive_store import ExperimentPaths, Registry, Store, Valid
+from drive_store import ExperimentPaths, ExperimentStore, Registry, Store, Valid
 from swarm_ray.experiments import experiment_status
 
 PLAYER = Path(__file__).parents[1] / "support" / "player_for_tests.py"
@@ -71,7 +71,7 @@ def test_the_folder_has_both_nodes_and_their_goodbyes(
 ) -> None:
     root, _ = played
     store, paths = Store(str(root)), ExperimentPaths("math")
-    registry = Registry(store, paths)
+    registry = Registry(ExperimentStore(store, paths))
     found = registry.registrations()
     assert sorted(node for node, _ in found) == list(NODES)
     assert all(isinstance(registry.read_beat(*peer), Valid) for peer in found)

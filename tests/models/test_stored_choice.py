@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drive_store import Registry, Store, make_node_folders
+from drive_store import ExperimentStore, Registry, Store, make_node_folders
 from drive_store.checkpoints.local import LocalCheckpoints
 from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray.config.schema import SwarmConfig
@@ -34,9 +34,11 @@ class Folder:
         self.store.attach(self.paths.experiment_json)
 
     def register(self, incarnation: str, succeeds: str = "") -> None:
-        make_node_folders(self.store, self.paths, "node-0", incarnation)
+        make_node_folders(ExperimentStore(self.store, self.paths), "node-0", incarnation)
         said = Registration("node-0", incarnation, "here", "", {}, "", succeeds=succeeds)
-        Registry(self.store, self.paths).register("node-0", incarnation, msgspec.json.encode(said))
+        Registry(ExperimentStore(self.store, self.paths)).register(
+            "node-0", incarnation, msgspec.json.encode(said)
+        )
 
     def upload(self, incarnation: str, step: int, score: float | None, node: str = "node-0") -> None:
         own = LocalCheckpoints(self._own / node, "tea", node)
@@ -44,7 +46,7 @@ class Folder:
         local = own.write(step, incarnation, files | {"optimizer.safetensors": b"large"}, score)
         manifest = own.manifest(local)
         assert not isinstance(manifest, str)
-        StoredCheckpoints(self.store, self.paths, node).upload(
+        StoredCheckpoints(ExperimentStore(self.store, self.paths), node).upload(
             local, manifest, [f.name for f in manifest.files]
         )
 

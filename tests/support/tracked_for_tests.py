@@ -14,7 +14,7 @@ import msgspec
 import psutil
 
 from actors.logger.logger import RunLogger
-from drive_store import make_node_folders
+from drive_store import ExperimentStore, make_node_folders
 from swarm_ray.config.load import load_config
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.metrics import Evaluation, StepMetrics
@@ -84,7 +84,7 @@ def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
 def joined(folder: Folder) -> Folder:
     """The folder with both nodes in it."""
     for member in NODES:
-        make_node_folders(folder.store, folder.paths, member.node, member.incarnation)
+        make_node_folders(ExperimentStore(folder.store, folder.paths), member.node, member.incarnation)
         folder.registry.register(member.node, member.incarnation, b"{}")
     return folder
 

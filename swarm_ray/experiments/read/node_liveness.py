@@ -27,7 +27,7 @@ class Peers:
 
     def __init__(self, experiment: OpenExperiment) -> None:
         self._experiment = experiment
-        self._registry = Registry(experiment.store, experiment.paths)
+        self._registry = Registry(experiment.view)
         self._listed = False
         self._registered: dict[tuple[str, str], tuple[str, str]] = {}
         """Node and incarnation to the hash of its configuration, and why that cannot be told."""
@@ -145,7 +145,7 @@ def coordinator_signs(experiment: OpenExperiment, ref: StateRef | None = None) -
     paths = experiment.paths
     beats = {
         claimant: beat.header.sequence
-        for claimant, beat in read_coordinator_beats(experiment.store, paths).items()
+        for claimant, beat in read_coordinator_beats(experiment.view).items()
     }
     keys = [paths.coordinator_beat(claimant) for claimant in beats]
     keys += [paths.state_record(ref.epoch, ref.sequence, ref.claimant)] if ref else []
