@@ -33,7 +33,9 @@ _TWIN = re.compile(r" \([0-9]+\)(?=\.[a-z]+$)")
 
 
 class Spool:
-    """The files of one node that wait for an answer. To be used by one thread at a time.
+    """The files of one node that wait for an answer.
+
+    One thread changes it. Others may meanwhile ask what it holds and what waits: what they are given is a copy.
 
     Args:
         folder: on the machine's own disk. What a former process of the node left there is taken over.
@@ -61,6 +63,7 @@ class Spool:
         self._node, self._incarnation = node, require_incarnation(incarnation)
         self._on_the_way = OnTheWay(experiment.store, retry_s, clock)
         self._files = SpoolFiles(folder, experiment.name, node)
+        # Replaced as a whole, never changed: another thread may be reading it.
         self._entries = {entry.step: entry for entry in self._files.load()}
 
     @property
@@ -117,7 +120,7 @@ class Spool:
             sha256=sha256,
         )
         self._files.add(entry)
-        self._entries[step] = entry
+        self._entries = {**self._entries, step: entry}
         return entry
 
     def send(self, step: int) -> PublishedFile:
@@ -192,7 +195,7 @@ class Spool:
 
     def entries(self) -> list[SpoolEntry]:
         """All that is held, by step."""
-        return [self._entries[step] for step in sorted(self._entries)]
+        return [entry for _, entry in sorted(self._entries.items())]
 
     def unanswered(self) -> list[SpoolEntry]:
         """What waits for an answer, by step."""
@@ -217,7 +220,7 @@ class Spool:
         for entry in self.entries():
             if entry.outcome and entry.step <= through_step:
                 self._files.drop(entry)
-                del self._entries[entry.step]
+                self._entries = {step: e for step, e in self._entries.items() if step != entry.step}
                 self._on_the_way.forget(entry.keys)
 
     def expire(self) -> list[SpoolEntry]:
