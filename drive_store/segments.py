@@ -88,8 +88,7 @@ class SegmentWriter:
             The segment's key; None when no row waits.
 
         Raises:
-            StoreError: it could not be written. The rows stay in the spool, and the next call tries again,
-            under the
+            StoreError: it could not be written. The rows stay in the spool, and the next call tries again, under the
                 next number if this one is used up.
         """
         if not self.pending:

@@ -31,10 +31,10 @@ class StateLogWriter:
 
     Args:
         experiment: where the log is.
-        epoch: the claimant's term. A restart takes a new one: a writer does not know what it wrote in a
-        former life. claimant: an id, or an id and an incarnation joined by a dot. resume_after: the record
-        to continue after; sequence and chain go on from it. None only for a log that is
-            empty: readers of a log in progress would not find a second beginning.
+        epoch: the claimant's term. A restart takes a new one: a writer does not know what it wrote in a former life.
+        claimant: an id, or an id and an incarnation joined by a dot.
+        resume_after: the record to continue after; sequence and chain continue from it. None only for an empty log:
+            readers of a log in progress would not find a second beginning.
 
     Raises:
         InvalidName: the claimant is no id.

@@ -37,11 +37,9 @@ class StateLogReader:
     Args:
         experiment: where the log is.
         max_payload: the most bytes a record's payload may have.
-        after: the last record that was processed already. None reads the log from its beginning; to start
-        from
-            now, give the `ref` of what `newest` answers.
-        list_every: a listing follows this many looks that found nothing. Until a first record is seen there
-        is no
+        after: the last record that was processed already. None reads the log from its beginning; to start from now,
+            give the `ref` of what `newest` answers.
+        list_every: a listing follows this many looks that found nothing. Until a first record is seen there is no
             name to look for, and every poll lists.
     """
 

@@ -10,8 +10,8 @@ from spool_for_tests import Clock, hold, open_spool, open_store
 
 from drive_store import Spool
 
-HELD = 60
-ROUNDS = 6
+HELD = 40
+ROUNDS = 3
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_readers_meet_no_entry_that_is_gone(hurried: None, tmp_path: Path) -> No
     spool = open_spool(open_store(tmp_path / "store"), Clock(), tmp_path / "own")
     problems: list[str] = []
     done = threading.Event()
-    readers = [threading.Thread(target=_read, args=(spool, done, problems)) for _ in range(3)]
+    readers = [threading.Thread(target=_read, args=(spool, done, problems)) for _ in range(2)]
     for reader in readers:
         reader.start()
     try:

@@ -144,8 +144,7 @@ def coordinator_signs(experiment: OpenExperiment, ref: StateRef | None = None) -
     """
     paths = experiment.paths
     beats = {
-        claimant: beat.header.sequence
-        for claimant, beat in read_coordinator_beats(experiment.view).items()
+        claimant: beat.header.sequence for claimant, beat in read_coordinator_beats(experiment.view).items()
     }
     keys = [paths.coordinator_beat(claimant) for claimant in beats]
     keys += [paths.state_record(ref.epoch, ref.sequence, ref.claimant)] if ref else []
