@@ -23,9 +23,8 @@ from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import StoreUse
 from swarm_ray.records.state import Member
-from swarm_ray.tracking.feed import TrackerFeed
 from swarm_ray.tracking.files import TrackerFiles
-from swarm_ray.tracking.tracker import Tracker, of_evaluation, of_row
+from swarm_ray.tracking.tracker import Tracker, TrackerFeed, tracked_evaluation, tracked_row
 
 TRACKERS_WITHIN_S = 45.0
 """So long trackers may take to bring what they were given to its end; the driver may end the logger sooner."""
@@ -131,7 +130,7 @@ class RunLogger:
             for row in rows:
                 if self._open_spool(row.node).append_metrics(row):
                     self._latest[row.node] = row
-                    self._feed.log(of_row(row))
+                    self._feed.log(tracked_row(row))
             self._close_due()
             return self._meter.total()
 
@@ -216,7 +215,7 @@ class RunLogger:
         if event.kind == "evaluation" and incarnation is not None:
             found = msgspec.json.decode(event.text, type=Evaluation)
             steps = self._spools[event.node].logged.steps
-            self._feed.log(of_evaluation(found, incarnation, max(steps, default=0)))
+            self._feed.log(tracked_evaluation(found, incarnation, max(steps, default=0)))
 
     def _copy_tracked(self) -> None:
         """Bring the trackers' files to the folder; what cannot be copied now waits for the end, or the next start."""

@@ -18,7 +18,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.outbox import PublishedFiles
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.models.pushing import HubPushes
+from swarm_ray.models.push import HubPushes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.sapo.node import Node
 

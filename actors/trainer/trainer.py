@@ -27,7 +27,7 @@ from swarm_ray.exchange.state_follower import Standing, SwarmState
 from swarm_ray.experiments.folder import experiment_uid, read_config
 from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.models.pushing import hub_pushes
+from swarm_ray.models.push import hub_pushes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import ENDED, ExperimentState, StageOpen
 from swarm_ray.sapo.examiner import Examiner

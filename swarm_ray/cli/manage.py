@@ -26,7 +26,7 @@ from swarm_ray.experiments.manage.rename import rename_experiment
 from swarm_ray.formatting import byte_count, clean
 
 if TYPE_CHECKING:
-    from swarm_ray.models.stored import Which
+    from swarm_ray.models.checkpoints import Which
 
 
 def define_create(command: Parser) -> None:

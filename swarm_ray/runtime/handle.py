@@ -17,7 +17,7 @@ from swarm_ray.observe.display import Display, choose_display
 from swarm_ray.observe.progress import SwarmProgress
 from swarm_ray.records.state import ExperimentState
 from swarm_ray.runtime.worker import Worker
-from swarm_ray.tracking.choosing import require_ray_default
+from swarm_ray.tracking.factory import require_ray_default
 
 DONE, FAILED, LEARNED_NOTHING, INTERRUPTED = 0, 1, 3, 130
 _SEVERITY = (DONE, LEARNED_NOTHING, INTERRUPTED, FAILED)

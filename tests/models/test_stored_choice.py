@@ -16,7 +16,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.models.stored import NodeCheckpoints, Which, nodes_with_checkpoints
+from swarm_ray.models.checkpoints import NodeCheckpoints, Which, nodes_with_checkpoints
 from swarm_ray.records.nodes import Registration
 
 OLD, NEW, STRAY = "ffffffff", "0000000a", "77777777"
@@ -55,7 +55,7 @@ class Folder:
         return NodeCheckpoints(open_experiment(str(self.root), "tea"), node, self.problems)
 
     def choice(self, which: Which) -> tuple[str, int]:
-        place = self.checkpoints().candidates(which)[0].place
+        place = self.checkpoints().candidates(which)[0].stored
         return place.incarnation, place.step
 
 

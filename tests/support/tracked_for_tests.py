@@ -21,7 +21,7 @@ from swarm_ray.records.metrics import Evaluation, StepMetrics
 from swarm_ray.records.nodes import StoreUse
 from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.records.state import Member
-from swarm_ray.tracking.choosing import choose_trackers
+from swarm_ray.tracking.factory import make_trackers
 from swarm_ray.tracking.prometheus import Gauge
 
 if TYPE_CHECKING:  # it takes longer to load than all that is loaded here
@@ -69,7 +69,7 @@ def logger_of(address: ExperimentAddress, spool: Path, *overrides: str) -> RunLo
         config.log,
         spool,
         {},
-        lambda files: choose_trackers(config, address.experiment, PREFIX, files, no_gauge),
+        lambda files: make_trackers(config, address.experiment, PREFIX, files, no_gauge),
     )
 
 
