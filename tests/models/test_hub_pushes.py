@@ -110,9 +110,7 @@ def test_a_hub_that_does_not_answer_is_waited_for_so_long(tmp_path: Path, hub: S
     with hub.silence():
         _, left = trained(tmp_path / "My Drive", pace__drain_s=0.5)
     assert left
-    assert all(
-        line.endswith("time ran out; swarm-ray export-model writes it to a folder") for line in left
-    )
+    assert all(line.endswith("time ran out; swarm-ray export-model writes it to a folder") for line in left)
 
 
 def refusal(**hub: object) -> str:
