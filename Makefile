@@ -47,7 +47,7 @@ check: install
 	$(BIN)/lint-imports
 
 docs: install
-	$(BIN)/python -m swarm_ray.cli.reference docs
+	$(BIN)/python docs/write_reference.py docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 kill-matrix: install

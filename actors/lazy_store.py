@@ -16,7 +16,7 @@ class Reach:
     def __init__(self, address: ExperimentAddress) -> None:
         self._sentinel = address.paths.experiment_json
         try:
-            self.store, self._attached = address.open(), True
+            self.store, self._attached = address.open().store, True
         except StoreUnavailable:
             self.store, self._attached = Store(address.root), False
 

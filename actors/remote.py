@@ -30,7 +30,7 @@ from swarm_ray.machine.ray_instance import result_of
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, NodeKey, Reachable, StoreUse
 from swarm_ray.records.state import ExperimentState, Member
-from swarm_ray.tracking.choosing import choose_trackers
+from swarm_ray.tracking.factory import make_trackers
 
 if TYPE_CHECKING:
     from actors.trainer.game_trainer import GameTrainer
@@ -161,7 +161,7 @@ class LoggerShell(RunLogger):
             config.log,
             spool,
             versions,
-            lambda files: choose_trackers(config, address.experiment, run_prefix, files, make_gauge),
+            lambda files: make_trackers(config, address.experiment, run_prefix, files, make_gauge),
         )
 
     @ray.method(concurrency_group="control")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from drive_store import ExperimentPaths, Store, create_experiment_folder
+from drive_store import ExperimentPaths, ExperimentStore, Store, create_experiment_folder
 from drive_store.checkpoints.local import LocalCheckpoints
 from swarm_ray.checkpointing.node_state import NodeState, encode_state
 from swarm_ray.checkpointing.writer import Checkpointer
@@ -99,11 +99,11 @@ def show(title: str, policy: Policy, seconds: dict[str, list[float]], repeats: i
 
 def make_checkpointer(folder: Path) -> Checkpointer:
     store = Store(str(folder / "root"))
-    create_experiment_folder(store, PATHS)
+    create_experiment_folder(ExperimentStore(store, PATHS))
     store.create(PATHS.experiment_json, b"{}")
     store.attach(PATHS.experiment_json)
     config = CheckpointConfig(every=1, store_every_s=1e9)
-    return Checkpointer(folder / "here", store, PATHS, config, on_problem=print)
+    return Checkpointer(folder / "here", ExperimentStore(store, PATHS), config, on_problem=print)
 
 
 def state_of(node: Node) -> NodeState:

@@ -30,7 +30,15 @@ from typing import Any, Protocol
 
 import psutil
 
-from drive_store import Store, Valid, make_node_folders, payload_sha256, publish_round_file, read_round_file
+from drive_store import (
+    ExperimentStore,
+    Store,
+    Valid,
+    make_node_folders,
+    payload_sha256,
+    publish_round_file,
+    read_round_file,
+)
 from drive_store.paths import ExperimentPaths
 from swarm_ray.config.schema import DirectConfig, PaceConfig
 from swarm_ray.exchange.hivemind.link import DhtLink
@@ -67,14 +75,13 @@ class Folder:
     def __init__(self, rank: int, root: str) -> None:
         self._store, self._paths, self._node = Store(root), ExperimentPaths("exchange"), f"node-{rank}"
         self._poll_s = PaceConfig().poll_min_s
-        make_node_folders(self._store, self._paths, self._node, LIFE)
+        make_node_folders(ExperimentStore(self._store, self._paths), self._node, LIFE)
 
     def publish(self, number: int, size: int) -> None:
         """Write it."""
         payload = value_of(number, size)
         publish_round_file(
-            self._store,
-            self._paths,
+            ExperimentStore(self._store, self._paths),
             node=self._node,
             incarnation=LIFE,
             round=number,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from drive_store import StateLogWriter, Store, Valid, open_envelope, seal_json
+from drive_store import ExperimentStore, StateLogWriter, Store, Valid, open_envelope, seal_json
 from drive_store.paths import BUCKET
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
@@ -112,7 +112,7 @@ def make_root(folder: Path, experiments: int, rounds: int) -> str:
 def write_experiment(root: Path, name: str, config: SwarmConfig, rounds: int) -> None:
     """Write an experiment through the real writers."""
     address = create(root, name, config)
-    log = StateLogWriter(Store(str(root)), address.paths, 1, CLAIMANT)
+    log = StateLogWriter(ExperimentStore(Store(str(root)), address.paths), 1, CLAIMANT)
     for number in range(rounds):
         log.append(msgspec.json.encode(record(address, number, rounds)), round=number, stage=0)
 

@@ -33,6 +33,7 @@ from drive_store.errors import (
     TooLarge,
     UnsupportedStore,
 )
+from drive_store.experiment_store import ExperimentStore
 from drive_store.layout import create_experiment_folder, make_node_folders
 from drive_store.liveness import Liveness
 from drive_store.paths import DISCOVERY, EXPERIMENTS, ExperimentPaths, new_incarnation, require_id, valid_id
@@ -67,6 +68,7 @@ __all__ = [
     "Corrupt",
     "DiscoveryFolder",
     "ExperimentPaths",
+    "ExperimentStore",
     "FolderMissing",
     "Header",
     "InvalidName",

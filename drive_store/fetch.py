@@ -30,9 +30,8 @@ def read_envelope(
         node: its writer; None for any.
         incarnation: its writer's incarnation; None for any.
         max_payload: the most bytes the payload may have.
-        twin_too: look for ``name (1)`` where the name itself is not seen: once a twin was there, Drive's
-        mount may
-            go on showing the remaining file under that name.
+        twin_too: look for ``name (1)`` where the name itself is not seen: once there was a twin, Drive's mount may
+            keep showing the remaining file under that name.
 
     Returns:
         The one reading that applies.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from drive_store.paths import ExperimentPaths
-from drive_store.store.store import Store
+from drive_store.experiment_store import ExperimentStore
 
 
-def create_experiment_folder(store: Store, paths: ExperimentPaths) -> None:
+def create_experiment_folder(experiment: ExperimentStore) -> None:
     """Make the experiment's folder and the parents that nodes share; the coordinator's part.
 
     Folders that exist stay as they are. Whether an experiment of this name exists is decided by creating its
@@ -16,28 +15,28 @@ def create_experiment_folder(store: Store, paths: ExperimentPaths) -> None:
         StoreError: a folder cannot be made.
     """
     for folder in (
-        paths.folder,
-        paths.state_folder,
-        paths.peers_folder,
-        paths.requests_folder,
-        paths.rewards_folder,
-        paths.winners_folder,
-        paths.rollouts_parent,
-        paths.checkpoints_parent,
-        paths.logs_parent,
+        experiment.paths.folder,
+        experiment.paths.state_folder,
+        experiment.paths.peers_folder,
+        experiment.paths.requests_folder,
+        experiment.paths.rewards_folder,
+        experiment.paths.winners_folder,
+        experiment.paths.rollouts_parent,
+        experiment.paths.checkpoints_parent,
+        experiment.paths.logs_parent,
     ):
-        store.make_folder(folder)
+        experiment.store.make_folder(folder)
 
 
-def make_node_folders(store: Store, paths: ExperimentPaths, node: str, incarnation: str) -> None:
+def make_node_folders(experiment: ExperimentStore, node: str, incarnation: str) -> None:
     """Make the folders that one incarnation of a node writes into; the node's own part.
 
     Raises:
         StoreError: a folder cannot be made.
     """
     for folder in (
-        paths.rollouts_folder(node, incarnation),
-        paths.logs_folder(node, incarnation),
-        paths.checkpoints_folder(node, incarnation),
+        experiment.paths.rollouts_folder(node, incarnation),
+        experiment.paths.logs_folder(node, incarnation),
+        experiment.paths.checkpoints_folder(node, incarnation),
     ):
-        store.make_folder(folder)
+        experiment.store.make_folder(folder)

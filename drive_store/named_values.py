@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from drive_store.envelope import Header, NotYet, Reading, payload_sha256, read_envelope, seal_packed
 from drive_store.errors import FolderMissing, TooLarge
+from drive_store.experiment_store import ExperimentStore
 from drive_store.names import HASH_DIGITS, parse_named_value_name, twin_name
-from drive_store.paths import ExperimentPaths
-from drive_store.store.store import Store
 
 KIND = "named-value"
 MAX_NAMES = 200
@@ -21,14 +20,13 @@ class NamedValues:
     """The values of one incarnation of a node, for the process that has it.
 
     Args:
-        store: where to.
-        paths: the experiment's paths.
+        experiment: where to.
         node: whose they are.
         incarnation: its process life.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, node: str, incarnation: str) -> None:
-        self._store, self._paths, self._peer = store, paths, (node, incarnation)
+    def __init__(self, experiment: ExperimentStore, node: str, incarnation: str) -> None:
+        self._store, self._paths, self._peer = experiment.store, experiment.paths, (node, incarnation)
         self.incarnation = incarnation
         self._keys: dict[str, list[str]] = {}
         self._count = 0
@@ -70,8 +68,7 @@ class NamedValues:
 
 
 def read_newest_value(
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     *,
     node: str,
     incarnation: str,
@@ -81,8 +78,7 @@ def read_newest_value(
     """Read the newest value that an incarnation shows under a name; NotYet where there is none.
 
     Args:
-        store: where it is.
-        paths: the experiment's paths.
+        experiment: where it is.
         node: the writer.
         incarnation: its process life.
         name: any bytes.
@@ -92,17 +88,17 @@ def read_newest_value(
         StoreError: the store itself cannot be read.
     """
     name_hash = payload_sha256(name)[:HASH_DIGITS]
-    texts = store.names(paths.named_values_folder(node, incarnation))
+    texts = experiment.store.names(experiment.paths.named_values_folder(node, incarnation))
     found = [v for text in texts if (v := parse_named_value_name(text)) and v.name == name_hash]
     if not found:
         return NotYet(f"{node} shows nothing under that name")
     newest = max(found, key=lambda value: (value.number, -value.twin))
-    key = paths.named_value(node, incarnation, newest.name, newest.number, newest.hash)
+    key = experiment.paths.named_value(node, incarnation, newest.name, newest.number, newest.hash)
     return read_envelope(
-        store,
+        experiment.store,
         twin_name(key, newest.twin),
         kind=KIND,
-        experiment=paths.experiment,
+        experiment=experiment.name,
         node=node,
         incarnation=incarnation,
         max_payload=max_payload,

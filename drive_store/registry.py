@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from drive_store.envelope import Header, Reading, Valid, read_envelope, seal_json
+from drive_store.experiment_store import ExperimentStore
 from drive_store.names import PeerName, parse_registration_name, twin_name
-from drive_store.paths import ExperimentPaths
-from drive_store.store.store import Store
 
 REGISTRATION = "registration"
 BEAT = "beat"
@@ -18,9 +17,9 @@ MAX_BEAT = 1 << 16
 class Registry:
     """The registrations and beats of an experiment; one listing shows all, and each is read once."""
 
-    def __init__(self, store: Store, paths: ExperimentPaths) -> None:
-        self._store = store
-        self._paths = paths
+    def __init__(self, experiment: ExperimentStore) -> None:
+        self._store = experiment.store
+        self._paths = experiment.paths
         self._known: dict[str, Valid] = {}
 
     def register(self, node: str, incarnation: str, payload: bytes) -> None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from drive_store.envelope import Header, NotYet, Reading, read_envelope, seal_json
 from drive_store.errors import FolderMissing
+from drive_store.experiment_store import ExperimentStore
 from drive_store.names import new_incarnation, parse_request_name, twin_name
-from drive_store.paths import ExperimentPaths
-from drive_store.store.store import Store
 
 KIND = "request"
 MAX_REQUEST = 1 << 16
 """The most bytes a request's payload may have."""
 
 
-def write_request(store: Store, paths: ExperimentPaths, payload: bytes) -> str:
+def write_request(experiment: ExperimentStore, payload: bytes) -> str:
     """Leave a request; the coordinator finds it at its next look.
 
     Args:
-        store: where to.
-        paths: the experiment's paths.
+        experiment: where to.
         payload: one JSON value, without white space around it.
 
     Returns:
@@ -28,23 +26,23 @@ def write_request(store: Store, paths: ExperimentPaths, payload: bytes) -> str:
         StoreError: it could not be written; a second call makes another request.
     """
     request = new_incarnation()
-    header = Header(kind=KIND, experiment=paths.experiment, node=request)
+    header = Header(kind=KIND, experiment=experiment.name, node=request)
     data = seal_json(header, payload)
     try:
-        store.create(paths.request(request), data)
+        experiment.store.create(experiment.paths.request(request), data)
     except FolderMissing:
         # An experiment from before there were requests has no folder for them.
-        store.make_folder(paths.requests_folder)
-        store.create(paths.request(request), data)
+        experiment.store.make_folder(experiment.paths.requests_folder)
+        experiment.store.create(experiment.paths.request(request), data)
     return request
 
 
 class RequestReader:
     """Reads the requests of an experiment, each once."""
 
-    def __init__(self, store: Store, paths: ExperimentPaths) -> None:
-        self._store = store
-        self._paths = paths
+    def __init__(self, experiment: ExperimentStore) -> None:
+        self._store = experiment.store
+        self._paths = experiment.paths
         self._done: set[str] = set()
 
     def poll(self) -> dict[str, Reading]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from drive_store.experiment_store import ExperimentStore
 from drive_store.names import round_of_own_file
-from drive_store.paths import BUCKET, ExperimentPaths
-from drive_store.store.store import Store
+from drive_store.paths import BUCKET
 
 EMPTY_ROUNDS = 16
 """Rounds until a bucket that was seen empty is looked at again: those of former lives stay so."""
@@ -21,15 +21,14 @@ class Retention:
     only when what the last one showed is used up. Nothing is kept on disk: a new one looks through the buckets again.
 
     Args:
-        store: where the files are.
-        paths: the experiment's paths.
+        experiment: where the files are.
         node: their writer.
         incarnation: its process life.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, node: str, incarnation: str) -> None:
-        self._store = store
-        self._paths = paths
+    def __init__(self, experiment: ExperimentStore, node: str, incarnation: str) -> None:
+        self._store = experiment.store
+        self._paths = experiment.paths
         self._peer = (node, incarnation)
         self._bucket: int | None = None  # the one that is being emptied
         self._listed: dict[str, int] = {}  # what its last listing showed: key to round

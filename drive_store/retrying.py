@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection
 from math import ceil
 
@@ -36,7 +35,7 @@ class OnTheWay:
         self._probed: dict[str, float] = {}
         self._uploaded: set[str] = set()
         self._damaged: set[str] = set()
-        self._delays: deque[float] = deque(maxlen=OBSERVED)
+        self._delays: tuple[float, ...] = ()  # replaced as a whole: another thread may be reading it
 
     @property
     def wait_s(self) -> float:
@@ -63,7 +62,7 @@ class OnTheWay:
         """
         first = key or (entry.keys[0] if len(entry.keys) == 1 else "")
         if first in self._sent:
-            self._delays.append(self._clock() - self._sent[first][0])
+            self._delays = (*self._delays, self._clock() - self._sent[first][0])[-OBSERVED:]
 
     def spoil(self, key: str) -> None:
         """Take note that a file is of no use to others."""

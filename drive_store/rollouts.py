@@ -13,6 +13,7 @@ import msgspec
 
 from drive_store.envelope import Header, Reading, Rejected, Valid, payload_sha256, read_envelope, seal_packed
 from drive_store.errors import FolderMissing, InvalidName, NameTaken
+from drive_store.experiment_store import ExperimentStore
 from drive_store.fetch import holds
 from drive_store.names import HASH_DIGITS, RoundFileName, parse_round_file_name, twin_name
 from drive_store.paths import ExperimentPaths
@@ -32,8 +33,7 @@ class PublishedFile(msgspec.Struct, frozen=True):
 
 
 def publish_round_file(
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     *,
     node: str,
     incarnation: str,
@@ -47,8 +47,7 @@ def publish_round_file(
     """Write a round file, once; the bucket's folder is made when its first file is.
 
     Args:
-        store: where to.
-        paths: the experiment's paths.
+        experiment: where to.
         node: the writer.
         incarnation: its process life.
         round: the round it belongs to.
@@ -66,10 +65,10 @@ def publish_round_file(
         StoreError: the file could not be written.
     """
     sha256 = payload_sha256(payload)
-    key = paths.round_file(node, incarnation, round, stage, attempt, sha256)
+    key = experiment.paths.round_file(node, incarnation, round, stage, attempt, sha256)
     header = Header(
         kind=KIND,
-        experiment=paths.experiment,
+        experiment=experiment.name,
         node=node,
         incarnation=incarnation,
         epoch=epoch,
@@ -79,16 +78,15 @@ def publish_round_file(
     )
     data = seal_packed(header, payload)
     try:
-        _create(store, key, data, paths.rollouts_bucket(node, incarnation, round))
+        _create(experiment.store, key, data, experiment.paths.rollouts_bucket(node, incarnation, round))
     except NameTaken:
-        if not holds(store, key, data):
+        if not holds(experiment.store, key, data):
             raise
     return PublishedFile(key, sha256, len(data))
 
 
 def find_round_files(
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     node: str,
     incarnation: str,
     round: int,  # noqa: A002
@@ -102,13 +100,12 @@ def find_round_files(
     Raises:
         StoreError: the store itself cannot be read.
     """
-    found = find_bucket_files(store, paths, node, incarnation, round)
+    found = find_bucket_files(experiment, node, incarnation, round)
     return [(key, name) for key, name in found if name.round == round]
 
 
 def find_bucket_files(
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     node: str,
     incarnation: str,
     round: int,  # noqa: A002
@@ -118,24 +115,23 @@ def find_bucket_files(
     """List an incarnation's files of all the rounds that share a bucket with one; see `find_round_files`.
 
     Args:
-        store: where they are.
-        paths: the experiment's paths.
+        experiment: where they are.
         node: the writer.
         incarnation: its process life.
         round: any round of the bucket.
         settled: keys that are known already: left out, with their twins, before anything is parsed.
     """
-    folder = paths.rollouts_bucket(node, incarnation, round)
-    fresh = [text for text in store.names(folder) if f"{folder}/{text}" not in settled]
+    folder = experiment.paths.rollouts_bucket(node, incarnation, round)
+    fresh = [text for text in experiment.store.names(folder) if f"{folder}/{text}" not in settled]
     names = [name for text in fresh if (name := parse_round_file_name(text)) is not None]
     best: dict[tuple[int, int, int, str], RoundFileName] = {}
     for name in sorted(names, key=lambda name: name.twin):
         best.setdefault((name.round, name.stage, name.attempt, name.hash), name)
-    found = [(_key(paths, node, incarnation, best[turn]), best[turn]) for turn in sorted(best)]
+    found = [(_key(experiment.paths, node, incarnation, best[turn]), best[turn]) for turn in sorted(best)]
     return [
         (key, name)
         for key, name in found
-        if _key(paths, node, incarnation, replace(name, twin=0)) not in settled
+        if _key(experiment.paths, node, incarnation, replace(name, twin=0)) not in settled
     ]
 
 

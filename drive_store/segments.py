@@ -15,9 +15,9 @@ import msgspec
 
 from drive_store.envelope import payload_sha256
 from drive_store.errors import NameTaken, NotAFile, TooLarge
+from drive_store.experiment_store import ExperimentStore
 from drive_store.fetch import holds
 from drive_store.names import SegmentName, parse_segment_name, twin_name
-from drive_store.paths import ExperimentPaths
 from drive_store.store.store import Store
 
 MAX_SEGMENT = 64 << 20
@@ -36,8 +36,7 @@ class SegmentWriter:
     """Gathers rows of one incarnation and writes them as segments.
 
     Args:
-        store: where segments go.
-        paths: the experiment's paths.
+        experiment: where segments go.
         node: the writer.
         incarnation: its process life.
         kind: "metrics" or "events".
@@ -47,16 +46,15 @@ class SegmentWriter:
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         node: str,
         incarnation: str,
         kind: SegmentKind,
         spool: Path,
         start: int = 0,
     ) -> None:
-        self._store = store
-        self._paths = paths
+        self._store = experiment.store
+        self._paths = experiment.paths
         self._node = node
         self._incarnation = incarnation
         self._kind = kind
@@ -90,8 +88,7 @@ class SegmentWriter:
             The segment's key; None when no row waits.
 
         Raises:
-            StoreError: it could not be written. The rows stay in the spool, and the next call tries again,
-            under the
+            StoreError: it could not be written. The rows stay in the spool, and the next call tries again, under the
                 next number if this one is used up.
         """
         if not self.pending:
@@ -119,8 +116,7 @@ class SegmentWriter:
 
 
 def read_segments(
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     node: str,
     incarnation: str,
     kind: SegmentKind,
@@ -129,8 +125,7 @@ def read_segments(
     """Read the rows that an incarnation logged, in order, of all segments that are whole.
 
     Args:
-        store: where they are.
-        paths: the experiment's paths.
+        experiment: where they are.
         node: the writer.
         incarnation: its process life.
         kind: "metrics" or "events".
@@ -143,8 +138,10 @@ def read_segments(
         StoreError: the store itself cannot be read.
     """
     reported = problems if problems is not None else []
-    folder = paths.logs_folder(node, incarnation)
-    names = [name for text in store.names(folder) if (name := parse_segment_name(text)) is not None]
+    folder = experiment.paths.logs_folder(node, incarnation)
+    names = [
+        name for text in experiment.store.names(folder) if (name := parse_segment_name(text)) is not None
+    ]
     copies: dict[int, list[SegmentName]] = {}
     for name in sorted((name for name in names if name.kind == kind), key=lambda name: name.twin):
         copies.setdefault(name.n, []).append(name)
@@ -152,8 +149,10 @@ def read_segments(
     for n in sorted(copies):
         reported.extend(f"{folder}/{kind}-{gap:06d}.jsonl is not there" for gap in range(expected, n))
         expected = n + 1
-        keys = [twin_name(paths.segment(node, incarnation, kind, n), name.twin) for name in copies[n]]
-        rows = _first_whole(store, keys, n)
+        keys = [
+            twin_name(experiment.paths.segment(node, incarnation, kind, n), name.twin) for name in copies[n]
+        ]
+        rows = _first_whole(experiment.store, keys, n)
         if rows is None:
             reported.append(f"{keys[0]} is torn or damaged; its rows were left out")
         else:

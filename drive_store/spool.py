@@ -20,12 +20,11 @@ from pathlib import Path
 
 from drive_store.envelope import payload_sha256
 from drive_store.errors import NameTaken, StoreError
+from drive_store.experiment_store import ExperimentStore
 from drive_store.names import require_incarnation
-from drive_store.paths import ExperimentPaths
 from drive_store.retrying import OnTheWay
 from drive_store.rollouts import PublishedFile, publish_round_file
 from drive_store.spoolfiles import SpoolEntry, SpoolFiles
-from drive_store.store.store import Store
 
 __all__ = ["Spool", "SpoolEntry"]
 
@@ -34,12 +33,13 @@ _TWIN = re.compile(r" \([0-9]+\)(?=\.[a-z]+$)")
 
 
 class Spool:
-    """The files of one node that wait for an answer. To be used by one thread at a time.
+    """The files of one node that wait for an answer.
+
+    One thread changes it. Others may meanwhile ask what it holds and what waits: what they are given is a copy.
 
     Args:
         folder: on the machine's own disk. What a former process of the node left there is taken over.
-        store: where to publish.
-        paths: the experiment's paths.
+        experiment: where to publish.
         node: whose files.
         incarnation: the present process life, under which all names are from now on.
         retry_s: seconds that a file may go unanswered at least before it is published again.
@@ -52,18 +52,18 @@ class Spool:
     def __init__(
         self,
         folder: Path,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         node: str,
         incarnation: str,
         *,
         retry_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._paths = store, paths
+        self._experiment = experiment
         self._node, self._incarnation = node, require_incarnation(incarnation)
-        self._on_the_way = OnTheWay(store, retry_s, clock)
-        self._files = SpoolFiles(folder, paths.experiment, node)
+        self._on_the_way = OnTheWay(experiment.store, retry_s, clock)
+        self._files = SpoolFiles(folder, experiment.name, node)
+        # Replaced as a whole, never changed: another thread may be reading it.
         self._entries = {entry.step: entry for entry in self._files.load()}
 
     @property
@@ -120,7 +120,7 @@ class Spool:
             sha256=sha256,
         )
         self._files.add(entry)
-        self._entries[step] = entry
+        self._entries = {**self._entries, step: entry}
         return entry
 
     def send(self, step: int) -> PublishedFile:
@@ -150,7 +150,7 @@ class Spool:
         """
         due = [entry for entry in self.unanswered() if self._on_the_way.due(entry)]
         if due:
-            self._store.check()
+            self._experiment.store.check()
         return [self._publish(entry) for entry in due]
 
     def settle(self, sha256: str, outcome: str, key: str = "") -> bool:
@@ -195,7 +195,7 @@ class Spool:
 
     def entries(self) -> list[SpoolEntry]:
         """All that is held, by step."""
-        return [self._entries[step] for step in sorted(self._entries)]
+        return [entry for _, entry in sorted(self._entries.items())]
 
     def unanswered(self) -> list[SpoolEntry]:
         """What waits for an answer, by step."""
@@ -220,7 +220,7 @@ class Spool:
         for entry in self.entries():
             if entry.outcome and entry.step <= through_step:
                 self._files.drop(entry)
-                del self._entries[entry.step]
+                self._entries = {step: e for step, e in self._entries.items() if step != entry.step}
                 self._on_the_way.forget(entry.keys)
 
     def expire(self) -> list[SpoolEntry]:
@@ -242,10 +242,10 @@ class Spool:
 
     def _reserve(self, entry: SpoolEntry, *, fresh: bool) -> None:
         """Note the next name before the store is touched; one that may not have become a file yet is used again."""
-        own = self._paths.rollouts_folder(self._node, self._incarnation)
+        own = self._experiment.paths.rollouts_folder(self._node, self._incarnation)
         if not fresh and entry.keys and entry.keys[-1].startswith(f"{own}/"):
             return
-        key = self._paths.round_file(
+        key = self._experiment.paths.round_file(
             self._node, self._incarnation, entry.round, entry.stage, entry.attempts, entry.sha256
         )
         entry.attempts, entry.keys, entry.size = entry.attempts + 1, (*entry.keys, key), 0
@@ -253,8 +253,7 @@ class Spool:
 
     def _write(self, entry: SpoolEntry) -> PublishedFile:
         file = publish_round_file(
-            self._store,
-            self._paths,
+            self._experiment,
             node=self._node,
             incarnation=self._incarnation,
             round=entry.round,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from drive_store.envelope import Header, Reading, Rejected, Valid, payload_sha256, read_envelope, seal_packed
 from drive_store.errors import InvalidName, NameTaken
+from drive_store.experiment_store import ExperimentStore
 from drive_store.fetch import holds
-from drive_store.paths import ExperimentPaths
-from drive_store.store.store import Store
 
 KIND = "value"
 
 
 def publish_value(
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     *,
     node: str,
     incarnation: str,
@@ -30,22 +28,26 @@ def publish_value(
         FolderMissing: the round's bucket is not there, as no round file is.
         StoreError: the file could not be written.
     """
-    key = paths.value_file(node, incarnation, round, stage, payload_sha256(value))
+    key = experiment.paths.value_file(node, incarnation, round, stage, payload_sha256(value))
     header = Header(
-        kind=KIND, experiment=paths.experiment, node=node, incarnation=incarnation, round=round, stage=stage
+        kind=KIND,
+        experiment=experiment.name,
+        node=node,
+        incarnation=incarnation,
+        round=round,
+        stage=stage,
     )
     data = seal_packed(header, value)
     try:
-        store.create(key, data)
+        experiment.store.create(key, data)
     except NameTaken:
-        if not holds(store, key, data):
+        if not holds(experiment.store, key, data):
             raise
     return key
 
 
 def read_value(
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     *,
     node: str,
     incarnation: str,
@@ -57,8 +59,7 @@ def read_value(
     """Read the value that a round file stands for.
 
     Args:
-        store: where it is.
-        paths: the experiment's paths.
+        experiment: where it is.
         node: the writer.
         incarnation: its process life.
         round: the round file's.
@@ -71,10 +72,10 @@ def read_value(
     """
     try:
         reading = read_envelope(
-            store,
-            paths.value_file(node, incarnation, round, stage, sha256),
+            experiment.store,
+            experiment.paths.value_file(node, incarnation, round, stage, sha256),
             kind=KIND,
-            experiment=paths.experiment,
+            experiment=experiment.name,
             node=node,
             incarnation=incarnation,
             max_payload=max_payload,

@@ -25,6 +25,7 @@ _DURATIONS = (
     ("h", 3600.0, 172_800.0),
     ("d", 86_400.0, float("inf")),
 )
+_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 _SCALES = (("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9))
 
 
@@ -103,3 +104,13 @@ def duration(seconds: float) -> str:
     unit, size, _ = next(scale for scale in _DURATIONS if seconds < scale[2])
     value = seconds / size
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+
+
+def byte_count(number: int) -> str:
+    """Bytes for people: 0 B, 12.3 kB, 456 MB."""
+    size, unit = float(number), _BYTE_UNITS[0]
+    for larger in _BYTE_UNITS[1:]:
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.95 else f"{size:.1f} {unit}"

@@ -23,7 +23,7 @@ from swarm_ray.runtime.node_lease import wait_for_place
 from swarm_ray.runtime.preflight import prepare_model, require_exchange
 from swarm_ray.runtime.worker import Worker
 from swarm_ray.swarm import wait_for_experiment
-from swarm_ray.tracking.choosing import require_trackers
+from swarm_ray.tracking.factory import require_trackers
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.place import ManagerFactory

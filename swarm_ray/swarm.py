@@ -22,7 +22,7 @@ from swarm_ray.runtime.node_lease import wait_for_place
 from swarm_ray.runtime.preflight import prepare_model, refuse_game, require_exchange
 from swarm_ray.runtime.worker import Worker
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tracking.choosing import require_trackers
+from swarm_ray.tracking.factory import require_trackers
 
 WAIT_LOOK_S = 0.5
 

@@ -8,10 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from drive_store import UNREADABLE, ExperimentPaths, StoreError, Valid
+from drive_store import UNREADABLE, ExperimentStore, StoreError, Valid
 from drive_store.reading import Reading
 from drive_store.requests import RequestReader
-from drive_store.store.store import Store
 from swarm_ray.records.state import ControlRequest
 
 Action = Literal["stop", "pause", "resume"]
@@ -39,13 +38,12 @@ class Control:
     """Obeys requests, and keeps the replies for the next record.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths) -> None:
-        self._store, self._paths = store, paths
-        self._requests = RequestReader(store, paths)
+    def __init__(self, experiment: ExperimentStore) -> None:
+        self._store, self._paths = experiment.store, experiment.paths
+        self._requests = RequestReader(experiment)
         self._asked: deque[Action] = deque()
         self._answered: set[str] = set()
         self.paused = False

@@ -74,7 +74,8 @@ class Coordinator:
         itself = Member("coordinator", new_incarnation())
         self.claimant = f"{itself.node}.{itself.incarnation}"
         self._seat = Seat(address, self.claimant) if lock else None
-        self._store, self._paths = address.open(), address.paths
+        self._experiment = address.open()
+        self._store = self._experiment.store
         self._made = time.monotonic()
         identity, own = read_identity(self._store, address), config_hash(config)
         first = identity.config_hash if identity else own
@@ -82,16 +83,15 @@ class Coordinator:
         self._parts = Parts(
             config=config,
             changed_hash="" if first == own else own,
-            store=self._store,
-            paths=self._paths,
-            roster=Roster(self._store, self._paths, {first, own}, config.pace),
-            intake=Intake(self._store, self._paths, config.stages),
-            control=Control(self._store, self._paths),
+            experiment=self._experiment,
+            roster=Roster(self._experiment, {first, own}, config.pace),
+            intake=Intake(self._experiment, config.stages),
+            control=Control(self._experiment),
             tallies=Tallies(config.alarm_streak),
             history=RoundHistory(config.stages),
         )
         dead = self._seat.predecessors if self._seat else frozenset()
-        self._succession = Succession(self._store, self._paths, config, self._parts.roster, dead)
+        self._succession = Succession(self._experiment, config, self._parts.roster, dead)
         self._records = PeerRecords(
             self._store,
             self._store.check,
@@ -219,8 +219,7 @@ class Coordinator:
 
     def _term(self, found: Inheritance) -> Term:
         return Term(
-            self._store,
-            self._paths,
+            self._experiment,
             self.claimant,
             found.epoch,
             after=found.after,

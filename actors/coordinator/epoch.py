@@ -7,7 +7,7 @@ from math import inf
 
 import msgspec
 
-from drive_store import ExperimentPaths, NotYet, StateEntry, StateLogWriter, StateRef, Store
+from drive_store import ExperimentStore, NotYet, StateEntry, StateLogWriter, StateRef
 from drive_store.names import StateName, parse_state_name
 from drive_store.statelog.epochs import EPOCH_LEAP, write_coordinator_beat
 from drive_store.statelog.record import claimant_rank, read_record
@@ -24,8 +24,7 @@ class Term:
     """Writes the state log of one claimant in one epoch.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         claimant: whose term it is.
         epoch: its number.
         after: the record that is continued; None for a log without any.
@@ -35,8 +34,7 @@ class Term:
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         claimant: str,
         epoch: int,
         *,
@@ -44,8 +42,8 @@ class Term:
         inherited: Collection[StateRef],
         beat_s: float,
     ) -> None:
-        self._store, self._paths, self._beat_s = store, paths, beat_s
-        self._log = StateLogWriter(store, paths, epoch, claimant, resume_after=after)
+        self._experiment, self._beat_s = experiment, beat_s
+        self._log = StateLogWriter(experiment, epoch, claimant, resume_after=after)
         self._known = {(ref.epoch, ref.sequence, ref.claimant) for ref in inherited}
         self._oldest = min((ref.sequence for ref in inherited), default=0)
         self._unwritten: tuple[StateRecord, Moment] | None = None
@@ -74,7 +72,7 @@ class Term:
         if self._unwritten is None:
             raise SwarmStateError("there is no record to write: hold one first")
         record, about = self._unwritten
-        self._store.check()
+        self._experiment.store.check()
         self._log.append(msgspec.json.encode(record), round=about.round, stage=about.stage)
         self._unwritten = None
         return record
@@ -83,10 +81,10 @@ class Term:
         """Give a sign of life, if it is time."""
         if now - self._beaten < self._beat_s:
             return
-        self._store.check()
+        self._experiment.store.check()
         beat = CoordinatorBeat(self._beats, self.epoch, number)
         claimant = self._log.claimant
-        write_coordinator_beat(self._store, self._paths, claimant, self._beats, msgspec.json.encode(beat))
+        write_coordinator_beat(self._experiment, claimant, self._beats, msgspec.json.encode(beat))
         self._beats, self._beaten = self._beats + 1, now
 
     def rivals(self) -> list[StateRecord]:
@@ -100,11 +98,11 @@ class Term:
         for name in sorted(self._foreign_names(), key=lambda name: (name.epoch, name.sequence)):
             if is_better(name, self._log.epoch, self._log.claimant):
                 raise Superseded(
-                    f"{name.claimant} coordinates experiment {self._paths.experiment!r} since epoch {name.epoch}; "
+                    f"{name.claimant} coordinates experiment {self._experiment.name!r} since epoch {name.epoch}; "
                     f"{self._log.claimant} (epoch {self.epoch}) writes nothing more and ends"
                 )
             equal = equal or name.epoch == self.epoch
-            entry = read_record(self._store, self._paths, name)
+            entry = read_record(self._experiment, name)
             if not isinstance(entry, NotYet):
                 self._known.add((name.epoch, name.sequence, name.claimant))
             if isinstance(entry, StateEntry) and (record := _decoded(entry)) is not None:
@@ -116,18 +114,18 @@ class Term:
     def _renew(self) -> None:
         """Go on in a new epoch: readers may have followed a rival of this one to a sequence beyond ours."""
         log = self._log
-        self._log = StateLogWriter(
-            self._store, self._paths, log.epoch + 1, log.claimant, resume_after=log.last
-        )
+        self._log = StateLogWriter(self._experiment, log.epoch + 1, log.claimant, resume_after=log.last)
 
     def _foreign_names(self) -> list[StateName]:
         last = self._log.last.sequence if self._log.last else 0
-        folders = {self._paths.state_bucket(max(0, n)) for n in (last - FORK_DEPTH, last, last + 1)}
+        folders = {
+            self._experiment.paths.state_bucket(max(0, n)) for n in (last - FORK_DEPTH, last, last + 1)
+        }
         own = f".{self._log.claimant}."
         names = [
             name
             for folder in sorted(folders)
-            for text in self._store.names(folder)
+            for text in self._experiment.store.names(folder)
             if own not in text and (name := parse_state_name(text)) is not None
         ]
         return [

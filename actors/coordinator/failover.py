@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from actors.coordinator.log_tail import read_tail
 from actors.coordinator.roster import Roster
-from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
+from drive_store import ExperimentStore, StateEntry, StateRef, newest
 from drive_store.statelog.epochs import best_claim, highest_round_seen, read_coordinator_beats
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
@@ -75,17 +75,16 @@ class Succession:
     """Looks at the log until a term may begin; never sleeps.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         config: the configuration in force.
         roster: whose beats say how far the nodes are; it is given what the log says of them.
         dead: claimants that are known to be dead.
     """
 
     def __init__(
-        self, store: Store, paths: ExperimentPaths, config: SwarmConfig, roster: Roster, dead: frozenset[str]
+        self, experiment: ExperimentStore, config: SwarmConfig, roster: Roster, dead: frozenset[str]
     ) -> None:
-        self._store, self._paths, self._roster = store, paths, roster
+        self._experiment, self._roster = experiment, roster
         self._pace, self._dead = config.pace, dead
         self._rounds, self._stages = config.rounds, config.stages
         self._silence = Silence()
@@ -100,15 +99,15 @@ class Succession:
             NodeTakenError: somebody coordinates the experiment elsewhere.
             StoreError: the folder cannot be read.
         """
-        claim = best_claim(self._store, self._paths)
+        claim = best_claim(self._experiment)
         if claim is None:
             return Inheritance()
-        head = newest(self._store, self._paths)
+        head = newest(self._experiment)
         state = decode_state(head).state if head else ""
         self.waits_for = claim[1]
         if state != ExperimentState.FINISHED and not self._is_gone(claim, head, now, ended=state in ENDED):
             return None
-        found = inherit(claim, *read_tail(self._store, self._paths), stages=self._stages)
+        found = inherit(claim, *read_tail(self._experiment), stages=self._stages)
         if has_nothing_left(found.records, self._rounds, self._stages):
             return found
         if state == ExperimentState.FINISHED and not self._is_gone(claim, head, now, ended=True):
@@ -122,14 +121,14 @@ class Succession:
         mark = _Mark(claim, head.ref if head else None, self._beats())
         if not self._silence.observe(mark, now):
             raise NodeTakenError(
-                f"experiment {self._paths.experiment!r} is coordinated by {self.waits_for} elsewhere; join it as a "
+                f"experiment {self._experiment.name!r} is coordinated by {self.waits_for} elsewhere; join it as a "
                 "worker, or end that coordinator first"
             )
         wait_s = self._pace.settle_s if ended else max(self._pace.dead_after_s, self._pace.settle_s)
         return self._silence.seconds(now) >= wait_s
 
     def _beats(self) -> tuple[tuple[str, str], ...]:
-        beats = read_coordinator_beats(self._store, self._paths)
+        beats = read_coordinator_beats(self._experiment)
         return tuple(sorted((name, beat.sha256) for name, beat in beats.items() if name not in self._dead))
 
     def _above_all_rounds(self, found: Inheritance, now: float) -> Inheritance | None:
@@ -137,7 +136,7 @@ class Succession:
         self._roster.restore(*known_nodes(found.records))
         self._roster.scan(now, every_beat=True)
         members = {(n, life) for n, peer in self._roster.peers.items() for life in peer.incarnations}
-        seen = max(highest_round_seen(self._store, self._paths, members), self._roster.highest_round())
+        seen = max(highest_round_seen(self._experiment, members), self._roster.highest_round())
         # No honest round is beyond the last, or far beyond what the log shows.
         if not found.upcoming.round < seen < min(self._rounds, found.upcoming.round + UNSEEN_ROUNDS):
             return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drive_store import ExperimentPaths, StateEntry, StateRef, Store, newest
+from drive_store import ExperimentStore, StateEntry, StateRef, newest
 from drive_store.names import StateName
 from drive_store.statelog.record import list_bucket, read_record
 from swarm_ray.exchange.state_follower import decode_state
@@ -13,7 +13,7 @@ TAIL = 100
 
 
 def read_tail(
-    store: Store, paths: ExperimentPaths, most: int = TAIL
+    experiment: ExperimentStore, most: int = TAIL
 ) -> tuple[tuple[StateRef, ...], tuple[StateRecord, ...]]:
     """Read the newest records, each found by the hash in the one after it.
 
@@ -26,28 +26,28 @@ def read_tail(
     """
     listed: dict[str, list[StateName]] = {}
     entries: list[StateEntry] = []
-    entry = newest(store, paths)
+    entry = newest(experiment)
     while entry is not None:
         entries.append(entry)
         if len(entries) == most or not entry.header.previous:
             break
-        entry = _predecessor(store, paths, entry, listed)
+        entry = _predecessor(experiment, entry, listed)
     entries.reverse()
     return tuple(e.ref for e in entries), tuple(decode_state(e) for e in entries)
 
 
 def _predecessor(
-    store: Store, paths: ExperimentPaths, entry: StateEntry, listed: dict[str, list[StateName]]
+    experiment: ExperimentStore, entry: StateEntry, listed: dict[str, list[StateName]]
 ) -> StateEntry | None:
     sequence = entry.ref.sequence - 1
     if sequence < 0:
         return None
-    folder = paths.state_bucket(sequence)
+    folder = experiment.paths.state_bucket(sequence)
     if folder not in listed:
-        listed[folder] = list_bucket(store, folder)
+        listed[folder] = list_bucket(experiment.store, folder)
     for name in listed[folder]:
         if name.sequence == sequence and name.epoch <= entry.ref.epoch:
-            found = read_record(store, paths, name)
+            found = read_record(experiment, name)
             if isinstance(found, StateEntry) and found.ref.sha256 == entry.header.previous:
                 return found
     return None

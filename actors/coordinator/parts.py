@@ -10,7 +10,7 @@ from actors.coordinator.roster import Roster
 from actors.coordinator.round_history import RoundHistory
 from actors.coordinator.submissions import Intake
 from actors.coordinator.tallies import Tallies
-from drive_store import ExperimentPaths, Store
+from drive_store import ExperimentStore
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.records.state import ExperimentState
 
@@ -22,8 +22,7 @@ class Parts:
     config: SwarmConfig
     changed_hash: str
     """Of the configuration in force, where it is not the one that `experiment.json` names; else empty."""
-    store: Store
-    paths: ExperimentPaths
+    experiment: ExperimentStore
     roster: Roster
     intake: Intake
     control: Control

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from actors.coordinator.incarnations import first_and_older, heir_of
-from drive_store import UNREADABLE, ExperimentPaths, Liveness, Registry, Store, Valid
+from drive_store import UNREADABLE, ExperimentStore, Liveness, Registry, Valid
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.state import Member
@@ -57,17 +57,14 @@ class Roster:
     """Keeps the members; liveness is judged by progress, on this process's own monotonic clock.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         config_hashes: of the swarm-wide settings, the first one's and those that followed; a node with another one is
             refused.
         pace: beats and silence.
     """
 
-    def __init__(
-        self, store: Store, paths: ExperimentPaths, config_hashes: Collection[str], pace: PaceConfig
-    ) -> None:
-        self._registry = Registry(store, paths)
+    def __init__(self, experiment: ExperimentStore, config_hashes: Collection[str], pace: PaceConfig) -> None:
+        self._registry = Registry(experiment)
         self.config_hashes, self._pace = set(config_hashes), pace
         self._alive = Liveness()
         self._read: dict[tuple[str, str], str] = {}

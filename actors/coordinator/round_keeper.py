@@ -42,7 +42,7 @@ class RoundKeeper:
     def __init__(self, parts: Parts, term: Term, note: str, now: float) -> None:
         self._parts, self._term, self._first_note = parts, term, note
         self._pace = parts.config.pace
-        self._arrivals, self._meter = Arrivals(), StoreMeter(parts.store)
+        self._arrivals, self._meter = Arrivals(), StoreMeter(parts.experiment.store)
         self._opens: StageOpen | None = None
         self._now = now
         self._scanned, self._heeded = -inf, -inf
@@ -319,4 +319,4 @@ class RoundKeeper:
         if record.opens:
             self._parts.history.opens(record.opens)
         self._parts.control.written(record.replies)
-        write_copies(self._parts.store, self._parts.paths, record)
+        write_copies(self._parts.experiment, record)

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from drive_store import ExperimentPaths, NameTaken, Store
+from drive_store import ExperimentStore, NameTaken, Store
 from swarm_ray.records.state import StateRecord
 
 
-def write_copies(store: Store, paths: ExperimentPaths, record: StateRecord) -> None:
+def write_copies(experiment: ExperimentStore, record: StateRecord) -> None:
     """Write `current_state.json`, and the rewards and winners of the round that closed.
 
     Raises:
@@ -26,14 +26,14 @@ def write_copies(store: Store, paths: ExperimentPaths, record: StateRecord) -> N
         "note": record.note,
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    store.replace_copy(paths.current_state, _readable(current))
+    experiment.store.replace_copy(experiment.paths.current_state, _readable(current))
     if closed is None or closed.stage > 0:  # a game's files tell rewards and votes in its first stage
         return
     for key, value in (
-        (paths.rewards(closed.round), closed.rewards),
-        (paths.winners(closed.round), closed.winners),
+        (experiment.paths.rewards(closed.round), closed.rewards),
+        (experiment.paths.winners(closed.round), closed.winners),
     ):
-        _create_copy(store, key, _readable(value))
+        _create_copy(experiment.store, key, _readable(value))
 
 
 def _create_copy(store: Store, key: str, data: bytes) -> None:

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from actors.coordinator.arrivals import Arrivals, Counted, Turn, outcome
-from drive_store import ExperimentPaths, NotYet, Store, Valid, find_bucket_files, read_round_file
+from drive_store import (
+    ExperimentStore,
+    NotYet,
+    Valid,
+    find_bucket_files,
+    read_round_file,
+)
 from drive_store.names import RoundFileName, parse_round_file_name
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
@@ -46,13 +52,12 @@ class Intake:
     At most one file counts per node, step and stage, whichever of the node's incarnations published it.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         stages: of a round.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, stages: int = 1) -> None:
-        self._store, self._paths, self._stages = store, paths, stages
+    def __init__(self, experiment: ExperimentStore, stages: int = 1) -> None:
+        self._experiment, self._stages = experiment, stages
         self._settled: set[str] = set()
         """Keys of files that need no second look."""
         self._contents: set[_Content] = set()
@@ -103,7 +108,7 @@ class Intake:
         taken = []
         for look in looks:
             found = find_bucket_files(
-                self._store, self._paths, look.node, look.incarnation, look.round, settled=self._settled
+                self._experiment, look.node, look.incarnation, look.round, settled=self._settled
             )
             for key, name in found:
                 known = name.round >= self._floor or name.round in look.asked
@@ -120,9 +125,9 @@ class Intake:
     def _take(self, look: Look, key: str, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> bool:
         """Read one file and put it where it belongs; False when it is not whole yet."""
         reading = read_round_file(
-            self._store,
+            self._experiment.store,
             key,
-            experiment=self._paths.experiment,
+            experiment=self._experiment.name,
             node=look.node,
             incarnation=look.incarnation,
             sha256=None,

@@ -15,7 +15,15 @@ from actors.discovery.peer_records import PeerRecords
 from actors.lazy_store import Reach
 from actors.local_json import Kept
 from actors.store_meter import StoreMeter, add_use
-from drive_store import NameTaken, Registry, StoreError, StoreUnavailable, Valid, make_node_folders
+from drive_store import (
+    ExperimentStore,
+    NameTaken,
+    Registry,
+    StoreError,
+    StoreUnavailable,
+    Valid,
+    make_node_folders,
+)
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.experiments.folder import ExperimentAddress
@@ -57,20 +65,21 @@ class Discovery(Finding):
         versions: dict[str, str],
         spool: Path | None = None,
     ) -> None:
-        self._reach, self._paths = Reach(address), address.paths
+        self._reach = Reach(address)
         self._store = self._reach.store
+        self._experiment = ExperimentStore(self._store, address.paths)
         self._meter, self._logger_use = StoreMeter(self._store), StoreUse()
-        self._registry = Registry(self._store, self._paths)
+        self._registry = Registry(self._experiment)
         self._worker, self._pace = worker, pace
         self._config_hash, self._versions = config_hash, versions
         self._kept = Kept(spool / "voices.json" if spool else None, dict[str, Voice])
         self._voices: dict[str, Voice] = self._kept.load() or {}
         self._spoken: dict[str, float] = {}
         told = Kept(spool / "peers.json" if spool else None, dict[str, PeerRecord])
-        self._records = PeerRecords(self._store, self._reach.check, self._paths.experiment, pace.beat_s, told)
+        self._records = PeerRecords(self._store, self._reach.check, self._experiment.name, pace.beat_s, told)
         super().__init__(PeerBook(self._store, ttl_s=pace.dead_after_s), pace)
         for node, voice in self._voices.items():
-            self._book.claim(self._paths.experiment, node, voice.incarnation)
+            self._book.claim(self._experiment.name, node, voice.incarnation)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self.problem = ""
@@ -97,14 +106,14 @@ class Discovery(Finding):
             known = self._voices.get(member.node)
             if known and known.incarnation == member.incarnation and not known.unsaid:
                 continue
-            make_node_folders(self._store, self._paths, member.node, member.incarnation)
+            make_node_folders(self._experiment, member.node, member.incarnation)
             key = (keys or {}).get(member.node, NodeKey("", ""))
             self._announce(member, (succeeds or {}).get(member.node, ""), key)
             first = Beat(0, -1, 0, "registered", NodeTotals())
             with self._lock:
                 self._voices[member.node] = Voice(member.incarnation, first)
                 self._write(member.node)
-            self._book.claim(self._paths.experiment, member.node, member.incarnation)
+            self._book.claim(self._experiment.name, member.node, member.incarnation)
             self._records.add(member, key.peer_id, (succeeds or {}).get(member.node, ""))
         self._records.publish()
 

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from actors.local_json import Kept
-from drive_store import UNREADABLE, ExperimentPaths, SegmentWriter, Store, StoreFull
+from drive_store import UNREADABLE, ExperimentStore, SegmentWriter, StoreFull
 from drive_store.names import parse_segment_name
 from swarm_ray.records.metrics import Event, StepMetrics
 
@@ -59,15 +59,14 @@ class LogSpool:
     about to be closed, and made good from the spool after a restart: a row that is sent twice is logged once.
 
     Args:
-        store: where segments go.
-        paths: the experiment's.
+        experiment: where segments go.
         node: whose rows.
         folder: on this machine's own disk; holds `<node>.<incarnation>.<kind>.jsonl`, the same with `.<n>.left` for
             rows that an earlier process left, and `<node>.logged.json`.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, node: str, folder: Path) -> None:
-        self._store, self._paths, self._node, self._folder = store, paths, node, folder
+    def __init__(self, experiment: ExperimentStore, node: str, folder: Path) -> None:
+        self._experiment, self._node, self._folder = experiment, node, folder
         self._kept = Kept(folder / f"{node}.logged.json", Logged)
         self.logged: Logged = self._kept.load() or Logged()
         self._writers: dict[tuple[str, Kind], SegmentWriter] = {}
@@ -141,12 +140,15 @@ class LogSpool:
             ) from error
 
     def _writer(self, key: tuple[str, Kind], spool: Path) -> SegmentWriter:
-        return SegmentWriter(self._store, self._paths, self._node, *key, spool=spool)
+        return SegmentWriter(self._experiment, self._node, *key, spool=spool)
 
     def _last_number(self, key: tuple[str, Kind]) -> int:
         """The last segment that is there; what is written starts with it, since its rows may be these very ones."""
         incarnation, kind = key
-        names = map(parse_segment_name, self._store.names(self._paths.logs_folder(self._node, incarnation)))
+        names = map(
+            parse_segment_name,
+            self._experiment.store.names(self._experiment.paths.logs_folder(self._node, incarnation)),
+        )
         return max([name.n for name in names if name is not None and name.kind == kind], default=0)
 
     def _left(self) -> list[Path]:

@@ -17,15 +17,14 @@ from actors.lazy_store import Reach
 from actors.local_json import Kept
 from actors.logger.log_spool import LogSpool
 from actors.store_meter import StoreMeter
-from drive_store import NameTaken, StoreError
+from drive_store import ExperimentStore, NameTaken, StoreError
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import StoreUse
 from swarm_ray.records.state import Member
-from swarm_ray.tracking.feed import TrackerFeed
 from swarm_ray.tracking.files import TrackerFiles
-from swarm_ray.tracking.tracker import Tracker, of_evaluation, of_row
+from swarm_ray.tracking.tracker import Tracker, TrackerFeed, tracked_evaluation, tracked_row
 
 TRACKERS_WITHIN_S = 45.0
 """So long trackers may take to bring what they were given to its end; the driver may end the logger sooner."""
@@ -74,8 +73,9 @@ class RunLogger:
         versions: dict[str, str],
         trackers: Callable[[TrackerFiles], Sequence[Tracker]] | None = None,
     ) -> None:
-        self._reach, self._paths, self._config = Reach(address), address.paths, config
+        self._reach, self._config = Reach(address), config
         self._store = self._reach.store
+        self._experiment = ExperimentStore(self._store, address.paths)
         self._meter = StoreMeter(self._store)
         self._folder, self._versions = spool, versions
         self._kept = Kept(spool / "incarnations.json", dict[str, str])
@@ -87,7 +87,7 @@ class RunLogger:
         self._events: list[Event] = []
         self._problem = self._remark = ""
         self._lock = threading.Lock()
-        self._files = TrackerFiles(self._store, self._paths, spool / "trackers")
+        self._files = TrackerFiles(self._experiment, spool / "trackers")
         for node in sorted({*self._incarnations, *left}):
             spool_of_node = self._open_spool(node)
             if spool_of_node.pending:
@@ -110,7 +110,9 @@ class RunLogger:
                 self._incarnations[member.node] = member.incarnation
                 self._open_spool(member.node)
                 try:
-                    self._store.create(self._paths.system_info(member.node, member.incarnation), info + b"\n")
+                    self._store.create(
+                        self._experiment.paths.system_info(member.node, member.incarnation), info + b"\n"
+                    )
                 except NameTaken:
                     continue
             self._kept.save(self._incarnations)
@@ -128,7 +130,7 @@ class RunLogger:
             for row in rows:
                 if self._open_spool(row.node).append_metrics(row):
                     self._latest[row.node] = row
-                    self._feed.log(of_row(row))
+                    self._feed.log(tracked_row(row))
             self._close_due()
             return self._meter.total()
 
@@ -213,7 +215,7 @@ class RunLogger:
         if event.kind == "evaluation" and incarnation is not None:
             found = msgspec.json.decode(event.text, type=Evaluation)
             steps = self._spools[event.node].logged.steps
-            self._feed.log(of_evaluation(found, incarnation, max(steps, default=0)))
+            self._feed.log(tracked_evaluation(found, incarnation, max(steps, default=0)))
 
     def _copy_tracked(self) -> None:
         """Bring the trackers' files to the folder; what cannot be copied now waits for the end, or the next start."""
@@ -235,7 +237,7 @@ class RunLogger:
 
     def _open_spool(self, node: str) -> LogSpool:
         if node not in self._spools:
-            self._spools[node] = LogSpool(self._store, self._paths, node, self._folder)
+            self._spools[node] = LogSpool(self._experiment, node, self._folder)
         return self._spools[node]
 
     def _close_due(self) -> None:

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 import msgspec
 
 from actors.trainer.reporter import TrainerVoice
-from drive_store import ExperimentPaths, Retention, Store
+from drive_store import ExperimentStore, Retention
 from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
@@ -18,7 +18,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.outbox import PublishedFiles
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.models.pushing import HubPushes
+from swarm_ray.models.push import HubPushes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.sapo.node import Node
 
@@ -28,8 +28,7 @@ class TrainerMemory:
 
     Args:
         folder: for checkpoints, on the machine's own disk.
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         config: the swarm.
         state: the swarm as the trainer sees it.
         exchange: holds the spools.
@@ -42,8 +41,7 @@ class TrainerMemory:
     def __init__(
         self,
         folder: Path,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         config: SwarmConfig,
         state: SwarmState,
         exchange: PublishedFiles,
@@ -58,8 +56,7 @@ class TrainerMemory:
         self._saved: SimpleQueue[tuple[str, int]] = SimpleQueue()
         self._checkpointer = Checkpointer(
             folder,
-            store,
-            paths,
+            experiment,
             config.checkpoint,
             on_problem=lambda node, text: voice.tell("checkpoint", text, node),
             on_saved=lambda node, step: self._saved.put((node, step)),

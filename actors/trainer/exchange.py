@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.trainer.restoring import Restored
-from drive_store import ExperimentPaths, Retention, Spool, Store
+from drive_store import ExperimentStore, Retention, Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
@@ -26,8 +26,7 @@ class Exchanging:
 
 
 def build_exchange(
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     uid: str,
     config: SwarmConfig,
     state: SwarmState,
@@ -38,8 +37,7 @@ def build_exchange(
     """An exchange for the nodes of a trainer.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         uid: the experiment's, which no other has.
         config: the swarm.
         state: the swarm as the trainer sees it.
@@ -49,14 +47,13 @@ def build_exchange(
     """
     pace = config.pace
     spools = {
-        n.id: Spool(restored.homes[n.id].spool, store, paths, n.id, n.incarnation, retry_s=pace.retry_s)
+        n.id: Spool(restored.homes[n.id].spool, experiment, n.id, n.incarnation, retry_s=pace.retry_s)
         for n in restored.nodes
     }
-    made = OwnSteps(store, paths, state, spools, tasks, verifier)
+    made = OwnSteps(experiment, state, spools, tasks, verifier)
     lives = {n.id: n.incarnation for n in restored.nodes}
     direct = DirectValues(
-        store,
-        paths,
+        experiment,
         uid,
         lives,
         staleness=pace.staleness,
@@ -64,8 +61,8 @@ def build_exchange(
         again=pace.mode == "async",
     )
     retentions = [
-        (node, Retention(store, paths, node, life))
+        (node, Retention(experiment, node, life))
         for node, former in restored.former.items()
         for life in (*former, restored.homes[node].incarnation)
     ]
-    return Exchanging(FolderExchange(store, paths, state, pace, spools, made, direct), made, retentions)
+    return Exchanging(FolderExchange(experiment, state, pace, spools, made, direct), made, retentions)

@@ -11,7 +11,7 @@ from actors.trainer.game_rounds import GameRounds
 from actors.trainer.reporter import TrainerVoice
 from actors.trainer.restoring import Restored
 from actors.trainer.settings import Reporter, TrainerSettings
-from drive_store import Retention, Spool, Store
+from drive_store import ExperimentStore, Retention, Spool
 from drive_store.named_values import NamedValues
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import NothingAwaited, PublishedFiles
@@ -44,51 +44,51 @@ def join_game(
     settings: TrainerSettings,
     reporter: Reporter,
     restored: Restored,
-    store: Store,
+    experiment: ExperimentStore,
     communication: GameCommunication,
     pulse: Pulse,
     meter: StoreMeter,
 ) -> Joined:
     """Build what joins the one node to the swarm, each part on those before it, and have its payloads travel."""
-    config, paths, (node,) = settings.config, settings.address.paths, restored.nodes
+    config, (node,) = settings.config, restored.nodes
     me = Member(node.id, node.incarnation)
-    state = SwarmState(store, paths, config.pace, pulse, after=restored.state_ref, rounds=config.rounds)
+    state = SwarmState(experiment, config.pace, pulse, after=restored.state_ref, rounds=config.rounds)
     state.hold_places(restored.places)
-    files, peers = GameFiles(store, paths, me), Peers(store, paths, me.node, config.pace)
+    files, peers = (
+        GameFiles(experiment, me),
+        Peers(experiment, me.node, config.pace),
+    )
     by_deadline = DeadlineGathering(files, peers, config.pace, pulse)
     gathering: Gathering = by_deadline
     published: PublishedFiles = NothingAwaited()
     spool: Spool | None = None
-    direct = _direct_values(settings, store, me)
+    direct = _direct_values(settings, experiment, me)
     if settings.coordinated:
         home = restored.homes[me.node].spool
-        spool = Spool(home, store, paths, me.node, me.incarnation, retry_s=config.pace.retry_s)
+        spool = Spool(home, experiment, me.node, me.incarnation, retry_s=config.pace.retry_s)
         gathering = published = ManifestGathering(files, state, spool, config.stages, direct, by_deadline)
-    communication.attach(
-        GameParts(store, paths, gathering, NamedValues(store, paths, me.node, me.incarnation))
-    )
+    communication.attach(GameParts(experiment, gathering, NamedValues(experiment, me.node, me.incarnation)))
     voice = TrainerVoice(reporter, state, published, pulse, meter)
     lives = (*restored.former[me.node], me.incarnation)
     memory = TrainerMemory(
         experiment_state(settings.address) / "checkpoints",
-        store,
-        paths,
+        experiment,
         config,
         state,
         published,
         voice,
-        [(me.node, Retention(store, paths, me.node, life)) for life in lives],
+        [(me.node, Retention(experiment, me.node, life)) for life in lives],
         restored.former,
     )
     rounds = GameRounds(node, restored.former[me.node], state, spool, files, peers, config, voice)
     linking = None
     if config.exchange == "hivemind":
-        linking = make_linking(settings, restored, store, direct, reporter, voice)
+        linking = make_linking(settings, restored, experiment.store, direct, reporter, voice)
     return Joined(state, published, voice, rounds, memory, linking)
 
 
-def _direct_values(settings: TrainerSettings, store: Store, me: Member) -> DirectValues:
+def _direct_values(settings: TrainerSettings, experiment: ExperimentStore, me: Member) -> DirectValues:
     """Payloads that go directly; one that comes after its stage is of no use in a game."""
-    address, uid = settings.address, experiment_uid(store, settings.address)
+    uid = experiment_uid(experiment.store, settings.address)
     lives, value_s = {me.node: me.incarnation}, settings.config.direct.value_s
-    return DirectValues(store, address.paths, uid, lives, staleness=0, value_s=value_s)
+    return DirectValues(experiment, uid, lives, staleness=0, value_s=value_s)

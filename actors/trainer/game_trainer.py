@@ -46,7 +46,8 @@ class GameTrainer:
             raise UserError("a game has one trainer for each node: set trainers to the number of nodes")
         self._settings, self._config = settings, settings.config
         self._pulse = Pulse()
-        self._store = settings.address.open()
+        self._experiment = settings.address.open()
+        self._store = self._experiment.store
         self._meter = StoreMeter(self._store)
         self._communication = GameCommunication(settings.nodes[0])
         self._book = PeerBook(self._store, ttl_s=settings.config.pace.dead_after_s)
@@ -62,7 +63,13 @@ class GameTrainer:
         self._told: set[str] = set()
         self._barren = 0  # rounds in a row without an own group that had an advantage
         joined = join_game(
-            settings, reporter, self._restored, self._store, self._communication, self._pulse, self._meter
+            settings,
+            reporter,
+            self._restored,
+            self._experiment,
+            self._communication,
+            self._pulse,
+            self._meter,
         )
         self._state, self._published, self._voice = joined.state, joined.published, joined.voice
         self._rounds, self._memory, self._linking = joined.rounds, joined.memory, joined.linking
@@ -196,14 +203,13 @@ class GameTrainer:
 
     def _restore(self, disk: Path) -> Restored:
         """The node with its trainer's model and optimizer, as its newest checkpoint left them."""
-        config, paths = self._config, self._settings.address.paths
+        config = self._config
         learner = learner_of(self._manager.trainer)
         restored = restore_nodes(
             self._settings.nodes,
             [learner],
             disk,
-            self._store,
-            paths,
+            self._experiment,
             config,
             config.resume,
             self._settings.identities,

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from actors.trainer.node_home import NodeHome
-from drive_store import UNREADABLE, ExperimentPaths, Registry, StateRef, Store, Valid
+from drive_store import UNREADABLE, ExperimentStore, Registry, StateRef, Valid
 from swarm_ray.checkpointing.node_state import fingerprint
 from swarm_ray.checkpointing.restore import Found, Parts, apply, find_newest
 from swarm_ray.config.schema import SwarmConfig
@@ -79,8 +79,7 @@ def restore_nodes(
     names: Sequence[str],
     policies: Sequence[Policy],
     state: Path,
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     config: SwarmConfig,
     parts: Parts,
     identities: Path | None = None,
@@ -91,8 +90,7 @@ def restore_nodes(
         names: node ids.
         policies: a fresh one for each.
         state: this machine's folder for the experiment.
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         config: the swarm.
         parts: "weights" leaves the optimizer and all counters at their beginning.
         identities: the folder with the nodes' keys; None gives each one of its own for this experiment.
@@ -103,11 +101,11 @@ def restore_nodes(
         CheckpointMismatch: a checkpoint is of another model.
     """
     restored = Restored()
-    announced = _announced(store, paths)
+    announced = _announced(experiment)
     try:
         for name, policy in zip(names, policies, strict=True):
             home = restored.homes[name] = NodeHome(state, name, identities)
-            _restore(restored, home, policy, state, store, paths, config, parts, announced.get(name, []))
+            _restore(restored, home, policy, state, experiment, config, parts, announced.get(name, []))
     except BaseException:
         for home in restored.homes.values():
             home.release()
@@ -120,8 +118,7 @@ def _restore(
     home: NodeHome,
     policy: Policy,
     state: Path,
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     config: SwarmConfig,
     parts: Parts,
     announced: Sequence[Registration],
@@ -131,7 +128,9 @@ def _restore(
     restored.former[name] = _lives(announced, home.former)
     node = Node(name, home.incarnation, policy)
     lives = restored.former[name]
-    found = find_newest(state / "checkpoints", store, paths, name, restored.problems, lives)
+    found = find_newest(
+        state / "checkpoints", experiment.store, experiment.paths, name, restored.problems, lives
+    )
     if found is not None:
         apply(found, policy, parts, fingerprint(config.policy, policy))
         if parts == "all":
@@ -150,9 +149,9 @@ def _continue(node: Node, found: Found) -> None:
     node.previous, node.vote = state.previous, state.vote
 
 
-def _announced(store: Store, paths: ExperimentPaths) -> dict[str, list[Registration]]:
+def _announced(experiment: ExperimentStore) -> dict[str, list[Registration]]:
     found: dict[str, list[Registration]] = {}
-    for (node, _), reading in Registry(store, paths).registrations().items():
+    for (node, _), reading in Registry(experiment).registrations().items():
         if isinstance(reading, Valid):
             try:
                 registration = msgspec.json.decode(reading.payload, type=Registration)

@@ -27,7 +27,7 @@ from swarm_ray.exchange.state_follower import Standing, SwarmState
 from swarm_ray.experiments.folder import experiment_uid, read_config
 from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.machine.cancellation import Pulse
-from swarm_ray.models.pushing import hub_pushes
+from swarm_ray.models.push import hub_pushes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import ENDED, ExperimentState, StageOpen
 from swarm_ray.sapo.examiner import Examiner
@@ -62,7 +62,8 @@ class Trainer:
         self._verifier.start()
         try:
             self._tasks = TaskSet(tasks, allowed_modules=allowed)
-            self._store = settings.address.open()
+            self._experiment = settings.address.open()
+            self._store = self._experiment.store
             self._uid = experiment_uid(self._store, settings.address)
             self._meter = StoreMeter(self._store)
             disk = experiment_state(settings.address)
@@ -74,13 +75,12 @@ class Trainer:
 
     def _restore(self, disk: Path) -> Restored:
         """The nodes as their newest checkpoints left them, with our pulse."""
-        config, paths = self._config, self._settings.address.paths
+        config = self._config
         restored = restore_nodes(
             self._settings.nodes,
             first_policies(self._settings, self._tasks, self._verifier),
             disk,
-            self._store,
-            paths,
+            self._experiment,
             config,
             config.resume,
             self._settings.identities,
@@ -93,10 +93,9 @@ class Trainer:
 
     def _join(self, reporter: Reporter, disk: Path) -> None:
         """Build what joins the nodes to the swarm, each part on those before it."""
-        config, paths, restored = self._config, self._settings.address.paths, self._restored
+        config, restored = self._config, self._restored
         self._state = SwarmState(
-            self._store,
-            paths,
+            self._experiment,
             config.pace,
             self._pulse,
             after=restored.state_ref,
@@ -105,7 +104,13 @@ class Trainer:
         )
         self._state.hold_places(restored.places)
         parts = build_exchange(
-            self._store, paths, self._uid, config, self._state, restored, self._tasks, self._verifier
+            self._experiment,
+            self._uid,
+            config,
+            self._state,
+            restored,
+            self._tasks,
+            self._verifier,
         )
         self._made, self._exchange = parts.made, parts.exchange
         self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse, self._meter)
@@ -121,15 +126,14 @@ class Trainer:
         self._examiner = Examiner(self._around)
         self._memory = TrainerMemory(
             disk / "checkpoints",
-            self._store,
-            paths,
+            self._experiment,
             config,
             self._state,
             self._exchange,
             self._voice,
             parts.retentions,
             restored.former,
-            hub_pushes(config, paths.experiment, self.nodes, disk / "hub", self._voice.tell),
+            hub_pushes(config, self._experiment.name, self.nodes, disk / "hub", self._voice.tell),
         )
 
     def run(self) -> TrainerResult:

@@ -20,9 +20,8 @@ from drive_store.checkpoints.manifest import (
 )
 from drive_store.envelope import read_envelope
 from drive_store.errors import NotAFile, StoreUnavailable, TooLarge
+from drive_store.experiment_store import ExperimentStore
 from drive_store.names import require_id
-from drive_store.paths import ExperimentPaths
-from drive_store.store.store import Store
 
 __all__ = ["StoredCheckpoint", "StoredCheckpoints"]
 
@@ -41,13 +40,12 @@ class StoredCheckpoints:
     """The checkpoints of one node in the store, of all its incarnations; its living incarnation alone writes.
 
     Args:
-        store: where they are; attached, if something is to be written.
-        paths: the experiment's paths.
+        experiment: where they are; attached, if something is to be written.
         node: the node they must belong to.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, node: str) -> None:
-        self._store, self._paths, self._node = store, paths, require_id(node, "node")
+    def __init__(self, experiment: ExperimentStore, node: str) -> None:
+        self._store, self._paths, self._node = experiment.store, experiment.paths, require_id(node, "node")
         self._peer = re.compile(rf"{re.escape(node)}\.([0-9a-f]{{8}})")
 
     def folders(self) -> list[StoredCheckpoint]:

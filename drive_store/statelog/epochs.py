@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from drive_store.envelope import Header, Valid, read_envelope, seal_json
+from drive_store.experiment_store import ExperimentStore
 from drive_store.names import (
     PeerName,
     parse_coordinator_beat_name,
@@ -13,10 +14,9 @@ from drive_store.names import (
     parse_round_file_name,
     twin_name,
 )
-from drive_store.paths import BUCKET, ExperimentPaths
+from drive_store.paths import BUCKET
 from drive_store.statelog.record import list_bucket, preference
 from drive_store.statelog.walk import bucket_folders
-from drive_store.store.store import Store
 
 COORDINATOR = "coordinator"
 MAX_COORDINATOR_BEAT = 1 << 16
@@ -26,14 +26,11 @@ EPOCH_LEAP = 1000
 _BUCKET_NAME = re.compile(r"[0-9]{6}")
 
 
-def write_coordinator_beat(
-    store: Store, paths: ExperimentPaths, claimant: str, count: int, payload: bytes
-) -> None:
+def write_coordinator_beat(experiment: ExperimentStore, claimant: str, count: int, payload: bytes) -> None:
     """Give a coordinator's sign of life, over the one before.
 
     Args:
-        store: where to.
-        paths: the experiment's paths.
+        experiment: where to.
         claimant: the writer of the state log.
         count: grows with each beat.
         payload: one JSON value, without white space around it.
@@ -42,11 +39,11 @@ def write_coordinator_beat(
         InvalidName: the claimant is none.
         StoreError: the beat could not be written.
     """
-    header = Header(kind=COORDINATOR, experiment=paths.experiment, node=claimant, sequence=count)
-    store.replace_copy(paths.coordinator_beat(claimant), seal_json(header, payload))
+    header = Header(kind=COORDINATOR, experiment=experiment.name, node=claimant, sequence=count)
+    experiment.store.replace_copy(experiment.paths.coordinator_beat(claimant), seal_json(header, payload))
 
 
-def read_coordinator_beats(store: Store, paths: ExperimentPaths) -> dict[str, Valid]:
+def read_coordinator_beats(experiment: ExperimentStore) -> dict[str, Valid]:
     """Read the beats of all claimants there ever were, in one listing and a read for each.
 
     Returns:
@@ -56,19 +53,19 @@ def read_coordinator_beats(store: Store, paths: ExperimentPaths) -> dict[str, Va
         StoreError: the store itself cannot be read.
     """
     found: dict[str, Valid] = {}
-    for text in store.names(paths.state_folder):
+    for text in experiment.store.names(experiment.paths.state_folder):
         name = parse_coordinator_beat_name(text)
         if name is None:
             continue
         claimant, twin = name
-        beat = _read_beat(store, paths, claimant, twin)
+        beat = _read_beat(experiment, claimant, twin)
         known = found.get(claimant)
         if beat is not None and (known is None or known.header.sequence < beat.header.sequence):
             found[claimant] = beat
     return found
 
 
-def best_claim(store: Store, paths: ExperimentPaths) -> tuple[int, str] | None:
+def best_claim(experiment: ExperimentStore) -> tuple[int, str] | None:
     """Find the claim that is to be obeyed by the names alone, in at most three listings.
 
     A record that is not readable yet counts too, since whoever wrote it holds the claim. Only the newest two buckets
@@ -81,7 +78,9 @@ def best_claim(store: Store, paths: ExperimentPaths) -> tuple[int, str] | None:
     Raises:
         StoreError: the store itself cannot be read.
     """
-    names = [name for folder in bucket_folders(store, paths)[-2:] for name in list_bucket(store, folder)]
+    names = [
+        name for folder in bucket_folders(experiment)[-2:] for name in list_bucket(experiment.store, folder)
+    ]
     highest = _highest_epoch(sorted({name.epoch for name in names}))
     best = min((name for name in names if name.epoch <= highest), key=preference, default=None)
     return None if best is None else (best.epoch, best.claimant)
@@ -98,7 +97,7 @@ def _highest_epoch(epochs: Sequence[int]) -> int:
 
 
 def highest_round_seen(
-    store: Store, paths: ExperimentPaths, admitted: Collection[tuple[str, str]] | None = None
+    experiment: ExperimentStore, admitted: Collection[tuple[str, str]] | None = None
 ) -> int:
     """Find the highest round in the names of round files.
 
@@ -106,8 +105,7 @@ def highest_round_seen(
     counts with its first round: it was made for a file.
 
     Args:
-        store: where they are.
-        paths: the experiment's paths.
+        experiment: where they are.
         admitted: node and incarnation of those whose files count; None takes all.
 
     Returns:
@@ -116,30 +114,30 @@ def highest_round_seen(
     Raises:
         StoreError: the store itself cannot be read.
     """
-    texts = store.names(paths.rollouts_parent)
+    texts = experiment.store.names(experiment.paths.rollouts_parent)
     peers = [peer for text in texts if (peer := parse_peer_folder(text)) is not None]
     if admitted is not None:
         peers = [peer for peer in peers if (peer.node, peer.incarnation) in admitted]
-    return max((_highest_of(store, paths, peer) for peer in peers), default=-1)
+    return max((_highest_of(experiment, peer) for peer in peers), default=-1)
 
 
-def _highest_of(store: Store, paths: ExperimentPaths, peer: PeerName) -> int:
-    texts = store.names(paths.rollouts_folder(peer.node, peer.incarnation))
+def _highest_of(experiment: ExperimentStore, peer: PeerName) -> int:
+    texts = experiment.store.names(experiment.paths.rollouts_folder(peer.node, peer.incarnation))
     buckets = [int(text) for text in texts if _BUCKET_NAME.fullmatch(text)]
     if not buckets:
         return -1
     first = max(buckets) * BUCKET
-    files = store.names(paths.rollouts_bucket(peer.node, peer.incarnation, first))
+    files = experiment.store.names(experiment.paths.rollouts_bucket(peer.node, peer.incarnation, first))
     rounds = [name.round for text in files if (name := parse_round_file_name(text)) is not None]
     return max([first, *(number for number in rounds if first <= number < first + BUCKET)])
 
 
-def _read_beat(store: Store, paths: ExperimentPaths, claimant: str, twin: int) -> Valid | None:
+def _read_beat(experiment: ExperimentStore, claimant: str, twin: int) -> Valid | None:
     reading = read_envelope(
-        store,
-        twin_name(paths.coordinator_beat(claimant), twin),
+        experiment.store,
+        twin_name(experiment.paths.coordinator_beat(claimant), twin),
         kind=COORDINATOR,
-        experiment=paths.experiment,
+        experiment=experiment.name,
         node=claimant,
         max_payload=MAX_COORDINATOR_BEAT,
     )

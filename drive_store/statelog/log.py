@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from drive_store.envelope import Header, payload_sha256, seal_json
 from drive_store.errors import NameTaken
+from drive_store.experiment_store import ExperimentStore
 from drive_store.fetch import holds
 from drive_store.names import require_claimant
-from drive_store.paths import ExperimentPaths
 from drive_store.statelog.record import KIND, MAX_STATE, StateEntry, StateRef, claimant_rank
 from drive_store.statelog.walk import StateLogReader, history, newest
-from drive_store.store.store import Store
 
 __all__ = [
     "MAX_STATE",
@@ -31,12 +30,11 @@ class StateLogWriter:
     """Appends the records of one claimant in one epoch.
 
     Args:
-        store: where the log is.
-        paths: the experiment's paths.
-        epoch: the claimant's term. A restart takes a new one: a writer does not know what it wrote in a
-        former life. claimant: an id, or an id and an incarnation joined by a dot. resume_after: the record
-        to continue after; sequence and chain go on from it. None only for a log that is
-            empty: readers of a log in progress would not find a second beginning.
+        experiment: where the log is.
+        epoch: the claimant's term. A restart takes a new one: a writer does not know what it wrote in a former life.
+        claimant: an id, or an id and an incarnation joined by a dot.
+        resume_after: the record to continue after; sequence and chain continue from it. None only for an empty log:
+            readers of a log in progress would not find a second beginning.
 
     Raises:
         InvalidName: the claimant is no id.
@@ -44,15 +42,14 @@ class StateLogWriter:
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         epoch: int,
         claimant: str,
         *,
         resume_after: StateRef | None = None,
     ) -> None:
-        self._store = store
-        self._paths = paths
+        self._store = experiment.store
+        self._paths = experiment.paths
         self.epoch = epoch
         self.claimant = require_claimant(claimant)
         self.last = resume_after

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from drive_store.envelope import Corrupt, Header, NotYet, Reading, Rejected, Valid, read_envelope
+from drive_store.experiment_store import ExperimentStore
 from drive_store.names import StateName, parse_state_name, twin_name
-from drive_store.paths import ExperimentPaths
 from drive_store.store.store import Store
 
 KIND = "state"
@@ -47,13 +47,12 @@ def claimant_rank(claimant: str) -> str:
 
 
 def read_record(
-    store: Store, paths: ExperimentPaths, name: StateName, max_payload: int = MAX_STATE
+    experiment: ExperimentStore, name: StateName, max_payload: int = MAX_STATE
 ) -> StateEntry | NotYet | Corrupt | Rejected:
     """Read one record by its name.
 
     Args:
-        store: where the log is.
-        paths: the experiment's paths.
+        experiment: where the log is.
         name: the record's name, or a twin of it.
         max_payload: the most bytes its payload may have.
 
@@ -63,9 +62,14 @@ def read_record(
     Raises:
         StoreError: the store itself cannot be read.
     """
-    key = twin_name(paths.state_record(name.epoch, name.sequence, name.claimant), name.twin)
+    key = twin_name(experiment.paths.state_record(name.epoch, name.sequence, name.claimant), name.twin)
     reading: Reading = read_envelope(
-        store, key, kind=KIND, experiment=paths.experiment, node=name.claimant, max_payload=max_payload
+        experiment.store,
+        key,
+        kind=KIND,
+        experiment=experiment.name,
+        node=name.claimant,
+        max_payload=max_payload,
     )
     if not isinstance(reading, Valid):
         return reading

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 
 from drive_store.envelope import Corrupt, Rejected
+from drive_store.experiment_store import ExperimentStore
 from drive_store.names import StateName
-from drive_store.paths import BUCKET, ExperimentPaths
+from drive_store.paths import BUCKET
 from drive_store.statelog.record import (
     MAX_STATE,
     StateEntry,
@@ -24,7 +25,6 @@ from drive_store.statelog.record import (
     preferred,
     read_record,
 )
-from drive_store.store.store import Store
 
 _BUCKET = re.compile(r"[0-9]{6}")
 _NEWEST = 2  # buckets: the newest record is in one of so many last ones
@@ -35,28 +35,23 @@ class StateLogReader:
     """Reads the records of the chain that is obeyed, each once; (epoch, sequence) never goes back.
 
     Args:
-        store: where the log is.
-        paths: the experiment's paths.
+        experiment: where the log is.
         max_payload: the most bytes a record's payload may have.
-        after: the last record that was processed already. None reads the log from its beginning; to start
-        from
-            now, give the `ref` of what `newest` answers.
-        list_every: a listing follows this many looks that found nothing. Until a first record is seen there
-        is no
+        after: the last record that was processed already. None reads the log from its beginning; to start from now,
+            give the `ref` of what `newest` answers.
+        list_every: a listing follows this many looks that found nothing. Until a first record is seen there is no
             name to look for, and every poll lists.
     """
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         *,
         max_payload: int = MAX_STATE,
         after: StateRef | None = None,
         list_every: int = 40,
     ) -> None:
-        self._store = store
-        self._paths = paths
+        self._experiment = experiment
         self._max_payload = max_payload
         self._list_every = list_every
         self._tip = after  # the last record of the chain that is obeyed
@@ -81,7 +76,7 @@ class StateLogReader:
         Raises:
             StoreError: the store itself cannot be read; nothing is lost, call again.
         """
-        walk = _Walk(self._store, self._paths, self._max_payload, self.problems)
+        walk = _Walk(self._experiment, self._max_payload, self.problems)
         followed = self._follow(walk)
         self._misses = 0 if followed else self._misses + 1
         if force_list or self._tip is None or self._never_listed or self._misses >= self._list_every:
@@ -119,9 +114,8 @@ class StateLogReader:
 class _Walk:
     """The reads and listings of one poll, each made at most once."""
 
-    def __init__(self, store: Store, paths: ExperimentPaths, max_payload: int, problems: list[str]) -> None:
-        self._store = store
-        self._paths = paths
+    def __init__(self, experiment: ExperimentStore, max_payload: int, problems: list[str]) -> None:
+        self._experiment = experiment
         self._max_payload = max_payload
         self._problems = problems
         self._read: dict[StateName, StateEntry | None] = {}
@@ -140,15 +134,15 @@ class _Walk:
     def heads(self, tip: StateRef | None) -> list[StateName]:
         """List the records beyond a tip: those to obey first come first."""
         if tip is None:
-            folders = bucket_folders(self._store, self._paths)[-_NEWEST:]
+            folders = bucket_folders(self._experiment)[-_NEWEST:]
         else:
             around = (tip.sequence - _FORK_DEPTH, tip.sequence, tip.sequence + 1)
-            folders = sorted({self._paths.state_bucket(max(0, number)) for number in around})
+            folders = sorted({self._experiment.paths.state_bucket(max(0, number)) for number in around})
         return [name for name in self._in(folders) if _beyond(name, tip)]
 
     def older_heads(self) -> list[StateName]:
         """List the records in the buckets before those in which the newest is looked for: those to obey first."""
-        return self._in(bucket_folders(self._store, self._paths)[:-_NEWEST])
+        return self._in(bucket_folders(self._experiment)[:-_NEWEST])
 
     def best(self, heads: list[StateName], tip: StateRef | None) -> list[StateEntry]:
         """Walk the chain up to the first of some heads that is joined to the tip; empty where none is."""
@@ -183,7 +177,7 @@ class _Walk:
         sequence = entry.ref.sequence - 1
         if sequence < 0:
             return None
-        for name in self._names(self._paths.state_bucket(sequence)).get(sequence, ()):
+        for name in self._names(self._experiment.paths.state_bucket(sequence)).get(sequence, ()):
             found = self._entry(name) if name.epoch <= entry.ref.epoch else None
             if found is not None and found.ref.sha256 == entry.header.previous:
                 return found
@@ -198,14 +192,14 @@ class _Walk:
         """List a bucket, by sequence."""
         if folder not in self._listed:
             by_sequence: dict[int, list[StateName]] = {}
-            for name in list_bucket(self._store, folder):
+            for name in list_bucket(self._experiment.store, folder):
                 by_sequence.setdefault(name.sequence, []).append(name)
             self._listed[folder] = by_sequence
         return self._listed[folder]
 
     def _entry(self, name: StateName) -> StateEntry | None:
         if name not in self._read:
-            record = read_record(self._store, self._paths, name, self._max_payload)
+            record = read_record(self._experiment, name, self._max_payload)
             if isinstance(record, Corrupt | Rejected):
                 self._report(name, record.reason)
             self._read[name] = record if isinstance(record, StateEntry) else None
@@ -232,29 +226,30 @@ def _better_claim(one: StateName | StateRef, other: StateRef) -> bool:
     return claimant_rank(one.claimant) < claimant_rank(other.claimant)
 
 
-def bucket_folders(store: Store, paths: ExperimentPaths) -> list[str]:
+def bucket_folders(experiment: ExperimentStore) -> list[str]:
     """List the folders of the log's buckets, oldest first, in one listing."""
-    names = [name for name in store.names(paths.state_folder) if _BUCKET.fullmatch(name)]
-    return [paths.state_bucket(int(name) * BUCKET) for name in names]
+    names = [
+        name for name in experiment.store.names(experiment.paths.state_folder) if _BUCKET.fullmatch(name)
+    ]
+    return [experiment.paths.state_bucket(int(name) * BUCKET) for name in names]
 
 
-def newest(store: Store, paths: ExperimentPaths, max_payload: int = MAX_STATE) -> StateEntry | None:
+def newest(experiment: ExperimentStore, max_payload: int = MAX_STATE) -> StateEntry | None:
     """Read the newest valid record, in at most three listings; None while no valid record is seen.
 
     The chain behind it is not walked: the highest epoch decides, then the rank of its claimant, then the
     sequence.
     """
-    for folder in reversed(bucket_folders(store, paths)[-_NEWEST:]):
-        for name in preferred(store.names(folder)):
-            record = read_record(store, paths, name, max_payload)
+    for folder in reversed(bucket_folders(experiment)[-_NEWEST:]):
+        for name in preferred(experiment.store.names(folder)):
+            record = read_record(experiment, name, max_payload)
             if isinstance(record, StateEntry):
                 return record
     return None
 
 
 def history(
-    store: Store,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     max_payload: int = MAX_STATE,
     problems: list[str] | None = None,
 ) -> list[StateEntry]:
@@ -264,10 +259,9 @@ def history(
     gap. A reader that acts on records waits in its place.
 
     Args:
-        store: where the log is.
-        paths: the experiment's paths.
+        experiment: where the log is.
         max_payload: the most bytes a record's payload may have.
         problems: what could not be read is told here.
     """
-    walk = _Walk(store, paths, max_payload, [] if problems is None else problems)
+    walk = _Walk(experiment, max_payload, [] if problems is None else problems)
     return walk.best(walk.heads(None), None) or walk.best(walk.older_heads(), None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from drive_store import ExperimentPaths, Store, StoreError
+from drive_store import ExperimentPaths, ExperimentStore, Store, StoreError
 from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import Manifest
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
@@ -77,7 +77,7 @@ def find_newest(
     """
     own = node_checkpoints(folder, paths, node)
     own.clean()
-    stored = StoredCheckpoints(store, paths, node) if store is not None else None
+    stored = StoredCheckpoints(ExperimentStore(store, paths), node) if store is not None else None
     ranked = _newest_first(own, stored, lives)
     for place, candidate in enumerate(ranked):
         if isinstance(candidate, LocalCheckpoint):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from drive_store import ExperimentPaths, Store, StoreError, StoreFull
+from drive_store import ExperimentStore, StoreError, StoreFull
 from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import REQUIRED, Manifest
 from drive_store.checkpoints.stored import StoredCheckpoints
@@ -27,8 +27,7 @@ class Uploads:
     """Uploads the newest checkpoint of each node from time to time; its thread reports, and never raises.
 
     Args:
-        store: the shared folder, attached.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder, attached.
         config: how often, how large, how many are kept.
         problems: takes what does not work.
         clock: seconds that never go back.
@@ -36,14 +35,13 @@ class Uploads:
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         config: CheckpointConfig,
         problems: Problems,
         clock: Callable[[], float] = time.monotonic,
         former: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self._store, self._paths, self._config = store, paths, config
+        self._experiment, self._config = experiment, config
         self._problems, self._clock, self._former = problems, clock, former
         self._last = clock()
         self._reading: frozenset[LocalCheckpoint] = frozenset()
@@ -97,7 +95,7 @@ class Uploads:
                 f"and checkpoint.store_bytes is {self._config.store_bytes:,}; set it higher"
             )
         self._require_space(manifest.only(names).total)
-        stored = StoredCheckpoints(self._store, self._paths, node)
+        stored = StoredCheckpoints(self._experiment, node)
         stored.upload(checkpoint, manifest, names)
         former = self._former.get(node) if self._former is not None else None
         stored.prune(manifest.incarnation, self._config.keep, self._config.keep_best, former)
@@ -119,11 +117,11 @@ class Uploads:
             )
 
     def _require_space(self, needed: int) -> None:
-        free = self._store.free_space()
+        free = self._experiment.store.free_space()
         if free is not None and free < needed + _SPARE:
             raise StoreFull(
-                f"{self._store.root} has {free:,} bytes left, and a checkpoint of {needed:,} should leave {_SPARE:,} "
-                "free; make room there (on Drive the trash counts until it is emptied)"
+                f"{self._experiment.store.root} has {free:,} bytes left, and a checkpoint of {needed:,} "
+                f"should leave {_SPARE:,} free; make room there (on Drive the trash counts until it is emptied)"
             )
 
 

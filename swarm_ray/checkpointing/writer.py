@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from drive_store import ExperimentPaths, Store, StoreError
+from drive_store import ExperimentStore, StoreError
 from drive_store.checkpoints.local import Content, LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import FileName
 from swarm_ray.checkpointing.background import Background, Problems, Report
@@ -45,8 +45,7 @@ class Checkpointer:
 
     Args:
         folder: this machine's own, for checkpoints of this experiment.
-        store: the shared folder, attached.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder, attached.
         config: when, how many, how large.
         clock: seconds that never go back.
         on_problem: takes a node and what is wrong, once per change, from a thread of its own; no problem ends a run.
@@ -62,8 +61,7 @@ class Checkpointer:
     def __init__(
         self,
         folder: Path,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         config: CheckpointConfig,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -73,12 +71,12 @@ class Checkpointer:
         before_upload: Callable[[], None] = lambda: None,
         former: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self._folder, self._paths, self._config = folder, paths, config
+        self._folder, self._paths, self._config = folder, experiment.paths, config
         self._clock, self._on_saved, self._before_upload = clock, on_saved, before_upload
         self._on_written = on_written
         self._problems = Problems(on_problem)
         self._pace = CheckpointPace(config.every, clock)
-        self._uploads = Uploads(store, paths, config, self._problems, clock, former)
+        self._uploads = Uploads(experiment, config, self._problems, clock, former)
         self._thread = Background("checkpoint")
         self._spare: dict[str, PolicySnapshot] = {}
         self._saved: dict[str, Saved] = {}

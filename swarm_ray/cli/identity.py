@@ -1,4 +1,4 @@
-"""The command `identity`: make a node's key, show it, take over one of RL Swarm."""
+"""The command `identity`: make a node's key, show it, or import one of RL Swarm."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swarm_ray.cli.options import add_json
+from swarm_ray.cli.arguments import Parser, add_json
 from swarm_ray.cli.output import DONE, complain, complain_of, json_text, write
-from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import IdentityError
 from swarm_ray.formatting import clean
 
@@ -23,26 +22,23 @@ def define_identity(command: Parser) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     new = _action(actions, "new", "make a new key")
     new.add_argument("name", metavar="NAME", help="the node's id")
-    show = _action(actions, "show", "say what follows from a key")
+    show = _action(actions, "show", "show a key's peer id and animal name")
     show.add_argument("name", metavar="NAME", nargs="?", help="the node's id (default: all)")
     add_json(show)
-    taken = _action(actions, "import", "take over a key of RL Swarm or hivemind")
-    taken.add_argument(
-        "source", metavar="FILE", help="RL Swarm's swarm.pem; it is copied, and stays where it is"
-    )
-    taken.add_argument("name", metavar="NAME", help="the id of the node that it becomes")
+    taken = _action(actions, "import", "import a key of RL Swarm or hivemind")
+    taken.add_argument("source", metavar="FILE", help="RL Swarm's swarm.pem; it is copied, not moved")
+    taken.add_argument("name", metavar="NAME", help="the id of its node here")
     for action in (new, show, taken):
         action.add_argument(
             "--folder",
             metavar="DIR",
             type=Path,
-            help="where keys lie (default: $SWARM_RAY_IDENTITIES, else this machine's own folder)",
+            help="the folder of keys (default: $SWARM_RAY_IDENTITIES, else this machine's own folder)",
         )
     for action in (new, taken):
         action.add_argument(
-            "--shared", action="store_true", help="even where experiments are shared, and others may take it"
+            "--shared", action="store_true", help="even in a shared folder, where others can read it"
         )
-    command.set_defaults(words="")
 
 
 def _action(actions: Any, name: str, what: str) -> Parser:
@@ -51,7 +47,7 @@ def _action(actions: Any, name: str, what: str) -> Parser:
 
 
 def identity(arguments: argparse.Namespace) -> int:
-    """Do what was asked with keys."""
+    """Make, show or import keys."""
     if arguments.action == "show":
         return _show(arguments)
     from swarm_ray.identity import identity_file, import_identity, new_identity
@@ -68,7 +64,7 @@ def identity(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    """One identity, or all that can be read, with a complaint of each that cannot."""
+    """Show one identity, or all; those that cannot be read are reported."""
     from swarm_ray.identity import identities_folder, identity_file, load_identity, names_in
 
     folder = arguments.folder or identities_folder()
@@ -108,7 +104,7 @@ def _row(name: str, one: Identity) -> dict[str, str]:
 
 
 def _card(name: str, one: Identity) -> str:
-    """Lines of one identity; a peer id is never cut, since people copy it."""
+    """Lines of one identity; a peer id is never truncated, since people copy it."""
     lines = [
         ("animal", one.animal),
         ("peer id", one.peer_id),

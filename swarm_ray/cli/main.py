@@ -1,4 +1,4 @@
-"""All commands, and what a mistake or a failure becomes: one line and an exit status, no traceback."""
+"""The table of all subcommands, and what a mistake or a failure becomes: one line and an exit status."""
 
 from __future__ import annotations
 
@@ -7,144 +7,113 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from drive_store import InvalidName, NotAFile, StoreDenied, StoreError, UnsupportedStore
-from swarm_ray.cli import (
-    checking,
-    experiments,
-    finding,
-    games,
-    identity,
-    models,
-    reading,
-    reporting,
-    running,
-    sweeping,
-    watching,
-)
+from swarm_ray.cli import doctor, identity, manage, metrics, report, run, status, sweep
+from swarm_ray.cli.arguments import Command, parse
 from swarm_ray.cli.output import FAILED, INTERRUPTED, MISTAKE, complain
-from swarm_ray.cli.parser import Command, parse
 from swarm_ray.errors import SwarmError, UserError
 
 _MISTAKES = (UserError, StoreDenied, InvalidName, NotAFile, UnsupportedStore)
-"""What the user can mend by another command line: the folder that was named among them."""
+"""What another command line mends, such as another folder."""
 
 COMMANDS = (
-    Command(
-        "simulate",
-        "run a whole swarm on this machine, or go on with one",
-        running.define_simulate,
-        running.simulate,
-    ),
+    Command("simulate", "run or resume a whole swarm on this machine", run.define_simulate, run.simulate),
     Command(
         "coordinate",
-        "create an experiment, or go on with one, and coordinate it; others train",
-        running.define_coordinate,
-        running.coordinate,
+        "create or resume an experiment and coordinate it; other machines train",
+        run.define_coordinate,
+        run.coordinate,
     ),
     Command(
-        "work",
-        "train nodes of an experiment that another machine coordinates",
-        running.define_work,
-        running.work,
+        "work", "train nodes of an experiment that another machine coordinates", run.define_work, run.work
     ),
-    Command(
-        "genrl", "play a game of GenRL's on this machine, or go on with one", games.define_genrl, games.genrl
-    ),
-    Command("status", "say where an experiment stands", reading.define_status, reading.status),
+    Command("genrl", "play or resume a GenRL game on this machine", run.define_genrl, run.genrl),
+    Command("status", "show where an experiment stands", status.define_status, status.status),
     Command(
         "stop",
         "ask an experiment's coordinator, wherever it is, to end it",
-        reading.define_control,
-        reading.control,
+        status.define_control,
+        status.control,
     ),
     Command(
         "pause",
         "ask an experiment's coordinator to open no further round",
-        reading.define_control,
-        reading.control,
+        status.define_control,
+        status.control,
     ),
     Command(
         "resume",
-        "ask an experiment's coordinator to go on after a pause",
-        reading.define_control,
-        reading.control,
+        "ask an experiment's coordinator to continue after a pause",
+        status.define_control,
+        status.control,
     ),
     Command(
         "peers",
-        "say who is to be found in a folder, and from where each can be reached",
-        finding.define_peers,
-        finding.peers,
+        "list the nodes that can be found in a folder, and how each can be reached",
+        status.define_peers,
+        status.peers,
     ),
-    Command("watch", "show how a swarm gets on, wherever it runs", watching.define_watch, watching.watch_),
-    Command("list", "list the experiments in a folder", reading.define_list, reading.list_),
-    Command("compare", "compare experiments", reading.define_compare, reading.compare),
-    Command("create", "make an experiment that is run later", experiments.define_create, experiments.create),
+    Command("watch", "show a swarm's live progress, wherever it runs", status.define_watch, status.watch_),
+    Command("list", "list the experiments in a folder", status.define_list, status.list_),
+    Command("compare", "compare experiments", status.define_compare, status.compare),
+    Command("create", "create an experiment to run later", manage.define_create, manage.create),
     Command(
         "metrics",
         "show what an experiment's nodes logged, by round, node or specialty",
-        experiments.define_metrics,
-        experiments.metrics,
+        metrics.define_metrics,
+        metrics.metrics,
     ),
     Command(
         "export",
         "write a summary, tables, and all rollouts as a data set",
-        experiments.define_export,
-        experiments.export,
+        manage.define_export,
+        manage.export,
     ),
-    Command(
-        "archive",
-        "write an experiment into one file, and read that again",
-        experiments.define_archive,
-        experiments.archive,
-    ),
+    Command("archive", "write an experiment into one verified file", manage.define_archive, manage.archive),
     Command(
         "clean",
-        "remove what an experiment can do without, or all of it; without --yes it is only said what",
-        experiments.define_clean,
-        experiments.clean,
+        "remove what an experiment does not need, or all of it; without --yes only list it",
+        manage.define_clean,
+        manage.clean_,
     ),
-    Command(
-        "rename",
-        "give an experiment another name; refused while it runs",
-        experiments.define_rename,
-        experiments.rename,
-    ),
+    Command("rename", "rename an experiment that is not running", manage.define_rename, manage.rename),
     Command(
         "report",
-        "write a page about experiments: verdict, curves, tables, incidents, rollouts to read",
-        reporting.define_report,
-        reporting.report,
+        "write a page about experiments: verdict, curves, tables, incidents, sample rollouts",
+        report.define_report,
+        report.report,
     ),
     Command(
         "doctor",
-        "say whether a swarm can run over a folder, from one machine or two",
-        checking.define_doctor,
-        checking.doctor,
+        "check whether a swarm can run over a folder, from one machine or two",
+        doctor.define_doctor,
+        doctor.doctor,
     ),
     Command(
         "sweep",
-        "run a grid of settings under several seeds, or go on with one, and report on all of it",
-        sweeping.define_sweep,
-        sweeping.sweep,
+        "run or resume a grid of settings under several seeds, and report on all runs",
+        sweep.define_sweep,
+        sweep.sweep,
     ),
     Command(
         "export-model",
         "write a node's model as a folder that transformers loads",
-        models.define_export,
-        models.export_model,
+        manage.define_export_model,
+        manage.export_model,
     ),
     Command(
         "identity",
-        "make a node's key, show its peer id and animal name, or take over one of RL Swarm",
+        "make a node's key, show its peer id and animal name, or import one of RL Swarm",
         identity.define_identity,
         identity.identity,
     ),
     Command(
         "config",
         "print a whole configuration, with the meaning of every key",
-        reading.define_config,
-        reading.config,
+        status.define_config,
+        status.config,
     ),
 )
+"""Every subcommand. A new one is a `define_...` and a function in a module of this package, and a line here."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -154,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its arguments; None takes those of the process.
 
     Returns:
-        The exit status: 0 done, 1 a node or actor failed, 2 a mistake of the user, 3 nothing was learned, 130
+        The exit status: 0 done, 1 a node or actor failed, 2 a mistake in the command, 3 nothing was learned, 130
         interrupted. A status other than 0 comes with one line on standard error, and no traceback.
     """
     try:

@@ -16,6 +16,7 @@ from drive_store import (
     UNREADABLE,
     DiscoveryFolder,
     ExperimentPaths,
+    ExperimentStore,
     Liveness,
     NotAFile,
     NotYet,
@@ -184,7 +185,7 @@ class PeerBook:
 
     def _has_ended(self, experiment: str) -> bool:
         """Whether its newest state record says so; that none is seen proves nothing."""
-        entry = newest(self._store, ExperimentPaths(experiment))
+        entry = newest(ExperimentStore(self._store, ExperimentPaths(experiment)))
         try:
             return entry is not None and msgspec.json.decode(entry.payload, type=StateRecord).state in ENDED
         except UNREADABLE:

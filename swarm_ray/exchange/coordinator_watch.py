@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from drive_store import ExperimentPaths, Store, read_coordinator_beats
+from drive_store import ExperimentStore, read_coordinator_beats
 from swarm_ray.config.schema import PaceConfig
 
 
@@ -13,16 +13,13 @@ class CoordinatorWatch:
     """Notes when the coordinator was last heard of: by a record, or by its beat where records are slow to come.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         pace: how often a coordinator beats.
         clock: seconds, monotonic.
     """
 
-    def __init__(
-        self, store: Store, paths: ExperimentPaths, pace: PaceConfig, clock: Callable[[], float]
-    ) -> None:
-        self._store, self._paths, self._clock = store, paths, clock
+    def __init__(self, experiment: ExperimentStore, pace: PaceConfig, clock: Callable[[], float]) -> None:
+        self._experiment, self._clock = experiment, clock
         self._every = min(pace.beat_s, pace.alone_after_s / 4)
         self._heard = clock()
         self._looked = -inf
@@ -44,8 +41,8 @@ class CoordinatorWatch:
         if now - max(self._heard, self._looked) < self._every:
             return
         self._looked = now
-        self._store.check()  # an unmounted Drive is an empty folder, in which nothing ever changes
-        read = read_coordinator_beats(self._store, self._paths)
+        self._experiment.store.check()  # an unmounted Drive is an empty folder, in which nothing ever changes
+        read = read_coordinator_beats(self._experiment)
         beats = {claimant: reading.header.sequence for claimant, reading in read.items()}
         if any(self._beats.get(claimant) != count for claimant, count in beats.items()):
             self._heard = now

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from drive_store import ExperimentPaths, NotYet, Spool, SpoolEntry, Store, Valid, read_round_file
+from drive_store import (
+    ExperimentStore,
+    NotYet,
+    Spool,
+    SpoolEntry,
+    Valid,
+    read_round_file,
+)
 from drive_store.names import parse_peer_folder
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import MalformedFile
@@ -30,8 +37,7 @@ class FolderExchange(AnsweredSpools):
     """Publishes and gathers round files through a `Store`.
 
     Args:
-        store: the shared folder, attached to the experiment.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder, attached to the experiment.
         state: follows the state log.
         pace: how long a file may take to become visible, and whether anybody waits.
         spools: a spool on the machine's own disk for each node.
@@ -41,8 +47,7 @@ class FolderExchange(AnsweredSpools):
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         state: SwarmState,
         pace: PaceConfig,
         spools: Mapping[str, Spool],
@@ -50,7 +55,7 @@ class FolderExchange(AnsweredSpools):
         direct: DirectValues,
     ) -> None:
         super().__init__(state, spools)
-        self._store, self._paths, self._pace = store, paths, pace
+        self._store, self._paths, self._pace = experiment.store, experiment.paths, pace
         self._made = made
         self.direct: DirectValues = direct
         self._checked = -1

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drive_store import ExperimentPaths, Spool, Store, Valid, find_round_files, read_round_file, read_value
+from drive_store import (
+    ExperimentStore,
+    Spool,
+    Valid,
+    find_round_files,
+    read_round_file,
+    read_value,
+)
 from swarm_ray.errors import MalformedFile, UnknownQuestionError
 from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.own_rollouts import decode_own
@@ -35,8 +42,7 @@ class OwnSteps:
     """Finds what earlier processes of this trainer's nodes made, and has not been learned from since.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         state: follows the state log, from the oldest checkpoint on.
         spools: a spool on the machine's own disk for each node.
         tasks: makes questions again.
@@ -45,14 +51,13 @@ class OwnSteps:
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         state: SwarmState,
         spools: Mapping[str, Spool],
         tasks: TaskSet,
         verifier: Verifier,
     ) -> None:
-        self._store, self._paths, self._state, self._spools = store, paths, state, spools
+        self._experiment, self._state, self._spools = experiment, state, spools
         self._tasks, self._verifier = tasks, verifier
         self._in_folder: dict[tuple[str, int], MadeStep] = {}
         self.problems: list[str] = []
@@ -83,7 +88,7 @@ class OwnSteps:
     def look_in_open_round(self, node: Node, number: int, incarnations: Sequence[str]) -> None:
         """Look in the folder for what an earlier incarnation published for the open round."""
         for incarnation in incarnations:
-            for key, _ in find_round_files(self._store, self._paths, node.id, incarnation, number):
+            for key, _ in find_round_files(self._experiment, node.id, incarnation, number):
                 self._remember(node.id, number, FileRef(node.id, incarnation, key, "", 0, -1))
 
     def highest(self, node: str) -> int:
@@ -126,9 +131,9 @@ class OwnSteps:
     def _remember(self, node: str, number: int, ref: FileRef) -> None:
         try:
             reading = read_round_file(
-                self._store,
+                self._experiment.store,
                 ref.key,
-                experiment=self._paths.experiment,
+                experiment=self._experiment.name,
                 node=node,
                 incarnation=ref.incarnation,
                 sha256=ref.sha256 or None,
@@ -152,8 +157,7 @@ class OwnSteps:
             MalformedFile: it was not.
         """
         reading = read_value(
-            self._store,
-            self._paths,
+            self._experiment,
             node=node,
             incarnation=ref.incarnation,
             round=number,

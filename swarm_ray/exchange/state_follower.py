@@ -11,11 +11,10 @@ import msgspec
 
 from drive_store import (
     UNREADABLE,
-    ExperimentPaths,
+    ExperimentStore,
     StateEntry,
     StateLogReader,
     StateRef,
-    Store,
     StoreError,
     newest,
 )
@@ -55,8 +54,7 @@ class SwarmState:
     """Follows the state log of an experiment, through times in which the folder or the coordinator is away.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         pace: how often to look, and how long to wait for whom.
         pulse: beaten at every look; when it stops, every wait ends with `StopRequested`.
         after: the last record that was processed in an earlier life; None begins with the newest one.
@@ -67,8 +65,7 @@ class SwarmState:
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         pace: PaceConfig,
         pulse: Pulse,
         *,
@@ -78,10 +75,10 @@ class SwarmState:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pace = pace
-        self._store, self._paths, self._pulse = store, paths, pulse
+        self._experiment, self._pulse = experiment, pulse
         after = None if whole else after
-        self._reader = StateLogReader(store, paths, after=after) if after or whole else None
-        self._watch = CoordinatorWatch(store, paths, pace, clock)
+        self._reader = StateLogReader(experiment, after=after) if after or whole else None
+        self._watch = CoordinatorWatch(experiment, pace, clock)
         self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, pulse.pause)
         self._closed: dict[Moment, StageClosed] = {}
         self._closed_by: dict[Moment, StateRef] = {}
@@ -232,11 +229,11 @@ class SwarmState:
 
     def _first(self) -> list[StateEntry]:
         """The newest record: where a latecomer begins, and what is new to a process that was away for a moment."""
-        found = newest(self._store, self._paths)
+        found = newest(self._experiment)
         if found is None:
             return []
         if self._reader is None:
-            self._reader = StateLogReader(self._store, self._paths, after=found.ref)
+            self._reader = StateLogReader(self._experiment, after=found.ref)
         return [found]
 
     def _goes_on_soon(self, record: StateRecord) -> bool:

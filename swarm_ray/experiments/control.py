@@ -48,7 +48,7 @@ def ask_coordinator(
         SwarmStateError: nobody answered in time; the request stays for the next coordinator.
     """
     opened = open_experiment(root, experiment)
-    found = newest(opened.store, opened.paths)
+    found = newest(opened.view)
     record = decode_state(found) if found else None
     if record is not None and record.state in ENDED:
         again = "; give the command that started it to go on with it" if action == "resume" else ""
@@ -57,16 +57,16 @@ def ask_coordinator(
     patience = 2 * config.pace.dead_after_s if within_s is None else within_s
     asked = ControlRequest(action, datetime.now(UTC).isoformat(timespec="seconds"))
     opened.store.attach(opened.paths.experiment_json)
-    request = write_request(opened.store, opened.paths, msgspec.json.encode(asked))
-    reader = StateLogReader(opened.store, opened.paths, after=found.ref if found else None, list_every=4)
-    began, beats = clock(), read_coordinator_beats(opened.store, opened.paths)
+    request = write_request(opened.view, msgspec.json.encode(asked))
+    reader = StateLogReader(opened.view, after=found.ref if found else None, list_every=4)
+    began, beats = clock(), read_coordinator_beats(opened.view)
     while clock() - began < patience:
         for entry in reader.poll():
             reply = decode_state(entry).replies.get(request)
             if reply is not None:
                 return reply
         sleep(min(LOOK_S, config.pace.poll_max_s))
-        now = read_coordinator_beats(opened.store, opened.paths)
+        now = read_coordinator_beats(opened.view)
         if now != beats:  # somebody is there: a pause is answered when the open round has closed
             began, beats = clock(), now
     raise SwarmStateError(

@@ -13,6 +13,7 @@ from drive_store import (
     EXPERIMENTS,
     UNREADABLE,
     ExperimentPaths,
+    ExperimentStore,
     NameTaken,
     Store,
     create_experiment_folder,
@@ -82,15 +83,15 @@ class ExperimentAddress:
         """Every path of the experiment."""
         return ExperimentPaths(self.experiment)
 
-    def open(self) -> Store:
-        """A store that is attached to the experiment's sentinel.
+    def open(self) -> ExperimentStore:
+        """The experiment's folder, with its store attached to the experiment's sentinel.
 
         Raises:
             StoreUnavailable: the experiment's folder cannot be read.
         """
         store = Store(self.root)
         store.attach(self.paths.experiment_json)
-        return store
+        return ExperimentStore(store, self.paths)
 
 
 def create_experiment(
@@ -114,7 +115,7 @@ def create_experiment(
         store.remove_tree(paths.folder)
     store.make_folder(EXPERIMENTS)
     store.make_folder(DISCOVERY)
-    create_experiment_folder(store, paths)
+    create_experiment_folder(ExperimentStore(store, paths))
     text = _stored_text(config)
     identity = ExperimentIdentity(
         experiment=address.experiment,

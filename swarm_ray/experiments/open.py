@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from drive_store import Store, newest
+from drive_store import ExperimentStore, Store, newest
 from swarm_ray.config.load import config_hash, extend_config, load_config, require_same_experiment
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
@@ -106,7 +106,7 @@ def config_in_force(store: Store, address: ExperimentAddress) -> SwarmConfig:
 
 def newest_record(store: Store, address: ExperimentAddress) -> StateRecord | None:
     """The newest state record; None before the first."""
-    found = newest(store, address.paths)
+    found = newest(ExperimentStore(store, address.paths))
     return decode_state(found) if found else None
 
 

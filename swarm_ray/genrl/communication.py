@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from genrl.communication import Communication
 
-from drive_store import ExperimentPaths, Store, Valid
+from drive_store import ExperimentStore, Valid
 from drive_store.named_values import NamedValues, read_newest_value
 from swarm_ray.genrl.gathering import Gathered, Gathering, untimed
 from swarm_ray.genrl.membership import Membership
@@ -36,8 +36,7 @@ class Telling:
 class GameParts:
     """What carries the payloads of one node."""
 
-    store: Store
-    paths: ExperimentPaths
+    experiment: ExperimentStore
     gathering: Gathering
     values: NamedValues
 
@@ -184,8 +183,7 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
 
     def _shown(self, node: str, incarnation: str, sub_key: bytes) -> bytes | None:
         reading = read_newest_value(
-            self.parts.store,
-            self.parts.paths,
+            self.parts.experiment,
             node=node,
             incarnation=incarnation,
             name=sub_key,
@@ -220,7 +218,7 @@ class FolderCommunication(GameCommunication):
         self._membership = Membership(root, experiment, node, nodes, deadline_s)
         parts = self._membership
         self._step = parts.played + 1
-        self.attach(GameParts(parts.store, parts.paths, parts.gathering, parts.values))
+        self.attach(GameParts(parts.experiment, parts.gathering, parts.values))
 
     def all_gather_object(self, obj: Any, *_args: Any, **_options: Any) -> dict[str, Any]:
         """See `GameCommunication.all_gather_object`; a sign of life goes with the first stage of a round.

@@ -14,9 +14,8 @@ from typing import Protocol
 import msgspec
 
 from drive_store import (
-    ExperimentPaths,
+    ExperimentStore,
     NotYet,
-    Store,
     Valid,
     find_round_files,
     publish_round_file,
@@ -76,13 +75,12 @@ class GameFiles:
     """The files of a game's stages in the folder.
 
     Args:
-        store: the shared folder, attached to the experiment.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder, attached to the experiment.
         me: our node and its incarnation.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, me: Member) -> None:
-        self._store, self._paths, self.me = store, paths, me
+    def __init__(self, experiment: ExperimentStore, me: Member) -> None:
+        self._experiment, self.me = experiment, me
 
     def check(self) -> None:
         """Make sure that the folder is the one that was attached: an unmounted Drive is an empty local folder.
@@ -90,7 +88,7 @@ class GameFiles:
         Raises:
             StoreError: it is not, or cannot be read.
         """
-        self._store.check()
+        self._experiment.store.check()
 
     def publish(self, moment: Moment, file: RoundFile) -> None:
         """Write our own.
@@ -100,8 +98,7 @@ class GameFiles:
         """
         self.check()
         publish_round_file(
-            self._store,
-            self._paths,
+            self._experiment,
             node=self.me.node,
             incarnation=self.me.incarnation,
             round=moment.round,
@@ -113,7 +110,7 @@ class GameFiles:
     def any_of(self, number: int, incarnation: str) -> bool:
         """Whether an incarnation of our own node has published anything for a round; False while nobody can tell."""
         try:
-            found = find_round_files(self._store, self._paths, self.me.node, incarnation, number)
+            found = find_round_files(self._experiment, self.me.node, incarnation, number)
         except AWAY:
             return False
         return bool(found)
@@ -124,7 +121,7 @@ class GameFiles:
         Raises:
             StoreError: the folder cannot be read.
         """
-        listed = find_round_files(self._store, self._paths, peer.node, peer.incarnation, moment.round)
+        listed = find_round_files(self._experiment, peer.node, peer.incarnation, moment.round)
         reason: str | None = None
         for key, name in listed:
             if name.stage == moment.stage:
@@ -143,9 +140,9 @@ class GameFiles:
             StoreError: the folder cannot be read.
         """
         reading = read_round_file(
-            self._store,
+            self._experiment.store,
             key,
-            experiment=self._paths.experiment,
+            experiment=self._experiment.name,
             node=node,
             incarnation=incarnation,
             sha256=sha256,

@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from drive_store import UNREADABLE, Registry, Store, Valid, make_node_folders, new_incarnation, valid_id
+from drive_store import (
+    UNREADABLE,
+    Registry,
+    Store,
+    Valid,
+    make_node_folders,
+    new_incarnation,
+    valid_id,
+)
 from drive_store.named_values import NamedValues
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.config.schema import PaceConfig
@@ -56,16 +64,19 @@ class Membership:
             )
         address = ExperimentAddress(root, experiment)
         pace, self._config_hash = _open(address, nodes, deadline_s)
-        self.paths, self.store = address.paths, address.open()
+        self.experiment = address.open()
         home = experiment_state(address) / "nodes" / node
         self._lock = Lock(home / "lock", f"node {node}")
         former = read_words(home / "incarnations")
         self.me = Member(node, new_incarnation())
         with (home / "incarnations").open("a") as file:
             file.write(f"{self.me.incarnation}\n")
-        self.values = NamedValues(self.store, self.paths, *_pair(self.me))
-        self._pace, self._registry = pace, Registry(self.store, self.paths)
-        files, peers = GameFiles(self.store, self.paths, self.me), Peers(self.store, self.paths, node, pace)
+        self.values = NamedValues(self.experiment, *_pair(self.me))
+        self._pace, self._registry = pace, Registry(self.experiment)
+        files, peers = (
+            GameFiles(self.experiment, self.me),
+            Peers(self.experiment, node, pace),
+        )
         self.gathering = DeadlineGathering(files, peers, pace, Pulse())
         self._writing = threading.Lock()
         self.played = max((self._played_by(life) for life in former), default=-1)
@@ -84,7 +95,7 @@ class Membership:
         """
         if number <= self.played:
             raise UserError(
-                f"{self.me.node} has played rounds 0 to {self.played} of {self.paths.experiment!r} before: begin with "
+                f"{self.me.node} has played rounds 0 to {self.played} of {self.experiment.name!r} before: begin with "
                 f"step_ = {self.played + 1}, or take another experiment name"
             )
         self._entered = number
@@ -124,7 +135,7 @@ class Membership:
             started_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             succeeds=before[-1] if before else "",
         )
-        make_node_folders(self.store, self.paths, *_pair(self.me))
+        make_node_folders(self.experiment, *_pair(self.me))
         self._registry.register(*_pair(self.me), msgspec.json.encode(registration))
         self._beat("registered")
 

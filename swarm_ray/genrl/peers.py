@@ -9,7 +9,7 @@ from math import inf
 
 import msgspec
 
-from drive_store import UNREADABLE, ExperimentPaths, Liveness, Registry, Store, Valid
+from drive_store import UNREADABLE, ExperimentStore, Liveness, Registry, Valid
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import Beat, Registration
 
@@ -31,8 +31,7 @@ class Peers:
     """Follows the registrations and beats of all other nodes; looks at most once in half a beat.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         node: our own id.
         pace: how often a node beats, and how long one is silent before it counts as dead.
         clock: seconds, monotonic.
@@ -40,13 +39,12 @@ class Peers:
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         node: str,
         pace: PaceConfig,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._registry = Registry(store, paths)
+        self._registry = Registry(experiment)
         self._own, self._pace, self._clock = node, pace, clock
         self._liveness = Liveness()
         self._beats: dict[tuple[str, str], Beat] = {}

@@ -1,9 +1,12 @@
-"""A node's model from an experiment's folder to a folder that transformers loads."""
+"""Exports a node's model from an experiment's folder to a folder that transformers loads; whole or not at all."""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,14 +14,17 @@ from pathlib import Path
 from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.errors import CheckpointMismatch, UserError
 from swarm_ray.experiments.folder import read_config
-from swarm_ray.experiments.manage.write import asked_path
+from swarm_ray.experiments.manage.write import asked_path, resolved, writing_errors
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
 from swarm_ray.machine.cache import cache_folder
-from swarm_ray.models.placing import replace_folder, require_place
-from swarm_ray.models.stored import NodeCheckpoints, Which
+from swarm_ray.models.checkpoints import NodeCheckpoints, Which
 from swarm_ray.tasks.trusted_modules import require_modules
 
-__all__ = ["Exported", "Which", "export", "export_model"]
+_OF_A_MODEL = re.compile(
+    r"(model.*\.safetensors|model\.safetensors\.index\.json|(generation_)?config\.json|tokenizer(_config)?\.json|"
+    r"(special_tokens_map|added_tokens|vocab)\.json|merges\.txt|chat_template\.jinja|README\.md|\.gitattributes)"
+)
+"""Names of the files that a model's folder holds; where there is anything else, nothing is removed."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +97,9 @@ def export(
     modules: Sequence[str],
     problems: list[str],
 ) -> Exported:
-    """The same, with what was exported; see `export_model`."""
+    """Export, and say what was exported; see `export_model`."""
     folder = asked_path(path)
-    require_place(folder, overwrite=overwrite)
+    require_model_folder(folder, overwrite=overwrite)
     opened = open_experiment(root, experiment)
     if modules:
         require_modules(opened.config_in_force().tasks, modules)
@@ -107,11 +113,10 @@ def export(
 def _write(
     opened: OpenExperiment, node: str, found: LocalCheckpoint, folder: Path, modules: Sequence[str]
 ) -> Exported:
-    """Torch is imported here, since a mistake in the command is told without."""
+    """Torch is imported here, so that a mistake in the command is reported without it."""
     from swarm_ray.checkpointing.node_state import decode_state
     from swarm_ray.models.card import model_card
-    from swarm_ray.models.folder import fill_folder
-    from swarm_ray.models.rebuild import build_parts
+    from swarm_ray.models.folder import build_parts, fill_folder
     from swarm_ray.policies.state import load_tensors
 
     newest = opened.newest()
@@ -135,3 +140,54 @@ def _write(
             f"is here ({error})"
         ) from error
     return Exported(folder, state.node, state.step, state.round, state.reward)
+
+
+def require_model_folder(folder: Path, *, overwrite: bool) -> None:
+    """Make sure that a model may be written to a folder.
+
+    Raises:
+        UserError: something is there that is not to be lost, or the folder cannot be looked at.
+    """
+    with writing_errors(folder):
+        _require_replaceable(folder, overwrite=overwrite)
+
+
+def _require_replaceable(folder: Path, *, overwrite: bool) -> None:
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder for the model")
+    if not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise UserError(
+            f"{folder} is not empty: name another folder, or give --overwrite to replace a model in it"
+        )
+    others = [path for path in folder.iterdir() if path.is_dir() or not _OF_A_MODEL.fullmatch(path.name)]
+    if others or not (folder / "config.json").is_file():
+        what = f" ({min(others).name})" if others else ""
+        raise UserError(
+            f"{folder} holds other things than a model{what}, so it is not overwritten; name another folder"
+        )
+
+
+def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Put a new folder in the place of one that is empty, a model, or not there.
+
+    Raises:
+        UserError: the disk does not take it. Then, and whatever else ends it, what was there is as before.
+    """
+    target = resolved(folder)
+    made, old = (target.with_name(f".{target.name}.{os.getpid()}.{what}") for what in ("made", "old"))
+    with writing_errors(folder):
+        try:
+            made.mkdir(parents=True)
+            fill(made)
+            if target.exists():
+                target.rename(old)
+            made.rename(target)
+        finally:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)

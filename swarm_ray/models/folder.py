@@ -1,25 +1,38 @@
-"""A node's model as a folder that transformers loads: what it answers there is what the node answered."""
+"""A node's model, built from its experiment's configuration, as a folder that transformers loads.
+
+It answers there as the node answered.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.errors import UserError
 from swarm_ray.policies.generate import Sampling
+from swarm_ray.policies.huggingface import end_tokens, load_huggingface, unspeakable_tokens
+from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.state import whole_state
+from swarm_ray.policies.tiny.model import CHAT_TEMPLATE, build_model, markers
+from swarm_ray.policies.tiny.start import cached_tokenizer, make_tokenizer
 from swarm_ray.policies.transformers_models import (
     CausalModel,
     TextTokenizer,
     save_decoding,
     without_progress_bars,
 )
+from swarm_ray.tasks.questions import TaskSet
 
 CARD = "README.md"
+_VOCABULARY = "reasoning-gym"
+"""The package whose questions the embedded model's vocabulary is made of."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +85,64 @@ def fill_folder(folder: Path, parts: ModelParts, weights: Mapping[str, torch.Ten
     )
     tokenizer.save_pretrained(folder)
     (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def build_parts(
+    config: SwarmConfig, versions: Mapping[str, str], cache: Path, modules: Sequence[str]
+) -> ModelParts:
+    """Build the model and the tokenizer of an experiment's nodes.
+
+    Args:
+        config: the experiment's.
+        versions: of the packages that it was made with.
+        cache: where the embedded model's tokenizers are kept.
+        modules: modules with tasks that may be imported; they are needed where the tokenizer is not in the cache.
+
+    Raises:
+        ModelError: the Hugging Face model cannot be loaded.
+        UserError: the embedded model's vocabulary cannot be made here.
+    """
+    if not config.policy.is_tiny:
+        with without_progress_bars():
+            model, tokenizer = load_huggingface(config.policy)
+        eos_ids = end_tokens(model, tokenizer)
+        banned = unspeakable_tokens(model, tokenizer, eos_ids)
+        return _parts(config, model, tokenizer, eos_ids, banned)
+    _require_same_questions(versions)
+    tokenizer = cached_tokenizer(config, cache) or make_tokenizer(
+        config, TaskSet(config.tasks, allowed_modules=tuple(modules)), cache
+    )
+    model = build_model(tokenizer, seed=0)
+    return _parts(config, model, tokenizer, (tokenizer.eos_token_id,), markers(tokenizer))
+
+
+def parts_of(policy: Policy, config: SwarmConfig) -> ModelParts:
+    """The parts of a policy that is there; it may learn on meanwhile."""
+    return ModelParts(policy.model, policy.tokenizer, policy.sampling, _template(config))
+
+
+def _parts(
+    config: SwarmConfig,
+    model: CausalModel,
+    tokenizer: TextTokenizer,
+    eos_ids: tuple[int, ...],
+    banned_ids: tuple[int, ...],
+) -> ModelParts:
+    settings = config.policy
+    sampling = Sampling(
+        settings.max_new_tokens, settings.temperature, eos_ids, tokenizer.pad_token_id, banned_ids
+    )
+    return ModelParts(model, tokenizer, sampling, _template(config))
+
+
+def _template(config: SwarmConfig) -> str:
+    return CHAT_TEMPLATE if config.policy.is_tiny else ""
+
+
+def _require_same_questions(versions: Mapping[str, str]) -> None:
+    made, here = versions.get(_VOCABULARY, ""), version(_VOCABULARY)
+    if made and made != here:
+        raise UserError(
+            f"the embedded model's vocabulary is made of the questions of {_VOCABULARY}, and the experiment had "
+            f"version {made!r} of it: here is {here}; export where that version is installed"
+        )

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, as nodes' models go there. The token comes from HF_TOKEN or a login and is kept nowhere.
+"""The Hugging Face Hub: repositories, commits and tags. The token comes from HF_TOKEN or a login and is never stored.
 
 `huggingface_hub` is imported when it is needed, so that a driver that pushes nothing does not wait for it.
 """
@@ -18,7 +18,7 @@ def repository_of(hub: HubConfig, node: str) -> str:
 
 
 def require_hub(hub: HubConfig, nodes: Iterable[str]) -> None:
-    """Make sure that pushing can begin; asks nobody over the network, so a token that is refused shows later.
+    """Make sure that pushing can begin; makes no network call, so a refused token shows later.
 
     Raises:
         UserError: a repository's name is impossible, there is no token, or the Hub is switched off.
@@ -60,7 +60,7 @@ def push_folder(folder: Path, repository: str, *, private: bool, message: str, t
         tag: a name for it; a tag of that name that is there stays.
 
     Raises:
-        Exception: what `huggingface_hub.HfApi` raises; see `pushing.failures`.
+        Exception: what `huggingface_hub.HfApi` raises; see `push_failures`.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]

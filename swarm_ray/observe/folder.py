@@ -48,7 +48,7 @@ class SnapshotReader:
     def __init__(self, opened: OpenExperiment, clock: Callable[[], float] = time.monotonic) -> None:
         self._opened = opened
         opened.store.attach(opened.paths.experiment_json)
-        self._log, self._curve = NewestRecords(opened.store, opened.paths), RewardCurve()
+        self._log, self._curve = NewestRecords(opened.view), RewardCurve()
         self._reader = ExperimentReader(opened, clock)
 
     def look(self) -> ExperimentSnapshot:
@@ -69,7 +69,7 @@ class SnapshotReader:
 
     def _extend_curve(self, records: tuple[StateRecord, ...], *, first: bool) -> None:
         head = self._log.ref
-        older = sample_log(self._opened.store, self._opened.paths, head) if first and head else []
+        older = sample_log(self._opened.view, head) if first and head else []
         for record in (*older, *records):
             self._curve.add(record)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import pairwise
 
-from drive_store import ExperimentPaths, StateEntry, StateRef, Store
+from drive_store import ExperimentStore, StateEntry, StateRef
 from drive_store import newest as newest_entry
 from drive_store.names import StateName
 from drive_store.statelog.record import list_bucket, preference, read_record
@@ -24,12 +24,11 @@ class NewestRecords:
     """Keeps the newest records: a look reads those that are new, `WINDOW` at most.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths) -> None:
-        self._store, self._paths = store, paths
+    def __init__(self, experiment: ExperimentStore) -> None:
+        self._experiment = experiment
         self._known: list[tuple[StateEntry, StateRecord]] = []
 
     @property
@@ -46,7 +45,7 @@ class NewestRecords:
         """
         found: list[tuple[StateEntry, StateRecord]] = []
         places = {entry.ref: i for i, (entry, _) in enumerate(self._known)}
-        entry = newest_entry(self._store, self._paths)
+        entry = newest_entry(self._experiment)
         while entry is not None and entry.ref not in places and len(found) < WINDOW:
             found.append((entry, decode_state(entry)))
             entry = self._predecessor(entry)
@@ -61,7 +60,7 @@ class NewestRecords:
             return None
         own = StateName(ref.epoch, ref.sequence - 1, ref.claimant)
         for name in (own, *self._others(ref)):
-            found = read_record(self._store, self._paths, name)
+            found = read_record(self._experiment, name)
             if isinstance(found, StateEntry) and found.ref.sha256 == entry.header.previous:
                 return found
             if name == own and isinstance(found, StateEntry):
@@ -72,7 +71,7 @@ class NewestRecords:
         """Records of earlier epochs that may stand before `ref`."""
         if ref.epoch <= 1:
             return []
-        names = list_bucket(self._store, self._paths.state_bucket(ref.sequence - 1))
+        names = list_bucket(self._experiment.store, self._experiment.paths.state_bucket(ref.sequence - 1))
         before = [n for n in names if n.sequence == ref.sequence - 1 and n.epoch < ref.epoch]
         return sorted(before, key=preference)[:WINDOW]
 
@@ -108,9 +107,7 @@ class RewardCurve:
         return low + (high - low) * (steps - left) / (right - left)
 
 
-def sample_log(
-    store: Store, paths: ExperimentPaths, head: StateRef, most: int = SAMPLES
-) -> list[StateRecord]:
+def sample_log(experiment: ExperimentStore, head: StateRef, most: int = SAMPLES) -> list[StateRecord]:
     """Records from all over the log before `head`, in order: a listing and a read for each at most.
 
     Names alone decide which coordinator a record is taken from, which is enough for a curve.
@@ -123,11 +120,11 @@ def sample_log(
     listed: dict[str, list[StateName]] = {}
     records = []
     for sequence in wanted:
-        folder = paths.state_bucket(sequence)
+        folder = experiment.paths.state_bucket(sequence)
         if folder not in listed:
-            listed[folder] = sorted(list_bucket(store, folder), key=preference)
+            listed[folder] = sorted(list_bucket(experiment.store, folder), key=preference)
         name = next((n for n in listed[folder] if n.sequence == sequence and n.epoch <= head.epoch), None)
-        entry = read_record(store, paths, name) if name else None
+        entry = read_record(experiment, name) if name else None
         try:
             records += [decode_state(entry)] if isinstance(entry, StateEntry) else []
         except SwarmStateError:  # one point less in the curve

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from drive_store import Store, newest
+from drive_store import ExperimentStore, Store, newest
 from swarm_ray.errors import UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments import Comparison, compare_experiments
@@ -18,7 +18,7 @@ from swarm_ray.observe.display import Display, choose_display
 from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.records.state import ExperimentState
 from swarm_ray.runtime.worker import Worker
-from swarm_ray.tracking.choosing import require_ray_default
+from swarm_ray.tracking.factory import require_ray_default
 
 DONE, FAILED, LEARNED_NOTHING, INTERRUPTED = 0, 1, 3, 130
 _SEVERITY = (DONE, LEARNED_NOTHING, INTERRUPTED, FAILED)
@@ -189,7 +189,7 @@ def _verdict(worker: Worker) -> tuple[int, str]:
         )
     if worker.failure is not None:
         return FAILED, f"{name} failed: {worker.failure}"
-    found = newest(Store(worker.address.root), worker.address.paths)
+    found = newest(ExperimentStore(Store(worker.address.root), worker.address.paths))
     record = decode_state(found) if found else None
     problems = {n: p for result in worker.results for n, p in result.problems.items()}
     if record is not None:

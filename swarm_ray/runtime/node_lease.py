@@ -14,7 +14,7 @@ import msgspec
 from drive_store import (
     UNREADABLE,
     DiscoveryFolder,
-    ExperimentPaths,
+    ExperimentStore,
     Reading,
     Registry,
     Store,
@@ -67,8 +67,8 @@ def wait_for_place(
             gone.update(read_words(home / "incarnations"))
     if identity is not None:
         gone.update(gone_incarnations(identity))
-    store, peer_id = address.open(), identity.peer_id if identity else ""
-    marks = _marks(store, address.paths, node, peer_id, gone)
+    experiment, peer_id = address.open(), identity.peer_id if identity else ""
+    marks = _marks(experiment, node, peer_id, gone)
     began = clock()
     while marks and (passed := clock() - began) < pace.dead_after_s:
         display.step(
@@ -76,7 +76,7 @@ def wait_for_place(
             "is gone"
         )
         sleep(min(pace.beat_s, 0.5))
-        alive = _marks(store, address.paths, node, peer_id, gone) - marks
+        alive = _marks(experiment, node, peer_id, gone) - marks
         if alive:
             raise NodeTakenError(_refusal(min(alive, key=lambda m: m.node != node), address, node, identity))
 
@@ -104,17 +104,17 @@ def _refusal(mark: _Mark, address: ExperimentAddress, node: str, identity: Ident
     )
 
 
-def _marks(store: Store, paths: ExperimentPaths, node: str, peer_id: str, gone: set[str]) -> set[_Mark]:
+def _marks(experiment: ExperimentStore, node: str, peer_id: str, gone: set[str]) -> set[_Mark]:
     """How far each incarnation of another machine is that has the node's id or peer id, and has not said goodbye."""
-    registry = Registry(store, paths)
-    found = _marks_elsewhere(store, paths.experiment, peer_id, gone) if peer_id else set[_Mark]()
+    registry = Registry(experiment)
+    found = _marks_elsewhere(experiment.store, experiment.name, peer_id, gone) if peer_id else set[_Mark]()
     for (name, incarnation), reading in registry.registrations().items():
         if incarnation in gone or not (name == node or (peer_id and _peer_id_in(reading) == peer_id)):
             continue
         beat = _beat(registry, name, incarnation, trusted=name == node)
         if beat is not None and not (beat.done or beat.problem):
             progress = (beat.round, beat.step, beat.phase, beat.progress)
-            found.add(_Mark(paths.experiment, name, incarnation, progress))
+            found.add(_Mark(experiment.name, name, incarnation, progress))
     return found
 
 

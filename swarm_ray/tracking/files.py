@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from drive_store import ExperimentPaths, NameTaken, Store
+from drive_store import ExperimentStore, NameTaken
 from drive_store.fetch import holds
 
 
@@ -14,13 +14,12 @@ class TrackerFiles:
     """The files of a worker's trackers, a folder for each incarnation of a node.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's.
+        experiment: the experiment in the shared folder.
         folder: on this machine's own disk, this worker's alone.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, folder: Path) -> None:
-        self._store, self._paths, self._folder = store, paths, folder
+    def __init__(self, experiment: ExperimentStore, folder: Path) -> None:
+        self._store, self._paths, self._folder = experiment.store, experiment.paths, folder
 
     def home(self, node: str, incarnation: str) -> Path:
         """Where trackers write what is about one incarnation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from swarm_ray.tracking.tracker import Tracked
+from swarm_ray.tracking.tracker import TrackedStep
 
 MEANINGS = {
     "round": "The node's last round.",
@@ -46,11 +46,11 @@ class PrometheusTracker:
         self._experiment, self._make = experiment, make
         self._gauges: dict[str, Gauge] = {}
 
-    def log(self, told: Tracked) -> None:
+    def log(self, step: TrackedStep) -> None:
         """See `Tracker.log`."""
-        for figure, value in told.figures.items():
+        for figure, value in step.figures.items():
             name, _, of = figure.partition("/")
-            tags = {"experiment": self._experiment, "node": told.node} | ({"of": of} if of else {})
+            tags = {"experiment": self._experiment, "node": step.node} | ({"of": of} if of else {})
             if name not in self._gauges:
                 meaning = MEANINGS.get(name, f"{name} of the node's last round.")
                 self._gauges[name] = self._make(f"swarm_{name}", meaning, tuple(tags))

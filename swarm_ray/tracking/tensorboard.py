@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from swarm_ray.tracking.files import TrackerFiles
-from swarm_ray.tracking.tracker import Tracked, TrackerFailed
+from swarm_ray.tracking.tracker import TrackedStep, TrackerFailed
 
 if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -28,15 +28,15 @@ class TensorboardTracker:
         self._files = files
         self._writers: dict[tuple[str, str], EventFileWriter] = {}
 
-    def log(self, told: Tracked) -> None:
+    def log(self, step: TrackedStep) -> None:
         """See `Tracker.log`."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in told.figures.items()]
-        event = Event(wall_time=time.time(), step=told.step, summary=Summary(value=values))
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in step.figures.items()]
+        event = Event(wall_time=time.time(), step=step.step, summary=Summary(value=values))
         try:
-            self._writer_of(told.node, told.incarnation).add_event(event)
+            self._writer_of(step.node, step.incarnation).add_event(event)
         except OSError as error:
             raise TrackerFailed(f"event files cannot be written: {error}") from error
 

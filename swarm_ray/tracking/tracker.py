@@ -1,9 +1,11 @@
-"""What a tracker is, and which figures of a node it is given."""
+"""What a tracker is, which figures of a node it is given, and the thread that gives them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Protocol
 
 from swarm_ray.errors import SwarmError
@@ -15,7 +17,7 @@ class TrackerFailed(SwarmError):
 
 
 @dataclass(frozen=True)
-class Tracked:
+class TrackedStep:
     """What is told of a node at one of its steps."""
 
     node: str
@@ -33,7 +35,7 @@ class Tracker(Protocol):
         """As the configuration calls it."""
         ...
 
-    def log(self, told: Tracked) -> None:
+    def log(self, step: TrackedStep) -> None:
         """Take figures; a node's steps never decrease.
 
         Raises:
@@ -50,17 +52,17 @@ class Tracker(Protocol):
         ...
 
 
-def of_row(row: StepMetrics) -> Tracked:
+def tracked_row(row: StepMetrics) -> TrackedStep:
     """What a row tells."""
-    return Tracked(row.node, row.incarnation, row.step, figures(row))
+    return TrackedStep(row.node, row.incarnation, row.step, figures(row))
 
 
-def of_evaluation(evaluation: Evaluation, incarnation: str, step: int) -> Tracked:
+def tracked_evaluation(evaluation: Evaluation, incarnation: str, step: int) -> TrackedStep:
     """What held-out pass@1 tells: `pass_at_1/start`, `pass_at_1/end`, and the same of each specialty."""
     when, passed = evaluation.when, evaluation.pass_at_1
     found = {} if passed is None else {when: passed}
     told = _under("pass_at_1", found) | _under(f"pass_at_1_{when}", evaluation.by_specialty)
-    return Tracked(evaluation.node, incarnation, step, told)
+    return TrackedStep(evaluation.node, incarnation, step, told)
 
 
 def figures(row: StepMetrics) -> dict[str, float]:
@@ -103,3 +105,59 @@ def figures(row: StepMetrics) -> dict[str, float]:
 
 def _under(group: str, values: Mapping[str, float]) -> dict[str, float]:
     return {f"{group}/{name}": float(value) for name, value in values.items()}
+
+
+class TrackerFeed:
+    """A thread that gives figures to every tracker, one after another.
+
+    A tracker that fails is told once and gets no more of them until its process starts again: what it missed is in the
+    experiment's own logs.
+
+    Args:
+        trackers: what is fed.
+        tell: takes one line about a tracker that failed; called from the thread.
+    """
+
+    def __init__(self, trackers: Sequence[Tracker], tell: Callable[[str], None]) -> None:
+        self._trackers, self._tell = list(trackers), tell
+        self._waiting: SimpleQueue[TrackedStep | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._feed, name="trackers", daemon=True)
+        if self._trackers:
+            self._thread.start()
+
+    def log(self, step: TrackedStep) -> None:
+        """Take figures; returns at once."""
+        if self._trackers and step.figures:
+            self._waiting.put(step)
+
+    def is_empty(self) -> bool:
+        """Whether nothing waits; the last that was taken may still be on its way."""
+        return self._waiting.empty()
+
+    def close(self, within_s: float) -> bool:
+        """Close every tracker when it has had its figures; harmless when repeated.
+
+        Returns:
+            False when that was not done in time; it goes on in the background then.
+        """
+        if self._thread.ident is None:
+            return True
+        self._waiting.put(None)
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
+
+    def _feed(self) -> None:
+        failed = list[Tracker]()
+        while (told := self._waiting.get()) is not None:
+            for tracker in [tracker for tracker in self._trackers if tracker not in failed]:
+                try:
+                    tracker.log(told)
+                except TrackerFailed as error:
+                    failed.append(tracker)
+                    self._tell(f"{tracker.name}: {error}; it is given nothing more until the next start")
+        for tracker in self._trackers:
+            try:
+                tracker.close()
+            except TrackerFailed as error:
+                if tracker not in failed:
+                    self._tell(f"{tracker.name}: {error}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from swarm_ray.tracking.files import TrackerFiles
-from swarm_ray.tracking.tracker import Tracked, TrackerFailed
+from swarm_ray.tracking.tracker import TrackedStep, TrackerFailed
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -64,10 +64,10 @@ class WandbTracker:
         self._runs: dict[str, tuple[str, Run]] = {}
         """The run of each node, with the incarnation that it is about."""
 
-    def log(self, told: Tracked) -> None:
+    def log(self, step: TrackedStep) -> None:
         """See `Tracker.log`."""
         try:
-            self._run_of(told.node, told.incarnation).log(dict(told.figures), step=told.step)
+            self._run_of(step.node, step.incarnation).log(dict(step.figures), step=step.step)
         except _failures() as error:
             raise _failed(error) from error
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from actors.trainer.catching_up import _is_gone
-from drive_store import ExperimentPaths, Store
+from drive_store import ExperimentPaths, ExperimentStore, Store
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.replay import MadeStep
 from swarm_ray.exchange.state_follower import SwarmState
@@ -28,7 +28,7 @@ def node(name: str) -> Node:
 
 @pytest.fixture
 def state(tmp_path: Path) -> SwarmState:
-    return SwarmState(Store(str(tmp_path)), ExperimentPaths("tea"), PaceConfig(), Pulse())
+    return SwarmState(ExperimentStore(Store(str(tmp_path)), ExperimentPaths("tea")), PaceConfig(), Pulse())
 
 
 def opened(number: int) -> StageOpen:

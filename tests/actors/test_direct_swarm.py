@@ -51,44 +51,43 @@ def refusals(rows: Sequence[StepMetrics], node: str) -> Counter[str]:
     return found
 
 
-def test_all_reach_each_other_directly_and_the_folder_has_receipts(tmp_path: Path) -> None:
-    config = small_config(nodes=3, rounds=4, external=4, pace__expect=3, **DIRECT)
-    before = _daemons()
-    with OneProcessSwarm(tmp_path / "My Drive", config, [[n] for n in NODES[:3]], "direct") as swarm:
+def test_both_reach_each_other_directly_and_the_folder_has_receipts(tmp_path: Path) -> None:
+    nodes, before = NODES[:2], _daemons()
+    config = small_config(nodes=2, rounds=4, external=4, pace__expect=2, **DIRECT)
+    with OneProcessSwarm(tmp_path / "My Drive", config, [[n] for n in nodes], "direct") as swarm:
         swarm.results()
         assert swarm.state() == "finished"
     assert _daemons() <= before
     rows = experiment_metrics(str(swarm.root), "direct")
-    assert [refusals(rows, node) for node in NODES[:3]] == [Counter()] * 3
-    assert {(row.node, row.counters.offered) for row in rows} == {(n, 4) for n in NODES[:3]}
+    assert [refusals(rows, node) for node in nodes] == [Counter()] * 2
+    assert {(row.node, row.counters.offered) for row in rows} == {(node, 2) for node in nodes}
     files = [ref for stage in closed_stages(swarm.root, "direct") for ref in stage.accepted]
-    assert len(files) == 12
-    assert sum(_has_receipt(swarm, ref) for ref in files) >= 9, "all but perhaps the first, before they met"
+    assert len(files) == 8
+    assert sum(_has_receipt(swarm, ref) for ref in files) >= 6, "all but perhaps the first, before they met"
     status = experiment_status(str(swarm.root), "direct")
-    assert {n.id: n.reached for n in status.nodes} == {
-        n: Reached(direct=tuple(m for m in NODES[:3] if m != n)) for n in NODES[:3]
-    }
+    reached = [Reached(direct=(other,)) for other in nodes[::-1]]
+    assert [n.reached for n in status.nodes] == reached
     assert all(n.peer_id.startswith("12D3Koo") for n in status.nodes)
 
 
 def test_one_without_a_link_one_that_hears_nothing_and_one_whose_link_dies(tmp_path: Path) -> None:
-    config = small_config(nodes=4, rounds=12, external=6, pace__expect=4, pace__dead_after_s=60, **DIRECT)
+    config = small_config(nodes=4, rounds=8, external=6, pace__expect=4, pace__dead_after_s=60, **DIRECT)
     with MixedSwarm(tmp_path / "My Drive", config, [[n] for n in NODES], "mixed") as swarm:
         first, second, third, _ = swarm.trainers
         until(lambda: all((link := t._exchange.direct.link) and link.alive for t in (first, second, third)))
         second._exchange.direct.link = Deaf(second._exchange.direct.link)  # type: ignore[arg-type]
-        until(lambda: third._number >= 4)
+        until(lambda: third._number >= 3)
         _kill_link(third)
         swarm.results()
         assert swarm.state() == "finished"
     rows = experiment_metrics(str(swarm.root), "mixed")
-    assert {row.node: row.round for row in rows} == dict.fromkeys(NODES, 11)
+    assert {row.node: row.round for row in rows} == dict.fromkeys(NODES, 7)
     for node in NODES:
         used = sum(row.counters.offered for row in rows if row.node == node)
         lost = refusals(rows, node)
         assert all("could not be fetched directly" in reason for reason in lost)
         assert lost.total() <= 9, "each peer is asked a few times, and then carries all through the folder"
-        assert used - lost.total() >= 12 * 6 * 0.7
+        assert used - lost.total() >= 8 * 6 * 0.7
     reached = {n.id: n.reached for n in experiment_status(str(swarm.root), "mixed").nodes}
     assert all(NODES[3] in (found.folder if found else ()) for n, found in reached.items() if n != NODES[3])
     values = list((swarm.root / "experiments").rglob("*.value"))
@@ -96,7 +95,7 @@ def test_one_without_a_link_one_that_hears_nothing_and_one_whose_link_dies(tmp_p
 
 
 def test_in_async_pace_where_nobody_waits_a_link_that_dies_is_started_again(tmp_path: Path) -> None:
-    config = small_config(nodes=2, rounds=4000, pace__mode="async", slow_down_s=0.05, **DIRECT)
+    config = small_config(nodes=2, rounds=4000, pace__mode="async", slow_down_s=0.3, **DIRECT)
     with OneProcessSwarm(tmp_path / "My Drive", config, [[n] for n in NODES[:2]], "hasty") as swarm:
         first, second = swarm.trainers
         until(lambda: any(_reaches(trainer) for trainer in (first, second)))
@@ -131,7 +130,7 @@ def _has_receipt(swarm: OneProcessSwarm, ref: Any) -> bool:
     from swarm_ray.exchange.round_files import decode_round_file
 
     reading: Any = read_round_file(
-        swarm.address.open(),
+        swarm.address.open().store,
         ref.key,
         experiment="direct",
         node=ref.node,

@@ -16,14 +16,9 @@ from swarm_ray.experiments.local_state import experiment_state
 
 ROUNDS = 8
 KEPT_STEP = 2
-CONFIG = small_config(
-    rounds=ROUNDS,
-    pace__expect=2,
-    pace__dead_after_s=60,
-    checkpoint__every=1,
-    checkpoint__keep=ROUNDS,
-    evaluation__questions=0,
-)
+COMMON = {"rounds": ROUNDS, "pace__expect": 2, "pace__dead_after_s": 60, "evaluation__questions": 0}
+CONFIG = small_config(checkpoint__every=1, checkpoint__keep=ROUNDS, **COMMON)
+WITHOUT_CHECKPOINTS = small_config(checkpoint__every=1000, **COMMON)
 
 
 class Killed(BaseException):
@@ -89,71 +84,51 @@ def test_a_checkpoint_of_a_step_that_was_taken_again_knows_what_comes_after_it(
     assert said.endswith("nothing lost")
 
 
-@pytest.mark.parametrize("hosted", [[["node-0"], ["node-1"]], [["node-0", "node-1"]]])
+@pytest.mark.parametrize(
+    ("hosted", "disk_lost"),
+    [([["node-0"], ["node-1"]], False), ([["node-0", "node-1"]], False), ([["node-0"], ["node-1"]], True)],
+)
 def test_without_any_checkpoint_the_whole_log_is_learned_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosted: list[list[str]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosted: list[list[str]], *, disk_lost: bool
 ) -> None:
-    config = small_config(
-        rounds=ROUNDS, pace__expect=2, pace__dead_after_s=60, checkpoint__every=1000, evaluation__questions=0
-    )
-    swarm = OneProcessSwarm(tmp_path / "My Drive", config, hosted)
-    kill_at(swarm.trainers[-1], "generate", 5, monkeypatch)
-    with swarm:
-        with pytest.raises(Killed):
-            swarm.results()
-        release(swarm.trainers[-1])
-        swarm.restart(len(hosted) - 1)
-        assert swarm.state() == "finished"
-    said = [n.recovered for n in experiment_status(str(swarm.root), "small").nodes if n.id == "node-1"]
-    assert "no whole checkpoint" in said[0]
-    assert "4 update(s) taken again from the state log" in said[0]
-    assert "nothing lost" in said[0]
-    assert all(len(c.accepted) == 2 and c.seconds < 10 for c in closed_stages(swarm.root, "small"))
+    """Also by another machine, where the disk is lost before the first upload: all files are in the folder."""
+    swarm = OneProcessSwarm(tmp_path / "My Drive", WITHOUT_CHECKPOINTS, hosted)
+    said = recovered(swarm, 5, monkeypatch, disk_lost=disk_lost)
+    assert "4 update(s) taken again from the state log" in said
+    if not disk_lost:
+        assert "no whole checkpoint" in said
+        assert "nothing lost" in said
+        assert all(len(c.accepted) == 2 and c.seconds < 10 for c in closed_stages(swarm.root, "small"))
     rows = experiment_metrics(str(swarm.root), "small")
     assert sorted((r.node, r.step) for r in rows) == [
         (n, s) for n in ("node-0", "node-1") for s in range(ROUNDS)
     ]
 
 
-def test_another_machine_learns_the_whole_log_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost with its disk before the first upload: the files of all nodes are in the folder."""
-    config = small_config(
-        rounds=ROUNDS, pace__expect=2, pace__dead_after_s=60, checkpoint__every=1000, evaluation__questions=0
-    )
-    swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1"]])
-    kill_at(swarm.trainers[1], "generate", 5, monkeypatch)
+def recovered(
+    swarm: OneProcessSwarm, generation: int, patch: pytest.MonkeyPatch, *, disk_lost: bool = False
+) -> str:
+    """Kill the last trainer at a generation, start it again, and run to the end; what node-1 says it recovered."""
+    kill_at(swarm.trainers[-1], "generate", generation, patch)
     with swarm:
         with pytest.raises(Killed):
             swarm.results()
-        release(swarm.trainers[1])
-        shutil.rmtree(experiment_state(swarm.address) / "nodes" / "node-1")
-        swarm.restart(1)
+        release(swarm.trainers[-1])
+        if disk_lost:
+            shutil.rmtree(experiment_state(swarm.address) / "nodes" / "node-1")
+        swarm.restart(len(swarm.trainers) - 1)
         assert swarm.state() == "finished"
-    said = [n.recovered for n in experiment_status(str(swarm.root), "small").nodes if n.id == "node-1"]
-    assert "4 update(s) taken again from the state log" in said[0]
+    (said,) = [n.recovered for n in experiment_status(str(swarm.root), "small").nodes if n.id == "node-1"]
+    assert said is not None
+    return said
 
 
 def test_what_peers_no_longer_keep_is_missed_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = small_config(
-        rounds=ROUNDS,
-        pace__expect=2,
-        pace__dead_after_s=60,
-        pace__settle_s=0.2,
-        checkpoint__every=1000,
-        evaluation__questions=0,
-        retention__rounds=1,
-    )
+    config = small_config(checkpoint__every=1000, pace__settle_s=0.2, retention__rounds=1, **COMMON)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1"]])
-    kill_at(swarm.trainers[1], "generate", 6, monkeypatch)
-    with swarm:
-        with pytest.raises(Killed):
-            swarm.results()
-        release(swarm.trainers[1])
-        swarm.restart(1)
-        assert swarm.state() == "finished"
-    said = [n.recovered for n in experiment_status(str(swarm.root), "small").nodes if n.id == "node-1"]
-    assert "5 update(s) taken again" in said[0]
-    assert "file(s) of peers were missing" in said[0]
-    assert "nothing lost" not in said[0]
+    said = recovered(swarm, 6, monkeypatch)
+    assert "5 update(s) taken again" in said
+    assert "file(s) of peers were missing" in said
+    assert "nothing lost" not in said

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from actors_for_tests import OneProcessSwarm
+from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import closed_stages, records_of, small_config, with_long_question_for
 
 from actors.trainer.trainer import Trainer
@@ -84,9 +82,9 @@ def test_a_node_of_this_machine_is_trained_by_one_process(tmp_path: Path) -> Non
 
 def test_who_was_thought_dead_and_wakes_up_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another machine has taken the node over, after a silence in which this process was stopped."""
-    config = small_config(nodes=2, pace__expect=2, rounds=60)
+    config = small_config(nodes=2, pace__expect=2, rounds=20)
     with OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1"]]) as swarm:
-        wait_for(lambda: swarm.coordinator.get_round_and_stage()[0] >= 2)
+        until(lambda: swarm.coordinator.get_round_and_stage()[0] >= 2)
         monkeypatch.setenv("SWARM_RAY_STATE", str(tmp_path / "another machine"))
         later = swarm.other_worker(["node-1"])
         monkeypatch.undo()
@@ -97,10 +95,3 @@ def test_who_was_thought_dead_and_wakes_up_ends(tmp_path: Path, monkeypatch: pyt
         assert swarm.state() == "finished"
     accepted = [(f.node, f.step) for c in closed_stages(swarm.root, "small") for f in c.accepted]
     assert len(accepted) == len(set(accepted))
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -10,7 +10,7 @@ from actors_for_tests import OneProcessSwarm
 from swarm_for_tests import closed_stages, records_of, small_config
 
 from actors.trainer.settings import TrainerResult
-from drive_store import Store, history
+from drive_store import ExperimentStore, Store, history
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.records.metrics import StepMetrics
@@ -107,7 +107,7 @@ def test_an_accepted_file_is_in_one_record_and_is_there(run: Finished) -> None:
 
 def test_sequence_and_round_only_grow(run: Finished) -> None:
     """I4."""
-    entries = history(Store(run.root), run.swarm.address.paths)
+    entries = history(ExperimentStore(Store(run.root), run.swarm.address.paths))
     positions = [(e.ref.epoch, e.ref.sequence) for e in entries]
     assert positions == [(1, number) for number in range(len(entries))]
     rounds = [e.header.round for e in entries]

@@ -13,7 +13,7 @@ from actors.coordinator.arrivals import Arrivals, Turn
 from actors.coordinator.draining import looks_for_round
 from actors.coordinator.roster import Peer
 from actors.coordinator.submissions import Intake, Look
-from drive_store import Header, publish_round_file, seal_packed
+from drive_store import ExperimentStore, Header, publish_round_file, seal_packed
 from drive_store.paths import twin_name
 from swarm_ray.records.nodes import Registration
 from swarm_ray.records.state import Answers, FileRef, Member, StateRecord
@@ -25,7 +25,7 @@ MEMBERS = (Member("node-1", incarnation("node-1")), Member("node-2", incarnation
 def intake(folder: Folder) -> Intake:
     for member in MEMBERS:
         folder.join(member.node)
-    return Intake(folder.address.open(), folder.paths)
+    return Intake(folder.address.open())
 
 
 def collect(intake: Intake, number: int, arrivals: Arrivals | None = None) -> Arrivals:
@@ -82,8 +82,8 @@ def test_a_file_is_accepted_once(folder: Folder, intake: Intake) -> None:
 def test_a_settled_file_is_not_read_again(folder: Folder) -> None:
     folder.join("node-1")
     folder.publish("node-1", 0)
-    store = folder.address.open()
-    intake = Intake(store, folder.paths)
+    store = folder.address.open().store
+    intake = Intake(ExperimentStore(store, folder.paths))
     collect(intake, 0)
     before = store.operations.reads
     for _ in range(3):
@@ -197,8 +197,8 @@ def test_a_listing_a_member_and_no_more(folder: Folder) -> None:
     members = [folder.join(f"node-{n}") for n in range(1, 6)]
     for member in members:
         folder.publish(member.node, 0)
-    store = folder.address.open()
-    Intake(store, folder.paths).collect(looks(members, 0), turn(0), Arrivals())
+    store = folder.address.open().store
+    Intake(ExperimentStore(store, folder.paths)).collect(looks(members, 0), turn(0), Arrivals())
     assert store.operations.lists == 5
 
 
@@ -232,8 +232,7 @@ def test_a_step_counts_once_whatever_its_round(folder: Folder, intake: Intake) -
 def test_files_of_any_of_a_nodes_incarnations_count_once(folder: Folder, intake: Intake) -> None:
     first = folder.publish("node-1", 0)
     later = publish_round_file(
-        folder.store,
-        folder.paths,
+        ExperimentStore(folder.store, folder.paths),
         node="node-1",
         incarnation="ffffffff",
         round=0,

@@ -24,11 +24,12 @@ def late_files(record: StateRecord) -> list[FileRef]:
 def test_in_async_pace_a_slow_node_holds_nobody_up(tmp_path: Path) -> None:
     config = small_config(
         nodes=3,
-        rounds=8,
+        rounds=6,
         pace__expect=3,
         pace__mode="async",
         pace__strategy="time",
         pace__max_s=1.0,
+        slow_down_s=0.2,
     )
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1"], ["node-2"]])
     swarm.trainers[2]._config = config.model_copy(update={"slow_down_s": 1.0})
@@ -37,7 +38,7 @@ def test_in_async_pace_a_slow_node_holds_nobody_up(tmp_path: Path) -> None:
         assert swarm.state() == "finished"
     rows = experiment_metrics(str(swarm.root), "small")
     steps = {node: sum(r.node == node for r in rows) for node in ("node-0", "node-1", "node-2")}
-    assert steps["node-2"] >= 4
+    assert steps["node-2"] >= 3
     assert min(steps["node-0"], steps["node-1"]) > 2 * steps["node-2"]
     assert all(sum(r.counters.used_from.values()) > 0 for r in rows if r.round >= 3 and r.trained)
     closed = closed_stages(swarm.root, "small")

@@ -7,6 +7,7 @@ import pytest
 from folder_for_tests import Folder, incarnation
 
 from actors.coordinator.roster import Roster
+from drive_store import ExperimentStore
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
@@ -17,7 +18,7 @@ PACE = PaceConfig(beat_s=2.0, dead_after_s=20.0)
 
 @pytest.fixture
 def roster(folder: Folder) -> Roster:
-    return Roster(folder.store, folder.paths, {config_hash(folder.config)}, PACE)
+    return Roster(ExperimentStore(folder.store, folder.paths), {config_hash(folder.config)}, PACE)
 
 
 def register(

@@ -12,7 +12,7 @@ import pytest
 from folder_for_tests import Folder, incarnation
 
 from actors.logger.logger import RunLogger
-from drive_store import StoreFull, StoreUnavailable, make_node_folders, read_segments
+from drive_store import ExperimentStore, StoreFull, StoreUnavailable, make_node_folders, read_segments
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments import experiment_metrics
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
@@ -212,7 +212,7 @@ def test_rows_left_behind_go_to_the_log_of_the_incarnation_that_made_them(
     logger.log_metrics([row("node-1", 0), row("node-1", 1)])
     logger = restarted(folder, tmp_path)
     later = Member("node-1", "0000abcd")
-    make_node_folders(folder.store, folder.paths, later.node, later.incarnation)
+    make_node_folders(ExperimentStore(folder.store, folder.paths), later.node, later.incarnation)
     folder.registry.register(later.node, later.incarnation, b"{}")
     logger.open_logs([later])
     logger.open_logs([later])
@@ -222,9 +222,12 @@ def test_rows_left_behind_go_to_the_log_of_the_incarnation_that_made_them(
     logger.flush()
     steps = {incarnation("node-1"): [0, 1], "0000abcd": [2]}
     for name, expected in steps.items():
-        lines = read_segments(folder.store, folder.paths, "node-1", name, "metrics")
+        lines = read_segments(ExperimentStore(folder.store, folder.paths), "node-1", name, "metrics")
         assert [msgspec.json.decode(line, type=StepMetrics).step for line in lines] == expected
-    assert len(list(read_segments(folder.store, folder.paths, "node-1", "0000abcd", "events"))) == 1
+    assert (
+        len(list(read_segments(ExperimentStore(folder.store, folder.paths), "node-1", "0000abcd", "events")))
+        == 1
+    )
 
 
 def test_an_event_that_is_sent_twice_is_logged_once(folder: Folder, tmp_path: Path) -> None:
@@ -235,7 +238,9 @@ def test_an_event_that_is_sent_twice_is_logged_once(folder: Folder, tmp_path: Pa
         logger.log_events(events)
         logger = restarted(folder, tmp_path)
     logger.flush()
-    lines = read_segments(folder.store, folder.paths, "node-1", incarnation("node-1"), "events")
+    lines = read_segments(
+        ExperimentStore(folder.store, folder.paths), "node-1", incarnation("node-1"), "events"
+    )
     assert [msgspec.json.decode(line, type=Event) for line in lines] == [one, another]
 
 

@@ -12,7 +12,7 @@ from actors_for_tests import OneProcessSwarm
 from swarm_for_tests import closed_stages, small_config
 
 from actors.store_meter import BYTES, StoreMeter, add_use
-from drive_store import Operations, Registry, Store, Valid
+from drive_store import ExperimentStore, Operations, Registry, Store, Valid
 from swarm_ray.experiments import experiment_metrics
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import Beat, StoreUse
@@ -47,7 +47,7 @@ class Finished:
 
     def last_word(self, node: str) -> Beat:
         """The node's newest beat."""
-        registry = Registry(Store(str(self.swarm.root)), self.swarm.address.paths)
+        registry = Registry(ExperimentStore(Store(str(self.swarm.root)), self.swarm.address.paths))
         life = max((row.step, row.incarnation) for row in self.rows_of(node))[1]
         reading = registry.read_beat(node, life)
         assert isinstance(reading, Valid)

@@ -18,7 +18,7 @@ from checkpoints_for_tests import (
     train,
 )
 
-from drive_store import StoreUnavailable
+from drive_store import ExperimentStore, StoreUnavailable
 from drive_store.checkpoints.local import LocalCheckpoint
 from drive_store.checkpoints.manifest import Manifest
 from drive_store.checkpoints.stored import StoredCheckpoints
@@ -32,7 +32,7 @@ def local_steps(one: Trial, node: str = "node-0") -> list[int]:
 
 
 def stored_steps(one: Trial, node: str = "node-0") -> list[int]:
-    return [c.step for c in StoredCheckpoints(one.store, PATHS, node).folders()]
+    return [c.step for c in StoredCheckpoints(ExperimentStore(one.store, PATHS), node).folders()]
 
 
 def test_what_a_round_left_comes_back_bit_for_bit(trial) -> None:
@@ -156,8 +156,8 @@ def test_a_large_one_goes_without_its_optimizer_then_not_at_all(trial) -> None:
     partly, never = trial("a", store_bytes=2 * weights), trial("b", store_bytes=weights // 2)
     assert partly.flush(node) == []
     assert "without the optimizer" in partly.problems[0][1]
-    copied = StoredCheckpoints(partly.store, PATHS, "node-0").download(
-        StoredCheckpoints(partly.store, PATHS, "node-0").folders()[0],
+    copied = StoredCheckpoints(ExperimentStore(partly.store, PATHS), "node-0").download(
+        StoredCheckpoints(ExperimentStore(partly.store, PATHS), "node-0").folders()[0],
         node_checkpoints(partly.folder / "elsewhere", PATHS, "node-0"),
     )
     assert isinstance(copied, LocalCheckpoint)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import select
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,16 +22,36 @@ from swarm_ray.checkpointing.restore import Found, apply, find_newest
 WRITING = Path(writing_for_tests.__file__)
 
 
-def killed_after(folder: Path, saved: int, later_s: float) -> int:
+@pytest.fixture(scope="module")
+def writer() -> Iterator[subprocess.Popen[str]]:
+    command, environment = (
+        [sys.executable, str(WRITING)],
+        {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def killed_after(writer: subprocess.Popen[str], folder: Path, saved: int, later_s: float) -> int:
     """The last step that a process called safe; it is killed `later_s` after it said so of `saved` steps."""
-    command = [sys.executable, str(WRITING), str(folder)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        steps = [int(process.stdout.readline()) for _ in range(saved)]
-        select.select([], [], [], later_s)
-        process.kill()
-        return max([*steps, *map(int, process.stdout.read().split("\n")[:-1])])
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdin.write(f"{folder}\n")
+    pid, *steps = [int(writer.stdout.readline()) for _ in range(1 + saved)]
+    select.select([], [], [], later_s)
+    os.kill(pid, signal.SIGKILL)
+    return max([*steps, *map(int, iter(writer.stdout.readline, "gone\n"))])
 
 
 def require_whole(found: Found | None, folder: Path) -> int:
@@ -41,9 +63,9 @@ def require_whole(found: Found | None, folder: Path) -> int:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_last_safe_checkpoint_survives_a_kill(tmp_path, seed) -> None:
+def test_the_last_safe_checkpoint_survives_a_kill(tmp_path, writer, seed) -> None:
     stream = random.Random(seed)
-    safe = killed_after(tmp_path, stream.randint(1, 12), stream.random() * 0.03)
+    safe = killed_after(writer, tmp_path, stream.randint(1, 12), stream.random() * 0.03)
     store, problems = Store(str(tmp_path / "root")), []
     assert require_whole(find_newest(tmp_path / "here", store, PATHS, "node-0", problems), tmp_path) >= safe
     # An upload may have been cut off; the one before it then holds.

@@ -11,7 +11,14 @@ from discovery_for_tests import LATER, LIFE, Clock, new_root, peer_id, say, writ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drive_store import DiscoveryFolder, ExperimentPaths, StateLogWriter, Store, create_experiment_folder
+from drive_store import (
+    DiscoveryFolder,
+    ExperimentPaths,
+    ExperimentStore,
+    StateLogWriter,
+    Store,
+    create_experiment_folder,
+)
 from drive_store.paths import discovery_record
 from swarm_ray.discovery.peer_book import PeerBook, PeerStats
 from swarm_ray.records.nodes import PeerRecord
@@ -41,9 +48,9 @@ def nodes(found: list[PeerRecord]) -> list[str]:
 
 def end_experiment(store: Store, name: str, state: str) -> None:
     paths = ExperimentPaths(name)
-    create_experiment_folder(store, paths)
+    create_experiment_folder(ExperimentStore(store, paths))
     payload = msgspec.json.encode(StateRecord(state, 3, None, None, {}))
-    StateLogWriter(store, paths, 1, "c.0a0b0c0d").append(payload, round=0, stage=0)
+    StateLogWriter(ExperimentStore(store, paths), 1, "c.0a0b0c0d").append(payload, round=0, stage=0)
 
 
 def test_whom_it_finds(store: Store, book: PeerBook) -> None:

@@ -16,7 +16,7 @@ from drive_store import Store
 from drive_store.paths import discovery_record
 from swarm_ray.cli import main
 from swarm_ray.config.load import load_config
-from swarm_ray.experiments.read.peers import found_peers
+from swarm_ray.experiments.read.peers import list_peers
 
 WATCH = """
 import sys
@@ -83,7 +83,7 @@ def test_it_cleans_what_is_over_and_nothing_else(store: Store, capsys: pytest.Ca
     out = capsys.readouterr().out
     assert f"removed 2 records: n4.{LATER}, n2.{LIFE}\n" in out
     assert "not readable, or of another node than the name says: 1 record\n" in out
-    assert [peer.node for peer in found_peers(store.root).peers] == ["n5", "n1", "n3"]
+    assert [peer.node for peer in list_peers(store.root).peers] == ["n5", "n1", "n3"]
     assert peers(store, "--clean") == 0
     assert "nothing to remove\n" in capsys.readouterr().out
 
@@ -107,7 +107,7 @@ def test_an_empty_folder_says_so_and_a_wrong_one_is_a_mistake(
 ) -> None:
     assert main(["peers", "--root", str(tmp_path)]) == 0
     assert peers(store, "--experiment", "over", "--clean") == 0
-    assert capsys.readouterr().out.startswith("no node is to be found\n")
+    assert capsys.readouterr().out.startswith("no nodes found\n")
     for arguments, said in (
         (["--root", str(tmp_path / "not there")], "there is no folder"),
         (["--root", store.root, "--experiment", "coffee"], "no experiment 'coffee'"),

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from swarm_ray.cli.arguments import overrides_of, parse
 from swarm_ray.cli.main import COMMANDS
 from swarm_ray.cli.output import MISTAKE
-from swarm_ray.cli.overrides import overrides_of
-from swarm_ray.cli.parser import parse
 from swarm_ray.config.load import join_config, load_config
 from swarm_ray.genrl.recipe import read_recipe
 from swarm_ray.policies.tiny.recipes import STARTS

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from drive_store import ExperimentPaths, Store, StoreFull, StoreUnavailable, create_experiment_folder
+from drive_store import (
+    ExperimentPaths,
+    ExperimentStore,
+    Store,
+    StoreFull,
+    StoreUnavailable,
+    create_experiment_folder,
+)
 from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import REQUIRED, Manifest
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
@@ -21,7 +28,7 @@ FILES = {
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path / "root"))
-    create_experiment_folder(store, PATHS)
+    create_experiment_folder(ExperimentStore(store, PATHS))
     store.create(PATHS.experiment_json, b"{}")
     store.attach(PATHS.experiment_json)
     return store
@@ -29,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def stored(store: Store) -> StoredCheckpoints:
-    return StoredCheckpoints(store, PATHS, "n1")
+    return StoredCheckpoints(ExperimentStore(store, PATHS), "n1")
 
 
 @pytest.fixture

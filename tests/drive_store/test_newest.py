@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drive_store import ExperimentPaths, StateLogWriter, Store, newest
+from drive_store import ExperimentPaths, ExperimentStore, StateLogWriter, Store, newest
 from drive_store.names import parse_state_name, twin_name
 from drive_store.statelog.record import preference, preferred
 
@@ -33,12 +33,12 @@ def test_names_come_in_the_order_in_which_they_are_obeyed(texts: list[str]) -> N
 
 def test_of_records_that_are_torn_the_newest_whole_one_is_taken(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    log = StateLogWriter(store, PATHS, 1, CLAIMANTS[0])
+    log = StateLogWriter(ExperimentStore(store, PATHS), 1, CLAIMANTS[0])
     for number in range(520):
         log.append(b"%d" % number, round=number, stage=0)
     for number in range(500, 520):
         path = tmp_path / PATHS.state_record(1, number, CLAIMANTS[0])
         path.write_bytes(path.read_bytes()[:-3])
-    found = newest(store, PATHS)
+    found = newest(ExperimentStore(store, PATHS))
     assert found is not None
     assert found.payload == b"499"

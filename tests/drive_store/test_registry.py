@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from drive_store import (
     Corrupt,
     ExperimentPaths,
+    ExperimentStore,
     Liveness,
     NameTaken,
     NotYet,
@@ -28,12 +29,12 @@ A, B = "0123abcd", "4567abcd"
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path))
-    create_experiment_folder(store, PATHS)
+    create_experiment_folder(ExperimentStore(store, PATHS))
     return store
 
 
 def test_what_is_registered_is_read_once(store: Store) -> None:
-    registry = Registry(store, PATHS)
+    registry = Registry(ExperimentStore(store, PATHS))
     assert registry.registrations() == {}
     for n, incarnation in (("n1", A), ("n1", B), ("n2", A)):
         registry.register(n, incarnation, b'{"of":"%s"}' % n.encode())
@@ -50,14 +51,14 @@ def test_what_is_registered_is_read_once(store: Store) -> None:
 
 
 def test_an_incarnation_registers_once(store: Store) -> None:
-    registry = Registry(store, PATHS)
+    registry = Registry(ExperimentStore(store, PATHS))
     registry.register("n1", A, b"1")
     with pytest.raises(NameTaken):
         registry.register("n1", A, b"2")
 
 
 def test_a_registration_under_a_false_name_is_rejected(store: Store) -> None:
-    registry = Registry(store, PATHS)
+    registry = Registry(ExperimentStore(store, PATHS))
     registry.register("n1", A, b"{}")
     data = store.read(PATHS.registration("n1", A), 10_000)
     assert data is not None
@@ -70,7 +71,7 @@ def test_a_registration_under_a_false_name_is_rejected(store: Store) -> None:
 
 
 def test_one_registration_is_read_alone_and_its_twin_where_it_is_gone(store: Store) -> None:
-    registry = Registry(store, PATHS)
+    registry = Registry(ExperimentStore(store, PATHS))
     assert isinstance(registry.registration("n1", A), NotYet)
     registry.register("n1", A, b"{}")
     name = Path(store.root, PATHS.registration("n1", A))
@@ -85,7 +86,7 @@ def test_one_registration_is_read_alone_and_its_twin_where_it_is_gone(store: Sto
 
 
 def test_damage_and_twins(store: Store) -> None:
-    registry = Registry(store, PATHS)
+    registry = Registry(ExperimentStore(store, PATHS))
     for node in ("n1", "n2", "n3"):
         registry.register(node, A, b"{}")
     name = {node: Path(store.root, PATHS.registration(node, A)) for node in ("n1", "n2", "n3")}
@@ -104,7 +105,7 @@ def test_damage_and_twins(store: Store) -> None:
 
 
 def test_a_beat_is_the_last_one(store: Store) -> None:
-    registry = Registry(store, PATHS)
+    registry = Registry(ExperimentStore(store, PATHS))
     assert isinstance(registry.read_beat("n1", A), NotYet)
     for sequence in range(3):
         registry.write_beat("n1", A, sequence, b"%d" % sequence)

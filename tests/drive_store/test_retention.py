@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from drive_store import ExperimentPaths, Retention, Store, create_experiment_folder, publish_round_file
+from drive_store import (
+    ExperimentPaths,
+    ExperimentStore,
+    Retention,
+    Store,
+    create_experiment_folder,
+    publish_round_file,
+)
 from drive_store.errors import StoreUnavailable
 from drive_store.retention import EMPTY_ROUNDS
 from drive_store.testing import Faults, FaultyStore
@@ -16,14 +23,13 @@ A, B = "0123abcd", "89abcdef"
 @pytest.fixture
 def store(tmp_path: Path) -> FaultyStore:
     store = FaultyStore(str(tmp_path))
-    create_experiment_folder(store, PATHS)
+    create_experiment_folder(ExperimentStore(store, PATHS))
     return store
 
 
 def publish(store: Store, number: int, attempt: int = 0, incarnation: str = A) -> str:
     return publish_round_file(
-        store,
-        PATHS,
+        ExperimentStore(store, PATHS),
         node="n1",
         incarnation=incarnation,
         round=number,
@@ -46,7 +52,7 @@ def test_files_below_a_round_go_and_others_stay(store: Store) -> None:
     twin.with_name(twin.name.replace(".rollouts", " (1).rollouts")).write_bytes(b"twin")
     foreign = f"{PATHS.rollouts_bucket('n1', A, 0)}/desktop.ini"
     store.create(foreign, b"")
-    retention = Retention(store, PATHS, "n1", A)
+    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
     assert retention.remove_below(499) == 5
     assert retention.remove_below(499) == 0
     assert retention.remove_below(501) == 2
@@ -57,7 +63,7 @@ def test_files_below_a_round_go_and_others_stay(store: Store) -> None:
 
 def test_nothing_goes_before_there_are_rounds_to_remove(store: Store) -> None:
     """The first rounds ask for those before a negative one, when the folder is not there yet."""
-    retention = Retention(store, PATHS, "n1", A)
+    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
     assert [retention.remove_below(number - 2) for number in (0, 1)] == [0, 0]
     publish(store, 0)
     assert [retention.remove_below(number - 2) for number in (2, 3)] == [0, 1]
@@ -65,7 +71,7 @@ def test_nothing_goes_before_there_are_rounds_to_remove(store: Store) -> None:
 
 def test_kept_files_stay(store: Store) -> None:
     first, second = publish(store, 0), publish(store, 1)
-    retention = Retention(store, PATHS, "n1", A)
+    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
     assert retention.remove_below(5, keep={first}) == 1
     assert store.size(first) is not None
     assert store.size(second) is None
@@ -73,7 +79,7 @@ def test_kept_files_stay(store: Store) -> None:
 
 
 def test_what_came_late_goes_with_its_bucket(store: Store) -> None:
-    retention = Retention(store, PATHS, "n1", A)
+    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
     for number in (1, 2, 499):
         publish(store, number)
     assert retention.remove_below(2) == 1
@@ -84,7 +90,7 @@ def test_what_came_late_goes_with_its_bucket(store: Store) -> None:
 
 def test_each_round_costs_a_bounded_number_of_calls(store: Store) -> None:
     kept = 8
-    retention = Retention(store, PATHS, "n1", A)
+    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
     dearest = lists = 0
     for number in range(1100):
         publish(store, number)
@@ -99,7 +105,7 @@ def test_each_round_costs_a_bounded_number_of_calls(store: Store) -> None:
 
 def test_a_folder_that_is_empty_is_seldom_looked_at(store: Store) -> None:
     publish(store, 0)
-    retention = Retention(store, PATHS, "n1", A)
+    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
     assert retention.remove_below(1) == 1
     store.operations.lists = 0
     for below in range(2, 102):
@@ -113,16 +119,16 @@ def test_a_new_one_goes_on_where_files_are(store: Store) -> None:
     for number in (700, 1300):
         publish(store, number)
     store.operations.lists = 0
-    retention = Retention(store, PATHS, "n1", A)
+    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
     assert retention.remove_below(100) == 0
-    assert Retention(store, PATHS, "n1", A).remove_below(5000) == 2
+    assert Retention(ExperimentStore(store, PATHS), "n1", A).remove_below(5000) == 2
     assert left(store) == []
 
 
 def test_an_error_loses_no_file_from_sight(store: FaultyStore) -> None:
     for number in range(5):
         publish(store, number)
-    retention = Retention(store, PATHS, "n1", A)
+    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
     retention.remove_below(1)
     store.faults = Faults(unavailable=True)
     with pytest.raises(StoreUnavailable):

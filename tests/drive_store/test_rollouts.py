@@ -7,6 +7,7 @@ import pytest
 from drive_store import (
     Corrupt,
     ExperimentPaths,
+    ExperimentStore,
     NameTaken,
     NotYet,
     PublishedFile,
@@ -31,15 +32,14 @@ A = "0123abcd"
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path))
-    create_experiment_folder(store, PATHS)
-    make_node_folders(store, PATHS, "n1", A)
+    create_experiment_folder(ExperimentStore(store, PATHS))
+    make_node_folders(ExperimentStore(store, PATHS), "n1", A)
     return store
 
 
 def publish(store: Store, number: int = 17, payload: bytes = b"rollouts", attempt: int = 0) -> PublishedFile:
     return publish_round_file(
-        store,
-        PATHS,
+        ExperimentStore(store, PATHS),
         node="n1",
         incarnation=A,
         round=number,
@@ -62,8 +62,8 @@ def test_the_folders_are_those_that_people_expect(store: Store) -> None:
     assert store.names(PATHS.folder) == parts
     for part in ("checkpoints", "logs", "rollouts"):
         assert store.names(f"{PATHS.folder}/{part}") == [f"n1.{A}"]
-    create_experiment_folder(store, PATHS)
-    make_node_folders(store, PATHS, "n1", A)
+    create_experiment_folder(ExperimentStore(store, PATHS))
+    make_node_folders(ExperimentStore(store, PATHS), "n1", A)
     assert store.names(PATHS.folder) == parts
 
 
@@ -71,7 +71,7 @@ def test_a_published_file_is_found_and_read(store: Store) -> None:
     file = publish(store)
     assert file.sha256 == payload_sha256(b"rollouts")
     assert file.size == store.size(file.key)
-    [(key, name)] = find_round_files(store, PATHS, "n1", A, 17)
+    [(key, name)] = find_round_files(ExperimentStore(store, PATHS), "n1", A, 17)
     assert key == file.key
     assert name == RoundFileName(17, 0, 0, file.sha256[:12])
     reading = read(store, key, file.sha256)
@@ -82,7 +82,7 @@ def test_a_published_file_is_found_and_read(store: Store) -> None:
 
 def test_publishing_again_is_harmless(store: Store) -> None:
     assert publish(store) == publish(store)
-    assert len(find_round_files(store, PATHS, "n1", A, 17)) == 1
+    assert len(find_round_files(ExperimentStore(store, PATHS), "n1", A, 17)) == 1
 
 
 def test_a_damaged_file_needs_the_next_attempt(store: Store) -> None:
@@ -92,7 +92,10 @@ def test_a_damaged_file_needs_the_next_attempt(store: Store) -> None:
         publish(store)
     again = publish(store, attempt=1)
     assert again.sha256 == file.sha256
-    assert [name.attempt for _, name in find_round_files(store, PATHS, "n1", A, 17)] == [0, 1]
+    assert [name.attempt for _, name in find_round_files(ExperimentStore(store, PATHS), "n1", A, 17)] == [
+        0,
+        1,
+    ]
     assert isinstance(read(store, file.key), Corrupt)
     assert isinstance(read(store, again.key), Valid)
 
@@ -103,26 +106,30 @@ def test_a_round_costs_one_listing_and_a_publication_one_write(store: Store) -> 
     before = (done.creates, done.lists, done.reads)
     publish(store, 18)
     assert (done.creates, done.lists, done.reads) == (before[0] + 1, before[1], before[2])
-    find_round_files(store, PATHS, "n1", A, 17)
+    find_round_files(ExperimentStore(store, PATHS), "n1", A, 17)
     assert done.lists == before[1] + 1
 
 
 def test_rounds_share_buckets(store: Store) -> None:
     for number in (499, 0, 500, 7):
         publish(store, number)
-    assert [name.round for _, name in find_bucket_files(store, PATHS, "n1", A, 3)] == [0, 7, 499]
-    assert [name.round for _, name in find_round_files(store, PATHS, "n1", A, 500)] == [500]
-    assert find_round_files(store, PATHS, "n1", A, 8) == []
-    assert find_round_files(store, PATHS, "n2", A, 8) == []
+    assert [name.round for _, name in find_bucket_files(ExperimentStore(store, PATHS), "n1", A, 3)] == [
+        0,
+        7,
+        499,
+    ]
+    assert [name.round for _, name in find_round_files(ExperimentStore(store, PATHS), "n1", A, 500)] == [500]
+    assert find_round_files(ExperimentStore(store, PATHS), "n1", A, 8) == []
+    assert find_round_files(ExperimentStore(store, PATHS), "n2", A, 8) == []
 
 
 def test_a_twin_is_one_file_with_what_it_doubles(store: Store) -> None:
     file = publish(store)
     twin = twin_name(file.key, 1)
     Path(store.root, twin).write_bytes(Path(store.root, file.key).read_bytes())
-    assert [key for key, _ in find_round_files(store, PATHS, "n1", A, 17)] == [file.key]
+    assert [key for key, _ in find_round_files(ExperimentStore(store, PATHS), "n1", A, 17)] == [file.key]
     Path(store.root, file.key).unlink()
-    assert [key for key, _ in find_round_files(store, PATHS, "n1", A, 17)] == [twin]
+    assert [key for key, _ in find_round_files(ExperimentStore(store, PATHS), "n1", A, 17)] == [twin]
     assert isinstance(read(store, twin, file.sha256), Valid)
     assert isinstance(read(store, file.key, file.sha256), Valid), "by the name in a state record"
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drive_store import ExperimentPaths, SegmentWriter, Store, StoreFull, make_node_folders, read_segments
+from drive_store import (
+    ExperimentPaths,
+    ExperimentStore,
+    SegmentWriter,
+    Store,
+    StoreFull,
+    make_node_folders,
+    read_segments,
+)
 from drive_store.paths import twin_name
 from drive_store.segments import _rows, _seal_line
 
@@ -17,7 +25,7 @@ A = "0123abcd"
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path / "root"))
-    make_node_folders(store, PATHS, "n1", A)
+    make_node_folders(ExperimentStore(store, PATHS), "n1", A)
     return store
 
 
@@ -27,11 +35,11 @@ def spool(tmp_path: Path) -> Path:
 
 
 def metrics(store: Store, spool: Path, start: int = 0) -> SegmentWriter:
-    return SegmentWriter(store, PATHS, "n1", A, "metrics", spool, start)
+    return SegmentWriter(ExperimentStore(store, PATHS), "n1", A, "metrics", spool, start)
 
 
 def rows(store: Store, problems: list[str] | None = None) -> list[bytes]:
-    return list(read_segments(store, PATHS, "n1", A, "metrics", problems))
+    return list(read_segments(ExperimentStore(store, PATHS), "n1", A, "metrics", problems))
 
 
 def path(store: Store, n: int) -> Path:
@@ -51,7 +59,7 @@ def test_rows_come_in_order(store: Store, spool: Path) -> None:
     assert writer.close_segment() is None
     for count in (2, 1, 3):
         write(writer, count)
-    events = SegmentWriter(store, PATHS, "n1", A, "events", spool.with_name("events.jsonl"))
+    events = SegmentWriter(ExperimentStore(store, PATHS), "n1", A, "events", spool.with_name("events.jsonl"))
     write(events, 1)
     problems: list[str] = []
     expected = [b'{"segment":%d,"n":%d}' % at for at in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1), (2, 2))]

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from drive_store import (
     ExperimentPaths,
+    ExperimentStore,
     Spool,
     StoreError,
     Valid,
@@ -47,7 +48,7 @@ class SpoolMachine(RuleBasedStateMachine):
         root = Path(self.folder.name)
         self.own, self.now, self.lives = root / "own", 0.0, 0
         self.store = RecordingStore(str(root / "store"))
-        create_experiment_folder(self.store, PATHS)
+        create_experiment_folder(ExperimentStore(self.store, PATHS))
         self.store.create(PATHS.experiment_json, b"{}")
         self.store.attach(PATHS.experiment_json)
         self.view = FaultyStore(str(root / "store"))  # the coordinator's
@@ -66,7 +67,12 @@ class SpoolMachine(RuleBasedStateMachine):
         """The process is gone, and with it all that it did not write; the next one is another incarnation."""
         self.lives += 1
         self.spool = Spool(
-            self.own, self.store, PATHS, "n1", f"{self.lives:08x}", retry_s=RETRY_S, clock=lambda: self.now
+            self.own,
+            ExperimentStore(self.store, PATHS),
+            "n1",
+            f"{self.lives:08x}",
+            retry_s=RETRY_S,
+            clock=lambda: self.now,
         )
         assert self.spool.problems == []
 
@@ -131,7 +137,7 @@ class SpoolMachine(RuleBasedStateMachine):
             peer = parse_peer_folder(text)
             assert peer is not None
             for key, _ in find_bucket_files(
-                self.view, PATHS, peer.node, peer.incarnation, 0, settled=self.seen
+                ExperimentStore(self.view, PATHS), peer.node, peer.incarnation, 0, settled=self.seen
             ):
                 reading = read_round_file(
                     self.view,

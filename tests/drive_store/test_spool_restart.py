@@ -20,7 +20,7 @@ from spool_for_tests import (
     open_store,
 )
 
-from drive_store import Spool, Store, StoreFull, payload_sha256
+from drive_store import ExperimentStore, Spool, Store, StoreFull, payload_sha256
 from drive_store.names import new_incarnation
 from drive_store.testing import Faults, FaultyStore
 
@@ -132,7 +132,7 @@ class TestRestart:
 
     def test_nodes_may_share_a_folder(self, spool: Spool, store: Store, clock: Clock, own: Path) -> None:
         hold(spool)
-        other = Spool(own, store, PATHS, "n1-b", A, retry_s=RETRY_S, clock=clock)
+        other = Spool(own, ExperimentStore(store, PATHS), "n1-b", A, retry_s=RETRY_S, clock=clock)
         assert (other.entries(), other.problems) == ([], [])
         assert len(open_spool(store, clock, own, B).entries()) == 1
 
@@ -185,10 +185,10 @@ def test_a_fate_that_was_cut_off_leaves_the_one_before(
 KILLED = """
 import sys
 from pathlib import Path
-from drive_store import ExperimentPaths, Spool, Store
+from drive_store import ExperimentPaths, ExperimentStore, Spool, Store
 folder, root = map(Path, sys.argv[1:])
 store = Store(str(root))
-spool = Spool(folder, store, ExperimentPaths("tea"), "n1", "0123abcd", retry_s=120)
+spool = Spool(folder, ExperimentStore(store, ExperimentPaths("tea")), "n1", "0123abcd", retry_s=120)
 for step in range(10**6):
     spool.hold(round=step, stage=0, step=step, epoch=1, payload=b"%d" % step * 50000)
     print(step, flush=True)

@@ -8,6 +8,7 @@ import pytest
 
 from drive_store import (
     ExperimentPaths,
+    ExperimentStore,
     Header,
     NameTaken,
     StateLogReader,
@@ -35,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 def writer(
     store: Store, epoch: int = 1, claimant: str = "w1", after: StateRef | None = None
 ) -> StateLogWriter:
-    return StateLogWriter(store, PATHS, epoch, claimant, resume_after=after)
+    return StateLogWriter(ExperimentStore(store, PATHS), epoch, claimant, resume_after=after)
 
 
 def write(log: StateLogWriter, count: int) -> list[StateRef]:
@@ -54,7 +55,7 @@ def twin_path(store: Store, ref: StateRef) -> tuple[Path, Path]:
 
 
 def test_records_come_once_and_in_order(store: Store) -> None:
-    reader, log = StateLogReader(store, PATHS), writer(store)
+    reader, log = StateLogReader(ExperimentStore(store, PATHS)), writer(store)
     assert reader.poll() == []
     first = write(log, 3)
     entries = reader.poll()
@@ -73,7 +74,7 @@ def test_records_come_once_and_in_order(store: Store) -> None:
 def test_an_idle_poll_is_one_look_and_listings_are_rare(store: Store) -> None:
     log = writer(store)
     write(log, 1)
-    reader = StateLogReader(store, PATHS, list_every=10)
+    reader = StateLogReader(ExperimentStore(store, PATHS), list_every=10)
     reader.poll()
     reads, lists = store.operations.reads, store.operations.lists
     for _ in range(30):
@@ -83,7 +84,7 @@ def test_an_idle_poll_is_one_look_and_listings_are_rare(store: Store) -> None:
 
 
 def test_following_lists_nothing(store: Store) -> None:
-    log, reader = writer(store), StateLogReader(store, PATHS)
+    log, reader = writer(store), StateLogReader(ExperimentStore(store, PATHS))
     write(log, 1)
     reader.poll()
     lists = store.operations.lists
@@ -98,10 +99,10 @@ def test_a_log_spans_buckets(store: Store) -> None:
     all_refs = write(log, 503)
     assert store.names(PATHS.state_folder) == ["000000", "000001"]
     assert len(store.names(PATHS.state_bucket(0))) == 500
-    assert refs(history(store, PATHS)) == all_refs
-    late = StateLogReader(store, PATHS, after=all_refs[498])
+    assert refs(history(ExperimentStore(store, PATHS))) == all_refs
+    late = StateLogReader(ExperimentStore(store, PATHS), after=all_refs[498])
     assert refs(late.poll()) == all_refs[499:]
-    found = newest(store, PATHS)
+    found = newest(ExperimentStore(store, PATHS))
     assert found is not None
     assert found.ref == all_refs[-1]
 
@@ -111,20 +112,20 @@ def test_a_history_reaches_up_to_the_gap_wherever_that_is(store: Store) -> None:
     gap = written[400]
     Path(store.root, PATHS.state_record(gap.epoch, gap.sequence, gap.claimant)).unlink()
     reads, lists = store.operations.reads, store.operations.lists
-    assert refs(history(store, PATHS)) == written[:400]
+    assert refs(history(ExperimentStore(store, PATHS))) == written[:400]
     assert store.operations.reads - reads == 1009  # each record once, however many heads stand behind the gap
     assert store.operations.lists - lists <= 8
-    assert StateLogReader(store, PATHS).poll() == []  # whoever acts on records waits
+    assert StateLogReader(ExperimentStore(store, PATHS)).poll() == []  # whoever acts on records waits
 
 
 def test_newest_costs_no_more_for_a_long_log(store: Store) -> None:
-    assert newest(store, PATHS) is None
+    assert newest(ExperimentStore(store, PATHS)) is None
     log = writer(store)
     costs = []
     for count in (1, 501, 400):
         write(log, count)
         reads, lists = store.operations.reads, store.operations.lists
-        found = newest(store, PATHS)
+        found = newest(ExperimentStore(store, PATHS))
         assert found is not None
         assert found.ref == log.last
         costs.append((store.operations.reads - reads, store.operations.lists - lists))
@@ -134,9 +135,9 @@ def test_newest_costs_no_more_for_a_long_log(store: Store) -> None:
 def test_a_reader_may_start_from_now(store: Store) -> None:
     log = writer(store)
     write(log, 5)
-    now = newest(store, PATHS)
+    now = newest(ExperimentStore(store, PATHS))
     assert now is not None
-    reader = StateLogReader(store, PATHS, after=now.ref)
+    reader = StateLogReader(ExperimentStore(store, PATHS), after=now.ref)
     assert reader.poll() == []
     assert refs(reader.poll()) == []
     new = write(log, 1)
@@ -146,7 +147,7 @@ def test_a_reader_may_start_from_now(store: Store) -> None:
 def test_a_higher_epoch_is_found_by_listing(store: Store) -> None:
     old = writer(store, 1, "w1")
     common = write(old, 3)
-    reader = StateLogReader(store, PATHS)
+    reader = StateLogReader(ExperimentStore(store, PATHS))
     reader.poll()
     beyond = write(old, 1)
     assert refs(reader.poll()) == beyond
@@ -156,8 +157,8 @@ def test_a_higher_epoch_is_found_by_listing(store: Store) -> None:
     assert refs(reader.poll(force_list=True)) == taken_over
     write(old, 5)
     assert reader.poll(force_list=True) == [], "a coordinator that was succeeded is not obeyed"
-    assert refs(history(store, PATHS)) == common + taken_over
-    found = newest(store, PATHS)
+    assert refs(history(ExperimentStore(store, PATHS))) == common + taken_over
+    found = newest(ExperimentStore(store, PATHS))
     assert found is not None
     assert found.ref == taken_over[-1]
 
@@ -165,7 +166,7 @@ def test_a_higher_epoch_is_found_by_listing(store: Store) -> None:
 def test_a_reader_that_is_behind_takes_the_chain_that_is_obeyed(store: Store) -> None:
     old = writer(store, 1, "w1")
     common = write(old, 5)
-    reader = StateLogReader(store, PATHS, after=common[1])
+    reader = StateLogReader(ExperimentStore(store, PATHS), after=common[1])
     write(old, 4)
     newer = writer(store, 4, "w3", after=common[3])
     expected = common[2:4] + write(newer, 3)
@@ -174,14 +175,14 @@ def test_a_reader_that_is_behind_takes_the_chain_that_is_obeyed(store: Store) ->
     positions = [ref.position for ref in answered]
     assert positions == sorted(set(positions))
     assert answered[-3:] == expected[-3:]
-    assert refs(StateLogReader(store, PATHS).poll()) == common[:4] + expected[2:]
+    assert refs(StateLogReader(ExperimentStore(store, PATHS)).poll()) == common[:4] + expected[2:]
 
 
 def test_of_one_epoch_the_smaller_hash_is_obeyed(store: Store) -> None:
     base = write(writer(store, 1, "w1"), 2)
     loser = writer(store, 2, SECOND, after=base[-1])
     seen = write(loser, 3)
-    reader = StateLogReader(store, PATHS)
+    reader = StateLogReader(ExperimentStore(store, PATHS))
     assert refs(reader.poll()) == base + seen
     winner = writer(store, 2, FIRST, after=base[-1])
     passed = write(winner, 3)
@@ -192,14 +193,14 @@ def test_of_one_epoch_the_smaller_hash_is_obeyed(store: Store) -> None:
     write(loser, 2)
     new = write(winner, 1)
     assert refs(reader.poll()) == new
-    assert refs(history(store, PATHS)) == base + passed + new
+    assert refs(history(ExperimentStore(store, PATHS))) == base + passed + new
 
 
 def test_a_twin_counts_where_the_name_is_gone(store: Store) -> None:
     written = write(writer(store), 3)
     name, twin = twin_path(store, written[1])
     name.rename(twin)
-    assert refs(history(store, PATHS)) == written
+    assert refs(history(ExperimentStore(store, PATHS))) == written
 
 
 def test_a_twin_with_the_same_bytes_changes_nothing(store: Store) -> None:
@@ -207,7 +208,7 @@ def test_a_twin_with_the_same_bytes_changes_nothing(store: Store) -> None:
     for ref in written:
         name, twin = twin_path(store, ref)
         twin.write_bytes(name.read_bytes())
-    reader = StateLogReader(store, PATHS)
+    reader = StateLogReader(ExperimentStore(store, PATHS))
     assert refs(reader.poll()) == written
     assert reader.poll(force_list=True) == []
     assert reader.problems == []
@@ -218,7 +219,7 @@ def test_a_whole_twin_heals_a_damaged_name(store: Store) -> None:
     name, twin = twin_path(store, written[1])
     twin.write_bytes(name.read_bytes())
     name.write_bytes(name.read_bytes().replace(b'"n":1', b'"n":7'))
-    reader = StateLogReader(store, PATHS)
+    reader = StateLogReader(ExperimentStore(store, PATHS))
     assert refs(reader.poll()) == written
     assert len(reader.problems) == 1
 
@@ -245,7 +246,7 @@ def test_a_damaged_record_is_waited_for(
     path, _ = twin_path(store, written[2])
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    reader = StateLogReader(store, PATHS)
+    reader = StateLogReader(ExperimentStore(store, PATHS))
     assert refs(reader.poll()) == written[:2]
     assert reader.poll(force_list=True) == []
     assert len(reader.problems) == problems
@@ -257,7 +258,7 @@ def test_a_record_that_breaks_the_chain_is_not_followed(store: Store) -> None:
     written = write(writer(store), 2)
     foreign = Header(kind="state", experiment="tea", node="w1", epoch=1, sequence=2, previous="00" * 32)
     store.create(PATHS.state_record(1, 2, "w1"), seal_json(foreign, b"{}"))
-    reader = StateLogReader(store, PATHS)
+    reader = StateLogReader(ExperimentStore(store, PATHS))
     assert refs(reader.poll()) == written
     assert reader.poll(force_list=True) == []
     assert any("continues another" in problem for problem in reader.problems)
@@ -266,7 +267,7 @@ def test_a_record_that_breaks_the_chain_is_not_followed(store: Store) -> None:
 def test_a_record_too_large_is_not_read(store: Store) -> None:
     log = writer(store)
     log.append(b'"%s"' % (b"x" * 50_000), round=0, stage=0)
-    reader = StateLogReader(store, PATHS, max_payload=1000)
+    reader = StateLogReader(ExperimentStore(store, PATHS), max_payload=1000)
     assert reader.poll() == []
     assert len(reader.problems) == 1
 
@@ -278,7 +279,7 @@ def test_foreign_files_are_passed_over(store: Store) -> None:
         (folder / name).write_bytes(b"x")
     (folder / "e000009-s00000001.w9.json").mkdir()
     Path(store.root, PATHS.state_folder, "not a bucket").mkdir()
-    assert refs(history(store, PATHS)) == written
+    assert refs(history(ExperimentStore(store, PATHS))) == written
 
 
 def test_a_write_that_failed_can_be_repeated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,10 +295,10 @@ def test_a_write_that_failed_can_be_repeated(store: Store, monkeypatch: pytest.M
     with pytest.raises(StoreFull):
         log.append(b"{}", round=1, stage=0)
     monkeypatch.undo()
-    assert len(history(store, PATHS)) == 1
+    assert len(history(ExperimentStore(store, PATHS))) == 1
     ref = log.append(b"{}", round=1, stage=0)
     assert ref.sequence == 1
-    assert len(history(store, PATHS)) == 2
+    assert len(history(ExperimentStore(store, PATHS))) == 2
 
 
 def test_one_name_holds_one_content(store: Store) -> None:
@@ -305,13 +306,13 @@ def test_one_name_holds_one_content(store: Store) -> None:
     assert writer(store).append(b"[1]", round=0, stage=0).sequence == 0
     with pytest.raises(NameTaken):
         writer(store).append(b"[2]", round=0, stage=0)
-    entries = history(store, PATHS)
+    entries = history(ExperimentStore(store, PATHS))
     assert [msgspec.json.decode(entry.payload) for entry in entries] == [[1]]
 
 
 def test_an_error_in_the_middle_loses_no_record(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     written = write(writer(store), 4)
-    reader = StateLogReader(store, PATHS, after=written[0])
+    reader = StateLogReader(ExperimentStore(store, PATHS), after=written[0])
     read, calls = Store.read, []
 
     def fails_at_the_third(self: Store, key: str, limit: int) -> bytes | None:

@@ -7,7 +7,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from drive_store import ExperimentPaths, StateEntry, StateLogReader, StateLogWriter, StateRef, Store, history
+from drive_store import (
+    ExperimentPaths,
+    ExperimentStore,
+    StateEntry,
+    StateLogReader,
+    StateLogWriter,
+    StateRef,
+    Store,
+    history,
+)
 
 PATHS = ExperimentPaths("tea")
 
@@ -39,8 +48,8 @@ class TwoCoordinators(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store(self.folder.name)
         self.view = DelayedStore(self.folder.name)
-        self.reader = StateLogReader(self.view, PATHS, list_every=3)
-        self.logs = [StateLogWriter(self.store, PATHS, 1, "w1")]
+        self.reader = StateLogReader(ExperimentStore(self.view, PATHS), list_every=3)
+        self.logs = [StateLogWriter(ExperimentStore(self.store, PATHS), 1, "w1")]
         self.written: dict[StateRef, tuple[bytes, StateRef | None]] = {}
         self.answered: list[StateEntry] = []
 
@@ -52,7 +61,7 @@ class TwoCoordinators(RuleBasedStateMachine):
             self.nothing_invented()
             chain = self.obeyed()
             assert self.reader.last == (chain[-1] if chain else None)
-            assert [entry.ref for entry in history(self.store, PATHS)] == chain
+            assert [entry.ref for entry in history(ExperimentStore(self.store, PATHS))] == chain
             assert self.reader.problems == []
 
     def obeyed(self) -> list[StateRef]:
@@ -82,7 +91,9 @@ class TwoCoordinators(RuleBasedStateMachine):
         chain = self.obeyed()
         after = chain[max(0, len(chain) - 1 - back)]
         epoch = len(self.logs) + 1
-        self.logs.append(StateLogWriter(self.store, PATHS, epoch, f"w{epoch}", resume_after=after))
+        self.logs.append(
+            StateLogWriter(ExperimentStore(self.store, PATHS), epoch, f"w{epoch}", resume_after=after)
+        )
 
     @rule(which=st.integers(0, 50))
     def reveal(self, which: int) -> None:

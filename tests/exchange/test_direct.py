@@ -39,7 +39,11 @@ class Peers:
     def values_of(self, node: str) -> DirectValues:
         lives = {node: incarnation(node)}
         return DirectValues(
-            self.folder.address.open(), self.folder.paths, UID, lives, staleness=4, value_s=2.0
+            self.folder.address.open(),
+            UID,
+            lives,
+            staleness=4,
+            value_s=2.0,
         )
 
     def publish(self, node: str, number: int, **said: Any) -> tuple[FileRef, RoundFile]:
@@ -239,7 +243,11 @@ def test_a_value_lies_beside_the_receipt_of_the_life_that_wrote_it(
     packed, value = peers.values[A].pack(A, Moment(0), round_file(step=0))
     ref = peers.folder.publish(A, 0, msgspec.msgpack.encode(packed))
     peers.values[A] = DirectValues(
-        peers.folder.address.open(), peers.folder.paths, UID, {A: "0a0b0c0d"}, staleness=4, value_s=2.0
+        peers.folder.address.open(),
+        UID,
+        {A: "0a0b0c0d"},
+        staleness=4,
+        value_s=2.0,
     )
     peers.values[A].put_again(A, Moment(0), value, [incarnation(A)])
     assert peers.gather(B, 0, (ref, packed))[0].refused

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from folder_for_tests import CLAIMANT, Folder, closed, incarnation, opens
 
-from drive_store import write_coordinator_beat
+from drive_store import ExperimentStore, write_coordinator_beat
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
 from swarm_ray.exchange.state_follower import Standing, SwarmState
@@ -126,7 +126,7 @@ def test_a_coordinator_that_beats_is_waited_for(folder: Folder) -> None:
     state, _, _ = folder.follow(ALONE_SOON, clock=clock)
     folder.append(opens=opens(0, "node-1"))
     for count in range(100):
-        write_coordinator_beat(folder.store, folder.paths, CLAIMANT, count, b"{}")
+        write_coordinator_beat(ExperimentStore(folder.store, folder.paths), CLAIMANT, count, b"{}")
         state.poll()
         clock.now += 1
         assert not state.alone

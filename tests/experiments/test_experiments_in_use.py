@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from experiments_for_tests import CLAIMANT, CREATED_AT, FakeExperiment, finished
 
-from drive_store import Store, write_coordinator_beat
+from drive_store import ExperimentStore, Store, write_coordinator_beat
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress
@@ -68,7 +68,7 @@ def test_one_that_ended_properly_is_at_rest_at_once(done: FakeExperiment) -> Non
         done.beat("node-1", last)
         clean(done)
     told = CoordinatorBeat(7, 1, 1)
-    write_coordinator_beat(done.store, done.paths, CLAIMANT, 7, msgspec.json.encode(told))
+    write_coordinator_beat(ExperimentStore(done.store, done.paths), CLAIMANT, 7, msgspec.json.encode(told))
     clean(done)
 
 
@@ -97,7 +97,9 @@ def test_a_new_process_is_at_work_and_the_one_that_it_continues_is_not(done: Fak
 
 def test_a_coordinator_that_begins_anew_is_at_work(done: FakeExperiment) -> None:
     told = CoordinatorBeat(0, 2, 1)
-    write_coordinator_beat(done.store, done.paths, "coordinator.0000cafe", 0, msgspec.json.encode(told))
+    write_coordinator_beat(
+        ExperimentStore(done.store, done.paths), "coordinator.0000cafe", 0, msgspec.json.encode(told)
+    )
     with pytest.raises(UserError, match="done is finished, but its coordinator gave a sign"):
         clean(done)
 
@@ -186,7 +188,9 @@ def test_it_looks_at_each_thing_once(tmp_path: Path) -> None:
     idle = FakeExperiment(tmp_path, "mine", load_config(overrides=["nodes=2", "rounds=4"]))
     idle.register("node-0", "node-1")
     give_beat(idle)
-    write_coordinator_beat(idle.store, idle.paths, CLAIMANT, 7, msgspec.json.encode(CoordinatorBeat(7, 1, 1)))
+    write_coordinator_beat(
+        ExperimentStore(idle.store, idle.paths), CLAIMANT, 7, msgspec.json.encode(CoordinatorBeat(7, 1, 1))
+    )
     idle.append("running")
     idle.age(3600)
     store = Store(str(tmp_path))

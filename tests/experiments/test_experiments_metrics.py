@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from experiments_for_tests import FakeExperiment, finished, metrics_row
 
-from drive_store import SegmentWriter
+from drive_store import ExperimentStore, SegmentWriter
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import MalformedFile
 from swarm_ray.experiments import experiment_metrics, time_breakdown
@@ -40,8 +40,7 @@ def test_a_torn_segment_is_reported_and_never_just_left_out(experiment: FakeExpe
 
 def test_a_row_that_cannot_be_read_is_reported(experiment: FakeExperiment) -> None:
     writer = SegmentWriter(
-        experiment.store,
-        experiment.paths,
+        ExperimentStore(experiment.store, experiment.paths),
         "node-0",
         "00000000",
         "metrics",

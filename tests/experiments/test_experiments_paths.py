@@ -13,7 +13,7 @@ from swarm_ray.config.load import load_config
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.archive import archive_experiment
 from swarm_ray.experiments.manage.export import export_experiment, export_experiment_summary
-from swarm_ray.models.placing import replace_folder, require_place
+from swarm_ray.models.export import replace_folder, require_model_folder
 from swarm_ray.observe.report import write_report
 
 LONG = "a" * 300
@@ -119,7 +119,7 @@ def test_a_folder_without_permission_is_a_mistake_of_the_user(
         lambda: export_experiment(str(root), "done", closed / "a.parquet"),
         lambda: archive_experiment(str(root), "done", closed / "a.zip"),
         lambda: write_report(str(root), ["done"], closed / "a.html"),
-        lambda: require_place(closed / "model", overwrite=False),
+        lambda: require_model_folder(closed / "model", overwrite=False),
         lambda: replace_folder(closed / "model", lambda _: None),
     ):
         with pytest.raises(UserError, match="could not be written: Permission denied"):

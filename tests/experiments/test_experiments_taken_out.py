@@ -21,7 +21,7 @@ from actors_for_tests import OneProcessSwarm, until
 from experiments_for_tests import FakeExperiment
 from swarm_for_tests import closed_stages, small_config
 
-from drive_store import StoreFull
+from drive_store import ExperimentStore, StoreFull
 from drive_store.checkpoints.manifest import Manifest
 from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray import archive_experiment, cleanup_experiment, export_experiment, export_experiment_summary
@@ -338,7 +338,7 @@ def test_clean_keeps_the_newest_whole_checkpoint(root: Path) -> None:
     (torn / "manifest.json").unlink()
     cleanup_experiment(str(root), "small", dry_run=False)
     assert [path.name for path in folder.iterdir()] == [newest.name]
-    stored = StoredCheckpoints(opened.store, opened.paths, "node-0")
+    stored = StoredCheckpoints(ExperimentStore(opened.store, opened.paths), "node-0")
     assert isinstance(stored.manifest(stored.folders()[0]), Manifest)
 
 

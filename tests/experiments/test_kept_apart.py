@@ -11,7 +11,7 @@ from swarm_ray.config.load import load_config
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.clean import cleanup_experiment
 from swarm_ray.experiments.manage.export import export_experiment, export_experiment_summary
-from swarm_ray.models.placing import require_place
+from swarm_ray.models.export import require_model_folder
 from swarm_ray.observe.report import write_report
 
 
@@ -45,7 +45,7 @@ def test_a_linked_experiment_is_not_removed_through_its_link(tmp_path: Path) -> 
 @pytest.mark.parametrize("other", ["main.js", "src", ".git"])
 def test_a_folder_that_holds_more_than_a_model_is_not_replaced(tmp_path: Path, other: str) -> None:
     (tmp_path / "config.json").write_text("{}")
-    require_place(tmp_path, overwrite=True)
+    require_model_folder(tmp_path, overwrite=True)
     (tmp_path / other).mkdir()
     with pytest.raises(UserError, match="holds other things than a model"):
-        require_place(tmp_path, overwrite=True)
+        require_model_folder(tmp_path, overwrite=True)

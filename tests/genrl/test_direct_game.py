@@ -41,7 +41,7 @@ class MixedGame(GameSwarm):
 
     def whole(self, ref: FileRef) -> bool:
         """Whether a file holds its payload itself, and not a receipt for it."""
-        paths, store = self.address.paths, self.address.open()
+        paths, store = self.address.paths, self.address.open().store
         reading = read_round_file(
             store,
             ref.key,

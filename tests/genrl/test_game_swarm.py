@@ -102,8 +102,11 @@ def test_a_round_that_was_left_in_its_middle_is_closed_without_those_who_left(tm
 
 def test_a_stranger_far_ahead_is_not_followed(tmp_path: Path, verifier: Any) -> None:
     swarm = GameSwarm(tmp_path / "root", game_config(2), RgymFactory(verifier), coordinated=False)
-    registry, me = Registry(swarm.address.open(), swarm.address.paths), ("stranger-1", "0badcafe")
-    make_node_folders(swarm.address.open(), swarm.address.paths, *me)
+    registry, me = (
+        Registry(swarm.address.open()),
+        ("stranger-1", "0badcafe"),
+    )
+    make_node_folders(swarm.address.open(), *me)
     announced = Registration(*me, "there", config_hash(swarm.config), {}, "2026-01-01T00:00:00+00:00")
     registry.register(*me, msgspec.json.encode(announced))
     registry.write_beat(*me, 1, msgspec.json.encode(Beat(1, 10**9, 10**9, "playing", NodeTotals())))
@@ -241,6 +244,6 @@ def test_bootnodes_are_those_of_living_nodes_with_a_link(tmp_path: Path, verifie
     record = PeerRecord(
         "far", "0a0b0c0d", "small", multiaddrs=("/ip4/127.0.0.1/tcp/4001",), count=1, reach="public"
     )
-    store = swarm.address.open()
+    store = swarm.address.open().store
     DiscoveryFolder(store).write("small", "far", "0a0b0c0d", 1, msgspec.json.encode(record))
     assert coordinator.get_bootnodes() == ["/ip4/127.0.0.1/tcp/4001"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drive_store import ExperimentPaths, Registry, Store, make_node_folders, new_incarnation
+from drive_store import ExperimentPaths, ExperimentStore, Registry, Store, make_node_folders, new_incarnation
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, UserError
 from swarm_ray.genrl.by_deadline import DeadlineGathering
@@ -44,11 +44,11 @@ class Folder:
             self.store.make_folder(folder)
         self.store.create(self.paths.experiment_json, b"{}\n")
         self.store.attach(self.paths.experiment_json)
-        self.registry = Registry(self.store, self.paths)
+        self.registry = Registry(ExperimentStore(self.store, self.paths))
 
     def join(self, node: str, number: int = -1, *, done: bool = False) -> Member:
         member = Member(node, new_incarnation())
-        make_node_folders(self.store, self.paths, *pair(member))
+        make_node_folders(ExperimentStore(self.store, self.paths), *pair(member))
         said = Registration(node, member.incarnation, "here", "0" * 12, {}, "2026-08-01T12:00:00")
         self.registry.register(*pair(member), msgspec.json.encode(said))
         self.beat(member, 1, number, done=done)
@@ -59,10 +59,10 @@ class Folder:
         self.registry.write_beat(*pair(member), count, msgspec.json.encode(beat))
 
     def files(self, member: Member) -> GameFiles:
-        return GameFiles(self.store, self.paths, member)
+        return GameFiles(ExperimentStore(self.store, self.paths), member)
 
     def gathering(self, member: Member, pace: PaceConfig, pulse: Pulse | None = None) -> DeadlineGathering:
-        peers = Peers(self.store, self.paths, member.node, pace)
+        peers = Peers(ExperimentStore(self.store, self.paths), member.node, pace)
         return DeadlineGathering(self.files(member), peers, pace, pulse or Pulse())
 
 
@@ -163,11 +163,11 @@ def test_whoever_is_told_to_stop_waits_no_longer(folder: Folder) -> None:
 def test_of_a_node_that_was_started_again_the_life_that_goes_on_counts(folder: Folder) -> None:
     clock = Clock()
     before = folder.join("other", 4)
-    peers = Peers(folder.store, folder.paths, "own", LONG, clock)
+    peers = Peers(ExperimentStore(folder.store, folder.paths), "own", LONG, clock)
     peers.look(now=True)
     clock.now = 100.0
     again = Member("other", new_incarnation())
-    make_node_folders(folder.store, folder.paths, *pair(again))
+    make_node_folders(ExperimentStore(folder.store, folder.paths), *pair(again))
     said = Registration("other", again.incarnation, "here", "0" * 12, {}, "", succeeds=before.incarnation)
     folder.registry.register(*pair(again), msgspec.json.encode(said))
     folder.beat(again, 1, -1)
@@ -181,7 +181,7 @@ def test_what_is_no_registration_or_no_beat_is_passed_over(folder: Folder) -> No
     folder.registry.register(*pair(odd), b'{"node": 3}')
     mute = folder.join("mute")
     folder.registry.write_beat(*pair(mute), 2, b'{"count": "many"}')
-    peers = Peers(folder.store, folder.paths, "own", LONG)
+    peers = Peers(ExperimentStore(folder.store, folder.paths), "own", LONG)
     peers.look()
     assert list(peers.present()) == ["mute"]
 

@@ -6,50 +6,39 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from player_for_tests import play_both
 
-from drive_store import ExperimentPaths, Registry, Store, Valid
+from drive_store import ExperimentPaths, ExperimentStore, Registry, Store, Valid
 from swarm_ray.experiments import experiment_status
+from swarm_ray.tasks.scoring import Scorer
 
 PLAYER = Path(__file__).parents[1] / "support" / "player_for_tests.py"
 NODES = ("node-0", "node-1")
+Played = tuple[Path, dict[str, dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, dict[str, Any]]]]:
-    """The folder, and what each process says of each game."""
+def played(tmp_path_factory: pytest.TempPathFactory, verifier: Scorer) -> Played:
+    """The folder, and what this process and another one say of each game."""
     root = tmp_path_factory.mktemp("two")
+    command = [sys.executable, str(PLAYER), str(root), NODES[1]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    players = {
-        node: subprocess.Popen(
-            [sys.executable, str(PLAYER), str(root), node],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for node in NODES
-    }
-    try:
-        told = {}
-        for node, player in players.items():
-            out, errors = player.communicate(timeout=240)
-            assert player.returncode == 0, errors
-            told[node] = {line["game"]: line for line in map(json.loads, out.splitlines()[-2:])}
-        yield root, told
-    finally:
-        for player in players.values():
-            player.kill()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as other:
+        try:
+            told = {NODES[0]: play_both(str(root), NODES[0], verifier)}
+            out, _ = other.communicate(timeout=240)
+        finally:
+            other.kill()
+    assert other.returncode == 0
+    return root, told | {NODES[1]: json.loads(out.splitlines()[-1])}
 
 
 @pytest.mark.parametrize("game", ["rgym", "math"])
-def test_both_processes_use_rollouts_of_the_other(
-    played: tuple[Path, dict[str, dict[str, Any]]], game: str
-) -> None:
+def test_both_processes_use_rollouts_of_the_other(played: Played, game: str) -> None:
     _, told = played
     assert told["node-0"][game]["pid"] != told["node-1"][game]["pid"]
     for node, other in (NODES, NODES[::-1]):
@@ -60,18 +49,18 @@ def test_both_processes_use_rollouts_of_the_other(
         assert said["used_from"] == [other]
 
 
-def test_values_are_shown_to_both(played: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+def test_values_are_shown_to_both(played: Played) -> None:
     _, told = played
     for node in NODES:
         assert told[node]["math"]["shown"] == {"node-0": "node-0", "node-1": "node-1"}
 
 
 def test_the_folder_has_both_nodes_and_their_goodbyes(
-    played: tuple[Path, dict[str, dict[str, Any]]],
+    played: Played,
 ) -> None:
     root, _ = played
     store, paths = Store(str(root)), ExperimentPaths("math")
-    registry = Registry(store, paths)
+    registry = Registry(ExperimentStore(store, paths))
     found = registry.registrations()
     assert sorted(node for node, _ in found) == list(NODES)
     assert all(isinstance(registry.read_beat(*peer), Valid) for peer in found)

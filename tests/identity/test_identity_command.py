@@ -9,6 +9,7 @@ import pytest
 from experiments_for_tests import FakeExperiment, incarnation_of
 from folder_for_tests import Folder
 
+from drive_store import ExperimentStore
 from swarm_ray.cli import main
 from swarm_ray.cli.output import DONE, MISTAKE
 from swarm_ray.config.load import config_hash, load_config
@@ -109,7 +110,7 @@ def running(tmp_path: Path) -> FakeExperiment:
     peer_ids = {"node-0": new_identity(tmp_path / "pi.pem").peer_id, "node-1": "\x1b[31mpeer"}
     for node, peer_id in peer_ids.items():
         life = incarnation_of(node)
-        make_node_folders(made.store, made.paths, node, life)
+        make_node_folders(ExperimentStore(made.store, made.paths), node, life)
         said = Registration(node, life, "worker", config_hash(made.config), {}, "", peer_id=peer_id)
         made.registry.register(node, life, msgspec.json.encode(said))
     made.close(0, {"node-0": 0.5, "node-1": 0.25})

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 EXTRAS = ("genrl", "hivemind", "web3", "eth_account")
 HEAVY = ("torch", "transformers", "ray")
 
@@ -45,13 +43,10 @@ print(*sorted(name for name in sys.modules if name.startswith("genrl.")))
     assert loaded(code, HEAVY) == ["genrl.misc_utils", "genrl.misc_utils.name_utils"]
 
 
-@pytest.mark.parametrize(
-    "modules",
-    [
-        "swarm_ray.swarm, swarm_ray.runtime.worker, swarm_ray.cli.main, actors.trainer.trainer",
-        "swarm_ray.experiments, swarm_ray.observe.watch, actors.discovery.discovery, actors.coordinator.coordinator",
-        "swarm_ray.colab",
-    ],
-)
-def test_the_base_package_loads_no_extra(modules: str) -> None:
+def test_the_base_package_loads_no_extra() -> None:
+    modules = (
+        "swarm_ray.swarm, swarm_ray.runtime.worker, swarm_ray.cli.main, actors.trainer.trainer,"
+        "swarm_ray.experiments, swarm_ray.observe.watch, actors.discovery.discovery,"
+        "actors.coordinator.coordinator, swarm_ray.colab"
+    )
     assert loaded(f"import {modules}", EXTRAS) == []

@@ -13,7 +13,7 @@ from swarm_for_tests import small_config
 from actors.trainer.node_home import NodeHome
 from actors.trainer.settings import TrainerSettings
 from actors.trainer.trainer import Trainer
-from drive_store import DiscoveryFolder, Registry, Store, Valid
+from drive_store import DiscoveryFolder, ExperimentStore, Registry, Store, Valid
 from swarm_ray.experiments import experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.local_state import experiment_state
@@ -61,7 +61,7 @@ def test_registration_record_and_status_say_the_same(swarm: PartlyNamed) -> None
     mine = peer_ids_of(swarm)
     store = Store(str(swarm.root))
     announced: dict[str, set[str]] = {}
-    for (node, _), reading in Registry(store, swarm.address.paths).registrations().items():
+    for (node, _), reading in Registry(ExperimentStore(store, swarm.address.paths)).registrations().items():
         assert isinstance(reading, Valid)
         said = msgspec.json.decode(reading.payload, type=Registration)
         assert len(bytes.fromhex(said.public_key)) == 32

@@ -10,7 +10,7 @@ import pytest
 from experiments_for_tests import CLAIMANT, FakeExperiment, incarnation_of
 from live_for_tests import NODES, Clock, config, coordinate, play_round, underway
 
-from drive_store import StateLogWriter
+from drive_store import ExperimentStore, StateLogWriter
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.observe.folder import SnapshotReader
@@ -146,7 +146,10 @@ def test_a_successor_is_followed(tmp_path: Path) -> None:
     folder = watched(tmp_path)
     folder.look()
     other = StateLogWriter(
-        experiment.store, experiment.paths, 2, "coordinator.0f0f0f0f", resume_after=experiment.log.last
+        ExperimentStore(experiment.store, experiment.paths),
+        2,
+        "coordinator.0f0f0f0f",
+        resume_after=experiment.log.last,
     )
     experiment.log = other
     for number in range(5, 9):

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import ray
 
+from swarm_ray.cli.arguments import overrides_of, parse
 from swarm_ray.cli.main import COMMANDS, main
-from swarm_ray.cli.overrides import overrides_of
-from swarm_ray.cli.parser import parse
 from swarm_ray.config.load import load_config
 
 

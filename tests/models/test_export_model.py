@@ -24,7 +24,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from drive_store import ExperimentPaths, Store
+from drive_store import ExperimentPaths, ExperimentStore, Store
 from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray import export_model
 from swarm_ray.cli.main import main
@@ -56,7 +56,12 @@ class Trained:
 
     def stored(self, node: str) -> list[int]:
         """Steps of which the folder has a checkpoint."""
-        return [f.step for f in StoredCheckpoints(Store(self.root), ExperimentPaths("small"), node).folders()]
+        return [
+            f.step
+            for f in StoredCheckpoints(
+                ExperimentStore(Store(self.root), ExperimentPaths("small")), node
+            ).folders()
+        ]
 
 
 def train(root: Path, **changes: object) -> Trained:

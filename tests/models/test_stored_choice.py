@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drive_store import Registry, Store, make_node_folders
+from drive_store import ExperimentStore, Registry, Store, make_node_folders
 from drive_store.checkpoints.local import LocalCheckpoints
 from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.models.stored import NodeCheckpoints, Which, nodes_with_checkpoints
+from swarm_ray.models.checkpoints import NodeCheckpoints, Which, nodes_with_checkpoints
 from swarm_ray.records.nodes import Registration
 
 OLD, NEW, STRAY = "ffffffff", "0000000a", "77777777"
@@ -34,9 +34,11 @@ class Folder:
         self.store.attach(self.paths.experiment_json)
 
     def register(self, incarnation: str, succeeds: str = "") -> None:
-        make_node_folders(self.store, self.paths, "node-0", incarnation)
+        make_node_folders(ExperimentStore(self.store, self.paths), "node-0", incarnation)
         said = Registration("node-0", incarnation, "here", "", {}, "", succeeds=succeeds)
-        Registry(self.store, self.paths).register("node-0", incarnation, msgspec.json.encode(said))
+        Registry(ExperimentStore(self.store, self.paths)).register(
+            "node-0", incarnation, msgspec.json.encode(said)
+        )
 
     def upload(self, incarnation: str, step: int, score: float | None, node: str = "node-0") -> None:
         own = LocalCheckpoints(self._own / node, "tea", node)
@@ -44,7 +46,7 @@ class Folder:
         local = own.write(step, incarnation, files | {"optimizer.safetensors": b"large"}, score)
         manifest = own.manifest(local)
         assert not isinstance(manifest, str)
-        StoredCheckpoints(self.store, self.paths, node).upload(
+        StoredCheckpoints(ExperimentStore(self.store, self.paths), node).upload(
             local, manifest, [f.name for f in manifest.files]
         )
 
@@ -53,7 +55,7 @@ class Folder:
         return NodeCheckpoints(open_experiment(str(self.root), "tea"), node, self.problems)
 
     def choice(self, which: Which) -> tuple[str, int]:
-        place = self.checkpoints().candidates(which)[0].place
+        place = self.checkpoints().candidates(which)[0].stored
         return place.incarnation, place.step
 
 

@@ -26,6 +26,7 @@ from swarm_ray.experiments import (
     experiment_status,
 )
 from swarm_ray.observe.tables import comparison_table
+from drive_store import ExperimentStore
 
 pytestmark = [pytest.mark.notebook, pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -103,7 +104,7 @@ def closed(root: str) -> int:
     paths = ExperimentAddress(root, NAME).paths
     if not Path(root, paths.experiment_json).exists():
         return 0
-    found = newest(Store(root), paths)
+    found = newest(ExperimentStore(Store(root), paths))
     return max((tally.round + 1 for tally in decode_state(found).tallies.values()), default=0) if found else 0
 
 

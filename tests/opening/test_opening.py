@@ -26,7 +26,7 @@ def address(tmp_path: Path) -> ExperimentAddress:
 
 def write_record(address: ExperimentAddress, state: str, rounds: int, in_force: str = "") -> None:
     """The newest record of a log with this one record."""
-    log = StateLogWriter(address.open(), address.paths, 1, CLAIMANT)
+    log = StateLogWriter(address.open(), 1, CLAIMANT)
     record = StateRecord(state, rounds, None, None, {}, config_hash=in_force)
     log.append(msgspec.json.encode(record), round=0, stage=0)
 
@@ -81,7 +81,7 @@ def test_a_new_one_is_what_the_preset_says(address: ExperimentAddress) -> None:
 def test_it_is_not_overwritten_while_it_runs(address: ExperimentAddress) -> None:
     open_or_create(address, small_config(), overwrite=False)
     write_record(address, "running", 3)
-    write_coordinator_beat(address.open(), address.paths, CLAIMANT, 0, b"{}")
+    write_coordinator_beat(address.open(), CLAIMANT, 0, b"{}")
     with pytest.raises(UserError, match=r"running.*swarm-ray stop"):
         open_or_create(address, small_config(), overwrite=True)
     write_record_of_another_end(address)
@@ -90,7 +90,7 @@ def test_it_is_not_overwritten_while_it_runs(address: ExperimentAddress) -> None
 
 
 def write_record_of_another_end(address: ExperimentAddress) -> None:
-    found = StateLogWriter(address.open(), address.paths, 2, CLAIMANT)
+    found = StateLogWriter(address.open(), 2, CLAIMANT)
     record = StateRecord("stopped", 3, None, None, {})
     found.append(msgspec.json.encode(record), round=0, stage=0)
 

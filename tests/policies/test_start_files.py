@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,10 @@ import safetensors.torch
 import torch
 
 from swarm_ray.config.load import load_config
+from swarm_ray.machine.cache import cache_folder
 from swarm_ray.policies.tiny.files import SKILL, all_made, habit_name, start_file, start_index
 from swarm_ray.policies.tiny.start import TinyStart
+from swarm_ray.runtime.preflight import prepare_model
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
@@ -71,21 +72,18 @@ def test_a_torn_file_is_not_there(tmp_path: Path) -> None:
     assert all_made(config, tmp_path, [0])
 
 
-def test_a_driver_whose_starts_are_there_loads_no_torch(tmp_path: Path) -> None:
+def test_a_driver_whose_starts_are_there_loads_no_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWARM_RAY_CACHE", str(tmp_path))
     words = [*SMALL[:-1], "policy.start=blank"]
-    environment = {**os.environ, "SWARM_RAY_CACHE": str(tmp_path)}
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", DRIVER, *words],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        ).stdout
-        for _ in range(2)
-    ]
-    assert printed == ["True\n", "False\n"]
+    config = load_config("tiny", overrides=words)
+    assert not all_made(config, cache_folder(), [0, 1])
+    prepare_model(config, ["node-0", "node-1"], None, lambda *_: None)
+    assert all_made(config, cache_folder(), [0, 1])
+    command = [sys.executable, "-c", DRIVER, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "False\n"
 
 
 def test_nodes_of_several_workers_take_different_starts() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from drive_store import ExperimentPaths, StateRef, Store, create_experiment_folder
+from drive_store import ExperimentPaths, ExperimentStore, StateRef, Store, create_experiment_folder
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.config.schema import CheckpointConfig, SwarmConfig
@@ -29,7 +29,7 @@ WITHIN_S = 60.0
 
 def make_store(root: Path) -> Store:
     store = Store(str(root))
-    create_experiment_folder(store, PATHS)
+    create_experiment_folder(ExperimentStore(store, PATHS))
     store.create(PATHS.experiment_json, b"{}")
     store.attach(PATHS.experiment_json)
     return store
@@ -112,8 +112,7 @@ class Trial:
         self.folder, self.store = folder, store
         self.checkpointer = Checkpointer(
             folder,
-            store,
-            PATHS,
+            ExperimentStore(store, PATHS),
             CheckpointConfig.model_validate({"every": 1, **config}),
             clock=self.clock,
             on_problem=lambda node, text: self.problems.append((node, text)),

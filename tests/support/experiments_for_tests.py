@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from drive_store import Registry, SegmentWriter, StateLogWriter, Store, make_node_folders
+from drive_store import ExperimentStore, Registry, SegmentWriter, StateLogWriter, Store, make_node_folders
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
@@ -56,8 +56,8 @@ class FakeExperiment:
         )
         self.store = Store(str(self.root))
         self.paths = self.address.paths
-        self.log = StateLogWriter(self.store, self.paths, 1, CLAIMANT)
-        self.registry = Registry(self.store, self.paths)
+        self.log = StateLogWriter(ExperimentStore(self.store, self.paths), 1, CLAIMANT)
+        self.registry = Registry(ExperimentStore(self.store, self.paths))
         self.problems: dict[str, str] = {}
         self.in_force = ""
 
@@ -65,7 +65,7 @@ class FakeExperiment:
         """Announce nodes."""
         for node in nodes:
             incarnation = incarnation_of(node)
-            make_node_folders(self.store, self.paths, node, incarnation)
+            make_node_folders(ExperimentStore(self.store, self.paths), node, incarnation)
             registration = Registration(
                 node, incarnation, "worker", hash_of_config or config_hash(self.config), {}, CREATED_AT
             )
@@ -166,7 +166,12 @@ class FakeExperiment:
         """Write rows as one closed segment; answers its key."""
         spool = self.root / f"{self.name}-{node}-{start}.spool"
         writer = SegmentWriter(
-            self.store, self.paths, node, incarnation_of(node), "metrics", spool=spool, start=start
+            ExperimentStore(self.store, self.paths),
+            node,
+            incarnation_of(node),
+            "metrics",
+            spool=spool,
+            start=start,
         )
         for row in rows:
             writer.append(msgspec.json.encode(row))

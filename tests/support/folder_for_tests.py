@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 from swarm_for_tests import small_config
 
-from drive_store import Registry, Spool, StateLogWriter, Store, make_node_folders, publish_round_file
+from drive_store import (
+    ExperimentStore,
+    Registry,
+    Spool,
+    StateLogWriter,
+    Store,
+    make_node_folders,
+    publish_round_file,
+)
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
@@ -53,14 +61,14 @@ class Folder:
             overwrite=False,
         )
         self.paths = self.address.paths
-        self.store = self.address.open()
-        self.registry = Registry(self.store, self.paths)
-        self.log = StateLogWriter(self.store, self.paths, 1, CLAIMANT)
+        self.store = self.address.open().store
+        self.registry = Registry(ExperimentStore(self.store, self.paths))
+        self.log = StateLogWriter(ExperimentStore(self.store, self.paths), 1, CLAIMANT)
 
     def follow(self, pace: PaceConfig = QUICK, **options: Any) -> tuple[SwarmState, Store, Pulse]:
         """A trainer's view of the log, with a store of its own that counts."""
-        store, pulse = self.address.open(), Pulse()
-        return SwarmState(store, self.paths, pace, pulse, **options), store, pulse
+        store, pulse = self.address.open().store, Pulse()
+        return SwarmState(ExperimentStore(store, self.paths), pace, pulse, **options), store, pulse
 
     def exchange(
         self,
@@ -72,9 +80,11 @@ class Folder:
         state, store, _ = followed or self.follow(pace)
         spools = {n: self.spool(n, store, pace) for n in nodes}
         tasks: Any = None  # no step is taken up again here
-        made = OwnSteps(store, self.paths, state, spools, tasks, tasks)
+        made = OwnSteps(ExperimentStore(store, self.paths), state, spools, tasks, tasks)
         return (
-            FolderExchange(store, self.paths, state, pace, spools, made, self.direct(store, nodes)),
+            FolderExchange(
+                ExperimentStore(store, self.paths), state, pace, spools, made, self.direct(store, nodes)
+            ),
             store,
             spools,
         )
@@ -82,16 +92,20 @@ class Folder:
     def direct(self, store: Store, nodes: Sequence[str]) -> DirectValues:
         """What sees to receipts, without a link."""
         lives = {node: incarnation(node) for node in nodes}
-        return DirectValues(store, self.paths, "0123456789abcdef", lives, staleness=4, value_s=1.0)
+        return DirectValues(
+            ExperimentStore(store, self.paths), "0123456789abcdef", lives, staleness=4, value_s=1.0
+        )
 
     def spool(self, node: str, store: Store, pace: PaceConfig = QUICK) -> Spool:
         """A node's spool, on a disk of its own."""
         folder = self.root.parent / "own disk" / node
-        return Spool(folder, store, self.paths, node, incarnation(node), retry_s=pace.retry_s)
+        return Spool(
+            folder, ExperimentStore(store, self.paths), node, incarnation(node), retry_s=pace.retry_s
+        )
 
     def join(self, node: str) -> Member:
         """Make a node's folders."""
-        make_node_folders(self.store, self.paths, node, incarnation(node))
+        make_node_folders(ExperimentStore(self.store, self.paths), node, incarnation(node))
         return Member(node, incarnation(node))
 
     def publish(
@@ -100,8 +114,7 @@ class Folder:
         """Publish a file through the store as a node does."""
         data = msgspec.msgpack.encode(round_file(step=number)) if payload is None else payload
         made = publish_round_file(
-            self.store,
-            self.paths,
+            ExperimentStore(self.store, self.paths),
             node=node,
             incarnation=incarnation(node),
             round=number,

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from experiments_for_tests import CLAIMANT, FakeExperiment, totals_after
 
-from drive_store import write_coordinator_beat
+from drive_store import ExperimentStore, write_coordinator_beat
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.records.nodes import Beat, CoordinatorBeat, NodeTotals
@@ -58,7 +58,7 @@ def play_round(experiment: FakeExperiment, number: int, nodes: list[str]) -> Non
 
 def coordinate(experiment: FakeExperiment, count: int, claimant: str = CLAIMANT) -> None:
     payload = msgspec.json.encode(CoordinatorBeat(count, 1, 0))
-    write_coordinator_beat(experiment.store, experiment.paths, claimant, count, payload)
+    write_coordinator_beat(ExperimentStore(experiment.store, experiment.paths), claimant, count, payload)
 
 
 def tally(number: int, step: int, reward: float = 0.5) -> NodeTally:

@@ -11,7 +11,7 @@ from restarts_for_tests import events_of
 from stage_for_tests import EXPERIMENT, FOUR, TWO, Part, Play, Stage
 from swarm_for_tests import closed_stages, records_of
 
-from drive_store import Store, history
+from drive_store import ExperimentStore, Store, history
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.metrics import StepMetrics
@@ -86,7 +86,7 @@ def _read(stage: Stage, played: Played) -> None:
         played.rows[part.name] = [row for row in rows if row.node == part.name]
         played.diary[part.name] = stage.plan(part).diary()
     played.records = records_of(stage.root, EXPERIMENT)
-    entries = history(Store(stage.root), address.paths, problems=[])
+    entries = history(ExperimentStore(Store(stage.root), address.paths), problems=[])
     played.places = [(entry.ref.epoch, entry.ref.sequence) for entry in entries]
     played.resumed = [event.text for event in events_of(stage.root, "resumed")]
 

@@ -15,7 +15,7 @@ import msgspec
 import psutil
 from swarm_for_tests import descendants
 
-from drive_store import Store, newest
+from drive_store import ExperimentStore, Store, newest
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.metrics import StepMetrics
@@ -105,7 +105,7 @@ def newest_record(root: str, experiment: str) -> StateRecord | None:
     paths = ExperimentAddress(root, experiment).paths
     if not Path(root, paths.experiment_json).exists():
         return None
-    found = newest(Store(root), paths)
+    found = newest(ExperimentStore(Store(root), paths))
     return decode_state(found) if found is not None else None
 
 

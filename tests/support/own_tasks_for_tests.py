@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from swarm_ray.tasks.protocol import TaskQuestion, register
+from swarm_ray.tasks.protocol import _REGISTERED, TaskQuestion
 
 
 class Doubles:
@@ -23,7 +23,8 @@ class Doubles:
         return float(answer == entry["answer"])
 
 
-register("twice", lambda options: Doubles())
+def make_doubles(options):
+    return Doubles()
 
 
 def hang_forever():
@@ -98,9 +99,6 @@ def make_obedient(options):
     return Obedient()
 
 
-register("obedient", make_obedient)
-
-
 class Unstable:
     """Its questions differ from process to process."""
 
@@ -117,4 +115,5 @@ def make_unstable(options):
     return Unstable()
 
 
-register("unstable", make_unstable)
+# `register` would load reasoning-gym, to see that none of its data sets has the name: a second in every process.
+_REGISTERED.update({"twice": make_doubles, "obedient": make_obedient, "unstable": make_unstable})

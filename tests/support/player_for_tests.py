@@ -1,10 +1,11 @@
-"""A process that plays GenRL's games as one node over a folder, without Ray: `player_for_tests.py ROOT NODE`."""
+"""Plays GenRL's games as one node over a folder, without Ray; as a process: `player_for_tests.py ROOT NODE`."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from typing import Any
 
 import torch
 from games_for_tests import DATASETS, Rows, math_manager, rgym_manager, tiny_policy
@@ -19,31 +20,37 @@ ROUNDS = 3
 DEADLINE_S = 60.0
 
 
-def main(root: str, node: str) -> None:
-    """Play three rounds of each game, and print what was made of the other node's rollouts."""
+def play_both(root: str, node: str, verifier: Scorer) -> dict[str, dict[str, Any]]:
+    """Play three rounds of each game; what was made of the other node's rollouts, by game."""
     torch.set_num_threads(1)
     seed = int(node[-1])
+    told = {}
+    for game in ("rgym", "math"):
+        rows = Rows()
+        with FolderCommunication(root, game, node, nodes=2, deadline_s=DEADLINE_S) as communication:
+            more = {"rounds": ROUNDS, "recorder": rows, "coordinator": GameCoordinator(communication)}
+            if game == "rgym":
+                # One digit, 32 times: some are right, and not all.
+                trainer = PolicyTrainer(tiny_policy(seed, tokens=1), 32, seed=seed, node=node)
+                manager = rgym_manager(communication, verifier, seed=seed, trainer=trainer, **more)
+            else:
+                manager = math_manager(communication, **more)
+            communication.put({"played by": node, 7: (1, 2)}, b"solver")
+            manager.run_game()
+            shown = {peer: value["played by"] for peer, value in communication.get(b"solver").items()}
+        told[game] = _told(rows, shown)
+    return told
+
+
+def main(root: str, node: str) -> None:
+    """Play with a scoring process of its own, and print what was told."""
     data = GymDataManager(DATASETS, answer="whole", verifier=object())  # type: ignore[arg-type]
     with Scorer(data.questions.config) as verifier:
-        for game in ("rgym", "math"):
-            rows = Rows()
-            with FolderCommunication(root, game, node, nodes=2, deadline_s=DEADLINE_S) as communication:
-                more = {"rounds": ROUNDS, "recorder": rows, "coordinator": GameCoordinator(communication)}
-                if game == "rgym":
-                    # One digit, 32 times: some are right, and not all.
-                    trainer = PolicyTrainer(tiny_policy(seed, tokens=1), 32, seed=seed, node=node)
-                    manager = rgym_manager(communication, verifier, seed=seed, trainer=trainer, **more)
-                else:
-                    manager = math_manager(communication, **more)
-                communication.put({"played by": node, 7: (1, 2)}, b"solver")
-                manager.run_game()
-                shown = {peer: value["played by"] for peer, value in communication.get(b"solver").items()}
-            sys.stdout.write(f"{json.dumps(_told(game, rows, shown))}\n")
+        sys.stdout.write(f"{json.dumps(play_both(root, node, verifier))}\n")
 
 
-def _told(game: str, rows: Rows, shown: dict[str, str]) -> dict[str, object]:
+def _told(rows: Rows, shown: dict[str, str]) -> dict[str, Any]:
     return {
-        "game": game,
         "pid": os.getpid(),
         "rounds": [row.round for row in rows.rows],
         "offered": sum(row.offered for row in rows.rows),

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from experiments_for_tests import FakeExperiment, incarnation_of, metrics_row
 
-from drive_store import SegmentWriter, publish_round_file
+from drive_store import ExperimentStore, SegmentWriter, publish_round_file
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.read.experiment import open_experiment
@@ -98,7 +98,9 @@ class FullExperiment(FakeExperiment):
     def log_events(self, node: str, events: Sequence[Event]) -> None:
         """Write events as one closed segment."""
         spool = self.root / f"{self.name}-{node}.events"
-        writer = SegmentWriter(self.store, self.paths, node, incarnation_of(node), "events", spool=spool)
+        writer = SegmentWriter(
+            ExperimentStore(self.store, self.paths), node, incarnation_of(node), "events", spool=spool
+        )
         for event in events:
             writer.append(msgspec.json.encode(event))
         writer.close_segment()
@@ -124,8 +126,7 @@ class FullExperiment(FakeExperiment):
         completions = tuple(Completion(self._text, 1.0 if k == 0 else 0.0, k != 1) for k in range(3))
         file = RoundFile(number, (Rollout(question.ref, completions),), 1 / 3, 1, 9)
         published = publish_round_file(
-            self.store,
-            self.paths,
+            ExperimentStore(self.store, self.paths),
             node=node,
             incarnation=incarnation_of(node),
             round=number,

@@ -10,7 +10,7 @@ import msgspec
 from folder_for_tests import Folder, incarnation, round_file
 
 from actors.coordinator.coordinator import Coordinator
-from drive_store import StateEntry, StateLogReader, Store
+from drive_store import ExperimentStore, StateEntry, StateLogReader, Store
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import decode_state
@@ -61,7 +61,7 @@ class ObedientNode:
 
     def __init__(self, folder: Folder, node: str) -> None:
         self.node, self._folder = node, folder
-        self._reader = StateLogReader(folder.store, folder.paths, list_every=1)
+        self._reader = StateLogReader(ExperimentStore(folder.store, folder.paths), list_every=1)
         self._round, self._step, self._count = -1, 0, 0
         self._waiting: dict[str, int] = {}
         self.seen: list[StateEntry] = []
@@ -185,7 +185,7 @@ class Rivals:
 
     def chain(self) -> list[StateEntry]:
         """The log as one who comes last reads it."""
-        return StateLogReader(self.folder.store, self.folder.paths).poll()
+        return StateLogReader(ExperimentStore(self.folder.store, self.folder.paths)).poll()
 
 
 def answered_by(record: StateRecord) -> list[str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from drive_store import (
     ExperimentPaths,
+    ExperimentStore,
     Spool,
     SpoolEntry,
     Store,
@@ -28,14 +29,14 @@ class Clock:
 
 def open_store(root: Path) -> FaultyStore:
     store = FaultyStore(str(root))
-    create_experiment_folder(store, PATHS)
+    create_experiment_folder(ExperimentStore(store, PATHS))
     store.create(PATHS.experiment_json, b"{}")
     store.attach(PATHS.experiment_json)
     return store
 
 
 def open_spool(store: Store, clock: Clock, folder: Path, incarnation: str = A) -> Spool:
-    return Spool(folder, store, PATHS, "n1", incarnation, retry_s=RETRY_S, clock=clock)
+    return Spool(folder, ExperimentStore(store, PATHS), "n1", incarnation, retry_s=RETRY_S, clock=clock)
 
 
 def hold(spool: Spool, step: int = 5, payload: bytes = b"rollouts") -> SpoolEntry:

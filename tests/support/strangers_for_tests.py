@@ -10,7 +10,15 @@ import msgspec
 import zstandard
 from swarm_tasks_for_tests import coin
 
-from drive_store import Header, Registry, make_node_folders, payload_sha256, publish_round_file, seal_packed
+from drive_store import (
+    ExperimentStore,
+    Header,
+    Registry,
+    make_node_folders,
+    payload_sha256,
+    publish_round_file,
+    seal_packed,
+)
 from drive_store.frame import SCHEMA_VERSION, make_frame
 from drive_store.reading import LENGTHS, PACKED_START, TRAILER, TRAILER_END
 from swarm_ray.config.load import config_hash
@@ -30,11 +38,11 @@ class Stranger:
 
     def __init__(self, address: ExperimentAddress, config: SwarmConfig, name: str = "stranger-1") -> None:
         self.name, self.life = name, "0badcafe"
-        self._store, self._paths = address.open(), address.paths
+        self._store, self._paths = address.open().store, address.paths
         self._tasks = TaskSet(config.tasks)
-        self._registry = Registry(self._store, self._paths)
-        self._state = SwarmState(self._store, self._paths, config.pace, Pulse())
-        make_node_folders(self._store, self._paths, name, self.life)
+        self._registry = Registry(ExperimentStore(self._store, self._paths))
+        self._state = SwarmState(ExperimentStore(self._store, self._paths), config.pace, Pulse())
+        make_node_folders(ExperimentStore(self._store, self._paths), name, self.life)
         announced = Registration(name, self.life, "elsewhere", config_hash(config), {}, "")
         self._registry.register(name, self.life, msgspec.json.encode(announced))
         self.acts: dict[str, Callable[[int], None]] = {
@@ -104,8 +112,7 @@ class Stranger:
     def publish(self, number: int, value: Any) -> None:
         """Publish through the store, as an honest node does."""
         publish_round_file(
-            self._store,
-            self._paths,
+            ExperimentStore(self._store, self._paths),
             node=self.name,
             incarnation=self.life,
             round=number,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from drive_store import Store, history
+from drive_store import ExperimentStore, Store, history
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
@@ -46,7 +46,9 @@ def small_config(**changes: Any) -> SwarmConfig:
 def records_of(root: Path | str, experiment: str) -> list[StateRecord]:
     """The state log from its beginning, every record read whole."""
     problems: list[str] = []
-    entries = history(Store(str(root)), ExperimentAddress(str(root), experiment).paths, problems=problems)
+    entries = history(
+        ExperimentStore(Store(str(root)), ExperimentAddress(str(root), experiment).paths), problems=problems
+    )
     assert problems == []
     return [decode_state(entry) for entry in entries]
 

@@ -14,14 +14,14 @@ import msgspec
 import psutil
 
 from actors.logger.logger import RunLogger
-from drive_store import make_node_folders
+from drive_store import ExperimentStore, make_node_folders
 from swarm_ray.config.load import load_config
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.metrics import Evaluation, StepMetrics
 from swarm_ray.records.nodes import StoreUse
 from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.records.state import Member
-from swarm_ray.tracking.choosing import choose_trackers
+from swarm_ray.tracking.factory import make_trackers
 from swarm_ray.tracking.prometheus import Gauge
 
 if TYPE_CHECKING:  # it takes longer to load than all that is loaded here
@@ -69,7 +69,7 @@ def logger_of(address: ExperimentAddress, spool: Path, *overrides: str) -> RunLo
         config.log,
         spool,
         {},
-        lambda files: choose_trackers(config, address.experiment, PREFIX, files, no_gauge),
+        lambda files: make_trackers(config, address.experiment, PREFIX, files, no_gauge),
     )
 
 
@@ -84,7 +84,7 @@ def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
 def joined(folder: Folder) -> Folder:
     """The folder with both nodes in it."""
     for member in NODES:
-        make_node_folders(folder.store, folder.paths, member.node, member.incarnation)
+        make_node_folders(ExperimentStore(folder.store, folder.paths), member.node, member.incarnation)
         folder.registry.register(member.node, member.incarnation, b"{}")
     return folder
 

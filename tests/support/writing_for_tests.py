@@ -1,4 +1,7 @@
-"""Run as a process that trains and writes checkpoints until it is killed; prints each step that is safe."""
+"""Run as a process that, for each folder it reads, forks one that trains and writes checkpoints until it is killed.
+
+Told are its process id, each step that is safe, and `gone`. So torch is loaded once for all that are killed.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,7 @@ def digest(policy: Policy) -> str:
     return found.hexdigest()
 
 
-def main(folder: Path) -> None:
-    torch.set_num_threads(1)
+def write(folder: Path) -> None:
     trial, node = Trial(folder / "here", make_store(folder / "root"), store_every_s=0.0), small_node()
     trial.checkpointer._on_saved = lambda _node, step: os.write(1, b"%d\n" % step)
     (folder / "digests").mkdir()
@@ -32,5 +34,16 @@ def main(folder: Path) -> None:
         trial.round(node)
 
 
+def main() -> None:
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os.write(1, b"%d\n" % os.getpid())
+            write(Path(line.strip()))
+        os.waitpid(child, 0)
+        os.write(1, b"gone\n")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

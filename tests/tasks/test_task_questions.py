@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 
 import pytest
+import reasoning_gym
 from own_tasks_for_tests import Doubles, make_obedient
 from reasoning_gym.factory import DATASETS
 
@@ -44,48 +45,41 @@ def training_question(tasks, specialty="gcd"):
     )
 
 
-def test_a_second_process_makes_the_same_questions(both):
+@pytest.fixture(scope="module")
+def elsewhere(both):
+    """What a process with another seed of hashes makes: our questions, and those of the data sets called unstable."""
     program = (
-        "import json, sys\nfrom swarm_ray.config.schema import TasksConfig\n"
+        "import json, sys, reasoning_gym as rg\nfrom swarm_ray.config.schema import TasksConfig\n"
         "from swarm_ray.tasks.questions import TaskSet\n"
         "tasks = TaskSet(TasksConfig.model_validate_json(sys.argv[1]))\n"
         # In another order, so that nothing may depend on what was drawn before.
         "made = {n: [tasks.question(n, 1, i) for i in (41, 7, 0)] for n in reversed(tasks.specialties)}\n"
-        "print(json.dumps({n: [[q.text, q.reference] for q in made[n][::-1]] for n in made}))"
+        "sets = {n: rg.create_dataset(n, seed=1, size=20) for n in sys.argv[2:]}\n"
+        "print(json.dumps([{n: [[q.text, q.reference] for q in made[n][::-1]] for n in made},"
+        " {n: [sets[n][i]['question'] for i in range(20)] for n in sets}]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, both.config.model_dump_json()],
+        [sys.executable, "-c", program, both.config.model_dump_json(), *UNSTABLE],
         capture_output=True,
         check=True,
         env={"PYTHONHASHSEED": "12345", "PYTHONPATH": ":".join(sys.path)},
     )
-    there = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_a_second_process_makes_the_same_questions(both, elsewhere):
     here = {
         name: [[q.text, q.reference] for q in (both.question(name, 1, i) for i in (0, 7, 41))]
         for name in both.specialties
     }
-    assert here == there
+    assert here == elsewhere[0]
 
 
-def test_the_data_sets_called_unstable_are():
-    program = (
-        "import json, sys, reasoning_gym as rg\n"
-        "sets = {n: rg.create_dataset(n, seed=1, size=20) for n in sys.argv[1:]}\n"
-        "print(json.dumps({n: [sets[n][i]['question'] for i in range(20)] for n in sets}))"
-    )
-    one, other = (
-        json.loads(
-            subprocess.run(
-                [sys.executable, "-c", program, *sorted(UNSTABLE)],
-                capture_output=True,
-                check=True,
-                env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-            ).stdout
-        )
-        for seed in ("0", "1")
-    )
+def test_the_data_sets_called_unstable_are(elsewhere):
+    sets = {name: reasoning_gym.create_dataset(name, seed=1, size=20) for name in UNSTABLE}
+    here = {name: [sets[name][i]["question"] for i in range(20)] for name in UNSTABLE}
     # One that makes the same questions in both can be allowed.
-    assert {name for name in UNSTABLE if one[name] != other[name]} == UNSTABLE
+    assert {name for name in UNSTABLE if here[name] != elsewhere[1][name]} == UNSTABLE
 
 
 def test_other_seed_or_index_gives_other_questions(both):

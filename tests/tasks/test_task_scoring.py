@@ -19,7 +19,7 @@ from swarm_ray.tasks.scoring import Score, ScoreItem, Scorer
 
 EVAL = ("binary_matrix", "string_insertion", "spiral_matrix", "n_queens")
 SYMPY = ("puzzle24", "countdown", "simple_integration", "intermediate_integration")
-OWN = {"specialties": ["obedient", "twice", "gcd", "unstable"], "modules": ["own_tasks_for_tests"]}
+OWN = {"specialties": ["obedient", "twice", "unstable"], "modules": ["own_tasks_for_tests"]}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_big_and_odd_texts(scorer, tasks):
     assert scorer.score([ScoreItem(("easy-gcd", 1, 0), right)]) == [Score(1.0, "ok")]
 
 
-def test_equal_items_are_sent_once_and_known_ones_not_at_all(config, monkeypatch):
+def test_equal_items_are_sent_once_and_known_ones_not_at_all(monkeypatch):
     sent = []
     real = scoring_child.ScoringChild.results
 
@@ -166,13 +166,13 @@ def test_equal_items_are_sent_once_and_known_ones_not_at_all(config, monkeypatch
 
     monkeypatch.setattr(scoring_child.ScoringChild, "results", counted)
     monkeypatch.setattr(scoring, "CACHED_SCORES", 3)
-    with Scorer(config) as scorer:
-        item = ScoreItem(("easy-gcd", 1, 0), "1")
-        scorer.score([item, item, ScoreItem(("easy-gcd", 1, 0), " 1 ", external=True)])
+    with Scorer(TasksConfig(**OWN)) as scorer:
+        item = ScoreItem(("twice", 1, 0), "1")
+        scorer.score([item, item, ScoreItem(("twice", 1, 0), " 1 ", external=True)])
         assert len(sent) == 1
         scorer.score([item])
         assert len(sent) == 1
-        scorer.score([ScoreItem(("easy-gcd", 1, i), "1") for i in (1, 2, 3)])
+        scorer.score([ScoreItem(("twice", 1, i), "1") for i in (1, 2, 3)])
         assert len(sent) == 4
         scorer.score([item])
         assert len(sent) == 5, "the oldest of more than three is forgotten"
@@ -180,10 +180,10 @@ def test_equal_items_are_sent_once_and_known_ones_not_at_all(config, monkeypatch
 
 
 def test_tagged_answers():
-    with Scorer(TasksConfig(specialties=["gcd"], answer="tagged")) as scorer:
-        right = TaskSet(TasksConfig(specialties=["gcd"])).question("gcd", 1, 0).reference
+    with Scorer(TasksConfig(**OWN, answer="tagged")) as scorer:
+        right = TaskSet(TasksConfig(**OWN)).question("twice", 1, 0).reference
         scores = scorer.score(
-            [ScoreItem(("gcd", 1, 0), f"<answer>{right}</answer>"), ScoreItem(("gcd", 1, 0), right)]
+            [ScoreItem(("twice", 1, 0), text) for text in (f"<answer>{right}</answer>", right)]
         )
         assert [s.reward for s in scores] == [1.0, 0.0]
 
@@ -246,12 +246,12 @@ def test_what_ends_or_blocks_the_process_is_found_and_the_others_are_scored(deed
     assert not psutil.pid_exists(survivor)
 
 
-def test_a_process_that_died_by_itself_costs_no_reward(scorer):
-    item = ScoreItem(("easy-lcm", 1, 0), "killed while idle")
-    scorer.score([item])
-    os.kill(scorer._child.pid, signal.SIGKILL)
-    other = ScoreItem(("easy-lcm", 1, 0), "after that")
-    assert [s.outcome for s in scorer.score([item, other])] == ["ok", "ok"]
+def test_a_process_that_died_by_itself_costs_no_reward(own):
+    item = ScoreItem(("twice", 1, 0), "killed while idle")
+    own.score([item])
+    os.kill(own._child.pid, signal.SIGKILL)
+    other = ScoreItem(("twice", 1, 0), "after that")
+    assert [s.outcome for s in own.score([item, other])] == ["ok", "ok"]
 
 
 def test_a_process_that_does_not_start(monkeypatch):
@@ -267,9 +267,9 @@ def test_a_process_that_does_not_start(monkeypatch):
 def test_close_leaves_nothing_and_scoring_again_starts_again(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other tests score at the same time
     before = folders()
-    scorer = Scorer(TasksConfig(specialties=["gcd"]))
+    scorer = Scorer(TasksConfig(**OWN))
     scorer.close()
-    item = ScoreItem(("gcd", 1, 0), "1")
+    item = ScoreItem(("twice", 1, 0), "1")
     for _ in range(2):
         scorer._cache.clear()
         assert scorer.score([item])[0].outcome == "ok"
@@ -285,7 +285,7 @@ def test_the_process_ends_with_its_parent():
     program = (
         "import time\nfrom swarm_ray.config.schema import TasksConfig\n"
         "from swarm_ray.tasks.scoring import Scorer, ScoreItem\n"
-        "s = Scorer(TasksConfig(specialties=['gcd'])); s.score([ScoreItem(('gcd', 1, 0), '1')])\n"
+        f"s = Scorer(TasksConfig(**{OWN})); s.score([ScoreItem(('twice', 1, 0), '1')])\n"
         "print(s._child.pid, s._child._folder.name, flush=True); time.sleep(600)"
     )
     with subprocess.Popen(

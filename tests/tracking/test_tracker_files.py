@@ -10,7 +10,7 @@ from folder_for_tests import Folder
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tracked_for_tests import NODES, in_a_process, joined, logger_of, row
 
-from drive_store import StoreError, StoreUnavailable
+from drive_store import ExperimentStore, StoreError, StoreUnavailable
 from swarm_ray.tracking.files import TrackerFiles
 
 LOGS = "experiments/small/logs"
@@ -54,7 +54,7 @@ def test_tensorboard_reads_back_what_the_rows_say(folder: Folder, tmp_path: Path
 
 
 def test_a_copy_that_broke_off_does_not_stand_in_the_way(folder: Folder, tmp_path: Path) -> None:
-    files, member = TrackerFiles(folder.store, folder.paths, tmp_path / "kept"), NODES[0]
+    files, member = TrackerFiles(ExperimentStore(folder.store, folder.paths), tmp_path / "kept"), NODES[0]
     joined(folder)
     run = files.home(member.node, member.incarnation) / "wandb" / "offline-run-1"
     (run / "files").mkdir(parents=True)
@@ -70,7 +70,7 @@ def test_a_copy_that_broke_off_does_not_stand_in_the_way(folder: Folder, tmp_pat
 
 
 def test_a_copy_that_was_whole_is_not_made_again(folder: Folder, tmp_path: Path) -> None:
-    files, member = TrackerFiles(folder.store, folder.paths, tmp_path / "kept"), NODES[0]
+    files, member = TrackerFiles(ExperimentStore(folder.store, folder.paths), tmp_path / "kept"), NODES[0]
     joined(folder)
     for _ in range(2):  # as if the process had been killed before it removed its own
         run = files.home(member.node, member.incarnation) / "wandb" / "offline-run-1"
@@ -97,7 +97,7 @@ def test_files_wait_while_the_folder_is_away(folder: Folder, tmp_path: Path) -> 
 
 
 def test_a_name_that_is_no_incarnation_builds_no_path(folder: Folder, tmp_path: Path) -> None:
-    files = TrackerFiles(folder.store, folder.paths, tmp_path / "kept")
+    files = TrackerFiles(ExperimentStore(folder.store, folder.paths), tmp_path / "kept")
     (tmp_path / "kept" / "no.. such").mkdir(parents=True)
     with pytest.raises((StoreError, ValueError)):
         files.copy_all()

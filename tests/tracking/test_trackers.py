@@ -12,10 +12,16 @@ from tracked_for_tests import row
 from swarm_ray.config.schema import TrackingConfig
 from swarm_ray.errors import UserError
 from swarm_ray.records.metrics import Evaluation
-from swarm_ray.tracking.choosing import require_ray_default, require_trackers
-from swarm_ray.tracking.feed import TrackerFeed
+from swarm_ray.tracking.factory import require_ray_default, require_trackers
 from swarm_ray.tracking.prometheus import Gauge, PrometheusTracker
-from swarm_ray.tracking.tracker import Tracked, TrackerFailed, figures, of_evaluation, of_row
+from swarm_ray.tracking.tracker import (
+    TrackedStep,
+    TrackerFailed,
+    TrackerFeed,
+    figures,
+    tracked_evaluation,
+    tracked_row,
+)
 
 
 class Kept:
@@ -25,7 +31,7 @@ class Kept:
         self.name, self.steps, self.closed = name, list[int](), 0
         self._fails_at, self._holds = fails_at, holds
 
-    def log(self, told: Tracked) -> None:
+    def log(self, told: TrackedStep) -> None:
         if self._holds is not None:
             assert self._holds.wait(60)
         if told.step == self._fails_at:
@@ -41,7 +47,7 @@ def test_a_tracker_that_fails_is_told_once_and_the_others_go_on() -> None:
     well, ill = Kept("well"), Kept("ill", fails_at=2)
     feed = TrackerFeed([ill, well], told.append)
     for step in range(6):
-        feed.log(of_row(row("node-1", step)))
+        feed.log(tracked_row(row("node-1", step)))
     assert feed.close(60)
     assert feed.close(60)
     assert (ill.steps, well.steps) == ([0, 1], list(range(6)))
@@ -54,7 +60,7 @@ def test_a_slow_tracker_holds_nobody_up() -> None:
     slow = Kept("slow", holds=may_go_on)
     feed = TrackerFeed([slow], lambda _: None)
     for step in range(3):
-        feed.log(of_row(row("node-1", step)))
+        feed.log(tracked_row(row("node-1", step)))
     assert not feed.close(0.0)
     may_go_on.set()
     assert feed.close(60)
@@ -72,11 +78,11 @@ def test_a_figure_that_there_is_none_of_is_left_out() -> None:
 
 def test_pass_at_1_is_told_at_a_step_of_its_node() -> None:
     found = Evaluation("node-1", "start", 0.5, {"coin": 0.5}, {"coin": 4})
-    told = of_evaluation(found, "00000001", 7)
+    told = tracked_evaluation(found, "00000001", 7)
     assert (told.node, told.incarnation, told.step) == ("node-1", "00000001", 7)
     assert told.figures == {"pass_at_1/start": 0.5, "pass_at_1_start/coin": 0.5}
     nothing = Evaluation("node-1", "end", None, {}, {})
-    assert of_evaluation(nothing, "00000001", 7).figures == {}
+    assert tracked_evaluation(nothing, "00000001", 7).figures == {}
 
 
 def test_gauges_stand_for_the_newest_row_of_each_node() -> None:
@@ -99,7 +105,7 @@ def test_gauges_stand_for_the_newest_row_of_each_node() -> None:
     tracker = PrometheusTracker("small", make)
     for step in (0, 1):
         for node in ("node-1", "node-2"):
-            tracker.log(of_row(row(node, step)))
+            tracker.log(tracked_row(row(node, step)))
     assert values["swarm_step", "node-2", ""] == 1
     assert values["swarm_reward_by_specialty", "node-1", "coin"] == 1 / 8
     assert made["swarm_reward"] == ("experiment", "node")
@@ -146,7 +152,7 @@ def test_online_without_a_key_is_said_before_anything_starts(
 
 def test_trackers_load_neither_torch_nor_ray() -> None:
     code = (
-        "import sys; from swarm_ray.tracking import choosing; import wandb;"
+        "import sys; from swarm_ray.tracking import factory; import wandb;"
         "from tensorboard.summary.writer import event_file_writer;"
         "sys.exit(' '.join({'torch', 'ray', 'tensorflow', 'transformers'} & set(sys.modules)) or 0)"
     )

@@ -14,9 +14,8 @@ from typing import NamedTuple
 import msgspec
 
 from drive_store import (
-    ExperimentPaths,
+    ExperimentStore,
     NotYet,
-    Store,
     Valid,
     payload_sha256,
     read_value,
@@ -60,8 +59,7 @@ class DirectValues:
     """What a trainer's exchange asks about values that are not in the files themselves.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         uid: the experiment's, which no other has.
         lives: own nodes and their incarnations.
         staleness: values of so many rounds before may still be learned from; with 0 none is put into the folder when it
@@ -72,8 +70,7 @@ class DirectValues:
 
     def __init__(
         self,
-        store: Store,
-        paths: ExperimentPaths,
+        experiment: ExperimentStore,
         uid: str,
         lives: Mapping[str, str],
         *,
@@ -81,12 +78,12 @@ class DirectValues:
         value_s: float,
         again: bool = False,
     ) -> None:
-        self._store, self._paths, self._uid = store, paths, uid
+        self._experiment, self._uid = experiment, uid
         self.lives = lives
         """Own nodes and their incarnations."""
         self._value_s = value_s
         self._asked, self._askers = Asked(staleness), Askers()
-        self._own = OwnValues(store, paths, staleness)
+        self._own = OwnValues(experiment, staleness)
         self._fetched: OrderedDict[tuple[str, str], tuple[int, RoundFile]] = OrderedDict()
         self._most_fetched = MOST_FETCHED if again else 0
         self._members: tuple[str, ...] = ()
@@ -226,8 +223,7 @@ class DirectValues:
         ref, moment = pending.ref, pending.moment
         try:
             reading = read_value(
-                self._store,
-                self._paths,
+                self._experiment,
                 node=ref.node,
                 incarnation=ref.incarnation,
                 round=moment.round,

@@ -6,9 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from drive_store import (
-    ExperimentPaths,
+    ExperimentStore,
     FolderMissing,
-    Store,
     StoreError,
     payload_sha256,
     publish_value,
@@ -33,13 +32,12 @@ class OwnValues:
     """Values of a trainer's nodes, by node and hash.
 
     Args:
-        store: the shared folder.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder.
         rounds: a value is of use to others for so many rounds after its own; with 0 none is kept.
     """
 
-    def __init__(self, store: Store, paths: ExperimentPaths, rounds: int) -> None:
-        self._store, self._paths, self._rounds = store, paths, rounds
+    def __init__(self, experiment: ExperimentStore, rounds: int) -> None:
+        self._experiment, self._rounds = experiment, rounds
         self._kept: dict[tuple[str, str], OwnValue] = {}
 
     def keep(self, node: str, own: OwnValue) -> None:
@@ -82,8 +80,7 @@ class OwnValues:
         for incarnation in own.lives:
             try:
                 publish_value(
-                    self._store,
-                    self._paths,
+                    self._experiment,
                     node=node,
                     incarnation=incarnation,
                     round=own.moment.round,

@@ -197,7 +197,7 @@ def _checkpoints(experiment: OpenExperiment) -> tuple[dict[str, int], list[str]]
     kept: dict[str, int] = {}
     old: list[str] = []
     for node in sorted({peer.node for peer in peers if peer is not None}):
-        stored = StoredCheckpoints(experiment.store, experiment.paths, node)
+        stored = StoredCheckpoints(experiment.view, node)
         found = sorted(stored.folders(), key=lambda c: (-lives.get((node, c.incarnation), -1), -c.step))
         manifests = [(c, m) for c in found if isinstance(m := stored.manifest(c), Manifest)]
         whole = [(c, m) for c, m in manifests if _is_whole(experiment, node, c, m)]

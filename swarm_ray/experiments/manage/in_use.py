@@ -80,7 +80,7 @@ def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
 
 
 def _standing(folder: ExperimentFolder) -> _Standing:
-    entry = newest(folder.store, folder.paths)
+    entry = newest(folder.view)
     if entry is None:
         return _Standing(ExperimentState.WAITING)
     try:
@@ -141,7 +141,7 @@ def _nodes_at_work(folder: ExperimentFolder, patience: float) -> dict[str, float
 
     A process that another one continues is gone: whoever registers makes sure of that.
     """
-    registry = Registry(folder.store, folder.paths)
+    registry = Registry(folder.view)
     gone = {(node, life) for (node, _), life in predecessors_of(folder).items()}
     signs: dict[str, float] = {}
     for text in folder.store.names(folder.paths.peers_folder):
@@ -168,7 +168,7 @@ def _is_last(payload: bytes) -> bool:
 def _coordinators(folder: ExperimentFolder, above: int) -> dict[str, float]:
     """Seconds since a coordinator of an epoch above the given one gave a beat; empty where none did."""
     ages = []
-    for claimant, reading in read_coordinator_beats(folder.store, folder.paths).items():
+    for claimant, reading in read_coordinator_beats(folder.view).items():
         try:
             epoch = msgspec.json.decode(reading.payload, type=CoordinatorBeat).epoch
         except UNREADABLE:

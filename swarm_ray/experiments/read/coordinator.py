@@ -78,5 +78,5 @@ def coordinator_beats(experiment: OpenExperiment) -> dict[str, int]:
     Raises:
         StoreError: the folder cannot be read.
     """
-    found = read_coordinator_beats(experiment.store, experiment.paths)
+    found = read_coordinator_beats(experiment.view)
     return {claimant: beat.header.sequence for claimant, beat in found.items()}

@@ -6,7 +6,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from drive_store import EXPERIMENTS, ExperimentPaths, NotAFile, StateEntry, Store, history, newest, valid_id
+from drive_store import (
+    EXPERIMENTS,
+    ExperimentPaths,
+    ExperimentStore,
+    NotAFile,
+    StateEntry,
+    Store,
+    history,
+    newest,
+    valid_id,
+)
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ExperimentNotFoundError, SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
@@ -40,6 +50,11 @@ class ExperimentFolder:
     def paths(self) -> ExperimentPaths:
         """Every path of the experiment."""
         return self.address.paths
+
+    @property
+    def view(self) -> ExperimentStore:
+        """The store with the experiment's paths."""
+        return ExperimentStore(self.store, self.paths)
 
     def age(self, key: str) -> float | None:
         """Seconds since a file was written, None if it is not seen; by wall clocks, so for people only."""
@@ -81,7 +96,7 @@ class OpenExperiment(ExperimentFolder):
         Raises:
             SwarmStateError: it is not one that this version reads.
         """
-        entry = newest(self.store, self.paths)
+        entry = newest(self.view)
         return None if entry is None else (entry, decode_state(entry))
 
     def log(self) -> StateLog:
@@ -91,9 +106,9 @@ class OpenExperiment(ExperimentFolder):
             StoreError: the folder cannot be read.
         """
         name = self.paths.experiment
-        last = newest(self.store, self.paths)  # looked at first: a swarm that runs on makes no gap
+        last = newest(self.view)  # looked at first: a swarm that runs on makes no gap
         damaged: list[str] = []
-        entries = history(self.store, self.paths, problems=damaged)
+        entries = history(self.view, problems=damaged)
         problems = [f"the state log of {name}: {line}" for line in damaged]
         known = entries[-1].ref.position if entries else None
         whole = last is None or (known is not None and known >= last.ref.position)
@@ -161,7 +176,9 @@ def open_experiment(root: str, experiment: str) -> OpenExperiment:
 
 def experiment_names(store: Store) -> list[str]:
     """Names of the folders that hold an `experiment.json`, sorted; the rest belongs to others."""
-    return [name for name in possible_names(store) if _has_identity(store, ExperimentPaths(name))]
+    return [
+        name for name in possible_names(store) if _has_identity(ExperimentStore(store, ExperimentPaths(name)))
+    ]
 
 
 def possible_names(store: Store) -> list[str]:
@@ -189,8 +206,8 @@ def find_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentit
     return identity
 
 
-def _has_identity(store: Store, paths: ExperimentPaths) -> bool:
+def _has_identity(experiment: ExperimentStore) -> bool:
     try:
-        return store.size(paths.experiment_json) is not None
+        return experiment.store.size(experiment.paths.experiment_json) is not None
     except NotAFile:
         return False

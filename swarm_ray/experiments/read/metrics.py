@@ -99,7 +99,7 @@ def incarnations_of(experiment: OpenExperiment) -> dict[tuple[str, str], int]:
 def predecessors_of(experiment: ExperimentFolder) -> dict[tuple[str, str], str]:
     """Nodes and incarnations that were announced, with the incarnation that each one continues; empty for a first."""
     continues: dict[tuple[str, str], str] = {}
-    for peer, reading in Registry(experiment.store, experiment.paths).registrations().items():
+    for peer, reading in Registry(experiment.view).registrations().items():
         continues[peer] = ""
         if isinstance(reading, Valid):
             try:
@@ -121,7 +121,7 @@ def _depth(peer: tuple[str, str], continues: dict[tuple[str, str], str]) -> int:
 def _rows(
     experiment: OpenExperiment, node: str, incarnation: str, problems: list[str]
 ) -> Iterator[StepMetrics]:
-    lines = read_segments(experiment.store, experiment.paths, node, incarnation, "metrics", problems)
+    lines = read_segments(experiment.view, node, incarnation, "metrics", problems)
     for number, line in enumerate(lines):
         try:
             yield msgspec.json.decode(line, type=StepMetrics)

@@ -30,7 +30,7 @@ class Peers:
 
     def __init__(self, experiment: OpenExperiment) -> None:
         self._experiment = experiment
-        self._registry = Registry(experiment.store, experiment.paths)
+        self._registry = Registry(experiment.view)
         self._listed = False
         self._registered: dict[tuple[str, str], tuple[str, str]] = {}
         """Node and incarnation to the hash of its configuration, and why that cannot be told."""

@@ -1,4 +1,4 @@
-"""Who is to be found in the folder's `discovery/`, as one look at it tells people; and what can go from there."""
+"""The nodes whose records are in the folder's `discovery/`, and the records that can be removed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from swarm_ray.experiments.read.experiment import open_experiment, open_root
 from swarm_ray.records.nodes import PeerRecord, Reachable, Role
 
 
-class FoundPeer(msgspec.Struct, frozen=True):
+class Peer(msgspec.Struct, frozen=True):
     """A node's record, with how old it is."""
 
     node: str
@@ -33,20 +33,20 @@ class FoundPeer(msgspec.Struct, frozen=True):
     started_at: str
 
 
-class FoundPeers(msgspec.Struct, frozen=True):
+class PeerList(msgspec.Struct, frozen=True):
     """What a folder says of its nodes; the keys of `swarm-ray peers --json`."""
 
-    peers: list[FoundPeer]
+    peers: list[Peer]
     unreadable: int
     """Files that hold no record of the node they are named after, or not a whole one."""
     removed: list[str]
     """Records that were removed, as `<node>.<incarnation>`."""
 
 
-def found_peers(root: str, experiment: str | None = None, *, clean: bool = False) -> FoundPeers:
-    """Look once at who is to be found.
+def list_peers(root: str, experiment: str | None = None, *, clean: bool = False) -> PeerList:
+    """List the nodes that can be found in a folder.
 
-    What is stale is told by the files' times, for people: a program sees from what changes, with a `PeerBook`.
+    What is stale follows from the files' times, for people: a program follows changes, with a `PeerBook`.
 
     Args:
         root: the folder that holds the experiments.
@@ -67,8 +67,8 @@ def found_peers(root: str, experiment: str | None = None, *, clean: bool = False
         open_experiment(root, experiment)
     patience = {name: _patience(root, name) for name in {r.experiment for r in records}}
     now = time.time()
-    found = [_found(r, folder.age(r.node, r.incarnation, now), patience[r.experiment]) for r in records]
-    return FoundPeers(found, book.get_stats().unreadable, removed)
+    found = [_peer(r, folder.age(r.node, r.incarnation, now), patience[r.experiment]) for r in records]
+    return PeerList(found, book.get_stats().unreadable, removed)
 
 
 def _patience(root: str, experiment: str) -> float:
@@ -79,9 +79,9 @@ def _patience(root: str, experiment: str) -> float:
         return PaceConfig().dead_after_s
 
 
-def _found(record: PeerRecord, age_s: float | None, patience_s: float) -> FoundPeer:
+def _peer(record: PeerRecord, age_s: float | None, patience_s: float) -> Peer:
     silent = age_s is None or age_s > patience_s
-    return FoundPeer(
+    return Peer(
         node=record.node,
         incarnation=record.incarnation,
         experiment=record.experiment,

@@ -104,8 +104,7 @@ def _value(experiment: OpenExperiment, file: StoredFile, receipt: Receipt) -> Ro
         MalformedFile: it was not, or is damaged.
     """
     reading = read_value(
-        experiment.store,
-        experiment.paths,
+        experiment.view,
         node=file.node,
         incarnation=file.incarnation,
         round=file.name.round,
@@ -181,5 +180,5 @@ def _listed(experiment: OpenExperiment) -> Iterator[tuple[str, str, str, RoundFi
             continue
         buckets = store.names(paths.rollouts_folder(peer.node, peer.incarnation))
         for number in (int(bucket) * BUCKET for bucket in buckets if _BUCKET.fullmatch(bucket)):
-            for key, name in find_bucket_files(store, paths, peer.node, peer.incarnation, number):
+            for key, name in find_bucket_files(experiment.view, peer.node, peer.incarnation, number):
                 yield peer.node, peer.incarnation, key, name

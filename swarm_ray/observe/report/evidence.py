@@ -192,7 +192,7 @@ def _use_numbers(use: StoreUse | None) -> Iterable[int]:
 
 def _beats(experiment: OpenExperiment, lives: Iterable[tuple[str, str]]) -> list[Beat]:
     """The last beat of every incarnation of which one is seen; status says what is wrong with the others."""
-    registry, beats = Registry(experiment.store, experiment.paths), []
+    registry, beats = Registry(experiment.view), []
     for node, incarnation in lives:
         try:
             reading = registry.read_beat(node, incarnation)

@@ -31,7 +31,7 @@ def events_of(
     """
     events: list[Event] = []
     for node, life in sorted(lives, key=lambda peer: (lives[peer], peer)):
-        lines = read_segments(experiment.store, experiment.paths, node, life, "events", problems)
+        lines = read_segments(experiment.view, node, life, "events", problems)
         for number, line in enumerate(lines):
             if number == MOST_EVENTS:
                 problems.append(f"{node} logged more than {MOST_EVENTS} events; the rest was left out")

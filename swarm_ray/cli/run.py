@@ -1,4 +1,4 @@
-"""Commands that train: simulate, coordinate, work."""
+"""Commands that train: simulate, coordinate, work, genrl."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drive_store import EXPERIMENTS, StoreError
-from swarm_ray.cli.options import (
+from swarm_ray.cli.arguments import (
     ALGORITHM,
+    Parser,
     add_configuration,
+    add_dashboard,
     add_flags,
+    add_new_root,
     add_overrides,
     add_overwrite,
     add_root,
+    import_from_here,
+    overrides_of,
+    value_of,
+    whole_number,
 )
 from swarm_ray.cli.output import DONE, FAILED, complain, complain_of, layout, write
-from swarm_ray.cli.overrides import overrides_of, see_modules_here, value_of
-from swarm_ray.cli.parser import Parser
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.errors import SwarmError, UserError
+from swarm_ray.errors import SwarmError
 from swarm_ray.experiments import experiment_metrics, time_breakdown
 from swarm_ray.experiments.open import config_for
 from swarm_ray.observe.reference_results import spread_text
@@ -28,10 +33,12 @@ from swarm_ray.observe.tables import comparison_table, time_text
 if TYPE_CHECKING:
     from swarm_ray.runtime.handle import Running
 
+COORDINATION = ("here", "elsewhere", "none")
+
 
 def define_simulate(command: Parser) -> None:
     """Options of `simulate`."""
-    command.add_argument("--root", metavar="DIR", default="runs", help="where experiments go (default: runs)")
+    add_new_root(command)
     command.add_argument("--experiment", metavar="NAME", help="its name (default: the preset and the time)")
     command.add_argument("--baseline", action="store_true", help="also run it without sharing, side by side")
     add_dashboard(command)
@@ -53,7 +60,7 @@ def simulate(arguments: argparse.Namespace) -> int:
         show=True,
         dashboard=arguments.dashboard,
     )
-    return ended_with_report(run, spread_text(config))
+    return report_and_end(run, spread_text(config))
 
 
 def define_coordinate(command: Parser) -> None:
@@ -70,7 +77,7 @@ def coordinate(arguments: argparse.Namespace) -> int:
     config = _config_to_run(arguments)
     from swarm_ray.swarm import coordinate
 
-    return ended(
+    return end(
         coordinate(
             config,
             arguments.root,
@@ -96,18 +103,16 @@ def work(arguments: argparse.Namespace) -> int:
     """Train nodes of another machine's experiment."""
     overrides = overrides_of(arguments)
     if value_of(overrides, "tasks.modules"):
-        see_modules_here()
-    nodes = value_of(overrides, "nodes") or "1"
-    if not (nodes.isascii() and nodes.isdigit() and int(nodes) > 0):
-        raise UserError(f"nodes: {nodes!r} is not possible; it must be a whole number above 0")
+        import_from_here()
+    nodes = whole_number("nodes", value_of(overrides, "nodes") or "1")
     from swarm_ray.swarm import work
 
-    return ended(
+    return end(
         work(
             arguments.root,
             arguments.experiment,
             arguments.node,
-            int(nodes),
+            nodes,
             overrides,
             show=True,
             dashboard=arguments.dashboard,
@@ -115,13 +120,63 @@ def work(arguments: argparse.Namespace) -> int:
     )
 
 
-def add_dashboard(command: Parser) -> None:
-    """`--dashboard`."""
-    command.add_argument("--dashboard", action="store_true", help="serve Ray's dashboard on this machine")
+def define_genrl(command: Parser) -> None:
+    """Options of `genrl`."""
+    command.add_argument(
+        "--recipe",
+        metavar="FILE",
+        required=True,
+        help="the game: a YAML file, or rgym or multistage_math, which come with Swarm Ray",
+    )
+    add_new_root(command)
+    command.add_argument("--experiment", metavar="NAME", help="its name (default: the recipe's)")
+    command.add_argument(
+        "--node",
+        metavar="ID",
+        help="id of this machine's node, unique in the swarm; the prefix, where there are several",
+    )
+    command.add_argument(
+        "--coordinator",
+        choices=COORDINATION,
+        default="here",
+        help="who closes the stages: this machine, another one, or no machine, only a deadline (default: here)",
+    )
+    add_dashboard(command)
+    add_overwrite(command)
+    add_flags(command, "nodes", "rounds", "local", "external", "completions", "seed", "model", "expect")
+    add_overrides(command)
+
+
+def genrl(arguments: argparse.Namespace) -> int:
+    """Play a game here, and report."""
+    from swarm_ray.genrl.extra import require_genrl
+    from swarm_ray.genrl.recipe import read_recipe
+
+    require_genrl()
+    recipe = read_recipe(arguments.recipe)
+    overrides = overrides_of(arguments)
+    nodes = value_of(overrides, "nodes")
+    if nodes is None:
+        nodes = "1" if arguments.node is not None else str(recipe.config().nodes)
+    number = whole_number("nodes", nodes)
+    from swarm_ray.games import run_game
+
+    run = run_game(
+        recipe,
+        arguments.root,
+        arguments.experiment or recipe.name,
+        nodes=number,
+        coordinator=arguments.coordinator,
+        node=arguments.node,
+        overrides=[o for o in overrides if o.partition("=")[0].strip() != "nodes"],
+        overwrite=arguments.overwrite,
+        dashboard=arguments.dashboard,
+    )
+    return report_and_end(run)
 
 
 def _config_to_run(arguments: argparse.Namespace) -> SwarmConfig:
-    """The configuration of a new experiment, or of one that goes on."""
+    """The configuration of a new experiment, or of one that is resumed."""
     config = config_for(
         arguments.root,
         arguments.experiment,
@@ -131,23 +186,23 @@ def _config_to_run(arguments: argparse.Namespace) -> SwarmConfig:
         overwrite=arguments.overwrite,
     )
     if config.tasks.modules:
-        see_modules_here()
+        import_from_here()
     return config
 
 
-def ended_with_report(run: Running, remark: str = "") -> int:
-    """Say what a run has done, with a remark below it, and how it ended; answers the exit status."""
+def report_and_end(run: Running, remark: str = "") -> int:
+    """Print what a run has done, with a remark below it, and how it ended; returns the exit status."""
     try:
         if _report(run) and remark:
             write(f"{remark}\n")
-    except (SwarmError, StoreError) as error:  # how the run ended is still to be told
+    except (SwarmError, StoreError) as error:  # how the run ended is still printed
         complain(f"the report is not complete: {error}")
-        return ended(run) or FAILED
-    return ended(run)
+        return end(run) or FAILED
+    return end(run)
 
 
 def _report(run: Running) -> bool:
-    """What a run has done: its figures, its time and its picture; False where it has done nothing."""
+    """Print a run's figures, its time and its picture; False if no round has closed."""
     from swarm_ray.observe.report import reward_figure
 
     width, styled = layout()
@@ -164,7 +219,7 @@ def _report(run: Running) -> bool:
     return True
 
 
-def ended(run: Running) -> int:
+def end(run: Running) -> int:
     """Say how a run ended: on standard output when it is done, else on standard error."""
     if run.exit_code == DONE:
         write(f"{run.message}\n")

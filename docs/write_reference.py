@@ -1,7 +1,7 @@
 """Writes the reference pages of the documentation: every command, and every key of the configuration.
 
-`python -m swarm_ray.cli.reference docs` writes `configuration.md` and `commands.md` into that folder; a test fails
-while they say something else than the code.
+`python docs/write_reference.py docs` writes `configuration.md` and `commands.md` into that folder; a test fails while
+they differ from the code.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from swarm_ray.cli.arguments import Parser
 from swarm_ray.cli.main import COMMANDS
-from swarm_ray.cli.parser import Parser
 from swarm_ray.config.base import Section
 from swarm_ray.config.diff import CHANGEABLE_FIELDS, LOCAL_FIELDS
 from swarm_ray.config.schema import SwarmConfig

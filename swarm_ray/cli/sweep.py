@@ -1,4 +1,4 @@
-"""The command that runs a grid of settings under several seeds: sweep."""
+"""The command `sweep`: runs a grid of settings under several seeds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from swarm_ray.cli.options import add_root
+from swarm_ray.cli.arguments import Parser, add_root, import_from_here
 from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, complain_of, layout, write
-from swarm_ray.cli.overrides import see_modules_here
-from swarm_ray.cli.parser import Parser
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.write import asked_path, require_outside
 from swarm_ray.sweeps.outcome import Outcome
@@ -31,21 +29,20 @@ def define_sweep(command: Parser) -> None:
         "--parallel",
         metavar="auto|N",
         default="auto",
-        help="runs at once (default: as many as there is room for)",
+        help="runs at once (default: as many as fit)",
     )
     command.add_argument(
         "--report",
         metavar="FILE",
         help="where the page goes, CSV and JSON beside it (default: <name>.html in the root)",
     )
-    command.set_defaults(words="")
 
 
 def sweep(arguments: argparse.Namespace) -> int:
-    """Run what is left of a sweep, and report on all of it."""
+    """Run the remaining runs of a sweep, and report on all of them."""
     from swarm_ray.sweeps.results import sweep_result
 
-    see_modules_here()
+    import_from_here()
     plan, parallel = read_plan(Path(arguments.file)), _parallel(arguments.parallel)
     found = standings(plan, arguments.root)
     page = _page(arguments.report, arguments.root, plan.name)
@@ -59,21 +56,21 @@ def sweep(arguments: argparse.Namespace) -> int:
     if outcome.interrupted:
         finished = sum(standing.finished for standing in found)
         complain(
-            f"interrupted; {finished} of {len(found)} runs are finished, and the same command goes on with the rest"
+            f"interrupted; {finished} of {len(found)} runs are finished; run the same command again for the rest"
         )
         return INTERRUPTED
     try:
         result = sweep_result(plan, found, arguments.root)
         complain_of([f"{name} is left out: {problem}" for name, problem in result.not_counted.items()])
         _report(result, page)
-    finally:  # what failed is to be told even where the report cannot be written
+    finally:  # failures are printed even if the report cannot be written
         for name, problem in outcome.failed.items():
             complain(f"{name} failed: {problem}")
     return FAILED if outcome.failed else DONE
 
 
 def run_sweep(root: str, found: Sequence[Standing], parallel: int | Literal["auto"]) -> Outcome:
-    """Do what is left; a sweep that is finished needs neither torch nor Ray."""
+    """Run what is left; a finished sweep needs neither torch nor Ray."""
     if all(standing.finished for standing in found):
         return Outcome()
     from swarm_ray.sweeps.runner import SweepRunner

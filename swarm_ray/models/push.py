@@ -1,4 +1,4 @@
-"""Pushing nodes' models to the Hub beside the rounds: nothing that goes wrong here reaches the training."""
+"""Pushes nodes' models to the Hub in the background: failures here do not reach the training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.secrets import without_secrets
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.models.card import model_card
-from swarm_ray.models.folder import ModelParts, fill_folder
+from swarm_ray.models.folder import ModelParts, fill_folder, parts_of
 from swarm_ray.models.hub import push_failures, push_folder, repository_of
-from swarm_ray.models.rebuild import parts_of
 from swarm_ray.policies.state import load_tensors
 from swarm_ray.policies.transformers_models import TextTokenizer
 from swarm_ray.sapo.node import Node
@@ -32,7 +31,7 @@ PUSH = "push to the Hugging Face Hub"
 _KIND = "hub"
 _WAITING = "weights.safetensors"
 _LONGEST = 300
-"""Characters of a cause that are told; the Hub answers with whole pages now and then."""
+"""Characters of a cause that are shown; the Hub sometimes answers with whole pages."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ class HubPushes:
         experiment: its name.
         nodes: those of this trainer, as they begin.
         folder: on the machine's own disk, for what waits.
-        tell: takes "hub", what became of a push, and the node; from a thread of its own.
-        clock: seconds that never go back.
+        tell: takes "hub", the outcome of a push, and the node; called from the push thread.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -75,11 +74,11 @@ class HubPushes:
         self._failures: tuple[type[Exception], ...] = (CheckpointError, CheckpointMismatch, *push_failures())
         self._problems = Problems(lambda node, text: tell(_KIND, text, node))
         self._thread = Background("push to the Hub")
-        for own in self._folders.values():  # what a process that died left
+        for own in self._folders.values():  # left by a process that died
             shutil.rmtree(own, ignore_errors=True)
 
     def offer(self, state: NodeState, checkpoint: LocalCheckpoint) -> None:
-        """Take notice of a checkpoint, and push it if it is time and the push before has ended."""
+        """Note a checkpoint, and push it if it is due and the push before has ended."""
         node, every = state.node, self._config.hub.every
         self._latest[node] = _Model(state, checkpoint.file("weights.safetensors"))
         if node in self._waiting or (state.round + 1) // every <= (self._tried[node] + 1) // every:
@@ -101,7 +100,7 @@ class HubPushes:
         """Push the last checkpoint of each, and wait for it.
 
         Args:
-            nodes: those that are well; their last checkpoints were offered.
+            nodes: the healthy ones; their last checkpoints were offered.
             within_s: seconds to wait, at most.
 
         Returns:
@@ -118,21 +117,21 @@ class HubPushes:
                 self._put(model)
         self._thread.wait_idle(deadline - self._clock())
         return [
-            f"{node}: its last model, of step {step}, is not on the Hub: {self._failed.get(node, 'no time is left')}; "
+            f"{node}: its last model, of step {step}, is not on the Hub: {self._failed.get(node, 'time ran out')}; "
             "swarm-ray export-model writes it to a folder"
             for node, step in ((model.state.node, model.state.step) for model in latest)
             if self._pushed.get(node) != step
         ]
 
     def close(self) -> None:
-        """End the thread, without what it has not begun; harmless when repeated."""
+        """End the thread and drop what waits; harmless when repeated."""
         self._thread.close()
 
     def _put(self, model: _Model) -> None:
         try:
             self._thread.put(partial(self._push, model))
         except CheckpointError as error:
-            # A fault of the program ended the thread, which is no reason to end the training.
+            # A bug ended the thread; training continues.
             self._fail(model.state.node, str(error))
 
     def _push(self, model: _Model) -> None:
@@ -169,7 +168,7 @@ class HubPushes:
     def _fail(self, node: str, why: str, kind: str = "") -> None:
         self._failed[node] = why
         self._problems.trouble(
-            node, PUSH, kind or why, f"the {PUSH} does not work: {why}; it is tried again with the next"
+            node, PUSH, kind or why, f"the {PUSH} fails: {why}; the next checkpoint is tried again"
         )
 
 

@@ -1,12 +1,11 @@
-"""The command that writes a page one can show: report."""
+"""The command `report`: writes experiments as a page."""
 
 from __future__ import annotations
 
 import argparse
 
-from swarm_ray.cli.options import add_root
+from swarm_ray.cli.arguments import Parser, add_root
 from swarm_ray.cli.output import DONE, write
-from swarm_ray.cli.parser import Parser
 
 
 def define_report(command: Parser) -> None:
@@ -30,13 +29,13 @@ def define_report(command: Parser) -> None:
     command.add_argument(
         "--overwrite",
         action="store_true",
-        help="write over files that are no report or figure of this version, too",
+        help="also write over files that are not a report or figure of this version",
     )
     command.set_defaults(words="names")
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Write the page, and say where it is and how large."""
+    """Write the page, and print where it is and how large."""
     from swarm_ray.experiments.manage.write import asked_path
     from swarm_ray.observe.report import write_report
 

@@ -1,18 +1,81 @@
-"""Metrics as tables for people, of the frames of `swarm_ray.experiments.read.frames`; and bytes as people say them."""
+"""The command `metrics`: what an experiment's nodes logged, as a table, CSV or JSON."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swarm_ray.cli.arguments import Parser, add_json, add_root
+from swarm_ray.cli.output import DONE, complain_of, layout, write
+from swarm_ray.errors import UserError
+from swarm_ray.experiments.manage.write import asked_path, require_new, written_whole
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.formatting import NOTHING, change, duration, grid, large, reward_sum, share
 
 if TYPE_CHECKING:
     import pandas as pd
 
+BY = ("round", "node", "specialty", "step")
 SHOWN = 20
 """Rows of a long table that are shown; the last ones."""
-_UNITS = ("B", "kB", "MB", "GB", "TB")
+_Table = tuple[list[str], list[list[str]]]
+_Cell = tuple[str, Callable[[Any], str]]
+
+
+def define_metrics(command: Parser) -> None:
+    """Options of `metrics`."""
+    add_root(command)
+    command.add_argument("experiment", metavar="EXPERIMENT", help="which")
+    command.add_argument(
+        "--by", metavar="|".join(BY), choices=BY, default="round", help="a row for each (default: round)"
+    )
+    command.add_argument("--csv", metavar="FILE", help="write all rows as CSV; - for standard output")
+    command.add_argument("--overwrite", action="store_true", help="write over files that are there")
+    add_json(command)
+
+
+def metrics(arguments: argparse.Namespace) -> int:
+    """Show what an experiment's nodes logged."""
+    if arguments.csv is not None and arguments.json:
+        raise UserError("--csv and --json are two forms of the same rows; leave one of them out")
+    open_experiment(arguments.root, arguments.experiment)  # a wrong name is told before pandas is loaded
+    from swarm_ray.experiments.read import frames
+
+    problems: list[str] = []
+    frame = _frame_by(arguments, problems)
+    if arguments.json:
+        write(f"{frame.reset_index(drop=frame.index.name is None).to_json(orient='records', indent=2)}\n")
+    elif arguments.csv == "-":
+        write(str(frames.to_csv(frame)))
+    elif arguments.csv is not None:
+        _write_csv(frame, asked_path(arguments.csv), overwrite=arguments.overwrite)
+    else:
+        width, styled = layout()
+        write(metrics_table(frame, arguments.by, width=width, styled=styled))
+    complain_of(problems)
+    return DONE
+
+
+def _frame_by(arguments: argparse.Namespace, problems: list[str]) -> pd.DataFrame:
+    from swarm_ray.experiments.read import frames
+
+    root, name = arguments.root, arguments.experiment
+    if arguments.by == "node":
+        return frames.nodes_frame(root, name)
+    made = {"round": frames.rounds_frame, "specialty": frames.specialties_frame, "step": frames.metrics_frame}
+    return made[arguments.by](root, name, problems)
+
+
+def _write_csv(frame: pd.DataFrame, path: Path, *, overwrite: bool) -> None:
+    from swarm_ray.experiments.read import frames
+
+    if not overwrite:
+        require_new(path)
+    with written_whole(path) as part:
+        frames.to_csv(frame, part)
+    write(f"{path} ({len(frame)} rows)\n")
 
 
 def metrics_table(frame: pd.DataFrame, by: str, *, width: int, styled: bool) -> str:
@@ -36,20 +99,7 @@ def metrics_table(frame: pd.DataFrame, by: str, *, width: int, styled: bool) -> 
     return grid(heads, cut, width=width, styled=styled) + note
 
 
-def byte_count(number: int) -> str:
-    """Bytes as people say them: 0 B, 12.3 kB, 456 MB."""
-    size, unit = float(number), _UNITS[0]
-    for larger in _UNITS[1:]:
-        if size < 999.5:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.95 else f"{size:.1f} {unit}"
-
-
-Made = tuple[list[str], list[list[str]]]
-
-
-def _rounds(frame: pd.DataFrame) -> Made:
+def _rounds(frame: pd.DataFrame) -> _Table:
     heads = [
         "round",
         "reward",
@@ -63,7 +113,7 @@ def _rounds(frame: pd.DataFrame) -> Made:
         "external",
         "time",
     ]
-    cells: list[tuple[str, Callable[[Any], str]]] = [
+    cells: list[_Cell] = [
         ("reward", _mean),
         ("reward_min", _mean),
         ("reward_max", _mean),
@@ -78,9 +128,9 @@ def _rounds(frame: pd.DataFrame) -> Made:
     return heads, _cells(frame, cells)
 
 
-def _nodes(frame: pd.DataFrame) -> Made:
+def _nodes(frame: pd.DataFrame) -> _Table:
     heads = ["node", "round", "step", "reward", "sum", "offered", "used", "rejected", "tokens"]
-    cells: list[tuple[str, Callable[[Any], str]]] = [
+    cells: list[_Cell] = [
         ("round", lambda number: NOTHING if number < 0 else str(number)),
         ("step", str),
         ("reward", _mean),
@@ -93,7 +143,7 @@ def _nodes(frame: pd.DataFrame) -> Made:
     return heads, _cells(frame, cells)
 
 
-def _steps(frame: pd.DataFrame) -> Made:
+def _steps(frame: pd.DataFrame) -> _Table:
     heads = [
         "node",
         "round",
@@ -107,7 +157,7 @@ def _steps(frame: pd.DataFrame) -> Made:
         "entropy",
         "time",
     ]
-    cells: list[tuple[str, Callable[[Any], str]]] = [
+    cells: list[_Cell] = [
         ("round", str),
         ("step", str),
         ("reward", _mean),
@@ -122,7 +172,7 @@ def _steps(frame: pd.DataFrame) -> Made:
     return heads, _cells(frame.set_index("node"), cells)
 
 
-def _specialties(frame: pd.DataFrame) -> Made:
+def _specialties(frame: pd.DataFrame) -> _Table:
     """A row for each specialty: over all nodes, in the first and the last tenth of the rounds."""
     rounds = sorted(frame["round"].unique())
     tenth = max(1, len(rounds) // 10)
@@ -144,7 +194,7 @@ def _specialties(frame: pd.DataFrame) -> Made:
     return ["specialty", "reward", "nodes", "first -> last tenth", "steps"], rows
 
 
-def _cells(frame: pd.DataFrame, cells: list[tuple[str, Callable[[Any], str]]]) -> list[list[str]]:
+def _cells(frame: pd.DataFrame, cells: list[_Cell]) -> list[list[str]]:
     columns = [[show(value) for value in frame[name]] for name, show in cells]
     return [[str(label), *row] for label, row in zip(frame.index, zip(*columns, strict=True), strict=True)]
 

@@ -1,4 +1,7 @@
-"""Which trackers a worker has, and whether what they need is there."""
+"""Makes the trackers that a configuration asks for, and checks that what they need is installed.
+
+A new tracker is a module beside this one, and a few lines in `require_trackers` and `make_trackers`.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def require_package(package: str, what: str, install: str) -> None:
         raise UserError(f"{what} needs {package}, which is not installed: pip install '{install}'")
 
 
-def choose_trackers(
+def make_trackers(
     config: SwarmConfig, experiment: str, run_prefix: str, files: TrackerFiles, make_gauge: MakeGauge
 ) -> list[Tracker]:
     """The trackers that the configuration asks for.

@@ -1,25 +1,22 @@
-"""Which checkpoints of a node lie in the shared folder, and which of them is meant. Neither torch nor Ray is imported.
+"""Which checkpoints of a node are in the shared folder, and which of them is meant. Neither torch nor Ray is imported.
 
-Nothing is believed for its name: a checkpoint counts when its manifest is whole and of that node.
+Names prove nothing: a checkpoint counts when its manifest is whole and of that node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
-from drive_store import UNREADABLE, Registry, Valid, require_id
+from drive_store import require_id
 from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import REQUIRED, Manifest
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
 from drive_store.names import parse_peer_folder
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.records.nodes import Registration
+from swarm_ray.experiments.read.metrics import incarnations_of
 
 Which = int | Literal["last", "best"]
 """A step, the newest checkpoint, or the one with the highest mean own reward since the checkpoint before it."""
@@ -28,10 +25,10 @@ _SHOWN = 9
 
 
 @dataclass(frozen=True)
-class Offer:
+class Candidate:
     """A checkpoint that is in the folder, by its manifest; its files are looked at when it is copied."""
 
-    place: StoredCheckpoint
+    stored: StoredCheckpoint
     score: float | None
     """Mean own reward since the checkpoint before; None where none was measured."""
 
@@ -52,23 +49,23 @@ class NodeCheckpoints:
 
     def __init__(self, experiment: OpenExperiment, node: str, problems: list[str]) -> None:
         self._experiment, self._node, self._problems = experiment, require_id(node, "node"), problems
-        self._stored = StoredCheckpoints(experiment.store, experiment.paths, node)
-        self.offers = self._newest_first()
-        if not self.offers:
+        self._stored = StoredCheckpoints(experiment.view, node)
+        self._all = self._newest_first()
+        if not self._all:
             raise UserError(self._none())
 
-    def candidates(self, which: Which) -> list[Offer]:
+    def candidates(self, which: Which) -> list[Candidate]:
         """The checkpoints that may be meant, in the order in which they are to be tried.
 
         Raises:
-            UserError: there is no such one; those that there are, are listed.
+            UserError: there is none at that step; those that exist are listed.
         """
         if which == "last":
-            return self.offers
+            return self._all
         if which == "best":
-            scored = [(offer.score, offer) for offer in self.offers if offer.score is not None]
-            return [offer for _, offer in sorted(scored, key=lambda pair: -pair[0])] or self.offers
-        found = [offer for offer in self.offers if offer.place.step == which]
+            scored = [(candidate.score, candidate) for candidate in self._all if candidate.score is not None]
+            return [candidate for _, candidate in sorted(scored, key=lambda pair: -pair[0])] or self._all
+        found = [candidate for candidate in self._all if candidate.stored.step == which]
         if not found:
             raise UserError(
                 f"the folder has no checkpoint of {self._node} at step {which}; it has {self.listed()} "
@@ -77,9 +74,9 @@ class NodeCheckpoints:
         return found
 
     def listed(self) -> str:
-        """The steps that there are, for people."""
-        steps = list(dict.fromkeys(offer.place.step for offer in self.offers))
-        best = self.candidates("best")[0].place.step
+        """The steps of all checkpoints, for people."""
+        steps = list(dict.fromkeys(candidate.stored.step for candidate in self._all))
+        best = self.candidates("best")[0].stored.step
         shown = [f"{step} (best)" if step == best else str(step) for step in steps[:_SHOWN]]
         more = f" and {len(steps) - _SHOWN} more" if len(steps) > _SHOWN else ""
         return f"step{'s'[: len(steps) != 1]} {', '.join(shown)}{more}"
@@ -96,30 +93,31 @@ class NodeCheckpoints:
             StoreError: the folder cannot be read, or the disk is full.
         """
         to = LocalCheckpoints(folder, self._experiment.paths.experiment, self._node)
-        for offer in self.candidates(which):
-            copied = self._stored.download(offer.place, to, REQUIRED)
+        for candidate in self.candidates(which):
+            copied = self._stored.download(candidate.stored, to, REQUIRED)
             if isinstance(copied, LocalCheckpoint):
                 return copied
-            self._damaged(offer.place, copied)
+            self._damaged(candidate.stored, copied)
         raise UserError(f"{self._problems[-1]}; it has {self.listed()}")
 
-    def _newest_first(self) -> list[Offer]:
-        ages = _generations(_succeeds(self._experiment, self._node))
-        offers = []
-        for place in self._stored.folders():
-            manifest = self._stored.manifest(place)
+    def _newest_first(self) -> list[Candidate]:
+        lives = incarnations_of(self._experiment)
+        ages = {life: depth for (node, life), depth in lives.items() if node == self._node}
+        found = []
+        for stored in self._stored.folders():
+            manifest = self._stored.manifest(stored)
             if isinstance(manifest, Manifest):
-                offers.append(Offer(place, manifest.score))
+                found.append(Candidate(stored, manifest.score))
             else:
-                self._damaged(place, manifest)
+                self._damaged(stored, manifest)
         # A later incarnation's is newer, whatever its step; see `checkpointing.restore.find_newest`.
         return sorted(
-            offers, key=lambda o: (ages.get(o.place.incarnation, -1), o.place.step, o.place.incarnation)
+            found, key=lambda o: (ages.get(o.stored.incarnation, -1), o.stored.step, o.stored.incarnation)
         )[::-1]
 
-    def _damaged(self, place: StoredCheckpoint, why: str) -> None:
+    def _damaged(self, stored: StoredCheckpoint, why: str) -> None:
         self._problems.append(
-            f"the folder's checkpoint of {self._node} at step {place.step} is not used: {why}"
+            f"the folder's checkpoint of {self._node} at step {stored.step} is not used: {why}"
         )
 
     def _none(self) -> str:
@@ -140,27 +138,3 @@ def nodes_with_checkpoints(experiment: OpenExperiment) -> list[str]:
     """Ids of the nodes that have a folder for checkpoints, sorted."""
     peers = [parse_peer_folder(name) for name in experiment.store.names(experiment.paths.checkpoints_parent)]
     return sorted({peer.node for peer in peers if peer is not None})
-
-
-def _succeeds(experiment: OpenExperiment, node: str) -> dict[str, str]:
-    """Incarnation of the node to the one that it continues; those that cannot be read are left out."""
-    found = {}
-    for (name, incarnation), reading in Registry(experiment.store, experiment.paths).registrations().items():
-        if name == node and isinstance(reading, Valid):
-            try:
-                found[incarnation] = msgspec.json.decode(reading.payload, type=Registration).succeeds
-            except UNREADABLE:
-                continue  # the coordinator refuses it, and says so
-    return found
-
-
-def _generations(succeeds: Mapping[str, str]) -> dict[str, int]:
-    """How many incarnations each continues; a circle, which only a forger makes, counts once around."""
-    return {life: len(_ancestors(life, succeeds)) for life in succeeds}
-
-
-def _ancestors(life: str, succeeds: Mapping[str, str]) -> Sequence[str]:
-    line = [life]
-    while (before := succeeds.get(line[-1], "")) and before not in line:
-        line.append(before)
-    return line[1:]
