@@ -19,7 +19,6 @@ from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.records.state import FileRef, Moment, Refusal, StateRecord
 
-
 T = TypeVar("T", bound=Hashable)
 
 REMEMBERED_ROUNDS = 2 * BUCKET
