@@ -100,13 +100,6 @@ def test_who_was_thought_dead_and_wakes_up_ends(tmp_path: Path, monkeypatch: pyt
     assert len(accepted) == len(set(accepted))
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_last_checkpoint_that_takes_longer_than_dead_after_s_and_drain_s_fails_nobody(
     tmp_path: Path,
 ) -> None:
