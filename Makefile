@@ -3,13 +3,15 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=30
 
-.PHONY: help install simulate test check kill-matrix soak docs
+.PHONY: help install simulate test test-all check kill-matrix soak docs
 
 help:
 	@echo "make install    Swarm Ray with its tools into $(VENV); PYTHON=... chooses the Python (3.11 to 3.13)"
 	@echo "make simulate   eight nodes with and without sharing, side by side, on this machine"
-	@echo "make test       all tests"
+	@echo "make test       a test of every behaviour: what CI runs"
+	@echo "make test-all   those that only repeat, too: more kills, phases and versions; before a larger change is done"
 	@echo "make check      lint, format, types and import contracts"
 	@echo "make docs       the reference pages from the code, and the site into build/site"
 	@echo "make kill-matrix   SIGKILL to every actor, Ray and the whole VM in every phase (half an hour)"
@@ -38,7 +40,10 @@ simulate: install
 	$(BIN)/swarm-ray simulate --preset tiny --baseline --root runs $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m "not repeats" $(ARGS)
+
+test-all: install
+	$(PYTEST) $(ARGS)
 
 check: install
 	$(BIN)/ruff check .

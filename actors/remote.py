@@ -196,6 +196,10 @@ class ActorReporter:
         result_of(self._discovery.register.remote(nodes, succeeds or {}, keys or {}), REPORT_WITHIN_S)
         result_of(self._logger.open_logs.remote(nodes), REPORT_WITHIN_S)
 
+    def loading(self, former: list[Member]) -> None:
+        """Beat for incarnations whose followers load."""
+        self._send(self._discovery.loading.remote(former))
+
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
         """Pass on progress."""
         self._send(self._discovery.report.remote(beats, published=published, logger=self._logger_use))

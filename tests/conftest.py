@@ -1,4 +1,4 @@
-"""What tests of several folders share, and for every test: no process left behind.
+"""What tests of several folders share; and no test leaves a process behind, least of all one that fails.
 
 `make test` runs them in two processes; the tests of a file stay in one, for what they share is made once.
 """
@@ -8,25 +8,25 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 from hypothesis import settings
+from leftovers_for_tests import Before, end_leftovers, end_what_came
 
 if TYPE_CHECKING:
     from dht_for_tests import DhtLink
     from folder_for_tests import Folder
 
 ROOT = Path(__file__).parent.parent
-MARK = "SWARM_RAY_TEST_SESSION"
-GONE_WITHIN_S = 15.0
 LEFT = pytest.StashKey[list[str]]()
+FAILED = pytest.StashKey[Before]()
+"""What there was before a test that failed was called."""
 SLOW = (
     "kills",
     "notebooks",
@@ -47,8 +47,9 @@ settings.load_profile("swarm-ray")
 os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
 # What a machine must not lose, nobody needs after the tests.
 os.environ["SWARM_RAY_STATE"] = tempfile.mkdtemp(prefix="swarm-ray-tests-")
-# Whatever a test starts inherits it: by this a process of ours is known after its parent has gone.
-os.environ[MARK] = f"{os.getpid()}-{time.time_ns()}"
+# A shell's background job ignores SIGINT, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -124,15 +125,44 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     left = session.config.stash.setdefault(LEFT, [])
     # Where there are several processes, those that ran the tests have looked.
     if not session.config.getoption("numprocesses", None):
-        _, alive = psutil.wait_procs(_started(), timeout=GONE_WITHIN_S)
-        left += [_line(process) for process in alive]
-        for process in alive:
-            process.kill()
+        left += end_leftovers()
     shutil.rmtree(os.environ["SWARM_RAY_STATE"], ignore_errors=True)
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["left"] = left
     elif left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, Any, Any]:
+    """A fixture that fails ends what it started."""
+    before = Before.now()
+    try:
+        return (yield)
+    except BaseException:
+        end_what_came(before)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Note what there was before a test that fails."""
+    before = Before.now()
+    try:
+        yield
+    except BaseException:
+        item.stash[FAILED] = before
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """A test that failed ends what it started, once its fixtures have done what they can."""
+    try:
+        return (yield)
+    finally:
+        if FAILED in item.stash:
+            end_what_came(item.stash[FAILED])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -148,34 +178,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("processes that the tests left behind", sep="=", red=True)
         for line in left:
             terminalreporter.write_line(line)
-
-
-def _started() -> list[psutil.Process]:
-    """Processes of this session, at whatever depth, and those whose parents have gone."""
-    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _is_ours(process)]
-
-
-def _is_ours(process: psutil.Process) -> bool:
-    try:
-        words = " ".join(process.cmdline())
-        if not words or "multiprocessing.resource_tracker" in words:  # ends with this process
-            return False
-        if process.environ().get(MARK) == os.environ[MARK]:
-            return True
-        # The scoring process has an empty environment.
-        recent = process.create_time() >= psutil.Process().create_time()
-        return recent and "swarm_ray.tasks.scoring_process" in words and _is_orphan_or_child(process)
-    except psutil.Error:
-        return False
-
-
-def _is_orphan_or_child(process: psutil.Process) -> bool:
-    parents = [parent.pid for parent in process.parents()]
-    return parents in ([], [1]) or os.getpid() in parents
-
-
-def _line(process: psutil.Process) -> str:
-    try:
-        return f"{process.pid}: {' '.join(process.cmdline())[:300]}"
-    except psutil.Error:
-        return f"{process.pid}: gone since"

@@ -41,7 +41,7 @@ class CoordinatorStatus:
     seconds: float
     """Since the open stage began."""
     rewards: tuple[float, ...]
-    """Mean own reward over the nodes, for every closed round."""
+    """Mean own reward over the nodes, of the last rounds that closed."""
     closed: int = 0
     """Rounds of the experiment that are over, those of earlier terms included."""
     problem: str = ""

@@ -128,6 +128,10 @@ class Roster:
             and self._alive.alive(node, now, self._pace.dead_after_s)
         ]
 
+    def silence(self, node: str, now: float) -> float:
+        """For how many seconds nothing of a node has changed."""
+        return self._alive.silence(node, now)
+
     def mark_silent(self, now: float) -> list[str]:
         """Give up nodes that have been silent for too long; answers their ids."""
         silent = [

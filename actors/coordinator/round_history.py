@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from actors.coordinator.closing import mean
 from swarm_ray.records.state import Member, Moment, StageClosed, StageOpen, StateRecord
 
 KEPT = 512
-"""Of so many rounds it is known who handed something in."""
+"""Of so many rounds it is known who handed something in, and what the mean reward was."""
 
 
 class RoundHistory:
@@ -26,8 +27,8 @@ class RoundHistory:
         """The last stage that opened."""
         self.members: tuple[Member, ...] = ()
         """Of the last round that opened: nobody enters in its middle."""
-        self.rewards: list[float] = []
-        """Mean own reward over the nodes, of every closed round that is known."""
+        self.rewards: deque[float] = deque(maxlen=KEPT)
+        """Mean own reward over the nodes, of the last rounds that closed."""
         self._submissions: dict[int, list[str]] = {}
 
     def restore(self, records: Iterable[StateRecord], upcoming: Moment) -> None:

@@ -25,6 +25,8 @@ from swarm_ray.records.state import (
     StateRecord,
 )
 
+LONGEST_DRAIN = 30
+"""Times `pace.drain_s`: nobody holds the experiment's end up for longer, whatever it says."""
 ANSWERED_AFTER = 2
 """Beats after which a node that hands nothing in, and has files without an answer, is taken to wait for that."""
 
@@ -267,18 +269,24 @@ class RoundKeeper:
         self._append(state, note, closed, opens)
 
     def _finish(self) -> bool:
-        """After the last round: end once every living node has said its last word and has its answers."""
+        """After the last round: end once every living node has sent its last beat and has its answers."""
         peers, parts = self._parts.roster.peers, self._parts
         owed = {node: files_owed(peer, parts.intake.is_answered) for node, peer in peers.items()}
         unfinished = sorted(self._alive())
         since = self._now if self._drains_since is None else self._drains_since
-        if awaited_at_the_end(peers, unfinished, owed) and self._now - since < self._pace.drain_s:
+        if awaited_at_the_end(peers, unfinished, owed) and self._drains(since, unfinished):
             return False
         note = f"no last word from {', '.join(unfinished)}" if unfinished else ""
         self._append(
             ExperimentState.FINISHED, note, expired={node: rounds for node, rounds in owed.items() if rounds}
         )
         return True
+
+    def _drains(self, since: float, unfinished: list[str]) -> bool:
+        """Whether to wait longer: for `pace.drain_s`, and beyond that while a node makes progress."""
+        drained, drain_s = self._now - since, self._pace.drain_s
+        quiet = min((self._parts.roster.silence(node, self._now) for node in unfinished), default=drained)
+        return min(drained, quiet) < drain_s and drained < LONGEST_DRAIN * drain_s
 
     def _append(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Generic, NamedTuple, TypeVar
 
 from actors.coordinator.arrivals import Arrivals, Counted, Turn, outcome
 from drive_store import (
@@ -14,9 +14,50 @@ from drive_store import (
     read_round_file,
 )
 from drive_store.names import RoundFileName, parse_round_file_name
+from drive_store.paths import BUCKET
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.records.state import FileRef, Moment, Refusal, StateRecord
+
+T = TypeVar("T", bound=Hashable)
+
+REMEMBERED_ROUNDS = 2 * BUCKET
+"""For so many rounds it is known what became of a file; nobody lists the buckets before, unless a node asks for it."""
+
+
+class Recent(Generic[T]):
+    """What was noted in the rounds before the open one; older entries are forgotten."""
+
+    def __init__(self) -> None:
+        self._noted: dict[T, int] = {}
+
+    def __contains__(self, item: object) -> bool:
+        """Whether it was noted, and is not forgotten."""
+        return item in self._noted
+
+    def __iter__(self) -> Iterator[T]:
+        """All entries, the oldest first."""
+        return iter(self._noted)
+
+    def __len__(self) -> int:
+        """How many entries there are."""
+        return len(self._noted)
+
+    def add(self, item: T, number: int) -> None:
+        """Note something in round `number`; rounds never go back."""
+        self._noted.pop(item, None)
+        self._noted[item] = number
+
+    def forget_before(self, number: int) -> list[T]:
+        """Forget what was noted before a round; answers it."""
+        old = []
+        for item, noted in self._noted.items():
+            if noted >= number:
+                break
+            old.append(item)
+        for item in old:
+            del self._noted[item]
+        return old
 
 
 class Look(NamedTuple):
@@ -29,13 +70,12 @@ class Look(NamedTuple):
     """Rounds of which the node says that its files are unanswered."""
 
 
-class _Content(NamedTuple):
-    """What makes two attempts the same file."""
+class _Stage(NamedTuple):
+    """A stage in which a node published something."""
 
     node: str
     round: int
     stage: int
-    hash: str
 
 
 class _Update(NamedTuple):
@@ -58,14 +98,17 @@ class Intake:
 
     def __init__(self, experiment: ExperimentStore, stages: int = 1) -> None:
         self._experiment, self._stages = experiment, stages
-        self._settled: set[str] = set()
+        self._settled: Recent[str] = Recent()
         """Keys of files that need no second look."""
-        self._contents: set[_Content] = set()
-        self._answered: dict[tuple[str, int], set[int]] = {}
-        """Node and round to the stages of which a file was answered."""
-        self._counted: set[_Update] = set()
-        self._elsewhere: set[_Update] = set()
-        self._floor = 0
+        self._answered: Recent[_Stage] = Recent()
+        """Of which a file was answered."""
+        self._contents: Recent[tuple[_Stage, str]] = Recent()
+        """With the hash of each file: what makes two attempts the same."""
+        self._counted: Recent[_Update] = Recent()
+        self._elsewhere: Recent[_Update] = Recent()
+        self._last_counted: dict[tuple[str, int], int] = {}
+        """Node and stage to the last step that counted and was forgotten: steps only grow."""
+        self._floor = self._now = 0
 
     def restore(self, records: Iterable[StateRecord], floor: int) -> None:
         """Take over what the newest records of the log say, so that nothing is accepted twice.
@@ -77,25 +120,28 @@ class Intake:
         """
         self._floor = floor
         for record in records:
+            self._now = max([self._now, *(stage.round for stage in (record.closed, record.opens) if stage)])
             accepted, others, refused = named_in(record)
             for ref in (*accepted, *others):
                 self._settle(ref.key, ref.node)
             for refusal in refused:
                 self._settle(refusal.key, refusal.node)
-            self._counted.update(_update(ref) for ref in accepted)
+            for ref in accepted:
+                self._counted.add(_update(ref), self._now)
 
     def acknowledge(self, record: StateRecord, arrivals: Arrivals) -> None:
         """Adopt what a record that is not obeyed has accepted: such files are late here, not accepted again."""
         accepted, _, _ = named_in(record)
-        adopted = {_update(ref) for ref in accepted} - self._counted
-        self._elsewhere |= adopted
+        for update in {_update(ref) for ref in accepted}:
+            if not self._counts(update):
+                self._elsewhere.add(update, self._now)
         for counted in [c for c in arrivals.accepted if _update(c.ref) in {_update(ref) for ref in accepted}]:
             arrivals.accepted.remove(counted)
             arrivals.late.append(counted.ref)
 
     def is_answered(self, node: str, number: int) -> bool:
         """Whether files of all stages of the node's round were answered."""
-        return len(self._answered.get((node, number), ())) >= self._stages
+        return all(_Stage(node, number, stage) in self._answered for stage in range(self._stages))
 
     def collect(self, looks: Iterable[Look], turn: Turn, arrivals: Arrivals) -> list[tuple[str, str]]:
         """Look for new files, one listing each; answers the node and key of those that were taken in.
@@ -105,6 +151,7 @@ class Intake:
             turn: whose files count now.
             arrivals: where they go.
         """
+        self._begin_round(turn.number)
         taken = []
         for look in looks:
             found = find_bucket_files(
@@ -117,7 +164,7 @@ class Intake:
                     and turn.is_due(look.node, Moment(name.round, name.stage))
                     and self._take(look, key, name, turn, arrivals)
                 ):
-                    self._settled.add(key)
+                    self._settled.add(key, self._now)
                     self._settle(key.replace(f" ({name.twin})", ""), look.node)
                     taken.append((look.node, key))
         return taken
@@ -151,18 +198,18 @@ class Intake:
 
     def _put(self, new: Counted, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> None:
         ref, update = new.ref, _Update(new.ref.node, new.ref.step, name.stage)
-        content = _Content(ref.node, name.round, name.stage, name.hash)
+        content = _Stage(ref.node, name.round, name.stage), name.hash
         made_for = Moment(name.round, name.stage)
         second = turn.staleness is None and made_for == turn.moment and ref.node in arrivals.nodes
         what = outcome(
             turn,
             made_for,
-            repeated=update in self._counted or content in self._contents,
+            repeated=self._counts(update) or content in self._contents,
             elsewhere=update in self._elsewhere,
             alone=new.file.alone,
         )
         if what == "accepted" and not second:
-            self._counted.add(update)
+            self._counted.add(update, self._now)
             arrivals.accepted.append(new)
             return
         (arrivals.late if what == "late" else arrivals.superseded).append(ref)
@@ -176,11 +223,30 @@ class Intake:
             arrivals.spent.add(refusal.node)
 
     def _settle(self, key: str, node: str) -> None:
-        self._settled.add(key)
+        self._settled.add(key, self._now)
         name = parse_round_file_name(key.rpartition("/")[2])
         if name is not None:
-            self._contents.add(_Content(node, name.round, name.stage, name.hash))
-            self._answered.setdefault((node, name.round), set()).add(name.stage)
+            stage = _Stage(node, name.round, name.stage)
+            self._answered.add(stage, self._now)
+            self._contents.add((stage, name.hash), self._now)
+
+    def _counts(self, update: _Update) -> bool:
+        """Whether a file of this node, step and stage counted before."""
+        last = self._last_counted.get((update.node, update.stage), -1)
+        return update.step <= last or update in self._counted
+
+    def _begin_round(self, number: int) -> None:
+        """Forget what lies far behind the open round; what is found there again is left alone unless its node asks."""
+        self._now = max(self._now, number)
+        old = self._now - REMEMBERED_ROUNDS
+        if old <= self._floor:
+            return
+        self._floor = old
+        for noted in (self._settled, self._answered, self._contents, self._elsewhere):
+            noted.forget_before(old)
+        for update in self._counted.forget_before(old):
+            place = update.node, update.stage
+            self._last_counted[place] = max(update.step, self._last_counted.get(place, -1))
 
 
 def named_in(record: StateRecord) -> tuple[tuple[FileRef, ...], tuple[FileRef, ...], tuple[Refusal, ...]]:

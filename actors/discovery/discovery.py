@@ -16,6 +16,7 @@ from actors.lazy_store import Reach
 from actors.local_json import Kept
 from actors.store_meter import StoreMeter, add_use
 from drive_store import (
+    UNREADABLE,
     ExperimentStore,
     NameTaken,
     Registry,
@@ -116,6 +117,32 @@ class Discovery(Finding):
             self._book.claim(self._experiment.name, member.node, member.incarnation)
             self._records.add(member, key.peer_id, (succeeds or {}).get(member.node, ""))
         self._records.publish()
+
+    def loading(self, former: list[Member]) -> None:
+        """Let the incarnations that nodes continue go on beating while the new ones load: each call is progress.
+
+        Their last beats are repeated but for the phase; those that are done or have failed stay so.
+        """
+        with self._lock:
+            for member in former:
+                voice = self._voices.get(member.node) or self._last_voice(member)
+                if voice is None or voice.incarnation != member.incarnation:
+                    continue
+                if not (voice.beat.done or voice.beat.problem):
+                    said = msgspec.structs.replace(
+                        voice.beat, phase="loading", progress=voice.beat.progress + 1
+                    )
+                    self._voices[member.node] = Voice(member.incarnation, said, voice.unsaid)
+
+    def _last_voice(self, member: Member) -> Voice | None:
+        """What an earlier process said last of a node; None where that is not to be read."""
+        try:
+            reading = self._registry.read_beat(member.node, member.incarnation)
+            if isinstance(reading, Valid):
+                return Voice(member.incarnation, msgspec.json.decode(reading.payload, type=Beat))
+        except (StoreError, *UNREADABLE):
+            return None
+        return None
 
     def announce_links(
         self, nodes: Sequence[str], peer_id: str, multiaddrs: Sequence[str], reach: Reachable

@@ -15,7 +15,8 @@ from actors.trainer.draining import drain_spools
 from actors.trainer.game_joining import join_game
 from actors.trainer.game_learner import describe_learner, learner_of
 from actors.trainer.game_rounds import GameOver
-from actors.trainer.restoring import Restored, restore_nodes
+from actors.trainer.reporter import beats_while_loading
+from actors.trainer.restoring import claim_nodes, restore_nodes
 from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from actors.trainer.trainer import STOP_WITHIN_S
 from swarm_ray.discovery.peer_book import PeerBook
@@ -54,10 +55,16 @@ class GameTrainer:
         self._coordinator = GameCoordinator(
             self._communication, lambda: self._rounds.opened, self._reachable_peers
         )
-        self._manager = self._make_manager()
-        self._manager.failures_borne = settings.config.supervision.data_failures
         disk = experiment_state(settings.address)
-        self._restored = self._restore(disk)
+        self._restored = claim_nodes(settings.nodes, disk, self._experiment, settings.identities)
+        try:
+            with beats_while_loading(reporter, self._restored.continued, self._config.pace.beat_s):
+                self._manager = self._make_manager()
+                self._restore(disk)
+        except BaseException:
+            self._restored.release()
+            raise
+        self._manager.failures_borne = settings.config.supervision.data_failures
         (self._node,) = self.nodes = self._restored.nodes
         self._communication.counted = self._began = self._node.step
         self._told: set[str] = set()
@@ -75,6 +82,13 @@ class GameTrainer:
         self._rounds, self._memory, self._linking = joined.rounds, joined.memory, joined.linking
 
     def run(self) -> TrainerResult:
+        """See `_run`; the node's beats end with it, however it ends."""
+        try:
+            return self._run()
+        finally:
+            self._voice.end()
+
+    def _run(self) -> TrainerResult:
         """Register, play to the end, and take a last checkpoint in any case.
 
         Raises:
@@ -102,12 +116,12 @@ class GameTrainer:
         finally:
             if self._linking is not None:
                 self._linking.close()
-            self._voice.end()
-            left += self._memory.close(kept, within_s)
+            with self._voice.busy("checkpointing"):
+                left += self._memory.close(kept, within_s)
         for line in left:
             self._voice.tell("left", line)
         self._voice.farewell(self.nodes, done=not stopped)
-        self._restored.homes[self._node.id].release()
+        self._restored.release()
         problems = {n.id: n.problem for n in self.nodes if n.problem}
         nothing = self._barren >= self._config.alarm_streak
         return TrainerResult(
@@ -201,24 +215,14 @@ class GameTrainer:
             )
         return manager
 
-    def _restore(self, disk: Path) -> Restored:
-        """The node with its trainer's model and optimizer, as its newest checkpoint left them."""
-        config = self._config
+    def _restore(self, disk: Path) -> None:
+        """Give the node its trainer's model and optimizer, as its newest checkpoint left them."""
         learner = learner_of(self._manager.trainer)
-        restored = restore_nodes(
-            self._settings.nodes,
-            [learner],
-            disk,
-            self._experiment,
-            config,
-            config.resume,
-            self._settings.identities,
-        )
+        restore_nodes(self._restored, [learner], disk, self._experiment, self._config)
         if hasattr(learner, "pulse"):
             learner.pulse = self._pulse.beat
         else:  # GenRL's own tells nothing of its progress, but every pass goes through here
             learner.model.register_forward_hook(lambda *_: self._pulse.beat())
-        return restored
 
     def _play(self) -> str:
         """Play until the game is over; answers why it was stopped, empty where it was not.

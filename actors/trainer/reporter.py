@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -18,7 +19,11 @@ from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import LAST_WORD, Beat
+from swarm_ray.records.state import Member
 from swarm_ray.sapo.node import Node
+
+BOUNDED = ("checkpointing", "uploading")
+"""Phases that end by a deadline of their own, and while which nothing else beats the pulse."""
 
 
 class TrainerVoice:
@@ -46,6 +51,7 @@ class TrainerVoice:
         self._recovered: dict[str, str] = {}
         self._skipped: dict[str, int] = {}
         self._alone = False
+        self._phase, self._counted = "training", 0
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -67,6 +73,18 @@ class TrainerVoice:
                 self.failed(node, -1)
         self._thread = threading.Thread(target=self._tell_progress, args=(nodes,), daemon=True)
         self._thread.start()
+
+    @contextmanager
+    def busy(self, phase: str) -> Iterator[None]:
+        """Name what the nodes do meanwhile in their beats.
+
+        Work that does not beat the pulse, but ends by a deadline of its own, counts as progress while it goes on.
+        """
+        self._phase = phase
+        try:
+            yield
+        finally:
+            self._phase = "training"
 
     def end(self) -> None:
         """Tell no more progress; harmless when repeated."""
@@ -131,7 +149,9 @@ class TrainerVoice:
 
     def farewell(self, nodes: Sequence[Node], *, done: bool) -> None:
         """The nodes' last word, when all that was said before is in the folder."""
-        self._reporter.flush()
+        with self.busy("uploading"):
+            self._reporter.flush()
+        self.end()
         beats = [self._beat(node, LAST_WORD, done=done) for node in nodes]
         if beats:
             beats[0] = msgspec.structs.replace(beats[0], store=self._meter.since_last())
@@ -147,7 +167,7 @@ class TrainerVoice:
             totals=node.totals,
             problem=node.problem,
             done=done,
-            progress=self._pulse.count,
+            progress=self._pulse.count + self._counted,
             unanswered=self._exchange.unanswered(node.id),
             alone=self._alone,
             skipped=self._skipped.get(node.id, -1),
@@ -159,10 +179,40 @@ class TrainerVoice:
         """Carry the pulse to discovery's beats: a trainer that hangs has a discovery that goes on beating."""
         told = -1
         while not self._ended.wait(self._state.pace.beat_s / 2):
-            if self._pulse.count != told:
-                told = self._pulse.count
-                beats = [(n.id, self._beat(n, "training")) for n in nodes if not n.problem]
+            self._counted += self._phase in BOUNDED
+            done = self._pulse.count + self._counted
+            if done != told:
+                told = done
+                beats = [(n.id, self._beat(n, self._phase)) for n in nodes if not n.problem]
                 try:
                     self._reporter.beat(beats, published=False)
                 except (ActorFailure, StoreError):
                     return  # the trainer's own news fail as well, and end it with the cause
+
+
+@contextmanager
+def beats_while_loading(reporter: Reporter, former: list[Member], every_s: float) -> Iterator[None]:
+    """Beat for the incarnations that nodes continue, until the new ones are announced: loading is progress.
+
+    Args:
+        reporter: where the beats go.
+        former: the incarnations; none where all nodes are new, which nobody waits for yet.
+        every_s: seconds between two beats.
+    """
+    ended = threading.Event()
+
+    def beat() -> None:
+        with suppress(ActorFailure, StoreError):  # what the trainer itself says next fails as well
+            reporter.loading(former)
+            while not ended.wait(every_s):
+                reporter.loading(former)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    if former:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if former:
+            thread.join()

@@ -11,7 +11,7 @@ import msgspec
 from actors.trainer.node_home import NodeHome
 from drive_store import UNREADABLE, ExperimentStore, Registry, StateRef, Valid
 from swarm_ray.checkpointing.node_state import fingerprint
-from swarm_ray.checkpointing.restore import Found, Parts, apply, find_newest
+from swarm_ray.checkpointing.restore import Found, apply, find_newest
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.policy import Policy
 from swarm_ray.records.metrics import StepMetrics
@@ -46,6 +46,11 @@ class Restored:
         return {node: lives[-1] for node, lives in self.former.items() if lives}
 
     @property
+    def continued(self) -> list[Member]:
+        """The incarnations that the nodes continue."""
+        return [Member(node, life) for node, life in self.succeeds.items()]
+
+    @property
     def keys(self) -> dict[str, NodeKey]:
         """Node to what others may know of its identity."""
         return {node: home.identity.key for node, home in self.homes.items()}
@@ -74,71 +79,72 @@ class Restored:
         """Rows that were perhaps not logged when their process died; the logger knows which were."""
         return [row for found in self.found.values() for row in found.state.rows]
 
+    def release(self) -> None:
+        """Let other processes have the nodes; harmless when repeated."""
+        for home in self.homes.values():
+            home.release()
 
-def restore_nodes(
-    names: Sequence[str],
-    policies: Sequence[Policy],
-    state: Path,
-    experiment: ExperimentStore,
-    config: SwarmConfig,
-    parts: Parts,
-    identities: Path | None = None,
+
+def claim_nodes(
+    names: Sequence[str], state: Path, experiment: ExperimentStore, identities: Path | None = None
 ) -> Restored:
-    """Take each node's place on this machine, and give it what its newest whole checkpoint holds.
+    """Take each node's place on this machine, and find its earlier lives.
 
     Args:
         names: node ids.
-        policies: a fresh one for each.
         state: this machine's folder for the experiment.
         experiment: the experiment in the shared folder.
-        config: the swarm.
-        parts: "weights" leaves the optimizer and all counters at their beginning.
         identities: the folder with the nodes' keys; None gives each one of its own for this experiment.
 
     Raises:
         NodeTakenError: another process of this machine trains a node, or one with its identity.
         IdentityError: a node's key cannot be read or made.
-        CheckpointMismatch: a checkpoint is of another model.
     """
     restored = Restored()
     announced = _announced(experiment)
     try:
-        for name, policy in zip(names, policies, strict=True):
+        for name in names:
             home = restored.homes[name] = NodeHome(state, name, identities)
-            _restore(restored, home, policy, state, experiment, config, parts, announced.get(name, []))
+            restored.former[name] = _lives(announced.get(name, []), home.former)
     except BaseException:
-        for home in restored.homes.values():
-            home.release()
+        restored.release()
         raise
     return restored
 
 
-def _restore(
+def restore_nodes(
     restored: Restored,
-    home: NodeHome,
-    policy: Policy,
+    policies: Sequence[Policy],
     state: Path,
     experiment: ExperimentStore,
     config: SwarmConfig,
-    parts: Parts,
-    announced: Sequence[Registration],
 ) -> None:
-    """Continue the newest whole checkpoint of a node whose place is taken."""
-    name = home.node
-    restored.former[name] = _lives(announced, home.former)
-    node = Node(name, home.incarnation, policy)
-    lives = restored.former[name]
-    found = find_newest(
-        state / "checkpoints", experiment.store, experiment.paths, name, restored.problems, lives
-    )
-    if found is not None:
-        apply(found, policy, parts, fingerprint(config.policy, policy))
-        if parts == "all":
-            restored.found[name] = found
-            _continue(node, found)
-        else:
-            restored.weights_of[name] = found
-    restored.nodes.append(node)
+    """Give each node that was claimed what its newest whole checkpoint holds.
+
+    Args:
+        restored: takes the nodes.
+        policies: a fresh one for each.
+        state: this machine's folder for the experiment.
+        experiment: the experiment in the shared folder.
+        config: the swarm; with `resume=weights` the optimizer and all counters are left at their beginning.
+
+    Raises:
+        CheckpointMismatch: a checkpoint is of another model.
+    """
+    for (name, home), policy in zip(restored.homes.items(), policies, strict=True):
+        node = Node(name, home.incarnation, policy)
+        lives = restored.former[name]
+        found = find_newest(
+            state / "checkpoints", experiment.store, experiment.paths, name, restored.problems, lives
+        )
+        if found is not None:
+            apply(found, policy, config.resume, fingerprint(config.policy, policy))
+            if config.resume == "all":
+                restored.found[name] = found
+                _continue(node, found)
+            else:
+                restored.weights_of[name] = found
+        restored.nodes.append(node)
 
 
 def _continue(node: Node, found: Found) -> None:

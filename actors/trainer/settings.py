@@ -25,6 +25,10 @@ class Reporter(Protocol):
         """
         ...
 
+    def loading(self, former: list[Member]) -> None:
+        """Beat for the incarnations that nodes continue, while the new ones load; each call counts as progress."""
+        ...
+
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
         """Pass on progress."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,8 @@ from actors.trainer.checkpoints import TrainerMemory
 from actors.trainer.draining import drain_spools
 from actors.trainer.exchange import build_exchange
 from actors.trainer.first_policies import describe_policy, first_policies
-from actors.trainer.reporter import TrainerVoice
-from actors.trainer.restoring import Restored, restore_nodes
+from actors.trainer.reporter import TrainerVoice, beats_while_loading
+from actors.trainer.restoring import claim_nodes, restore_nodes
 from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
@@ -55,7 +56,7 @@ class Trainer:
     def __init__(self, settings: TrainerSettings, reporter: Reporter) -> None:
         torch.set_num_threads(settings.threads)
         gc.freeze()  # the imports leave 300,000 objects that no collection needs to visit
-        self._settings, self._config = settings, settings.config
+        self._settings, self._config, self._reporter = settings, settings.config, reporter
         self._pulse, self._phases = Pulse(), PhaseClock(time.perf_counter)
         tasks, allowed = settings.config.tasks, settings.allowed_modules
         self._verifier = Scorer(tasks, allowed_modules=allowed)
@@ -67,33 +68,36 @@ class Trainer:
             self._uid = experiment_uid(self._store, settings.address)
             self._meter = StoreMeter(self._store)
             disk = experiment_state(settings.address)
-            self._restored = self._restore(disk)
-            self._join(reporter, disk)
+            self._restored = claim_nodes(settings.nodes, disk, self._experiment, settings.identities)
         except BaseException:
             self._verifier.close()
             raise
+        try:
+            with self._loading():
+                self._restore(disk)
+            self._join(disk)
+        except BaseException:
+            self._verifier.close()
+            self._restored.release()
+            raise
 
-    def _restore(self, disk: Path) -> Restored:
-        """The nodes as their newest checkpoints left them, with our pulse."""
-        config = self._config
-        restored = restore_nodes(
-            self._settings.nodes,
-            first_policies(self._settings, self._tasks, self._verifier),
-            disk,
-            self._experiment,
-            config,
-            config.resume,
-            self._settings.identities,
-        )
-        self.nodes = restored.nodes
+    def _loading(self) -> AbstractContextManager[None]:
+        """Beats of the incarnations that our nodes continue, until these are announced."""
+        return beats_while_loading(self._reporter, self._restored.continued, self._config.pace.beat_s)
+
+    def _restore(self, disk: Path) -> None:
+        """Load the nodes as their newest checkpoints left them, with our pulse."""
+        policies = first_policies(self._settings, self._tasks, self._verifier)
+        restore_nodes(self._restored, policies, disk, self._experiment, self._config)
+        self.nodes = self._restored.nodes
         for node in self.nodes:
             node.policy.pulse = self._pulse.beat
         self._number = max((n.round for n in self.nodes), default=-1)
-        return restored
 
-    def _join(self, reporter: Reporter, disk: Path) -> None:
+    def _join(self, disk: Path) -> None:
         """Build what joins the nodes to the swarm, each part on those before it."""
         config, restored = self._config, self._restored
+        reporter = self._reporter
         self._state = SwarmState(
             self._experiment,
             config.pace,
@@ -137,6 +141,13 @@ class Trainer:
         )
 
     def run(self) -> TrainerResult:
+        """See `_run`; the nodes' beats end with it, however it ends."""
+        try:
+            return self._run()
+        finally:
+            self._voice.end()
+
+    def _run(self) -> TrainerResult:
         """Evaluate, register, catch up, take part in every round, evaluate again; a last checkpoint in any case.
 
         Raises:
@@ -154,7 +165,8 @@ class Trainer:
             while (opened := self._next_round()) is not Standing.ENDED:
                 rounds += self._take_part(opened)
             self._check_not_stopped()
-            self._voice.evaluations(self._examiner.examine(self._who_took_part(), "end"))
+            with self._voice.busy("evaluating"):
+                self._voice.evaluations(self._examiner.examine(self._who_took_part(), "end"))
             self._voice.published(self.nodes, alone=False, phase="draining")
             left += drain_spools(self.nodes, self._state, self._exchange, self._config.pace.drain_s)
             within_s = self._config.pace.drain_s
@@ -167,15 +179,15 @@ class Trainer:
             self._verifier.close()
             if self._linking is not None:
                 self._linking.close()
-            self._voice.end()
-            left += self._memory.close(kept, within_s)
+            with self._voice.busy("checkpointing"):
+                left += self._memory.close(kept, within_s)
         return self._farewell(rounds, stopped, left)
 
     def _begin(self) -> None:
         """Measure nodes that are new, announce all, and begin to tell of them."""
-        measured = self._examiner.examine(
-            [n for n in self.nodes if n.id not in self._restored.found], "start"
-        )
+        with self._loading():
+            new = [n for n in self.nodes if n.id not in self._restored.found]
+            measured = self._examiner.examine(new, "start")
         self._voice.register(self._restored)
         if self._linking is not None:
             self._linking.start()
@@ -299,6 +311,5 @@ class Trainer:
         for line in left:
             self._voice.tell("left", line)
         self._voice.farewell(self.nodes, done=not stopped)
-        for home in self._restored.homes.values():
-            home.release()
+        self._restored.release()
         return TrainerResult(rounds, {n.id: n.problem for n in self.nodes if n.problem}, stopped, tuple(left))

@@ -170,7 +170,8 @@ class PaceConfig(Section):
     settle_s: float = Field(default=5.0, ge=0)
     """A file that the state log names may take so long to become visible to another machine."""
     drain_s: float = Field(default=60.0, gt=0)
-    """After the last round, so long may nodes take for their last step, evaluation, spools and logs."""
+    """After the last round, so long may nodes take for their last step, evaluation, spools and logs; a node that makes
+    progress with them is waited for longer."""
     retry_s: float = Field(default=120.0, gt=0)
     """A published file that the state log has not answered for so long (or for three times the observed p99, if
     that is more) is published again under a new name."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -320,6 +321,29 @@ class Places:
         """Give the places back; harmless when repeated."""
         if ray.is_initialized():
             remove_placement_group(self._group)
+
+
+def not_up(who: str, share: Share, within_s: float) -> ActorFailure:
+    """The error for an actor that did not come up in time: whether it waits for its place, or is slow to begin."""
+    process = _making(who)
+    if process is None:
+        return missing(who, share, within_s)
+    return ActorFailure(
+        f"{who} has its place on this machine, and has not come up within {within_s:g} s: its process {process.pid} is "
+        f"loading and checking what it needs, and has had {sum(process.cpu_times()[:2]):.0f} s of CPU time; "
+        f"{os.cpu_count()} CPU(s) had {os.getloadavg()[0]:.1f} processes to run in the last minute. End what else runs "
+        "here, or wait for a model that is being downloaded, and start again"
+    )
+
+
+def _making(who: str) -> psutil.Process | None:
+    """The process of this machine in which an actor is being made: Ray gives it the name of the actor and its call."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            title = "".join(process.cmdline()[:1])
+            if title.startswith(f"ray::{who}/") and title.endswith(".__init__"):
+                return process
+    return None
 
 
 def missing(who: str, share: Share, within_s: float) -> ActorFailure:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-from swarm_ray.errors import ModelError
+from swarm_ray.errors import ModelError, NodeFailure
 from swarm_ray.policies.generate import Sampling, sample_completions
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
 from swarm_ray.policies.transformers_models import CausalModel, attention_window, text_setting
@@ -20,6 +22,22 @@ _REFUSALS = (TypeError, ValueError, RuntimeError, AttributeError, IndexError, Ke
 """With these an architecture answers inputs that it does not take."""
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread of torch meanwhile.
+
+    Passes over a few tokens gain nothing by more, and on a busy machine threads that wait for each other take a hundred
+    times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def probe_layout(
     model: CausalModel, pad: int, device: torch.device, *, packing: bool, reduced: bool = False
 ) -> Layout:
@@ -101,6 +119,7 @@ def _runs_reduced(
         return math.isfinite(_error(model, groups, layout, anything, pad=pad, device=device))
 
 
+@one_thread()
 @torch.no_grad()
 def require_decoder(model: CausalModel, pad: int, device: torch.device) -> None:
     """Makes sure that completions decoded in one batch are those that the model would give alone.
@@ -110,7 +129,7 @@ def require_decoder(model: CausalModel, pad: int, device: torch.device) -> None:
     here and not in what they learn.
 
     Raises:
-        ModelError: the model does not decode in batches.
+        ModelError: the model does not decode in batches, or its logits are not finite.
     """
     prompts = [g.prompt for g in _probe_groups(int(text_setting(model, "vocab_size")), pad)]
     greedy = Sampling(max_new_tokens=4, temperature=1e-4, eos_ids=(), pad_id=pad)
@@ -122,6 +141,8 @@ def require_decoder(model: CausalModel, pad: int, device: torch.device) -> None:
         raise ModelError(
             f"this architecture does not decode in batches ({reason}); choose another"
         ) from error
+    except NodeFailure as error:
+        raise ModelError("the model's logits are not finite as it comes; choose another") from error
     regret = max(_regret(model, p, c.ids, device) for p, row in zip(prompts, found, strict=True) for c in row)
     if not regret <= MOST_REGRET:
         raise ModelError(

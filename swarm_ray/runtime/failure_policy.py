@@ -1,8 +1,7 @@
-"""What to do about a failure: start again, go on without, or stop. Pure; causes are told apart in `causes`."""
+"""What to do about a failure: start the actor again, or stop. Pure; `failure_causes` tells the kinds apart."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 LONGEST_PAUSE_S = 30.0
@@ -14,7 +13,7 @@ class Kind(Enum):
     INFRASTRUCTURE = "infrastructure"
     """A process or a folder went away; another try may do better."""
     DATA = "data"
-    """What a node made or was given; the other nodes are well."""
+    """What an actor made or was given; it would fail again. A trainer deals itself with the data of single nodes."""
     USER = "user"
     """What was asked for cannot be done."""
     BROKEN = "broken"
@@ -25,21 +24,7 @@ class Decision(Enum):
     """What to do."""
 
     RESTART = "restart"
-    SKIP = "skip"
     STOP = "stop"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Something that ended before its time."""
-
-    kind: Kind
-    role: str
-    """The actor: `trainer-0`, `coordinator`; `ray` for all at once."""
-    cause: str
-    """One line for people."""
-    nodes_left: int = 1
-    """Nodes of this worker that are still well."""
 
 
 class FailurePolicy:
@@ -53,13 +38,16 @@ class FailurePolicy:
         self._restarts = restarts
         self._used: dict[str, int] = {}
 
-    def decide(self, failure: Failure) -> Decision:
-        """What to do about `failure`; a restart is counted."""
-        if failure.kind is Kind.DATA:
-            return Decision.SKIP if failure.nodes_left else Decision.STOP
-        if failure.kind is not Kind.INFRASTRUCTURE or self.used(failure.role) >= self._restarts:
+    def decide(self, role: str, kind: Kind) -> Decision:
+        """What to do about a failure; a restart is counted.
+
+        Args:
+            role: the actor: `trainer-0`, `coordinator`; `ray` for all at once.
+            kind: what failed.
+        """
+        if kind is not Kind.INFRASTRUCTURE or self.used(role) >= self._restarts:
             return Decision.STOP
-        self._used[failure.role] = self.used(failure.role) + 1
+        self._used[role] = self.used(role) + 1
         return Decision.RESTART
 
     def used(self, role: str) -> int:

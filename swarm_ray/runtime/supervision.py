@@ -13,7 +13,7 @@ from swarm_ray.machine import ray_instance
 from swarm_ray.machine.process_memory import Vitals
 from swarm_ray.machine.ray_instance import NOTHING, RayInstance
 from swarm_ray.runtime.failure_causes import ActorDied, explained, kind_of
-from swarm_ray.runtime.failure_policy import Decision, Failure, FailurePolicy
+from swarm_ray.runtime.failure_policy import Decision, FailurePolicy
 from swarm_ray.runtime.placement import Share
 
 ANSWER_WITHIN_S = 60.0
@@ -204,8 +204,7 @@ class Supervisor:
 
     def _decide(self, role: str, cause: Exception) -> None:
         """Raise `cause` unless the policy allows a restart."""
-        failure = Failure(kind_of(cause), role, str(cause))
-        if self.policy.decide(failure) is Decision.STOP:
+        if self.policy.decide(role, kind_of(cause)) is Decision.STOP:
             raise cause
 
     def _revive(self, ray: RayInstance) -> None:
@@ -225,7 +224,7 @@ class Supervisor:
     def _check_started(self, now: float) -> None:
         for actor in self._actors.values():
             if actor.asked and now - actor.asked > self._within:
-                raise ray_instance.missing(actor.role, actor.share, self._within)
+                raise ray_instance.not_up(actor.role, actor.share, self._within)
 
     @staticmethod
     def _idle(timeout_s: float) -> list[Any]:

@@ -217,3 +217,26 @@ def test_a_failed_worker_says_so_for_every_node_that_is_not_done(
     )
     discovery.report([("node-3", training(5))], published=False)
     assert (beat_of(folder, "node-3").problem, beat_of(folder, "node-3").step) == ("a trainer died", 5)
+
+
+def test_while_a_node_loads_the_incarnation_that_it_continues_goes_on_beating(folder: Folder) -> None:
+    def discovery() -> Discovery:
+        return Discovery(folder.address, "worker_1", PACE, config_hash(folder.config), {})
+
+    before = discovery()
+    before.register([member("node-1"), member("node-2")])
+    before.report([("node-1", training(7)), ("node-2", training(9, done=True))], published=False)
+    before.flush()
+    last = beat_of(folder, "node-1")
+    after = discovery()
+    for _ in range(3):
+        after.loading([member("node-1"), member("node-2"), member("node-9")])
+    after._beat()
+    now = beat_of(folder, "node-1")
+    assert (now.phase, now.progress, now.count) == ("loading", last.progress + 3, last.count + 1)
+    assert (now.round, now.step, now.totals) == (last.round, last.step, last.totals)
+    assert beat_of(folder, "node-2").done
+    assert "node-9" not in after._voices
+    after.report([("node-1", training(8))], published=False)
+    after.register([Member("node-1", "0badcafe")], {"node-1": incarnation("node-1")})
+    assert after._voices["node-1"].incarnation == "0badcafe"

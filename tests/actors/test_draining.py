@@ -8,6 +8,7 @@ from played_for_tests import Played
 
 from actors.coordinator.draining import awaited_at_the_end, files_owed
 from actors.coordinator.roster import Peer
+from actors.coordinator.round_keeper import LONGEST_DRAIN
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 
 
@@ -54,6 +55,43 @@ def test_a_file_that_never_comes_is_waited_for_and_named(tmp_path: Path) -> None
     assert played.last.state == "finished"
     assert played.last.answers is not None
     assert played.last.answers.expired == {"node-2": (0,)}
+
+
+def test_who_makes_progress_with_its_last_work_is_waited_for(tmp_path: Path) -> None:
+    """Evaluating, or writing and uploading the last checkpoint, for longer than `drain_s` and `dead_after_s`."""
+    played = drained(tmp_path, pace__dead_after_s=15)
+    played.beat("node-1", 1, done=True)
+    for second in range(2, 14):
+        phase = "evaluating" if second < 7 else "checkpointing"
+        played.beat("node-2", second, phase=phase, progress=second)
+        played.tick(9)
+        assert (played.last.state, played.last.tallies["node-2"].problem) == ("draining", None)
+    played.beat("node-2", 14, done=True)
+    played.tick()
+    assert (played.last.state, played.last.note) == ("finished", "")
+    assert played.last.tallies["node-2"].problem is None
+    assert played.coordinator.status().problems == {}
+
+
+def test_who_stops_making_progress_at_the_end_is_waited_for_no_longer_than_drain_s(tmp_path: Path) -> None:
+    played = drained(tmp_path)
+    played.beat("node-1", 1, done=True)
+    played.beat("node-2", 2, progress=1)
+    played.tick(29)
+    played.beat("node-2", 3, progress=2)
+    played.tick(29)
+    assert played.last.state == "draining"
+    played.beat("node-2", 4, step=3, progress=2)
+    played.tick(31)
+    assert (played.last.state, played.last.note) == ("finished", "no last word from node-2")
+
+
+def test_nobody_holds_the_end_up_for_ever(tmp_path: Path) -> None:
+    played = drained(tmp_path)
+    for second in range(2, 2 + LONGEST_DRAIN + 2):
+        played.beat("node-2", second, progress=second)
+        played.tick(29)
+    assert played.last.state == "finished"
 
 
 def test_further_records_do_not_make_the_draining_longer(tmp_path: Path) -> None:

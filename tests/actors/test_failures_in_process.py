@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from swarm_for_tests import closed_stages, records_of, small_config, with_long_q
 from actors.trainer.trainer import Trainer
 from swarm_ray.errors import NodeTakenError, Superseded
 from swarm_ray.experiments import experiment_metrics, experiment_status
+from swarm_ray.sapo.node import Node
 
 
 def poison(trainer: Trainer, name: str) -> None:
@@ -95,3 +98,29 @@ def test_who_was_thought_dead_and_wakes_up_ends(tmp_path: Path, monkeypatch: pyt
         assert swarm.state() == "finished"
     accepted = [(f.node, f.step) for c in closed_stages(swarm.root, "small") for f in c.accepted]
     assert len(accepted) == len(set(accepted))
+
+
+def test_a_last_checkpoint_that_takes_longer_than_dead_after_s_and_drain_s_fails_nobody(
+    tmp_path: Path,
+) -> None:
+    config = small_config(nodes=1, external=0, pace__beat_s=0.1, pace__dead_after_s=2, pace__drain_s=2)
+    swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"]])
+    checkpoints, progress = swarm.trainers[0]._memory, set()
+    close = checkpoints.close
+
+    def slow(nodes: Sequence[Node], within_s: float) -> list[str]:
+        deadline = time.monotonic() + 6
+        while time.monotonic() < deadline:
+            progress.update((b.phase, b.progress) for b in [v.beat for v in swarm.discovery._voices.values()])
+            time.sleep(0.05)
+        return close(nodes, within_s)
+
+    checkpoints.close = slow  # type: ignore[method-assign]
+    with swarm:
+        assert [r.problems for r in swarm.results()] == [{}]
+        assert swarm.state() == "finished"
+    last = records_of(swarm.root, "small")[-1]
+    assert (last.note, last.tallies["node-0"].problem) == ("", None)
+    (node,) = experiment_status(str(swarm.root), "small").nodes
+    assert node.problem is None
+    assert len([count for phase, count in progress if phase == "checkpointing"]) > 2

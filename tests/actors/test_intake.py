@@ -12,7 +12,8 @@ from folder_for_tests import Folder, closed, incarnation, round_file
 from actors.coordinator.arrivals import Arrivals, Turn
 from actors.coordinator.draining import looks_for_round
 from actors.coordinator.roster import Peer
-from actors.coordinator.submissions import Intake, Look
+from actors.coordinator.round_history import KEPT, RoundHistory
+from actors.coordinator.submissions import REMEMBERED_ROUNDS, Intake, Look
 from drive_store import ExperimentStore, Header, publish_round_file, seal_packed
 from drive_store.paths import twin_name
 from swarm_ray.records.nodes import Registration
@@ -316,3 +317,45 @@ def test_while_no_stage_is_open_a_file_of_the_next_round_waits(folder: Folder, i
     intake.collect(looks(MEMBERS[:1], 3), Turn(3), arrivals)
     assert arrivals.late == [old]
     assert accepted(collect(intake, 3)) == [new]
+
+
+def test_what_is_remembered_of_files_and_rounds_is_bounded(folder: Folder, intake: Intake) -> None:
+    history, node = RoundHistory(), MEMBERS[0].node
+    for number in range(0, 3 * REMEMBERED_ROUNDS, 100):
+        key = folder.paths.round_file(node, incarnation(node), number, 0, 0, "ab" * 32)
+        ref = FileRef(node, incarnation(node), key, "ab" * 32, 1, number)
+        intake.restore([recorded(folder, number, [ref])], 0)
+        intake.collect([], turn(number), Arrivals())
+    for number in range(2 * KEPT):
+        history.closed(closed(number, ()))
+    kept = [intake._settled, intake._answered, intake._contents, intake._counted]
+    assert {len(noted) for noted in kept} == {REMEMBERED_ROUNDS // 100 + 1}
+    assert not intake.is_answered(node, 0)
+    assert intake.is_answered(node, 3 * REMEMBERED_ROUNDS - 100)
+    assert len(history.rewards) == KEPT
+
+
+def test_a_step_that_counted_in_a_forgotten_round_counts_once(folder: Folder, intake: Intake) -> None:
+    publish(folder, "node-1", 0, step=7)
+    assert len(accepted(collect(intake, 0))) == 1
+    far = 5 * REMEMBERED_ROUNDS
+    again = publish(folder, "node-1", far, step=7)
+    fresh = publish(folder, "node-2", far, step=7)
+    arrivals = collect(intake, far)
+    assert (accepted(arrivals), arrivals.superseded) == ([fresh], [again])
+
+
+def test_a_forgotten_file_is_left_alone_unless_its_node_waits_for_an_answer(
+    folder: Folder, intake: Intake
+) -> None:
+    old = publish(folder, "node-1", 3)
+    assert accepted(collect(intake, 3)) == [old]
+    far = 5 * REMEMBERED_ROUNDS
+    assert collect(intake, far) == Arrivals()
+    node, life = MEMBERS[0].node, MEMBERS[0].incarnation
+    arrivals = Arrivals()
+    intake.collect([Look(node, life, 3)], turn(far), arrivals)
+    assert arrivals == Arrivals()
+    intake.collect([Look(node, life, 3, frozenset({3}))], turn(far), arrivals)
+    assert arrivals.superseded == [old]
+    assert intake.is_answered(node, 3)

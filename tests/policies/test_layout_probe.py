@@ -76,3 +76,27 @@ def test_a_model_that_ignores_padding_is_refused(llama):
     llama.forward = careless
     with pytest.raises(ModelError, match="decodes otherwise in a batch than alone"):
         require_decoder(llama, 0, CPU)
+
+
+def test_a_model_whose_logits_are_not_finite_is_refused_before_anything_is_trained(llama):
+    with torch.no_grad():
+        next(iter(llama.parameters())).fill_(float("nan"))
+    with pytest.raises(ModelError, match="logits are not finite"):
+        require_decoder(llama, 0, CPU)
+
+
+def test_the_probe_computes_with_one_thread_and_leaves_the_trainer_its_own(llama):
+    used, forward, before = set(), llama.forward, torch.get_num_threads()
+
+    def counted(*args, **inputs):
+        used.add(torch.get_num_threads())
+        return forward(*args, **inputs)
+
+    llama.forward = counted
+    torch.set_num_threads(3)
+    try:
+        require_decoder(llama, 0, CPU)
+        probe_layout(llama, 0, CPU, packing=True)
+        assert (used, torch.get_num_threads()) == ({1}, 3)
+    finally:
+        torch.set_num_threads(before)

@@ -71,6 +71,9 @@ class DirectReporter:
         self._discovery.register(nodes, succeeds, keys)
         self._logger.open_logs(nodes)
 
+    def loading(self, former: list[Member]) -> None:
+        self._discovery.loading(former)
+
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
         self._discovery.report(beats, published=published, logger=self._logger_use)
 

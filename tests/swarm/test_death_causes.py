@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import ray
 
-from swarm_ray.errors import MissingResource
+from swarm_ray.errors import ActorFailure, MissingResource, NodeFailure
 from swarm_ray.machine import ray_instance
 from swarm_ray.runtime.failure_causes import ActorDied, ActorRaised
 from swarm_ray.runtime.failure_policy import FailurePolicy
@@ -29,7 +29,12 @@ def patient() -> Any:
 
     class Patient:
         def __init__(self, module: str = "json") -> None:
-            __import__(module)
+            if module == "data":
+                raise NodeFailure("the policy's logits are not finite")
+            if module == "slow":
+                time.sleep(60)
+            else:
+                __import__(module)
 
         def where(self) -> tuple[int, str]:
             return os.getpid(), str(ray.get_runtime_context().get_node_id())
@@ -93,6 +98,21 @@ def test_a_module_that_is_not_there_is_named_at_once() -> None:
     ):
         watch_until_it_ends(supervisor)
     assert said == []
+
+
+def test_data_that_fail_while_an_actor_is_made_end_the_run_and_are_not_tried_again() -> None:
+    supervisor, said = watched(5, 60, Share(0, 0), "data")
+    with pytest.raises(NodeFailure, match="logits are not finite"):
+        watch_until_it_ends(supervisor)
+    assert said == []
+
+
+def test_an_actor_that_takes_long_to_come_up_is_not_told_to_lack_a_place() -> None:
+    supervisor, _ = watched(5, 5.0, Share(0, 0), "slow")
+    with pytest.raises(ActorFailure, match=r"trainer-0 has its place .* not come up within 5 s") as caught:
+        watch_until_it_ends(supervisor)
+    assert not isinstance(caught.value, MissingResource)
+    assert "s of CPU time" in str(caught.value)
 
 
 def test_an_actor_without_a_place_says_what_it_asked_for_and_what_there_is() -> None:
