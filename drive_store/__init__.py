@@ -21,6 +21,7 @@ from drive_store.envelope import (
     seal_packed,
 )
 from drive_store.errors import (
+    RETRYABLE,
     UNREADABLE,
     FolderMissing,
     InvalidName,
@@ -63,6 +64,7 @@ from drive_store.values import publish_value, read_value
 __all__ = [
     "DISCOVERY",
     "EXPERIMENTS",
+    "RETRYABLE",
     "UNREADABLE",
     "Capabilities",
     "Corrupt",

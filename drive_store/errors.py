@@ -35,6 +35,10 @@ class StoreDenied(StoreError):
     """The folder is read-only, or belongs to somebody who does not let us in."""
 
 
+RETRYABLE = (StoreUnavailable, StoreDenied, StoreFull)
+"""The folder is out of reach for now (unmounted, no access, no space): a later try may succeed."""
+
+
 class NameTaken(StoreError):
     """An exclusive creation met a name that exists: a name is never written twice."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from drive_store import Store, valid_id
@@ -12,7 +13,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.experiments.open import config_in_force, open_or_create
-from swarm_ray.genrl.extra import require_genrl
+from swarm_ray.genrl import require_genrl
 from swarm_ray.genrl.recipe import Recipe, refuse_fixed
 from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.machine import ray_instance
@@ -26,7 +27,7 @@ from swarm_ray.swarm import wait_for_experiment
 from swarm_ray.tracking.factory import require_trackers
 
 if TYPE_CHECKING:
-    from swarm_ray.genrl.place import ManagerFactory
+    from swarm_ray.genrl.recorder import ManagerFactory
 
 Coordination = Literal["here", "elsewhere", "none"]
 """Who closes the stages: this machine, another one, or a deadline."""
@@ -52,7 +53,7 @@ def run_game(
     """Play a game with `nodes` nodes on this machine, until it has ended; go on with one that was played before.
 
     Args:
-        manager_factory: makes a node's game manager from its `swarm_ray.genrl.place.GamePlace`: a recipe, or a function
+        manager_factory: makes a node's game manager from its `swarm_ray.genrl.GamePlace`: a recipe, or a function
             of one's own, which runs in the process of each node.
         root: the shared folder.
         experiment: its name; it is made if it is not there, unless another machine coordinates.
@@ -74,107 +75,108 @@ def run_game(
         UserError: GenRL is not installed, the experiment plays another game, a node lives elsewhere, and the like.
     """
     require_genrl()
-    ids = _node_ids(node, nodes, coordinator)
-    asked = [*overrides, *([f"rounds={rounds}"] if rounds is not None else [])]
-    opening = _Opening(
-        ExperimentAddress(root, experiment), manager_factory, ids, coordinator, game, stages, asked, overwrite
+    run = _GameRun(
+        ExperimentAddress(root, experiment),
+        manager_factory,
+        _node_ids(node, nodes, coordinator),
+        coordinator,
+        _identity(manager_factory, game),
+        stages,
+        [*overrides, *([f"rounds={rounds}"] if rounds is not None else [])],
+        overwrite,
     )
     running = Running(
-        root, (experiment,), opening.workers, show=show, on_disconnect=on_disconnect, dashboard=dashboard
+        root, (experiment,), run.workers, show=show, on_disconnect=on_disconnect, dashboard=dashboard
     )
     return running.start().wait()
 
 
-class _Opening:
-    """Finds or makes the experiment of a game, and the worker that plays it here."""
+@dataclass(frozen=True)
+class _GameRun:
+    """What `run_game` was asked for: finds or makes the game's experiment, and the worker that plays it here."""
 
-    def __init__(
-        self,
-        address: ExperimentAddress,
-        factory: ManagerFactory,
-        ids: Sequence[str],
-        coordinator: Coordination,
-        game: str,
-        stages: int,
-        overrides: Sequence[str],
-        overwrite: bool,
-    ) -> None:
-        self._address, self._factory, self._ids, self._coordinator = address, factory, ids, coordinator
-        self._overrides, self._overwrite = overrides, overwrite
-        self._game, self._stages = _identity(factory, game), stages
+    address: ExperimentAddress
+    factory: ManagerFactory
+    ids: Sequence[str]
+    coordinator: Coordination
+    game: str
+    """The game's name in the experiment."""
+    stages: int
+    overrides: Sequence[str]
+    overwrite: bool
 
     def workers(self, display: Display, ray: RayInstance) -> list[Worker]:
         """The worker, when all is ready for it; none for a game that is over already."""
-        packed = ray_instance.pack(self._factory)
+        packed = ray_instance.pack(self.factory)
         allowed = self._allowed_modules()
-        config = self._joined(display) if self._coordinator == "elsewhere" else self._opened()
+        config = self._joined(display) if self.coordinator == "elsewhere" else self._opened()
         if config is None:
             return []
-        here = config.model_copy(update={"nodes": len(self._ids), "trainers": len(self._ids)})
-        if isinstance(self._factory, Recipe):
-            prepare_model(here, self._ids, allowed, display.step)
+        here = config.model_copy(update={"nodes": len(self.ids), "trainers": len(self.ids)})
+        if isinstance(self.factory, Recipe):
+            prepare_model(here, self.ids, allowed, display.step)
         ray.begin()
-        keys = None if self._coordinator == "here" else identities_folder()
-        for name in self._ids:
+        keys = None if self.coordinator == "here" else identities_folder()
+        for name in self.ids:
             identity = None if keys is None else identity_for(name, keys)
-            wait_for_place(self._address, name, here.pace, display, identity=identity)
+            wait_for_place(self.address, name, here.pace, display, identity=identity)
         return [
             Worker(
-                self._address,
+                self.address,
                 here,
-                self._ids,
-                coordinates=self._coordinator == "here",
-                name="here" if self._coordinator == "here" else self._ids[0],
+                self.ids,
+                coordinates=self.coordinator == "here",
+                name="here" if self.coordinator == "here" else self.ids[0],
                 allowed_modules=allowed,
                 identities=keys,
                 game=packed,
-                coordinated=self._coordinator != "none",
+                coordinated=self.coordinator != "none",
             )
         ]
 
     def _allowed_modules(self) -> tuple[str, ...] | None:
         """Modules with tasks that may be imported: where others have made the experiment, those that are named here."""
-        if self._coordinator == "here":
+        if self.coordinator == "here":
             return None
-        own = self._factory.modules if isinstance(self._factory, Recipe) else ()
-        return (*named_modules(self._overrides), *own)
+        own = self.factory.modules if isinstance(self.factory, Recipe) else ()
+        return (*named_modules(self.overrides), *own)
 
     def _opened(self) -> SwarmConfig | None:
         """The configuration of the experiment, which is made or gone on with; None where it is over."""
-        store = Store(self._address.root)
-        if self._overwrite or read_identity(store, self._address) is None:
+        store = Store(self.address.root)
+        if self.overwrite or read_identity(store, self.address) is None:
             config = self._new_config()
         else:
-            stored = config_in_force(store, self._address)
+            stored = config_in_force(store, self.address)
             self._require_same_game(stored)
-            config = extend_config(stored, self._overrides)
+            config = extend_config(stored, self.overrides)
         self._require_possible(config)
         try:
-            opened = open_or_create(self._address, config, overwrite=self._overwrite)
+            opened = open_or_create(self.address, config, overwrite=self.overwrite)
         except ExperimentExistsError:
-            if self._coordinator != "none":
+            if self.coordinator != "none":
                 raise
             # Another node has made it at the same moment.
-            opened = open_or_create(self._address, self._new_config(), overwrite=False)
+            opened = open_or_create(self.address, self._new_config(), overwrite=False)
         return None if opened.over else opened.config
 
     def _joined(self, display: Display) -> SwarmConfig:
-        stored = wait_for_experiment(self._address, display)
+        stored = wait_for_experiment(self.address, display)
         self._require_same_game(stored)
-        config = join_config(stored, [*self._overrides, f"nodes={len(self._ids)}"])
+        config = join_config(stored, [*self.overrides, f"nodes={len(self.ids)}"])
         self._require_possible(config)
         return config
 
     def _new_config(self) -> SwarmConfig:
         """The configuration of a new experiment; as many nodes are waited for as it says, or as there are here."""
-        refuse_fixed(self._overrides)
-        count = [f"nodes={len(self._ids)}"]
-        if not any(o.partition("=")[0].strip() == "pace.expect" for o in self._overrides):
-            count.append(f"pace.expect={len(self._ids)}")
-        if isinstance(self._factory, Recipe):
-            return self._factory.config([*self._overrides, *count])
-        fixed = [f"game={self._game}", f"stages={self._stages}"]
-        return load_config(None, None, [*self._overrides, *count, *fixed])
+        refuse_fixed(self.overrides)
+        count = [f"nodes={len(self.ids)}"]
+        if not any(o.partition("=")[0].strip() == "pace.expect" for o in self.overrides):
+            count.append(f"pace.expect={len(self.ids)}")
+        if isinstance(self.factory, Recipe):
+            return self.factory.config([*self.overrides, *count])
+        fixed = [f"game={self.game}", f"stages={self.stages}"]
+        return load_config(None, None, [*self.overrides, *count, *fixed])
 
     def _require_possible(self, config: SwarmConfig) -> None:
         """Make sure of what can be known before an experiment is made.
@@ -184,7 +186,7 @@ class _Opening:
         """
         require_trackers(config.tracking)
         require_exchange(config)
-        if config.exchange == "hivemind" and self._coordinator == "none":
+        if config.exchange == "hivemind" and self.coordinator == "none":
             raise ConfigError(
                 "exchange=hivemind: only what a coordinator closes can go directly; take --coordinator here, or "
                 "exchange=folder"
@@ -195,12 +197,12 @@ class _Opening:
             )
 
     def _require_same_game(self, stored: SwarmConfig) -> None:
-        if stored.game == self._game:
+        if stored.game == self.game:
             return
-        name, root = self._address.experiment, self._address.root
-        plays = f"plays {stored.game}" if stored.game else "is no game's"
+        name, root = self.address.experiment, self.address.root
+        plays = f"plays {stored.game}" if stored.game else "does not play a game"
         raise ConfigError(
-            f"experiment {name!r} in {root} {plays}, and this is {self._game}: take the recipe it was made with, or "
+            f"experiment {name!r} in {root} {plays}, and this is {self.game}: take the recipe it was made with, or "
             "another --experiment name"
         )
 

@@ -20,8 +20,8 @@ from hypothesis import settings
 from leftovers_for_tests import Before, end_leftovers, end_what_came
 
 if TYPE_CHECKING:
-    from dht_for_tests import DhtLink
     from folder_for_tests import Folder
+    from link_for_tests import DhtLink
 
 ROOT = Path(__file__).parent.parent
 LEFT = pytest.StashKey[list[str]]()
@@ -34,7 +34,7 @@ SLOW = (
     "documents",
     "genrl",
     "sweeps",
-    "dht",
+    "direct_link",
     "tracking",
     "models",
     "discovery",
@@ -101,7 +101,7 @@ def ray_session() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def links() -> Iterator[tuple[DhtLink, DhtLink]]:
     """Two direct links that know each other."""
-    from dht_for_tests import started
+    from link_for_tests import started
 
     first = started()
     second = started(*first.multiaddrs)

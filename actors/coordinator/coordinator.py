@@ -22,7 +22,7 @@ from drive_store import StoreDenied, StoreError, StoreFull, StoreUnavailable, ne
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import Superseded
-from swarm_ray.exchange.backoff import Pacing
+from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.records.nodes import PeerRecord
 from swarm_ray.records.state import ENDED, ExperimentState, Member, StateRecord
@@ -116,7 +116,7 @@ class Coordinator:
             NodeTakenError: somebody coordinates the experiment elsewhere.
             StoreError: the folder holds what it must not.
         """
-        pacing = Pacing(self._pace.poll_min_s, self._pace.poll_max_s, self._wake.wait)
+        pacing = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._wake.wait)
         away = False
         while not self._end:
             now = time.monotonic()

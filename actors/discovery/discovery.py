@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from actors.discovery.finding import Finding
-from actors.discovery.peer_records import PeerRecords
+from actors.discovery.peer_records import PeerRecords, renewal_s
 from actors.lazy_store import Reach
 from actors.local_json import Kept
 from actors.store_meter import StoreMeter, add_use
@@ -77,7 +77,9 @@ class Discovery(Finding):
         self._voices: dict[str, Voice] = self._kept.load() or {}
         self._spoken: dict[str, float] = {}
         told = Kept(spool / "peers.json" if spool else None, dict[str, PeerRecord])
-        self._records = PeerRecords(self._store, self._reach.check, self._experiment.name, pace.beat_s, told)
+        self._records = PeerRecords(
+            self._store, self._reach.check, self._experiment.name, renewal_s(pace), told
+        )
         super().__init__(PeerBook(self._store, ttl_s=pace.dead_after_s), pace)
         for node, voice in self._voices.items():
             self._book.claim(self._experiment.name, node, voice.incarnation)

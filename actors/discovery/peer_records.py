@@ -11,8 +11,17 @@ import msgspec
 
 from actors.local_json import Kept
 from drive_store import DiscoveryFolder, Store, StoreError
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import MAX_MULTIADDRS, PeerRecord, Reachable, Role
 from swarm_ray.records.state import Member
+
+RENEWALS = 3
+"""A live node's record is renewed so many times before readers would take it for stale."""
+
+
+def renewal_s(pace: PaceConfig) -> float:
+    """Seconds between two records of a node: as rare as `pace.dead_after_s` allows, and no more often than beats."""
+    return max(pace.beat_s, pace.dead_after_s / RENEWALS)
 
 
 class PeerRecords:

@@ -10,13 +10,12 @@ from queue import SimpleQueue
 import msgspec
 
 from actors.trainer.reporter import TrainerVoice
-from drive_store import ExperimentStore, Retention
+from drive_store import RETRYABLE, ExperimentStore, Retention
 from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.outbox import PublishedFiles
+from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.models.push import HubPushes
 from swarm_ray.records.metrics import StepMetrics
@@ -44,7 +43,7 @@ class TrainerMemory:
         experiment: ExperimentStore,
         config: SwarmConfig,
         state: SwarmState,
-        exchange: PublishedFiles,
+        exchange: Outbox,
         voice: TrainerVoice,
         retentions: Sequence[tuple[str, Retention]],
         former: Mapping[str, Sequence[str]],
@@ -104,7 +103,7 @@ class TrainerMemory:
         try:
             for node, retention in self._retentions:
                 retention.remove_below(number - keep, self._exchange.keys_waiting(node))
-        except AWAY as error:
+        except RETRYABLE as error:
             self._state.problem = error
 
     def _node_state(self, node: Node) -> NodeState:

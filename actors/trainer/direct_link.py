@@ -14,7 +14,7 @@ from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import LinkError
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.hivemind.link import DhtLink
-from swarm_ray.exchange.hivemind.meeting import Announcement, Meeting
+from swarm_ray.exchange.hivemind.peer_connector import LinkAnnouncement, PeerConnector
 
 
 class Linking:
@@ -44,8 +44,8 @@ class Linking:
     ) -> None:
         self._nodes, self._direct, self._reporter, self._tell = list(nodes), direct, reporter, tell
         self._link = DhtLink(identity, config)
-        self._meeting = Meeting(book, self._link, config, experiment)
-        self._announced: Announcement | None = None
+        self._meeting = PeerConnector(book, self._link, config, experiment)
+        self._announced: LinkAnnouncement | None = None
 
     def start(self) -> None:
         """Start the link with whoever is to be found; one that does not start is tried again later."""

@@ -9,7 +9,7 @@ from drive_store import ExperimentStore, Retention, Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
-from swarm_ray.exchange.replay import OwnSteps
+from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.sapo.pool import Verifier
 from swarm_ray.tasks.questions import TaskSet
@@ -20,7 +20,7 @@ class Exchanging:
     """What a trainer's nodes publish and gather with."""
 
     exchange: FolderExchange
-    made: OwnSteps
+    made: StepReplay
     retentions: list[tuple[str, Retention]]
     """Node ids with what removes the old files of each of their lives."""
 
@@ -50,7 +50,7 @@ def build_exchange(
         n.id: Spool(restored.homes[n.id].spool, experiment, n.id, n.incarnation, retry_s=pace.retry_s)
         for n in restored.nodes
     }
-    made = OwnSteps(experiment, state, spools, tasks, verifier)
+    made = StepReplay(experiment, state, spools, tasks, verifier)
     lives = {n.id: n.incarnation for n in restored.nodes}
     direct = DirectValues(
         experiment,

@@ -14,15 +14,14 @@ from actors.trainer.settings import Reporter, TrainerSettings
 from drive_store import ExperimentStore, Retention, Spool
 from drive_store.named_values import NamedValues
 from swarm_ray.exchange.direct.exchange import DirectValues
-from swarm_ray.exchange.outbox import NothingAwaited, PublishedFiles
+from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.experiments.folder import experiment_uid
 from swarm_ray.experiments.local_state import experiment_state
-from swarm_ray.genrl.by_deadline import DeadlineGathering
-from swarm_ray.genrl.by_manifest import ManifestGathering
-from swarm_ray.genrl.communication import GameCommunication, GameParts
-from swarm_ray.genrl.gathering import GameFiles, Gathering
+from swarm_ray.genrl.communication import GameCommunication, GameTransport
+from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering
 from swarm_ray.genrl.peers import Peers
+from swarm_ray.genrl.stage_files import Gathering, StageFiles
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.state import Member
 
@@ -32,7 +31,7 @@ class Joined:
     """What a game's trainer goes on with."""
 
     state: SwarmState
-    published: PublishedFiles
+    published: Outbox
     voice: TrainerVoice
     rounds: GameRounds
     memory: TrainerMemory
@@ -55,19 +54,21 @@ def join_game(
     state = SwarmState(experiment, config.pace, pulse, after=restored.state_ref, rounds=config.rounds)
     state.hold_places(restored.places)
     files, peers = (
-        GameFiles(experiment, me),
+        StageFiles(experiment, me),
         Peers(experiment, me.node, config.pace),
     )
     by_deadline = DeadlineGathering(files, peers, config.pace, pulse)
     gathering: Gathering = by_deadline
-    published: PublishedFiles = NothingAwaited()
+    published: Outbox = Outbox(state, {})
     spool: Spool | None = None
     direct = _direct_values(settings, experiment, me)
     if settings.coordinated:
         home = restored.homes[me.node].spool
         spool = Spool(home, experiment, me.node, me.incarnation, retry_s=config.pace.retry_s)
-        gathering = published = ManifestGathering(files, state, spool, config.stages, direct, by_deadline)
-    communication.attach(GameParts(experiment, gathering, NamedValues(experiment, me.node, me.incarnation)))
+        gathering = published = CoordinatedGathering(files, state, spool, config.stages, direct, by_deadline)
+    communication.attach(
+        GameTransport(experiment, gathering, NamedValues(experiment, me.node, me.incarnation))
+    )
     voice = TrainerVoice(reporter, state, published, pulse, meter)
     lives = (*restored.former[me.node], me.incarnation)
     memory = TrainerMemory(

@@ -7,13 +7,12 @@ from statistics import median_low
 from typing import Any
 
 from actors.trainer.reporter import TrainerVoice
-from drive_store import Spool
+from drive_store import RETRYABLE, Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
-from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.state_follower import Standing, SwarmState
-from swarm_ray.genrl.gathering import GameFiles
 from swarm_ray.genrl.peers import Peers
+from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.records.state import ExperimentState, Moment, StageOpen
 from swarm_ray.sapo.node import Node
 
@@ -50,7 +49,7 @@ class GameRounds:
         former: Sequence[str],
         state: SwarmState,
         spool: Spool | None,
-        files: GameFiles,
+        files: StageFiles,
         peers: Peers,
         config: SwarmConfig,
         voice: TrainerVoice,
@@ -141,7 +140,7 @@ class GameRounds:
         """
         try:
             self._peers.look(now=True)
-        except AWAY as error:
+        except RETRYABLE as error:
             self._state.problem = error
         playing = self._peers.playing().values()
         others = [peer.round for peer in playing if 0 <= peer.round < self._config.rounds]

@@ -22,14 +22,13 @@ from actors.trainer.trainer import STOP_WITHIN_S
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
 from swarm_ray.experiments.local_state import experiment_state
-from swarm_ray.genrl.communication import GameCommunication, Telling
+from swarm_ray.genrl.communication import GameCommunication, PreviousRound
 from swarm_ray.genrl.coordinator import GameCoordinator
-from swarm_ray.genrl.place import GamePlace
-from swarm_ray.genrl.recorder import GameRow, step_metrics
+from swarm_ray.genrl.recorder import GamePlace, GameRecorder, GameRow, step_metrics
 from swarm_ray.machine.cancellation import Pulse
 
 
-class GameTrainer:
+class GameTrainer(GameRecorder):
     """Plays a game as one node, and is its manager's recorder: it keeps, tells and resumes.
 
     Args:
@@ -261,7 +260,7 @@ class GameTrainer:
         totals.rejected += sum(row.rejected.values())
         totals.generated_tokens += row.generated_tokens
         self._communication.counted = node.step
-        self._communication.telling = Telling(
+        self._communication.telling = PreviousRound(
             row.reward, row.informative, row.generated_tokens, row.vote, row.counters
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drive_store import new_incarnation
-from swarm_ray.identity import HeldIdentity, Identity, identity_for, load_or_new
+from swarm_ray.identity import Identity, IdentityLock, identity_for, load_or_new
 from swarm_ray.machine.local_disk import Lock, read_words
 
 
@@ -32,7 +32,7 @@ class NodeHome:
         """Where its files wait for an answer."""
         self.incarnation = new_incarnation()
         self._lock = Lock(folder / "lock", f"node {node}")
-        self._held: HeldIdentity | None = None
+        self._held: IdentityLock | None = None
         try:
             self.identity = self._take_identity(folder, identities)
         except BaseException:
@@ -56,5 +56,5 @@ class NodeHome:
             # Good for one experiment, it is worth nothing to whoever shares a root that this disk lies in.
             return load_or_new(folder / "identity.pem", shared=True)
         identity = identity_for(self.node, identities)
-        self._held = HeldIdentity(identity, self.incarnation)
+        self._held = IdentityLock(identity, self.incarnation)
         return identity

@@ -11,10 +11,9 @@ import msgspec
 from actors.store_meter import StoreMeter
 from actors.trainer.restoring import Restored
 from actors.trainer.settings import Reporter
-from drive_store import StoreError
+from drive_store import RETRYABLE, StoreError
 from swarm_ray.errors import ActorFailure
-from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.outbox import PublishedFiles
+from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
@@ -41,7 +40,7 @@ class TrainerVoice:
         self,
         reporter: Reporter,
         state: SwarmState,
-        exchange: PublishedFiles,
+        exchange: Outbox,
         pulse: Pulse,
         meter: StoreMeter,
     ) -> None:
@@ -144,7 +143,7 @@ class TrainerVoice:
         """Bring what was logged to the folder, if it is in reach; else it stays on the own disk."""
         try:
             self._reporter.flush()
-        except (*AWAY, ActorFailure):
+        except (*RETRYABLE, ActorFailure):
             return  # the logger keeps it, and says so itself
 
     def farewell(self, nodes: Sequence[Node], *, done: bool) -> None:
@@ -172,7 +171,7 @@ class TrainerVoice:
             alone=self._alone,
             skipped=self._skipped.get(node.id, -1),
             recovered=self._recovered.get(node.id, ""),
-            reached=self._exchange.direct.reached,
+            reached=self._exchange.reached,
         )
 
     def _tell_progress(self, nodes: Sequence[Node]) -> None:

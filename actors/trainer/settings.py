@@ -72,7 +72,7 @@ class TrainerSettings:
     identities: Path | None = None
     """The folder with the keys of nodes that have a name of their own; None for those of a swarm on one machine."""
     game: Any = None
-    """Makes the manager of a GenRL game (`swarm_ray.genrl.place.ManagerFactory`); None trains by SAPO."""
+    """Makes the manager of a GenRL game (`swarm_ray.genrl.recorder.ManagerFactory`); None trains by SAPO."""
     coordinated: bool = True
     """Whether a coordinator closes the stages of a game; else its nodes go by the deadline."""
 

@@ -191,7 +191,7 @@ class Trainer:
         self._voice.register(self._restored)
         if self._linking is not None:
             self._linking.start()
-            self._exchange.offer_again()
+            self._exchange.restore_values()
             self._state.while_waiting(self._linking.keep)
         self._voice.evaluations(measured)
         self._voice.start(self.nodes, lambda node: describe_policy(node.policy, self._config))

@@ -65,12 +65,12 @@ def identity(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     """Show one identity, or all; those that cannot be read are reported."""
-    from swarm_ray.identity import identities_folder, identity_file, load_identity, names_in
+    from swarm_ray.identity import identities_folder, identity_file, identity_names, load_identity
 
     folder = arguments.folder or identities_folder()
     found: dict[str, Identity] = {}
     problems: list[str] = []
-    for name in [arguments.name] if arguments.name else names_in(folder):
+    for name in [arguments.name] if arguments.name else identity_names(folder):
         try:
             found[name] = load_identity(identity_file(name, folder))
         except IdentityError as error:

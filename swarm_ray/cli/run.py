@@ -149,7 +149,7 @@ def define_genrl(command: Parser) -> None:
 
 def genrl(arguments: argparse.Namespace) -> int:
     """Play a game here, and report."""
-    from swarm_ray.genrl.extra import require_genrl
+    from swarm_ray.genrl import require_genrl
     from swarm_ray.genrl.recipe import read_recipe
 
     require_genrl()

@@ -154,11 +154,11 @@ class PeerBook:
     def cleanup_stale_entries(self, older_than_s: float) -> list[str]:
         """Remove records that nobody will rewrite, and answer whose they were, as `<node>.<incarnation>`.
 
-        A name has one writer, who alone knows whether it goes on. So three kinds are removed: those of own nodes'
+        A name has one writer, who alone knows whether it continues. So three kinds are removed: those of own nodes'
         earlier incarnations; those in which the writer said goodbye; and those that this process has not seen
         change for `older_than_s`, if their experiment has ended, or if the silence has also lasted for the time to
         live, after which the node's beats, which the same process writes, are dead as well. Should that one be alive
-        after all, its next sign of life brings the record back.
+        after all, its next heartbeat brings the record back.
 
         Raises:
             StoreError: the folder cannot be read, or not be written.

@@ -1,11 +1,11 @@
-"""Looking at a folder again and again: often just after something changed, less often while nothing does."""
+"""Polling a folder: often just after a change, with growing pauses while nothing changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 
-class Pacing:
+class Backoff:
     """Pauses between looks: `shortest` after `changed`, then longer by a tenth each time, up to `longest`.
 
     Args:

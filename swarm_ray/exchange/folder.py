@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from drive_store import (
+    RETRYABLE,
     ExperimentStore,
     NotYet,
     Spool,
@@ -19,13 +20,13 @@ from drive_store.names import parse_peer_folder
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.async_pool import newest_per_peer
-from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.direct.exchange import DirectValues, Resolved
-from swarm_ray.exchange.outbox import AnsweredSpools
+from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.own_rollouts import encode_kept, kept_value
-from swarm_ray.exchange.replay import OwnSteps
-from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.records.nodes import Reached
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import FileRef, Moment, StageClosed
 from swarm_ray.sapo.batch import OwnRollout
@@ -33,7 +34,7 @@ from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile
 
 
-class FolderExchange(AnsweredSpools):
+class FolderExchange(Outbox):
     """Publishes and gathers round files through a `Store`.
 
     Args:
@@ -51,13 +52,13 @@ class FolderExchange(AnsweredSpools):
         state: SwarmState,
         pace: PaceConfig,
         spools: Mapping[str, Spool],
-        made: OwnSteps,
+        made: StepReplay,
         direct: DirectValues,
     ) -> None:
         super().__init__(state, spools)
         self._store, self._paths, self._pace = experiment.store, experiment.paths, pace
         self._made = made
-        self.direct: DirectValues = direct
+        self.direct = direct
         self._checked = -1
 
     def adopt(self, node: Node, number: int) -> list[OwnRollout] | None:  # noqa: ARG002
@@ -67,7 +68,7 @@ class FolderExchange(AnsweredSpools):
     def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
         """Keep the node's file on the own disk, then write it to the folder; the state log will answer it.
 
-        A folder out of reach is no error: the file waits in the spool.
+        A folder out of reach is not an error: the file waits in the spool.
 
         Raises:
             StoreFull: the own disk is full, so that nothing can be promised.
@@ -84,7 +85,7 @@ class FolderExchange(AnsweredSpools):
                 attachment=encode_kept(own, value),
             )
         elif (kept := spool.entry(node.step)) is not None and (value := kept_value(kept.attachment)):
-            self.direct.put_again(node.id, Moment(kept.round), value, self._lives(kept, node.incarnation))
+            self.direct.restore_value(node.id, Moment(kept.round), value, self._lives(kept, node.incarnation))
         entry = spool.entry(node.step)
         if entry is None or entry.outcome or entry.size:
             return  # an earlier process wrote it; if it was lost, `retry` will find out
@@ -93,7 +94,7 @@ class FolderExchange(AnsweredSpools):
                 self._store.check()
                 self._checked = number
             spool.send(node.step)
-        except AWAY as error:
+        except RETRYABLE as error:
             self._state.problem = error
 
     def wait_closed(self, number: int) -> StageClosed | None:
@@ -130,17 +131,17 @@ class FolderExchange(AnsweredSpools):
         refused = [PeerFile(r.node, refused=r.reason) for r in closed.rejected if r.node not in without]
         refused += [file for file in found.values() if isinstance(file, PeerFile)]
         read = [(r, file) for r in refs if isinstance(file := found[r.key], RoundFile)]
-        self.direct.heed(closed.round, read)
-        fetched, overdue = self.direct.resolve(read), self.direct.overdue()
-        return [peer_file(one) for one in fetched] + refused + [peer_file(one) for one in overdue]
+        self.direct.answer_requests(closed.round, read)
+        fetched, late_values = self.direct.resolve(read), self.direct.late_values()
+        return [peer_file(one) for one in fetched] + refused + [peer_file(one) for one in late_values]
 
-    def offer_again(self) -> None:
+    def restore_values(self) -> None:
         """Store the values of files that earlier processes published: whoever takes steps again may ask for them."""
         for node, spool in self._spools.items():
             for kept in spool.entries():
                 if kept.keys and (value := kept_value(kept.attachment)):
                     life = self.direct.lives[node]
-                    self.direct.put_again(node, Moment(kept.round), value, self._lives(kept, life))
+                    self.direct.restore_value(node, Moment(kept.round), value, self._lives(kept, life))
 
     @staticmethod
     def _lives(kept: SpoolEntry, life: str) -> tuple[str, ...]:
@@ -148,6 +149,11 @@ class FolderExchange(AnsweredSpools):
         folders = [parse_peer_folder(part) for key in kept.keys for part in key.split("/")]
         before = (folder.incarnation for folder in folders if folder is not None)
         return tuple(dict.fromkeys((*before, life)))
+
+    @property
+    def reached(self) -> Reached | None:
+        """How this worker reaches its peers; None where the folder carries everything."""
+        return self.direct.reached
 
     @property
     def bytes_waiting(self) -> int:
@@ -166,7 +172,7 @@ class FolderExchange(AnsweredSpools):
                 sha256=ref.sha256,
                 max_payload=MAX_ROUND_FILE,
             )
-        except AWAY as error:
+        except RETRYABLE as error:
             self._state.problem = error
             return PeerFile(ref.node, refused="the folder was out of reach") if last_look else None
         if isinstance(reading, NotYet) and not last_look:
@@ -180,7 +186,7 @@ class FolderExchange(AnsweredSpools):
 
 
 def peer_file(found: Resolved) -> PeerFile:
-    """The rollouts of a file that was resolved, or why there are none."""
+    """The rollouts of a file that was resolved, or why they are missing."""
     if isinstance(found.file, str):
         return PeerFile(found.ref.node, refused=found.file)
     return PeerFile(found.ref.node, found.file.rollouts)

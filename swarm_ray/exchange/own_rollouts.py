@@ -12,7 +12,7 @@ import msgspec
 
 from drive_store import UNREADABLE
 from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.round_files import decode_round_file
+from swarm_ray.exchange.validation import decode_round_file
 from swarm_ray.policies.policy import Generated, Policy
 from swarm_ray.records.rollouts import Rollout
 from swarm_ray.sapo.batch import OwnRollout
@@ -79,7 +79,7 @@ def decode_own(
 
     Raises:
         MalformedFile: the two do not belong together, or are not what they should be.
-        UnknownQuestionError: a question is none of this experiment's.
+        UnknownQuestionError: a question does not belong to this experiment.
     """
     kept = _decode_kept(attachment) if attachment else None
     file = decode_round_file(kept.value if kept and kept.value else payload)

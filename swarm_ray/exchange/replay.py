@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from drive_store import (
+    RETRYABLE,
     ExperimentStore,
     Spool,
     Valid,
@@ -14,10 +15,9 @@ from drive_store import (
     read_value,
 )
 from swarm_ray.errors import MalformedFile, UnknownQuestionError
-from swarm_ray.exchange.away import AWAY
 from swarm_ray.exchange.own_rollouts import decode_own
-from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.records.rollouts import Receipt
 from swarm_ray.records.state import FileRef
 from swarm_ray.sapo.batch import OwnRollout
@@ -27,7 +27,7 @@ from swarm_ray.tasks.questions import TaskSet
 
 
 @dataclass(frozen=True)
-class MadeStep:
+class PublishedStep:
     """A step whose rollouts exist already."""
 
     round: int
@@ -38,7 +38,7 @@ class MadeStep:
     """Empty where the folder alone has the file."""
 
 
-class OwnSteps:
+class StepReplay:
     """Finds what earlier processes of this trainer's nodes made, and has not been learned from since.
 
     Args:
@@ -59,15 +59,15 @@ class OwnSteps:
     ) -> None:
         self._experiment, self._state, self._spools = experiment, state, spools
         self._tasks, self._verifier = tasks, verifier
-        self._in_folder: dict[tuple[str, int], MadeStep] = {}
+        self._in_folder: dict[tuple[str, int], PublishedStep] = {}
         self.problems: list[str] = []
 
-    def find(self, node: Node) -> MadeStep | None:
+    def find(self, node: Node) -> PublishedStep | None:
         """The node's present step, where it was made before; the own disk goes before the folder."""
         entry = self._spools[node.id].entry(node.step)
         if entry is not None:
             alone = decode_round_file(entry.payload).alone
-            return MadeStep(entry.round, entry.step, alone, entry.payload, entry.attachment)
+            return PublishedStep(entry.round, entry.step, alone, entry.payload, entry.attachment)
         if (node.id, node.step) not in self._in_folder:
             for closing in self._state.closings():
                 for ref in closing.accepted:
@@ -75,8 +75,8 @@ class OwnSteps:
                         self._remember(node.id, closing.round, ref)
         return self._in_folder.get((node.id, node.step))
 
-    def replayable(self, nodes: Sequence[Node]) -> tuple[MadeStep, list[Node]] | None:
-        """The oldest step that can be taken again, with all nodes that take it; None when there is none left."""
+    def replayable(self, nodes: Sequence[Node]) -> tuple[PublishedStep, list[Node]] | None:
+        """The oldest step that can be taken again, with all nodes that take it; None when no such step is left."""
         found = [(made, node) for node in nodes if (made := self.find(node)) is not None]
         ready = [(m, n) for m, n in found if m.alone or self._state.closed(m.round) is not None]
         if not ready:
@@ -92,7 +92,7 @@ class OwnSteps:
                 self._remember(node.id, number, FileRef(node.id, incarnation, key, "", 0, -1))
 
     def highest(self, node: str) -> int:
-        """The highest step that the folder's files or the spool show of a node; -1 where there is none."""
+        """The highest step that the folder's files or the spool show of a node; -1 without any."""
         held = [e.step for e in self._spools[node].entries()]
         listed = [step for name, step in self._in_folder if name == node]
         latest = self._state.latest
@@ -117,7 +117,9 @@ class OwnSteps:
             return None
         return own if made.attachment else self._scored_again(node, own, made)
 
-    def _scored_again(self, node: Node, own: list[OwnRollout], made: MadeStep) -> list[OwnRollout] | None:
+    def _scored_again(
+        self, node: Node, own: list[OwnRollout], made: PublishedStep
+    ) -> list[OwnRollout] | None:
         """The rewards of our own verifier in place of those that the folder's file claims."""
         file = PeerFile(node.id, decode_round_file(made.payload).rollouts)
         pool = build_pool([file], {}, self._tasks, self._verifier)
@@ -145,10 +147,10 @@ class OwnSteps:
             payload = (
                 reading.payload if file.receipt is None else self._value(node, number, ref, file.receipt)
             )
-        except (*AWAY, MalformedFile) as error:
+        except (*RETRYABLE, MalformedFile) as error:
             self.problems.append(f"{ref.key} cannot be taken up again: {error}")
             return
-        self._in_folder[node, file.step] = MadeStep(number, file.step, file.alone, payload, b"")
+        self._in_folder[node, file.step] = PublishedStep(number, file.step, file.alone, payload, b"")
 
     def _value(self, node: str, number: int, ref: FileRef, receipt: Receipt) -> bytes:
         """What a receipt stands for, where it was put into the folder for somebody.

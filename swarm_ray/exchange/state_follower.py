@@ -1,4 +1,4 @@
-"""A trainer's view of the state log: what closed, what is open, waiting for either, and whether anybody is there."""
+"""A trainer's view of the state log: which stages closed, which is open, and whether a coordinator is alive."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from drive_store import (
+    RETRYABLE,
     UNREADABLE,
     ExperimentStore,
     StateEntry,
@@ -20,9 +21,8 @@ from drive_store import (
 )
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
-from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.backoff import Pacing
-from swarm_ray.exchange.coordinator_watch import CoordinatorWatch
+from swarm_ray.exchange.backoff import Backoff
+from swarm_ray.exchange.coordinator_liveness import CoordinatorLiveness
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.state import ENDED, ExperimentState, Moment, StageClosed, StageOpen, StateRecord
 
@@ -33,14 +33,14 @@ class Standing(Enum):
     """What a trainer finds instead of a round."""
 
     ENDED = "the experiment has ended, or is about to"
-    ALONE = "no coordinator is heard of, or the folder is out of reach"
+    ALONE = "no coordinator is alive, or the folder is out of reach"
 
 
 def decode_state(entry: StateEntry) -> StateRecord:
     """The state record in an entry of the log.
 
     Raises:
-        SwarmStateError: its payload is none.
+        SwarmStateError: its payload cannot be decoded.
     """
     try:
         return msgspec.json.decode(entry.payload, type=StateRecord)
@@ -78,8 +78,8 @@ class SwarmState:
         self._experiment, self._pulse = experiment, pulse
         after = None if whole else after
         self._reader = StateLogReader(experiment, after=after) if after or whole else None
-        self._watch = CoordinatorWatch(experiment, pace, clock)
-        self._pacing = Pacing(pace.poll_min_s, pace.poll_max_s, pulse.pause)
+        self._watch = CoordinatorLiveness(experiment, pace, clock)
+        self._pacing = Backoff(pace.poll_min_s, pace.poll_max_s, pulse.pause)
         self._closed: dict[Moment, StageClosed] = {}
         self._closed_by: dict[Moment, StateRef] = {}
         self._base = after
@@ -103,7 +103,7 @@ class SwarmState:
 
     @property
     def alone(self) -> bool:
-        """Whether nobody coordinates, as far as this machine can tell."""
+        """Whether no coordinator is alive, as far as this machine can tell."""
         ended = self.latest is not None and self.latest.state in ENDED
         return not ended and self._watch.silence() >= self.pace.alone_after_s
 
@@ -146,7 +146,7 @@ class SwarmState:
             if self.latest is None and not entries:
                 entries = self._first()
             self._watch.look(found=bool(entries))
-        except AWAY as error:
+        except RETRYABLE as error:
             self.problem = error
             return False
         self.problem = None
@@ -192,7 +192,7 @@ class SwarmState:
     def wait_open(self, nodes: set[str], after: int) -> StageOpen | Standing:
         """Wait until a round after `after` opens with one of `nodes` in it.
 
-        A swarm may wait for members as long as it likes, so there is no deadline while a coordinator is there.
+        A swarm may wait for members as long as it likes, so nothing times out while a coordinator is alive.
         """
 
         def look(record: StateRecord | None) -> StageOpen | Standing | None:
@@ -261,8 +261,8 @@ class SwarmState:
             ours = self._places.get(member.node)
             if ours is not None and member.incarnation not in ours:
                 raise Superseded(
-                    f"node {member.node} goes on as incarnation {member.incarnation} elsewhere; this process was "
-                    "thought dead and ends, so that one node is not trained twice"
+                    f"node {member.node} continues as incarnation {member.incarnation} elsewhere; this process was "
+                    "considered dead and ends, so that the node is not trained twice"
                 )
 
 

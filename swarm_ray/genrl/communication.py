@@ -13,8 +13,8 @@ from genrl.communication import Communication
 
 from drive_store import ExperimentStore, Valid
 from drive_store.named_values import NamedValues, read_newest_value
-from swarm_ray.genrl.gathering import Gathered, Gathering, untimed
 from swarm_ray.genrl.membership import Membership
+from swarm_ray.genrl.stage_files import Gathered, Gathering, untimed
 from swarm_ray.genrl.wire import MAX_BYTES, WireError, decode, encode
 from swarm_ray.records.rollouts import RoundFile, StepCounters
 from swarm_ray.records.state import Moment
@@ -22,7 +22,7 @@ from swarm_ray.sapo.phases import PhaseClock
 
 
 @dataclass
-class Telling:
+class PreviousRound:
     """What a node tells of its round before in the first file of the next."""
 
     reward: float | None = None
@@ -33,7 +33,7 @@ class Telling:
 
 
 @dataclass(frozen=True)
-class GameParts:
+class GameTransport:
     """What carries the payloads of one node."""
 
     experiment: ExperimentStore
@@ -53,16 +53,16 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._parts: GameParts | None = None
+        self._parts: GameTransport | None = None
         self._step, self._is_told = 0, False
         self.stage_ = 0
         self.problems: list[str] = []
-        """What went wrong and was borne, in words for people; whoever reads it clears it."""
+        """What went wrong and was tolerated, in words for people; whoever reads it clears it."""
         self.missing: tuple[str, ...] = ()
         """Nodes whose files did not come to the last gather."""
         self.phases: PhaseClock | None = None
         """Counts the seconds of publishing, waiting and reading, where a game manager gives one."""
-        self.telling = Telling()
+        self.telling = PreviousRound()
         self.counted: int | None = None
         """The node's own count of updates, for its files; the round where nobody sets it."""
 
@@ -78,7 +78,7 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
             self._step, self.stage_ = number, 0
 
     @property
-    def parts(self) -> GameParts:
+    def parts(self) -> GameTransport:
         """What carries the payloads.
 
         Raises:
@@ -90,7 +90,7 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
             )
         return self._parts
 
-    def attach(self, parts: GameParts) -> None:
+    def attach(self, parts: GameTransport) -> None:
         """From here on payloads travel."""
         self._parts = parts
 
@@ -152,7 +152,7 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
         step = self._step if self.counted is None else self.counted
         if self.stage_ > 0:
             return RoundFile(step, (), None, 0, 0, game=game)
-        told, self.telling = self.telling, Telling()
+        told, self.telling = self.telling, PreviousRound()
         return RoundFile(
             step,
             (),
@@ -195,9 +195,9 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
 class FolderCommunication(GameCommunication):
     """GenRL's back end over a shared folder, without Ray and without a coordinator.
 
-    The experiment is made if it is not there. The node registers, gives signs of life by a thread of its own, and says
-    goodbye at `close`. A stage is over when all who live have shared, or after `deadline_s`. A node that has played
-    here before goes on after the last round that it finished: `step_` begins there.
+    The experiment is made if it is not there. The node registers, writes heartbeats from a thread of its own, and says
+    goodbye at `close`. A stage is over when all live nodes have shared, or after `deadline_s`. A node that has played
+    here before resumes after the last round that it finished: `step_` begins there.
 
     Args:
         root: the shared folder, a path or any fsspec URL.
@@ -207,7 +207,7 @@ class FolderCommunication(GameCommunication):
         deadline_s: longest stage, in seconds; None takes the experiment's.
 
     Raises:
-        UserError: an id is impossible, the node's id is taken on this machine, or the experiment is no game's.
+        UserError: an id is impossible, the node's id is taken on this machine, or the experiment does not play a game.
         StoreError: the folder cannot be used.
     """
 
@@ -218,10 +218,10 @@ class FolderCommunication(GameCommunication):
         self._membership = Membership(root, experiment, node, nodes, deadline_s)
         parts = self._membership
         self._step = parts.played + 1
-        self.attach(GameParts(parts.experiment, parts.gathering, parts.values))
+        self.attach(GameTransport(parts.experiment, parts.gathering, parts.values))
 
     def all_gather_object(self, obj: Any, *_args: Any, **_options: Any) -> dict[str, Any]:
-        """See `GameCommunication.all_gather_object`; a sign of life goes with the first stage of a round.
+        """See `GameCommunication.all_gather_object`; a heartbeat goes with the first stage of a round.
 
         Raises:
             UserError: an earlier life of the node has played the round.

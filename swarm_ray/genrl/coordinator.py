@@ -16,7 +16,7 @@ from swarm_ray.records.state import Moment
 
 
 class ImpossibleSubmission(SwarmError):
-    """Something was submitted for a round that is not played, by another node, or that is no number."""
+    """Something was submitted for a round that is not played, by another node, or is not a number."""
 
 
 class GameCoordinator:
@@ -58,7 +58,7 @@ class GameCoordinator:
         """Tell the node's reward of a round that it has played; of several in a round the last counts.
 
         Raises:
-            ImpossibleSubmission: the round is not played yet, the reward is no number, or the node is another.
+            ImpossibleSubmission: the round is not played yet, the reward is not a number, or the node is another.
         """
         self._require_played(round_num, peer_id)
         if stage_num < 0 or not math.isfinite(reward):

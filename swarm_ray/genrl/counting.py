@@ -14,7 +14,7 @@ from swarm_ray.sapo.advantages import is_zero_advantage
 
 @dataclass
 class RoundCounts:
-    """What became of other nodes' rollouts in a round.
+    """How many rollouts of other nodes came, were refused and were used in a round.
 
     The manager puts a fresh one on its data manager as `counts` when a round begins; one that looks at other nodes'
     rollouts adds to it.

@@ -1,4 +1,4 @@
-"""GenRL's game manager for a swarm: errors are told and never swallowed, and a game goes on where it stopped.
+"""GenRL's game manager for a swarm: errors are reported and never swallowed, and a game resumes where it stopped.
 
 GenRL's own manager hides what fails: a payload that cannot be read makes the round a lonely one, and a training step
 that breaks is skipped, both with a line in the log at most. Here one node's bad payload costs that payload alone, what
@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +18,16 @@ from genrl.game.game_manager import BaseGameManager, RunType
 from genrl.state import GameNode, WorldState
 
 from swarm_ray.errors import MalformedFile, NodeFailure, StopRequested, SwarmError
-from swarm_ray.genrl.admission import completions_of, refusal, rollouts_in
 from swarm_ray.genrl.counting import RoundCounts, TrainReport, make_row, report_of, scored_rollouts
-from swarm_ray.genrl.recorder import GameError, GameRecorder, GameRow, NoRecorder
-from swarm_ray.genrl.trying import Doing, StageStart, Untimed, described
+from swarm_ray.genrl.isolation import (
+    StageSnapshot,
+    completions_of,
+    describe_error,
+    failures_as,
+    refusal,
+    rollouts_in,
+)
+from swarm_ray.genrl.recorder import GameError, GameRecorder, GameRow
 from swarm_ray.sapo.phases import PhaseClock
 
 __all__ = ["GameError", "SwarmGameManager"]
@@ -76,7 +83,7 @@ class SwarmGameManager(BaseGameManager):
             role_manager,
             run_mode,
         )
-        self.recorder: GameRecorder = recorder or NoRecorder()
+        self.recorder: GameRecorder = recorder or GameRecorder()
         self.coordinator = coordinator
         self.phases = PhaseClock(time.monotonic)
         self.counts = RoundCounts()
@@ -191,7 +198,9 @@ class SwarmGameManager(BaseGameManager):
                 gathered = self.communication.all_gather_object(own)
         except EXCHANGE_FAILURES as error:
             self.counts.rejected["the exchange failed"] += 1
-            self.counts.problems.append(f"stage {self.state.stage}: the exchange failed: {described(error)}")
+            self.counts.problems.append(
+                f"stage {self.state.stage}: the exchange failed: {describe_error(error)}"
+            )
             gathered = {}
         told = getattr(self.communication, "problems", None)
         if isinstance(told, list):
@@ -213,7 +222,7 @@ class SwarmGameManager(BaseGameManager):
     def _timed_gather(self) -> Any:
         """A back end that has the clock tells publishing, waiting and reading apart by itself."""
         if getattr(self.communication, "phases", None) is self.phases:
-            return Untimed()
+            return nullcontext()
         return self.phases.phase("gather")
 
     def _admitted(self, payloads: Mapping[Any, Any], own: Any) -> dict[Any, Any]:
@@ -238,27 +247,25 @@ class SwarmGameManager(BaseGameManager):
     def _advance(self, own: Any, others: dict[Any, Any]) -> None:
         """Prepare the next stage's states; a peer whose payload breaks that is left out."""
         with self._doing("copying the stage"):
-            start = StageStart(self)
+            start = StageSnapshot(self)
         error = start.attempt({self.rank: own, **others})
         if error is None:
             return
         alone = start.attempt({self.rank: own})
         if alone is not None:
             raise self._failure("preparing the next stage", alone) from alone
-        good = dict(others)
-        for peer, payload in others.items():
-            broken = start.attempt({self.rank: own, peer: payload})
-            if broken is not None:
-                del good[peer]
-                start.dropped.append((peer, described(broken)))
-        error = start.attempt({self.rank: own, **good})
+        tried = {peer: start.attempt({self.rank: own, peer: payload}) for peer, payload in others.items()}
+        error = start.attempt(
+            {self.rank: own, **{p: others[p] for p, broken in tried.items() if broken is None}}
+        )
         if error is not None:
             raise self._failure("preparing the next stage", error) from error
-        for peer, reason in start.dropped:
-            self._drop(peer, reason)
+        for peer, broken in tried.items():
+            if broken is not None:
+                self._drop(peer, describe_error(broken))
 
     def _train(self) -> TrainReport:
-        """Train, evaluate, or both; data that fail are borne for a few rounds."""
+        """Train, evaluate, or both; failing data are tolerated for a few rounds."""
         try:
             with self.phases.phase("update"):
                 if self.mode in {RunType.Train, RunType.TrainAndEvaluate}:
@@ -291,8 +298,8 @@ class SwarmGameManager(BaseGameManager):
         if row.vote is not None:
             self.coordinator.submit_winners(row.round, [row.vote], peer)
 
-    def _doing(self, what: str) -> Doing:
-        return Doing(self._failure, what)
+    def _doing(self, what: str) -> AbstractContextManager[None]:
+        return failures_as(self._failure, what)
 
     def _failure(self, doing: str, error: BaseException) -> GameError:
-        return GameError(self.state.round, self.state.stage, doing, described(error))
+        return GameError(self.state.round, self.state.stage, doing, describe_error(error))

@@ -8,18 +8,18 @@ functions match numbers in a node's own completions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from genrl.examples.multistage_math.data import MSMDataManager
 from genrl.examples.multistage_math.rewards import Stage0Rewards, Stage1Rewards, Stage2Rewards
 from genrl.rewards import DefaultRewardManager
+from genrl.rewards.reward_store import RewardFnStore, RoundRewardFnStore
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.genrl.counting import RoundCounts
-from swarm_ray.genrl.plain_inputs import PlainInputs
-from swarm_ray.genrl.rewards import AlikeRounds
+from swarm_ray.genrl.questions import RowInputs
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.streams import derive_stream
@@ -49,7 +49,7 @@ EASY_SUMS: dict[str, Any] = {
 """Small sums and products: the `tasks` of a game that names none."""
 
 
-class MathDataManager(PlainInputs, MSMDataManager):
+class MathDataManager(RowInputs, MSMDataManager):
     """GenRL's `MSMDataManager` without the hub.
 
     Args:
@@ -143,3 +143,19 @@ class MathDataManager(PlainInputs, MSMDataManager):
 def math_rewards() -> DefaultRewardManager:
     """A reward manager with GenRL's own reward functions of the three stages."""
     return DefaultRewardManager(AlikeRounds([Stage0Rewards(), Stage1Rewards(), Stage2Rewards()]))
+
+
+class AlikeRounds(RewardFnStore):  # type: ignore[misc, unused-ignore]
+    """GenRL's store of reward functions for a game of any length: each round is rewarded like the others.
+
+    GenRL's own holds as many rounds as it was made with, and a game may be extended while it is played.
+
+    Args:
+        reward_fns: one for each stage.
+    """
+
+    def __init__(self, reward_fns: Sequence[Callable[[Any], Any]]) -> None:
+        super().__init__(1, [RoundRewardFnStore(len(reward_fns), list(reward_fns))])
+
+    def __getitem__(self, _round: int) -> RoundRewardFnStore:
+        return super().__getitem__(0)

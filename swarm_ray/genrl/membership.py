@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from drive_store import (
+    RETRYABLE,
     UNREADABLE,
     Registry,
     Store,
@@ -22,12 +23,11 @@ from drive_store.named_values import NamedValues
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError
-from swarm_ray.exchange.away import AWAY
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment, read_config, read_identity
 from swarm_ray.experiments.local_state import experiment_state
-from swarm_ray.genrl.by_deadline import DeadlineGathering
-from swarm_ray.genrl.gathering import GameFiles
+from swarm_ray.genrl.gathering import DeadlineGathering
 from swarm_ray.genrl.peers import Peers
+from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.machine.versions import installed_versions
@@ -42,7 +42,7 @@ _CREATOR = "coordinator"
 
 
 class Membership:
-    """Registers a node, gives its signs of life from a thread, and says goodbye.
+    """Registers a node, writes its heartbeats from a thread, and says goodbye.
 
     Args:
         root: the shared folder.
@@ -52,7 +52,7 @@ class Membership:
         deadline_s: longest stage, in seconds; None takes the experiment's.
 
     Raises:
-        UserError: an id is impossible, or the experiment is no game's.
+        UserError: an id is impossible, or the experiment does not play a game.
         NodeTakenError: another process of this machine plays as this node.
         StoreError: the folder cannot be used.
     """
@@ -74,7 +74,7 @@ class Membership:
         self.values = NamedValues(self.experiment, *_pair(self.me))
         self._pace, self._registry = pace, Registry(self.experiment)
         files, peers = (
-            GameFiles(self.experiment, self.me),
+            StageFiles(self.experiment, self.me),
             Peers(self.experiment, node, pace),
         )
         self.gathering = DeadlineGathering(files, peers, pace, Pulse())
@@ -117,7 +117,7 @@ class Membership:
         self._lock.release()
 
     def _played_by(self, incarnation: str) -> int:
-        """The last round that an earlier life finished, by its last sign of life; -1 where there is none."""
+        """The last round that an earlier life finished, by its last heartbeat; -1 without one."""
         reading = self._registry.read_beat(self.me.node, incarnation)
         try:
             return msgspec.json.decode(reading.payload, type=Beat).round if isinstance(reading, Valid) else -1
@@ -144,10 +144,10 @@ class Membership:
             self._beat("playing")
 
     def _beat(self, phase: str, *, done: bool = False) -> None:
-        """A sign of life; one that does not reach the folder is followed by another."""
+        """Write a heartbeat; one that does not reach the folder is followed by another."""
         with self._writing:
             self._count += 1
-            # Nobody outside knows how a game of one's own gets on: that the process lives is all that is told.
+            # Nobody outside knows the progress of a game of one's own: a beat says only that the process is alive.
             beat = Beat(
                 self._count,
                 self._round,
@@ -159,7 +159,7 @@ class Membership:
             )
             try:
                 self._registry.write_beat(*_pair(self.me), self._count, msgspec.json.encode(beat))
-            except AWAY:
+            except RETRYABLE:
                 return
 
 
@@ -171,7 +171,7 @@ def _open(address: ExperimentAddress, nodes: int, deadline_s: float | None) -> t
     """The experiment's pace and the hash of its configuration; it is made where it is not there.
 
     Raises:
-        UserError: what is there is no game's experiment, or never gets its identity.
+        UserError: the experiment there does not play a game, or never gets its identity.
     """
     until, store = time.monotonic() + MADE_WITHIN_S, Store(address.root)
     while read_identity(store, address) is None:
@@ -186,7 +186,7 @@ def _open(address: ExperimentAddress, nodes: int, deadline_s: float | None) -> t
     config = read_config(store, address)
     if not config.game:
         raise UserError(
-            f"experiment {address.experiment!r} in {address.root} is no game's: its nodes train by SAPO itself; take "
+            f"experiment {address.experiment!r} in {address.root} does not play a game: its nodes train by SAPO; take "
             "another name"
         )
     pace = config.pace.model_copy(update={"expect": nodes})

@@ -96,7 +96,7 @@ class Peers:
                 self._beats[key] = msgspec.json.decode(reading.payload, type=Beat)
         except UNREADABLE:
             return
-        # A process that hangs has a discovery that goes on beating: what it did tells, and not the beat's count.
+        # The discovery of a process that hangs keeps beating: its progress counts, not the number of its beats.
         beat = self._beats.get(key)
         mark = beat and (beat.round, beat.step, beat.phase, beat.progress)
         self._liveness.observe(f"{node}.{incarnation}", mark, now)

@@ -22,7 +22,7 @@ from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.yaml import parse_mapping, read_mapping
 from swarm_ray.errors import ConfigError
-from swarm_ray.genrl.place import GamePlace
+from swarm_ray.genrl.recorder import GamePlace
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.manager import SwarmGameManager
@@ -57,7 +57,7 @@ class ShortForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe's file says; as a function it makes a node's game manager (`swarm_ray.genrl.place`)."""
+    """What a recipe's file says; as a function it makes a node's game manager (`swarm_ray.genrl.recorder`)."""
 
     name: str
     swarm: Mapping[str, Any]
@@ -88,7 +88,7 @@ class Recipe:
         """The short form, checked.
 
         Raises:
-            ConfigError: a key or a value is none of it.
+            ConfigError: a key or a value is unknown.
         """
         try:
             short = msgspec.convert(dict(self.game), ShortForm)
@@ -154,7 +154,7 @@ def read_recipe(name_or_file: str) -> Recipe:
     """A recipe that comes with Swarm Ray, by its name, or one of a file.
 
     Raises:
-        ConfigError: there is none, or it is of another form.
+        ConfigError: it does not exist, or has another form.
     """
     if name_or_file in shipped_recipes():
         data = resources.files("swarm_ray.genrl.recipes").joinpath(f"{name_or_file}.yaml").read_bytes()
@@ -162,7 +162,7 @@ def read_recipe(name_or_file: str) -> Recipe:
     path = Path(name_or_file)
     if not path.is_file():
         raise ConfigError(
-            f"{name_or_file!r} is no recipe: name a YAML file, or one of {', '.join(shipped_recipes())}"
+            f"{name_or_file!r} is not a recipe: name a YAML file, or one of {', '.join(shipped_recipes())}"
         )
     name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_")[:40] or "game"
     return _recipe(name, read_mapping(path))
@@ -189,7 +189,9 @@ def refuse_fixed(overrides: Sequence[str]) -> None:
 def _recipe(name: str, values: Mapping[str, Any]) -> Recipe:
     unknown = sorted(values.keys() - {"swarm", "game"})
     if unknown:
-        raise ConfigError(f"recipe {name}: {unknown[0]} is no part of a recipe; there are swarm and game")
+        raise ConfigError(
+            f"recipe {name}: {unknown[0]} is not a section of a recipe; the sections are swarm and game"
+        )
     swarm, game = values.get("swarm") or {}, values.get("game")
     if not isinstance(swarm, dict) or not isinstance(game, dict):
         raise ConfigError(

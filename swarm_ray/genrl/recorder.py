@@ -1,17 +1,24 @@
-"""What a game's manager tells its surroundings, and the row that it makes of every round.
+"""What a game's manager is given (`GamePlace`), and what it reports: a row for each round, to a recorder.
 
-Neither GenRL nor torch is needed to read it: an actor or a launcher of one's own implements `GameRecorder`.
+Neither GenRL nor torch is needed to read it: an actor or a launcher of one's own derives from `GameRecorder`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.rollouts import StepCounters
+
+if TYPE_CHECKING:
+    from swarm_ray.genrl.communication import GameCommunication
+    from swarm_ray.genrl.coordinator import GameCoordinator
+    from swarm_ray.genrl.manager import SwarmGameManager
 
 _log = logging.getLogger("swarm_ray.genrl")
 
@@ -72,7 +79,7 @@ class GameRow:
     vote: str | None = None
     """The other node whose completions were worth most to this one."""
     problems: tuple[str, ...] = ()
-    """What went wrong and was borne, in words for people: who was missing, what was refused, why nothing was used."""
+    """What went wrong and was tolerated, in words: who was missing, what was refused, why nothing was used."""
     seconds: dict[str, float] = field(default_factory=dict)
     """By phase, as `swarm_ray.sapo.phases.PHASES` names them."""
 
@@ -125,48 +132,25 @@ def step_metrics(
     )
 
 
-class GameRecorder(Protocol):
+class GameRecorder:
     """What surrounds a game: it remembers where the game was, and hears what becomes of it.
 
-    The manager calls it from the thread that plays. Whatever a method raises ends the game, `StopRequested` too.
+    The manager calls it from the thread that plays. Whatever a method raises ends the game, `StopRequested` too. This
+    one is for games outside Swarm Ray's actors: it keeps nothing, and logs rounds and errors.
     """
 
     def first_round(self) -> int:
         """The round to begin with: 0, or the one after the last that was recorded."""
-        ...
+        return 0
 
     def restore(self, manager: Any) -> None:
         """Give `manager.trainer` back what a checkpoint holds; called once, before the first round."""
-        ...
 
-    def round_ended(self, manager: Any, row: GameRow) -> None:
+    def round_ended(self, manager: Any, row: GameRow) -> None:  # noqa: ARG002 - others need the manager
         """A round is over, trained on and counted; `manager.state` still holds its trees.
 
         Here is the place for the checkpoint and the metrics.
         """
-        ...
-
-    def failed(self, manager: Any, error: SwarmError) -> None:
-        """The game ends with `error`, which is raised afterwards."""
-        ...
-
-    def ended(self, manager: Any) -> None:
-        """The game is over: its last round was played."""
-        ...
-
-
-class NoRecorder:
-    """For games outside Swarm Ray's actors: nothing is kept, and rounds and errors are logged."""
-
-    def first_round(self) -> int:
-        """Always 0."""
-        return 0
-
-    def restore(self, manager: Any) -> None:
-        """Nothing is kept, so nothing comes back."""
-
-    def round_ended(self, manager: Any, row: GameRow) -> None:  # noqa: ARG002 - the face has it
-        """Log the round in a line, and what was borne in it."""
         _log.info(
             "round %d: reward %.3f, %d own rollouts, %d external (%d offered), %s",
             row.round,
@@ -179,10 +163,42 @@ class NoRecorder:
         for problem in row.problems:
             _log.warning("round %d: %s", row.round, problem)
 
-    def failed(self, manager: Any, error: SwarmError) -> None:  # noqa: ARG002 - the face has it
-        """Log the error; whoever runs the game gets it too."""
+    def failed(self, manager: Any, error: SwarmError) -> None:  # noqa: ARG002
+        """The game ends with `error`, which is raised afterwards."""
         _log.error("%s", error)
 
-    def ended(self, manager: Any) -> None:  # noqa: ARG002 - the face has it
-        """Log it."""
+    def ended(self, manager: Any) -> None:  # noqa: ARG002
+        """The game is over: its last round was played."""
         _log.info("the game is over")
+
+
+@dataclass(frozen=True)
+class GamePlace:
+    """A node's place in the swarm."""
+
+    node: str
+    config: SwarmConfig
+    """The experiment's, with this worker's local settings."""
+    communication: GameCommunication
+    """Carries the payloads; to be given to the manager."""
+    coordinator: GameCoordinator
+    """GenRL's coordinator, answered from the folder; to be given to the manager."""
+    recorder: GameRecorder
+    """Keeps checkpoints and metrics; to be given to the manager."""
+    allowed_modules: tuple[str, ...] | None = None
+    """Modules with tasks that may be imported; None for those that the configuration names."""
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of the game: the manager's `max_round`."""
+        return self.config.rounds
+
+    @property
+    def seed(self) -> int:
+        """Root of the random streams; those of a node are derived from it and the node's id."""
+        return self.config.seed
+
+
+ManagerFactory = Callable[[GamePlace], "SwarmGameManager"]
+"""Makes a node's manager, in the process that plays. It travels there by pickle: a function of a module, a lambda or a
+dataclass with `__call__` will do."""

@@ -1,6 +1,6 @@
 """GenRL's reasoning-gym game with a sharing rule that works, and nothing believed that a peer says.
 
-GenRL 0.3.0's own rule indexes a payload that is no longer a dict, so that no rollout is ever shared. Both rules here
+GenRL 0.3.0's own rule indexes a payload that has become a list, so that no rollout is ever shared. Both rules here
 learn from others:
 
 - `upstream`: GenRL's rule as it stands, the payload's fields read by name. The J rollouts with the highest total reward
@@ -16,7 +16,7 @@ taken.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,15 +28,15 @@ from reasoning_gym.utils import SYSTEM_PROMPTS
 
 from swarm_ray.errors import ConfigError, UnknownQuestionError
 from swarm_ray.genrl.counting import RoundCounts
-from swarm_ray.genrl.gym_questions import (
+from swarm_ray.genrl.questions import (
     SEEDS,
     GymQuestions,
+    RowInputs,
     batch_id,
     environment_of,
     read_composite,
     world_state_of,
 )
-from swarm_ray.genrl.plain_inputs import PlainInputs
 from swarm_ray.sapo.advantages import is_zero_advantage
 from swarm_ray.sapo.pool import Verifier
 from swarm_ray.tasks.protocol import Question
@@ -62,7 +62,7 @@ class Candidate(NamedTuple):
     rewards: list[float]
 
 
-class GymDataManager(PlainInputs, ReasoningGymDataManager):
+class GymDataManager(RowInputs, ReasoningGymDataManager):
     """GenRL's `ReasoningGymDataManager` with a rule that shares.
 
     Args:
@@ -94,10 +94,10 @@ class GymDataManager(PlainInputs, ReasoningGymDataManager):
         verifier: Verifier | None = None,
     ) -> None:
         if rule not in _RULES:
-            raise ConfigError(f"rule: {rule!r} is none; there are {' and '.join(sorted(_RULES))}")
+            raise ConfigError(f"rule: {rule!r} is unknown; choose {' and '.join(sorted(_RULES))}")
         if system_prompt_id not in SYSTEM_PROMPTS:
             known = ", ".join(sorted(SYSTEM_PROMPTS))
-            raise ConfigError(f"system_prompt_id: {system_prompt_id!r} is none; there are {known}")
+            raise ConfigError(f"system_prompt_id: {system_prompt_id!r} is unknown; choose one of {known}")
         self.rule = rule
         with tempfile.TemporaryDirectory() as folder:
             path = _as_file(yaml_config_path, Path(folder))
@@ -204,9 +204,54 @@ class GymDataManager(PlainInputs, ReasoningGymDataManager):
             self.counts.rejected[f"without a list of 1 to {MAX_COMPLETIONS} completions"] += 1
             return None
         if not all(isinstance(text, str) and len(text) <= MAX_CHARS for text in texts):
-            self.counts.rejected["a completion that is no text, or a very long one"] += 1
+            self.counts.rejected["a completion that is not text, or a very long one"] += 1
             return None
         return question, list(texts)
+
+
+class GymRewards:
+    """GenRL's `RGRewards` (correctness alone), scored by `swarm_ray.tasks.scoring`.
+
+    GenRL's own calls the verifier in the trainer's process with the answer and the metadata that the peer sent, and
+    some verifiers of reasoning-gym call `eval` on an answer. Here a process of its own scores, within limits, against
+    the question as this node makes it, and all completions of a round in one request.
+    """
+
+    def __init__(self, data_manager: GymDataManager, stage: int = 0) -> None:
+        """Score what `data_manager` drew or let in, with its verifier."""
+        self._data, self.stage = data_manager, stage
+
+    def __call__(self, game_state: Any) -> dict[Any, dict[Any, list[list[float]]]]:
+        """Rewards by agent, batch item, node and completion.
+
+        Raises:
+            ScoringError: the scoring process does not start.
+        """
+        own = next(iter(game_state.trees), None)
+        rewards: dict[Any, dict[Any, list[list[float]]]] = {}
+        asked: list[tuple[list[float], ScoreItem]] = []
+        for agent, item, texts, question in self._rollouts(game_state):
+            group = [0.0] * len(texts) if question is None else []
+            rewards.setdefault(agent, {}).setdefault(item, []).append(group)
+            if question is not None:
+                asked += [(group, ScoreItem(question, text, external=agent != own)) for text in texts]
+        scores = self._data.verifier.score([item for _, item in asked])
+        for (group, item), score in zip(asked, scores, strict=True):
+            group.append(score.reward)
+            self._data.counts.scoring_failures += score.outcome != "ok" and not item.external
+        return rewards
+
+    def _rollouts(self, game_state: Any) -> Iterator[tuple[Any, Any, list[str], Question | None]]:
+        """Agent, batch item, completions and question of every node; the question is None where it is not known."""
+        states = game_state.get_stage_state(self.stage)
+        for agent, items in game_state.get_stage_actions(self.stage).items():
+            for item, nodes in items.items():
+                for texts, world in zip(nodes, states[agent][item], strict=True):
+                    try:
+                        question = self._data.questions.again(world.environment_states)
+                    except UnknownQuestionError:
+                        question = None
+                    yield agent, item, list(texts or []), question
 
 
 _RULES = frozenset({"upstream", "paper"})

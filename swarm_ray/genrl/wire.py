@@ -65,7 +65,7 @@ def encode(obj: Any) -> bytes:
         data = msgspec.msgpack.encode(_Packer().pack(obj, "payload", 0))
     except UnicodeEncodeError as error:
         raise WireError(
-            f"a text of the payload is no valid Unicode: {error.reason}; send other text"
+            f"a text of the payload is not valid Unicode: {error.reason}; send other text"
         ) from error
     if len(data) > MAX_BYTES:
         raise WireError(
@@ -78,14 +78,14 @@ def decode(data: bytes) -> Any:
     """What `encode` was given.
 
     Raises:
-        WireError: the bytes are no payload, or are beyond the bounds.
+        WireError: the bytes are not a payload, or are beyond the bounds.
     """
     if len(data) > MAX_BYTES:
         raise WireError(f"{len(data)} bytes are too many for a payload; {MAX_BYTES} may travel")
     try:
         tree = msgspec.msgpack.decode(data)
     except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
-        raise WireError(f"the bytes are no payload: {error}") from error
+        raise WireError(f"the bytes are not a payload: {error}") from error
     return _Unpacker().unpack(tree, 0)
 
 
@@ -155,7 +155,7 @@ class _Packer:
             return dict(zip(map(str.__str__, value), packed[1:], strict=True))
         self._keys_left -= len(value)
         if self._keys_left < 0:
-            raise WireError(f"{where} makes it more than {MAX_KEYS} keys that are no text; send fewer")
+            raise WireError(f"{where} makes it more than {MAX_KEYS} keys that are not text; send fewer")
         return packed
 
 
@@ -172,11 +172,11 @@ class _Unpacker:
             return value
         if isinstance(value, dict):
             if not all(isinstance(key, str) for key in value):
-                raise WireError("the bytes are no payload: a plain map has a key that is no text")
+                raise WireError("the bytes are not a payload: a plain map has a key that is not text")
             return {key: self.unpack(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list) and value and type(value[0]) is int:
             return self._tagged(value[0], value[1:], depth)
-        raise WireError(f"the bytes are no payload: a {type(value).__name__} without a tag")
+        raise WireError(f"the bytes are not a payload: a {type(value).__name__} without a tag")
 
     def _tagged(self, tag: int, parts: list[Any], depth: int) -> Any:
         if tag in {LIST, TUPLE}:
@@ -187,25 +187,25 @@ class _Unpacker:
         if tag in _FIELDS:
             kind, fields = _FIELDS[tag]
             if len(parts) != len(fields):
-                raise WireError(f"the bytes are no payload: a {kind.__name__} of {len(parts)} parts")
+                raise WireError(f"the bytes are not a payload: a {kind.__name__} of {len(parts)} parts")
             return kind(*(self.unpack(part, depth + 1) for part in parts))
         read = _READERS.get(tag)
         if read is None:
-            raise WireError(f"the bytes are no payload: unknown tag {tag}")
+            raise WireError(f"the bytes are not a payload: unknown tag {tag}")
         return read(parts)
 
     def _mapping(self, items: list[Any]) -> dict[Any, Any]:
         if len(items) % 2:
-            raise WireError("the bytes are no payload: a dict with a key and no value")
+            raise WireError("the bytes are not a payload: a dict with a key and no value")
         self._keys_left -= len(items) // 2
         if self._keys_left < 0:
-            raise WireError(f"a payload with more than {MAX_KEYS} keys that are no text")
+            raise WireError(f"a payload with more than {MAX_KEYS} keys that are not text")
         try:
             found = dict(zip(items[::2], items[1::2], strict=True))
         except TypeError as error:
-            raise WireError(f"the bytes are no payload: a key of a dict: {error}") from error
+            raise WireError(f"the bytes are not a payload: a key of a dict: {error}") from error
         if 2 * len(found) != len(items):
-            raise WireError("the bytes are no payload: a dict has a key twice")
+            raise WireError("the bytes are not a payload: a dict has a key twice")
         return found
 
 
@@ -230,9 +230,9 @@ def _array(value: np.ndarray[Any, Any], where: str) -> Any:
 
 def _read_integer(parts: list[Any]) -> int:
     if len(parts) != 1 or not isinstance(parts[0], str) or len(parts[0]) > MAX_DIGITS:
-        raise WireError("the bytes are no payload: a damaged integer")
+        raise WireError("the bytes are not a payload: a damaged integer")
     if not parts[0].removeprefix("-").isdecimal() or not parts[0].isascii():
-        raise WireError("the bytes are no payload: an integer that is none")
+        raise WireError("the bytes are not a payload: a malformed integer")
     return int(parts[0])
 
 
@@ -245,7 +245,7 @@ def _read_array(parts: list[Any]) -> np.ndarray[Any, Any]:
             held = math.prod(size for size in sizes if size) <= MAX_ARRAY_BYTES
             if held and len(sizes) == len(shape) and math.prod(sizes) * _DTYPES[name].itemsize == len(data):
                 return np.frombuffer(data, _DTYPES[name]).reshape(sizes).copy()
-    raise WireError("the bytes are no payload: a damaged array")
+    raise WireError("the bytes are not a payload: a damaged array")
 
 
 _READERS: dict[int, Callable[[list[Any]], Any]] = {INTEGER: _read_integer, ARRAY: _read_array}

@@ -1,30 +1,30 @@
 """Who a node is: its key, the peer id and the animal name that follow from it, and where the key is kept."""
 
-from swarm_ray.identity.animals import animal_name
 from swarm_ray.identity.files import (
     Identity,
+    IdentityLock,
+    former_incarnations,
     identity_for,
     import_identity,
     load_identity,
     load_or_new,
     new_identity,
 )
-from swarm_ray.identity.held import HeldIdentity, gone_incarnations
-from swarm_ray.identity.peer_ids import is_peer_id
-from swarm_ray.identity.places import identities_folder, identity_file, names_in
+from swarm_ray.identity.folder import identities_folder, identity_file, identity_names
+from swarm_ray.identity.peer_ids import animal_name, is_peer_id
 
 __all__ = [
-    "HeldIdentity",
     "Identity",
+    "IdentityLock",
     "animal_name",
-    "gone_incarnations",
+    "former_incarnations",
     "identities_folder",
     "identity_file",
     "identity_for",
+    "identity_names",
     "import_identity",
     "is_peer_id",
     "load_identity",
     "load_or_new",
-    "names_in",
     "new_identity",
 ]

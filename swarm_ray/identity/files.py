@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarm_ray.errors import IdentityError
-from swarm_ray.identity.animals import animal_name
+from swarm_ray.identity.folder import identity_file, require_private
 from swarm_ray.identity.keys import MAX_KEY, KeyFacts, KeyKind, NotAKey, new_key, read_key
-from swarm_ray.identity.places import identity_file, require_private
-from swarm_ray.machine.local_disk import state_folder
+from swarm_ray.identity.peer_ids import animal_name
+from swarm_ray.machine.local_disk import Lock, read_words, state_folder
 from swarm_ray.records.nodes import NodeKey
 
 _FROM_RL_SWARM = "give the swarm.pem that RL Swarm made, or another file that hivemind takes as identity_path"
@@ -67,7 +67,7 @@ def import_identity(source: Path, path: Path, *, shared: bool = False) -> Identi
         shared: see `new_identity`.
 
     Raises:
-        IdentityError: the source is no key, or see `new_identity`.
+        IdentityError: the source does not hold a key, or see `new_identity`.
     """
     data, _ = _read(source, _FROM_RL_SWARM)
     _facts(data, source, _FROM_RL_SWARM)
@@ -78,7 +78,7 @@ def load_identity(path: Path) -> Identity:
     """Read an identity.
 
     Raises:
-        IdentityError: it is not there, cannot be read, or is no key.
+        IdentityError: the file is missing, cannot be read, or does not hold a key.
     """
     data, mode = _read(path, f"`swarm-ray identity new {path.stem}` makes one")
     facts = _facts(data, path, _MEND)
@@ -86,7 +86,7 @@ def load_identity(path: Path) -> Identity:
 
 
 def load_or_new(path: Path, *, shared: bool = False) -> Identity:
-    """Read an identity, or make it where there is none; of several that do so at once, one makes it.
+    """Read an identity, or make it if the file is missing; of several that do so at once, one makes it.
 
     Args:
         path: its file.
@@ -149,7 +149,7 @@ def _read(path: Path, otherwise: str) -> tuple[bytes, int]:
         with path.open("rb") as file:
             data, mode = file.read(MAX_KEY + 1), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     except FileNotFoundError as error:
-        raise IdentityError(f"there is no key {path}; {otherwise}") from error
+        raise IdentityError(f"the key {path} does not exist; {otherwise}") from error
     except OSError as error:
         raise IdentityError(f"the key {path} cannot be read: {error.strerror or error}") from error
     if len(data) > MAX_KEY:
@@ -158,7 +158,7 @@ def _read(path: Path, otherwise: str) -> tuple[bytes, int]:
 
 
 def _store(data: bytes, path: Path, *, shared: bool) -> Identity:
-    """Write a key where there is none, and read it back."""
+    """Write a key to a new file, and read it back."""
     if not shared:
         require_private(path)
     try:
@@ -169,7 +169,7 @@ def _store(data: bytes, path: Path, *, shared: bool) -> Identity:
         _create(data, path)
     except FileExistsError as error:
         raise IdentityError(
-            f"there is a key {path} already, and a key is never overwritten: take another name, or move that away"
+            f"the key {path} exists, and a key is never overwritten: take another name, or move the file away"
         ) from error
     except OSError as error:
         raise IdentityError(f"the key {path} cannot be written: {error.strerror or error}") from error
@@ -198,3 +198,43 @@ def _warning(path: Path, mode: int) -> str:
     if mode & 0o077 == 0:
         return ""
     return f"other users of this machine may read {path} (mode {mode:o}): try chmod 600, or keep it elsewhere"
+
+
+class IdentityLock:
+    """Says, for as long as it is held, that a process of this machine is the node with this identity.
+
+    Args:
+        identity: whose.
+        incarnation: the process life that has it.
+
+    Raises:
+        NodeTakenError: another living process of this machine has it.
+    """
+
+    def __init__(self, identity: Identity, incarnation: str) -> None:
+        self._lock = _lock(identity)
+        with (_folder(identity) / "incarnations").open("a") as file:
+            file.write(f"{incarnation}\n")
+
+    def release(self) -> None:
+        """Let another process have it; harmless when repeated."""
+        self._lock.release()
+
+
+def former_incarnations(identity: Identity) -> tuple[str, ...]:
+    """Incarnations that had the identity on this machine; all of them are gone, since nobody holds it.
+
+    Raises:
+        NodeTakenError: a living process of this machine has it.
+    """
+    with _lock(identity):
+        return read_words(_folder(identity) / "incarnations")
+
+
+def _lock(identity: Identity) -> Lock:
+    return Lock(_folder(identity) / "lock", f"the identity {identity.peer_id} ({identity.file})")
+
+
+def _folder(identity: Identity) -> Path:
+    """Named after the peer id, so that a copy of the file under another name is the same identity."""
+    return state_folder() / "peers" / identity.peer_id

@@ -57,7 +57,7 @@ def read_key(data: bytes) -> KeyFacts:
         data: a file's bytes.
 
     Raises:
-        NotAKey: they are none, or one of a kind that no node can have.
+        NotAKey: they do not hold a key, or one of an unsupported kind.
     """
     kind, key = _fields(data)
     if kind == _ED25519:
@@ -73,7 +73,7 @@ def _fields(data: bytes) -> tuple[int, bytes]:
     if data.lstrip().startswith(b"-----BEGIN"):
         raise NotAKey("is a PEM text; a node's key, and RL Swarm's swarm.pem, is libp2p's own form (binary)")
     if len(data) < 4 or data[0] != 0x08 or data[1] > 0x7F or data[2] != 0x12:
-        raise NotAKey("is no private key of libp2p" if data else "is empty")
+        raise NotAKey("is not a private key of libp2p" if data else "is empty")
     length, begin = _varint(data, 3)
     if len(data) - begin < length:
         raise NotAKey(f"is cut short: {len(data) - begin} of {length} bytes of its key are there")
@@ -88,7 +88,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     if first < 0x80:
         return first, at + 1
     if at + 1 >= len(data) or data[at + 1] > 0x7F:
-        raise NotAKey("is no private key of libp2p")
+        raise NotAKey("is not a private key of libp2p")
     return first & 0x7F | data[at + 1] << 7, at + 2
 
 

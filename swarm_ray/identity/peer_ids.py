@@ -15,7 +15,7 @@ _LONGEST = 60
 _ED25519_PUBLIC = b"\x08\x01\x12\x20"
 """Kind 1 and 32 bytes of key, as protobuf."""
 _HASHED_WHOLE = b"\x00\x24" + _ED25519_PUBLIC
-"""A multihash that is no hash, and the 36 bytes of an Ed25519 key's message begin."""
+"""The "identity" multihash (not a hash), and the beginning of the 36 bytes of an Ed25519 key's message."""
 _HASHED = b"\x12\x20"
 """A multihash by sha2-256: 32 bytes follow."""
 
@@ -67,3 +67,15 @@ def from_base58(text: str) -> bytes:
         number = number * 58 + _LETTERS.index(letter)
     zeros = len(text) - len(text.lstrip("1"))
     return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def animal_name(peer_id: str) -> str:
+    """The animal name of a peer, `tall tame lion`; empty without the extra `genrl`, or without a peer id."""
+    if not peer_id:
+        return ""
+    try:
+        # This one module needs nothing: the rest of GenRL would load torch.
+        from genrl.misc_utils.name_utils import get_name_from_peer_id
+    except ModuleNotFoundError:
+        return ""
+    return str(get_name_from_peer_id(peer_id))

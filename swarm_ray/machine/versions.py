@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("swarm-ray", "torch", "transformers", "ray", "reasoning-gym", "fsspec", "numpy")
@@ -17,3 +18,9 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def version_numbers(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version: (1, 1, 10) of `1.1.10.post2`; none of what does not begin with one."""
+    leading = re.match(r"\d+(?:\.\d+)*(?=\.|$)", text)
+    return tuple(map(int, leading[0].split("."))) if leading else ()

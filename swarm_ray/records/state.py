@@ -58,6 +58,13 @@ class Refusal(msgspec.Struct, frozen=True):
     key: str
     reason: str
 
+    @property
+    def damaged(self) -> bool:
+        """Whether the bytes are not what any writer wrote, so that publishing them again may help."""
+        return (
+            self.reason.partition(":")[0] == "Corrupt"
+        )  # of `drive_store`, which the algorithm does not import
+
 
 class NodeTally(msgspec.Struct, frozen=True):
     """What the state log says of a node when a stage closes."""

@@ -25,7 +25,7 @@ from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.local_state import experiment_state
-from swarm_ray.identity import Identity, gone_incarnations
+from swarm_ray.identity import Identity, former_incarnations
 from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.observe.display import Display
 from swarm_ray.records.nodes import Beat, PeerRecord, Registration
@@ -66,7 +66,7 @@ def wait_for_place(
         with Lock(home / "lock", f"node {node}"):
             gone.update(read_words(home / "incarnations"))
     if identity is not None:
-        gone.update(gone_incarnations(identity))
+        gone.update(former_incarnations(identity))
     experiment, peer_id = address.open(), identity.peer_id if identity else ""
     marks = _marks(experiment, node, peer_id, gone)
     began = clock()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError
-from swarm_ray.exchange.hivemind.extra import require_hivemind
-from swarm_ray.exchange.hivemind.probing import read_bootnodes
+from swarm_ray.exchange.hivemind import require_hivemind
+from swarm_ray.exchange.hivemind.multiaddr import read_bootnodes
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.models.hub import require_hub
 from swarm_ray.policies.tiny.files import all_made, start_index

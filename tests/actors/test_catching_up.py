@@ -10,14 +10,14 @@ import pytest
 from actors.trainer.catching_up import _is_gone
 from drive_store import ExperimentPaths, ExperimentStore, Store
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.exchange.replay import MadeStep
+from swarm_ray.exchange.replay import PublishedStep
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.state import NodeTally, StageOpen, StateRecord
 from swarm_ray.sapo.node import Node
 
-MADE = MadeStep(round=7, step=7, alone=False, payload=b"", attachment=b"")
+MADE = PublishedStep(round=7, step=7, alone=False, payload=b"", attachment=b"")
 RECORD = StateRecord("running", 20, None, None, {})
 
 

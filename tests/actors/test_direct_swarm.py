@@ -127,7 +127,7 @@ def _kill_link(trainer: Trainer) -> None:
 
 
 def _has_receipt(swarm: OneProcessSwarm, ref: Any) -> bool:
-    from swarm_ray.exchange.round_files import decode_round_file
+    from swarm_ray.exchange.validation import decode_round_file
 
     reading: Any = read_round_file(
         swarm.address.open().store,

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 from discovery_for_tests import LATER, LIFE, Clock, address, new_root, peer_id
 from folder_for_tests import Folder, incarnation
 
 from actors.discovery.discovery import Discovery
-from actors.discovery.peer_records import PeerRecords
+from actors.discovery.peer_records import PeerRecords, renewal_s
 from actors.local_json import Kept
 from drive_store import DiscoveryFolder, Store, StoreUnavailable, Valid
 from drive_store.testing import FaultyStore
@@ -51,6 +52,15 @@ class Writer:
 
     def counts(self) -> dict[str, int]:
         return {name: record.count for name, record in records_of(self.store).items()}
+
+
+@pytest.mark.parametrize(
+    ("beat_s", "dead_after_s", "every_s"), [(2.0, 21.0, 7.0), (60.0, 600.0, 200.0), (4.0, 8.0, 4.0)]
+)
+def test_a_record_is_renewed_as_rarely_as_staleness_allows(
+    beat_s: float, dead_after_s: float, every_s: float
+) -> None:
+    assert renewal_s(PaceConfig(beat_s=beat_s, dead_after_s=dead_after_s)) == every_s
 
 
 def test_a_record_is_written_when_it_is_new_or_changed_or_its_time_has_come(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rollouts that travel directly over real links: receipts, asking, and the folder for all that fails."""
+"""Rollouts that travel directly over real links: receipts, asking, and the folder for whatever fails."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from links_for_tests import Deaf, started
 from drive_store import payload_sha256
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.direct.receipts import value_key
-from swarm_ray.exchange.direct.value_requests import FULL_ROUNDS, Askers
+from swarm_ray.exchange.direct.retransmission import FULL_ROUNDS, Requesters
 from swarm_ray.exchange.folder import peer_file
 from swarm_ray.exchange.hivemind.link import DhtLink
-from swarm_ray.exchange.round_files import decode_round_file
+from swarm_ray.exchange.validation import decode_round_file
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.rollouts import Receipt, RoundFile, Wanted
 from swarm_ray.records.state import FileRef, Moment
@@ -55,8 +55,8 @@ class Peers:
     def gather(self, node: str, number: int, *files: tuple[FileRef, RoundFile]) -> list[PeerFile]:
         """What the node's trainer makes of others' files."""
         values = self.values[node]
-        values.heed(number, files)
-        return [peer_file(found) for found in values.resolve(files) + values.overdue()]
+        values.answer_requests(number, files)
+        return [peer_file(found) for found in values.resolve(files) + values.late_values()]
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_a_value_is_stored_again_by_the_next_process(peers: Peers) -> None:
     file = round_file(step=7)
     value = msgspec.msgpack.encode(file)
     key = value_key(UID, Moment(7), A, payload_sha256(value))
-    peers.values[A].put_again(A, Moment(7), value, [incarnation(A)])
+    peers.values[A].restore_value(A, Moment(7), value, [incarnation(A)])
     receipt = Receipt(key, payload_sha256(value), len(value), 1, 1)
     said = msgspec.structs.replace(file, rollouts=(), receipt=receipt)
     ref = peers.folder.publish(A, 7, msgspec.msgpack.encode(said))
@@ -249,7 +249,7 @@ def test_a_value_lies_beside_the_receipt_of_the_life_that_wrote_it(
         staleness=4,
         value_s=2.0,
     )
-    peers.values[A].put_again(A, Moment(0), value, [incarnation(A)])
+    peers.values[A].restore_value(A, Moment(0), value, [incarnation(A)])
     assert peers.gather(B, 0, (ref, packed))[0].refused
     peers.gather(A, 1, peers.publish(B, 1))
     assert [found.rollouts for found in peers.gather(B, 1)] == [round_file(step=0).rollouts]
@@ -257,7 +257,7 @@ def test_a_value_lies_beside_the_receipt_of_the_life_that_wrote_it(
 
 
 def test_files_are_whole_for_longer_each_time_somebody_asks_again() -> None:
-    askers, whole = Askers(), []
+    askers, whole = Requesters(), []
     for number in range(100):
         whole.append(askers.carry_all(number, ["node-1"]))
         if not whole[-1]:

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_ray.exchange.backoff import Pacing
+from swarm_ray.exchange.backoff import Backoff
 
 
 def test_pauses_grow_by_a_tenth_up_to_the_longest_and_start_anew_after_a_change() -> None:
     slept: list[float] = []
-    pacing = Pacing(0.1, 0.13, slept.append)
+    pacing = Backoff(0.1, 0.13, slept.append)
     for _ in range(4):
         pacing.pause()
     pacing.changed()
@@ -22,7 +22,7 @@ def test_pauses_grow_by_a_tenth_up_to_the_longest_and_start_anew_after_a_change(
 @given(st.lists(st.one_of(st.none(), st.floats(-1, 2)), max_size=60))
 def test_no_pause_is_below_zero_or_longer_than_allowed(limits: list[float | None]) -> None:
     slept: list[float] = []
-    pacing = Pacing(0.01, 1.0, slept.append)
+    pacing = Backoff(0.01, 1.0, slept.append)
     for limit in limits:
         pacing.pause(limit)
     for pause, limit in zip(slept, limits, strict=True):

@@ -10,7 +10,7 @@ import yaml
 from games_for_tests import DATASETS
 from reasoning_gym.composite import CompositeConfig
 
-from swarm_ray.genrl.gym_questions import GymQuestions
+from swarm_ray.genrl.questions import GymQuestions
 from swarm_ray.tasks.scoring import Scorer
 
 

@@ -13,7 +13,7 @@ from swarm_for_tests import closed_stages
 from actors.trainer.game_trainer import GameTrainer
 from actors.trainer.settings import TrainerSettings
 from drive_store import Valid, read_round_file
-from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.cache import cache_folder

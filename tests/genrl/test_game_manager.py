@@ -26,7 +26,7 @@ from genrl.state import WorldState
 from swarm_ray.errors import MalformedFile, NodeFailure, StopRequested
 from swarm_ray.genrl.manager import FAILURES_BORNE, SwarmGameManager
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
-from swarm_ray.genrl.recorder import GameError, NoRecorder, step_metrics
+from swarm_ray.genrl.recorder import GameError, GameRecorder, step_metrics
 from swarm_ray.genrl.rgym import GymDataManager
 from swarm_ray.genrl.wire import WireError
 from swarm_ray.sapo.phases import PHASES
@@ -179,8 +179,8 @@ WORLD = WorldState({"question": "?"}, None, None)
         ([1], "a list instead of a payload"),
         ({"q": []}, "a batch item without a list of payloads"),
         ({"q": Payload(WORLD, ["1"])}, "a batch item without a list of payloads"),
-        ({"q": [{"actions": ["1"]}]}, "a batch item that is no payload of GenRL"),
-        ({"q": [Payload({"a": 1}, ["1"])]}, "a batch item that is no payload of GenRL"),
+        ({"q": [{"actions": ["1"]}]}, "a batch item that is not a payload of GenRL"),
+        ({"q": [Payload({"a": 1}, ["1"])]}, "a batch item that is not a payload of GenRL"),
     ],
 )
 def test_a_payload_of_another_form_is_dropped(game, verifier, payload, reason):
@@ -316,7 +316,7 @@ def test_a_row_becomes_one_of_a_nodes_metrics(game):
 
 def test_without_a_recorder_the_game_logs(game, verifier, caplog):
     manager = rgym_manager(Alone(), verifier)
-    assert isinstance(manager.recorder, NoRecorder)
+    assert isinstance(manager.recorder, GameRecorder)
     with caplog.at_level("INFO", "swarm_ray.genrl"):
         manager.run_game()
     assert any("round 0: reward" in line and "0 external (0 offered)" in line for line in caplog.messages)

@@ -14,10 +14,9 @@ from genrl.state import GameState, WorldState
 
 from swarm_ray.errors import ConfigError
 from swarm_ray.genrl.counting import RoundCounts
-from swarm_ray.genrl.gym_questions import SEEDS, batch_id, environment_of, world_state_of
-from swarm_ray.genrl.rewards import GymRewards
+from swarm_ray.genrl.questions import SEEDS, batch_id, environment_of, world_state_of
 from swarm_ray.genrl.rgym import DATASETS as PAPER
-from swarm_ray.genrl.rgym import GymDataManager, best_by_total
+from swarm_ray.genrl.rgym import GymDataManager, GymRewards, best_by_total
 from swarm_ray.genrl.wire import encode
 
 
@@ -187,8 +186,8 @@ def test_a_question_that_is_not_the_games_is_refused(data, spoil, reason):
         (None, "without a list of 1 to 64 completions"),
         ([], "without a list of 1 to 64 completions"),
         (["1"] * 65, "without a list of 1 to 64 completions"),
-        (["1", 2], "a completion that is no text, or a very long one"),
-        (["1", "2" * 50_001], "a completion that is no text, or a very long one"),
+        (["1", 2], "a completion that is not text, or a very long one"),
+        (["1", "2" * 50_001], "a completion that is not text, or a very long one"),
     ],
 )
 def test_completions_that_are_none_are_refused(data, actions, reason):

@@ -10,9 +10,16 @@ from games_for_tests import rgym_manager, tiny_policy
 
 from swarm_ray import run_game
 from swarm_ray.cli.main import main
-from swarm_ray.experiments import experiment_metrics, experiment_status, list_experiments
-from swarm_ray.genrl.place import GamePlace
+from swarm_ray.experiments import (
+    compare_experiments,
+    experiment_metrics,
+    experiment_status,
+    list_experiments,
+)
+from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
+from swarm_ray.genrl.recorder import GamePlace
+from swarm_ray.observe.report.evidence import read_evidence
 
 NODES = ["node-0", "node-1"]
 
@@ -51,6 +58,15 @@ def test_a_game_is_played_by_actors_and_shown_by_every_command(
     for words in (["status", "--experiment", "game"], ["metrics", "game"], ["compare", "game"]):
         assert main([words[0], "--root", root, *words[1:]]) == 0
     assert "node-0" in capsys.readouterr().out
+    assert main(["export", "game", "--root", root, "-o", str(tmp_path / "out")]) == 0
+    assert "a game's payloads are no rollouts" in capsys.readouterr().err
+    told = read_evidence(open_experiment(root, "game"))
+    sums = {node: sum(row.reward for row in rows if row.node == node) for node in NODES}
+    assert told.node_sums() == pytest.approx(sums), (
+        "the state log tells them a round late, and the last one never"
+    )
+    (compared,) = compare_experiments(root, ["game"])
+    assert compared.cumulative_reward == pytest.approx(sum(sums.values()))
     again = run_game(make_manager, root, "game", nodes=2, rounds=3, game="digits-1")
     assert "is finished already" in again.message
     assert main(["genrl", "--recipe", "rgym", "--root", root, "--experiment", "game"]) == 2

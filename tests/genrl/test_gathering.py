@@ -11,11 +11,11 @@ import pytest
 from drive_store import ExperimentPaths, ExperimentStore, Registry, Store, make_node_folders, new_incarnation
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, UserError
-from swarm_ray.genrl.by_deadline import DeadlineGathering
 from swarm_ray.genrl.communication import FolderCommunication
 from swarm_ray.genrl.coordinator import GameCoordinator, ImpossibleSubmission
-from swarm_ray.genrl.gathering import GameFiles
+from swarm_ray.genrl.gathering import DeadlineGathering
 from swarm_ray.genrl.peers import Peers
+from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.rollouts import RoundFile
@@ -58,8 +58,8 @@ class Folder:
         beat = Beat(count, number, number + 1, "playing", NodeTotals(), done=done, progress=count)
         self.registry.write_beat(*pair(member), count, msgspec.json.encode(beat))
 
-    def files(self, member: Member) -> GameFiles:
-        return GameFiles(ExperimentStore(self.store, self.paths), member)
+    def files(self, member: Member) -> StageFiles:
+        return StageFiles(ExperimentStore(self.store, self.paths), member)
 
     def gathering(self, member: Member, pace: PaceConfig, pulse: Pulse | None = None) -> DeadlineGathering:
         peers = Peers(ExperimentStore(self.store, self.paths), member.node, pace)

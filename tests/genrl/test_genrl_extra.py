@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swarm_ray.errors import UserError
-from swarm_ray.genrl.extra import require_genrl
+from swarm_ray.genrl import require_genrl
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -33,7 +33,7 @@ def test_another_series_is_refused(tmp_path, monkeypatch, version):
 def test_where_it_is_not_installed_one_line_says_what_to_do():
     program = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from swarm_ray.genrl.extra import require_genrl\n"
+        "from swarm_ray.genrl import require_genrl\n"
         "try:\n    require_genrl()\nexcept Exception as error:\n    print(type(error).__name__, error)\n"
     )
     done = subprocess.run(

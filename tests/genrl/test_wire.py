@@ -144,10 +144,10 @@ def test_bounds_hold_on_both_sides(monkeypatch):
     many = msgspec.msgpack.encode([wire.LIST, *[0] * (wire.MAX_VALUES + 1)])
     with pytest.raises(WireError, match="more than"):
         decode(many)
-    with pytest.raises(WireError, match="keys that are no text"):
+    with pytest.raises(WireError, match="keys that are not text"):
         encode(dict.fromkeys(range(wire.MAX_KEYS + 1)))
     half = [wire.MAPPING, *[part for key in range(wire.MAX_KEYS // 2 + 1) for part in (key, None)]]
-    with pytest.raises(WireError, match="keys that are no text"):
+    with pytest.raises(WireError, match="keys that are not text"):
         decode(msgspec.msgpack.encode([wire.LIST, half, half]))
     deep: object = [wire.LIST]
     for _ in range(wire.MAX_DEPTH + 1):

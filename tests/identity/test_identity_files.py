@@ -20,10 +20,10 @@ from swarm_ray.identity import (
     identities_folder,
     identity_file,
     identity_for,
+    identity_names,
     import_identity,
     load_identity,
     load_or_new,
-    names_in,
     new_identity,
 )
 from swarm_ray.identity.keys import MAX_KEY
@@ -182,10 +182,10 @@ def test_a_name_that_is_none_makes_no_path(name: str) -> None:
 def test_only_named_keys_are_listed(tmp_path: Path) -> None:
     for name in ("pi.pem", "e.pem", "pi (1).pem", "notes.txt", ".pem"):
         (tmp_path / name).touch()
-    assert names_in(tmp_path) == ["e", "pi"]
-    assert names_in(tmp_path / "nowhere") == []
+    assert identity_names(tmp_path) == ["e", "pi"]
+    assert identity_names(tmp_path / "nowhere") == []
     with pytest.raises(IdentityError, match="cannot be listed"):
-        names_in(tmp_path / "pi.pem")
+        identity_names(tmp_path / "pi.pem")
 
 
 def test_no_key_is_made_where_experiments_are_shared(tmp_path: Path, rsa: bytes) -> None:

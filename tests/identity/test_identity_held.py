@@ -18,7 +18,7 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import IdentityError, NodeTakenError
 from swarm_ray.experiments.local_state import experiment_state
-from swarm_ray.identity import Identity, gone_incarnations, identity_for, load_identity
+from swarm_ray.identity import Identity, former_incarnations, identity_for, load_identity
 from swarm_ray.observe.display import NoDisplay
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
 from swarm_ray.records.state import Member
@@ -189,7 +189,7 @@ def test_a_former_life_on_this_machine_is_not_waited_for(folder: Folder, mine: I
     records = DiscoveryFolder(folder.store)
     records.remove("node-2", incarnation("node-2"))
     records.write("other", "node-2", home.incarnation, 3, msgspec.json.encode(theirs))
-    assert gone_incarnations(home.identity) == (home.incarnation,)
+    assert former_incarnations(home.identity) == (home.incarnation,)
     before = elsewhere.now
     assert elsewhere.wait() == before
 
@@ -207,11 +207,11 @@ def test_a_process_that_is_killed_lets_go_of_it(tmp_path: Path, mine: Identity) 
         assert process.stdout is not None
         life = process.stdout.readline().strip()
         with pytest.raises(NodeTakenError, match=mine.peer_id):
-            gone_incarnations(mine)
+            former_incarnations(mine)
     finally:
         process.kill()
         process.communicate(timeout=60)
-    assert gone_incarnations(mine) == (life,)
+    assert former_incarnations(mine) == (life,)
 
 
 def test_a_node_of_a_swarm_here_keeps_a_key_for_this_experiment(folder: Folder, disk: Path) -> None:

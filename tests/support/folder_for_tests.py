@@ -21,7 +21,7 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
-from swarm_ray.exchange.replay import OwnSteps
+from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.machine.cancellation import Pulse
@@ -80,7 +80,7 @@ class Folder:
         state, store, _ = followed or self.follow(pace)
         spools = {n: self.spool(n, store, pace) for n in nodes}
         tasks: Any = None  # no step is taken up again here
-        made = OwnSteps(ExperimentStore(store, self.paths), state, spools, tasks, tasks)
+        made = StepReplay(ExperimentStore(store, self.paths), state, spools, tasks, tasks)
         return (
             FolderExchange(
                 ExperimentStore(store, self.paths), state, pace, spools, made, self.direct(store, nodes)

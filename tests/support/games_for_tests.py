@@ -18,13 +18,12 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
-from swarm_ray.genrl.gym_questions import batch_id, world_state_of
 from swarm_ray.genrl.manager import SwarmGameManager
 from swarm_ray.genrl.math import STAGES, MathDataManager, math_rewards
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
+from swarm_ray.genrl.questions import batch_id, world_state_of
 from swarm_ray.genrl.recorder import GameRow
-from swarm_ray.genrl.rewards import GymRewards
-from swarm_ray.genrl.rgym import GymDataManager
+from swarm_ray.genrl.rgym import GymDataManager, GymRewards
 from swarm_ray.genrl.wire import decode, encode
 from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import Policy
@@ -68,8 +67,8 @@ def tiny_policy(seed: int = 0, tokens: int = 4, rate: float = 1e-2) -> Policy:
     return build_policy(model, tokenizer, TinyPrompt(tokenizer), eos, config, device, Layout.PACKED, banned)
 
 
-def qwen_trainer(folder: Path, **settings: Any) -> GRPOLanguageTrainerModule:
-    """GenRL's own trainer on a random Qwen2 of a few thousand weights."""
+def random_qwen() -> tuple[PreTrainedTokenizerFast, Qwen2ForCausalLM]:
+    """A chat tokenizer, and a Qwen2 of a few thousand random weights."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -99,6 +98,12 @@ def qwen_trainer(folder: Path, **settings: Any) -> GRPOLanguageTrainerModule:
             pad_token_id=0,
         )
     )
+    return wrapped, model
+
+
+def qwen_trainer(folder: Path, **settings: Any) -> GRPOLanguageTrainerModule:
+    """GenRL's own trainer on `random_qwen`."""
+    tokenizer, model = random_qwen()
     config = GRPOTrainerConfig(
         max_new_tokens=16,
         num_generations=2,
@@ -107,7 +112,7 @@ def qwen_trainer(folder: Path, **settings: Any) -> GRPOLanguageTrainerModule:
         enable_gradient_checkpointing=False,
         **settings,
     )
-    return GRPOLanguageTrainerModule([model], config, processing_class=wrapped, log_dir=str(folder))
+    return GRPOLanguageTrainerModule([model], config, processing_class=tokenizer, log_dir=str(folder))
 
 
 class Hub:

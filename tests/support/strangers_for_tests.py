@@ -23,8 +23,8 @@ from drive_store.frame import SCHEMA_VERSION, make_frame
 from drive_store.reading import LENGTHS, PACKED_START, TRAILER, TRAILER_END
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.exchange.round_files import MAX_ROUND_FILE
 from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.validation import MAX_ROUND_FILE
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration

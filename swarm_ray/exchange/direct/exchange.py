@@ -1,4 +1,4 @@
-"""Rollouts that travel directly: own values into the DHT, those of peers out of it, and the folder for all that fails.
+"""Rollouts that travel directly: own values into the DHT, those of peers out of it, and the folder for whatever fails.
 
 The folder's file of a node is then a receipt. Who cannot fetch the value names it in its own next file; its owner puts
 it into the folder, and publishes whole files for a while.
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from drive_store import (
+    RETRYABLE,
     ExperimentStore,
     NotYet,
     Valid,
@@ -22,18 +23,17 @@ from drive_store import (
 )
 from drive_store.names import parse_round_file_name
 from swarm_ray.errors import LinkError, MalformedFile
-from swarm_ray.exchange.away import AWAY
-from swarm_ray.exchange.direct.own_values import OwnValue, OwnValues
+from swarm_ray.exchange.direct.own_values import SentValue, SentValues
 from swarm_ray.exchange.direct.receipts import (
     check_receipt,
     encode_value,
     receipt_for,
     value_key,
 )
-from swarm_ray.exchange.direct.value_link import ValueLink
-from swarm_ray.exchange.direct.value_requests import Asked, Askers, Pending
-from swarm_ray.exchange.hivemind.parts import MAX_VALUE
-from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.direct.retransmission import PendingRequests, Requesters, ValueRequest
+from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
+from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.rollouts import Receipt, RoundFile, Wanted
 from swarm_ray.records.state import FileRef, Moment
@@ -82,13 +82,13 @@ class DirectValues:
         self.lives = lives
         """Own nodes and their incarnations."""
         self._value_s = value_s
-        self._asked, self._askers = Asked(staleness), Askers()
-        self._own = OwnValues(experiment, staleness)
+        self._asked, self._askers = PendingRequests(staleness), Requesters()
+        self._own = SentValues(experiment, staleness)
         self._fetched: OrderedDict[tuple[str, str], tuple[int, RoundFile]] = OrderedDict()
         self._most_fetched = MOST_FETCHED if again else 0
         self._members: tuple[str, ...] = ()
-        self.link: ValueLink | None = None
-        """None while there is none; then the folder carries all."""
+        self.link: DhtLink | None = None
+        """None while the link is down; then the folder carries everything."""
         self.problem = ""
         """Why the last value went through the folder although there is a link; empty when it did not."""
         self.reached: Reached | None = None
@@ -106,10 +106,10 @@ class DirectValues:
         parts = self._put(key, value)
         if parts is None:
             return whole, b""
-        self._own.keep(node, OwnValue(moment, value, (self.lives[node],)))
+        self._own.keep(node, SentValue(moment, value, (self.lives[node],)))
         return _with_wants(receipt_for(key, value, parts, file), wants), value
 
-    def put_again(self, node: str, moment: Moment, value: bytes, lives: Sequence[str]) -> None:
+    def restore_value(self, node: str, moment: Moment, value: bytes, lives: Sequence[str]) -> None:
         """Store a value that an earlier process had stored: it may have died with that.
 
         Args:
@@ -118,7 +118,7 @@ class DirectValues:
             value: as it was stored.
             lives: incarnations under which its receipt was published.
         """
-        self._own.keep(node, OwnValue(moment, value, tuple(lives)))
+        self._own.keep(node, SentValue(moment, value, tuple(lives)))
         if self.link is not None and self.link.alive:
             self._put(value_key(self._uid, moment, node, payload_sha256(value)), value)
 
@@ -142,7 +142,7 @@ class DirectValues:
         )
         return whole + fetched
 
-    def overdue(self) -> list[Resolved]:
+    def late_values(self) -> list[Resolved]:
         """Values of earlier rounds that were asked for and lie in the folder by now."""
         found = []
         for pending in self._asked.open():
@@ -152,10 +152,10 @@ class DirectValues:
                 found.append(Resolved(pending.ref, file))
         return found
 
-    def heed(self, number: int, files: Sequence[tuple[FileRef, RoundFile]]) -> None:
+    def answer_requests(self, number: int, files: Sequence[tuple[FileRef, RoundFile]]) -> None:
         """Put into the folder what others could not fetch of ours, and give up what we asked for too long ago.
 
-        A folder out of reach is no error: they ask again.
+        A folder out of reach is not an error: they ask again.
         """
         self._asked.expire(number)
         self._own.expire(number)
@@ -191,8 +191,8 @@ class DirectValues:
         """What a receipt stands for: directly, else from the folder, else it is asked for."""
         name, receipt = parse_round_file_name(ref.key.rpartition("/")[2]), file.receipt
         if name is None or receipt is None:
-            return Resolved(ref, "a receipt under a name that is no round file's")
-        pending = Pending(ref, Moment(name.round, name.stage), receipt)
+            return Resolved(ref, "a receipt under a name that does not fit a round file")
+        pending = ValueRequest(ref, Moment(name.round, name.stage), receipt)
         try:
             check_receipt(receipt, self._uid, pending.moment, ref.node)
         except MalformedFile as error:
@@ -206,7 +206,7 @@ class DirectValues:
         self._asked.drop(pending)
         return Resolved(ref, found)
 
-    def _directly(self, pending: Pending) -> RoundFile | str | None:
+    def _directly(self, pending: ValueRequest) -> RoundFile | str | None:
         """A value out of the DHT; None where it cannot be had."""
         if self.link is None or not self.link.alive:
             return None
@@ -218,7 +218,7 @@ class DirectValues:
             return None
         return _opened(value, said)
 
-    def _from_folder(self, pending: Pending) -> RoundFile | str | None:
+    def _from_folder(self, pending: ValueRequest) -> RoundFile | str | None:
         """A value that its owner put into the folder; None while it is not to be seen."""
         ref, moment = pending.ref, pending.moment
         try:
@@ -231,7 +231,7 @@ class DirectValues:
                 sha256=pending.receipt.sha256,
                 max_payload=MAX_ROUND_FILE,
             )
-        except AWAY:
+        except RETRYABLE:
             return None
         if isinstance(reading, NotYet):
             return None
@@ -251,7 +251,7 @@ def _with_wants(file: RoundFile, wants: tuple[Wanted, ...]) -> RoundFile:
 
 
 def _opened(value: bytes, receipt: Receipt) -> RoundFile | str:
-    """The file that a value is, whoever delivered it, or the reason for which it is none."""
+    """The file in a value, whoever delivered it, or why the value is refused."""
     if len(value) != receipt.size:
         return f"a value of {len(value)} bytes, and its receipt says {receipt.size}"
     try:

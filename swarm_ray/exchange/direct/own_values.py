@@ -19,7 +19,7 @@ MOST_KEPT = 64 << 20
 
 
 @dataclass(frozen=True)
-class OwnValue:
+class SentValue:
     """One value."""
 
     moment: Moment
@@ -28,7 +28,7 @@ class OwnValue:
     """Incarnations of its node under which the receipt was published, or may have been."""
 
 
-class OwnValues:
+class SentValues:
     """Values of a trainer's nodes, by node and hash.
 
     Args:
@@ -38,9 +38,9 @@ class OwnValues:
 
     def __init__(self, experiment: ExperimentStore, rounds: int) -> None:
         self._experiment, self._rounds = experiment, rounds
-        self._kept: dict[tuple[str, str], OwnValue] = {}
+        self._kept: dict[tuple[str, str], SentValue] = {}
 
-    def keep(self, node: str, own: OwnValue) -> None:
+    def keep(self, node: str, own: SentValue) -> None:
         """Have a value ready, in the place of the oldest where they are too much."""
         if not self._rounds:
             return
@@ -74,7 +74,7 @@ class OwnValues:
                 del self._kept[key]
         return problem
 
-    def _share(self, node: str, own: OwnValue) -> None:
+    def _share(self, node: str, own: SentValue) -> None:
         """Write a value for each life of its node that may have written the receipt; not all of them must have."""
         written, missing = False, None
         for incarnation in own.lives:

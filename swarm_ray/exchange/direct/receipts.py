@@ -6,7 +6,7 @@ import msgspec
 
 from drive_store import payload_sha256
 from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.hivemind.parts import MAX_VALUE
+from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
 from swarm_ray.records.rollouts import Receipt, RoundFile
 from swarm_ray.records.state import Moment
 

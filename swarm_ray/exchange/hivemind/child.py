@@ -20,8 +20,8 @@ from hivemind.dht.node import DHTNode
 from hivemind.p2p import P2P
 from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError, P2PHandlerError
 
-from swarm_ray.exchange.hivemind.gatekeeper import Gatekeeper
-from swarm_ray.exchange.hivemind.key_file import key_file
+from swarm_ray.exchange.hivemind.cleanup import Cleanup, OwnedProcessLoop, key_file
+from swarm_ray.exchange.hivemind.dht_node import PartValidator, Peering, Values
 from swarm_ray.exchange.hivemind.messages import (
     LENGTH_BYTES,
     Begin,
@@ -37,9 +37,6 @@ from swarm_ray.exchange.hivemind.messages import (
     body_length,
     frame,
 )
-from swarm_ray.exchange.hivemind.peering import Peering
-from swarm_ray.exchange.hivemind.reaping import ReapingLoop, Remains
-from swarm_ray.exchange.hivemind.values import Values
 
 BLACKLIST_S = 5.0
 """How long a peer that did not answer is left alone; always as long, since peers come back."""
@@ -57,47 +54,6 @@ UNABLE = (
     AssertionError,
 )
 """What hivemind raises where p2pd or a peer fails."""
-
-
-class LinkNode:
-    """hivemind's node, and what the owner can ask of it."""
-
-    def __init__(self, node: DHTNode, values: Values, peering: Peering) -> None:
-        self._values, self.peering = values, peering
-        self.peer_id = node.peer_id.to_base58()
-
-    @classmethod
-    async def of(cls, begin: Begin, folder: Path, within_s: float) -> LinkNode:
-        """Start p2pd and the node."""
-        gatekeeper = Gatekeeper()
-        node = await DHTNode.create(
-            p2p=await _start_daemon(begin, folder, within_s),
-            record_validator=gatekeeper,
-            wait_timeout=begin.rpc_s,
-            blacklist_time=BLACKLIST_S,
-            backoff_rate=1.0,
-            reuse_get_requests=False,  # its table of requests grows by every key
-            cache_locally=False,  # a link fetches a value once
-            cache_nearest=0,
-            cache_on_store=False,
-        )
-        return cls(node, Values(node, gatekeeper), await Peering.of(node))
-
-    async def answer(self, call: Call, within_s: float) -> Any:
-        """Do what a call asks for."""
-        match call:
-            case Put():
-                return await self._values.put(call, within_s)
-            case Get():
-                return await self._values.get(call)
-            case Join():
-                return await self.peering.join(call.multiaddrs, within_s)
-            case Peers():
-                return await self.peering.connected()
-            case Clock():
-                return await self.peering.clock_discrepancy()
-            case Begin():
-                raise ValueError("the link is up already")
 
 
 async def _start_daemon(begin: Begin, folder: Path, within_s: float) -> P2P:
@@ -137,9 +93,9 @@ def _daemon_in(folder: Path) -> type[P2P]:
 class Service:
     """Answers the owner's requests, each in a task of its own."""
 
-    def __init__(self, sock: socket.socket, folder: Path, loop: ReapingLoop) -> None:
+    def __init__(self, sock: socket.socket, folder: Path, loop: OwnedProcessLoop) -> None:
         self._socket, self._folder, self._loop = sock, folder, loop
-        self._node: LinkNode | None = None
+        self._node: tuple[Values, Peering] | None = None
 
     async def run(self) -> None:
         """Answer until the owner closes the socket; what nobody foresaw ends the process, and the owner hears of it."""
@@ -168,16 +124,42 @@ class Service:
         await writer.drain()
 
     async def _do(self, call: Call, within_s: float) -> Any:
+        """Do what a call asks for; the first is `Begin`."""
         if isinstance(call, Begin):
             return await self._begin(call, within_s)
         assert self._node is not None
-        return await self._node.answer(call, within_s)
+        values, peering = self._node
+        match call:
+            case Put():
+                return await values.put(call, within_s)
+            case Get():
+                return await values.get(call)
+            case Join():
+                return await peering.join(call.multiaddrs, within_s)
+            case Peers():
+                return await peering.connected()
+            case Clock():
+                return await peering.clock_discrepancy()
 
     async def _begin(self, begin: Begin, within_s: float) -> Begun:
-        self._node = await LinkNode.of(begin, self._folder, within_s)
+        """Start p2pd and hivemind's node."""
+        validator = PartValidator()
+        node = await DHTNode.create(
+            p2p=await _start_daemon(begin, self._folder, within_s),
+            record_validator=validator,
+            wait_timeout=begin.rpc_s,
+            blacklist_time=BLACKLIST_S,
+            backoff_rate=1.0,
+            reuse_get_requests=False,  # its table of requests grows by every key
+            cache_locally=False,  # a link fetches a value once
+            cache_nearest=0,
+            cache_on_store=False,
+        )
+        peering = await Peering.of(node)
+        self._node = Values(node, validator), peering
         assert self._loop.daemon is not None
         self._loop.serves = True
-        return Begun(self._node.peer_id, await self._node.peering.multiaddrs(), self._loop.daemon)
+        return Begun(node.peer_id.to_base58(), await peering.multiaddrs(), self._loop.daemon)
 
 
 def _words(error: Exception) -> str:
@@ -195,12 +177,12 @@ def main(descriptor: int, owner: int, folder: str) -> None:
         folder: an empty one of our own, which goes with us.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    loop = ReapingLoop()
-    remains = Remains(loop, Path(folder))
-    remains.watch(owner)
+    loop = OwnedProcessLoop()
+    cleanup = Cleanup(loop, Path(folder))
+    cleanup.watch(owner)
     try:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(Service(socket.socket(fileno=descriptor), Path(folder), loop).run())
     finally:
-        remains.clear()
+        cleanup.clear()
     os._exit(0)  # nothing is left that would have to be waited for

@@ -13,9 +13,9 @@ from msgspec.msgpack import Decoder
 
 from swarm_ray.config.schema import DirectConfig
 from swarm_ray.errors import LinkError
-from swarm_ray.exchange.hivemind.extra import require_hivemind
+from swarm_ray.exchange.hivemind import require_hivemind
+from swarm_ray.exchange.hivemind.chunking import cut, join_parts, part_keys, part_sizes
 from swarm_ray.exchange.hivemind.messages import Begin, Begun, Call, Clock, Connected, Get, Join, Peers, Put
-from swarm_ray.exchange.hivemind.parts import cut, join_parts, part_keys, part_sizes
 from swarm_ray.exchange.hivemind.process import LinkProcess
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ class DhtLink:
         """Connect to more peers; two DHTs become one by it.
 
         Returns:
-            How many peers answered; those that do not, and addresses that are none, are passed over.
+            How many peers answered; silent ones and malformed addresses are skipped.
 
         Raises:
             LinkError: the link itself does not answer.

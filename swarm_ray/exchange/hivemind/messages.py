@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from swarm_ray.exchange.hivemind.parts import MAX_VALUE
+from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
 
 LENGTH_BYTES = 4
 MAX_FRAME = MAX_VALUE + (1 << 20)
@@ -76,7 +76,7 @@ class Reply(msgspec.Struct, array_like=True):
     number: int
     value: msgspec.Raw
     error: str = ""
-    """Why there is no value."""
+    """Why the value is missing."""
 
 
 class Begun(msgspec.Struct):

@@ -28,9 +28,8 @@ import msgspec
 import psutil
 
 from swarm_ray.errors import LinkError
-from swarm_ray.exchange.hivemind.link_folders import own_folder
+from swarm_ray.exchange.hivemind.cleanup import end, make_socket_folder
 from swarm_ray.exchange.hivemind.messages import LENGTH_BYTES, Call, Reply, Request, body_length, frame
-from swarm_ray.exchange.hivemind.reaping import end
 
 T = TypeVar("T")
 
@@ -60,7 +59,7 @@ class LinkProcess:
         """
         with ExitStack() as unless_it_starts:
             try:
-                self._folder = own_folder()
+                self._folder = make_socket_folder()
                 unless_it_starts.callback(shutil.rmtree, self._folder, ignore_errors=True)
                 self._stderr = unless_it_starts.enter_context(tempfile.TemporaryFile())
                 self._socket, theirs = socket.socketpair()

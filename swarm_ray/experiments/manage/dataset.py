@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.round_files import MAX_COUNT
+from swarm_ray.exchange.validation import MAX_COUNT
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.rollouts import Questions, StoredFile, read_content, stored_files
 from swarm_ray.formatting import clean

@@ -12,8 +12,8 @@ from drive_store.names import RoundFileName, parse_peer_folder
 from drive_store.paths import BUCKET
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import MalformedFile, SwarmError
-from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.exchange.state_follower import decode_state
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiments.read.experiment import OpenExperiment, StateLog
 from swarm_ray.records.rollouts import QuestionRef, Receipt, RoundFile
 from swarm_ray.records.state import Answers, StageClosed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from drive_store import StoreError, Valid, read_round_file
 from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.round_files import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.rollouts import Questions
 from swarm_ray.observe.report.evidence import Evidence

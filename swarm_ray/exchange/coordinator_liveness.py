@@ -1,4 +1,4 @@
-"""Whether anybody coordinates: judged by change, on this machine's own monotonic clock."""
+"""Whether a coordinator is alive: judged by change, on this machine's own monotonic clock."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from drive_store import ExperimentStore, read_coordinator_beats
 from swarm_ray.config.schema import PaceConfig
 
 
-class CoordinatorWatch:
-    """Notes when the coordinator was last heard of: by a record, or by its beat where records are slow to come.
+class CoordinatorLiveness:
+    """When the coordinator was last seen: by a record, or by its heartbeat between records.
 
     Args:
         experiment: the experiment in the shared folder.

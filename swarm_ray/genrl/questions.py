@@ -7,6 +7,8 @@ nodes share, while each node may draw with a seed of its own.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,39 @@ from reasoning_gym.composite import CompositeConfig
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import ConfigError, UnknownQuestionError
-from swarm_ray.genrl.plain_inputs import plain
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.streams import derive_seed
+
+
+class RowInputs:
+    """Gives a trainer its prompts as a list, where GenRL makes an Arrow table of them.
+
+    A table needs one type per column, which metadata of different data sets do not have, and costs more than the round
+    of a small model. Both GenRL's trainer and ours take either.
+    """
+
+    def prepare_input(
+        self, inputs: Any, stage: int | None = None
+    ) -> tuple[list[dict[str, Any]], dict[int, Any]]:
+        """One row with a `prompt` (chat messages) per node of a stage, and where each belongs."""
+        columns, mapping = self.flatten_tree_input(inputs, stage)  # type: ignore[attr-defined]
+        rows = [{name: values[i] for name, values in columns.items() if values} for i in range(len(mapping))]
+        return [self.prompt_map(row) for row in rows], mapping  # type: ignore[attr-defined]
+
+
+def plain(value: Any) -> Any:
+    """A question's metadata as what may travel: dates and other objects become text, sets become lists."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item) for item in value), key=repr)
+    return value.isoformat() if isinstance(value, date) else str(value)
+
 
 SEEDS = 2**32
 _BAD_FILE = (OSError, yaml.YAMLError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -71,7 +102,7 @@ class GymQuestions:
         """The question that an environment state speaks of, made here.
 
         Raises:
-            UnknownQuestionError: it is none of this game, or its text is another; the message is fit for counting.
+            UnknownQuestionError: the question is not of this game, or its text differs; the messages can be counted.
         """
         metadata = environment.get("metadata") if isinstance(environment, dict) else None
         if not isinstance(metadata, dict):
@@ -115,12 +146,12 @@ def read_composite(path: Path) -> CompositeConfig:
     """The composite configuration in a YAML file.
 
     Raises:
-        ConfigError: there is none, or it is of another form.
+        ConfigError: it does not exist, or has another form.
     """
     try:
         config = CompositeConfig.from_yaml(str(path))
         config.validate()
     except _BAD_FILE as error:
         reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"{path} is no composite configuration of reasoning-gym: {reason}") from error
+        raise ConfigError(f"{path} is not a composite configuration of reasoning-gym: {reason}") from error
     return config

@@ -9,10 +9,10 @@ from discovery_for_tests import GREETING, Listener, address, peer_id, refused_po
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_ray.exchange.hivemind.probing import (
+from swarm_ray.exchange.hivemind.multiaddr import (
     MAX_PROBED,
     Multiaddr,
-    is_closed_in,
+    is_hosted_notebook,
     parse_multiaddr,
     probe,
     reach_of,
@@ -150,6 +150,6 @@ def test_who_is_behind_a_relay_is_behind_nat() -> None:
 def test_a_rented_notebook_knows_that_nobody_can_dial_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"):
         monkeypatch.delenv(name, raising=False)
-    assert not is_closed_in()
+    assert not is_hosted_notebook()
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_20260801")
-    assert is_closed_in()
+    assert is_hosted_notebook()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.round_files import MAX_COMPLETIONS, MAX_ROLLOUTS, MAX_TEXT, decode_round_file
+from swarm_ray.exchange.validation import MAX_COMPLETIONS, MAX_ROLLOUTS, MAX_TEXT, decode_round_file
 from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile, StepCounters
 
 REF = QuestionRef("coin", 1, 0, "0" * 16)

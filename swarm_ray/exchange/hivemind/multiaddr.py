@@ -74,19 +74,19 @@ def read_bootnodes(direct: DirectConfig) -> list[Multiaddr]:
     """The peers to start with.
 
     Raises:
-        ConfigError: one is no address, or none is there to relay.
+        ConfigError: an address is malformed, or no peer is named to relay.
     """
     found = []
     for text in direct.bootnodes:
         address = parse_multiaddr(text)
         if address is None:
             raise ConfigError(
-                f"direct.bootnodes: {text!r} is no address of a peer; one looks like "
+                f"direct.bootnodes: {text!r} is not a peer's address; an address looks like "
                 "/ip4/203.0.113.7/tcp/4001/p2p/12D3KooW..."
             )
         found.append(address)
     if direct.relay and not found:
-        raise ConfigError("direct.relay: there is nobody to relay; name a public peer in direct.bootnodes")
+        raise ConfigError("direct.relay: no peer can relay; name a public one in direct.bootnodes")
     return found
 
 
@@ -94,7 +94,7 @@ def probe(addresses: Collection[str], within_s: float = PROBE_S) -> set[str]:
     """Try addresses side by side: who takes the connection and greets as libp2p does is alive.
 
     Args:
-        addresses: multiaddrs; what is none is not tried, nor is more than `MAX_PROBED` of them.
+        addresses: multiaddrs; malformed ones are skipped, and at most `MAX_PROBED` are tried.
         within_s: what has not answered by then does not count.
 
     Returns:
@@ -138,7 +138,7 @@ def reach_of(multiaddrs: Sequence[str], *, nat: bool = False) -> Reachable:
     return "nat" if nat or not direct else "local"
 
 
-def is_closed_in() -> bool:
+def is_hosted_notebook() -> bool:
     """Whether this is a rented notebook's machine, which nobody can dial from outside: Colab's or Kaggle's."""
     return any(name in os.environ for name in _CLOSED_IN)
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from dht_for_tests import HERE, LONG_S, STRANGER, Program, all_gone, daemon_of, fetch, process_of, started
+from link_for_tests import HERE, LONG_S, STRANGER, Program, all_gone, daemon_of, fetch, process_of, started
 
 from swarm_ray.config.schema import DirectConfig
 from swarm_ray.errors import LinkError, UserError
-from swarm_ray.exchange.hivemind import extra
-from swarm_ray.exchange.hivemind.key_file import key_file
+from swarm_ray.exchange.hivemind import require_hivemind
+from swarm_ray.exchange.hivemind.cleanup import key_file, make_socket_folder
 from swarm_ray.exchange.hivemind.link import DhtLink
-from swarm_ray.exchange.hivemind.link_folders import own_folder
 
 NOWHERE = "/ip4/127.0.0.1/tcp/9"
 
@@ -107,14 +106,14 @@ def test_what_a_killed_process_left_is_removed_by_the_next(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    first = Path(own_folder())
+    first = Path(make_socket_folder())
     prefix = first.name.partition(f"{os.getpid()}-")[0]
     left, living = tmp_path / f"{prefix}{ended.pid}-x", tmp_path / f"{prefix}{os.getpid()}-x"
     others = tmp_path / f"swarm-ray-link-elsewhere-{ended.pid}-x"
     for folder in (left, others, living):
         folder.mkdir()
         (folder / "p2pd.sock").touch()
-    own = Path(own_folder())
+    own = Path(make_socket_folder())
     assert sorted(tmp_path.iterdir()) == sorted([others, living, own, first])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(LinkError, match="cannot be started"):
@@ -153,7 +152,7 @@ def test_what_stops_a_link_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_link_needs_a_supported_hivemind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    extra.require_hivemind()
+    require_hivemind()
     folder = tmp_path / "hivemind-1.1.10.post2.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: hivemind\nVersion: 1.1.10.post2\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from swarm_ray.exchange.round_files import MAX_WANTS
+from swarm_ray.exchange.validation import MAX_WANTS
 from swarm_ray.records.rollouts import Receipt, Wanted
 from swarm_ray.records.state import FileRef, Moment
 
@@ -15,7 +15,7 @@ MOST_FULL_ROUNDS = 256
 
 
 @dataclass(frozen=True)
-class Pending:
+class ValueRequest:
     """A value that a peer was asked for."""
 
     ref: FileRef
@@ -28,7 +28,7 @@ class Pending:
         return self.ref.node, self.receipt.sha256
 
 
-class Asked:
+class PendingRequests:
     """What we asked others for, and how long we go on asking.
 
     Args:
@@ -38,13 +38,13 @@ class Asked:
 
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
-        self._pending: dict[tuple[str, str], Pending] = {}
+        self._pending: dict[tuple[str, str], ValueRequest] = {}
 
-    def add(self, pending: Pending) -> None:
+    def add(self, pending: ValueRequest) -> None:
         """Ask for a value from the next file on."""
         self._pending[pending.key] = pending
 
-    def drop(self, pending: Pending) -> None:
+    def drop(self, pending: ValueRequest) -> None:
         """Ask no longer: it has come, or never will."""
         self._pending.pop(pending.key, None)
 
@@ -53,7 +53,7 @@ class Asked:
         for old in [p for p in self._pending.values() if p.moment.round + self._rounds < number]:
             self.drop(old)
 
-    def open(self) -> list[Pending]:
+    def open(self) -> list[ValueRequest]:
         """What is still asked for, the oldest first."""
         return sorted(self._pending.values(), key=lambda p: (p.moment, p.ref.node))
 
@@ -62,7 +62,7 @@ class Asked:
         return tuple(Wanted(*key) for key in self._pending)[-MAX_WANTS:]
 
 
-class Askers:
+class Requesters:
     """Peers that could not fetch our values: for their sake our files carry their rollouts for a while."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
-from dht_for_tests import (
+from link_for_tests import (
     HERE,
     LONG_S,
     SHORT_S,
@@ -32,7 +32,7 @@ from swarm_ray.exchange.hivemind.link import DhtLink
 OWNER = """
 import sys
 sys.path[:] = {path!r}
-from dht_for_tests import daemon_of, process_of, started
+from link_for_tests import daemon_of, process_of, started
 for link in [started(), started()]:
     print(process_of(link).pid, daemon_of(link).pid, link._process._folder, flush=True)
 sys.stdin.read()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from swarm_ray.exchange.hivemind.parts import PART_BYTES
+from swarm_ray.exchange.hivemind.chunking import PART_BYTES
 
 MOST_HELD = 128 << 20
 """Bytes of peers' values, and as many of own ones; the oldest make room."""
@@ -23,7 +23,7 @@ ENTRY_BYTES = 500
 """What an entry costs beside its value, so that the number of empty ones is bounded, too."""
 
 
-class Held(NamedTuple):
+class StoredPart(NamedTuple):
     """An entry, with the names that hivemind uses."""
 
     value: bytes
@@ -32,7 +32,7 @@ class Held(NamedTuple):
     """By the wall clock, as all DHT nodes have it."""
 
 
-class Shelf:
+class BoundedParts:
     """Values until they expire, bounded in bytes, the oldest first to go; what is held is not written over.
 
     Args:
@@ -41,9 +41,9 @@ class Shelf:
 
     def __init__(self, most: int = MOST_HELD) -> None:
         self._most, self._bytes = most, 0
-        self._entries: dict[int, Held] = {}
+        self._entries: dict[int, StoredPart] = {}
 
-    def get(self, key: int) -> Held | None:
+    def get(self, key: int) -> StoredPart | None:
         """The entry under a key."""
         entry = self._entries.get(key)
         if entry is not None and entry.expiration_time < time.time():
@@ -56,7 +56,7 @@ class Shelf:
         held = self.get(key)
         if held is not None:
             return bool(held.value == value)
-        self._entries[key] = Held(value, expiration)
+        self._entries[key] = StoredPart(value, expiration)
         self._bytes += len(value) + ENTRY_BYTES
         self._make_room()
         return True
@@ -77,13 +77,13 @@ class Shelf:
             self.drop(oldest)
 
 
-class Holding:
+class PartStorage:
     """Stands in for the node's storage and its cache; has of hivemind's storage what a node and its protocol use."""
 
     def __init__(self) -> None:
-        self.own, self.of_peers = Shelf(), Shelf()
+        self.own, self.of_peers = BoundedParts(), BoundedParts()
 
-    def get(self, key: int) -> Held | None:
+    def get(self, key: int) -> StoredPart | None:
         """What is held under a key."""
         return self.own.get(key) or self.of_peers.get(key)
 
@@ -98,7 +98,7 @@ class Holding:
         """Parts have no subkeys."""
         return False
 
-    def items(self) -> Iterator[tuple[int, Held]]:
+    def items(self) -> Iterator[tuple[int, StoredPart]]:
         """Nothing, for hivemind offers all of it to a peer that it meets, in one message.
 
         One of more than 4 MiB does not arrive, and the peer is taken for dead.
@@ -110,7 +110,7 @@ class Holding:
 
 
 @dataclass(frozen=True)
-class Sought:
+class ExpectedPart:
     """What is known of a part before it is there."""
 
     size: int
@@ -119,14 +119,14 @@ class Sought:
 
     def fits(self, packed: bytes) -> bool:
         """Whether this may be the part."""
-        part = unpacked(packed)
+        part = decode_part(packed)
         if part is None or len(part) != self.size:
             return False
         return not self.sha256 or hashlib.sha256(part).hexdigest() == self.sha256
 
 
-def unpacked(packed: bytes) -> bytes | None:
-    """The part in hivemind's msgpack; None where it is none."""
+def decode_part(packed: bytes) -> bytes | None:
+    """The part in hivemind's msgpack; None for anything else."""
     try:
         part = msgspec.msgpack.decode(packed, type=bytes)
     except msgspec.MsgspecError:

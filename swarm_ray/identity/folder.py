@@ -29,7 +29,7 @@ def identity_file(name: str, folder: Path | None = None) -> Path:
         folder: where keys lie; None for `identities_folder`.
 
     Raises:
-        IdentityError: the name is none.
+        IdentityError: the name is invalid.
     """
     if not valid_id(name):
         raise IdentityError(
@@ -38,8 +38,8 @@ def identity_file(name: str, folder: Path | None = None) -> Path:
     return (folder or identities_folder()) / f"{name}{_SUFFIX}"
 
 
-def names_in(folder: Path) -> list[str]:
-    """Names of the identities in a folder, ordered; none where there is no folder.
+def identity_names(folder: Path) -> list[str]:
+    """Names of the identities in a folder, ordered; empty if the folder does not exist.
 
     Raises:
         IdentityError: it cannot be listed.

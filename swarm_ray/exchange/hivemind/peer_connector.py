@@ -1,4 +1,4 @@
-"""How links find each other through the folder: who is there is tried, the living are joined, and who comes later, too.
+"""How links find each other through the folder: candidates are probed, live ones are joined, and later ones follow.
 
 Nodes that started apart, each with a DHT of its own, become one DHT by it (https://github.com/learning-at-home/hivemind
 has an issue about that, number 624): whoever sees the other's record first connects.
@@ -19,10 +19,10 @@ from swarm_ray.config.schema import DirectConfig
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import LinkError
 from swarm_ray.exchange.hivemind.link import MOST_CLOCK_S, DhtLink
-from swarm_ray.exchange.hivemind.probing import (
+from swarm_ray.exchange.hivemind.multiaddr import (
     MAX_PROBED,
     Multiaddr,
-    is_closed_in,
+    is_hosted_notebook,
     parse_multiaddr,
     probe,
     reach_of,
@@ -42,7 +42,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Announcement:
+class LinkAnnouncement:
     """What a link tells others, as `Discovery.announce_links` takes it."""
 
     peer_id: str
@@ -60,7 +60,7 @@ class _Candidate:
 
 
 @dataclass(frozen=True)
-class _Wait:
+class _Retry:
     """When a link that could not be reached is tried again, unless its addresses change."""
 
     addresses: tuple[str, ...]
@@ -73,7 +73,7 @@ class _Wait:
         return self.until - self.last_s
 
 
-class Meeting:
+class PeerConnector:
     """Keeps a link connected with those of the other nodes of an experiment.
 
     Args:
@@ -84,7 +84,7 @@ class Meeting:
         clock: monotonic seconds.
 
     Raises:
-        ConfigError: a bootnode is no address.
+        ConfigError: a bootnode's address is malformed.
     """
 
     def __init__(
@@ -99,73 +99,73 @@ class Meeting:
         self._book, self._link, self._direct, self._experiment = book, link, direct, experiment
         self._clock = clock
         self._bootnodes = [_bootnode(address) for address in read_bootnodes(direct)]
-        self._waits: dict[str, _Wait] = {}
-        self._restart = _Wait((), 0.0, RETRY_S)
+        self._retries: dict[str, _Retry] = {}
+        self._restart = _Retry((), 0.0, RETRY_S)
         self._next, self._every_s = 0.0, min(LATEST_S, max(SOONEST_S, book.ttl_s / LOOKS))
-        self._looking: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
         self.problem = ""
-        """Which peers there is no connection to, or why the link is down, in words; empty while all is well."""
+        """Which peers are not connected, or why the link is down, in words; empty when all is well."""
 
     @property
-    def announcement(self) -> Announcement:
+    def announcement(self) -> LinkAnnouncement:
         """What to tell others of the link; nothing while it is down."""
         if not self._link.alive:
-            return Announcement("", (), "none")
+            return LinkAnnouncement("", (), "none")
         own = self._link.peer_id
         ending = f"/p2p/{own}"
         told = [a if a.endswith(ending) else f"{a}{ending}" for a in self._direct.announce]
         found = dict.fromkeys(a for a in (*told, *self._link.multiaddrs) if parse_multiaddr(a) is not None)
         public_first = sorted(found, key=lambda a: reach_of([a]) != "public")[:MAX_MULTIADDRS]
-        return Announcement(own, tuple(public_first), reach_of(public_first, nat=is_closed_in()))
+        return LinkAnnouncement(own, tuple(public_first), reach_of(public_first, nat=is_hosted_notebook()))
 
     def start(self) -> None:
         """Start the link, and join at most `MAX_JOINED` of those that are to be found and answer a probe.
 
-        Where nobody does, it is a new DHT, which others join. That the folder cannot be read is no error.
+        If nobody answers, it is a new DHT, which others join. An unreadable folder is not an error.
 
         Raises:
             UserError: hivemind is not installed.
             LinkError: the link does not start.
         """
         self._link.start()
-        self._turn()
+        self._connect()
 
     def keep(self) -> None:
         """Look for new peers in the background, if it is time; to be called often, returns at once and never raises."""
         now = self._clock()
-        if now < self._next or (self._looking is not None and self._looking.is_alive()):
+        if now < self._next or (self._thread is not None and self._thread.is_alive()):
             return
         self._next = now + self._every_s
-        self._looking = threading.Thread(target=self._turn, name="meeting", daemon=True)
-        self._looking.start()
+        self._thread = threading.Thread(target=self._connect, name="peer-connector", daemon=True)
+        self._thread.start()
 
     def wait(self) -> None:
         """Return when a look that was begun is over."""
-        if self._looking is not None:
-            self._looking.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def close(self) -> None:
-        """End the link, and a look that goes on; harmless when repeated."""
+        """End the link and any look in progress; harmless when repeated."""
         self._next = math.inf
         self._link.close()
         self.wait()
         self._link.close()  # a look may just have started it again
 
-    def _turn(self) -> None:
+    def _connect(self) -> None:
         try:
             if not self._link.alive:
-                self._start_again()
+                self._restart_link()
             if self._link.alive:
                 self._look()
         except LinkError as error:
             self.problem = str(error)
 
-    def _start_again(self) -> None:
+    def _restart_link(self) -> None:
         now = self._clock()
         if now < self._restart.until:
             return
-        self._restart = _longer(self._restart, (), now)
-        self.problem = "the direct link died; files carry all until it is there again"
+        self._restart = _back_off(self._restart, (), now)
+        self.problem = "the direct link died; files carry everything until it is back"
         self._link.start()
 
     def _look(self) -> None:
@@ -186,14 +186,14 @@ class Meeting:
         if due:
             self._join(due)
             connected = self._link.peers()
-        for via in connected & self._waits.keys():
-            del self._waits[via]
-        self.problem = self._in_words([c for c in missing if c.via not in connected])
+        for via in connected & self._retries.keys():
+            del self._retries[via]
+        self.problem = self._describe([c for c in missing if c.via not in connected])
 
     def _join(self, due: Sequence[_Candidate]) -> None:
-        """Probe candidates, those that this link comes to first by lot, and connect to the living."""
-        ordered, addresses = sorted(due, key=self._lot), list[str]()
-        tried = [c for c in ordered if _take(addresses, c.addresses)]
+        """Probe candidates in this link's own order, and connect to those that are alive."""
+        ordered, addresses = sorted(due, key=self._own_order), list[str]()
+        tried = [c for c in ordered if _add_if_room(addresses, c.addresses)]
         alive = probe(addresses)
         living = [c for c in tried if alive.intersection(c.addresses)]
         joined = living[:MAX_JOINED]
@@ -202,20 +202,20 @@ class Meeting:
         now = self._clock()
         for candidate in tried:
             if candidate not in living[MAX_JOINED:]:
-                known = self._waits.get(candidate.via, _Wait((), now, 0.0))
-                self._waits[candidate.via] = _longer(known, candidate.addresses, now)
+                known = self._retries.get(candidate.via, _Retry((), now, 0.0))
+                self._retries[candidate.via] = _back_off(known, candidate.addresses, now)
 
     def _is_due(self, candidate: _Candidate) -> bool:
-        known, now = self._waits.get(candidate.via), self._clock()
+        known, now = self._retries.get(candidate.via), self._clock()
         if known is None or now >= known.until:
             return True
         return known.addresses != candidate.addresses and now >= known.tried + RETRY_S
 
-    def _lot(self, candidate: _Candidate) -> bytes:
+    def _own_order(self, candidate: _Candidate) -> bytes:
         """Each link has an order of its own, so that not all come to the same eight."""
         return hashlib.sha256(f"{self._link.peer_id} {candidate.via}".encode()).digest()
 
-    def _in_words(self, missing: Sequence[_Candidate]) -> str:
+    def _describe(self, missing: Sequence[_Candidate]) -> str:
         said = []
         nodes = sorted({node for candidate in missing for node in candidate.nodes})
         if nodes:
@@ -255,7 +255,7 @@ def _candidates(records: Iterable[PeerRecord], own: str) -> list[_Candidate]:
     return found
 
 
-def _take(chosen: list[str], addresses: Sequence[str]) -> bool:
+def _add_if_room(chosen: list[str], addresses: Sequence[str]) -> bool:
     """Whether addresses still find place among those that are probed at once."""
     if len(chosen) + len(addresses) > MAX_PROBED:
         return False
@@ -263,7 +263,7 @@ def _take(chosen: list[str], addresses: Sequence[str]) -> bool:
     return True
 
 
-def _longer(known: _Wait, addresses: tuple[str, ...], now: float) -> _Wait:
+def _back_off(known: _Retry, addresses: tuple[str, ...], now: float) -> _Retry:
     last_s = known.last_s if known.addresses == addresses else 0.0
     seconds = min(RETRY_MOST_S, max(RETRY_S, 2 * last_s))
-    return _Wait(addresses, now + seconds, seconds)
+    return _Retry(addresses, now + seconds, seconds)

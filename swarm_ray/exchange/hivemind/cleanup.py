@@ -9,15 +9,19 @@ and the owner, when it sees the link's process go, ends it, too.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
+import hashlib
 import os
+import platform
+import re
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +31,7 @@ LOOK_S = 0.5
 _PR_SET_PDEATHSIG = 1
 
 
-class ReapingLoop(asyncio.SelectorEventLoop):
+class OwnedProcessLoop(asyncio.SelectorEventLoop):
     """An event loop whose subprocesses die with this process."""
 
     daemon: int | None = None
@@ -57,10 +61,10 @@ def _dies_with_parent() -> Callable[[], None] | None:
     return die_with_parent
 
 
-class Remains:
+class Cleanup:
     """What must not stay when this process ends: its daemon and its folder."""
 
-    def __init__(self, loop: ReapingLoop, folder: Path) -> None:
+    def __init__(self, loop: OwnedProcessLoop, folder: Path) -> None:
         self._loop, self._folder = loop, folder
 
     def watch(self, owner: int) -> None:
@@ -70,7 +74,7 @@ class Remains:
     def clear(self) -> None:
         """End the daemon and remove the folder; harmless when repeated."""
         if self._loop.daemon is not None:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self._loop.daemon, signal.SIGKILL)
                 os.waitpid(self._loop.daemon, 0)  # else it stays a zombie where process 1 waits for none
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -95,5 +99,65 @@ def _lives(daemon: int | None) -> bool:
 def end(process: psutil.Process | None) -> None:
     """End a process that is not our child, unless it has gone; a later one of the same id is left alone."""
     if process is not None:
-        with contextlib.suppress(psutil.Error):
+        with suppress(psutil.Error):
             process.kill()
+
+
+_SPACE = Path("/proc/self/ns/pid")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def make_socket_folder() -> str:
+    """A new empty folder of this process, which nobody else may enter; those of processes that have gone are removed.
+
+    Whoever is killed with its link at one blow leaves one behind.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    prefix = f"swarm-ray-link-{_here()}-"
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        owner = re.match(r"(\d+)-", folder.name.removeprefix(prefix))
+        if owner is not None and not psutil.pid_exists(int(owner[1])) and _is_ours(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-")
+
+
+def _here() -> str:
+    """Where a process id means a process: this machine since it was started, and what of it this process sees."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts += [_BOOT.read_text(), str(_SPACE.readlink())]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:8]
+
+
+def _is_ours(folder: Path) -> bool:
+    with suppress(OSError):
+        return folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
+    return False
+
+
+@contextmanager
+def key_file(key: bytes | None, folder: Path) -> Iterator[str | None]:
+    """The path at which p2pd finds a key while it starts; None without a key.
+
+    On Linux the file is in memory alone and goes with the process; elsewhere it lies in the folder until p2pd is up.
+
+    Args:
+        key: of the node, in libp2p's form.
+        folder: of our own, which nobody else may read.
+    """
+    if key is None:
+        yield None
+    elif hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("identity"), "wb", buffering=0) as memory:
+            memory.write(key)
+            yield f"/proc/{os.getpid()}/fd/{memory.fileno()}"
+    else:
+        path = folder / "identity"
+        path.touch(0o600)
+        try:
+            path.write_bytes(key)
+            yield str(path)
+        finally:
+            path.unlink()

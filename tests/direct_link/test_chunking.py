@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from msgspec.msgpack import encode
 
 from swarm_ray.errors import LinkError
-from swarm_ray.exchange.hivemind.holding import ENTRY_BYTES, MOST_HELD, Holding, Shelf, Sought, unpacked
-from swarm_ray.exchange.hivemind.parts import MAX_VALUE, PART_BYTES, cut, join_parts, part_keys, part_sizes
+from swarm_ray.exchange.hivemind.chunking import MAX_VALUE, PART_BYTES, cut, join_parts, part_keys, part_sizes
+from swarm_ray.exchange.hivemind.storage import (
+    ENTRY_BYTES,
+    MOST_HELD,
+    BoundedParts,
+    ExpectedPart,
+    PartStorage,
+    decode_part,
+)
 
 
 @given(st.integers(0, MAX_VALUE))
@@ -44,19 +51,19 @@ def test_no_two_parts_share_a_key() -> None:
 
 @pytest.mark.parametrize("packed", [b"", b"\xc0", encode("text"), b"\xc4\x05ab", b"\xc4\x01ab"])
 def test_what_is_no_part_is_not_taken(packed: bytes) -> None:
-    assert unpacked(packed) is None
-    assert unpacked(encode(b"x" * PART_BYTES)) == b"x" * PART_BYTES
-    assert unpacked(encode(b"x" * (PART_BYTES + 1))) is None
+    assert decode_part(packed) is None
+    assert decode_part(encode(b"x" * PART_BYTES)) == b"x" * PART_BYTES
+    assert decode_part(encode(b"x" * (PART_BYTES + 1))) is None
 
 
 def test_only_the_right_part_fits_where_its_hash_is_known() -> None:
-    sought = Sought(4, hashlib.sha256(b"part").hexdigest())
+    sought = ExpectedPart(4, hashlib.sha256(b"part").hexdigest())
     assert [sought.fits(encode(part)) for part in (b"part", b"peep", b"parts")] == [True, False, False]
-    assert Sought(4, "").fits(encode(b"peep"))
+    assert ExpectedPart(4, "").fits(encode(b"peep"))
 
 
 def test_peers_neither_write_over_what_is_held_nor_drive_out_own_values() -> None:
-    holding, soon, later = Holding(), time.time() + 60.0, time.time() + 600.0
+    holding, soon, later = PartStorage(), time.time() + 60.0, time.time() + 600.0
     most = MOST_HELD // (PART_BYTES + ENTRY_BYTES)
     large = bytes(PART_BYTES)
     holding.own.store(0, b"own", soon)
@@ -72,7 +79,7 @@ def test_peers_neither_write_over_what_is_held_nor_drive_out_own_values() -> Non
 
 
 def test_what_expired_makes_room_and_is_not_found() -> None:
-    shelf, now = Shelf(), time.time()
+    shelf, now = BoundedParts(), time.time()
     assert shelf.store(1, b"old", now - 1.0)
     assert shelf.get(1) is None
     assert shelf.store(1, b"new", now + 60.0)

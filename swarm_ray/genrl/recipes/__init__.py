@@ -1,1 +1,0 @@
-"""Recipes of games that come with Swarm Ray."""
