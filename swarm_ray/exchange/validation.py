@@ -1,4 +1,4 @@
-"""Round files of other nodes: decoded field by field, and bounded before anything else looks at them."""
+"""Validates what other nodes publish: round files and receipts, field by field, before anything else looks at them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import msgspec
 
 from drive_store import UNREADABLE
 from swarm_ray.errors import MalformedFile
-from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
+from swarm_ray.records.rollouts import Receipt, RoundFile
+from swarm_ray.records.state import Moment
 
 MAX_ROUND_FILE = 32 << 20
 """Most bytes of a round file's payload; a larger one is refused before it is decompressed."""
@@ -17,6 +19,8 @@ MAX_GAME_REWARD = 1e6
 """Games add rewards up as they like; the mean of a round's is bounded all the same."""
 MAX_COUNT = 1 << 40
 """More than any honest count; sums of what strangers claim stay numbers that every reader can take."""
+MAX_PARTS = 64
+"""Of a value in the DHT."""
 _DECODER = msgspec.msgpack.Decoder(RoundFile)
 
 
@@ -35,6 +39,25 @@ def decode_round_file(payload: bytes) -> RoundFile:
     if not all(0 <= count <= MAX_COUNT for count in _counts(file)) or file.informative > _groups(file):
         raise MalformedFile("a count below zero or beyond any honest one")
     return file
+
+
+def check_receipt(receipt: Receipt, experiment_uid: str, moment: Moment, node: str) -> None:
+    """Make sure that a stranger's receipt names a value that can be the node's own.
+
+    Raises:
+        MalformedFile: it does not.
+    """
+    if receipt.key != value_key(experiment_uid, moment, node, receipt.sha256):
+        raise MalformedFile("a receipt for another node's value, or another round's")
+    if not (0 < receipt.size <= MAX_VALUE and 0 < receipt.parts <= MAX_PARTS):
+        raise MalformedFile(f"a receipt for {receipt.size} bytes in {receipt.parts} parts")
+    if len(receipt.sha256) != 64 or not set(receipt.sha256) <= set("0123456789abcdef"):
+        raise MalformedFile("a receipt without a hash")
+
+
+def value_key(experiment_uid: str, moment: Moment, node: str, sha256: str) -> str:
+    """The DHT's key of a node's value: no other experiment, round, stage, node or content has it."""
+    return f"swarm-ray/{experiment_uid}/r{moment.round}-s{moment.stage}/{node}/{sha256[:16]}"
 
 
 def _check_rollouts(file: RoundFile) -> None:

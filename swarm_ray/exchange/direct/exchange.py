@@ -24,16 +24,10 @@ from drive_store import (
 from drive_store.names import parse_round_file_name
 from swarm_ray.errors import LinkError, MalformedFile
 from swarm_ray.exchange.direct.own_values import SentValue, SentValues
-from swarm_ray.exchange.direct.receipts import (
-    check_receipt,
-    encode_value,
-    receipt_for,
-    value_key,
-)
 from swarm_ray.exchange.direct.retransmission import PendingRequests, Requesters, ValueRequest
 from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
 from swarm_ray.exchange.hivemind.link import DhtLink
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, check_receipt, decode_round_file, value_key
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.rollouts import Receipt, RoundFile, Wanted
 from swarm_ray.records.state import FileRef, Moment
@@ -100,14 +94,14 @@ class DirectValues:
         whole = _with_wants(file, wants)
         if file.alone or not self._goes_directly(moment.round):
             return whole, b""
-        value = encode_value(file)
+        value = msgspec.msgpack.encode(msgspec.structs.replace(file, wants=()))
         sha256 = payload_sha256(value)
         key = value_key(self._uid, moment, node, sha256)
         parts = self._put(key, value)
         if parts is None:
             return whole, b""
         self._own.keep(node, SentValue(moment, value, (self.lives[node],)))
-        return _with_wants(receipt_for(key, value, parts, file), wants), value
+        return _with_wants(_receipt_for(key, value, parts, file), wants), value
 
     def restore_value(self, node: str, moment: Moment, value: bytes, lives: Sequence[str]) -> None:
         """Store a value that an earlier process had stored: it may have died with that.
@@ -244,6 +238,12 @@ class DirectValues:
         self._fetched[node, receipt.sha256] = receipt.size, file
         while sum(size for size, _ in self._fetched.values()) > self._most_fetched:
             self._fetched.popitem(last=False)
+
+
+def _receipt_for(key: str, value: bytes, parts: int, file: RoundFile) -> RoundFile:
+    """The round file that stands in the folder for one whose value is in the DHT."""
+    receipt = Receipt(key, payload_sha256(value), len(value), parts, len(file.rollouts), bool(file.game))
+    return msgspec.structs.replace(file, rollouts=(), game=b"", receipt=receipt)
 
 
 def _with_wants(file: RoundFile, wants: tuple[Wanted, ...]) -> RoundFile:
