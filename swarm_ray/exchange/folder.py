@@ -22,8 +22,7 @@ from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.async_pool import newest_per_peer
 from swarm_ray.exchange.direct.exchange import DirectValues, Resolved
 from swarm_ray.exchange.outbox import Outbox
-from swarm_ray.exchange.own_rollouts import encode_kept, kept_value
-from swarm_ray.exchange.replay import StepReplay
+from swarm_ray.exchange.replay import StepReplay, encode_kept, kept_value
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.records.nodes import Reached
