@@ -148,10 +148,9 @@ def test_a_folder_that_is_away_loses_nothing(tmp_path: Path) -> None:
     assert records_of(writer.store)[f"n1.{LIFE}"].left
 
 
-def a_discovery(folder: Folder, spool: Path | None = None, beat_s: float = 0.04) -> Discovery:
-    return Discovery(
-        folder.address, "worker_1", PaceConfig(beat_s=beat_s, dead_after_s=20), "hash", {}, spool
-    )
+def a_discovery(folder: Folder, spool: Path | None = None) -> Discovery:
+    pace = PaceConfig(beat_s=0.04, dead_after_s=0.12)
+    return Discovery(folder.address, "worker_1", pace, "hash", {}, spool)
 
 
 def test_a_worker_tells_how_its_nodes_are_reached(folder: Folder) -> None:

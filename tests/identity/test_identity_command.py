@@ -67,7 +67,7 @@ def test_a_key_that_cannot_be_read_does_not_hide_the_others(
     out, err = ran(capsys, "show")
     assert out.startswith("pi\n")
     assert [line.partition(": ")[0] for line in err.splitlines()] == ["swarm-ray"] * 2
-    assert "e.pem is no private key" in err
+    assert "e.pem is not a private key" in err
     assert "other users of this machine may read" in err
     assert json.loads(ran(capsys, "show", "--json")[0])[0]["warning"] != ""
 
@@ -80,7 +80,7 @@ def test_a_key_that_cannot_be_read_does_not_hide_the_others(
         (["new"], "NAME"),
         (["new", "a pi"], "cannot name an identity"),
         (["new", "pi", "--json"], "no such argument: --json"),
-        (["show", "pi"], "there is no key"),
+        (["show", "pi"], "does not exist"),
         (["import", "nowhere.pem", "pi"], "give the swarm.pem that RL Swarm made"),
         (["show", "--folder", __file__], "cannot be listed"),
     ],

@@ -58,7 +58,7 @@ def test_a_key_is_never_overwritten(tmp_path: Path, rsa: bytes) -> None:
     theirs = tmp_path / "swarm.pem"
     theirs.write_bytes(rsa)
     for again in (lambda: new_identity(made.file), lambda: import_identity(theirs, made.file)):
-        with pytest.raises(IdentityError, match=r"pi\.pem already, and a key is never overwritten"):
+        with pytest.raises(IdentityError, match=r"pi\.pem exists, and a key is never overwritten"):
             again()
     assert load_identity(made.file) == made
 
@@ -77,9 +77,9 @@ def test_what_is_no_key_is_not_imported(tmp_path: Path) -> None:
     source = tmp_path / "notes.txt"
     source.write_text("not a key")
     for wrong, said in (
-        (source, "no private key"),
+        (source, "not a private key"),
         (tmp_path, "Is a directory"),
-        (tmp_path / "no", "no key"),
+        (tmp_path / "no", "does not exist"),
     ):
         with pytest.raises(IdentityError, match=said):
             import_identity(wrong, tmp_path / "lion.pem")

@@ -229,7 +229,7 @@ def test_a_node_of_a_swarm_here_keeps_a_key_for_this_experiment(folder: Folder, 
 
 def test_a_key_that_cannot_be_read_leaves_the_node_free(tmp_path: Path) -> None:
     (tmp_path / "node-1.pem").write_bytes(b"no key")
-    with pytest.raises(IdentityError, match=r"node-1\.pem is no private key"):
+    with pytest.raises(IdentityError, match=r"node-1\.pem is not a private key"):
         NodeHome(tmp_path / "state", "node-1", tmp_path)
     (tmp_path / "node-1.pem").unlink()
     assert NodeHome(tmp_path / "state", "node-1", tmp_path).former == ()
