@@ -23,8 +23,13 @@ from drive_store import (
 )
 from drive_store.names import parse_round_file_name
 from swarm_ray.errors import LinkError, MalformedFile
-from swarm_ray.exchange.direct.own_values import SentValue, SentValues
-from swarm_ray.exchange.direct.retransmission import PendingRequests, Requesters, ValueRequest
+from swarm_ray.exchange.direct.retransmission import (
+    PendingRequests,
+    Requesters,
+    SentValue,
+    SentValues,
+    ValueRequest,
+)
 from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
 from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.validation import MAX_ROUND_FILE, check_receipt, decode_round_file, value_key
