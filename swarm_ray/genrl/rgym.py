@@ -94,7 +94,7 @@ class GymDataManager(RowInputs, ReasoningGymDataManager):
         verifier: Verifier | None = None,
     ) -> None:
         if rule not in _RULES:
-            raise ConfigError(f"rule: {rule!r} is unknown; choose {' and '.join(sorted(_RULES))}")
+            raise ConfigError(f"rule: {rule!r} is unknown; choose {' or '.join(sorted(_RULES))}")
         if system_prompt_id not in SYSTEM_PROMPTS:
             known = ", ".join(sorted(SYSTEM_PROMPTS))
             raise ConfigError(f"system_prompt_id: {system_prompt_id!r} is unknown; choose one of {known}")

@@ -250,8 +250,8 @@ def test_a_verifier_that_evaluates_text_refuses_strangers():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (Path("nowhere.yaml"), "nowhere.yaml is no composite configuration"),
-        ({"datasets": []}, "is no composite configuration"),
+        (Path("nowhere.yaml"), "nowhere.yaml is not a composite configuration"),
+        ({"datasets": []}, "is not a composite configuration"),
         ({"datasets": [{"name": "gdc", "weight": 1, "config": {}}]}, "'gdc'; did you mean gcd"),
         ({"datasets": [{"name": "gcd", "weight": 1, "config": {"most": 1}}]}, "gcd has no such option"),
     ],
@@ -261,7 +261,7 @@ def test_wrong_configurations_are_one_line(config, message):
         GymDataManager(config)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
-    with pytest.raises(ConfigError, match="'best' is none; there are paper and upstream"):
+    with pytest.raises(ConfigError, match="'best' is unknown; choose paper or upstream"):
         GymDataManager(DATASETS, rule="best")
 
 

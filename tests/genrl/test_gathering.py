@@ -253,7 +253,7 @@ def test_an_experiment_that_is_no_games_is_refused(tmp_path: Path) -> None:
     from swarm_ray.experiments.manage.create import init_experiment
 
     init_experiment(str(tmp_path), "learns")
-    with pytest.raises(UserError, match="is no game's"):
+    with pytest.raises(UserError, match="does not play a game"):
         FolderCommunication(str(tmp_path), "learns", "node-0")
     with pytest.raises(UserError, match="cannot name a node"):
         FolderCommunication(str(tmp_path), "game", "Node 0")

@@ -51,7 +51,7 @@ def test_what_is_played_has_its_own_hash(tmp_path: Path) -> None:
         ("game: {kind: chess}\n", "kind"),
         ("game: {kind: rgym, rules: paper}\n", "rules"),
         ("swarm: {rounds: 3}\n", "game must say"),
-        ("play: 3\n", "play is no part of a recipe"),
+        ("play: 3\n", "play is not a section of a recipe"),
         (RGYM + "swarm: {stages: 2}\n", "stages: the recipe's game says it"),
         (RGYM + "swarm: {round: 2}\n", "round"),
         ("game: {_target_: my.Manager}\n", "game.max_stage"),
