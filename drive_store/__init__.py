@@ -7,18 +7,15 @@ and whose it is; the state log says what counts. Nothing here knows Ray, torch, 
 from __future__ import annotations
 
 from drive_store.discovery import DiscoveryFolder
-from drive_store.envelope import (
+from drive_store.envelope import Header, payload_sha256, seal_json, seal_packed
+from drive_store.envelope_reading import (
     Corrupt,
-    Header,
     NotYet,
     Reading,
     Rejected,
     Valid,
     open_envelope,
-    payload_sha256,
     read_envelope,
-    seal_json,
-    seal_packed,
 )
 from drive_store.errors import (
     RETRYABLE,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from drive_store.envelope import Header, Reading, Valid, read_envelope, seal_json
+from drive_store.envelope import Header, seal_json
+from drive_store.envelope_reading import Reading, Valid, read_envelope
 from drive_store.errors import FolderMissing
 from drive_store.names import PeerName, parse_discovery_name, twin_name
 from drive_store.paths import DISCOVERY, discovery_record

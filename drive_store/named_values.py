@@ -5,7 +5,8 @@ A name may be any bytes; its hash stands in the key. Every value is a new file, 
 
 from __future__ import annotations
 
-from drive_store.envelope import Header, NotYet, Reading, payload_sha256, read_envelope, seal_packed
+from drive_store.envelope import Header, payload_sha256, seal_packed
+from drive_store.envelope_reading import NotYet, Reading, read_envelope
 from drive_store.errors import FolderMissing, TooLarge
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import HASH_DIGITS, parse_named_value_name, twin_name

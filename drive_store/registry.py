@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from drive_store.envelope import Header, Reading, Valid, read_envelope, seal_json
+from drive_store.envelope import Header, seal_json
+from drive_store.envelope_reading import Reading, Valid, read_envelope
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import PeerName, parse_registration_name, twin_name
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from drive_store.envelope import Header, NotYet, Reading, read_envelope, seal_json
+from drive_store.envelope import Header, seal_json
+from drive_store.envelope_reading import NotYet, Reading, read_envelope
 from drive_store.errors import FolderMissing
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import new_incarnation, parse_request_name, twin_name

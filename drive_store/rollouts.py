@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import msgspec
 
-from drive_store.envelope import Header, Reading, Rejected, Valid, payload_sha256, read_envelope, seal_packed
+from drive_store.envelope import Header, payload_sha256, seal_packed
+from drive_store.envelope_reading import Reading, Rejected, Valid, read_envelope
 from drive_store.errors import FolderMissing, InvalidName, NameTaken
 from drive_store.experiment_store import ExperimentStore
-from drive_store.fetch import holds
 from drive_store.names import HASH_DIGITS, RoundFileName, parse_round_file_name, twin_name
 from drive_store.paths import ExperimentPaths
 from drive_store.store.store import Store
@@ -80,7 +80,7 @@ def publish_round_file(
     try:
         _create(experiment.store, key, data, experiment.paths.rollouts_bucket(node, incarnation, round))
     except NameTaken:
-        if not holds(experiment.store, key, data):
+        if not experiment.store.holds(key, data):
             raise
     return PublishedFile(key, sha256, len(data))
 

@@ -16,7 +16,6 @@ import msgspec
 from drive_store.envelope import payload_sha256
 from drive_store.errors import NameTaken, NotAFile, TooLarge
 from drive_store.experiment_store import ExperimentStore
-from drive_store.fetch import holds
 from drive_store.names import SegmentName, parse_segment_name, twin_name
 from drive_store.store.store import Store
 
@@ -108,7 +107,7 @@ class SegmentWriter:
             try:
                 self._store.create(key, data)
             except NameTaken:
-                if holds(self._store, key, data):
+                if self._store.holds(key, data):
                     return key
                 self.next += 1
             else:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from drive_store.envelope import Header, Valid, open_envelope, payload_sha256, seal_packed
+from drive_store.envelope import Header, payload_sha256, seal_packed
+from drive_store.envelope_reading import Valid, open_envelope
 from drive_store.errors import StoreFull
 from drive_store.names import require_id
 from drive_store.store.oserrors import errors_of

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from drive_store.envelope import Header, Reading, Rejected, Valid, payload_sha256, read_envelope, seal_packed
+from drive_store.envelope import Header, payload_sha256, seal_packed
+from drive_store.envelope_reading import Reading, Rejected, Valid, read_envelope
 from drive_store.errors import InvalidName, NameTaken
 from drive_store.experiment_store import ExperimentStore
-from drive_store.fetch import holds
 
 KIND = "value"
 
@@ -41,7 +41,7 @@ def publish_value(
     try:
         experiment.store.create(key, data)
     except NameTaken:
-        if not holds(experiment.store, key, data):
+        if not experiment.store.holds(key, data):
             raise
     return key
 

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from drive_store import UNREADABLE, ExperimentStore, StoreError, Valid
-from drive_store.reading import Reading
+from drive_store.envelope_reading import Reading
 from drive_store.requests import RequestReader
 from swarm_ray.records.state import ControlRequest
 

@@ -26,7 +26,7 @@ from drive_store.checkpoints.manifest import (
     manifest_of,
     seal_manifest,
 )
-from drive_store.envelope import open_envelope
+from drive_store.envelope_reading import open_envelope
 from drive_store.errors import StoreError
 from drive_store.names import require_id, require_number
 from drive_store.store.oserrors import errors_of

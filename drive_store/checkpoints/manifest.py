@@ -14,7 +14,8 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from drive_store.envelope import Header, Reading, Valid, seal_json
+from drive_store.envelope import Header, seal_json
+from drive_store.envelope_reading import Reading, Valid
 from drive_store.errors import UNREADABLE
 from drive_store.store.oserrors import errors_of
 

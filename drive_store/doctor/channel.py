@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from drive_store.doctor.findings import seconds
 from drive_store.doctor.ground import Means, OwnFiles
 from drive_store.doctor.notes import Note, decode_note, read_note, tell
+from drive_store.envelope_reading import NotYet, Reading, Valid
 from drive_store.errors import StoreError
-from drive_store.reading import NotYet, Reading, Valid
 from drive_store.store.store import Store
 
 FIRST_PAUSE_S = 0.02

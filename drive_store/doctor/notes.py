@@ -12,10 +12,9 @@ from typing import Annotated
 import msgspec
 
 from drive_store.doctor.ground import OwnFiles
-from drive_store.envelope import seal_json
+from drive_store.envelope import HEAD_LIMIT, Header, seal_json
+from drive_store.envelope_reading import Reading, Rejected, open_envelope
 from drive_store.errors import UNREADABLE, NameTaken, NotAFile, TooLarge
-from drive_store.frame import HEAD_LIMIT, Header
-from drive_store.reading import Reading, Rejected, open_envelope
 from drive_store.store.store import Store
 
 KIND = "check"

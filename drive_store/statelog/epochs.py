@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from drive_store.envelope import Header, Valid, read_envelope, seal_json
+from drive_store.envelope import Header, seal_json
+from drive_store.envelope_reading import Valid, read_envelope
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import (
     PeerName,

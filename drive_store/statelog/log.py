@@ -9,7 +9,6 @@ from __future__ import annotations
 from drive_store.envelope import Header, payload_sha256, seal_json
 from drive_store.errors import NameTaken
 from drive_store.experiment_store import ExperimentStore
-from drive_store.fetch import holds
 from drive_store.names import require_claimant
 from drive_store.statelog.record import KIND, MAX_STATE, StateEntry, StateRef, claimant_rank
 from drive_store.statelog.walk import StateLogReader, history, newest
@@ -100,9 +99,9 @@ class StateLogWriter:
         try:
             self._store.create(key, data)
         except NameTaken:
-            if holds(self._store, key, data):
+            if self._store.holds(key, data):
                 return
-            if not holds(self._store, key, data, beginning=True):
+            if not self._store.holds(key, data, beginning=True):
                 raise
             # The beginning of these very bytes: our own write that failed. No reader can have taken it
             # for a record.

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from drive_store.envelope import Corrupt, Header, NotYet, Reading, Rejected, Valid, read_envelope
+from drive_store.envelope import Header
+from drive_store.envelope_reading import Corrupt, NotYet, Reading, Rejected, Valid, read_envelope
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import StateName, parse_state_name, twin_name
 from drive_store.store.store import Store

@@ -64,8 +64,7 @@ class Store:
         path = self._path(key)
         if self._sentinel is not None:
             self.check()
-        with self._counting:
-            self.operations.folders += 1
+        self._count(folders=1)
         self._do("make the folder", path, lambda: transfer.make_folder(self._fs, path))
 
     def create(self, key: str, data: bytes) -> None:
@@ -77,8 +76,7 @@ class Store:
             StoreError: the write failed; publish again under another name.
         """
         path = self._path(key)
-        with self._counting:
-            self.operations.creates += 1
+        self._count(creates=1)
         self._write(path, "xb", data)
 
     def replace_copy(self, key: str, data: bytes) -> None:
@@ -93,8 +91,7 @@ class Store:
             StoreError: the write failed.
         """
         path = self._path(key)
-        with self._counting:
-            self.operations.overwrites += 1
+        self._count(overwrites=1)
         self._write(path, "wb", data)
 
     def read(self, key: str, limit: int) -> bytes | None:
@@ -106,13 +103,11 @@ class Store:
             StoreError: the read failed.
         """
         path = self._path(key, twins=True)
-        with self._counting:
-            self.operations.reads += 1
+        self._count(reads=1)
         data = self._look("read", path, lambda: transfer.read_whole(self._fs, path, limit))
         if data is None:
             return None
-        with self._counting:
-            self.operations.bytes_read += len(data)
+        self._count(bytes_read=len(data))
         return data
 
     def names(self, folder_key: str) -> list[str]:
@@ -125,17 +120,32 @@ class Store:
             StoreError: the folder cannot be listed.
         """
         path = self._path(folder_key)
-        with self._counting:
-            self.operations.lists += 1
+        self._count(lists=1)
         found = self._look("list the folder", path, lambda: transfer.names_in(self._fs, path))
         return sorted(found or [])
 
     def size(self, key: str) -> int | None:
         """Ask for a file's size in bytes; None when no such file is seen."""
         path = self._path(key, twins=True)
-        with self._counting:
-            self.operations.sizes += 1
+        self._count(sizes=1)
         return self._look("look at", path, lambda: transfer.file_size(self._fs, path))
+
+    def holds(self, key: str, data: bytes, *, beginning: bool = False) -> bool:
+        """Say whether a file holds these bytes: so a repeated write tells its own file from another.
+
+        Args:
+            key: the file's key.
+            data: what it should hold.
+            beginning: ask instead whether it holds a beginning of them, as a write that failed leaves.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        size = self.size(key)
+        if size is None or size > len(data) or (size < len(data) and not beginning):
+            return False
+        found = self.read(key, len(data))
+        return found is not None and (data.startswith(found) if beginning else found == data)
 
     def modified(self, key: str) -> float | None:
         """Ask when a file was last written, seconds since 1970 by the store's wall clock; None when not seen.
@@ -143,15 +153,13 @@ class Store:
         For people: clocks differ, and nothing is decided by it.
         """
         path = self._path(key, twins=True)
-        with self._counting:
-            self.operations.sizes += 1
+        self._count(sizes=1)
         return self._look("look at", path, lambda: float(self._fs.info(path)["mtime"]))
 
     def remove(self, key: str) -> None:
         """Remove a file; one that is gone already is fine. On Drive it still uses space, in the trash."""
         path = self._path(key, twins=True)
-        with self._counting:
-            self.operations.removes += 1
+        self._count(removes=1)
         self._look("remove", path, lambda: self._fs.rm_file(path))
 
     def remove_tree(self, key: str) -> None:
@@ -193,12 +201,10 @@ class Store:
             StoreError: the copy failed; copy again under another name.
         """
         target = self._path(key)
-        with self._counting:
-            self.operations.creates += 1
+        self._count(creates=1)
         moved = transfer.Moved()
         self._do("write", target, lambda: transfer.copy_in(self._fs, self.root, path, target, moved), moved)
-        with self._counting:
-            self.operations.bytes_written += moved.bytes
+        self._count(bytes_written=moved.bytes)
 
     def get_file(self, key: str, path: Path, limit: int) -> bool:
         """Copy a file of at most `limit` bytes to this machine, over what is there.
@@ -212,8 +218,7 @@ class Store:
             StoreError: the copy failed; what was at `path` before is still there.
         """
         source = self._path(key, twins=True)
-        with self._counting:
-            self.operations.reads += 1
+        self._count(reads=1)
         moved = transfer.Moved()
 
         def copy() -> bool:
@@ -223,8 +228,7 @@ class Store:
 
         if not self._look("read", source, copy, moved):
             return False
-        with self._counting:
-            self.operations.bytes_read += moved.bytes
+        self._count(bytes_read=moved.bytes)
         return True
 
     def free_space(self) -> int | None:
@@ -232,8 +236,7 @@ class Store:
 
         What a mount of Drive answers is its own idea of the quota.
         """
-        with self._counting:
-            self.operations.probes += 1
+        self._count(probes=1)
         return self._do("look at", self.root, lambda: transfer.free_bytes(self._root_path))
 
     def uploaded(self, key: str) -> bool | None:
@@ -242,12 +245,17 @@ class Store:
         The first file that answers sets `capabilities.upload_probe`.
         """
         path = self._path(key, twins=True)
-        with self._counting:
-            self.operations.probes += 1
+        self._count(probes=1)
         state = self._look("look at", path, lambda: transfer.upload_state(path))
         if state is not None:
             self.capabilities = replace(self.capabilities, upload_probe=True)
         return state
+
+    def _count(self, **done: int) -> None:
+        """Add to `operations`; several threads may."""
+        with self._counting:
+            for name, number in done.items():
+                setattr(self.operations, name, getattr(self.operations, name) + number)
 
     def _do(self, doing: str, path: str, work: Callable[[], T], moved: transfer.Moved | None = None) -> T:
         """Do what touches the file system: within the deadline, and with the store's errors."""
@@ -273,8 +281,7 @@ class Store:
                 file.write(data)
 
         self._do("write", path, write)
-        with self._counting:
-            self.operations.bytes_written += len(data)
+        self._count(bytes_written=len(data))
 
     def _remove_folder(self, path: str) -> None:
         entries: list[dict[str, Any]] | None = self._look(
@@ -286,8 +293,7 @@ class Store:
             if entry["type"] == "directory":
                 self._remove_folder(entry["name"])
             else:
-                with self._counting:
-                    self.operations.removes += 1
+                self._count(removes=1)
                 self._do("remove", entry["name"], partial(self._fs.rm_file, entry["name"]))
         self._do("remove the folder", path, lambda: self._fs.rmdir(path))
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from drive_store import ExperimentStore, NameTaken
-from drive_store.fetch import holds
 
 
 class TrackerFiles:
@@ -62,7 +61,7 @@ class TrackerFiles:
             try:
                 self._store.put_file(key, path)
             except NameTaken:
-                if not holds(self._store, key, path.read_bytes()):
+                if not self._store.holds(key, path.read_bytes()):
                     return False
         return True
 

@@ -23,8 +23,16 @@ from drive_store import (
     seal_json,
     seal_packed,
 )
-from drive_store.frame import Frame, make_frame, seal_of
-from drive_store.reading import JSON_END, JSON_MARK, LENGTHS, PACKED_START, TRAILER_END
+from drive_store.envelope import (
+    JSON_END,
+    JSON_MARK,
+    LENGTHS,
+    PACKED_START,
+    TRAILER_END,
+    Frame,
+    make_frame,
+    seal_of,
+)
 
 HEADER = Header(
     kind="rollouts", experiment="tea", node="n1", incarnation="0123abcd", epoch=3, round=17, sequence=2

@@ -19,8 +19,7 @@ from drive_store import (
     publish_round_file,
     seal_packed,
 )
-from drive_store.frame import SCHEMA_VERSION, make_frame
-from drive_store.reading import LENGTHS, PACKED_START, TRAILER, TRAILER_END
+from drive_store.envelope import LENGTHS, PACKED_START, SCHEMA_VERSION, TRAILER, TRAILER_END, make_frame
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import SwarmState

@@ -1,28 +1,38 @@
-"""Opening envelopes: every read answers exactly one of *Valid, NotYet, Corrupt, Rejected*.
+"""Reading envelopes: every read answers exactly one of *Valid, NotYet, Corrupt, Rejected*.
 
-Nothing here raises, whatever the bytes. Sizes are checked before anything is decompressed, and the payload
-itself is never parsed: it is bytes with a hash. The order of the questions is that of what they may cost.
+Opening never raises, whatever the bytes. Sizes are checked before anything is decompressed, and the payload itself is
+never parsed: it is bytes with a hash. The cheapest checks come first.
 """
 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 import zstandard
 
-from drive_store.frame import HEAD_LIMIT, MAGIC, SCHEMA_VERSION, Frame, Header, payload_sha256, seal_of
+from drive_store.envelope import (
+    HEAD_LIMIT,
+    JSON_END,
+    JSON_MARK,
+    JSON_START,
+    LENGTHS,
+    MAGIC,
+    PACKED_START,
+    SCHEMA_VERSION,
+    TRAILER,
+    TRAILER_END,
+    Frame,
+    Header,
+    payload_sha256,
+    seal_of,
+)
+from drive_store.errors import NotAFile, TooLarge
+from drive_store.names import twin_name
+from drive_store.store.store import Store
 
-JSON_START = b'{\n "magic": "%s",\n "schema": ' % MAGIC.encode()
-JSON_MARK = b',\n "payload": '  # no JSON string holds a line's end, so this stands in no header
-JSON_END = b"\n}\n"
-PACKED_START = b"%s packed " % MAGIC.encode()
-LENGTHS = struct.Struct(">IQ")
-TRAILER = struct.Struct(">Q")
-TRAILER_END = b"\nend\n"
 _SCHEMA_JSON = re.compile(re.escape(JSON_START) + rb"([0-9]{1,9}),\n")
 _SCHEMA_PACKED = re.compile(re.escape(PACKED_START) + rb"([0-9]{1,9})\n")
 _START_LIMIT = 64  # bytes: both starts with their schema numbers are shorter
@@ -75,6 +85,48 @@ class _Refusal(Exception):
     def __init__(self, reading: NotYet | Corrupt | Rejected) -> None:
         super().__init__(reading)
         self.reading = reading
+
+
+def read_envelope(
+    store: Store,
+    key: str,
+    *,
+    kind: str,
+    experiment: str | None,
+    node: str | None = None,
+    incarnation: str | None = None,
+    max_payload: int,
+    twin_too: bool = False,
+) -> Reading:
+    """Read a file of the store and open it.
+
+    Args:
+        store: where the file is.
+        key: its key.
+        kind: what the envelope must hold.
+        experiment: the experiment it must belong to; None for any.
+        node: its writer; None for any.
+        incarnation: its writer's incarnation; None for any.
+        max_payload: the most bytes the payload may have.
+        twin_too: look for ``name (1)`` where the name itself is not seen: once there was a twin, Drive's mount may
+            keep showing the remaining file under that name.
+
+    Returns:
+        The one reading that applies.
+
+    Raises:
+        StoreError: the store itself cannot be read.
+    """
+    limit = max_payload + max_payload // 128 + 2 * HEAD_LIMIT
+    try:
+        data = store.read(key, limit)
+        if data is None and twin_too:
+            data = store.read(twin_name(key, 1), limit)
+    except (TooLarge, NotAFile) as error:
+        return Rejected(str(error))
+    return open_envelope(
+        data, kind=kind, experiment=experiment, node=node, incarnation=incarnation, max_payload=max_payload
+    )
 
 
 def open_envelope(
