@@ -32,6 +32,7 @@ import psutil
 
 from drive_store import (
     ExperimentStore,
+    Publication,
     Store,
     Valid,
     make_node_folders,
@@ -82,11 +83,7 @@ class Folder:
         payload = value_of(number, size)
         publish_round_file(
             ExperimentStore(self._store, self._paths),
-            node=self._node,
-            incarnation=LIFE,
-            round=number,
-            stage=0,
-            payload=payload,
+            Publication(node=self._node, incarnation=LIFE, round=number, stage=0, payload=payload),
         )
 
     def gather(self, number: int, size: int, publisher: int) -> None:
@@ -98,9 +95,8 @@ class Folder:
 
     def _reads(self, key: str, node: str, sha256: str, size: int) -> bool:
         reading = read_round_file(
-            self._store,
+            ExperimentStore(self._store, self._paths),
             key,
-            experiment="exchange",
             node=node,
             incarnation=LIFE,
             sha256=sha256,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from drive_store import ExperimentStore, StateLogWriter, Store, Valid, open_envelope, seal_json
+from drive_store import Expected, ExperimentStore, StateLogWriter, Store, Valid, open_envelope, seal_json
 from drive_store.paths import BUCKET
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
@@ -132,7 +132,9 @@ def copy_experiment(root: Path, name: str, config: SwarmConfig, rounds: int) -> 
         if sequence < rounds - 1:
             os.link(source, root / key)
         else:
-            opened = open_envelope(source.read_bytes(), kind="state", experiment=FIRST, max_payload=1 << 20)
+            opened = open_envelope(
+                source.read_bytes(), Expected(kind="state", experiment=FIRST, max_payload=1 << 20)
+            )
             assert isinstance(opened, Valid)
             header = msgspec.structs.replace(opened.header, experiment=name)
             (root / key).write_bytes(seal_json(header, opened.payload))

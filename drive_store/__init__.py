@@ -6,10 +6,11 @@ and whose it is; the state log says what counts. Nothing here knows Ray, torch, 
 
 from __future__ import annotations
 
-from drive_store.discovery import DiscoveryFolder
+from drive_store.documents import DiscoveryFolder, Registry, RequestReader, write_request
 from drive_store.envelope import Header, payload_sha256, seal_json, seal_packed
 from drive_store.envelope_reading import (
     Corrupt,
+    Expected,
     NotYet,
     Reading,
     Rejected,
@@ -31,22 +32,24 @@ from drive_store.errors import (
     TooLarge,
     UnsupportedStore,
 )
-from drive_store.experiment_store import ExperimentStore
-from drive_store.layout import create_experiment_folder, make_node_folders
+from drive_store.experiment_store import ExperimentStore, create_experiment_folder, make_node_folders
 from drive_store.liveness import Liveness
-from drive_store.paths import DISCOVERY, EXPERIMENTS, ExperimentPaths, new_incarnation, require_id, valid_id
-from drive_store.registry import Registry
-from drive_store.requests import RequestReader, write_request
-from drive_store.retention import Retention
-from drive_store.rollouts import (
+from drive_store.names import new_incarnation, require_id, valid_id
+from drive_store.outbox.disk import SpoolEntry
+from drive_store.outbox.outbox import Spool
+from drive_store.paths import DISCOVERY, EXPERIMENTS, ExperimentPaths
+from drive_store.published import (
+    Publication,
     PublishedFile,
     find_bucket_files,
     find_round_files,
     publish_round_file,
+    publish_value,
     read_round_file,
+    read_value,
 )
+from drive_store.retention import Retention
 from drive_store.segments import SegmentWriter, read_segments
-from drive_store.spool import Spool, SpoolEntry
 from drive_store.statelog.epochs import (
     best_claim,
     highest_round_seen,
@@ -56,7 +59,6 @@ from drive_store.statelog.epochs import (
 from drive_store.statelog.log import StateEntry, StateLogReader, StateLogWriter, StateRef, history, newest
 from drive_store.store.capabilities import Capabilities, Operations
 from drive_store.store.store import Store
-from drive_store.values import publish_value, read_value
 
 __all__ = [
     "DISCOVERY",
@@ -66,6 +68,7 @@ __all__ = [
     "Capabilities",
     "Corrupt",
     "DiscoveryFolder",
+    "Expected",
     "ExperimentPaths",
     "ExperimentStore",
     "FolderMissing",
@@ -76,6 +79,7 @@ __all__ = [
     "NotAFile",
     "NotYet",
     "Operations",
+    "Publication",
     "PublishedFile",
     "Reading",
     "Registry",

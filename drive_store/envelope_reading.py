@@ -72,13 +72,19 @@ class Rejected:
 Reading = Valid | NotYet | Corrupt | Rejected
 
 
-@dataclass(frozen=True)
-class _Wanted:
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What an envelope must say of itself to be accepted."""
+
     kind: str
     experiment: str | None
-    node: str | None
-    incarnation: str | None
+    """The experiment it must belong to; None for any."""
+    node: str | None = None
+    """Its writer; None for any."""
+    incarnation: str | None = None
+    """Its writer's incarnation; None for any."""
     max_payload: int
+    """The most bytes the payload may have."""
 
 
 class _Refusal(Exception):
@@ -87,27 +93,13 @@ class _Refusal(Exception):
         self.reading = reading
 
 
-def read_envelope(
-    store: Store,
-    key: str,
-    *,
-    kind: str,
-    experiment: str | None,
-    node: str | None = None,
-    incarnation: str | None = None,
-    max_payload: int,
-    twin_too: bool = False,
-) -> Reading:
+def read_envelope(store: Store, key: str, expected: Expected, *, twin_too: bool = False) -> Reading:
     """Read a file of the store and open it.
 
     Args:
         store: where the file is.
         key: its key.
-        kind: what the envelope must hold.
-        experiment: the experiment it must belong to; None for any.
-        node: its writer; None for any.
-        incarnation: its writer's incarnation; None for any.
-        max_payload: the most bytes the payload may have.
+        expected: what it must hold.
         twin_too: look for ``name (1)`` where the name itself is not seen: once there was a twin, Drive's mount may
             keep showing the remaining file under that name.
 
@@ -117,51 +109,36 @@ def read_envelope(
     Raises:
         StoreError: the store itself cannot be read.
     """
-    limit = max_payload + max_payload // 128 + 2 * HEAD_LIMIT
+    limit = expected.max_payload + expected.max_payload // 128 + 2 * HEAD_LIMIT
     try:
         data = store.read(key, limit)
         if data is None and twin_too:
             data = store.read(twin_name(key, 1), limit)
     except (TooLarge, NotAFile) as error:
         return Rejected(str(error))
-    return open_envelope(
-        data, kind=kind, experiment=experiment, node=node, incarnation=incarnation, max_payload=max_payload
-    )
+    return open_envelope(data, expected)
 
 
-def open_envelope(
-    data: bytes | None,
-    *,
-    kind: str,
-    experiment: str | None,
-    node: str | None = None,
-    incarnation: str | None = None,
-    max_payload: int,
-) -> Reading:
+def open_envelope(data: bytes | None, expected: Expected) -> Reading:
     """Open the content of a file.
 
     Args:
         data: the content; None where no file was seen.
-        kind: what the envelope must hold.
-        experiment: the experiment it must belong to; None for any.
-        node: its writer; None for any.
-        incarnation: its writer's incarnation; None for any.
-        max_payload: the most bytes the payload may have.
+        expected: what it must hold.
 
     Returns:
         The one reading that applies. Never raises, whatever `data` holds.
     """
     if not data:
         return NotYet("no file is seen" if data is None else "the file is empty")
-    wanted = _Wanted(kind, experiment, node, incarnation, max_payload)
     opener = _open_packed if data[0] == PACKED_START[0] else _open_json
     try:
-        return opener(data, wanted)
+        return opener(data, expected)
     except _Refusal as refusal:
         return refusal.reading
 
 
-def _open_json(data: bytes, wanted: _Wanted) -> Valid:
+def _open_json(data: bytes, expected: Expected) -> Valid:
     _check_start(data, JSON_START, _SCHEMA_JSON)
     cut = data.find(JSON_MARK, 0, HEAD_LIMIT)
     if cut < 0:
@@ -169,14 +146,14 @@ def _open_json(data: bytes, wanted: _Wanted) -> Valid:
         raise _Refusal(Corrupt("the header does not end") if whole else NotYet("the header is not whole"))
     frame = _decode(data[:cut] + b"\n}", msgspec.json.decode)
     start = cut + len(JSON_MARK)
-    _check_frame(frame, "json", frame.raw_len, wanted)
+    _check_frame(frame, "json", frame.raw_len, expected)
     _check_length(len(data), start + frame.encoded_len + len(JSON_END))
     if not data.endswith(JSON_END):
         raise _Refusal(Corrupt("the end of the document is damaged"))
     return _valid(frame, data[start : -len(JSON_END)])
 
 
-def _open_packed(data: bytes, wanted: _Wanted) -> Valid:
+def _open_packed(data: bytes, expected: Expected) -> Valid:
     start = _check_start(data, PACKED_START, _SCHEMA_PACKED)
     # A file that ends with a trailer of its own length is whole, whatever the lengths inside it say.
     trailer = TRAILER.pack(len(data)) + TRAILER_END
@@ -190,7 +167,7 @@ def _open_packed(data: bytes, wanted: _Wanted) -> Valid:
     if len(data) < body:
         raise _Refusal(cut_off)
     frame = _decode(data[body - head_len : body], msgspec.msgpack.decode)
-    _check_frame(frame, "zstd", encoded_len, wanted)
+    _check_frame(frame, "zstd", encoded_len, expected)
     _check_length(len(data), body + encoded_len + len(trailer))
     if not data.endswith(trailer):
         raise _Refusal(Corrupt("the trailer is damaged"))
@@ -221,25 +198,27 @@ def _decode(head: bytes, decode: Callable[..., Frame]) -> Frame:
     return frame
 
 
-def _check_frame(frame: Frame, codec: str, encoded_len: int, wanted: _Wanted) -> None:
+def _check_frame(frame: Frame, codec: str, encoded_len: int, expected: Expected) -> None:
     if frame.magic != MAGIC or frame.schema != SCHEMA_VERSION or frame.encoded_len != encoded_len:
         raise _Refusal(Corrupt("the header does not fit the file around it"))
     if frame.codec != codec:
         raise _Refusal(Rejected(f"codec {frame.codec}, and {codec} is expected"))
-    _check_identity(frame.header, wanted)
-    if max(frame.raw_len, frame.encoded_len - frame.raw_len // 128 - HEAD_LIMIT) > wanted.max_payload:
-        raise _Refusal(Rejected(f"a payload of {frame.raw_len} bytes, and {wanted.max_payload} are allowed"))
+    _check_identity(frame.header, expected)
+    if max(frame.raw_len, frame.encoded_len - frame.raw_len // 128 - HEAD_LIMIT) > expected.max_payload:
+        raise _Refusal(
+            Rejected(f"a payload of {frame.raw_len} bytes, and {expected.max_payload} are allowed")
+        )
 
 
-def _check_identity(header: Header, wanted: _Wanted) -> None:
-    for what, found, expected in (
-        ("experiment", header.experiment, wanted.experiment),
-        ("kind", header.kind, wanted.kind),
-        ("node", header.node, wanted.node),
-        ("incarnation", header.incarnation, wanted.incarnation),
+def _check_identity(header: Header, expected: Expected) -> None:
+    for what, found, needed in (
+        ("experiment", header.experiment, expected.experiment),
+        ("kind", header.kind, expected.kind),
+        ("node", header.node, expected.node),
+        ("incarnation", header.incarnation, expected.incarnation),
     ):
-        if expected is not None and found != expected:
-            raise _Refusal(Rejected(f"{what} {found!r}, and {expected!r} is expected"))
+        if needed is not None and found != needed:
+            raise _Refusal(Rejected(f"{what} {found!r}, and {needed!r} is expected"))
 
 
 def _check_length(length: int, expected: int) -> None:

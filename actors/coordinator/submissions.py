@@ -172,9 +172,8 @@ class Intake:
     def _take(self, look: Look, key: str, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> bool:
         """Read one file and put it where it belongs; False when it is not whole yet."""
         reading = read_round_file(
-            self._experiment.store,
+            self._experiment,
             key,
-            experiment=self._experiment.name,
             node=look.node,
             incarnation=look.incarnation,
             sha256=None,

@@ -12,7 +12,7 @@ from actors.trainer.reporter import TrainerVoice
 from actors.trainer.restoring import Restored
 from actors.trainer.settings import Reporter, TrainerSettings
 from drive_store import ExperimentStore, Retention, Spool
-from drive_store.named_values import NamedValues
+from drive_store.published import NamedValues
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import SwarmState

@@ -26,7 +26,7 @@ from drive_store.checkpoints.manifest import (
     manifest_of,
     seal_manifest,
 )
-from drive_store.envelope_reading import open_envelope
+from drive_store.envelope_reading import Expected, open_envelope
 from drive_store.errors import StoreError
 from drive_store.names import require_id, require_number
 from drive_store.store.oserrors import errors_of
@@ -136,7 +136,7 @@ class LocalCheckpoints:
         with errors_of("read", str(path)):
             data = path.read_bytes() if path.exists() else None
         reading = open_envelope(
-            data, kind=KIND, experiment=self._experiment, node=self._node, max_payload=MAX_MANIFEST
+            data, Expected(kind=KIND, experiment=self._experiment, node=self._node, max_payload=MAX_MANIFEST)
         )
         return manifest_of(reading, self._node, checkpoint.step)
 

@@ -18,7 +18,7 @@ from drive_store.checkpoints.manifest import (
     manifest_of,
     seal_manifest,
 )
-from drive_store.envelope_reading import read_envelope
+from drive_store.envelope_reading import Expected, read_envelope
 from drive_store.errors import NotAFile, StoreUnavailable, TooLarge
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import require_id
@@ -72,11 +72,13 @@ class StoredCheckpoints:
         reading = read_envelope(
             self._store,
             self._key(checkpoint, MANIFEST),
-            kind=KIND,
-            experiment=self._paths.experiment,
-            node=self._node,
-            incarnation=checkpoint.incarnation,
-            max_payload=MAX_MANIFEST,
+            Expected(
+                kind=KIND,
+                experiment=self._paths.experiment,
+                node=self._node,
+                incarnation=checkpoint.incarnation,
+                max_payload=MAX_MANIFEST,
+            ),
         )
         return manifest_of(reading, self._node, checkpoint.step)
 

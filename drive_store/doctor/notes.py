@@ -13,7 +13,7 @@ import msgspec
 
 from drive_store.doctor.ground import OwnFiles
 from drive_store.envelope import HEAD_LIMIT, Header, seal_json
-from drive_store.envelope_reading import Reading, Rejected, open_envelope
+from drive_store.envelope_reading import Expected, Reading, Rejected, open_envelope
 from drive_store.errors import UNREADABLE, NameTaken, NotAFile, TooLarge
 from drive_store.store.store import Store
 
@@ -51,7 +51,9 @@ def read_note(store: Store, key: str, session: str, writer: str) -> tuple[Readin
         data = store.read(key, NOTE_LIMIT + 2 * HEAD_LIMIT)
     except (TooLarge, NotAFile) as error:
         return Rejected(str(error)), b""
-    return open_envelope(data, kind=KIND, experiment=session, node=writer, max_payload=NOTE_LIMIT), data
+    return open_envelope(
+        data, Expected(kind=KIND, experiment=session, node=writer, max_payload=NOTE_LIMIT)
+    ), data
 
 
 def decode_note(payload: bytes) -> Note | None:

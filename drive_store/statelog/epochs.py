@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from drive_store.envelope import Header, seal_json
-from drive_store.envelope_reading import Valid, read_envelope
+from drive_store.envelope_reading import Expected, Valid, read_envelope
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import (
     PeerName,
@@ -137,9 +137,8 @@ def _read_beat(experiment: ExperimentStore, claimant: str, twin: int) -> Valid |
     reading = read_envelope(
         experiment.store,
         twin_name(experiment.paths.coordinator_beat(claimant), twin),
-        kind=COORDINATOR,
-        experiment=experiment.name,
-        node=claimant,
-        max_payload=MAX_COORDINATOR_BEAT,
+        Expected(
+            kind=COORDINATOR, experiment=experiment.name, node=claimant, max_payload=MAX_COORDINATOR_BEAT
+        ),
     )
     return reading if isinstance(reading, Valid) else None

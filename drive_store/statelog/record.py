@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from drive_store.envelope import Header
-from drive_store.envelope_reading import Corrupt, NotYet, Reading, Rejected, Valid, read_envelope
+from drive_store.envelope_reading import Corrupt, Expected, NotYet, Reading, Rejected, Valid, read_envelope
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import StateName, parse_state_name, twin_name
 from drive_store.store.store import Store
@@ -67,10 +67,7 @@ def read_record(
     reading: Reading = read_envelope(
         experiment.store,
         key,
-        kind=KIND,
-        experiment=experiment.name,
-        node=name.claimant,
-        max_payload=max_payload,
+        Expected(kind=KIND, experiment=experiment.name, node=name.claimant, max_payload=max_payload),
     )
     if not isinstance(reading, Valid):
         return reading

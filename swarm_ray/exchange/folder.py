@@ -55,7 +55,7 @@ class FolderExchange(Outbox):
         direct: DirectValues,
     ) -> None:
         super().__init__(state, spools)
-        self._store, self._paths, self._pace = experiment.store, experiment.paths, pace
+        self._experiment, self._pace = experiment, pace
         self._made = made
         self.direct = direct
         self._checked = -1
@@ -90,7 +90,7 @@ class FolderExchange(Outbox):
             return  # an earlier process wrote it; if it was lost, `retry` will find out
         try:
             if number != self._checked:
-                self._store.check()
+                self._experiment.store.check()
                 self._checked = number
             spool.send(node.step)
         except RETRYABLE as error:
@@ -163,9 +163,8 @@ class FolderExchange(Outbox):
         """The file, or why it is refused; None for one that may still become visible."""
         try:
             reading = read_round_file(
-                self._store,
+                self._experiment,
                 ref.key,
-                experiment=self._paths.experiment,
                 node=ref.node,
                 incarnation=ref.incarnation,
                 sha256=ref.sha256,

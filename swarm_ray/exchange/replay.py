@@ -228,9 +228,8 @@ class StepReplay:
     def _remember(self, node: str, number: int, ref: FileRef) -> None:
         try:
             reading = read_round_file(
-                self._experiment.store,
+                self._experiment,
                 ref.key,
-                experiment=self._experiment.name,
                 node=node,
                 incarnation=ref.incarnation,
                 sha256=ref.sha256 or None,

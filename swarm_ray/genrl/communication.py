@@ -12,7 +12,7 @@ from typing import Any, Self
 from genrl.communication import Communication
 
 from drive_store import ExperimentStore, Valid
-from drive_store.named_values import NamedValues, read_newest_value
+from drive_store.published import NamedValues, read_newest_value
 from swarm_ray.genrl.membership import Membership
 from swarm_ray.genrl.stage_files import Gathered, Gathering, untimed
 from swarm_ray.genrl.wire import MAX_BYTES, WireError, decode, encode

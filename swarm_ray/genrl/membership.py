@@ -19,7 +19,7 @@ from drive_store import (
     new_incarnation,
     valid_id,
 )
-from drive_store.named_values import NamedValues
+from drive_store.published import NamedValues
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError

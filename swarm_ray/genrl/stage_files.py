@@ -17,6 +17,7 @@ from drive_store import (
     RETRYABLE,
     ExperimentStore,
     NotYet,
+    Publication,
     Valid,
     find_round_files,
     publish_round_file,
@@ -99,12 +100,14 @@ class StageFiles:
         self.check()
         publish_round_file(
             self._experiment,
-            node=self.me.node,
-            incarnation=self.me.incarnation,
-            round=moment.round,
-            stage=moment.stage,
-            payload=msgspec.msgpack.encode(file),
-            sequence=file.step,
+            Publication(
+                node=self.me.node,
+                incarnation=self.me.incarnation,
+                round=moment.round,
+                stage=moment.stage,
+                payload=msgspec.msgpack.encode(file),
+                sequence=file.step,
+            ),
         )
 
     def any_of(self, number: int, incarnation: str) -> bool:
@@ -140,9 +143,8 @@ class StageFiles:
             StoreError: the folder cannot be read.
         """
         reading = read_round_file(
-            self._experiment.store,
+            self._experiment,
             key,
-            experiment=self._experiment.name,
             node=node,
             incarnation=incarnation,
             sha256=sha256,

@@ -130,9 +130,8 @@ def _has_receipt(swarm: OneProcessSwarm, ref: Any) -> bool:
     from swarm_ray.exchange.validation import decode_round_file
 
     reading: Any = read_round_file(
-        swarm.address.open().store,
+        swarm.address.open(),
         ref.key,
-        experiment="direct",
         node=ref.node,
         incarnation=ref.incarnation,
         sha256=ref.sha256,

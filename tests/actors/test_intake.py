@@ -14,8 +14,8 @@ from actors.coordinator.draining import looks_for_round
 from actors.coordinator.roster import Peer
 from actors.coordinator.round_history import KEPT, RoundHistory
 from actors.coordinator.submissions import REMEMBERED_ROUNDS, Intake, Look
-from drive_store import ExperimentStore, Header, publish_round_file, seal_packed
-from drive_store.paths import twin_name
+from drive_store import ExperimentStore, Header, Publication, publish_round_file, seal_packed
+from drive_store.names import twin_name
 from swarm_ray.records.nodes import Registration
 from swarm_ray.records.state import Answers, FileRef, Member, StateRecord
 
@@ -234,12 +234,14 @@ def test_files_of_any_of_a_nodes_incarnations_count_once(folder: Folder, intake:
     first = folder.publish("node-1", 0)
     later = publish_round_file(
         ExperimentStore(folder.store, folder.paths),
-        node="node-1",
-        incarnation="ffffffff",
-        round=0,
-        stage=0,
-        payload=msgspec.msgpack.encode(round_file(step=0)),
-        attempt=1,
+        Publication(
+            node="node-1",
+            incarnation="ffffffff",
+            round=0,
+            stage=0,
+            payload=msgspec.msgpack.encode(round_file(step=0)),
+            attempt=1,
+        ),
     )
     arrivals = Arrivals()
     both = [Look("node-1", "ffffffff", 0), Look("node-1", incarnation("node-1"), 0)]

@@ -10,7 +10,8 @@ import pytest
 from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import closed_stages, records_of, small_config
 
-from drive_store import PublishedFile, Store, StoreUnavailable, spool
+from drive_store import ExperimentStore, PublishedFile, StoreUnavailable
+from drive_store.outbox import outbox
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.records.state import FileRef, StateRecord
 
@@ -110,18 +111,18 @@ def test_a_file_that_is_lost_or_cannot_be_written_is_published_while_its_round_i
     config = small_config(nodes=2, rounds=4, pace__expect=2, pace__retry_s=0.5, pace__max_s=1000)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0", "node-1"]])
     trouble = iter(["away", "", "lost", "", "", ""])
-    real = spool.publish_round_file
+    real = outbox.publish_round_file
 
-    def publish(store: Store, *arguments: Any, **named: Any) -> PublishedFile:
+    def publish(experiment: ExperimentStore, *arguments: Any, **named: Any) -> PublishedFile:
         kind = next(trouble, "")
         if kind == "away":
             raise StoreUnavailable("the mount has hiccups")
-        made = real(store, *arguments, **named)
+        made = real(experiment, *arguments, **named)
         if kind == "lost":
-            store.remove(made.key)
+            experiment.store.remove(made.key)
         return made
 
-    monkeypatch.setattr(spool, "publish_round_file", publish)
+    monkeypatch.setattr(outbox, "publish_round_file", publish)
     with swarm:
         swarm.results()
         assert swarm.state() == "finished"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from drive_store import (
     Corrupt,
+    Expected,
     Header,
     InvalidName,
     NotYet,
@@ -47,7 +48,7 @@ json_values = st.recursive(
 
 def opened(data: bytes | None, max_payload: int = 10_000, **wanted: str) -> Reading:
     origin: dict[str, str] = {"kind": "rollouts", "experiment": "tea"} | wanted
-    return open_envelope(data, max_payload=max_payload, **origin)  # type: ignore[arg-type]
+    return open_envelope(data, Expected(max_payload=max_payload, **origin))
 
 
 def packed(frame: Frame, encoded: bytes, schema: int = 1) -> bytes:

@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drive_store import ExperimentPaths, InvalidName, Store, new_incarnation, valid_id
-from drive_store.paths import (
+from drive_store.names import (
     PeerName,
     RoundFileName,
     SegmentName,
     StateName,
-    bucket,
     parse_beat_name,
     parse_registration_name,
     parse_round_file_name,
@@ -20,6 +19,7 @@ from drive_store.paths import (
     parse_state_name,
     twin_name,
 )
+from drive_store.paths import bucket
 
 PATHS = ExperimentPaths("tea")
 INCARNATION = "0123abcd"

@@ -20,7 +20,7 @@ from drive_store import (
     Valid,
     create_experiment_folder,
 )
-from drive_store.paths import twin_name
+from drive_store.names import twin_name
 
 PATHS = ExperimentPaths("tea")
 A, B = "0123abcd", "4567abcd"

@@ -7,6 +7,7 @@ import pytest
 from drive_store import (
     ExperimentPaths,
     ExperimentStore,
+    Publication,
     Retention,
     Store,
     create_experiment_folder,
@@ -30,12 +31,7 @@ def store(tmp_path: Path) -> FaultyStore:
 def publish(store: Store, number: int, attempt: int = 0, incarnation: str = A) -> str:
     return publish_round_file(
         ExperimentStore(store, PATHS),
-        node="n1",
-        incarnation=incarnation,
-        round=number,
-        stage=0,
-        attempt=attempt,
-        payload=b"x",
+        Publication(node="n1", incarnation=incarnation, round=number, stage=0, attempt=attempt, payload=b"x"),
     ).key
 
 

@@ -10,6 +10,7 @@ from drive_store import (
     ExperimentStore,
     NameTaken,
     NotYet,
+    Publication,
     PublishedFile,
     Reading,
     Rejected,
@@ -23,7 +24,7 @@ from drive_store import (
     publish_round_file,
     read_round_file,
 )
-from drive_store.paths import RoundFileName, twin_name
+from drive_store.names import RoundFileName, twin_name
 
 PATHS = ExperimentPaths("tea")
 A = "0123abcd"
@@ -40,20 +41,22 @@ def store(tmp_path: Path) -> Store:
 def publish(store: Store, number: int = 17, payload: bytes = b"rollouts", attempt: int = 0) -> PublishedFile:
     return publish_round_file(
         ExperimentStore(store, PATHS),
-        node="n1",
-        incarnation=A,
-        round=number,
-        stage=0,
-        payload=payload,
-        attempt=attempt,
-        epoch=3,
-        sequence=5,
+        Publication(
+            node="n1",
+            incarnation=A,
+            round=number,
+            stage=0,
+            payload=payload,
+            attempt=attempt,
+            epoch=3,
+            sequence=5,
+        ),
     )
 
 
 def read(store: Store, key: str, sha256: str | None = None, node: str = "n1", limit: int = 1000) -> Reading:
     return read_round_file(
-        store, key, experiment="tea", node=node, incarnation=A, sha256=sha256, max_payload=limit
+        ExperimentStore(store, PATHS), key, node=node, incarnation=A, sha256=sha256, max_payload=limit
     )
 
 

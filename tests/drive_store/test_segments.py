@@ -15,7 +15,7 @@ from drive_store import (
     make_node_folders,
     read_segments,
 )
-from drive_store.paths import twin_name
+from drive_store.names import twin_name
 from drive_store.segments import _rows, _seal_line
 
 PATHS = ExperimentPaths("tea")

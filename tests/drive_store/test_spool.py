@@ -15,7 +15,7 @@ from spool_for_tests import (
 )
 
 from drive_store import NameTaken, Spool, Store, StoreFull, StoreUnavailable, payload_sha256
-from drive_store.retrying import percentile_99
+from drive_store.outbox.retry import percentile_99
 from drive_store.testing import Faults, FaultyStore
 
 

@@ -140,9 +140,8 @@ class SpoolMachine(RuleBasedStateMachine):
                 ExperimentStore(self.view, PATHS), peer.node, peer.incarnation, 0, settled=self.seen
             ):
                 reading = read_round_file(
-                    self.view,
+                    ExperimentStore(self.view, PATHS),
                     key,
-                    experiment="tea",
                     node=peer.node,
                     incarnation=peer.incarnation,
                     sha256=None,

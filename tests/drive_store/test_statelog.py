@@ -19,7 +19,7 @@ from drive_store import (
     newest,
     seal_json,
 )
-from drive_store.paths import twin_name
+from drive_store.names import twin_name
 from drive_store.statelog.log import StateEntry, StateRef, claimant_rank
 
 PATHS = ExperimentPaths("tea")

@@ -9,6 +9,7 @@ from drive_store import (
     ExperimentPaths,
     ExperimentStore,
     InvalidName,
+    Publication,
     RequestReader,
     StateLogWriter,
     StateRef,
@@ -102,7 +103,8 @@ def test_the_best_claim_costs_three_listings(store: Store) -> None:
 
 def publish(store: Store, node: str, incarnation: str, number: int) -> str:
     return publish_round_file(
-        ExperimentStore(store, PATHS), node=node, incarnation=incarnation, round=number, stage=0, payload=b"x"
+        ExperimentStore(store, PATHS),
+        Publication(node=node, incarnation=incarnation, round=number, stage=0, payload=b"x"),
     ).key
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from folder_for_tests import Folder, closed, incarnation, opens, round_file
 
-from drive_store import Valid, read_round_file
+from drive_store import ExperimentStore, Valid, read_round_file
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested
 from swarm_ray.records.state import Answers, FileRef, Refusal
@@ -146,9 +146,8 @@ def test_the_files_say_whom_they_obey(folder: Folder) -> None:
     there.publish(one, 0, round_file(step=7), [])
     (path,) = folder.root.rglob("r000000*")
     reading = read_round_file(
-        folder.store,
+        ExperimentStore(folder.store, folder.paths),
         path.relative_to(folder.root).as_posix(),
-        experiment="small",
         node="node-1",
         incarnation=incarnation("node-1"),
         sha256=None,

@@ -41,11 +41,9 @@ class MixedGame(GameSwarm):
 
     def whole(self, ref: FileRef) -> bool:
         """Whether a file holds its payload itself, and not a receipt for it."""
-        paths, store = self.address.paths, self.address.open().store
         reading = read_round_file(
-            store,
+            self.address.open(),
             ref.key,
-            experiment=paths.experiment,
             node=ref.node,
             incarnation=ref.incarnation,
             sha256=ref.sha256,

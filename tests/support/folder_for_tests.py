@@ -11,6 +11,7 @@ from swarm_for_tests import small_config
 
 from drive_store import (
     ExperimentStore,
+    Publication,
     Registry,
     Spool,
     StateLogWriter,
@@ -115,12 +116,14 @@ class Folder:
         data = msgspec.msgpack.encode(round_file(step=number)) if payload is None else payload
         made = publish_round_file(
             ExperimentStore(self.store, self.paths),
-            node=node,
-            incarnation=incarnation(node),
-            round=number,
-            stage=stage,
-            payload=data,
-            attempt=attempt,
+            Publication(
+                node=node,
+                incarnation=incarnation(node),
+                round=number,
+                stage=stage,
+                payload=data,
+                attempt=attempt,
+            ),
         )
         return FileRef(node, incarnation(node), made.key, made.sha256, len(data))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from experiments_for_tests import FakeExperiment, incarnation_of, metrics_row
 
-from drive_store import ExperimentStore, SegmentWriter, publish_round_file
+from drive_store import ExperimentStore, Publication, SegmentWriter, publish_round_file
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.read.experiment import open_experiment
@@ -127,11 +127,13 @@ class FullExperiment(FakeExperiment):
         file = RoundFile(number, (Rollout(question.ref, completions),), 1 / 3, 1, 9)
         published = publish_round_file(
             ExperimentStore(self.store, self.paths),
-            node=node,
-            incarnation=incarnation_of(node),
-            round=number,
-            stage=0,
-            payload=msgspec.msgpack.encode(file),
+            Publication(
+                node=node,
+                incarnation=incarnation_of(node),
+                round=number,
+                stage=0,
+                payload=msgspec.msgpack.encode(file),
+            ),
         )
         return FileRef(node, incarnation_of(node), published.key, published.sha256, published.size, number)
 

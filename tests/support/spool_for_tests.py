@@ -51,9 +51,8 @@ def in_store(store: Store, entry: SpoolEntry) -> list[str]:
     for key in entry.keys:
         incarnation = key.split("/")[3].partition(".")[2]
         reading = read_round_file(
-            store,
+            ExperimentStore(store, PATHS),
             key,
-            experiment="tea",
             node="n1",
             incarnation=incarnation,
             sha256=entry.sha256,

@@ -13,6 +13,7 @@ from swarm_tasks_for_tests import coin
 from drive_store import (
     ExperimentStore,
     Header,
+    Publication,
     Registry,
     make_node_folders,
     payload_sha256,
@@ -112,11 +113,13 @@ class Stranger:
         """Publish through the store, as an honest node does."""
         publish_round_file(
             ExperimentStore(self._store, self._paths),
-            node=self.name,
-            incarnation=self.life,
-            round=number,
-            stage=0,
-            payload=msgspec.msgpack.encode(value),
+            Publication(
+                node=self.name,
+                incarnation=self.life,
+                round=number,
+                stage=0,
+                payload=msgspec.msgpack.encode(value),
+            ),
         )
 
     def write(self, number: int, data: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from drive_store import UNREADABLE, ExperimentPaths, Valid, open_envelope, seal_json, seal_packed
+from drive_store import UNREADABLE, Expected, ExperimentPaths, Valid, open_envelope, seal_json, seal_packed
 from drive_store.checkpoints.manifest import MANIFEST, Manifest, manifest_of, seal_manifest
 from drive_store.names import parse_state_name
 from swarm_ray.errors import MalformedFile
@@ -91,7 +91,7 @@ class Anew:
     def _record(self, file: FolderFile) -> bytes:
         """A state record with the new keys and the new hash of its predecessor."""
         data = file.path.read_bytes()
-        opened = open_envelope(data, kind="state", experiment=self._old, max_payload=_LIMIT)
+        opened = open_envelope(data, Expected(kind="state", experiment=self._old, max_payload=_LIMIT))
         if not isinstance(opened, Valid):
             return data
         try:
@@ -117,7 +117,9 @@ class Anew:
             shutil.copy2(file.path, self._folder / file.within)
         else:
             data = file.path.read_bytes()
-            opened = open_envelope(data, kind="checkpoint", experiment=self._old, max_payload=_LIMIT)
+            opened = open_envelope(
+                data, Expected(kind="checkpoint", experiment=self._old, max_payload=_LIMIT)
+            )
             header = opened.header if isinstance(opened, Valid) else None
             manifest = manifest_of(opened, header.node, header.sequence) if header else "no envelope"
             if isinstance(manifest, Manifest):
@@ -133,7 +135,7 @@ class Anew:
 
     def _resealed(self, data: bytes, kind: str) -> bytes:
         """The envelope with the new name; what is no whole envelope stays what it is."""
-        opened = open_envelope(data, kind=kind, experiment=self._old, max_payload=_LIMIT)
+        opened = open_envelope(data, Expected(kind=kind, experiment=self._old, max_payload=_LIMIT))
         if not isinstance(opened, Valid):
             return data
         self._sealed += 1

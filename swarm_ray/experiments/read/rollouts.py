@@ -80,9 +80,8 @@ def read_content(experiment: OpenExperiment, file: StoredFile) -> RoundFile:
         StoreError: the folder cannot be read.
     """
     reading = read_round_file(
-        experiment.store,
+        experiment.view,
         file.key,
-        experiment=experiment.paths.experiment,
         node=file.node,
         incarnation=file.incarnation,
         sha256=file.sha256,

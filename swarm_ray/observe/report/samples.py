@@ -105,9 +105,8 @@ def _is_kept(experiment: OpenExperiment, stage: StageClosed) -> bool:
 def _first_rollout(experiment: OpenExperiment, ref: FileRef) -> Rollout | None:
     try:
         reading = read_round_file(
-            experiment.store,
+            experiment.view,
             ref.key,
-            experiment=experiment.paths.experiment,
             node=ref.node,
             incarnation=ref.incarnation,
             sha256=ref.sha256,

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from drive_store.envelope import Header, payload_sha256, seal_packed
-from drive_store.envelope_reading import Valid, open_envelope
+from drive_store.envelope_reading import Expected, Valid, open_envelope
 from drive_store.errors import StoreFull
 from drive_store.names import require_id
 from drive_store.store.oserrors import errors_of
@@ -148,10 +148,7 @@ class SpoolFiles:
         path = self._path(step, ENTRY)
         reading = open_envelope(
             path.read_bytes(),
-            kind="spool",
-            experiment=self._experiment,
-            node=self._node,
-            max_payload=_MAX_ENTRY,
+            Expected(kind="spool", experiment=self._experiment, node=self._node, max_payload=_MAX_ENTRY),
         )
         if not isinstance(reading, Valid) or reading.header.sequence != step:
             why = "it has another step's name" if isinstance(reading, Valid) else reading.reason

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from math import ceil
 
-from drive_store.rollouts import PublishedFile
-from drive_store.spoolfiles import SpoolEntry
+from drive_store.outbox.disk import SpoolEntry
+from drive_store.published import PublishedFile
 from drive_store.store.store import Store
 
 OBSERVED = 200

@@ -22,9 +22,9 @@ from drive_store.envelope import payload_sha256
 from drive_store.errors import NameTaken, StoreError
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import require_incarnation
-from drive_store.retrying import OnTheWay
-from drive_store.rollouts import PublishedFile, publish_round_file
-from drive_store.spoolfiles import SpoolEntry, SpoolFiles
+from drive_store.outbox.disk import SpoolEntry, SpoolFiles
+from drive_store.outbox.retry import OnTheWay
+from drive_store.published import Publication, PublishedFile, publish_round_file
 
 __all__ = ["Spool", "SpoolEntry"]
 
@@ -254,14 +254,16 @@ class Spool:
     def _write(self, entry: SpoolEntry) -> PublishedFile:
         file = publish_round_file(
             self._experiment,
-            node=self._node,
-            incarnation=self._incarnation,
-            round=entry.round,
-            stage=entry.stage,
-            payload=entry.payload,
-            attempt=entry.attempts - 1,
-            epoch=entry.epoch,
-            sequence=entry.step,
+            Publication(
+                node=self._node,
+                incarnation=self._incarnation,
+                round=entry.round,
+                stage=entry.stage,
+                payload=entry.payload,
+                attempt=entry.attempts - 1,
+                epoch=entry.epoch,
+                sequence=entry.step,
+            ),
         )
         self._on_the_way.add(file)
         entry.size = file.size
