@@ -1,4 +1,4 @@
-"""Small JSON documents: registrations, heartbeats, requests to a coordinator, and records by which nodes find each other.
+"""Small JSON documents: registrations, heartbeats, requests to a coordinator, and records by which nodes are found.
 
 Registrations and requests are written once; heartbeats and discovery records are rewritten in place, and may be met
 half written.
