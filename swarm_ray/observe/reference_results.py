@@ -1,12 +1,56 @@
-"""How far results differ between seeds, as measured: one run is one draw, and should not be read as more."""
+"""Results to compare with: cumulative rewards of the paper, and of other seeds of a preset."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import Protocol
 
 from swarm_ray.config.schema import SwarmConfig
+
+
+class Earned(Protocol):
+    """What a run earned, and what that was summed over; `experiments.Comparison` is one."""
+
+    @property
+    def cumulative_reward(self) -> float:
+        """Sum over nodes and rounds of the mean raw reward of own completions."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that were summed over."""
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that were summed over."""
+
+
+@dataclass(frozen=True)
+class RewardSum:
+    """A cumulative reward by itself."""
+
+    cumulative_reward: float
+    nodes: int
+    rounds: int
+
+
+PAPER = {
+    split: RewardSum(reward, 8, 2000)
+    for split, reward in {"8/0": 561.79, "6/2": 854.43, "4/4": 1093.31, "2/6": 945.87}.items()
+}
+"""I/J to what the paper's swarm earned (SAPO, arXiv 2509.08721, table 1; one seed)."""
+
+
+def ratio_to(one: Earned | None, baseline: Earned | None) -> float | None:
+    """Cumulative reward over the baseline's.
+
+    None unless both are there and were summed over as many nodes and rounds, and the baseline earned something.
+    """
+    if one is None or baseline is None or (one.nodes, one.rounds) != (baseline.nodes, baseline.rounds):
+        return None
+    earned = baseline.cumulative_reward
+    return one.cumulative_reward / earned if earned > 0 else None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from swarm_ray.formatting import (
     share,
     shortened,
 )
-from swarm_ray.observe.reward_ratio import ratio_to
+from swarm_ray.observe.reference_results import ratio_to
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.state import UNDER_WAY, ExperimentState
 

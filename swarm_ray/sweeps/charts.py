@@ -17,8 +17,7 @@ from swarm_ray.observe.report.chart import (
     series_style,
     shortened,
 )
-from swarm_ray.observe.report.curves import curves_of
-from swarm_ray.observe.report.thinning import thin_evenly
+from swarm_ray.observe.report.curves import curves_of, thin_evenly
 from swarm_ray.sweeps.results import MEASURES, Measure, PointResult, SweepResult
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from swarm_ray.errors import ModelError, UserError
 from swarm_ray.experiments import Comparison
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.experiments.open import config_in_force
-from swarm_ray.observe.reward_ratio import PAPER, ratio_to
+from swarm_ray.observe.reference_results import PAPER, ratio_to
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ from swarm_ray.experiments import (
     time_breakdown,
 )
 from swarm_ray.formatting import clean, duration, large
-from swarm_ray.observe.reward_ratio import ratio_to
+from swarm_ray.observe.reference_results import ratio_to
 from swarm_ray.observe.tables import comparison_table, list_table, status_table, time_text
 
 SHARED = Comparison(

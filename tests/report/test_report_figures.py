@@ -9,9 +9,9 @@ import pytest
 from reports_for_tests import config_of, evidence_of, full
 
 from swarm_ray.observe.report.chart import Chart, shortened
+from swarm_ray.observe.report.curves import Point, thin, thin_evenly
+from swarm_ray.observe.report.html_page import head, visible
 from swarm_ray.observe.report.sections import sections_of
-from swarm_ray.observe.report.shown_text import head, visible
-from swarm_ray.observe.report.thinning import Point, thin, thin_evenly
 
 
 @pytest.fixture(scope="module")

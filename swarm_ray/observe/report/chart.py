@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarm_ray.experiments.manage.write import written_whole
-from swarm_ray.observe.report.renewal import WRITER
+from swarm_ray.observe.report.html_page import WRITER
 from swarm_ray.observe.report.reward_figure import COLOURS
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
 from swarm_ray.experiments.read.status import ExperimentStatus, read_now
 from swarm_ray.experiments.read.uncoordinated import rewarded, stages_of_rows
-from swarm_ray.observe.report.logged_events import evaluations_in, events_of
+from swarm_ray.observe.report.evaluations import evaluations_in, events_of
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, StoreUse
 from swarm_ray.records.state import UNDER_WAY, StageClosed, StateRecord

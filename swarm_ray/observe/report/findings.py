@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 from swarm_ray.observe.diagnosis import without_advantage
+from swarm_ray.observe.report.evaluations import Gain, before_and_after, gain_of
 from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.observe.report.logged_events import before_and_after
-from swarm_ray.observe.report.question_error import Gain, gain_of
 from swarm_ray.observe.statistics import Difference, difference
 
 FEWEST_ROUNDS = 10

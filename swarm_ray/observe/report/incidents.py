@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from swarm_ray.observe.report.evaluations import ORDINARY
 from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.observe.report.logged_events import ORDINARY
 from swarm_ray.records.state import Answers, ExperimentState, StageClosed
 
 MOST_SHOWN = 100

@@ -22,12 +22,11 @@ from swarm_ray.machine.versions import installed_versions
 from swarm_ray.observe.report.chart import Chart
 from swarm_ray.observe.report.evidence import Evidence, read_evidence
 from swarm_ray.observe.report.findings import learning_of
+from swarm_ray.observe.report.html_page import PAGE_MARK, head, require_renewable, visible
 from swarm_ray.observe.report.inline_svg import inlined
 from swarm_ray.observe.report.page_tables import summary_table
-from swarm_ray.observe.report.renewal import PAGE_MARK, require_renewable
 from swarm_ray.observe.report.sections import Section, sections_of
 from swarm_ray.observe.report.sharing import sharing_of
-from swarm_ray.observe.report.shown_text import head, visible
 
 
 def write_report(

@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 
 from swarm_ray.formatting import duration, large, reward_sum, share
-from swarm_ray.observe.report.cost_charts import KINDS, operations_per_round, time_of
-from swarm_ray.observe.report.counterparts import baseline_of, ratio_of
+from swarm_ray.observe.reference_results import PAPER, ratio_to
+from swarm_ray.observe.report.evaluations import before_and_after
 from swarm_ray.observe.report.evidence import Evidence
+from swarm_ray.observe.report.html_page import NOTHING, Table, change, size, times, visible
 from swarm_ray.observe.report.incidents import MOST_SHOWN, counts_of, incidents_of
-from swarm_ray.observe.report.learning_charts import specialty_shares
-from swarm_ray.observe.report.logged_events import before_and_after
-from swarm_ray.observe.report.setting_table import differing_settings
-from swarm_ray.observe.report.shown_text import visible
-from swarm_ray.observe.report.table import NOTHING, Table, change, size, times
-from swarm_ray.observe.reward_ratio import PAPER, ratio_to
+from swarm_ray.observe.report.run_charts import KINDS, operations_per_round, specialty_shares, time_of
+from swarm_ray.observe.report.settings import baseline_of, differing_settings, ratio_of
 from swarm_ray.sapo.phases import PHASES
 
 MOST_TEXT = 400

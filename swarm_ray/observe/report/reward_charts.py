@@ -16,9 +16,8 @@ from swarm_ray.observe.report.chart import (
     series_style,
     shortened,
 )
-from swarm_ray.observe.report.curves import Curves, curves_of
+from swarm_ray.observe.report.curves import Curves, curves_of, thin, thin_evenly
 from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.observe.report.thinning import thin, thin_evenly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

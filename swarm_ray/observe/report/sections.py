@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from swarm_ray.config.load import render_yaml
 from swarm_ray.observe.report.chart import Chart
-from swarm_ray.observe.report.cost_charts import store_chart, time_chart
 from swarm_ray.observe.report.evidence import Evidence
+from swarm_ray.observe.report.html_page import Table
 from swarm_ray.observe.report.incidents import rejections_of
-from swarm_ray.observe.report.learning_charts import MOST_NODES, batch_chart, matrix_chart, specialty_chart
 from swarm_ray.observe.report.page_tables import (
     count_table,
     incident_table,
@@ -23,8 +22,15 @@ from swarm_ray.observe.report.page_tables import (
     time_table,
 )
 from swarm_ray.observe.report.reward_charts import reward_charts
+from swarm_ray.observe.report.run_charts import (
+    MOST_NODES,
+    batch_chart,
+    matrix_chart,
+    specialty_chart,
+    store_chart,
+    time_chart,
+)
 from swarm_ray.observe.report.samples import Sample, questions_for, samples_of
-from swarm_ray.observe.report.table import Table
 
 _NO_METRICS = "no metrics have been logged yet, or they are gone."
 _NO_STORE_USE = "the logs do not say what was asked of the folder; another version of Swarm Ray wrote them."

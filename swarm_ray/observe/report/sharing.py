@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swarm_ray.formatting import reward_sum
-from swarm_ray.observe.reference_results import spread_text
-from swarm_ray.observe.report.counterparts import Setting, rounds_in_common, settings_of
+from swarm_ray.observe.reference_results import RewardSum, ratio_to, spread_text
 from swarm_ray.observe.report.evidence import Evidence
 from swarm_ray.observe.report.findings import Finding
-from swarm_ray.observe.report.setting_table import differing_settings
-from swarm_ray.observe.reward_ratio import RewardSum, ratio_to
+from swarm_ray.observe.report.settings import Setting, differing_settings, rounds_in_common, settings_of
 from swarm_ray.observe.statistics import LEVEL, Difference, adjusted_p, difference, interval, smallest_p
 
 ENOUGH_RUNS = 4

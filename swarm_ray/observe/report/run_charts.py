@@ -1,11 +1,14 @@
-"""Figures of who learned what from whom: held-out pass@1, the matrix of rollouts used, I and J over time."""
+"""Charts of one run: held-out pass@1, whose rollouts were used, I and J, time and store operations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from drive_store import Operations
+from swarm_ray.experiments.read.metrics import TimeBreakdown, time_breakdown
 from swarm_ray.observe.report.chart import (
     FAINT,
     INK,
@@ -16,17 +19,18 @@ from swarm_ray.observe.report.chart import (
     name_axes,
     series_style,
     shortened,
+    stacked_bars,
 )
-from swarm_ray.observe.report.curves import moving_average
-from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.observe.report.logged_events import before_and_after
-from swarm_ray.observe.report.question_error import mean_by_specialty
+from swarm_ray.observe.report.curves import moving_average, thin_evenly
+from swarm_ray.observe.report.evaluations import before_and_after, mean_by_specialty
+from swarm_ray.observe.report.evidence import MOST, Evidence
 from swarm_ray.observe.report.reward_figure import COLOURS
-from swarm_ray.observe.report.thinning import thin_evenly
+from swarm_ray.sapo.phases import PHASES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 MOST_NODES = 40
 """A matrix of more nodes shows those that learned most from others."""
@@ -187,3 +191,59 @@ def _draw_batches(figure: Figure, numbers: Sequence[tuple[Cell, ...]], window: i
     name_axes(axes, "round", "rollouts")
     begin_at_zero(axes)
     legend_below(figure, axes, 3)
+
+
+KINDS = tuple(field.name for field in fields(Operations) if not field.name.startswith("bytes"))
+"""Of operations on the folder."""
+SKIPPED_ROUNDS = 10
+"""What is loaded late is paid for in the first rounds."""
+
+
+def time_of(evidence: Evidence) -> TimeBreakdown | None:
+    """Where the time of a round went; None where nothing was timed."""
+    found = time_breakdown(evidence.rows, first=SKIPPED_ROUNDS, last=int(MOST))
+    return found if found.rounds and sum(found.seconds.values()) > 0 else None
+
+
+def time_chart(evidences: Sequence[Evidence]) -> Chart | None:
+    """Seconds per round by phase, a bar for each experiment; None where nothing was timed."""
+    found = [(one.name, time) for one in evidences if (time := time_of(one)) is not None]
+    if not found:
+        return None
+    parts = [(p, [time.seconds.get(p, 0.0) for _, time in found]) for p in PHASES]
+    return Chart(
+        slug="time",
+        title="Where the time of a round went",
+        caption=f"Summed over the nodes; the first {SKIPPED_ROUNDS} rounds are left out of runs that have more.",
+        height=1.5 + 0.34 * len(found),
+        draw=lambda figure: stacked_bars(
+            figure, [name for name, _ in found], parts, "seconds per round, all nodes"
+        ),
+        columns=("experiment", "phase", "seconds_per_round"),
+        rows=tuple((name, phase, time.seconds.get(phase, 0.0)) for name, time in found for phase in PHASES),
+    )
+
+
+def operations_per_round(evidence: Evidence) -> dict[str, float] | None:
+    """Kind to operations on the folder per round, all processes together; None where none was told."""
+    use, rounds = evidence.store_use, len(evidence.rounds)
+    if use is None or not rounds:
+        return None
+    return {kind: use.operations.get(kind, 0) / rounds for kind in KINDS}
+
+
+def store_chart(evidences: Sequence[Evidence]) -> Chart | None:
+    """Operations per round by kind, a bar for each experiment; None where none was told."""
+    found = [(one.name, kinds) for one in evidences if (kinds := operations_per_round(one)) is not None]
+    if not found:
+        return None
+    parts = [(kind, [kinds[kind] for _, kinds in found]) for kind in KINDS]
+    return Chart(
+        slug="store",
+        title="What was asked of the shared folder",
+        caption="Operations per round of all processes: trainers, coordinator, discovery and logger.",
+        height=1.5 + 0.34 * len(found),
+        draw=lambda figure: stacked_bars(figure, [name for name, _ in found], parts, "operations per round"),
+        columns=("experiment", "operation", "per_round"),
+        rows=tuple((name, kind, kinds[kind]) for name, kinds in found for kind in KINDS),
+    )
