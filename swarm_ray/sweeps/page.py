@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import msgspec
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.write import resolved, writing_errors, written_whole
-from swarm_ray.machine.versions import installed_versions
-from swarm_ray.observe.report.chart import Chart
-from swarm_ray.observe.report.html_page import JSON_MARK, SWEEP_MARK, WRITER, require_renewable, visible
-from swarm_ray.observe.report.inline_svg import inlined
+from swarm_ray.observe.report.findings import Finding
+from swarm_ray.observe.report.html_page import NOTHING, Page, Section, Table
+from swarm_ray.observe.report.overwriting import JSON_MARK, SWEEP_MARK, WRITER, require_renewable
 from swarm_ray.observe.statistics import LEVEL, Interval
 from swarm_ray.sweeps.charts import sweep_charts
 from swarm_ray.sweeps.results import MEASURES, Figure, Measure, PointResult, SweepResult
@@ -91,8 +87,14 @@ def _cell(value: object) -> object:
     return msgspec.json.encode(value).decode()
 
 
-Row = tuple[str, ...]
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+_METHOD = (
+    "The difference and its 95 % bootstrap interval are taken seed by seed, since runs of one seed draw the same "
+    "questions. U, p and \N{LEFT DOUBLE QUOTATION MARK}larger in\N{RIGHT DOUBLE QUOTATION MARK} compare all runs of a "
+    "setting with all runs of the baseline (Mann-Whitney, two-sided, exact for few runs): larger in is the share of "
+    "pairs in which the setting's run has the larger value, ties counting half. d is Cohen's, too large on the average "
+    "where runs are few. The sweep decides by the cumulative reward; the other measures stand beside it."
+)
 
 
 def write_reports(result: SweepResult, page: Path) -> list[Path]:
@@ -150,51 +152,40 @@ def _marks(page: Path) -> dict[Path, str]:
 
 def page_text(result: SweepResult) -> str:
     """The page."""
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.globals["inlined"] = _inlined
-    template = environment.from_string(_packaged("swarm_ray.sweeps", "page.html"))
-    curves, first, *others = sweep_charts(result)
-    titles = [measure.title for measure in MEASURES]
-    return template.render(
+    baseline = result.baseline.label if result.baseline else ""
+    seeds = f"seeds {', '.join(map(str, result.seeds))}"
+    charts = tuple(sweep_charts(result))
+    sections = [
+        Section("figures", "Figures", charts=charts),
+        *(
+            [Section("differences", "Against the baseline", (_METHOD,), (), _differences(result))]
+            if baseline
+            else []
+        ),
+        Section("runs", "Runs", tables=(_runs(result),)),
+    ]
+    others = [point for point in result.points if not point.is_baseline and baseline]
+    return Page(
+        kind="sweep",
         mark=SWEEP_MARK,
-        name=result.name,
-        baseline=result.baseline.label if result.baseline else "",
-        seeds=", ".join(map(str, result.seeds)),
-        conclusions=[
-            conclusion(result, point) for point in result.points if not point.is_baseline and result.baseline
-        ],
-        remarks=remarks_on(result),
-        charts=[curves, first],
-        other_charts=others,
-        mean_heads=("setting", "runs", *titles),
-        means=_means(result),
-        differences=[(m.title, _differences(result, number)) for number, m in enumerate(MEASURES)],
-        difference_heads=("setting", *DIFFERENCE_HEADS),
-        run_heads=("experiment", "seed", *titles),
-        runs=_runs(result),
-        style=_packaged("swarm_ray.observe.report", "page.css"),
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=installed_versions().get("swarm-ray", ""),
-    )
+        title=result.name,
+        findings=[conclusion(result, point) for point in others],
+        summary=_means(result),
+        sections=sections,
+        remarks=[("Limits of these figures", remarks_on(result))],
+        details=[seeds, *([f"baseline {baseline}"] if baseline else [])],
+    ).html()
 
 
-def conclusion(result: SweepResult, point: PointResult) -> tuple[str, str, str]:
-    """What may be said of a grid point by the first measure: a word for its colour, its label, and sentences."""
-    measure = MEASURES[0]
+def conclusion(result: SweepResult, point: PointResult) -> Finding:
+    """What may be said of a grid point by the first measure."""
+    measure, label = MEASURES[0], point.point.label
+    about = f"against {result.baseline.label}" if result.baseline else ""
     figure = point.figures[measure.key]
     test, paired = figure.difference, figure.paired
     if test is None or paired is None or figure.p_holm is None:
-        return (
-            "open",
-            point.point.label,
-            "Not compared: it has no finished run that counts, or the baseline has none.",
-        )
+        said = "Not compared: it has no finished run that counts, or the baseline has none."
+        return Finding(label, about, "open", said, ())
     answer, verdict = _verdict(test.p, figure.p_holm, paired.mean, result.least_p())
     ratio = "" if paired.ratio is None else f", {paired.ratio:.2f} times the baseline's"
     bounds = "no interval of one seed" if paired.low is None else f"interval {bounds_text(measure, paired)}"
@@ -203,7 +194,7 @@ def conclusion(result: SweepResult, point: PointResult) -> tuple[str, str, str]:
         f"ahead of one of the baseline in {test.superiority:.0%} of the pairs; p = {p_text(test.p)}, after Holm "
         f"{p_text(figure.p_holm)}."
     )
-    return answer, point.point.label, said
+    return Finding(label, about, answer, said, ())
 
 
 def _verdict(p: float, adjusted: float, change: float, least: float) -> tuple[str, str]:
@@ -216,8 +207,8 @@ def _verdict(p: float, adjusted: float, change: float, least: float) -> tuple[st
     return "open", "Too few seeds to tell" if least > LEVEL else "Not shown to differ"
 
 
-def _means(result: SweepResult) -> list[Row]:
-    return [
+def _means(result: SweepResult) -> Table:
+    rows = [
         (
             f"{p.point.label}{' (baseline)' if p.is_baseline else ''}",
             str(len(p.runs)),
@@ -225,6 +216,12 @@ def _means(result: SweepResult) -> list[Row]:
         )
         for p in result.points
     ]
+    note = (
+        "Mean \N{PLUS-MINUS SIGN} standard deviation over the seeds, and below it the 95 % bootstrap interval of the "
+        "mean. One run is one number."
+    )
+    heads = ("setting", "runs", *[measure.title for measure in MEASURES])
+    return Table("Every setting", heads, tuple(rows), note=note, stacked=True)
 
 
 def _mean_cell(measure: Measure, found: Interval | None) -> str:
@@ -232,33 +229,21 @@ def _mean_cell(measure: Measure, found: Interval | None) -> str:
     return f"{mean_text(measure, found, PLUS_MINUS)}\n{interval_text(measure, found)}"
 
 
-def _differences(result: SweepResult, number: int) -> list[Row]:
-    measure = MEASURES[number]
-    return [
-        (point.point.label, *difference_cells(measure, point.figures[measure.key]))
-        for point in result.points
-        if not point.is_baseline
-    ]
+def _differences(result: SweepResult) -> tuple[Table, ...]:
+    """A table for each measure."""
+    others = [point for point in result.points if not point.is_baseline]
+    heads = ("setting", *DIFFERENCE_HEADS)
+    return tuple(
+        Table(m.title, heads, tuple((p.point.label, *difference_cells(m, p.figures[m.key])) for p in others))
+        for m in MEASURES
+    )
 
 
-def _runs(result: SweepResult) -> list[Row]:
-    rows: list[Row] = []
-    for point in result.points:
-        for run in point.runs:
-            values = [(measure, measure.of(run.figures)) for measure in MEASURES]
-            cells = ["\N{EN DASH}" if value is None else amount(measure, value) for measure, value in values]
-            rows.append((run.run.experiment, str(run.run.seed), *cells))
-    return rows
-
-
-def _inlined(chart: Chart) -> str:
-    return inlined(chart.svg(), f"{chart.slug}-", f"{chart.title}. {chart.caption}")
-
-
-def _shown(value: object) -> object:
-    """Text without what cannot be seen; what is markup already stays."""
-    return visible(value, len(value)) if type(value) is str else value
-
-
-def _packaged(package: str, name: str) -> str:
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+def _runs(result: SweepResult) -> Table:
+    rows = []
+    for run in (run for point in result.points for run in point.runs):
+        values = [(measure, measure.of(run.figures)) for measure in MEASURES]
+        cells = [NOTHING if value is None else amount(measure, value) for measure, value in values]
+        rows.append((run.run.experiment, str(run.run.seed), *cells))
+    heads = ("experiment", "seed", *[measure.title for measure in MEASURES])
+    return Table("", heads, tuple(rows))

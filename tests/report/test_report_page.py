@@ -67,7 +67,8 @@ def test_a_whole_report_has_every_section(tmp_path: Path) -> None:
     assert "local 4 8 external 4 0" in said
     assert "Find the" in said
     assert (
-        "All figures are what the nodes and the coordinator say of themselves, and nothing is signed" in said
+        "The nodes and the coordinator report all figures themselves, and the report checks no signatures"
+        in said
     )
     assert "The whole configuration of shared" in said
     check_figures(re.findall(r"<svg.*?</svg>", page, re.DOTALL))

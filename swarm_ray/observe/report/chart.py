@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarm_ray.experiments.manage.write import written_whole
-from swarm_ray.observe.report.html_page import WRITER
-from swarm_ray.observe.report.reward_figure import COLOURS
+from swarm_ray.observe.report.overwriting import WRITER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Those of Okabe and Ito, which people with any colour vision tell apart; then they begin again, dashed."""
 INK, FAINT, GRID = "#1b2330", "#5a6472", "#dde2e8"
 """Text, lesser text and lines; like all colours here they become those of the page's theme."""
 MORE_COLOURS = ("#8C6D1F", "#6A51A3", "#7F7F7F")

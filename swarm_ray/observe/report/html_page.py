@@ -1,72 +1,125 @@
-"""What HTML pages of Swarm Ray share: one template, tables, text of strangers, and who may overwrite a file."""
+"""The HTML page of a report and of a sweep: its parts, and the one template that shows them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
+from html import escape
+from importlib import resources
 
-from drive_store.store.oserrors import errors_of
-from swarm_ray.errors import UserError
+import jinja2
 
-WRITER = "swarm-ray"
-"""Who wrote a file, where its format has a field for that."""
-PAGE_MARK = f'<meta name="generator" content="{WRITER} report">'
-SWEEP_MARK = f'<meta name="generator" content="{WRITER} sweep">'
-"""Another than a report's, since neither is to go over the other."""
-JSON_MARK = f'"written_by": "{WRITER}"'
-HEAD_BYTES = 4096
-"""A mark stands within so many bytes."""
-OVERWRITE = "take another name, or give --overwrite to write over it"
-
-
-def require_renewable(marks: Mapping[Path, str], what: str, remedy: str = OVERWRITE) -> None:
-    """Make sure that each of these files is new, empty, or one that Swarm Ray wrote.
-
-    A CSV file has no place for a mark, and anybody may have one with the same columns: it is taken for ours where it
-    begins with them, and a file of the same name and another kind carries its mark.
-
-    Args:
-        marks: what is to be written, to what stands in the head of every file of its kind that Swarm Ray writes; of a
-            CSV file, what it begins with.
-        what: they are, in a word.
-        remedy: what the user can do otherwise.
-
-    Raises:
-        UserError: there is something else of that name.
-        StoreError: it cannot be read.
-    """
-    for path in marks:
-        if os.path.lexists(path) and not _renewable(path, marks):
-            raise UserError(
-                f"{path} is there already, and is no {what} that this version of Swarm Ray wrote: {remedy}"
-            )
-
-
-def _renewable(path: Path, marks: Mapping[Path, str]) -> bool:
-    """A link that leads nowhere, a folder and a device are not."""
-    head = _head(path)
-    if not head:
-        return head is not None
-    if path.suffix != ".csv":
-        return marks[path].encode() in head
-    marked = (marks[p].encode() in (_head(p) or b"") for p in marks if p != path and p.stem == path.stem)
-    return head.startswith(marks[path].encode()) and any(marked)
-
-
-def _head(path: Path) -> bytes | None:
-    """The beginning of a file; None of what is none."""
-    if not path.is_file():
-        return None
-    with errors_of("read", str(path)), path.open("rb") as file:
-        return file.read(HEAD_BYTES)
-
+from swarm_ray.machine.versions import installed_versions
+from swarm_ray.observe.report.chart import COLOURS, FAINT, GRID, INK, STACKED, Chart
+from swarm_ray.observe.report.findings import Finding
+from swarm_ray.observe.report.samples import Sample
 
 LONGEST = 4000
 """Characters of one completion or question that a page holds."""
 HEAD = 140
 """Of them, what is seen before it is unfolded."""
+_IDS = re.compile(r'\bid="([^"]+)"')
+_LINKS = re.compile(r'((?:xlink:)?href="#|url\(#)([^")]+)')
+_HEAD = re.compile(r"<svg\b[^>]*>")
+_VIEW = re.compile(r'viewBox="([^"]+)"')
+_DROPPED = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->|<style\b[^>]*>.*?</style>", re.DOTALL)
+_HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
+_PRECISE = re.compile(r"-?\d+\.\d{3,}")
+
+
+NOTHING = "\N{EN DASH}"
+ARROW = " \N{RIGHTWARDS ARROW} "
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under heads."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    texts: frozenset[int] = frozenset({0})
+    """Columns that hold words and are set flush left; numbers are set flush right."""
+    note: str = ""
+    stacked: bool = False
+    """Whether cells may have a second line, which is set smaller."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    id: str
+    title: str
+    said: tuple[str, ...] = ()
+    """Paragraphs."""
+    charts: tuple[Chart, ...] = ()
+    tables: tuple[Table, ...] = ()
+    folded: tuple[tuple[str, str], ...] = ()
+    """Long texts by their titles, unfolded on request."""
+    samples: tuple[tuple[str, tuple[Sample, ...]], ...] = ()
+    """Experiment to rollouts."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page."""
+
+    kind: str
+    """report or sweep."""
+    mark: str
+    """Markup by which Swarm Ray knows the file as its own."""
+    title: str
+    findings: Sequence[Finding]
+    summary: Table
+    sections: Sequence[Section]
+    remarks: Sequence[tuple[str, Sequence[str]]] = ()
+    """Boxes below the summary: a heading, and lines of text."""
+    details: Sequence[str] = ()
+    """Parts of the line below the title."""
+    caution: str = ""
+    """A paragraph below the summary."""
+    wide: Finding | None = None
+    """The finding that takes the whole width."""
+
+    def html(self) -> str:
+        """The document, which loads nothing from elsewhere."""
+        environment = jinja2.Environment(
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=_finalized,
+        )
+        environment.globals |= {"head": head, "inlined": _inlined}
+        package = resources.files("swarm_ray.observe.report")
+        template = environment.from_string(package.joinpath("page.html").read_text(encoding="utf-8"))
+        written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        version = installed_versions().get("swarm-ray", "")
+        style = package.joinpath("page.css").read_text(encoding="utf-8")
+        details = [f"Written {written} by swarm-ray {version}", *self.details]
+        return template.render(page=self, style=style, details=details)
+
+
+def change(start: float | None, end: float | None) -> str:
+    """Two shares, before and after; a dash for one that is not known."""
+    return ARROW.join(NOTHING if value is None else f"{value:.3f}" for value in (start, end))
+
+
+def times(ratio: float | None) -> str:
+    """A ratio, or a dash."""
+    return NOTHING if ratio is None else f"{ratio:.2f} {TIMES}"
+
+
+def size(count: int) -> str:
+    """Bytes as people say them."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} B"
 
 
 def visible(text: str, most: int = LONGEST) -> str:
@@ -93,36 +146,39 @@ def _number(letter: str) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
 
 
-NOTHING = "\N{EN DASH}"
-ARROW = " \N{RIGHTWARDS ARROW} "
-TIMES = "\N{MULTIPLICATION SIGN}"
+def theme_colours() -> dict[str, str]:
+    """Colours in which figures are drawn, to the variables of the page that take their place."""
+    named = {INK: "--ink", FAINT: "--faint", GRID: "--line"}
+    named |= {
+        colour: f"--series-{number}" for number, colour in enumerate(dict.fromkeys((*COLOURS, *STACKED)))
+    }
+    return {colour.lower(): f"var({name})" for colour, name in named.items()}
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under heads."""
+def inlined(svg: str, prefix: str, title: str) -> str:
+    """An SVG element that can stand in a page beside others.
 
-    title: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    texts: frozenset[int] = frozenset({0})
-    """Columns that hold words and are set flush left; numbers are set flush right."""
-    note: str = ""
-
-
-def change(start: float | None, end: float | None) -> str:
-    """Two shares, before and after; a dash for one that is not known."""
-    return ARROW.join(NOTHING if value is None else f"{value:.3f}" for value in (start, end))
-
-
-def times(ratio: float | None) -> str:
-    """A ratio, or a dash."""
-    return NOTHING if ratio is None else f"{ratio:.2f} {TIMES}"
+    Args:
+        svg: a document as matplotlib writes it.
+        prefix: goes before every id, so that no two figures of a page share one.
+        title: what is drawn, for those who cannot see it.
+    """
+    body = svg[svg.index("<svg") :]
+    view = _VIEW.search(body)
+    body = _DROPPED.sub("", body)
+    body = _IDS.sub(rf'id="{prefix}\1"', body)
+    body = _LINKS.sub(rf"\1{prefix}\2", body)
+    colours = theme_colours()
+    body = _HEX.sub(lambda found: colours.get(found[0].lower(), found[0]), body)
+    body = _PRECISE.sub(lambda found: f"{float(found[0]):.2f}", body)
+    head = f'<svg viewBox="{view[1] if view else ""}" role="img" aria-label="{escape(title)}">'
+    return _HEAD.sub(lambda _: head, body, count=1).strip()
 
 
-def size(count: int) -> str:
-    """Bytes as people say them."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{count} B"
+def _finalized(value: object) -> object:
+    """Text without invisible characters; what is markup already stays."""
+    return visible(value, len(value)) if type(value) is str else value
+
+
+def _inlined(chart: Chart) -> str:
+    return inlined(chart.svg(), f"{chart.slug}-", f"{chart.title}. {chart.caption}")

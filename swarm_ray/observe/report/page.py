@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
-
-import jinja2
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.write import (
@@ -18,15 +14,20 @@ from swarm_ray.experiments.manage.write import (
     written_whole,
 )
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.machine.versions import installed_versions
-from swarm_ray.observe.report.chart import Chart
 from swarm_ray.observe.report.evidence import Evidence, read_evidence
 from swarm_ray.observe.report.findings import learning_of
-from swarm_ray.observe.report.html_page import PAGE_MARK, head, require_renewable, visible
-from swarm_ray.observe.report.inline_svg import inlined
+from swarm_ray.observe.report.html_page import Page, Section
+from swarm_ray.observe.report.overwriting import PAGE_MARK, require_renewable
 from swarm_ray.observe.report.page_tables import summary_table
-from swarm_ray.observe.report.sections import Section, sections_of
+from swarm_ray.observe.report.sections import sections_of
 from swarm_ray.observe.report.sharing import sharing_of
+
+_CAUTION = (
+    "The nodes and the coordinator report all figures themselves, and the report checks no signatures, only that files "
+    "are whole (their hashes fit) and well-formed. Each node scores the external rollouts that it learns from again; "
+    "nobody scores a node's own rewards, which are summed here, a second time."
+)
+_NOT_ALL = "Not all of {} could be read, so what follows may be incomplete:"
 
 
 def write_report(
@@ -76,7 +77,7 @@ def write_report(
     if folder is not None and not overwrite:
         for chart in charts:
             require_renewable(chart.marks(folder), "figure")
-    page = _page(evidences, sections)
+    page = _page(evidences, sections).html()
     if folder is not None:
         with writing_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -105,38 +106,17 @@ def _require_place(path: Path) -> None:
             raise UserError(f"{path} could not be written: {why}; name another path")
 
 
-def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> str:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalized,
-    )
-    environment.globals["head"] = head
-    environment.globals["inlined"] = _inlined
-    package = resources.files("swarm_ray.observe.report")
-    template = environment.from_string(package.joinpath("page.html").read_text(encoding="utf-8"))
+def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> Page:
     learning, sharing = [learning_of(one) for one in evidences], sharing_of(evidences)
     several = len(evidences) > 1
-    return template.render(
+    return Page(
+        kind="report",
         mark=PAGE_MARK,
-        names=[one.name for one in evidences],
+        title=", ".join(one.name for one in evidences),
         findings=[*sharing, *learning] if several else [*learning, *sharing],
         wide=sharing[0] if several and len(sharing) == 1 else None,
         summary=summary_table(evidences),
         sections=sections,
-        problems=[(one.name, one.problems) for one in evidences if one.problems],
-        style=package.joinpath("page.css").read_text(encoding="utf-8"),
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=installed_versions().get("swarm-ray", ""),
+        caution=_CAUTION,
+        remarks=[(_NOT_ALL.format(one.name), one.problems) for one in evidences if one.problems],
     )
-
-
-def _finalized(value: object) -> object:
-    """Whatever text the template shows, without what cannot be seen; what is markup already stays."""
-    return visible(value, len(value)) if type(value) is str else value
-
-
-def _inlined(chart: Chart) -> str:
-    return inlined(chart.svg(), f"{chart.slug}-", f"{chart.title}. {chart.caption}")

@@ -12,14 +12,13 @@ from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.compare import history_of
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.formatting import reward_sum
+from swarm_ray.observe.report.chart import COLOURS, series_style
 from swarm_ray.observe.report.curves import Curves, Series, curves_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Those of Okabe and Ito, which people with any colour vision tell apart; then they begin again, dashed."""
 SIZE_INCHES, DOTS_PER_INCH = (12.0, 5.0), 100
 AXES_POINTS = 270.0
 """Height of the axes, roughly, in 72nds of an inch."""
@@ -92,7 +91,7 @@ def _figure(labels: Sequence[str], curves: Sequence[Curves], title: str) -> Figu
     figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     for number, (label, drawn) in enumerate(zip(labels, curves, strict=True)):
-        colour, dash = COLOURS[number % len(COLOURS)], "-" if number < len(COLOURS) else "--"
+        colour, dash = series_style(number)
         _draw_rewards(left, drawn, label, colour, dash)
         right.plot(drawn.rounds, drawn.cumulative, color=colour, linewidth=2.4, linestyle=dash)
     _finish(left, _smoothing(curves), "mean reward of own completions")

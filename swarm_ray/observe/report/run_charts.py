@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from drive_store import Operations
 from swarm_ray.experiments.read.metrics import TimeBreakdown, time_breakdown
 from swarm_ray.observe.report.chart import (
+    COLOURS,
     FAINT,
     INK,
     Cell,
@@ -24,7 +25,6 @@ from swarm_ray.observe.report.chart import (
 from swarm_ray.observe.report.curves import moving_average, thin_evenly
 from swarm_ray.observe.report.evaluations import before_and_after, mean_by_specialty
 from swarm_ray.observe.report.evidence import MOST, Evidence
-from swarm_ray.observe.report.reward_figure import COLOURS
 from swarm_ray.sapo.phases import PHASES
 
 if TYPE_CHECKING:

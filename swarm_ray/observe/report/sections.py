@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from swarm_ray.config.load import render_yaml
 from swarm_ray.observe.report.chart import Chart
 from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.observe.report.html_page import Table
+from swarm_ray.observe.report.html_page import Section
 from swarm_ray.observe.report.incidents import rejections_of
 from swarm_ray.observe.report.page_tables import (
     count_table,
@@ -30,7 +29,7 @@ from swarm_ray.observe.report.run_charts import (
     store_chart,
     time_chart,
 )
-from swarm_ray.observe.report.samples import Sample, questions_for, samples_of
+from swarm_ray.observe.report.samples import questions_for, samples_of
 
 _NO_METRICS = "no metrics have been logged yet, or they are gone."
 _NO_STORE_USE = "the logs do not say what was asked of the folder; another version of Swarm Ray wrote them."
@@ -38,22 +37,6 @@ _HOW_PICKED = (
     "The first rollout of the first nodes in the first, the middle and the last round whose files are kept; none is "
     "picked by how good it is. Rewards are those that the node itself published."
 )
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page."""
-
-    id: str
-    title: str
-    said: tuple[str, ...] = ()
-    """Paragraphs."""
-    charts: tuple[Chart, ...] = ()
-    tables: tuple[Table, ...] = ()
-    folded: tuple[tuple[str, str], ...] = ()
-    """Long texts by their titles, unfolded on request."""
-    samples: tuple[tuple[str, tuple[Sample, ...]], ...] = ()
-    """Experiment to rollouts."""
 
 
 def sections_of(evidences: Sequence[Evidence]) -> list[Section]:
