@@ -16,7 +16,7 @@ from swarm_ray.experiments.open import config_in_force, open_or_create
 from swarm_ray.genrl import require_genrl
 from swarm_ray.genrl.recipe import Recipe, refuse_fixed
 from swarm_ray.identity import identities_folder, identity_for
-from swarm_ray.machine import ray_instance
+from swarm_ray.machine import ray_actors
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.observe.display import Display
 from swarm_ray.runtime.handle import Disconnected, Running
@@ -107,7 +107,7 @@ class _GameRun:
 
     def workers(self, display: Display, ray: RayInstance) -> list[Worker]:
         """The worker, when all is ready for it; none for a game that is over already."""
-        packed = ray_instance.pack(self.factory)
+        packed = ray_actors.pack(self.factory)
         allowed = self._allowed_modules()
         config = self._joined(display) if self.coordinator == "elsewhere" else self._opened()
         if config is None:

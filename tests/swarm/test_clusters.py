@@ -79,14 +79,13 @@ def test_trainers_spread_over_the_machines(cluster: Cluster, root: str) -> None:
 
 def test_places_that_are_not_to_be_had_are_named(cluster: Cluster, root: str) -> None:
     asked = """
-from swarm_ray.machine import ray_instance
 from swarm_ray.errors import MissingResource
-from swarm_ray.runtime.placement import Share
-from swarm_ray.machine.ray_instance import Places, RayInstance
+from swarm_ray.machine.ray_actors import PlacementGroup, Share
+from swarm_ray.machine.ray_instance import RayInstance
 ray = RayInstance()
 ray.wait()
 try:
-    Places(Share(1.0, 1.0), 2, 2.0)
+    PlacementGroup(Share(1.0, 1.0), 2, 2.0)
 except MissingResource as error:
     print(error)
 ray.close()

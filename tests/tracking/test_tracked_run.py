@@ -14,7 +14,8 @@ from tracked_for_tests import until
 
 from swarm_ray import Swarm
 from swarm_ray.experiments import experiment_metrics
-from swarm_ray.machine.ray_instance import dashboard_address, metrics_address
+from swarm_ray.machine.ray_actors import metrics_address
+from swarm_ray.machine.ray_instance import dashboard_address
 
 pytestmark = pytest.mark.ray
 
