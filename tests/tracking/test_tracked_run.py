@@ -21,6 +21,7 @@ pytestmark = pytest.mark.ray
 
 CONFIG = small_config(
     rounds=5000,
+    slow_down_s=0.3,
     evaluation__questions=0,
     tracking__wandb="offline",
     tracking__tensorboard=True,
