@@ -56,7 +56,8 @@ from drive_store.statelog.epochs import (
     read_coordinator_beats,
     write_coordinator_beat,
 )
-from drive_store.statelog.log import StateEntry, StateLogReader, StateLogWriter, StateRef, history, newest
+from drive_store.statelog.log import StateEntry, StateLogWriter, StateRef
+from drive_store.statelog.reader import StateLogReader, StateLogTail, history, newest
 from drive_store.store.capabilities import Capabilities, Operations
 from drive_store.store.store import Store
 
@@ -91,6 +92,7 @@ __all__ = [
     "SpoolEntry",
     "StateEntry",
     "StateLogReader",
+    "StateLogTail",
     "StateLogWriter",
     "StateRef",
     "Store",

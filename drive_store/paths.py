@@ -6,67 +6,35 @@ numbered things lie in buckets of 500, so that no folder grows past 1,000 entrie
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from drive_store.names import (
-    HASH_DIGITS,
     ROUND_FILE_SUFFIX,
     VALUE_FILE_SUFFIX,
-    PeerName,
-    RoundFileName,
-    SegmentName,
-    StateName,
-    new_incarnation,
-    parse_beat_name,
-    parse_discovery_name,
-    parse_registration_name,
-    parse_round_file_name,
-    parse_segment_name,
-    parse_state_name,
     require_claimant,
     require_hash,
     require_id,
     require_incarnation,
     require_number,
     require_segment_kind,
-    twin_name,
-    valid_id,
 )
-
-__all__ = [
-    "BUCKET",
-    "DISCOVERY",
-    "EXPERIMENTS",
-    "HASH_DIGITS",
-    "ROUND_FILE_SUFFIX",
-    "ExperimentPaths",
-    "PeerName",
-    "RoundFileName",
-    "SegmentName",
-    "StateName",
-    "bucket",
-    "discovery_record",
-    "new_incarnation",
-    "parse_beat_name",
-    "parse_discovery_name",
-    "parse_registration_name",
-    "parse_round_file_name",
-    "parse_segment_name",
-    "parse_state_name",
-    "require_id",
-    "twin_name",
-    "valid_id",
-]
 
 EXPERIMENTS = "experiments"
 DISCOVERY = "discovery"
 BUCKET = 500
 """How many numbers share a folder."""
+_BUCKET_NAME = re.compile(r"[0-9]{6}")
 
 
 def bucket(number: int) -> str:
     """Name the folder that holds the entry of a number: those of 0 to 499 lie in ``000000``."""
     return f"{require_number(number, 'number') // BUCKET:06d}"
+
+
+def bucket_start(name: str) -> int | None:
+    """The first number whose entry lies in the folder of this name; None for a name that no such folder has."""
+    return int(name) * BUCKET if _BUCKET_NAME.fullmatch(name) else None
 
 
 def discovery_record(node: str, incarnation: str) -> str:
@@ -226,14 +194,6 @@ class ExperimentPaths:
     def logs_folder(self, node: str, incarnation: str) -> str:
         """Holds what one incarnation logged."""
         return f"{self.logs_parent}/{_peer(node, incarnation)}"
-
-    def metrics_segment(self, node: str, incarnation: str, n: int) -> str:
-        """One closed segment of metrics."""
-        return self.segment(node, incarnation, "metrics", n)
-
-    def events_segment(self, node: str, incarnation: str, n: int) -> str:
-        """One closed segment of events."""
-        return self.segment(node, incarnation, "events", n)
 
     def segment(self, node: str, incarnation: str, kind: str, n: int) -> str:
         """One closed segment of a kind, which is "metrics" or "events"."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from drive_store import NotYet, Valid, find_bucket_files, read_round_file, read_value
 from drive_store.names import RoundFileName, parse_peer_folder
-from drive_store.paths import BUCKET
+from drive_store.paths import bucket_start
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import MalformedFile, SwarmError
 from swarm_ray.exchange.state_follower import decode_state
@@ -21,7 +20,6 @@ from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 
 UNANSWERED, UNKNOWN = "unanswered", ""
-_BUCKET = re.compile(r"[0-9]{6}")
 
 
 @dataclass(frozen=True)
@@ -178,6 +176,6 @@ def _listed(experiment: OpenExperiment) -> Iterator[tuple[str, str, str, RoundFi
         if peer is None:
             continue
         buckets = store.names(paths.rollouts_folder(peer.node, peer.incarnation))
-        for number in (int(bucket) * BUCKET for bucket in buckets if _BUCKET.fullmatch(bucket)):
+        for number in (start for text in buckets if (start := bucket_start(text)) is not None):
             for key, name in find_bucket_files(experiment.view, peer.node, peer.incarnation, number):
                 yield peer.node, peer.incarnation, key, name
