@@ -56,7 +56,7 @@ def test_a_node_with_a_name_keeps_a_key_of_its_own(played: Played) -> None:
 def test_each_machine_knows_its_own_settings(played: Played) -> None:
     logs = Path(played.root, "experiments", EXPERIMENT, "logs")
     assert sorted(path.name.split(".")[0] for path in logs.iterdir()) == ["worker-1", "worker-2", "worker-2"]
-    assert "slow_down_s: 0\n" in next(Path(played.root).rglob("config-*.yaml")).read_text()
+    assert "slow_down_s: 0.0\n" in next(Path(played.root).rglob("config-*.yaml")).read_text()
 
 
 def test_nobody_joins_what_has_ended(played: Played) -> None:
