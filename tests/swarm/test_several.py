@@ -13,7 +13,7 @@ from swarm_ray import Swarm
 from swarm_ray.experiments import experiment_metrics, experiment_status, list_experiments
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
-ROUNDS = 20
+ROUNDS = 10
 
 
 def test_two_swarms_with_the_same_node_ids_do_not_meet(
