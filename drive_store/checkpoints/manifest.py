@@ -16,8 +16,7 @@ import msgspec
 
 from drive_store.envelope import Header, seal_json
 from drive_store.envelope_reading import Reading, Valid
-from drive_store.errors import UNREADABLE
-from drive_store.store.oserrors import errors_of
+from drive_store.errors import UNREADABLE, errors_of
 
 KIND = "checkpoint"
 MANIFEST = "manifest.json"

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from drive_store.doctor.examining import ROUNDS, WAIT_S, examine
-from drive_store.doctor.findings import FAIL, OK, WARN, Finding, Findings
-from drive_store.doctor.text import figures_text, findings_text
+from drive_store.doctor.examination import ROUNDS, WAIT_S, examine
+from drive_store.doctor.report import FAIL, OK, WARN, Finding, Findings, figures_text, findings_text
 
 __all__ = [
     "FAIL",

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from drive_store.doctor import changes, race, visibility
-from drive_store.doctor.channel import Channel, Silence
-from drive_store.doctor.findings import FAIL, OK, WARN, Finding, percentile, seconds
-from drive_store.doctor.ground import Means, OwnFiles
+from drive_store.doctor import contention, visibility
+from drive_store.doctor.channel import Channel, Note, Silence
 from drive_store.doctor.meeting import Meeting, Met, OpenStore
-from drive_store.doctor.notes import Note
+from drive_store.doctor.report import FAIL, OK, WARN, Finding, percentile, seconds
+from drive_store.doctor.workspace import Means, OwnFiles
 from drive_store.errors import StoreError
 
 MOST_ROUNDS = 1000
@@ -137,8 +136,8 @@ class _Exchange:
         channel, first, found = self._channel, self._first, self._result.findings
         steps: Sequence[tuple[str, Callable[[], Finding]]] = (
             ("visibility", lambda: self._visibility(rounds)),
-            ("overwriting", lambda: (changes.write_over if first else changes.watch_over)(channel)),
-            ("other's removal", lambda: (changes.remove if first else changes.watch_removal)(channel)),
+            ("overwriting", lambda: (contention.write_over if first else contention.watch_over)(channel)),
+            ("other's removal", lambda: (contention.remove if first else contention.watch_removal)(channel)),
             ("exclusive names", self._race),
         )
         for check, step in steps:
@@ -165,9 +164,9 @@ class _Exchange:
     def _race(self) -> Finding:
         place = self._channel.place
         if place.store is not self._own.store:
-            return race.not_raced()
+            return contention.not_raced()
         self._channel.means.say("creating the same names on both machines")
-        return race.race(
+        return contention.race(
             self._channel, place.folder, self._ids, first=self._first, one_way_s=self._result.p50_s or 0.0
         )
 

@@ -17,7 +17,7 @@ from doctored_for_tests import Turns, View, left_in
 
 from drive_store import InvalidName, Store, StoreDenied
 from drive_store.doctor import Findings, examine, findings_text
-from drive_store.doctor.place import versions
+from drive_store.doctor.mount import versions
 from drive_store.store.transfer import UNCOMMITTED
 from drive_store.testing import FaultyStore
 

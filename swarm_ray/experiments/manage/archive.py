@@ -17,8 +17,7 @@ from typing import IO
 
 import zstandard
 
-from drive_store.errors import StoreUnavailable
-from drive_store.store.oserrors import errors_of
+from drive_store.errors import StoreUnavailable, errors_of
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.write import asked_path, require_new, resolved, written_whole
 from swarm_ray.experiments.read.experiment import open_experiment

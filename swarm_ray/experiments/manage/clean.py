@@ -11,8 +11,8 @@ import msgspec
 from drive_store import UNREADABLE, valid_id
 from drive_store.checkpoints.manifest import MANIFEST, Manifest, choose_kept
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
+from drive_store.errors import errors_of
 from drive_store.names import VALUE_FILE_SUFFIX, parse_peer_folder, round_of_own_file
-from drive_store.store.oserrors import errors_of
 from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 
 from drive_store import StateEntry
-from drive_store.store.oserrors import errors_of
+from drive_store.errors import errors_of
 from swarm_ray.errors import ExperimentExistsError, MalformedFile, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, require_free
 from swarm_ray.experiments.manage.clean import remove_folder

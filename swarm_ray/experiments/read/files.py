@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from drive_store.store.oserrors import errors_of
+from drive_store.errors import errors_of
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
 from swarm_ray.formatting import clean

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from drive_store.doctor.findings import FAIL, Finding
-from drive_store.errors import StoreError
+from drive_store.doctor.report import FAIL, Finding
+from drive_store.errors import StoreError, errors_of
 from drive_store.names import twin_name
 from drive_store.store.deadline import Deadline
-from drive_store.store.oserrors import errors_of
 from drive_store.store.store import Store
 
 T = TypeVar("T")
