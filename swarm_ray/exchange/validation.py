@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from drive_store import UNREADABLE
+from drive_store import UNREADABLE, Corrupt, ExperimentStore, NotYet, Rejected, Valid, read_round_file
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
 from swarm_ray.records.rollouts import Receipt, RoundFile
-from swarm_ray.records.state import Moment
+from swarm_ray.records.state import FileRef, Moment
 
 MAX_ROUND_FILE = 32 << 20
 """Most bytes of a round file's payload; a larger one is refused before it is decompressed."""
@@ -39,6 +39,35 @@ def decode_round_file(payload: bytes) -> RoundFile:
     if not all(0 <= count <= MAX_COUNT for count in _counts(file)) or file.informative > _groups(file):
         raise MalformedFile("a count below zero or beyond any honest one")
     return file
+
+
+def read_peer_file(experiment: ExperimentStore, ref: FileRef) -> RoundFile | NotYet | str:
+    """A file that a record or a listing names: decoded, not visible yet, or the reason why it is refused.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    reading = read_round_file(
+        experiment,
+        ref.key,
+        node=ref.node,
+        incarnation=ref.incarnation,
+        sha256=ref.sha256 or None,
+        max_payload=MAX_ROUND_FILE,
+    )
+    if isinstance(reading, NotYet):
+        return reading
+    if not isinstance(reading, Valid):
+        return refusal_reason(reading)
+    try:
+        return decode_round_file(reading.payload)
+    except MalformedFile as error:
+        return str(error)
+
+
+def refusal_reason(reading: NotYet | Corrupt | Rejected) -> str:
+    """Why a file that cannot be used is refused, with the kind of failure first, as state records have it."""
+    return f"{type(reading).__name__}: {reading.reason}"
 
 
 def check_receipt(receipt: Receipt, experiment_uid: str, moment: Moment, node: str) -> None:
