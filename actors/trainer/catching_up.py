@@ -55,12 +55,12 @@ def catch_up(
     rounds = 0
     while (behind := made.replayable(nodes)) is not None:
         step, together = behind
-        for row in take_round(together, step.round, alone=step.alone, replayed=True):
+        for row in take_round(together, step.round, alone=step.file.alone, replayed=True):
             again[row.node] += 1
             without[row.node] += sum(
                 n for reason, n in row.counters.rejected.items() if reason.startswith(GONE)
             )
-        rounds += not step.alone
+        rounds += not step.file.alone
     for node in nodes:
         adopted, lost = _close_gap(node, state, made, restored.former[node.id])
         if restored.former[node.id]:
