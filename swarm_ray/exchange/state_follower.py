@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
+from math import inf
 from typing import TypeVar
 
 import msgspec
@@ -18,11 +19,11 @@ from drive_store import (
     StateRef,
     StoreError,
     newest,
+    read_coordinator_beats,
 )
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
 from swarm_ray.exchange.backoff import Backoff
-from swarm_ray.exchange.coordinator_liveness import CoordinatorLiveness
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.state import ENDED, ExperimentState, Moment, StageClosed, StageOpen, StateRecord
 
@@ -271,3 +272,43 @@ def _has_gone_on(record: StateRecord, stage: Moment) -> bool:
     return record.state == ExperimentState.DRAINING or (
         record.opens is not None and Moment.of(record.opens) > stage
     )
+
+
+class CoordinatorLiveness:
+    """When the coordinator was last seen: by a record, or by its heartbeat between records.
+
+    Args:
+        experiment: the experiment in the shared folder.
+        pace: how often a coordinator beats.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, experiment: ExperimentStore, pace: PaceConfig, clock: Callable[[], float]) -> None:
+        self._experiment, self._clock = experiment, clock
+        self._every = min(pace.beat_s, pace.alone_after_s / 4)
+        self._heard = clock()
+        self._looked = -inf
+        self._beats: dict[str, int] = {}
+
+    def silence(self) -> float:
+        """Seconds since anything of a coordinator changed; a watch that has just begun has heard it now."""
+        return self._clock() - self._heard
+
+    def look(self, *, found: bool) -> None:
+        """Take note of a look at the log, and look for beats where nothing new was found for a while.
+
+        Raises:
+            StoreError: the folder is not the one that was attached, or cannot be read.
+        """
+        now = self._clock()
+        if found:
+            self._heard = now
+        if now - max(self._heard, self._looked) < self._every:
+            return
+        self._looked = now
+        self._experiment.store.check()  # an unmounted Drive is an empty folder, in which nothing ever changes
+        read = read_coordinator_beats(self._experiment)
+        beats = {claimant: reading.header.sequence for claimant, reading in read.items()}
+        if any(self._beats.get(claimant) != count for claimant, count in beats.items()):
+            self._heard = now
+        self._beats |= beats
