@@ -63,7 +63,7 @@ class GameTrainer(GameRecorder):
         except BaseException:
             self._restored.release()
             raise
-        self._manager.failures_borne = settings.config.supervision.data_failures
+        self._manager.failures_tolerated = settings.config.supervision.data_failures
         (self._node,) = self.nodes = self._restored.nodes
         self._communication.counted = self._began = self._node.step
         self._told: set[str] = set()

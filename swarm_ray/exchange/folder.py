@@ -96,7 +96,7 @@ class FolderExchange(Outbox):
     def wait_closed(self, number: int) -> StageClosed | None:
         """What the nodes may learn from: barrier, once round `number` has closed; async, what the ledger has now.
 
-        None when nobody coordinates.
+        None when no coordinator is alive.
         """
         if self._pace.mode == "barrier":
             return self._state.wait_closed(number)

@@ -225,7 +225,7 @@ class StepReplay:
         ]
 
     def _remember(self, node: str, number: int, ref: FileRef) -> None:
-        """Take note of a file in the folder; a receipt counts where its value was put into the folder for somebody."""
+        """Remember a file in the folder; a receipt counts if its value lies in the folder too."""
         try:
             file = read_peer_file(self._experiment, ref)
             if isinstance(file, RoundFile) and file.receipt is not None:

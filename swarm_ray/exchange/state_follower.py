@@ -173,7 +173,7 @@ class SwarmState:
         self._pacing.pause()
 
     def wait(self, look: Callable[[StateRecord | None], T | None]) -> T | Standing:
-        """Poll until `look` finds something in the latest record, or there is nobody to wait for.
+        """Poll until `look` finds something in the latest record, or no coordinator is alive.
 
         Raises:
             StopRequested: the worker was told to stop.
@@ -208,7 +208,7 @@ class SwarmState:
         return self.wait(look)
 
     def wait_closed(self, number: int, stage: int = 0) -> StageClosed | None:
-        """Wait for the record that closes a stage of round `number`; None when there is nobody to write it.
+        """Wait for the record that closes a stage of round `number`; None when no coordinator is alive.
 
         A stage that the swarm has gone on without, and never will close, is closed with nothing accepted.
 

@@ -31,7 +31,7 @@ def build_short(game: ShortForm, place: GamePlace) -> SwarmGameManager:
     """The manager of one of GenRL's games.
 
     Raises:
-        UserError: the model or a data set cannot be had, or does not fit the game.
+        UserError: the model or a data set cannot be loaded, or does not fit the game.
     """
     if game.kind == "rgym":
         data, rewards = _rgym(game, place)

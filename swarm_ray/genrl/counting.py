@@ -150,7 +150,7 @@ def _by_agent(found: Sequence[Scored]) -> dict[str, list[float]]:
 
 
 def _alone(used: Counter[str], counts: RoundCounts) -> Iterator[str]:
-    """Says when a round was played alone, and as far as is known why."""
+    """Says when a round was played alone, and why if that is known."""
     if used:
         return
     offered = counts.offered.total()

@@ -91,7 +91,7 @@ class DeadlineGathering:
         return ""
 
     def _wait(self, moment: Moment, file: RoundFile, gathered: Gathered, problem: str) -> None:
-        """Look until nobody is waited for any more, or the time is over."""
+        """Look until every live node has shared, or the time is over."""
         began, refused = self._clock(), dict[str, str]()
         pacing = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._pulse.pause)
         while True:
@@ -148,7 +148,7 @@ class DeadlineGathering:
 
 
 class CoordinatedGathering(Outbox):
-    """Gathers what the record names that closes the stage; where nobody coordinates, by the deadline.
+    """Gathers what the record that closes the stage names; without a coordinator, by the deadline.
 
     Args:
         files: of the game's stages.

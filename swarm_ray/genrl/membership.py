@@ -35,7 +35,7 @@ from swarm_ray.records.nodes import LAST_WORD, Beat, NodeTotals, Registration
 from swarm_ray.records.state import Member
 
 GAME = "genrl"
-"""The game's name in an experiment that a launcher of one's own made: nobody but its players knows the game."""
+"""The game's name in an experiment that a launcher of one's own made: only its players know the game."""
 MADE_WITHIN_S = 30.0
 """Whoever has begun to make an experiment takes no longer."""
 _CREATOR = "coordinator"

@@ -175,10 +175,10 @@ def shipped_recipes() -> tuple[str, ...]:
 
 
 def refuse_fixed(overrides: Sequence[str]) -> None:
-    """Make sure that nobody but the recipe says what is played.
+    """Refuse overrides of what only the recipe may say.
 
     Raises:
-        ConfigError: somebody does.
+        ConfigError: an override sets it.
     """
     for override in overrides:
         key = override.partition("=")[0].strip()
@@ -199,7 +199,7 @@ def _recipe(name: str, values: Mapping[str, Any]) -> Recipe:
         )
     recipe = Recipe(name, swarm, game)
     if TARGET not in game:
-        _ = recipe.short  # a mistake is told before anything is made
+        _ = recipe.short  # a mistake is reported before anything is created
     return recipe
 
 

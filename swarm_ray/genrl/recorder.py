@@ -74,7 +74,7 @@ class GameRow:
     generated_tokens: int = 0
     """0 where the trainer does not tell."""
     unfaithful: float = 0.0
-    """Share of own completions whose text does not encode to the sampled tokens again; 0 where nobody tells."""
+    """Share of own completions whose text does not encode to the sampled tokens again; 0 if unknown."""
     scoring_failures: int = 0
     vote: str | None = None
     """The other node whose completions were worth most to this one."""
@@ -133,7 +133,7 @@ def step_metrics(
 
 
 class GameRecorder:
-    """What surrounds a game: it remembers where the game was, and hears what becomes of it.
+    """Remembers where a game was, and is notified of its rounds and its end.
 
     The manager calls it from the thread that plays. Whatever a method raises ends the game, `StopRequested` too. This
     one is for games outside Swarm Ray's actors: it keeps nothing, and logs rounds and errors.

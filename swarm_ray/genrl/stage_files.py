@@ -30,7 +30,7 @@ Phase = Callable[[str], AbstractContextManager[None]]
 
 
 def untimed(_name: str) -> AbstractContextManager[None]:
-    """A phase that nobody counts."""
+    """A phase without a clock."""
     return nullcontext()
 
 
@@ -107,7 +107,7 @@ class StageFiles:
         )
 
     def any_of(self, number: int, incarnation: str) -> bool:
-        """Whether an incarnation of our own node has published anything for a round; False while nobody can tell."""
+        """Whether an incarnation of our node published anything for a round; False while the folder is out of reach."""
         try:
             found = find_round_files(self.experiment, self.me.node, incarnation, number)
         except RETRYABLE:

@@ -83,5 +83,5 @@ def _holds_experiments(folder: Path) -> bool:
     """Whether it is a root: many have a folder of that name, and few have an experiment in it."""
     try:
         return any((folder / EXPERIMENTS).glob(f"*/{_SENTINEL}"))
-    except OSError:  # what cannot be listed is shared with nobody by us
+    except OSError:  # a folder that cannot be listed is not one that we share
         return False

@@ -24,7 +24,7 @@ from genrl.communication.local.null_comm import NullCommunicationBackend
 from genrl.state import WorldState
 
 from swarm_ray.errors import MalformedFile, NodeFailure, StopRequested
-from swarm_ray.genrl.manager import FAILURES_BORNE, SwarmGameManager
+from swarm_ray.genrl.manager import FAILURES_TOLERATED, SwarmGameManager
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.recorder import GameError, GameRecorder, step_metrics
 from swarm_ray.genrl.rgym import GymDataManager
@@ -139,14 +139,14 @@ def test_data_that_fail_are_borne_for_a_while(game):
     manager.trainer.train = raising(NodeFailure("the loss is not finite"))
     with pytest.raises(NodeFailure):
         manager.run_game()
-    assert len(rows.rows) == FAILURES_BORNE - 1
+    assert len(rows.rows) == FAILURES_TOLERATED - 1
     assert all(not row.trained and "no step was taken: the loss" in row.problems[0] for row in rows.rows)
     manager, rows = game(rounds=9)
     train, counted = manager.trainer.train, []
 
     def now_and_then(*args: Any) -> None:
         counted.append(1)
-        if len(counted) % FAILURES_BORNE:
+        if len(counted) % FAILURES_TOLERATED:
             raise NodeFailure("the loss is not finite")
         train(*args)
 

@@ -49,7 +49,7 @@ class Resolved(NamedTuple):
     ref: FileRef
     """Of the file in the folder."""
     file: RoundFile | str
-    """Whole; or the reason for which it cannot be had."""
+    """Whole; or why it is missing."""
 
 
 class DirectValues:
@@ -89,7 +89,7 @@ class DirectValues:
         self.problem = ""
         """Why the last value went through the folder although there is a link; empty when it did not."""
         self.reached: Reached | None = None
-        """How the peers' rollouts of the last round came; None while nobody uses direct links."""
+        """How the peers' rollouts of the last round came; None while direct links are not used."""
 
     def pack(self, node: str, moment: Moment, file: RoundFile) -> tuple[RoundFile, bytes]:
         """The file to publish, and the value that it stands for; empty where the file holds its rollouts itself."""
@@ -204,7 +204,7 @@ class DirectValues:
         return Resolved(ref, found)
 
     def _directly(self, pending: ValueRequest) -> RoundFile | str | None:
-        """A value out of the DHT; None where it cannot be had."""
+        """A value from the DHT; None if it cannot be fetched."""
         if self.link is None or not self.link.alive:
             return None
         said = pending.receipt
