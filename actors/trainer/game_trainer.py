@@ -256,12 +256,13 @@ class GameTrainer(GameRecorder):
         node.round, node.step = row.round, node.step + 1
         self._barren = 0 if row.informative else self._barren + 1
         totals.reward += row.reward
-        totals.offered, totals.used = totals.offered + row.offered, totals.used + row.external
-        totals.rejected += sum(row.rejected.values())
-        totals.generated_tokens += row.generated_tokens
+        counters = row.counters
+        totals.offered, totals.used = totals.offered + counters.offered, totals.used + counters.used
+        totals.rejected += sum(counters.rejected.values())
+        totals.generated_tokens += counters.generated_tokens
         self._communication.counted = node.step
         self._communication.telling = PreviousRound(
-            row.reward, row.informative, row.generated_tokens, row.vote, row.counters
+            row.reward, row.informative, counters.generated_tokens, row.vote, counters
         )
 
     def _reachable_peers(self) -> list[str]:

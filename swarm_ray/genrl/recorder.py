@@ -52,18 +52,11 @@ class GameRow:
     """Of own completions, where the questions say what they are of."""
     local: int
     """Own rollouts (nodes of the node's own game trees), over all stages."""
-    external: int
-    """Rollouts of other nodes that were used: trained on, or shown in the prompts of a later stage. With 0 the round
-    was played alone."""
-    used_from: dict[str, int] = field(default_factory=dict)
-    """Those by the node they came from."""
-    offered: int = 0
-    """Rollouts that other nodes sent, whatever became of them."""
-    rejected: dict[str, int] = field(default_factory=dict)
-    """Refused rollouts by reason; a whole payload that is refused counts as one."""
-    zero_advantage_local: int = 0
-    zero_advantage_external: int = 0
-    """Rollouts of others that were dropped, or are without effect, since their rewards are alike."""
+    counters: StepCounters
+    """What became of other nodes' rollouts (a whole payload that is refused counts as one), and the tokens generated.
+
+    `used` are those trained on or shown in the prompts of a later stage; with 0 the round was played alone.
+    """
     informative: int = 0
     """Own rollouts whose rewards differ."""
     trained: bool = False
@@ -71,8 +64,6 @@ class GameRow:
     clip_share: float | None = None
     entropy: float | None = None
     grad_norm: float | None = None
-    generated_tokens: int = 0
-    """0 where the trainer does not tell."""
     unfaithful: float = 0.0
     """Share of own completions whose text does not encode to the sampled tokens again; 0 if unknown."""
     scoring_failures: int = 0
@@ -84,17 +75,9 @@ class GameRow:
     """By phase, as `swarm_ray.sapo.phases.PHASES` names them."""
 
     @property
-    def counters(self) -> StepCounters:
-        """As a round file and a row of metrics carry them."""
-        return StepCounters(
-            offered=self.offered,
-            used=self.external,
-            rejected=dict(self.rejected),
-            used_from=dict(self.used_from),
-            zero_advantage_local=self.zero_advantage_local,
-            zero_advantage_external=self.zero_advantage_external,
-            generated_tokens=self.generated_tokens,
-        )
+    def external(self) -> int:
+        """Rollouts of other nodes that were used."""
+        return self.counters.used
 
 
 def step_metrics(
@@ -157,7 +140,7 @@ class GameRecorder:
             row.reward,
             row.local,
             row.external,
-            row.offered,
+            row.counters.offered,
             "trained" if row.trained else "not trained",
         )
         for problem in row.problems:
