@@ -52,7 +52,7 @@ def join_game(
     config, (node,) = settings.config, restored.nodes
     me = Member(node.id, node.incarnation)
     state = SwarmState(experiment, config.pace, pulse, after=restored.state_ref, rounds=config.rounds)
-    state.hold_places(restored.places)
+    state.claim(restored.places)
     files, peers = (
         StageFiles(experiment, me),
         Peers(experiment, me.node, config.pace),

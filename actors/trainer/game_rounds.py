@@ -10,7 +10,7 @@ from actors.trainer.reporter import TrainerVoice
 from drive_store import RETRYABLE, Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
-from swarm_ray.exchange.state_follower import Standing, SwarmState
+from swarm_ray.exchange.state_follower import NoRound, SwarmState
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.records.state import ExperimentState, Moment, StageOpen
@@ -108,7 +108,7 @@ class GameRounds:
         """The next round in which the node takes part from its first stage on."""
         while True:
             opened = self._state.wait_open({self._node.id}, after)
-            if opened is Standing.ENDED:
+            if opened is NoRound.ENDED:
                 raise GameOver(self._why_ended())
             if not isinstance(opened, StageOpen):
                 self.alone = True
