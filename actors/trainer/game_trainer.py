@@ -24,7 +24,8 @@ from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
 from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.genrl.communication import GameCommunication, PreviousRound
 from swarm_ray.genrl.coordinator import GameCoordinator
-from swarm_ray.genrl.recorder import GamePlace, GameRecorder, GameRow, step_metrics
+from swarm_ray.genrl.recorder import GameRecorder, GameRow, step_metrics
+from swarm_ray.genrl.setup import GamePlace
 from swarm_ray.machine.cancellation import Pulse
 
 

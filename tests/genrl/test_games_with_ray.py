@@ -18,7 +18,7 @@ from swarm_ray.experiments import (
 )
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
-from swarm_ray.genrl.recorder import GamePlace
+from swarm_ray.genrl.setup import GamePlace
 from swarm_ray.observe.report.evidence import read_evidence
 
 NODES = ["node-0", "node-1"]
