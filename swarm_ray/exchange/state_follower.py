@@ -80,7 +80,7 @@ class SwarmState:
         after = None if whole else after
         self._reader = StateLogReader(experiment, after=after) if after or whole else None
         self._coordinator = CoordinatorLiveness(experiment, pace, clock)
-        self._pacing = Backoff(pace.poll_min_s, pace.poll_max_s, pulse.pause)
+        self._backoff = Backoff(pace.poll_min_s, pace.poll_max_s, pulse.pause)
         self._closed: dict[Moment, StageClosed] = {}
         self._closed_by: dict[Moment, StateRef] = {}
         self._base = after
@@ -170,7 +170,7 @@ class SwarmState:
         Raises:
             StopRequested: the worker was told to stop.
         """
-        self._pacing.pause()
+        self._backoff.pause()
 
     def wait(self, look: Callable[[StateRecord | None], T | None]) -> T | NoRound:
         """Poll until `look` finds something in the latest record, or no coordinator is alive.
@@ -180,7 +180,7 @@ class SwarmState:
         """
         while True:
             if self.poll():
-                self._pacing.changed()
+                self._backoff.changed()
             found = look(self.latest)
             if found is not None:
                 return found
@@ -188,7 +188,7 @@ class SwarmState:
                 return NoRound.ALONE
             for work in self._idle_work:
                 work()
-            self._pacing.pause()
+            self._backoff.pause()
 
     def wait_open(self, nodes: set[str], after: int) -> StageOpen | NoRound:
         """Wait until a round after `after` opens with one of `nodes` in it.

@@ -93,12 +93,12 @@ class DeadlineGathering:
     def _wait(self, moment: Moment, file: RoundFile, gathered: Gathered, problem: str) -> None:
         """Look until every live node has shared, or the time is over."""
         began, refused = self._clock(), dict[str, str]()
-        pacing = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._pulse.pause)
+        backoff = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._pulse.pause)
         while True:
             problem = problem and self._publish(moment, file)
             try:
                 if self._look(moment, gathered, refused):
-                    pacing.changed()
+                    backoff.changed()
                 unread = ""
             except RETRYABLE as error:
                 unread = str(error)
@@ -106,7 +106,7 @@ class DeadlineGathering:
             left = self._pace.max_s - (self._clock() - began)
             if left <= 0 or not (waiting or problem or unread):
                 break
-            pacing.pause(left)
+            backoff.pause(left)
         gathered.missing = tuple(waiting)
         gathered.problems += [f"{node}: {reason}" for node, reason in sorted(refused.items())]
         if problem or unread:
