@@ -34,7 +34,7 @@ from drive_store.errors import (
 )
 from drive_store.experiment_store import ExperimentStore, create_experiment_folder, make_node_folders
 from drive_store.liveness import Liveness
-from drive_store.names import new_incarnation, require_id, valid_id
+from drive_store.names import ID_RULE, new_incarnation, require_id, valid_id
 from drive_store.outbox.disk import SpoolEntry
 from drive_store.outbox.outbox import Spool
 from drive_store.paths import DISCOVERY, EXPERIMENTS, ExperimentPaths
@@ -64,6 +64,7 @@ from drive_store.store.store import Store
 __all__ = [
     "DISCOVERY",
     "EXPERIMENTS",
+    "ID_RULE",
     "RETRYABLE",
     "UNREADABLE",
     "Capabilities",

@@ -41,7 +41,7 @@ def discovery_record(node: str, incarnation: str) -> str:
     """By what one incarnation of a node is found by others, whatever their experiment.
 
     Raises:
-        InvalidName: an argument is no id or incarnation.
+        InvalidName: an argument is not a valid id or incarnation.
     """
     return f"{DISCOVERY}/{_peer(node, incarnation)}.json"
 
@@ -51,7 +51,7 @@ class ExperimentPaths:
     """The keys of one experiment.
 
     Raises:
-        InvalidName: from any of them, when an argument is no id, incarnation or number that a name may hold.
+        InvalidName: from any of them, when an argument is not a valid id, incarnation or number.
     """
 
     experiment: str
@@ -93,7 +93,7 @@ class ExperimentPaths:
         return f"{self.state_bucket(sequence)}/{name}.{require_claimant(claimant)}.json"
 
     def coordinator_beat(self, claimant: str) -> str:
-        """The sign of life of one claimant of the state log."""
+        """The heartbeat of one claimant of the state log."""
         return f"{self.state_folder}/{require_claimant(claimant)}.beat"
 
     @property
@@ -115,7 +115,7 @@ class ExperimentPaths:
         return f"{self.peers_folder}/{_peer(node, incarnation)}.json"
 
     def beat(self, node: str, incarnation: str) -> str:
-        """The sign of life of one incarnation."""
+        """The heartbeat of one incarnation."""
         return f"{self.peers_folder}/{_peer(node, incarnation)}.beat"
 
     @property

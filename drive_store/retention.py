@@ -44,7 +44,7 @@ class Retention:
             How many files were removed.
 
         Raises:
-            StoreError: the store did not answer; the next call goes on from there.
+            StoreError: the store did not answer; the next call continues from there.
         """
         if below <= 0:
             return 0

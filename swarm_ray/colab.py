@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from drive_store import Store, valid_id
+from drive_store import Store
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import NodeStatus, experiment_status
-from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity, require_name
 from swarm_ray.experiments.open import config_for, config_in_force, open_or_create
 from swarm_ray.formatting import clean
 from swarm_ray.machine.local_disk import state_folder
@@ -94,8 +94,7 @@ def check_node(root: str, experiment: str, node: str) -> str:
         UserError: it cannot name a node.
         StoreError: the folder cannot be read.
     """
-    if not valid_id(node):
-        raise UserError(f"{node!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)")
+    require_name(node, "a node")
     if read_identity(Store(root), ExperimentAddress(root, experiment)) is None:
         return f"node {node}: new; experiment {experiment!r} is not there yet"
     nodes = {found.id: found for found in experiment_status(root, experiment).nodes}

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from drive_store import Store, valid_id
+from drive_store import Store
 from swarm_ray.config.load import extend_config, join_config, load_config, named_modules
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
-from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity, require_name
 from swarm_ray.experiments.open import config_in_force, open_or_create
 from swarm_ray.genrl import require_genrl
 from swarm_ray.genrl.recipe import Recipe, refuse_fixed
@@ -233,8 +233,5 @@ def _node_ids(node: str | None, nodes: int, coordinator: Coordination) -> list[s
     alone = node is not None and nodes == 1
     ids = [str(node)] if alone else [f"{node or 'node'}-{number}" for number in range(nodes)]
     for name in ids:
-        if not valid_id(name):
-            raise UserError(
-                f"{name!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)"
-            )
+        require_name(name, "a node")
     return ids

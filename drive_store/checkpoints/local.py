@@ -126,7 +126,7 @@ class LocalCheckpoints:
                 _sync_folder(folder)
 
     def manifest(self, checkpoint: LocalCheckpoint) -> Manifest | str:
-        """The manifest of a checkpoint, or why it is none; its files are not looked at.
+        """The manifest of a checkpoint, or why it cannot be used; its files are not looked at.
 
         Raises:
             StoreError: the disk cannot be read.

@@ -140,7 +140,7 @@ def _removed(figures: dict[str, float]) -> Finding:
         check="other's removal",
         level=WARN,
         found=f"a file that the other machine removed is {what}",
-        advice="Old files are read again or counted for a while; Swarm Ray bears that.",
+        advice="Old files are read again or counted for a while; Swarm Ray tolerates that.",
         figures=figures,
     )
 
@@ -162,7 +162,7 @@ def race(channel: Channel, folder: str, ids: tuple[str, str], *, first: bool, on
         The finding, the same on both machines.
 
     Raises:
-        Silence: the other machine did not go on.
+        Silence: the other machine stopped answering.
         StoreError: the store failed.
     """
     both = neither = 0

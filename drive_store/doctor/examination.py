@@ -14,7 +14,7 @@ from drive_store.errors import InvalidName, StoreError
 from drive_store.names import new_incarnation, require_id
 from drive_store.store.store import Store
 
-LOOK_AGAIN = "Mend that, then run the doctor again; what follows was not looked at."
+LOOK_AGAIN = "Fix that, then run the doctor again; what follows was not checked."
 
 
 def look_at(store: Store) -> list[Finding]:
@@ -77,12 +77,12 @@ def examine(
         clock: seconds on a monotonic clock.
         wall: seconds since 1970.
         sleep: waits for so many seconds.
-        say: is told, in lines, what goes on.
+        say: takes a line about each step.
         open_store: opens a folder that Drive shows a second time.
         machine: tells this machine from others; None takes what the system says.
 
     Raises:
-        InvalidName: `pair_name` is no id, or `rounds` is out of range.
+        InvalidName: `pair_name` is not a valid id, or `rounds` is out of range.
     """
     if not 1 <= rounds <= pair.MOST_ROUNDS:
         raise InvalidName(f"{rounds} rounds cannot be measured: 1 to {pair.MOST_ROUNDS} can.")
@@ -142,7 +142,7 @@ class _Examination:
         if failing:
             found = f"not waited for, since this fails here: {', '.join(failing)}"
             self._found.append(
-                Finding(check="other machine", level=FAIL, found=found, advice="Mend that first.")
+                Finding(check="other machine", level=FAIL, found=found, advice="Fix that first.")
             )
             return
         self._together = pair.together(

@@ -35,7 +35,7 @@ def folder(store: Store) -> Finding:
     return Finding(
         check="folder",
         level=FAIL,
-        found=f"{store.root} is not there, or is no folder",
+        found=f"{store.root} does not exist, or is not a folder",
         advice="Mount Drive first; then make the folder, on one machine only, and wait until the other shows it.",
     )
 

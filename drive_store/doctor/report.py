@@ -65,7 +65,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def worst(findings: Sequence[Finding]) -> Level:
-    """The worst level among findings; OK where there are none."""
+    """The worst level among findings; OK without any."""
     return max((finding.level for finding in findings), key=_RANK.index, default=OK)
 
 

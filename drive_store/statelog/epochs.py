@@ -26,7 +26,7 @@ EPOCH_LEAP = 1000
 
 
 def write_coordinator_beat(experiment: ExperimentStore, claimant: str, count: int, payload: bytes) -> None:
-    """Give a coordinator's sign of life, over the one before.
+    """Write a coordinator's heartbeat, over the one before.
 
     Args:
         experiment: where to.
@@ -35,7 +35,7 @@ def write_coordinator_beat(experiment: ExperimentStore, claimant: str, count: in
         payload: one JSON value, without white space around it.
 
     Raises:
-        InvalidName: the claimant is none.
+        InvalidName: the claimant is not valid.
         StoreError: the beat could not be written.
     """
     header = Header(kind=COORDINATOR, experiment=experiment.name, node=claimant, sequence=count)
@@ -86,7 +86,7 @@ def best_claim(experiment: ExperimentStore) -> tuple[int, str] | None:
 
 
 def _highest_epoch(epochs: Sequence[int]) -> int:
-    """The last of ascending epochs before a leap; 0 where there is none."""
+    """The last of ascending epochs before a leap; 0 for none."""
     highest = epochs[0] if epochs else 0
     for epoch in epochs:
         if epoch - highest > EPOCH_LEAP:

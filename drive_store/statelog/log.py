@@ -62,7 +62,7 @@ def read_record(
         max_payload: the most bytes its payload may have.
 
     Returns:
-        The record; or why there is none. A record whose envelope contradicts its name is rejected.
+        The record, or why it cannot be read. A record whose envelope contradicts its name is rejected.
 
     Raises:
         StoreError: the store itself cannot be read.
@@ -126,7 +126,7 @@ class StateLogWriter:
             readers of a log in progress would not find a second beginning.
 
     Raises:
-        InvalidName: the claimant is no id.
+        InvalidName: the claimant is not a valid id.
     """
 
     def __init__(

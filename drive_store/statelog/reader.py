@@ -244,7 +244,9 @@ class _Walk:
 
     def _report(self, name: StateName, reason: str) -> None:
         twin = f" (twin {name.twin})" if name.twin else ""
-        problem = f"record {name.sequence} of {name.claimant} (epoch {name.epoch}){twin} is no use: {reason}"
+        problem = (
+            f"record {name.sequence} of {name.claimant} (epoch {name.epoch}){twin} cannot be used: {reason}"
+        )
         if problem not in self._problems:
             self._problems.append(problem)
 

@@ -72,7 +72,7 @@ def require_key(key: str, *, twins: bool = False) -> str:
     """
     if not (_KEY_OR_TWIN if twins else _KEY).fullmatch(key):
         raise InvalidName(
-            f"{key!r} is no key of the store: parts of letters, digits, '.', '_' and '-', joined by '/'."
+            f"{key!r} is not a valid key: use parts of letters, digits, '.', '_' and '-', joined by '/'."
         )
     return key
 
@@ -84,7 +84,7 @@ def open_file_system(root_url: str) -> tuple[Any, str]:
         The fsspec file system, and the root's absolute path without a slash at its end.
 
     Raises:
-        UnsupportedStore: the URL is no path of this machine.
+        UnsupportedStore: the URL is not a path of this machine.
     """
     # Here and not above: fsspec takes a tenth of a second, which those who only parse names need not pay.
     from fsspec.core import split_protocol, url_to_fs

@@ -29,7 +29,7 @@ class Store:
     """A folder that several machines share; keys are posix paths relative to `root`.
 
     Nothing is made until asked. Safe to use from several threads. Every method raises a `StoreError` and no
-    other error of the file system; a key that is no path below the root raises `InvalidName`. Every method
+    other error of the file system; a key that is not a path below the root raises `InvalidName`. Every method
     ends in time: where the file system hangs it raises `StoreUnavailable`, and what it was about to write
     may still appear later.
 

@@ -19,7 +19,7 @@ _NO_ATTRIBUTE = {errno.ENODATA, errno.ENOTSUP, errno.ENOSYS, errno.EPERM}
 
 
 class Moved:
-    """Counts the bytes of a copy while it goes on."""
+    """Counts the bytes of a copy while it runs."""
 
     def __init__(self) -> None:
         self.bytes = 0

@@ -11,6 +11,7 @@ import msgspec
 from drive_store import (
     DISCOVERY,
     EXPERIMENTS,
+    ID_RULE,
     UNREADABLE,
     ExperimentPaths,
     ExperimentStore,
@@ -65,6 +66,20 @@ class ExperimentIdentity(msgspec.Struct, frozen=True):
     """A copy of what a list of experiments shows; None in one that was made before this was written."""
 
 
+def require_name(name: str, what: str) -> None:
+    """Refuse what cannot be the name of something.
+
+    Args:
+        name: of a node or an experiment, say.
+        what: what it should name, with its article.
+
+    Raises:
+        UserError: it cannot be a name.
+    """
+    if not valid_id(name):
+        raise UserError(f"{name!r} cannot name {what}: {ID_RULE}")
+
+
 @dataclass(frozen=True)
 class ExperimentAddress:
     """Where an experiment is; travels to the actors, each of which opens a store of its own."""
@@ -73,10 +88,7 @@ class ExperimentAddress:
     experiment: str
 
     def __post_init__(self) -> None:
-        if not valid_id(self.experiment):
-            raise UserError(
-                f"{self.experiment!r} cannot name an experiment: use lower-case letters, digits, - and _ (at most 63)"
-            )
+        require_name(self.experiment, "an experiment")
 
     @property
     def paths(self) -> ExperimentPaths:

@@ -17,13 +17,18 @@ from drive_store import (
     Valid,
     make_node_folders,
     new_incarnation,
-    valid_id,
 )
 from drive_store.published import NamedValues
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError
-from swarm_ray.experiments.folder import ExperimentAddress, create_experiment, read_config, read_identity
+from swarm_ray.experiments.folder import (
+    ExperimentAddress,
+    create_experiment,
+    read_config,
+    read_identity,
+    require_name,
+)
 from swarm_ray.experiments.local_state import experiment_state
 from swarm_ray.genrl.gathering import DeadlineGathering
 from swarm_ray.genrl.peers import Peers
@@ -58,10 +63,7 @@ class Membership:
     """
 
     def __init__(self, root: str, experiment: str, node: str, nodes: int, deadline_s: float | None) -> None:
-        if not valid_id(node):
-            raise UserError(
-                f"{node!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)"
-            )
+        require_name(node, "a node")
         address = ExperimentAddress(root, experiment)
         pace, self._config_hash = _open(address, nodes, deadline_s)
         self.experiment = address.open()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from drive_store import EXPERIMENTS, ExperimentPaths, valid_id
+from drive_store import EXPERIMENTS, ID_RULE, ExperimentPaths, valid_id
 from swarm_ray.errors import IdentityError
 from swarm_ray.machine.local_disk import state_folder
 
@@ -32,9 +32,7 @@ def identity_file(name: str, folder: Path | None = None) -> Path:
         IdentityError: the name is invalid.
     """
     if not valid_id(name):
-        raise IdentityError(
-            f"{name!r} cannot name an identity: use lower-case letters, digits, - and _ (at most 63)"
-        )
+        raise IdentityError(f"{name!r} cannot name an identity: {ID_RULE}")
     return (folder or identities_folder()) / f"{name}{_SUFFIX}"
 
 
