@@ -99,16 +99,15 @@ def _is_gone(made: PublishedStep | None, node: Node, state: SwarmState) -> bool:
 
 
 def _said(node: Node, restored: Restored, again: int, without: int, lost: int, adopted: int | None) -> str:
-    """One line: where the node goes on, from what, and what could not be had."""
+    """One line: where the node resumes, from what, and what could not be recovered."""
     if (weights := restored.weights_of.get(node.id)) is not None:
-        taken = f"weights of its checkpoint of {weights.describe()}"
-        return f"goes on at step {node.step}: {taken}; optimizer and counters begin anew, as asked"
+        taken = f"the weights of the checkpoint of {weights.describe()}"
+        return f"resumed at step {node.step} from {taken}; optimizer and counters start over, as asked"
     found = restored.found.get(node.id)
-    parts = [
-        f"checkpoint of {found.describe()}"
-        if found
-        else "no whole checkpoint; it begins with the start's weights"
-    ]
+    source = f" from the checkpoint of {found.describe()}" if found else ""
+    parts = [f"resumed at step {node.step}{source}"]
+    if not found:
+        parts.append("no whole checkpoint was found, so it starts from the initial weights")
     if again:
         parts.append(f"{again} update(s) taken again from the state log")
     if without:
@@ -121,4 +120,4 @@ def _said(node: Node, restored: Restored, again: int, without: int, lost: int, a
         parts.append(f"{lost} update(s) lost: their rollouts are no longer kept")
     elif not without:
         parts.append("nothing lost")
-    return f"goes on at step {node.step}: " + "; ".join(parts)
+    return "; ".join(parts)

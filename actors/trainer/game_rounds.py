@@ -83,7 +83,7 @@ class GameRounds:
             lost = self._node.step - step
             said = f"{lost} update(s) lost: a game cannot take them again" if lost else "nothing lost"
             self._voice.tell_recovered(
-                self._node, f"goes on at step {self._node.step}, round {number}, after round {before}; {said}"
+                self._node, f"resumed at step {self._node.step}, round {number}, after round {before}; {said}"
             )
         return number
 

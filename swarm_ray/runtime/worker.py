@@ -78,6 +78,8 @@ class Worker:
         self.failure: Exception | None = None
         self.state = "starting"
         self.results: list[TrainerResult] = []
+        self.resumed: dict[str, str] = {}
+        """What each node that resumed here recovered, and what not."""
         self._coordinates, self._name, self._sharers = coordinates, name, sharers
         self._allowed_modules, self._within = allowed_modules, started_within_s
         self._identities = identities
@@ -141,6 +143,7 @@ class Worker:
                 self._reach = str(reach)
             if logged := self._supervisor.ask("logger", "progress"):
                 self._steps_taken({row.node: row.step for row in logged.rows})
+                self.resumed |= logged.resumed
                 if logged.remark not in self._notice:
                     self.tell(logged.remark)
                 view = view.with_logger(logged, self._reach, coordinates=self._coordinates, starting=starting)

@@ -68,7 +68,7 @@ def test_nobody_joins_what_has_ended(played: Played) -> None:
 def test_the_worker_goes_on_with_what_it_had(played: Played) -> None:
     """T2: weights and optimizer are compared bit for bit in `play`, rewards too."""
     (said,) = played.resumed
-    assert said.startswith("goes on at step ")
+    assert said.startswith("resumed at step ")
     assert said.endswith("nothing lost")
     (step,) = [entry.step for entry in played.diary["worker-2"] if entry.what == "restored"]
     assert step >= 2

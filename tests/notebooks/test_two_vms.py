@@ -193,7 +193,7 @@ def test_a_killed_kernel_is_resumed_from_the_setup_cells_and_run(played: Played)
     recovered = [
         node.recovered for node in experiment_status(played.root, NAME).nodes if node.id == "worker-1"
     ]
-    assert re.fullmatch("goes on at step [0-9]+: .*nothing lost", recovered[0])
+    assert re.fullmatch("resumed at step [0-9]+ from .*nothing lost", recovered[0])
 
 
 def test_an_interrupted_run_ends_in_order_and_the_cells_below_go_on(played: Played) -> None:
