@@ -21,7 +21,7 @@ from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, Tr
 from actors.trainer.trainer import STOP_WITHIN_S
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.genrl.communication import GameCommunication, PreviousRound
 from swarm_ray.genrl.coordinator import GameCoordinator
 from swarm_ray.genrl.recorder import GameRecorder, GameRow, step_metrics
@@ -55,7 +55,7 @@ class GameTrainer(GameRecorder):
         self._coordinator = GameCoordinator(
             self._communication, lambda: self._rounds.opened, self._reachable_peers
         )
-        disk = experiment_state(settings.address)
+        disk = local_folder(settings.address)
         self._restored = claim_nodes(settings.nodes, disk, self._experiment, settings.identities)
         try:
             with beats_while_loading(reporter, self._restored.continued, self._config.pace.beat_s):

@@ -26,7 +26,7 @@ from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
 from swarm_ray.exchange.state_follower import NoRound, SwarmState
 from swarm_ray.experiments.folder import experiment_uid, read_config
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.models.push import hub_pushes
 from swarm_ray.records.metrics import StepMetrics
@@ -67,7 +67,7 @@ class Trainer:
             self._store = self._experiment.store
             self._uid = experiment_uid(self._store, settings.address)
             self._meter = StoreMeter(self._store)
-            disk = experiment_state(settings.address)
+            disk = local_folder(settings.address)
             self._restored = claim_nodes(settings.nodes, disk, self._experiment, settings.identities)
         except BaseException:
             self._verifier.close()

@@ -20,9 +20,9 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.archive import archive_experiment
 from swarm_ray.experiments.manage.clean import Cleanup, cleanup_experiment
-from swarm_ray.experiments.manage.create import init_experiment
 from swarm_ray.experiments.manage.export import export_experiment
 from swarm_ray.experiments.manage.rename import rename_experiment
+from swarm_ray.experiments.open import init_experiment
 from swarm_ray.formatting import byte_count, clean
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from swarm_ray.cli.arguments import Parser, add_json, add_root
 from swarm_ray.cli.output import DONE, complain_of, layout, write
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import asked_path, require_new, written_whole
+from swarm_ray.experiments.manage.files import asked_path, require_new, written_whole
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.formatting import NOTHING, change, duration, grid, large, reward_sum, share
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from swarm_ray.cli.arguments import Parser, add_root, import_from_here
 from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, complain_of, layout, write
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import asked_path, require_outside
+from swarm_ray.experiments.manage.files import asked_path, require_outside
 from swarm_ray.sweeps.outcome import Outcome
 from swarm_ray.sweeps.plan import read_plan
 from swarm_ray.sweeps.standing import Standing, standings

@@ -13,7 +13,7 @@ from swarm_ray.machine.local_disk import Lock, state_folder
 _RUN_LOCK = "run.lock"
 
 
-def experiment_state(address: ExperimentAddress) -> Path:
+def local_folder(address: ExperimentAddress) -> Path:
     """This machine's own folder for an experiment.
 
     It is named after the experiment and its sentinel, so that one that was overwritten starts with nothing, and one
@@ -35,7 +35,7 @@ def hold_for_run(address: ExperimentAddress) -> Lock:
         StoreUnavailable: the experiment's folder cannot be read.
         NodeTakenError: the experiment is just being removed.
     """
-    return Lock(experiment_state(address) / _RUN_LOCK, f"experiment {address.experiment}", shared=True)
+    return Lock(local_folder(address) / _RUN_LOCK, f"experiment {address.experiment}", shared=True)
 
 
 def is_run_here(address: ExperimentAddress) -> bool:
@@ -44,7 +44,7 @@ def is_run_here(address: ExperimentAddress) -> bool:
     Raises:
         StoreUnavailable: the experiment's folder cannot be read.
     """
-    path = experiment_state(address) / _RUN_LOCK
+    path = local_folder(address) / _RUN_LOCK
     if not path.exists():
         return False
     try:

@@ -21,10 +21,10 @@ from swarm_ray.experiments.folder import (
     require_free,
     store_config,
 )
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.manage.files import refuse_link
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import ExperimentFolder
-from swarm_ray.experiments.read.files import refuse_link
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.records.state import ExperimentState, StateRecord
 from swarm_ray.tasks.questions import TaskSet
@@ -94,6 +94,40 @@ def open_or_create(address: ExperimentAddress, config: SwarmConfig, *, overwrite
     return Opened(config, newest_record(store, address))
 
 
+def init_experiment(
+    root: str,
+    name: str,
+    preset: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    file: Path | str | None = None,
+    overwrite: bool = False,
+) -> SwarmConfig:
+    """Make an experiment that `coordinate` or `simulate` of the same name goes on with.
+
+    Args:
+        root: the folder that holds experiments; it is made where it is not there.
+        name: the experiment's.
+        preset: what the configuration begins with; None takes the one that the file or an override names, else `tiny`.
+        overrides: `key=value`, the last word.
+        file: a YAML file that is laid over the preset.
+        overwrite: delete an experiment of that name first, unless somebody is at work on it.
+
+    Returns:
+        Its configuration.
+
+    Raises:
+        ExperimentExistsError: there is one of that name, and `overwrite` is not set.
+        ConfigError: a key or a value is impossible.
+        UserError: the name cannot be one, or the one to be overwritten is in use or no experiment.
+        StoreError: the folder cannot be written.
+    """
+    config = load_config(preset, file, overrides)
+    address = ExperimentAddress(root, name)
+    require_free(address, overwrite=overwrite)
+    return open_or_create(address, config, overwrite=overwrite).config
+
+
 def config_in_force(store: Store, address: ExperimentAddress) -> SwarmConfig:
     """The configuration that the newest state record names, else the one it was made with.
 
@@ -116,7 +150,7 @@ def _make(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -
         folder = ExperimentFolder(address, Store(address.root))
         refuse_link(folder, "overwritten")
         refuse_in_use(folder, "overwritten")
-        here = experiment_state(address)
+        here = local_folder(address)
         if here.exists():
             shutil.rmtree(here)
     create_experiment(

@@ -29,7 +29,7 @@ from swarm_ray.experiments.folder import (
     read_identity,
     require_name,
 )
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.genrl.gathering import DeadlineGathering
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import StageFiles
@@ -67,7 +67,7 @@ class Membership:
         address = ExperimentAddress(root, experiment)
         pace, self._config_hash = _open(address, nodes, deadline_s)
         self.experiment = address.open()
-        home = experiment_state(address) / "nodes" / node
+        home = local_folder(address) / "nodes" / node
         self._lock = Lock(home / "lock", f"node {node}")
         former = read_words(home / "incarnations")
         self.me = Member(node, new_incarnation())

@@ -19,7 +19,7 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeFailure, SwarmError
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.machine import ray_actors
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance
@@ -107,7 +107,7 @@ class Worker:
             supervisor.start("coordinator", self._make_coordinator)
         if not self.nodes:
             return
-        kept = experiment_state(self.address)
+        kept = local_folder(self.address)
         shutil.rmtree(kept / "voices" / self._name, ignore_errors=True)  # of the nodes' earlier incarnations
         if self.config.tracking.prometheus:
             self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import resolved, writing_errors, written_whole
+from swarm_ray.experiments.manage.files import resolved, writing_errors, written_whole
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.observe.report.chart import Chart
 from swarm_ray.observe.report.inline_svg import inlined

@@ -22,7 +22,7 @@ import pytest
 from swarm_ray.cli import main
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 
 TESTS = Path(__file__).parent.parent
 BEFORE = ["before", "--root", "runs"]
@@ -61,7 +61,7 @@ def test_every_reading_command_reads_it(earlier: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.machines
 def test_it_resumes_from_its_folder_alone(earlier: Path) -> None:
-    assert not experiment_state(ExperimentAddress("runs", "before")).exists()
+    assert not local_folder(ExperimentAddress("runs", "before")).exists()
     command = ["simulate", "--root", "runs", "--experiment", "before", "--rounds", "6"]
     done = subprocess.run(
         [sys.executable, "-m", "swarm_ray.cli", *command],

@@ -15,8 +15,8 @@ from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.local_state import hold_for_run
 from swarm_ray.experiments.manage.clean import cleanup_experiment
-from swarm_ray.experiments.manage.create import init_experiment
 from swarm_ray.experiments.manage.in_use import refuse_in_use
+from swarm_ray.experiments.open import init_experiment
 from swarm_ray.experiments.read.experiment import ExperimentFolder, open_experiment
 from swarm_ray.records.nodes import Beat, CoordinatorBeat, NodeTotals, Registration
 from swarm_ray.records.state import FileRef, StageClosed

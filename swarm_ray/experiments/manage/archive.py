@@ -19,9 +19,17 @@ import zstandard
 
 from drive_store.errors import StoreUnavailable, errors_of
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import asked_path, require_new, resolved, written_whole
+from swarm_ray.experiments.manage.files import (
+    FolderFile,
+    asked_path,
+    files_of,
+    folder_of,
+    folders_of,
+    require_new,
+    resolved,
+    written_whole,
+)
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.experiments.read.files import FolderFile, files_of, folder_of, folders_of
 
 ZIP, TAR = ".zip", ".tar.zst"
 _CHUNK = 1 << 20

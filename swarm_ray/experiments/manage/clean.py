@@ -13,10 +13,10 @@ from drive_store.checkpoints.manifest import MANIFEST, Manifest, choose_kept
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
 from drive_store.errors import errors_of
 from drive_store.names import VALUE_FILE_SUFFIX, parse_peer_folder, round_of_own_file
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.manage.files import files_below, files_of, folders_of, refuse_link
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
-from swarm_ray.experiments.read.files import files_below, files_of, folders_of, refuse_link
 from swarm_ray.experiments.read.metrics import incarnations_of
 from swarm_ray.experiments.read.rollouts import UNANSWERED, UNKNOWN, StoredFile, stored_files
 from swarm_ray.records.state import ExperimentState, StateRecord
@@ -51,7 +51,7 @@ class Cleanup:
         return sum(removal.bytes for removal in self.removals)
 
 
-class _Stood(msgspec.Struct, frozen=True):
+class _Position(msgspec.Struct, frozen=True):
     """The part of a checkpoint's `state.json` that says how far the node had come."""
 
     node: str
@@ -95,7 +95,7 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
     if whole:
         removals = _all_of(experiment)
         if not dry_run:
-            own = experiment_state(experiment.address)
+            own = local_folder(experiment.address)
             remove_folder(experiment)
             with errors_of("remove the folder", str(own)):
                 shutil.rmtree(own, ignore_errors=not own.exists())
@@ -113,7 +113,7 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
 
 
 def _all_of(experiment: OpenExperiment) -> tuple[Removal, ...]:
-    files, own = files_of(experiment).files, experiment_state(experiment.address)
+    files, own = files_of(experiment).files, local_folder(experiment.address)
     removals = [Removal("files of the whole experiment", len(files), sum(file.size for file in files))]
     kept = files_below(own).files
     if kept:
@@ -223,7 +223,7 @@ def _round_of(experiment: OpenExperiment, node: str, checkpoint: StoredCheckpoin
     if entry is None or hashlib.sha256(data).hexdigest() != entry.sha256:
         return -1
     try:
-        return msgspec.json.decode(data, type=_Stood).round
+        return msgspec.json.decode(data, type=_Position).round
     except UNREADABLE:
         return -1
 

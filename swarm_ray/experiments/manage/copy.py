@@ -16,8 +16,8 @@ from drive_store import UNREADABLE, Expected, ExperimentPaths, Valid, open_envel
 from drive_store.checkpoints.manifest import MANIFEST, Manifest, manifest_of, seal_manifest
 from drive_store.names import parse_state_name
 from swarm_ray.errors import MalformedFile
+from swarm_ray.experiments.manage.files import FolderFile, folders_of
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.experiments.read.files import FolderFile, folders_of
 
 _SENTINEL = "experiment.json"
 _STATE = "state.json"
@@ -45,7 +45,7 @@ class Renamed:
     """Envelopes that were sealed again."""
 
 
-class Anew:
+class ExperimentCopier:
     """Writes an experiment into another folder.
 
     Args:

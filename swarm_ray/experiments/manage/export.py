@@ -13,7 +13,7 @@ import msgspec
 from swarm_ray.config.load import to_json
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.dataset import write_rollouts
-from swarm_ray.experiments.manage.write import (
+from swarm_ray.experiments.manage.files import (
     asked_path,
     require_new,
     require_outside,

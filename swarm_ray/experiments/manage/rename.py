@@ -17,10 +17,10 @@ from drive_store.errors import errors_of
 from swarm_ray.errors import ExperimentExistsError, MalformedFile, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, require_free
 from swarm_ray.experiments.manage.clean import remove_folder
-from swarm_ray.experiments.manage.copy import Anew, Renamed
+from swarm_ray.experiments.manage.copy import ExperimentCopier, Renamed
+from swarm_ray.experiments.manage.files import FolderFiles, files_of, folder_of, refuse_link
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
-from swarm_ray.experiments.read.files import FolderFiles, files_of, folder_of, refuse_link
 
 _NAMED = 3
 """So many of the things that cannot be written anew are named."""
@@ -66,7 +66,7 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
     with errors_of("write", str(folder)):
         folder.mkdir()  # what somebody else makes meanwhile is not removed below
         try:
-            done = Anew(experiment, address.paths, folder).write(found.files)
+            done = ExperimentCopier(experiment, address.paths, folder).write(found.files)
             _require_same(experiment, before, open_experiment(root, new))
             refuse_in_use(experiment, "renamed")
         except BaseException:

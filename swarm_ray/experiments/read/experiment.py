@@ -120,7 +120,7 @@ class OpenExperiment(ExperimentFolder):
             )
         return StateLog(tuple(entries), tuple(problems), whole)
 
-    def told_log(self, problems: list[str] | None) -> StateLog:
+    def checked_log(self, problems: list[str] | None) -> StateLog:
         """The state log as far as it can be had, for whoever is told what is missing.
 
         Args:

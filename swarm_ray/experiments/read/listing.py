@@ -27,7 +27,7 @@ from swarm_ray.experiments.read.status import (
     read_now,
     shown_state,
 )
-from swarm_ray.experiments.read.uncoordinated import told_by_nodes
+from swarm_ray.experiments.read.uncoordinated import record_from_nodes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import UNDER_WAY, ExperimentState
 
@@ -195,7 +195,7 @@ def _sizes(experiment: OpenExperiment) -> ExperimentSizes:
 
 def _readable(experiment: OpenExperiment) -> ExperimentSummary:
     found = experiment.newest()
-    record = found[1] if found else told_by_nodes(experiment)
+    record = found[1] if found else record_from_nodes(experiment)
     config, problem = None, None
     try:
         config = _sizes(experiment)

@@ -57,7 +57,7 @@ def stored_files(experiment: OpenExperiment, problems: list[str] | None) -> list
         SwarmStateError: there is such a record and no list to take it, or one is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    log = experiment.told_log(problems)
+    log = experiment.checked_log(problems)
     fates, other = _fates(log), _Fate(UNANSWERED if log.whole else UNKNOWN)
     by_hash = {(key.rpartition("/")[0], f.sha256[:12]): f for key, f in fates.items() if f.sha256}
     found: dict[tuple[str, str], StoredFile] = {}

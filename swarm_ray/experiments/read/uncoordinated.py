@@ -19,7 +19,7 @@ from swarm_ray.records.state import ExperimentState, NodeTally, StageClosed, Sta
 NOTE = "no coordinator: its nodes go by a deadline"
 
 
-def told_by_nodes(experiment: OpenExperiment) -> StateRecord | None:
+def record_from_nodes(experiment: OpenExperiment) -> StateRecord | None:
     """What a state record would say of a game that has none; None for one that nobody has begun to play.
 
     Raises:
@@ -43,7 +43,7 @@ def told_by_nodes(experiment: OpenExperiment) -> StateRecord | None:
     return StateRecord(_state(beats.values()), rounds, None, None, tallies, note=NOTE)
 
 
-def stages_of_rows(rows: Iterable[StepMetrics]) -> list[StageClosed]:
+def stages_from_rows(rows: Iterable[StepMetrics]) -> list[StageClosed]:
     """What state records would say of the rounds that a game's nodes logged."""
     rounds: dict[int, list[StepMetrics]] = {}
     for row in rows:
@@ -68,12 +68,12 @@ class RewardedStage(Protocol):
 Stage = TypeVar("Stage", bound=RewardedStage)
 
 
-def rewarded(stages: Iterable[Stage], rows: Iterable[StepMetrics]) -> list[Stage]:
+def with_logged_rewards(stages: Iterable[Stage], rows: Iterable[StepMetrics]) -> list[Stage]:
     """A game's stages, the first of each round with what the nodes logged of that round, the others with nothing.
 
     A game's files tell the reward of the round before, and nobody's file that of the last one.
     """
-    told = {closed.round: closed for closed in stages_of_rows(rows)}
+    told = {closed.round: closed for closed in stages_from_rows(rows)}
     found = []
     for stage in stages:
         closed = told.get(stage.round) if stage.stage == 0 else None

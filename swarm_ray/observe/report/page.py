@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import (
+from swarm_ray.experiments.manage.files import (
     asked_path,
     require_outside,
     resolved,
