@@ -1,4 +1,4 @@
-"""An experiment's folder as a worker meets it: its address, what is said at its creation, and its configuration."""
+"""An experiment's folder: its address, its identity (`experiment.json`), and its configurations."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def require_free(address: ExperimentAddress, *, overwrite: bool) -> bool:
 
     Raises:
         ExperimentExistsError: there is an experiment of that name, and `overwrite` is not set.
-        UserError: what has the name is no experiment.
+        UserError: the name belongs to something else.
     """
     store = Store(address.root)
     if address.experiment not in store.names(EXPERIMENTS):
@@ -180,12 +180,12 @@ def require_free(address: ExperimentAddress, *, overwrite: bool) -> bool:
 def _exists(address: ExperimentAddress) -> ExperimentExistsError:
     return ExperimentExistsError(
         f"experiment {address.experiment!r} exists in {address.root}: take another name, or give "
-        "--overwrite to delete it and start anew"
+        "--overwrite to delete it and start over"
     )
 
 
 def read_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentity | None:
-    """What `experiment.json` says; None where none is to be seen.
+    """What `experiment.json` says; None without it.
 
     Raises:
         UserError: it is not one that this version reads.
@@ -206,7 +206,7 @@ def experiment_uid(store: Store, address: ExperimentAddress) -> str:
     """What no other experiment has, not even one of this name that was here before.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         UserError: its `experiment.json` is not one that this version reads.
     """
     identity = read_identity(store, address)
@@ -224,7 +224,7 @@ def read_config(store: Store, address: ExperimentAddress, in_force: str = "") ->
         in_force: the hash that the newest state record names; empty for the configuration it was made with.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         ConfigError: the file is missing, altered, or not a configuration.
     """
     identity = read_identity(store, address)

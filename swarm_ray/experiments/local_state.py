@@ -1,4 +1,4 @@
-"""This machine's own folder for an experiment: checkpoints, spools and logs that wait, and who runs it here."""
+"""This machine's own folder for an experiment: checkpoints, spools and logs; and whether it runs here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def local_folder(address: ExperimentAddress) -> Path:
 
 
 def hold_for_run(address: ExperimentAddress) -> Lock:
-    """Say, for as long as it is held, that a process of this machine runs the experiment; several may.
+    """A lock that says that a process of this machine runs the experiment; several may hold it.
 
     Raises:
         StoreUnavailable: the experiment's folder cannot be read.
@@ -39,7 +39,7 @@ def hold_for_run(address: ExperimentAddress) -> Lock:
 
 
 def is_run_here(address: ExperimentAddress) -> bool:
-    """Whether a living process of this machine runs the experiment, from its first moment on.
+    """Whether a living process of this machine runs the experiment.
 
     Raises:
         StoreUnavailable: the experiment's folder cannot be read.

@@ -1,4 +1,4 @@
-"""Which experiment a run means: one that is made now, or one that goes on. Neither torch nor Ray is imported."""
+"""Creates an experiment, or opens one to resume it. Neither torch nor Ray is imported."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Opened:
 
     config: SwarmConfig
     record: StateRecord | None
-    """The newest state record of one that goes on; None for a new one, or one that never began."""
+    """The newest state record of one that is resumed; None for a new one, or one that never began."""
 
     @property
     def over(self) -> bool:
@@ -76,11 +76,11 @@ def config_for(
 
 
 def open_or_create(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> Opened:
-    """Make the experiment, or go on with the one of that name.
+    """Create the experiment, or open the one of that name to resume it.
 
     Raises:
         ConfigError: it is there, with other settings in what is fixed.
-        UserError: it is to be overwritten while it runs; or what has the name is no experiment.
+        UserError: it is to be overwritten while it runs; or the name belongs to something else.
         StoreError: the folder cannot be written.
     """
     store = Store(address.root)
@@ -103,15 +103,15 @@ def init_experiment(
     file: Path | str | None = None,
     overwrite: bool = False,
 ) -> SwarmConfig:
-    """Make an experiment that `coordinate` or `simulate` of the same name goes on with.
+    """Create an experiment that `coordinate` or `simulate` of the same name runs.
 
     Args:
         root: the folder that holds experiments; it is made where it is not there.
         name: the experiment's.
         preset: what the configuration begins with; None takes the one that the file or an override names, else `tiny`.
-        overrides: `key=value`, the last word.
+        overrides: `key=value`; they win over preset and file.
         file: a YAML file that is laid over the preset.
-        overwrite: delete an experiment of that name first, unless somebody is at work on it.
+        overwrite: delete an experiment of that name first, unless it is in use.
 
     Returns:
         Its configuration.
@@ -119,7 +119,7 @@ def init_experiment(
     Raises:
         ExperimentExistsError: there is one of that name, and `overwrite` is not set.
         ConfigError: a key or a value is impossible.
-        UserError: the name cannot be one, or the one to be overwritten is in use or no experiment.
+        UserError: the name cannot be one, or what is to be overwritten is in use or not an experiment.
         StoreError: the folder cannot be written.
     """
     config = load_config(preset, file, overrides)
@@ -145,7 +145,9 @@ def newest_record(store: Store, address: ExperimentAddress) -> StateRecord | Non
 
 
 def _make(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> None:
-    TaskSet(config.tasks)  # a name or an option that is wrong leaves no experiment behind, and removes none
+    TaskSet(
+        config.tasks
+    )  # checked first: a wrong name or option must neither create nor remove an experiment
     if not require_free(address, overwrite=overwrite):
         folder = ExperimentFolder(address, Store(address.root))
         refuse_link(folder, "overwritten")

@@ -70,8 +70,8 @@ def export_model(
         `path`.
 
     Raises:
-        UserError: there is no such experiment, node or checkpoint, a module is not one of the experiment's or cannot be
-            imported, the model cannot be built here, or `path` cannot be written.
+        UserError: the experiment, node or checkpoint does not exist, a module is not one of the experiment's or cannot
+            be imported, the model cannot be built here, or `path` cannot be written.
         StoreError: the shared folder cannot be read.
     """
     return export(
@@ -146,7 +146,7 @@ def require_model_folder(folder: Path, *, overwrite: bool) -> None:
     """Make sure that a model may be written to a folder.
 
     Raises:
-        UserError: something is there that is not to be lost, or the folder cannot be looked at.
+        UserError: something is there that must not be lost, or the folder cannot be read.
     """
     with writing_errors(folder):
         _require_replaceable(folder, overwrite=overwrite)

@@ -388,7 +388,7 @@ def test_what_is_in_use_is_neither_cleaned_nor_renamed(tmp_path: Path) -> None:
     running.age(3600)
     assert cleanup_experiment(str(tmp_path), "running").experiment == "running"
     running.beat("node-1", Beat(1, 1, 1, "training", NodeTotals()))
-    with pytest.raises(UserError, match="node-1 gave a sign 0 s ago"):
+    with pytest.raises(UserError, match="node-1 gave a heartbeat 0 s ago"):
         cleanup_experiment(str(tmp_path), "running")
     running.age(3600)
     assert rename_experiment(str(tmp_path), "running", "walking").experiment == "walking"

@@ -49,7 +49,7 @@ def test_one_that_beats_is_alive_however_old_its_records_are(
     told = Told(tmp_path, capsys)
     assert told.both("grown is running")
     assert told.both(f"{CLAIMANT}, epoch 1, last heard of")
-    assert told.neither("no sign of a coordinator")
+    assert told.neither("no heartbeat of a coordinator")
     assert (told.coordinator["claimant"], told.coordinator["alive"], told.coordinator["problem"]) == (
         CLAIMANT,
         True,
@@ -69,14 +69,16 @@ def test_one_that_died_ten_minutes_ago(tmp_path: Path, capsys: pytest.CaptureFix
     assert told.coordinator["last_seen_s"] >= MINUTES_10
     fresh_beats(experiment)
     told = Told(tmp_path, capsys)
-    assert told.both("no sign of a coordinator for 10 min: its nodes wait for a coordinator to come back")
+    assert told.both(
+        "no heartbeat of a coordinator for 10 min: its nodes wait for a coordinator to come back"
+    )
     assert told.neither("silent")
     fresh_beats(experiment, alone=True)
-    assert Told(tmp_path, capsys).both("for 10 min: 3 of 3 nodes train on alone")
+    assert Told(tmp_path, capsys).both("for 10 min: 3 of 3 nodes train alone")
     experiment.age(MINUTES_10)
     fresh_beats(experiment, alone=True, nodes=NODES[:1])
     told = Told(tmp_path, capsys)
-    assert told.both("for 20 min: 1 of 3 nodes train on alone")
+    assert told.both("for 20 min: 1 of 3 nodes train alone")
     assert told.both("node-0: trains alone")
     assert told.neither("node-1: trains alone")
 

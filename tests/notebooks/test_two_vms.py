@@ -172,7 +172,7 @@ def test_the_coordinator_says_what_it_has_made_and_how_it_ended(played: Played) 
 def test_its_drive_is_mounted_again_by_its_kernel(played: Played) -> None:
     said = printed(titled(played.coordinated, "Run"))
     assert re.search(
-        r"the shared folder is out of reach \(.*\); mounting Drive again, training goes on\n", said
+        r"the shared folder is out of reach \(.*\); mounting Drive again, training continues\n", said
     )
     first, again = played.coordinator.calls("mount")
     assert (first["force_remount"], again["force_remount"]) == (False, True)

@@ -1,7 +1,7 @@
-"""An experiment as one file: a zip, or a tar that is compressed with zstandard; read again after it was written.
+"""An experiment as one file: a zip, or a tar that is compressed with zstandard; verified by reading it back.
 
 Unpacked in the folder `experiments` of a root it is that experiment again. Its `experiment.json` comes last, so that
-an archive that was unpacked in part is none.
+an archive that was unpacked in part is not an experiment.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def archive_experiment(
         problems: takes a line for what was left out.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         UserError: the path has another ending, is there already, lies in the experiment itself, or cannot be written.
         StoreUnavailable: what was read again is not what was written.
         StoreError: the folder cannot be read.
@@ -110,7 +110,7 @@ class _Source:
         self._digest = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """At most so many bytes; none at the end."""
+        """At most `size` bytes; empty at the end."""
         wanted = self._left if size < 0 else min(size, self._left)
         with errors_of("read", self._path):
             chunk = self._data.read(wanted)

@@ -1,4 +1,4 @@
-"""Removes what an experiment does not need any more, or all of it; says first what and how many bytes."""
+"""Removes what an experiment no longer needs, or all of it; a dry run lists it with its bytes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Plan:
 
 
 def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: bool = False) -> Cleanup:
-    """Remove what an experiment can go on without, or the whole of it.
+    """Remove what an experiment does not need to be resumed or shown, or the whole of it.
 
     By default round files go that nobody needs any more, and checkpoints but the newest and the best of each
     node. State records, logs, registrations and configurations stay, so that everything but sample rollouts can be
@@ -83,8 +83,8 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
         whole: remove the experiment with all that is in its folder, and what this machine keeps of it on its own disk.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        UserError: somebody is at work on it, or all of it is to go and its folder is a link.
+        ExperimentNotFoundError: the experiment does not exist.
+        UserError: it is in use, or all of it is to go and its folder is a link.
         SwarmStateError: a state record is not one that this version reads, and not all of it is to go.
         StoreError: the folder cannot be read, or does not allow it.
     """
@@ -107,7 +107,9 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
         for key in plan.files:
             experiment.store.remove(key)
         for key in plan.folders:
-            experiment.store.remove(f"{key}/{MANIFEST}")  # without it the rest is no checkpoint
+            experiment.store.remove(
+                f"{key}/{MANIFEST}"
+            )  # first: without its manifest a checkpoint does not count
             experiment.store.remove_tree(key)
     return Cleanup(name, plan.removals, plan.remarks, done=not dry_run)
 

@@ -37,7 +37,7 @@ class FolderFiles:
 
     files: tuple[FolderFile, ...]
     left_out: tuple[str, ...]
-    """A line for each thing that is no file with a name that can be printed: links, pipes, and what cannot."""
+    """A line for each thing that was left out: links, pipes, and names that cannot be printed."""
 
 
 def folder_of(experiment: ExperimentFolder) -> Path:
@@ -89,7 +89,7 @@ def folders_of(experiment: OpenExperiment) -> list[PurePosixPath]:
 
 
 def files_below(folder: Path) -> FolderFiles:
-    """All files below a folder of this machine; none where there is no such folder.
+    """All files below a folder of this machine; none where the folder does not exist.
 
     Raises:
         StoreError: it cannot be listed.
@@ -133,7 +133,7 @@ def asked_path(text: Path | str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise UserError(f"{text}: there is no such home folder; write the path in full") from error
+        raise UserError(f"{text}: its home folder does not exist; write the path in full") from error
 
 
 @contextmanager

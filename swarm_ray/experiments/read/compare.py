@@ -1,4 +1,4 @@
-"""What an experiment has done: the stages that closed, and the figures by which experiments are compared."""
+"""An experiment's closed stages, and the figures by which experiments are compared."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Comparison(msgspec.Struct, frozen=True):
     reward_last: float | None
     """As `reward_first`, over the last tenth."""
     pass_at_1_start: float | None
-    """Held-out pass@1, mean over the nodes that measured it; None where none did."""
+    """Held-out pass@1, mean over the nodes that measured it; None if no node did."""
     pass_at_1_end: float | None
     generated_tokens: int
     seconds: float
@@ -75,7 +75,7 @@ def history_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         problems: takes a line for each state record that is missing or cannot be used; what came after it is left out.
 
     Raises:
-        SwarmStateError: there is such a problem and no list to take it, or a record is not one that this version reads.
+        SwarmStateError: there is such a problem and no list was passed for it, or this version cannot read a record.
         StoreError: the folder cannot be read.
     """
     records = [decode_state(entry) for entry in experiment.checked_log(problems).entries]

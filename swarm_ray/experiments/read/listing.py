@@ -57,10 +57,10 @@ class ExperimentSummary(msgspec.Struct, frozen=True):
 
 
 def list_experiments(root: str) -> list[ExperimentSummary]:
-    """The experiments in a folder, oldest first; what else lies there is passed over.
+    """The experiments in a folder, oldest first; other folders are ignored.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
         StoreError: the folder cannot be read.
     """
     store = open_root(root)
@@ -84,8 +84,8 @@ def experiment_status(root: str, experiment: str | None = None) -> ExperimentSta
         experiment: its name; None for the only one there is, or the newest that is under way.
 
     Raises:
-        ExperimentNotFoundError: there is none.
-        UserError: there are several and none is under way; they are named.
+        ExperimentNotFoundError: it does not exist, or the folder holds no experiments.
+        UserError: there are several, all of them ended; they are named.
         SwarmStateError: the newest state record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
@@ -110,8 +110,8 @@ def experiment_history(root: str, experiment: str, problems: list[str] | None = 
         problems: takes a line for each state record that is missing or cannot be used; what came after it is left out.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        SwarmStateError: there is such a problem and no list to take it, or a record is not one that this version reads.
+        ExperimentNotFoundError: the experiment does not exist.
+        SwarmStateError: there is such a problem and no list was passed for it, or this version cannot read a record.
         StoreError: the folder cannot be read.
     """
     return history_of(open_experiment(root, experiment), problems)
@@ -145,15 +145,15 @@ def experiment_metrics(root: str, experiment: str, problems: list[str] | None = 
         problems: takes a line for each segment that is torn or missing, and each row that cannot be read.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        MalformedFile: a segment is torn or missing, and there is no list to take that.
+        ExperimentNotFoundError: the experiment does not exist.
+        MalformedFile: a segment is torn or missing, and no list was passed for that.
         StoreError: the folder cannot be read.
     """
     return metrics_of(open_experiment(root, experiment), problems)
 
 
 def _only_experiment(root: str) -> str:
-    """The experiment that is meant when none is named."""
+    """The experiment to use when no name is given."""
     found = list_experiments(root)
     if len(found) == 1:
         return found[0].name
@@ -163,11 +163,11 @@ def _only_experiment(root: str) -> str:
     if under_way:
         return under_way[-1]
     names = ", ".join(summary.name for summary in found[-9:])
-    raise UserError(f"there are {len(found)} experiments in {root} and none is under way; name one: {names}")
+    raise UserError(f"there are {len(found)} experiments in {root}, all of them ended; name one: {names}")
 
 
 def _summary(store: Store, address: ExperimentAddress) -> ExperimentSummary | None:
-    """One experiment's line, None for a folder that holds none; one that cannot be read does not hide the others."""
+    """One experiment's line, None for a folder without one; an unreadable one does not hide the others."""
     try:
         identity = find_identity(store, address)
     except UserError as error:

@@ -54,7 +54,7 @@ def stored_files(experiment: OpenExperiment, problems: list[str] | None) -> list
         problems: takes a line for each state record that is missing or cannot be used.
 
     Raises:
-        SwarmStateError: there is such a record and no list to take it, or one is not one that this version reads.
+        SwarmStateError: there is such a record and no list was passed for it, or this version cannot read one.
         StoreError: the folder cannot be read.
     """
     log = experiment.checked_log(problems)
@@ -133,7 +133,7 @@ class Questions:
         return self._made if isinstance(self._made, str) else ""
 
     def make(self, ref: QuestionRef) -> Question | str:
-        """The question of a reference, or why there is none: it is not the experiment's, or cannot be made here."""
+        """The question of a reference, or why it cannot be had: it is not the experiment's, or cannot be made here."""
         if isinstance(self._made, str):
             return self._made
         try:
