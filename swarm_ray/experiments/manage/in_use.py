@@ -70,8 +70,8 @@ def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
     state = now.state
     if now.ended:
         raise UserError(
-            f"{name} is {state}, but {who} gave a heartbeat {age:.0f} s ago and has not said that it ended, so it cannot "
-            f"be {what}; end it, or wait until it has been silent for {patience:.0f} s"
+            f"{name} is {state}, but {who} gave a heartbeat {age:.0f} s ago and has not said that it ended, so it "
+            f"cannot be {what}; end it, or wait until it has been silent for {patience:.0f} s"
         )
     raise UserError(
         f"{name} is {state}, and {who} gave a heartbeat {age:.0f} s ago, so it cannot be {what}; wait until it has "
