@@ -8,14 +8,11 @@ from typing import Protocol
 
 from actors.trainer.reporter import TrainerVoice
 from actors.trainer.restoring import Restored
-from swarm_ray.exchange.direct.exchange import NOT_FETCHED
 from swarm_ray.exchange.replay import PublishedStep, StepReplay
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.sapo.node import Node
-
-GONE = ("NotYet", NOT_FETCHED)
-"""So begins the reason for which a file, or what it stands for, is not there."""
 
 
 class TakeRound(Protocol):
@@ -58,7 +55,7 @@ def catch_up(
         for row in take_round(together, step.round, alone=step.file.alone, replayed=True):
             again[row.node] += 1
             without[row.node] += sum(
-                n for reason, n in row.counters.rejected.items() if reason.startswith(GONE)
+                n for reason, n in row.counters.rejected.items() if RefusalKind.of(reason).is_missing
             )
         rounds += not step.file.alone
     for node in nodes:

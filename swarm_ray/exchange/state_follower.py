@@ -222,7 +222,7 @@ class SwarmState:
             if closed is None and record is not None and record.state in ENDED:
                 raise StopRequested(f"the experiment is {record.state}: {record.note}")
             if closed is None and record is not None and _has_gone_on(record, awaited):
-                return StageClosed(number, stage, (), (), (), (), (), {}, {}, (), 0.0)
+                return StageClosed(round=number, stage=stage)
             return closed
 
         found = self.wait(look)

@@ -6,16 +6,15 @@ import msgspec
 
 from drive_store import (
     UNREADABLE,
-    Corrupt,
     ExperimentStore,
     NotYet,
-    Rejected,
     Valid,
     read_round_file,
     read_value,
 )
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
+from swarm_ray.records.refusals import refusal_reason
 from swarm_ray.records.rollouts import Receipt, RoundFile
 from swarm_ray.records.state import FileRef, Moment
 
@@ -107,11 +106,6 @@ def decode_value(value: bytes, receipt: Receipt) -> RoundFile | str:
     if (len(file.rollouts), bool(file.game)) != (receipt.rollouts, receipt.game):
         return "other contents than its receipt says"
     return file
-
-
-def refusal_reason(reading: NotYet | Corrupt | Rejected) -> str:
-    """Why a file that cannot be used is refused, with the kind of failure first, as state records have it."""
-    return f"{type(reading).__name__}: {reading.reason}"
 
 
 def check_receipt(receipt: Receipt, experiment_uid: str, moment: Moment, node: str) -> None:

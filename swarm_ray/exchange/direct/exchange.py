@@ -32,6 +32,7 @@ from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
 from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.validation import check_receipt, decode_value, read_peer_value, value_key
 from swarm_ray.records.nodes import Reached
+from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.records.rollouts import Receipt, RoundFile, Wanted
 from swarm_ray.records.state import FileRef, Moment
 
@@ -39,8 +40,6 @@ AT_ONCE = 8
 """Values that are fetched at the same time."""
 MOST_FETCHED = 32 << 20
 """Bytes of peers' values that are kept, as they travelled; in memory they may be four times as large."""
-NOT_FETCHED = "could not be fetched directly"
-"""So begins the reason for which rollouts that travel directly are missing."""
 
 
 class Resolved(NamedTuple):
@@ -199,7 +198,7 @@ class DirectValues:
         found = self._directly(pending) or self._from_folder(pending)
         if found is None:
             self._asked.add(pending)
-            return Resolved(ref, f"{NOT_FETCHED}; its owner was asked for it")
+            return Resolved(ref, f"{RefusalKind.NOT_FETCHED}; its owner was asked for it")
         self._asked.drop(pending)
         return Resolved(ref, found)
 

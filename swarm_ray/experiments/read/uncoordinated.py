@@ -106,13 +106,7 @@ def _closed(number: int, rows: list[StepMetrics]) -> StageClosed:
     return StageClosed(
         round=number,
         stage=0,
-        accepted=(),
-        missing=(),
-        late=(),
-        superseded=(),
-        rejected=(),
         rewards={row.node: row.reward for row in rows},
         informative={row.node: row.local - row.counters.zero_advantage_local for row in rows},
-        winners=(),
         seconds=max(math.fsum(row.seconds.values()) for row in rows),
     )
