@@ -1,4 +1,4 @@
-"""What cannot be had is one line and status 2, before Ray is started and before an experiment is made."""
+"""A mistake is one line and status 2, before Ray is started and before an experiment is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real run, in one process: exported, archived and restored, renamed and gone on with, cleaned."""
+"""A real run, in one process: exported, archived and restored, renamed and resumed, cleaned."""
 
 from __future__ import annotations
 
