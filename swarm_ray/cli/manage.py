@@ -168,15 +168,12 @@ def export_model(arguments: argparse.Namespace) -> int:
     step = _step(arguments.step)
     if arguments.module:
         import_from_here()
-    from swarm_ray.models.export import export
+    from swarm_ray.models.export import ModelSource, export
 
     problems: list[str] = []
     done = export(
-        arguments.root,
-        arguments.experiment,
-        arguments.node,
+        ModelSource(arguments.root, arguments.experiment, arguments.node, step),
         arguments.output,
-        step,
         overwrite=arguments.overwrite,
         modules=arguments.module,
         problems=problems,

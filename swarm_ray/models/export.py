@@ -28,6 +28,17 @@ _OF_A_MODEL = re.compile(
 
 
 @dataclass(frozen=True)
+class ModelSource:
+    """Which model is exported."""
+
+    root: str
+    """The folder that holds experiments."""
+    experiment: str
+    node: str
+    step: Which = "last"
+
+
+@dataclass(frozen=True)
 class Exported:
     """A model that was exported."""
 
@@ -75,11 +86,8 @@ def export_model(
         StoreError: the shared folder cannot be read.
     """
     return export(
-        root,
-        experiment,
-        node,
+        ModelSource(root, experiment, node, "last" if step is None else step),
         path,
-        step,
         overwrite=overwrite,
         modules=modules,
         problems=[] if problems is None else problems,
@@ -87,11 +95,8 @@ def export_model(
 
 
 def export(
-    root: str,
-    experiment: str,
-    node: str,
+    source: ModelSource,
     path: Path | str,
-    step: Which | None,
     *,
     overwrite: bool,
     modules: Sequence[str],
@@ -100,14 +105,13 @@ def export(
     """Export, and say what was exported; see `export_model`."""
     folder = asked_path(path)
     require_model_folder(folder, overwrite=overwrite)
-    opened = open_experiment(root, experiment)
+    opened = open_experiment(source.root, source.experiment)
     if modules:
         require_modules(opened.config_in_force().tasks, modules)
-    checkpoints = NodeCheckpoints(opened, node, problems)
-    which = "last" if step is None else step
-    checkpoints.candidates(which)
+    checkpoints = NodeCheckpoints(opened, source.node, problems)
+    checkpoints.candidates(source.step)
     with tempfile.TemporaryDirectory(prefix="swarm-ray-export-") as here:
-        return _write(opened, node, checkpoints.fetch(which, Path(here)), folder, modules)
+        return _write(opened, source.node, checkpoints.fetch(source.step, Path(here)), folder, modules)
 
 
 def _write(

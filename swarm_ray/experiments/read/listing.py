@@ -39,21 +39,21 @@ class ExperimentSummary(msgspec.Struct, frozen=True):
     """One line of a list of experiments."""
 
     name: str
-    state: str
-    """waiting, running, finished, stopped or failed; `unreadable` where `problem` says why."""
-    round: int
+    state: str = UNREADABLE
+    """waiting, running, paused, finished, stopped or failed; `unreadable` where `problem` says why."""
+    round: int = -1
     """The open round, or the last one that closed; -1 before the first."""
-    rounds: int | None
-    nodes: int
+    rounds: int | None = None
+    nodes: int = 0
     """Nodes that its coordinator has taken in."""
-    created_at: str
+    created_at: str = ""
     """Wall clock, ISO 8601."""
-    local: int | None
-    external: int | None
-    completions: int | None
-    seed: int | None
-    learned_nothing: bool
-    problem: str | None
+    local: int | None = None
+    external: int | None = None
+    completions: int | None = None
+    seed: int | None = None
+    learned_nothing: bool = False
+    problem: str | None = None
 
 
 def list_experiments(root: str) -> list[ExperimentSummary]:
@@ -171,13 +171,13 @@ def _summary(store: Store, address: ExperimentAddress) -> ExperimentSummary | No
     try:
         identity = find_identity(store, address)
     except UserError as error:
-        return _unreadable(address.experiment, "", str(error))
+        return ExperimentSummary(address.experiment, problem=str(error))
     if identity is None:
         return None
     try:
         return _readable(OpenExperiment(address, store, identity))
     except SwarmError as error:
-        return _unreadable(address.experiment, identity.created_at, str(error))
+        return ExperimentSummary(address.experiment, created_at=identity.created_at, problem=str(error))
 
 
 def _sizes(experiment: OpenExperiment) -> ExperimentSizes:
@@ -214,22 +214,5 @@ def _readable(experiment: OpenExperiment) -> ExperimentSummary:
         completions=config.completions if config else None,
         seed=config.seed if config else None,
         learned_nothing=record.learned_nothing if record else False,
-        problem=problem,
-    )
-
-
-def _unreadable(name: str, created_at: str, problem: str) -> ExperimentSummary:
-    return ExperimentSummary(
-        name=name,
-        state=UNREADABLE,
-        round=-1,
-        rounds=None,
-        nodes=0,
-        created_at=created_at,
-        local=None,
-        external=None,
-        completions=None,
-        seed=None,
-        learned_nothing=False,
         problem=problem,
     )
