@@ -227,10 +227,10 @@ print(flush_drive(mount_point))
 # |---|---|---|
 # | `no experiment '…' in … after … s` | The coordinator's notebook has not been run, `folder` or `experiment` differs, the VMs have different accounts, or Drive has not shown the file yet (up to minutes) | Compare *Drive* and *Settings* of both notebooks; run *Wait for the experiment* again |
 # | `waiting for 2 node(s) to register`, and nothing happens | Round 0 waits for `expect` nodes | Start the missing workers, or stop the coordinator and run it again with a smaller `expect` |
-# | `the shared folder is out of reach`, `Transport endpoint is not connected`, `The mount has died` | Drive's daemon on this VM has died, often after hours | Nothing: it is mounted again, training goes on, and what was published meanwhile is published again. If it cannot be mounted: interrupt, *Drive*, *Run* |
+# | `the shared folder is out of reach`, `Transport endpoint is not connected`, `The mount has died` | Drive's daemon on this VM has died, often after hours | Nothing: it is mounted again, training continues, and what was published meanwhile is published again. If it cannot be mounted: interrupt, *Drive*, *Run* |
 # | `on Drive it means a timeout, a quota or too full a folder` (`[Errno 5]`) | As it says | It is tried again by itself. If it stays: empty Drive's trash, make space, and do not put `folder` among thousands of files |
 # | `An unmounted Drive looks like an empty folder`, `is it mounted?` | The mount is half dead, or Drive is not mounted and the folder is one of this VM's own disk | *Drive*, then *Run*. Nothing is written into such a folder |
-# | `Free some space (on Drive the trash counts until it is emptied)` | The Drive is full: a free one has 15 GB, and a checkpoint of the 0.5B model takes 6 | Make space, empty the trash; training goes on meanwhile, within `retention.spool_bytes` |
+# | `Free some space (on Drive the trash counts until it is emptied)` | The Drive is full: a free one has 15 GB, and a checkpoint of the 0.5B model takes 6 | Make space, empty the trash; training continues meanwhile, within `retention.spool_bytes` |
 # | `node … is alive on another machine` | Another VM has the same `node` | Give each VM an id of its own, or end the other one |
 # | `… on another machine; waiting … s` | The node was trained elsewhere before; it makes sure that the earlier VM is gone | Wait |
 # | `node … is in the hands of another process of this machine` | An earlier kernel of this VM still trains it | *Runtime*, *Restart session*; then *Drive*, *Install*, *Keys*, *Settings*, *Run* |
@@ -238,7 +238,7 @@ print(flush_drive(mount_point))
 # | `no answer yet to its file…`, `have no answer yet` | Published, and no state record has named it yet: Drive takes minutes | Nothing; it is published again if it was lost |
 # | `would take about … bytes`, `room for …` | The model does not fit this GPU | A larger GPU, fewer `nodes_here`, or in `more`: `policy.micro_batch_tokens=1024` |
 # | `memory is used up` | Memory ran out while training | It is started again; if it comes back, as above |
-# | `LEARNED NOTHING` | No group of answers had an advantage for `alarm_rounds` rounds: all right or all wrong | Easier questions, more completions, or a model that is sometimes right |
+# | `LEARNED NOTHING` | No group of answers had an advantage in the last rounds: all right or all wrong | Easier questions, more completions, or a model that is sometimes right |
 # | `nothing is left to train` | All rounds are over | *Results*. For more, a larger `rounds` in the coordinator's notebook |
 # | `the experiment's value holds for all its nodes` | `more` names a key that is the whole swarm's | Leave it out; it comes from the folder |
 # | `NOTHING WAS FLUSHED` | Drive was not mounted when you flushed | *Drive*, *Run* for a moment, then *Flush* |
