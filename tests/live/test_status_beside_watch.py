@@ -63,7 +63,7 @@ def test_one_that_died_ten_minutes_ago(tmp_path: Path, capsys: pytest.CaptureFix
     told = Told(tmp_path, capsys)
     assert told.both("grown was running when it was last heard of")
     assert told.both(f"{CLAIMANT}, epoch 1, last heard of about 10 min ago")
-    assert told.both("for 10 min, and none of any node: give the command that started it again")
+    assert told.both("for 10 min, nor of any node: run the command that started it again")
     assert told.both("node-0: silent for 10 min")
     assert told.coordinator["alive"] is False
     assert told.coordinator["last_seen_s"] >= MINUTES_10
@@ -89,7 +89,7 @@ def test_a_node_that_died_before_its_first_beat(tmp_path: Path, capsys: pytest.C
     assert Told(tmp_path, capsys).neither("silent")
     experiment.age(MINUTES_10)
     told = Told(tmp_path, capsys)
-    assert told.both("for 10 min, and none of any node: give the command that started it again")
+    assert told.both("for 10 min, nor of any node: run the command that started it again")
     assert told.both("node-9: silent for 10 min")
 
 
@@ -133,7 +133,7 @@ def test_one_that_never_began(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert Told(tmp_path, capsys).both("node-2: silent for 10 min")
     experiment.append("waiting", tallies={})
     experiment.age(MINUTES_10)
-    assert Told(tmp_path, capsys).both("for 10 min, and none of any node")
+    assert Told(tmp_path, capsys).both("for 10 min, nor of any node")
 
 
 def test_a_run_that_learned_nothing_in_all_its_rounds(
