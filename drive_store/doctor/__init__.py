@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from drive_store.doctor.examination import ROUNDS, WAIT_S, examine
 from drive_store.doctor.report import FAIL, OK, WARN, Finding, Findings, figures_text, findings_text
+from drive_store.doctor.workspace import Means
 
 __all__ = [
     "FAIL",
@@ -16,6 +17,7 @@ __all__ = [
     "WARN",
     "Finding",
     "Findings",
+    "Means",
     "examine",
     "figures_text",
     "findings_text",

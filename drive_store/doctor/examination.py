@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -56,12 +55,8 @@ def examine(
     rounds: int = ROUNDS,
     wait_s: float = WAIT_S,
     counts: tuple[int, ...] | None = None,
-    clock: Callable[[], float] = time.monotonic,
-    wall: Callable[[], float] = time.time,
-    sleep: Callable[[float], object] = time.sleep,
-    say: Callable[[str], object] = lambda _: None,
+    means: Means | None = None,
     open_store: Callable[[str], Store] = Store,
-    machine: str | None = None,
 ) -> Findings:
     """Say whether a swarm can run over a folder, and with which settings.
 
@@ -74,12 +69,8 @@ def examine(
         rounds: how often a file goes to the other machine and back, at most; the smaller number of the two counts.
         wait_s: how long the other machine, and each of its files, is waited for.
         counts: small files to write, ascending; None: `FULL` alone, `FEW` with another machine.
-        clock: seconds on a monotonic clock.
-        wall: seconds since 1970.
-        sleep: waits for so many seconds.
-        say: takes a line about each step.
+        means: clocks, and who is told of each step; None takes those of the system, and tells nobody.
         open_store: opens a folder that Drive shows a second time.
-        machine: tells this machine from others; None takes what the system says.
 
     Raises:
         InvalidName: `pair_name` is not a valid id, or `rounds` is out of range.
@@ -88,9 +79,7 @@ def examine(
         raise InvalidName(f"{rounds} rounds cannot be measured: 1 to {pair.MOST_ROUNDS} can.")
     own_id = new_incarnation()
     session = f"alone-{own_id}" if pair_name is None else require_id(pair_name, "name of a pair")
-    examination = _Examination(
-        store, session, own_id, Means(clock, wall, sleep, say, pair.boot_id() if machine is None else machine)
-    )
+    examination = _Examination(store, session, own_id, means or Means())
     if examination.is_there():
         with examination:
             examination.look(counts or (FULL if pair_name is None else FEW))

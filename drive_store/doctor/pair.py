@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 
 from drive_store.doctor import contention, visibility
 from drive_store.doctor.channel import Channel, Note, Silence
@@ -22,7 +21,6 @@ LEAVE_S = 30.0
 """Seconds, at least, that the machine which hears the last word leaves it to be read."""
 LISTING_S = 30.0
 """Seconds for which a listing is waited for that shows what was read."""
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _RUN_BOTH = (
     "Start the doctor on the other machine too, over the same folder and with the same name of the pair."
 )
@@ -96,14 +94,6 @@ def together(
 def _hello(rounds: int, machine: str) -> Note:
     texts = {"python": sys.version.split()[0], "fsspec": version("fsspec"), "machine": machine}
     return Note(figures={"rounds": float(rounds)}, texts=texts)
-
-
-def boot_id() -> str:
-    """What two processes of one machine have in common; "" where that is not known."""
-    try:
-        return _BOOT.read_text().strip()
-    except OSError:
-        return ""
 
 
 def _met(met: Met, *, one_machine: bool) -> Finding:
