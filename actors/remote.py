@@ -26,7 +26,7 @@ from actors.logger.logger import RunLogger, evaluation_events
 from actors.trainer.settings import TrainerResult, TrainerSettings
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.machine.ray_instance import result_of
+from swarm_ray.machine.ray_actors import result_of
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, NodeKey, Reachable, StoreUse
 from swarm_ray.records.state import ExperimentState, Member
@@ -81,7 +81,7 @@ class TrainerShell:
         settings: what to train, and where.
         logger: handle of the logger.
         discovery: handle of discovery.
-        game: packed by `ray_instance.pack`, since it may need modules that only `settings.import_from` shows; see
+        game: packed by `ray_actors.pack`, since it may need modules that only `settings.import_from` shows; see
             `TrainerSettings.game`.
     """
 

@@ -34,7 +34,7 @@ from drive_store.errors import (
 )
 from drive_store.experiment_store import ExperimentStore, create_experiment_folder, make_node_folders
 from drive_store.liveness import Liveness
-from drive_store.names import new_incarnation, require_id, valid_id
+from drive_store.names import ID_RULE, new_incarnation, require_id, valid_id
 from drive_store.outbox.disk import SpoolEntry
 from drive_store.outbox.outbox import Spool
 from drive_store.paths import DISCOVERY, EXPERIMENTS, ExperimentPaths
@@ -56,13 +56,15 @@ from drive_store.statelog.epochs import (
     read_coordinator_beats,
     write_coordinator_beat,
 )
-from drive_store.statelog.log import StateEntry, StateLogReader, StateLogWriter, StateRef, history, newest
-from drive_store.store.capabilities import Capabilities, Operations
+from drive_store.statelog.log import StateEntry, StateLogWriter, StateRef
+from drive_store.statelog.reader import StateLogReader, StateLogTail, history, newest
+from drive_store.store.file_system import Capabilities, Operations
 from drive_store.store.store import Store
 
 __all__ = [
     "DISCOVERY",
     "EXPERIMENTS",
+    "ID_RULE",
     "RETRYABLE",
     "UNREADABLE",
     "Capabilities",
@@ -91,6 +93,7 @@ __all__ = [
     "SpoolEntry",
     "StateEntry",
     "StateLogReader",
+    "StateLogTail",
     "StateLogWriter",
     "StateRef",
     "Store",

@@ -77,7 +77,7 @@ class Registry:
             if name is None:
                 continue
             peer = (name.node, name.incarnation)
-            # A twin speaks only where nothing valid was read under the name it doubles.
+            # A twin counts only where nothing valid was read under the name it doubles.
             if not isinstance(found.get(peer), Valid):
                 found[peer] = self._registration(name)
         return found
@@ -91,7 +91,7 @@ class Registry:
         return self._registration(PeerName(node, incarnation), twin_too=True)
 
     def write_beat(self, node: str, incarnation: str, sequence: int, payload: bytes) -> None:
-        """Give a sign of life, over the one before.
+        """Write a heartbeat, over the one before.
 
         Args:
             node: the node's id.
@@ -106,7 +106,7 @@ class Registry:
         self._store.replace_copy(self._paths.beat(node, incarnation), seal_json(header, payload))
 
     def read_beat(self, node: str, incarnation: str) -> Reading:
-        """Read the last sign of life; often NotYet while it is being rewritten.
+        """Read the last heartbeat; often NotYet while it is being rewritten.
 
         Raises:
             StoreError: the store itself cannot be read.
@@ -223,7 +223,7 @@ class DiscoveryFolder:
         self._settled: dict[Peer, Valid] = {}
 
     def write(self, experiment: str, node: str, incarnation: str, count: int, payload: bytes) -> None:
-        """Give a sign of life, over the one before.
+        """Write a heartbeat, over the one before.
 
         Args:
             experiment: to which the node belongs.
@@ -252,7 +252,7 @@ class DiscoveryFolder:
         """Read what nodes say of themselves: (node, incarnation) to the reading of its file.
 
         Costs one listing, and a read for each file that is not settled. Of twins the one with the higher count
-        speaks: both were rewritten once.
+        counts: both were rewritten once.
 
         Raises:
             StoreError: the store itself cannot be read.

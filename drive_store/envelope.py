@@ -49,7 +49,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     stage: _Number = 0
     sequence: _Number = 0
     previous: _Sha256OrNone = ""
-    """The sha256 of the predecessor's payload; "" where there is none."""
+    """The sha256 of the predecessor's payload; "" for the first."""
 
 
 class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,7 +103,7 @@ def seal_json(header: Header, payload: bytes) -> bytes:
         The file's content. The same arguments give the same bytes.
 
     Raises:
-        ValueError: the payload is no such JSON value.
+        ValueError: the payload is not such a JSON value.
         InvalidName: a field of the header holds what no reader would accept.
     """
     _require_json(payload)
@@ -160,6 +160,6 @@ def _require_json(payload: bytes) -> None:
     try:
         value = msgspec.json.decode(payload, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"The payload of a JSON envelope is no JSON: {error}.") from error
+        raise ValueError(f"The payload of a JSON envelope is not valid JSON: {error}.") from error
     if len(bytes(value)) != len(payload):
         raise ValueError("The payload of a JSON envelope has white space around it. Strip it.")

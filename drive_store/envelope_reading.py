@@ -179,9 +179,7 @@ def _check_start(data: bytes, start: bytes, pattern: re.Pattern[bytes]) -> int:
     found = pattern.match(data)
     if found is None:
         like_ours = data[: len(start)] == start[: len(data)] and len(data) < _START_LIMIT
-        raise _Refusal(
-            NotYet("only the first bytes are there") if like_ours else Corrupt("this is no envelope")
-        )
+        raise _Refusal(NotYet("only the first bytes are there") if like_ours else Corrupt("not an envelope"))
     if int(found[1]) != SCHEMA_VERSION:
         raise _Refusal(Rejected(f"schema version {int(found[1])}, and this program reads {SCHEMA_VERSION}"))
     return found.end()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from drive_store.errors import InvalidName
 
+ID_RULE = "use lower-case letters, digits, - and _ (at most 63)"
+"""What a person who gave another name for an experiment or a node is told."""
 ROUND_FILE_SUFFIX = ".rollouts"
 VALUE_FILE_SUFFIX = ".value"
 HASH_DIGITS = 12
@@ -187,31 +189,29 @@ def require_id(text: str, what: str) -> str:
         what: what it names, for the message ("node", say).
 
     Raises:
-        InvalidName: it is no id.
+        InvalidName: it is not a valid id.
     """
-    return _require(
-        _IS_ID, text, what, "1 to 63 of a-z, 0-9, '_' and '-', beginning with a letter or a digit"
-    )
+    return _require(_IS_ID, text, what, ID_RULE)
 
 
 def require_claimant(text: str) -> str:
     """Return a claimant that was checked: an id, or an id and an incarnation joined by a dot."""
-    return _require(_IS_CLAIMANT, text, "claimant", "an id, or an id and an incarnation joined by a dot")
+    return _require(_IS_CLAIMANT, text, "claimant", "use an id, or an id and an incarnation joined by a dot")
 
 
 def require_incarnation(text: str) -> str:
     """Return an incarnation that was checked: 8 lower-case hex digits."""
-    return _require(_IS_INCARNATION, text, "incarnation", "8 lower-case hex digits")
+    return _require(_IS_INCARNATION, text, "incarnation", "use 8 lower-case hex digits")
 
 
 def require_segment_kind(text: str) -> str:
     """Return a kind of segment that was checked: "metrics" or "events"."""
-    return _require(_IS_SEGMENT_KIND, text, "kind of segment", "'metrics' or 'events'")
+    return _require(_IS_SEGMENT_KIND, text, "kind of segment", "use 'metrics' or 'events'")
 
 
 def require_hash(text: str) -> str:
     """Return the first digits, as names carry them, of a sha256 in hex that was checked."""
-    return _require(_IS_HASH, text, "payload hash", "12 to 64 lower-case hex digits")[:HASH_DIGITS]
+    return _require(_IS_HASH, text, "payload hash", "use 12 to 64 lower-case hex digits")[:HASH_DIGITS]
 
 
 def require_number(number: int, what: str) -> int:
@@ -247,5 +247,5 @@ def _peer_name(found: re.Match[str] | None) -> PeerName | None:
 
 def _require(pattern: re.Pattern[str], text: str, what: str, rule: str) -> str:
     if not pattern.fullmatch(text):
-        raise InvalidName(f"{text!r} is no {what}: that is {rule}. Give another.")
+        raise InvalidName(f"{text!r} is not a valid {what}: {rule}.")
     return text

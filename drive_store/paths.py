@@ -6,62 +6,25 @@ numbered things lie in buckets of 500, so that no folder grows past 1,000 entrie
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from drive_store.names import (
-    HASH_DIGITS,
     ROUND_FILE_SUFFIX,
     VALUE_FILE_SUFFIX,
-    PeerName,
-    RoundFileName,
-    SegmentName,
-    StateName,
-    new_incarnation,
-    parse_beat_name,
-    parse_discovery_name,
-    parse_registration_name,
-    parse_round_file_name,
-    parse_segment_name,
-    parse_state_name,
     require_claimant,
     require_hash,
     require_id,
     require_incarnation,
     require_number,
     require_segment_kind,
-    twin_name,
-    valid_id,
 )
-
-__all__ = [
-    "BUCKET",
-    "DISCOVERY",
-    "EXPERIMENTS",
-    "HASH_DIGITS",
-    "ROUND_FILE_SUFFIX",
-    "ExperimentPaths",
-    "PeerName",
-    "RoundFileName",
-    "SegmentName",
-    "StateName",
-    "bucket",
-    "discovery_record",
-    "new_incarnation",
-    "parse_beat_name",
-    "parse_discovery_name",
-    "parse_registration_name",
-    "parse_round_file_name",
-    "parse_segment_name",
-    "parse_state_name",
-    "require_id",
-    "twin_name",
-    "valid_id",
-]
 
 EXPERIMENTS = "experiments"
 DISCOVERY = "discovery"
 BUCKET = 500
 """How many numbers share a folder."""
+_BUCKET_NAME = re.compile(r"[0-9]{6}")
 
 
 def bucket(number: int) -> str:
@@ -69,11 +32,16 @@ def bucket(number: int) -> str:
     return f"{require_number(number, 'number') // BUCKET:06d}"
 
 
+def bucket_start(name: str) -> int | None:
+    """The first number whose entry lies in the folder of this name; None for a name that no such folder has."""
+    return int(name) * BUCKET if _BUCKET_NAME.fullmatch(name) else None
+
+
 def discovery_record(node: str, incarnation: str) -> str:
     """By what one incarnation of a node is found by others, whatever their experiment.
 
     Raises:
-        InvalidName: an argument is no id or incarnation.
+        InvalidName: an argument is not a valid id or incarnation.
     """
     return f"{DISCOVERY}/{_peer(node, incarnation)}.json"
 
@@ -83,7 +51,7 @@ class ExperimentPaths:
     """The keys of one experiment.
 
     Raises:
-        InvalidName: from any of them, when an argument is no id, incarnation or number that a name may hold.
+        InvalidName: from any of them, when an argument is not a valid id, incarnation or number.
     """
 
     experiment: str
@@ -125,7 +93,7 @@ class ExperimentPaths:
         return f"{self.state_bucket(sequence)}/{name}.{require_claimant(claimant)}.json"
 
     def coordinator_beat(self, claimant: str) -> str:
-        """The sign of life of one claimant of the state log."""
+        """The heartbeat of one claimant of the state log."""
         return f"{self.state_folder}/{require_claimant(claimant)}.beat"
 
     @property
@@ -147,7 +115,7 @@ class ExperimentPaths:
         return f"{self.peers_folder}/{_peer(node, incarnation)}.json"
 
     def beat(self, node: str, incarnation: str) -> str:
-        """The sign of life of one incarnation."""
+        """The heartbeat of one incarnation."""
         return f"{self.peers_folder}/{_peer(node, incarnation)}.beat"
 
     @property
@@ -226,14 +194,6 @@ class ExperimentPaths:
     def logs_folder(self, node: str, incarnation: str) -> str:
         """Holds what one incarnation logged."""
         return f"{self.logs_parent}/{_peer(node, incarnation)}"
-
-    def metrics_segment(self, node: str, incarnation: str, n: int) -> str:
-        """One closed segment of metrics."""
-        return self.segment(node, incarnation, "metrics", n)
-
-    def events_segment(self, node: str, incarnation: str, n: int) -> str:
-        """One closed segment of events."""
-        return self.segment(node, incarnation, "events", n)
 
     def segment(self, node: str, incarnation: str, kind: str, n: int) -> str:
         """One closed segment of a kind, which is "metrics" or "events"."""

@@ -180,7 +180,11 @@ def read_round_file(
         return reading
     if sha256 is not None and reading.sha256 != sha256:
         return Rejected(f"{key} holds {reading.sha256}, and the state record names {sha256}")
-    return reading if _fits(key, reading) else Rejected(f"{key} and its envelope differ: {reading.header}")
+    return (
+        reading
+        if _fits(key, reading)
+        else Rejected(f"{key} holds what belongs under another name: {reading.header}")
+    )
 
 
 def publish_value(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import round_of_own_file
-from drive_store.paths import BUCKET
+from drive_store.paths import BUCKET, bucket_start
 
 EMPTY_ROUNDS = 16
 """Rounds until a bucket that was seen empty is looked at again: those of former lives stay so."""
-_BUCKET_NAME = re.compile(r"[0-9]{6}")
 
 
 class Retention:
@@ -46,7 +44,7 @@ class Retention:
             How many files were removed.
 
         Raises:
-            StoreError: the store did not answer; the next call goes on from there.
+            StoreError: the store did not answer; the next call continues from there.
         """
         if below <= 0:
             return 0
@@ -77,8 +75,8 @@ class Retention:
     def _oldest(self, below: int) -> int:
         """The number of the oldest bucket that there is."""
         texts = self._store.names(self._paths.rollouts_folder(*self._peer))
-        numbers = [int(text) for text in texts if _BUCKET_NAME.fullmatch(text)]
-        return min([*numbers, below // BUCKET])
+        firsts = [first for text in texts if (first := bucket_start(text)) is not None]
+        return min([*firsts, below]) // BUCKET
 
     def _list(self, number: int) -> dict[str, int]:
         folder = self._paths.rollouts_bucket(*self._peer, number * BUCKET)

@@ -16,7 +16,7 @@
 # # Coordinate a swarm on Colab
 #
 # This VM opens and closes the rounds of a swarm whose members meet in a folder of your Google Drive, and may train
-# nodes itself. Every other VM runs `colab_worker.ipynb`, and `monitor_experiment.ipynb` looks on from anywhere.
+# nodes itself. Every other VM runs `colab_worker.ipynb`, and `monitor_experiment.ipynb` watches from anywhere.
 #
 # Run the cells from top to bottom. **After a disconnect** run *Drive*, *Install*, *Keys* and *Settings* again, then any cell
 # you like: the experiment, its rounds and its checkpoints are found. **Keep *Run* running**: Colab takes a VM on which
@@ -51,7 +51,7 @@ print("experiments lie in", root)
 # ## Install
 #
 # One to three minutes on a fresh VM, seconds where Swarm Ray is installed already. The package is in no index yet, so
-# name what pip shall take: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec,
+# name what pip installs: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec,
 # numpy, pandas and pyarrow that are here stay: pip is held to their versions, the table shows them before and after,
 # and the cell fails if one has changed.
 
@@ -92,7 +92,7 @@ for name, found in after.items():
     print(f"{name:13}{before.get(name, 'not here'):16}{found}")
 changed = [name for name in before if after.get(name) != before[name]]
 if changed:
-    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and begin anew (Runtime menu).")
+    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and start over (Runtime menu).")
 print(f"{'swarm-ray':29}{version('swarm-ray')}\n{'ray':29}{version('ray')}")
 
 # %% [markdown]
@@ -116,10 +116,10 @@ print("keys lie in", os.environ.get("SWARM_RAY_IDENTITIES", "this VM's own folde
 #
 # Runs at once and prints what was asked for. A new experiment begins with `preset`, and the forms lie over it:
 #
-# * `preset`: `colab` is Qwen2.5-0.5B-Instruct on the paper's nine specialties, at a pace that Drive bears (a record
+# * `preset`: `colab` is Qwen2.5-0.5B-Instruct on the paper's nine specialties, at a pace that suits Drive (a record
 #   every 2 to 10 minutes, nobody waits); it needs a GPU of 15 GB. `tiny` is a model made for trying things: minutes on
 #   a CPU.
-# * `expect`: the first round opens when so many nodes are there, those of this VM among them.
+# * `expect`: the first round opens when this many nodes have registered, those of this VM included.
 # * `local` / `external`: questions that a node answers itself in a round, and rollouts of others that it learns from at
 #   most.
 # * `train_here`: also train `nodes_here` nodes on this VM; `node` names them (`coordinator-0`, `coordinator-1`, … where
@@ -127,7 +127,7 @@ print("keys lie in", os.environ.get("SWARM_RAY_IDENTITIES", "this VM's own folde
 # * `more`: any other keys, as in `seed=1 policy.dtype=bfloat16 tracking.wandb=offline`. `swarm-ray config --preset
 #   colab` explains all of them.
 #
-# Of an experiment that is there already, its model, tasks, seeds, splits and completions are fixed; `rounds` and the
+# In an existing experiment the model, tasks, seeds, splits and completions are fixed; `rounds` and the
 # pace may change.
 
 # %%
@@ -154,8 +154,8 @@ print(f"{experiment}: {preset} with {', '.join(overrides)}; trained here: {', '.
 # %% [markdown]
 # ## Identity
 #
-# Seconds. Prints what this VM has, and for each node of it whether its id is new, known from before, or at work
-# elsewhere. A node is its id: on a new VM the same id goes on where it stood, and two VMs must not have the same one.
+# Seconds. Prints what this VM has, and for each node of it whether its id is new, known from before, or in use
+# elsewhere. A node is its id: on a new VM the same id resumes where it stopped, and two VMs must not have the same one.
 
 # %%
 #@title Identity { display-mode: "form" }
@@ -217,8 +217,8 @@ if dashboard:
 # with `colab` the first round waits for `expect` nodes.
 #
 # **To stop, interrupt this cell** (the square): it writes checkpoints and logs, ends the experiment as *stopped*, and
-# the workers with it. **To go on**, run it again. When Drive goes out of reach it is mounted again from here, and
-# training goes on meanwhile.
+# the workers with it. **To resume**, run it again. When Drive is out of reach it is mounted again from here;
+# training continues meanwhile.
 #
 # A tracker or a hub that you have switched on by `more` (`tracking.wandb=online`, `hub.repository=…`) needs
 # `WANDB_API_KEY` or `HF_TOKEN`: from Colab's secrets (the key symbol at the left; give this notebook access), else from
@@ -275,7 +275,7 @@ display(Image(filename=str(reward_figure(root, [experiment], Path("reward.png").
 #
 # Before you give the VM back: uploads what Drive's cache on this VM still holds, and unmounts; minutes where a
 # checkpoint waits. Prints whether that has happened. It does nothing where nothing is mounted, and then says so:
-# Colab's own call would end as if all were well.
+# Colab's own call reports success even then.
 
 # %%
 #@title Flush { display-mode: "form" }

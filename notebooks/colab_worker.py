@@ -19,7 +19,7 @@
 # the same Google Drive. Open this notebook once per VM, and give every VM a node id of its own.
 #
 # Run the cells from top to bottom. **After a disconnect** run *Drive*, *Install*, *Keys* and *Settings* again, then *Run*: the
-# node goes on from its newest checkpoint. **Keep *Run* running**: Colab takes a VM on which no cell runs.
+# node resumes from its newest checkpoint. **Keep *Run* running**: Colab takes a VM on which no cell runs.
 #
 # **Colab's rules.** Its FAQ forbids workers of a distributed computation on runtimes that no compute units pay for,
 # and, for everybody, several accounts to get around a limit. So every VM of a swarm needs compute units, and all of
@@ -50,7 +50,7 @@ print("experiments lie in", root)
 # ## Install
 #
 # One to three minutes on a fresh VM, seconds where Swarm Ray is installed already. The package is in no index yet, so
-# name what pip shall take: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec,
+# name what pip installs: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec,
 # numpy, pandas and pyarrow that are here stay: pip is held to their versions, the table shows them before and after,
 # and the cell fails if one has changed.
 
@@ -91,7 +91,7 @@ for name, found in after.items():
     print(f"{name:13}{before.get(name, 'not here'):16}{found}")
 changed = [name for name in before if after.get(name) != before[name]]
 if changed:
-    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and begin anew (Runtime menu).")
+    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and start over (Runtime menu).")
 print(f"{'swarm-ray':29}{version('swarm-ray')}\n{'ray':29}{version('ray')}")
 
 # %% [markdown]
@@ -139,7 +139,7 @@ print(f"{experiment}: trained here: {', '.join(names)}", f"with {more}" if more 
 # ## Wait for the experiment
 #
 # Returns as soon as the coordinator has made the experiment and this VM sees it, which takes minutes on Drive at times;
-# then prints its settings, what this VM has, and whether the node's id is new, known from before, or at work elsewhere.
+# then prints its settings, what this VM has, and whether the node's id is new, known from before, or in use elsewhere.
 
 # %%
 #@title Wait for the experiment { display-mode: "form" }
@@ -171,12 +171,12 @@ print(status_table(experiment_status(root, experiment)))
 # Trains until the experiment has ended: hours with `colab`, minutes with `tiny`. Shows one picture that is redrawn: the
 # round, the nodes, their rewards, problems in words.
 #
-# **To leave, interrupt this cell** (the square): the node writes a checkpoint and its logs; the swarm goes on without
-# it. **To resume**, here or on another VM, run it again with the same `node`: it goes on from its newest checkpoint,
-# and learns again from the folder what came after. On another VM it first waits until its beats have been still for as
+# **To leave, interrupt this cell** (the square): the node writes a checkpoint and its logs; the swarm continues without
+# it. **To resume**, here or on another VM, run it again with the same `node`: it resumes from its newest checkpoint,
+# and replays from the folder what came after. On another VM it first waits until its heartbeats have stopped for as
 # long as the swarm waits for a silent node (10 minutes with `colab`).
 #
-# When Drive goes out of reach it is mounted again from here, and training goes on meanwhile. A tracker or a hub that
+# When Drive is out of reach it is mounted again from here; training continues meanwhile. A tracker or a hub that
 # you have switched on by `more` (`tracking.wandb=online`, `hub.repository=…`) needs `WANDB_API_KEY` or `HF_TOKEN`: from
 # Colab's secrets (the key symbol at the left; give this notebook access), else from the environment, else you are
 # asked.
@@ -212,7 +212,7 @@ print(comparison_table(compare_experiments(root, [experiment], problems)), *prob
 #
 # Before you give the VM back: uploads what Drive's cache on this VM still holds, and unmounts; minutes where a
 # checkpoint waits. Prints whether that has happened. It does nothing where nothing is mounted, and then says so:
-# Colab's own call would end as if all were well.
+# Colab's own call reports success even then.
 
 # %%
 #@title Flush { display-mode: "form" }
@@ -226,11 +226,11 @@ print(flush_drive(mount_point))
 # | what you see | what it is | what to do |
 # |---|---|---|
 # | `no experiment '…' in … after … s` | The coordinator's notebook has not been run, `folder` or `experiment` differs, the VMs have different accounts, or Drive has not shown the file yet (up to minutes) | Compare *Drive* and *Settings* of both notebooks; run *Wait for the experiment* again |
-# | `waiting for 2 node(s) to register`, and nothing goes on | Round 0 waits for `expect` nodes | Start the missing workers, or stop the coordinator and run it again with a smaller `expect` |
-# | `the shared folder is out of reach`, `Transport endpoint is not connected`, `The mount has died` | Drive's daemon on this VM has died, often after hours | Nothing: it is mounted again, training goes on, and what was published meanwhile is published again. If it cannot be mounted: interrupt, *Drive*, *Run* |
+# | `waiting for 2 node(s) to register`, and nothing happens | Round 0 waits for `expect` nodes | Start the missing workers, or stop the coordinator and run it again with a smaller `expect` |
+# | `the shared folder is out of reach`, `Transport endpoint is not connected`, `The mount has died` | Drive's daemon on this VM has died, often after hours | Nothing: it is mounted again, training continues, and what was published meanwhile is published again. If it cannot be mounted: interrupt, *Drive*, *Run* |
 # | `on Drive it means a timeout, a quota or too full a folder` (`[Errno 5]`) | As it says | It is tried again by itself. If it stays: empty Drive's trash, make space, and do not put `folder` among thousands of files |
 # | `An unmounted Drive looks like an empty folder`, `is it mounted?` | The mount is half dead, or Drive is not mounted and the folder is one of this VM's own disk | *Drive*, then *Run*. Nothing is written into such a folder |
-# | `Free some space (on Drive the trash counts until it is emptied)` | The Drive is full: a free one has 15 GB, and a checkpoint of the 0.5B model takes 6 | Make space, empty the trash; training goes on meanwhile, within `retention.spool_bytes` |
+# | `Free some space (on Drive the trash counts until it is emptied)` | The Drive is full: a free one has 15 GB, and a checkpoint of the 0.5B model takes 6 | Make space, empty the trash; training continues meanwhile, within `retention.spool_bytes` |
 # | `node … is alive on another machine` | Another VM has the same `node` | Give each VM an id of its own, or end the other one |
 # | `… on another machine; waiting … s` | The node was trained elsewhere before; it makes sure that the earlier VM is gone | Wait |
 # | `node … is in the hands of another process of this machine` | An earlier kernel of this VM still trains it | *Runtime*, *Restart session*; then *Drive*, *Install*, *Keys*, *Settings*, *Run* |
@@ -238,7 +238,7 @@ print(flush_drive(mount_point))
 # | `no answer yet to its file…`, `have no answer yet` | Published, and no state record has named it yet: Drive takes minutes | Nothing; it is published again if it was lost |
 # | `would take about … bytes`, `room for …` | The model does not fit this GPU | A larger GPU, fewer `nodes_here`, or in `more`: `policy.micro_batch_tokens=1024` |
 # | `memory is used up` | Memory ran out while training | It is started again; if it comes back, as above |
-# | `LEARNED NOTHING` | For many rounds no group of answers had an advantage: all right or all wrong | Easier questions, more completions, or a model that is sometimes right |
+# | `LEARNED NOTHING` | No group of answers had an advantage in the last rounds: all right or all wrong | Easier questions, more completions, or a model that is sometimes right |
 # | `nothing is left to train` | All rounds are over | *Results*. For more, a larger `rounds` in the coordinator's notebook |
 # | `the experiment's value holds for all its nodes` | `more` names a key that is the whole swarm's | Leave it out; it comes from the folder |
 # | `NOTHING WAS FLUSHED` | Drive was not mounted when you flushed | *Drive*, *Run* for a moment, then *Flush* |

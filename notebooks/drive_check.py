@@ -13,7 +13,7 @@
 # ---
 
 # %% [markdown]
-# # Will this folder do for a swarm?
+# # Check a folder before a swarm uses it
 #
 # A swarm's VMs meet in a folder of your Google Drive, and Drive promises little: how soon a file is seen by another VM,
 # whether it is whole then, whether two VMs can make the same name. This notebook measures it, says in words whether a
@@ -54,7 +54,7 @@ print("experiments lie in", root)
 # ## Install
 #
 # One to three minutes on a fresh VM, seconds where Swarm Ray is installed already. The package is in no index yet, so name
-# what pip shall take: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec, numpy,
+# what pip installs: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec, numpy,
 # pandas and pyarrow that are here stay: pip is held to their versions, the table shows them before and after, and the cell
 # fails if one has changed.
 
@@ -95,7 +95,7 @@ for name, found in after.items():
     print(f"{name:13}{before.get(name, 'not here'):16}{found}")
 changed = [name for name in before if after.get(name) != before[name]]
 if changed:
-    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and begin anew (Runtime menu).")
+    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and start over (Runtime menu).")
 print(f"{'swarm-ray':29}{version('swarm-ray')}\n{'ray':29}{version('ray')}")
 
 # %% [markdown]
@@ -122,7 +122,7 @@ print(root, "is there" if Path(root).is_dir() else "is not there")
 # small file written and a folder of 100 and of 1,000 files listed, does Drive say when a file is uploaded. It removes what
 # it wrote, apart from a report in `check/`; on Drive the rest is in the trash until you empty it.
 #
-# Drive goes on uploading for some minutes afterwards, so wait a little before *Two VMs*.
+# Drive keeps uploading for some minutes afterwards, so wait a little before *Two VMs*.
 
 # %%
 #@title This VM alone { display-mode: "form" }
@@ -162,9 +162,9 @@ print(figures_text(findings))
 # %% [markdown]
 # ## What it means
 #
-# * **FAIL**: no swarm can run over the folder before that is mended. **WARN**: it can, and the line says what it will meet.
+# * **FAIL**: no swarm can run over the folder until that is fixed. **WARN**: it can, and the line says what to expect.
 # * **settings**: copy that line into `more` in *Settings* of `colab_coordinator.ipynb`. They are never below the preset's
-#   own: an hour without an outage does not mean that there are none.
+#   own: an hour without an outage does not rule them out.
 # * **visibility**: seconds from one VM to the other, as half of the way there and back, by one VM's own clock. With fewer
 #   than 100 files `p99` is the longest that was seen, and the settings allow for twice that.
 # * **exclusive names**: on Drive it is to be expected that both VMs can create one name. Nothing in a swarm depends on it.

@@ -20,7 +20,7 @@
 # will do.
 #
 # Run the cells from top to bottom, or *Drive*, *Install*, *Settings* and then any one of them; each reads the folder
-# anew. On Drive what you see is up to minutes old.
+# again. On Drive what you see is up to minutes old.
 #
 # **Colab's rules.** Its FAQ forbids workers of a distributed computation on runtimes that no compute units pay for,
 # and, for everybody, several accounts to get around a limit. So every VM of a swarm needs compute units, and all of
@@ -51,7 +51,7 @@ print("experiments lie in", root)
 # ## Install
 #
 # One to three minutes on a fresh VM, seconds where Swarm Ray is installed already. The package is in no index yet, so
-# name what pip shall take: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec,
+# name what pip installs: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec,
 # numpy, pandas and pyarrow that are here stay: pip is held to their versions, the table shows them before and after,
 # and the cell fails if one has changed.
 
@@ -92,7 +92,7 @@ for name, found in after.items():
     print(f"{name:13}{before.get(name, 'not here'):16}{found}")
 changed = [name for name in before if after.get(name) != before[name]]
 if changed:
-    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and begin anew (Runtime menu).")
+    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and start over (Runtime menu).")
 print(f"{'swarm-ray':29}{version('swarm-ray')}\n{'ray':29}{version('ray')}")
 
 # %% [markdown]
@@ -129,8 +129,8 @@ for name in shown:
 # ## Watch
 #
 # One picture, redrawn every `every_s` seconds for `minutes`, or until the experiment has ended or you interrupt the
-# cell: how far it is and how long it will still take, and for each node its round, reward, share of external rollouts,
-# speed, when it was last heard of, and what is wrong in words.
+# cell: its progress and remaining time, and for each node its round, reward, share of external rollouts,
+# speed, its last heartbeat, and problems in words.
 
 # %%
 #@title Watch { display-mode: "form" }

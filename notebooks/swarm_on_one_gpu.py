@@ -20,10 +20,10 @@
 # four swarms: 8 own rollouts per round and none of others, 6 and 2, 4 and 4, 2 and 6. This notebook runs all four on
 # this one machine, and shows its table and its figures beside the paper's numbers.
 #
-# Run the cells from top to bottom. As it stands nothing is downloaded but packages, and a CPU is enough: one to two
+# Run the cells from top to bottom. With these settings nothing is downloaded but packages, and a CPU is enough: one to two
 # minutes for each swarm. **After a disconnect** run *Folder*, *Install* and *Settings* again, then any cell (*Ray*
-# before *Run*): a swarm that is finished is not run again, and one that was interrupted goes on where it stood, as long
-# as the folder is there.
+# before *Run*): a swarm that is finished is not run again, and one that was interrupted resumes where it stopped, as long
+# as the folder exists.
 #
 # **Colab's rules.** Everything here happens on this one VM. Before you spread a swarm over several VMs, read Colab's
 # FAQ: it forbids workers of a distributed computation on runtimes that no compute units pay for, and, for everybody,
@@ -55,7 +55,7 @@ print("experiments lie in", root)
 # ## Install
 #
 # One to three minutes on a fresh VM, seconds where Swarm Ray is installed already. The package is in no index yet, so
-# name what pip shall take: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec,
+# name what pip installs: a wheel or a folder (on your Drive, say), or a git address. The torch, transformers, fsspec,
 # numpy, pandas and pyarrow that are here stay: pip is held to their versions, the table shows them before and after,
 # and the cell fails if one has changed.
 
@@ -96,7 +96,7 @@ for name, found in after.items():
     print(f"{name:13}{before.get(name, 'not here'):16}{found}")
 changed = [name for name in before if after.get(name) != before[name]]
 if changed:
-    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and begin anew (Runtime menu).")
+    raise SystemExit(f"pip has changed {', '.join(changed)}: delete this runtime and start over (Runtime menu).")
 print(f"{'swarm-ray':29}{version('swarm-ray')}\n{'ray':29}{version('ray')}")
 
 # %% [markdown]
@@ -108,7 +108,7 @@ print(f"{'swarm-ray':29}{version('swarm-ray')}\n{'ray':29}{version('ray')}")
 #   as a stand-in for a pretrained model whose skill shows rarely. **With `Qwen/Qwen2.5-0.5B-Instruct` in this one line
 #   the swarms are pretrained ones** on the nine specialties of the paper, at a learning rate of 1e-6; they need a GPU,
 #   about 8 GB for each node, and hours.
-# * `nodes`: of each swarm; 0 takes as many as fit on the device, at most the paper's 8. That is reckoned before
+# * `nodes`: of each swarm; 0 takes as many as fit on the device, at most the paper's 8. That is computed before
 #   anything is loaded.
 # * `splits`: own and external rollouts of each swarm. The first is what the others are compared with.
 # * `more`: any other keys, as in `seed=1 policy.dtype=bfloat16`. `swarm-ray config --preset tiny` explains all of them.
@@ -164,7 +164,7 @@ print({name: count for name, count in ray.cluster_resources().items() if name in
 #
 # One swarm after the other, since each fills the device: together they would take as long, and four times the memory.
 # Shows the one that learns: its round, and the rewards of its nodes. **To stop, interrupt this cell** (the square): the
-# swarm ends in order, and the cells below show what there is. Run it again to go on; what is finished is not run again.
+# swarm ends cleanly, and the cells below show what there is. Run it again to resume; finished swarms are not run again.
 
 # %%
 #@title Run { display-mode: "form" }

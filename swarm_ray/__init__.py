@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     )
     from swarm_ray.experiments.manage.archive import archive_experiment
     from swarm_ray.experiments.manage.clean import cleanup_experiment
-    from swarm_ray.experiments.manage.create import init_experiment
     from swarm_ray.experiments.manage.export import export_experiment, export_experiment_summary
+    from swarm_ray.experiments.open import init_experiment
     from swarm_ray.experiments.read.frames import get_experiment_metrics
     from swarm_ray.games import run_game
     from swarm_ray.models.export import export_model
@@ -42,7 +42,7 @@ _HOMES = {
     "export_model": "swarm_ray.models.export",
     "get_experiment_metrics": "swarm_ray.experiments.read.frames",
     "get_experiment_status": "swarm_ray.experiments",
-    "init_experiment": "swarm_ray.experiments.manage.create",
+    "init_experiment": "swarm_ray.experiments.open",
     "list_experiments": "swarm_ray.experiments",
     "load_config": "swarm_ray.config.load",
     "register_task": "swarm_ray.tasks.own",

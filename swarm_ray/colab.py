@@ -1,7 +1,7 @@
 """What the notebooks need on a Colab VM: Drive, secrets, and a look around before a swarm runs.
 
-Everything here runs in the notebook's kernel: Colab's front end answers nobody else. Away from Colab the same calls
-work with local folders and the environment. Neither torch nor Ray is imported.
+Everything here runs in the notebook's kernel: Colab's front end answers no other process. Away from Colab the same
+calls work with local folders and the environment. Neither torch nor Ray is imported.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from drive_store import Store, valid_id
+from drive_store import Store
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.experiments import NodeStatus, experiment_status
-from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity, require_name
 from swarm_ray.experiments.open import config_for, config_in_force, open_or_create
 from swarm_ray.formatting import clean
 from swarm_ray.machine.local_disk import state_folder
@@ -39,7 +39,7 @@ SECRETS_URL = "the key symbol in Colab's side bar"
 
 
 def begin_experiment(root: str, experiment: str, preset: str, overrides: Sequence[str]) -> SwarmConfig:
-    """The configuration of an experiment, which is made if it is not there; the same call goes on with it later.
+    """The configuration of an experiment, which is created if it does not exist; the same call resumes it later.
 
     Args:
         root: the shared folder.
@@ -88,14 +88,13 @@ def wait_for_experiment(
 
 
 def check_node(root: str, experiment: str, node: str) -> str:
-    """One line on whether a node id is good, new, known or at work, as far as the folder tells.
+    """One line on whether a node id is new, known or in use, as far as the folder shows.
 
     Raises:
         UserError: it cannot name a node.
         StoreError: the folder cannot be read.
     """
-    if not valid_id(node):
-        raise UserError(f"{node!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)")
+    require_name(node, "a node")
     if read_identity(Store(root), ExperimentAddress(root, experiment)) is None:
         return f"node {node}: new; experiment {experiment!r} is not there yet"
     nodes = {found.id: found for found in experiment_status(root, experiment).nodes}
@@ -146,16 +145,16 @@ def take_secret(name: str, ask: Callable[[str], str] = getpass.getpass) -> str:
 
 
 def remounter(mount_point: str, say: Callable[[str], object]) -> Callable[[str], None]:
-    """For `on_disconnect`: mounts Drive again when the folder goes out of reach, while training goes on.
+    """For `on_disconnect`: mounts Drive again when the folder is out of reach, while training continues.
 
     Args:
         mount_point: where Drive is mounted.
-        say: told what happens, a line at a time; `print` in a notebook.
+        say: takes a line for each thing that happens; `print` in a notebook.
     """
 
     def remount(reason: str) -> None:
         drive = _colab("drive")
-        say(f"the shared folder is out of reach ({clean(reason)}); mounting Drive again, training goes on")
+        say(f"the shared folder is out of reach ({clean(reason)}); mounting Drive again, training continues")
         if drive is None:
             say("this is not Colab: mount the folder again yourself")
             return
@@ -204,7 +203,7 @@ def _known(found: NodeStatus | None) -> str:
         return "new in this experiment"
     seen = "" if found.last_seen_s is None else f", heard of {found.last_seen_s:.0f} s ago"
     trouble = f"; {clean(found.problem)}" if found.problem else ""
-    return f"has taken {found.step} steps{seen}, and goes on from its newest checkpoint{trouble}"
+    return f"has taken {found.step} steps{seen}, and resumes from its newest checkpoint{trouble}"
 
 
 def _gpus() -> list[str]:
@@ -227,7 +226,7 @@ def _colab(module: str) -> Any:
 
 
 def _colab_secret(name: str) -> tuple[str, str]:
-    """The secret in Colab's side bar; empty where there is none, with the reason."""
+    """The secret in Colab's side bar; empty without one, with the reason."""
     userdata = _colab("userdata")
     if userdata is None:
         return "", "it is not in the environment"

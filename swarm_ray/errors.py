@@ -46,7 +46,7 @@ class ScoringError(SwarmError):
 
 
 class CheckpointError(SwarmError):
-    """A checkpoint cannot be written, or none that is whole was found where one must be."""
+    """A checkpoint cannot be written, or no whole one was found where there must be one."""
 
 
 class CheckpointMismatch(UserError):
@@ -62,11 +62,11 @@ class IdentityError(UserError):
 
 
 class Superseded(SwarmError):
-    """Another process has taken this one's place while it was thought dead; it must not go on."""
+    """Another process has taken this one's place while it was thought dead; it must stop."""
 
 
 class NodeFailure(SwarmError):
-    """One node's data failed (a loss that is not finite, say): the node is marked and the others go on."""
+    """One node's data failed (a loss that is not finite, say): the node is marked and the others continue."""
 
 
 class ActorFailure(SwarmError):
@@ -86,7 +86,7 @@ class MalformedFile(SwarmError):
 
 
 class SwarmStateError(SwarmError):
-    """The state log did not go on in time, or holds a record that this version cannot read."""
+    """The state log did not continue in time, or holds a record that this version cannot read."""
 
 
 class LinkError(SwarmError):
@@ -94,4 +94,4 @@ class LinkError(SwarmError):
 
 
 class StopRequested(SwarmError):
-    """The experiment ended or the worker was told to stop while it waited; not a failure."""
+    """The experiment ended or the worker was asked to stop while it waited; not a failure."""

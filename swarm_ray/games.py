@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from drive_store import Store, valid_id
+from drive_store import Store
 from swarm_ray.config.load import extend_config, join_config, load_config, named_modules
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
-from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity, require_name
 from swarm_ray.experiments.open import config_in_force, open_or_create
 from swarm_ray.genrl import require_genrl
 from swarm_ray.genrl.recipe import Recipe, refuse_fixed
 from swarm_ray.identity import identities_folder, identity_for
-from swarm_ray.machine import ray_instance
+from swarm_ray.machine import ray_actors
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.observe.display import Display
 from swarm_ray.runtime.handle import Disconnected, Running
@@ -27,7 +27,7 @@ from swarm_ray.swarm import wait_for_experiment
 from swarm_ray.tracking.factory import require_trackers
 
 if TYPE_CHECKING:
-    from swarm_ray.genrl.recorder import ManagerFactory
+    from swarm_ray.genrl.setup import ManagerFactory
 
 Coordination = Literal["here", "elsewhere", "none"]
 """Who closes the stages: this machine, another one, or a deadline."""
@@ -107,7 +107,7 @@ class _GameRun:
 
     def workers(self, display: Display, ray: RayInstance) -> list[Worker]:
         """The worker, when all is ready for it; none for a game that is over already."""
-        packed = ray_instance.pack(self.factory)
+        packed = ray_actors.pack(self.factory)
         allowed = self._allowed_modules()
         config = self._joined(display) if self.coordinator == "elsewhere" else self._opened()
         if config is None:
@@ -233,8 +233,5 @@ def _node_ids(node: str | None, nodes: int, coordinator: Coordination) -> list[s
     alone = node is not None and nodes == 1
     ids = [str(node)] if alone else [f"{node or 'node'}-{number}" for number in range(nodes)]
     for name in ids:
-        if not valid_id(name):
-            raise UserError(
-                f"{name!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)"
-            )
+        require_name(name, "a node")
     return ids

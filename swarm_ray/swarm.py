@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from drive_store import Store, valid_id
+from drive_store import Store
 from swarm_ray.config.load import join_config, named_modules
 from swarm_ray.config.schema import HubConfig, SwarmConfig
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.experiments.folder import ExperimentAddress, read_identity, require_name
 from swarm_ray.experiments.open import config_in_force, newest_record, open_or_create
 from swarm_ray.identity import identities_folder, identity_for
 from swarm_ray.machine.ray_instance import RayInstance
@@ -202,10 +202,7 @@ def work(
     address, keys = ExperimentAddress(root, experiment), identities_folder()
     ids = [node] if nodes == 1 else [f"{node}-{i}" for i in range(nodes)]
     for name in ids:
-        if not valid_id(name):
-            raise UserError(
-                f"{name!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)"
-            )
+        require_name(name, "a node")
 
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
         stored = wait_for_experiment(address, display)

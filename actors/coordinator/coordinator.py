@@ -116,7 +116,7 @@ class Coordinator:
             NodeTakenError: somebody coordinates the experiment elsewhere.
             StoreError: the folder holds what it must not.
         """
-        pacing = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._wake.wait)
+        backoff = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._wake.wait)
         away = False
         while not self._end:
             now = time.monotonic()
@@ -128,9 +128,9 @@ class Coordinator:
                 changed, away = False, True
                 self._note_trouble(error)
             if changed:
-                pacing.changed()
+                backoff.changed()
             elif not self._end:
-                pacing.pause()
+                backoff.pause()
         self._records.leave()
         self._records.publish()
         self.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.machine.local_disk import Lock, read_words
 
 KEPT = 64
@@ -23,7 +23,7 @@ class Seat:
     """
 
     def __init__(self, address: ExperimentAddress, claimant: str) -> None:
-        folder = experiment_state(address)
+        folder = local_folder(address)
         self._lock = Lock(folder / "coordinator.lock", f"the coordinator of {address.experiment!r}")
         names = folder / "coordinators.txt"
         before = list(read_words(names))

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from actors.coordinator.log_tail import read_tail
 from actors.coordinator.roster import Roster
-from drive_store import ExperimentStore, StateEntry, StateRef, newest
+from drive_store import ExperimentStore, StateEntry, StateLogTail, StateRef, newest
 from drive_store.statelog.epochs import best_claim, highest_round_seen, read_coordinator_beats
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.records.state import ENDED, FIRST, ExperimentState, Moment, StateRecord
 
+TAIL = 100
+"""So many records at most are read, however long the log is."""
 UNSEEN_ROUNDS = 100
 """Of more rounds than these a predecessor's records would not all be invisible still."""
 TOLERATED_MOVES = 1
@@ -107,7 +108,9 @@ class Succession:
         self.waits_for = claim[1]
         if state != ExperimentState.FINISHED and not self._is_gone(claim, head, now, ended=state in ENDED):
             return None
-        found = inherit(claim, *read_tail(self._experiment), stages=self._stages)
+        tail = StateLogTail(self._experiment, TAIL).look()
+        records = tuple(decode_state(entry) for entry in tail)
+        found = inherit(claim, tuple(entry.ref for entry in tail), records, stages=self._stages)
         if has_nothing_left(found.records, self._rounds, self._stages):
             return found
         if state == ExperimentState.FINISHED and not self._is_gone(claim, head, now, ended=True):

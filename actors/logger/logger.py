@@ -44,6 +44,8 @@ class Progress:
     """External rollouts used so far."""
     events: tuple[Event, ...]
     """The last few."""
+    resumed: dict[str, str]
+    """What each node that resumed here recovered, and what not."""
     problem: str = ""
     """Why the folder cannot be written now; rows wait on this machine's own disk meanwhile."""
     remark: str = ""
@@ -85,6 +87,7 @@ class RunLogger:
         self._closed_at: dict[str, float] = {}
         self._latest: dict[str, StepMetrics] = {}
         self._events: list[Event] = []
+        self._resumed: dict[str, str] = {}
         self._problem = self._remark = ""
         self._lock = threading.Lock()
         self._files = TrackerFiles(self._experiment, spool / "trackers")
@@ -148,6 +151,8 @@ class RunLogger:
                 incarnation = self._incarnations.get(node)
                 if incarnation is None or self._spools[node].append_event(incarnation, stamped):
                     self._events = [*self._events[-19:], stamped]
+                    if event.kind == "resumed" and event.node:
+                        self._resumed[event.node] = event.text
                     self._track(stamped, incarnation)
             self._close_due()
 
@@ -172,6 +177,7 @@ class RunLogger:
                 rewards=tuple(sum(found) / len(found) for _, found in sorted(rewards.items())),
                 used=sum(one.used for one in logged),
                 events=tuple(self._events),
+                resumed=dict(self._resumed),
                 problem=self._problem,
                 remark=self._remark,
             )

@@ -8,14 +8,11 @@ from typing import Protocol
 
 from actors.trainer.reporter import TrainerVoice
 from actors.trainer.restoring import Restored
-from swarm_ray.exchange.direct.exchange import NOT_FETCHED
 from swarm_ray.exchange.replay import PublishedStep, StepReplay
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.records.metrics import StepMetrics
+from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.sapo.node import Node
-
-GONE = ("NotYet", NOT_FETCHED)
-"""So begins the reason for which a file, or what it stands for, is not there."""
 
 
 class TakeRound(Protocol):
@@ -55,12 +52,12 @@ def catch_up(
     rounds = 0
     while (behind := made.replayable(nodes)) is not None:
         step, together = behind
-        for row in take_round(together, step.round, alone=step.alone, replayed=True):
+        for row in take_round(together, step.round, alone=step.file.alone, replayed=True):
             again[row.node] += 1
             without[row.node] += sum(
-                n for reason, n in row.counters.rejected.items() if reason.startswith(GONE)
+                n for reason, n in row.counters.rejected.items() if RefusalKind.of(reason).is_missing
             )
-        rounds += not step.alone
+        rounds += not step.file.alone
     for node in nodes:
         adopted, lost = _close_gap(node, state, made, restored.former[node.id])
         if restored.former[node.id]:
@@ -99,16 +96,15 @@ def _is_gone(made: PublishedStep | None, node: Node, state: SwarmState) -> bool:
 
 
 def _said(node: Node, restored: Restored, again: int, without: int, lost: int, adopted: int | None) -> str:
-    """One line: where the node goes on, from what, and what could not be had."""
+    """One line: where the node resumes, from what, and what could not be recovered."""
     if (weights := restored.weights_of.get(node.id)) is not None:
-        taken = f"weights of its checkpoint of {weights.describe()}"
-        return f"goes on at step {node.step}: {taken}; optimizer and counters begin anew, as asked"
+        taken = f"the weights of the checkpoint of {weights.describe()}"
+        return f"resumed at step {node.step} from {taken}; optimizer and counters start over, as asked"
     found = restored.found.get(node.id)
-    parts = [
-        f"checkpoint of {found.describe()}"
-        if found
-        else "no whole checkpoint; it begins with the start's weights"
-    ]
+    source = f" from the checkpoint of {found.describe()}" if found else ""
+    parts = [f"resumed at step {node.step}{source}"]
+    if not found:
+        parts.append("no whole checkpoint was found, so it starts from the initial weights")
     if again:
         parts.append(f"{again} update(s) taken again from the state log")
     if without:
@@ -121,4 +117,4 @@ def _said(node: Node, restored: Restored, again: int, without: int, lost: int, a
         parts.append(f"{lost} update(s) lost: their rollouts are no longer kept")
     elif not without:
         parts.append("nothing lost")
-    return f"goes on at step {node.step}: " + "; ".join(parts)
+    return "; ".join(parts)

@@ -17,7 +17,7 @@ from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.experiments.folder import experiment_uid
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.genrl.communication import GameCommunication, GameTransport
 from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering
 from swarm_ray.genrl.peers import Peers
@@ -52,7 +52,7 @@ def join_game(
     config, (node,) = settings.config, restored.nodes
     me = Member(node.id, node.incarnation)
     state = SwarmState(experiment, config.pace, pulse, after=restored.state_ref, rounds=config.rounds)
-    state.hold_places(restored.places)
+    state.claim(restored.places)
     files, peers = (
         StageFiles(experiment, me),
         Peers(experiment, me.node, config.pace),
@@ -72,7 +72,7 @@ def join_game(
     voice = TrainerVoice(reporter, state, published, pulse, meter)
     lives = (*restored.former[me.node], me.incarnation)
     memory = TrainerMemory(
-        experiment_state(settings.address) / "checkpoints",
+        local_folder(settings.address) / "checkpoints",
         experiment,
         config,
         state,

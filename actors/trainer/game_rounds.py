@@ -10,7 +10,7 @@ from actors.trainer.reporter import TrainerVoice
 from drive_store import RETRYABLE, Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
-from swarm_ray.exchange.state_follower import Standing, SwarmState
+from swarm_ray.exchange.state_follower import NoRound, SwarmState
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.records.state import ExperimentState, Moment, StageOpen
@@ -83,7 +83,7 @@ class GameRounds:
             lost = self._node.step - step
             said = f"{lost} update(s) lost: a game cannot take them again" if lost else "nothing lost"
             self._voice.tell_recovered(
-                self._node, f"goes on at step {self._node.step}, round {number}, after round {before}; {said}"
+                self._node, f"resumed at step {self._node.step}, round {number}, after round {before}; {said}"
             )
         return number
 
@@ -108,7 +108,7 @@ class GameRounds:
         """The next round in which the node takes part from its first stage on."""
         while True:
             opened = self._state.wait_open({self._node.id}, after)
-            if opened is Standing.ENDED:
+            if opened is NoRound.ENDED:
                 raise GameOver(self._why_ended())
             if not isinstance(opened, StageOpen):
                 self.alone = True

@@ -21,10 +21,11 @@ from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, Tr
 from actors.trainer.trainer import STOP_WITHIN_S
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.genrl.communication import GameCommunication, PreviousRound
 from swarm_ray.genrl.coordinator import GameCoordinator
-from swarm_ray.genrl.recorder import GamePlace, GameRecorder, GameRow, step_metrics
+from swarm_ray.genrl.recorder import GameRecorder, GameRow, step_metrics
+from swarm_ray.genrl.setup import GamePlace
 from swarm_ray.machine.cancellation import Pulse
 
 
@@ -54,7 +55,7 @@ class GameTrainer(GameRecorder):
         self._coordinator = GameCoordinator(
             self._communication, lambda: self._rounds.opened, self._reachable_peers
         )
-        disk = experiment_state(settings.address)
+        disk = local_folder(settings.address)
         self._restored = claim_nodes(settings.nodes, disk, self._experiment, settings.identities)
         try:
             with beats_while_loading(reporter, self._restored.continued, self._config.pace.beat_s):
@@ -63,7 +64,7 @@ class GameTrainer(GameRecorder):
         except BaseException:
             self._restored.release()
             raise
-        self._manager.failures_borne = settings.config.supervision.data_failures
+        self._manager.failures_tolerated = settings.config.supervision.data_failures
         (self._node,) = self.nodes = self._restored.nodes
         self._communication.counted = self._began = self._node.step
         self._told: set[str] = set()
@@ -256,12 +257,13 @@ class GameTrainer(GameRecorder):
         node.round, node.step = row.round, node.step + 1
         self._barren = 0 if row.informative else self._barren + 1
         totals.reward += row.reward
-        totals.offered, totals.used = totals.offered + row.offered, totals.used + row.external
-        totals.rejected += sum(row.rejected.values())
-        totals.generated_tokens += row.generated_tokens
+        counters = row.counters
+        totals.offered, totals.used = totals.offered + counters.offered, totals.used + counters.used
+        totals.rejected += sum(counters.rejected.values())
+        totals.generated_tokens += counters.generated_tokens
         self._communication.counted = node.step
         self._communication.telling = PreviousRound(
-            row.reward, row.informative, row.generated_tokens, row.vote, row.counters
+            row.reward, row.informative, counters.generated_tokens, row.vote, counters
         )
 
     def _reachable_peers(self) -> list[str]:

@@ -24,9 +24,9 @@ from actors.trainer.restoring import claim_nodes, restore_nodes
 from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
-from swarm_ray.exchange.state_follower import Standing, SwarmState
+from swarm_ray.exchange.state_follower import NoRound, SwarmState
 from swarm_ray.experiments.folder import experiment_uid, read_config
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.models.push import hub_pushes
 from swarm_ray.records.metrics import StepMetrics
@@ -67,7 +67,7 @@ class Trainer:
             self._store = self._experiment.store
             self._uid = experiment_uid(self._store, settings.address)
             self._meter = StoreMeter(self._store)
-            disk = experiment_state(settings.address)
+            disk = local_folder(settings.address)
             self._restored = claim_nodes(settings.nodes, disk, self._experiment, settings.identities)
         except BaseException:
             self._verifier.close()
@@ -106,7 +106,7 @@ class Trainer:
             whole=restored.reads_all,
             rounds=config.rounds,
         )
-        self._state.hold_places(restored.places)
+        self._state.claim(restored.places)
         parts = build_exchange(
             self._experiment,
             self._uid,
@@ -162,7 +162,7 @@ class Trainer:
                 self.nodes, self._state, self._made, self._restored, self._voice, self._take_round
             )
             self._number = max((n.round for n in self.nodes), default=-1)
-            while (opened := self._next_round()) is not Standing.ENDED:
+            while (opened := self._next_round()) is not NoRound.ENDED:
                 rounds += self._take_part(opened)
             self._check_not_stopped()
             with self._voice.busy("evaluating"):
@@ -212,17 +212,17 @@ class Trainer:
             str(self._state.problem or ""),
         )
 
-    def _next_round(self) -> StageOpen | Standing:
+    def _next_round(self) -> StageOpen | NoRound:
         """Wait for a round in which a node that is well takes part; the end when there will be none."""
         well = {n.id for n in self.nodes if not n.problem}
         if not well:
-            return Standing.ENDED
+            return NoRound.ENDED
         while self._exchange.bytes_waiting > self._config.retention.spool_bytes:
             self._voice.tell_once("spool", "the own disk holds as many unanswered files as it may; waiting")
             self._exchange.retry()
             self._state.poll()
             if self._state.latest is not None and self._state.latest.state in ENDED:
-                return Standing.ENDED
+                return NoRound.ENDED
             self._state.pause()
         self._voice.tell_once("spool", "")
         again = self._config.pace.mode == "async"  # the same round may be taken part in more than once
@@ -244,7 +244,7 @@ class Trainer:
             node.policy.use(self._config.grpo)
         self._voice.tell("settings", f"goes on with configuration {record.config_hash}")
 
-    def _take_part(self, opened: StageOpen | Standing) -> int:
+    def _take_part(self, opened: StageOpen | NoRound) -> int:
         """Run a round, or a step alone; answers how many rounds of the swarm that was."""
         if isinstance(opened, StageOpen):
             self._heed_changes()

@@ -27,9 +27,8 @@ from drive_store.checkpoints.manifest import (
     seal_manifest,
 )
 from drive_store.envelope_reading import Expected, open_envelope
-from drive_store.errors import StoreError
+from drive_store.errors import StoreError, errors_of
 from drive_store.names import require_id, require_number
-from drive_store.store.oserrors import errors_of
 
 __all__ = ["Content", "LocalCheckpoint", "LocalCheckpoints", "Manifest"]
 
@@ -127,7 +126,7 @@ class LocalCheckpoints:
                 _sync_folder(folder)
 
     def manifest(self, checkpoint: LocalCheckpoint) -> Manifest | str:
-        """The manifest of a checkpoint, or why it is none; its files are not looked at.
+        """The manifest of a checkpoint, or why it cannot be used; its files are not looked at.
 
         Raises:
             StoreError: the disk cannot be read.

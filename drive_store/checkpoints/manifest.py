@@ -1,4 +1,4 @@
-"""A checkpoint's manifest: which files it has and what they hold; it is written last, so a folder without one is none.
+"""A checkpoint's manifest: which files it has and what they hold; it is written last, when the checkpoint is whole.
 
 The manifest is a sealed envelope, so that a torn one is seen, and one of another node or experiment is refused. Only
 the file names that are listed here are ever accepted, so no path comes out of a manifest's text.
@@ -16,8 +16,7 @@ import msgspec
 
 from drive_store.envelope import Header, seal_json
 from drive_store.envelope_reading import Reading, Valid
-from drive_store.errors import UNREADABLE
-from drive_store.store.oserrors import errors_of
+from drive_store.errors import UNREADABLE, errors_of
 
 KIND = "checkpoint"
 MANIFEST = "manifest.json"
@@ -82,7 +81,7 @@ def seal_manifest(manifest: Manifest, experiment: str) -> bytes:
 
 
 def manifest_of(reading: Reading, node: str, step: int) -> Manifest | str:
-    """The manifest in an envelope that was read, or why there is none.
+    """The manifest in an envelope that was read, or why it cannot be used.
 
     Args:
         reading: what opening the file answered.

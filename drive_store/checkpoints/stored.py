@@ -64,7 +64,7 @@ class StoredCheckpoints:
         return sorted(found, key=lambda checkpoint: (-checkpoint.step, checkpoint.incarnation))
 
     def manifest(self, checkpoint: StoredCheckpoint) -> Manifest | str:
-        """The manifest of a checkpoint, or why it is none; its files are not looked at.
+        """The manifest of a checkpoint, or why it cannot be used; its files are not looked at.
 
         Raises:
             StoreError: the store cannot be read.
@@ -154,7 +154,7 @@ class StoredCheckpoints:
                 None takes all for one line, by their steps.
 
         Raises:
-            StoreError: the store does not allow it; the next call goes on.
+            StoreError: the store does not allow it; the next call continues.
         """
         found = self.folders()
         if former is not None:

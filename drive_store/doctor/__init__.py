@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from drive_store.doctor.examining import ROUNDS, WAIT_S, examine
-from drive_store.doctor.findings import FAIL, OK, WARN, Finding, Findings
-from drive_store.doctor.text import figures_text, findings_text
+from drive_store.doctor.examination import ROUNDS, WAIT_S, examine
+from drive_store.doctor.report import FAIL, OK, WARN, Finding, Findings, figures_text, findings_text
+from drive_store.doctor.workspace import Means
 
 __all__ = [
     "FAIL",
@@ -17,6 +17,7 @@ __all__ = [
     "WARN",
     "Finding",
     "Findings",
+    "Means",
     "examine",
     "figures_text",
     "findings_text",

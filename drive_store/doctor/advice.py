@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from drive_store.doctor.findings import FAIL, OK, Finding, seconds, worst
+from drive_store.doctor.report import FAIL, OK, Finding, seconds, worst
 
 FAST_P99_S = 2.0
 """A folder whose 99th percentile is above this is slow."""

@@ -13,10 +13,18 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from drive_store.doctor.channel import FIRST_PAUSE_S, Place, Silence, next_pause
-from drive_store.doctor.findings import seconds
-from drive_store.doctor.ground import CHECK, TWIN, Means, OwnFiles, list_raw
-from drive_store.doctor.notes import Note, decode_note, read_note, tell
+from drive_store.doctor.channel import (
+    FIRST_PAUSE_S,
+    Note,
+    Place,
+    Silence,
+    decode_note,
+    next_pause,
+    read_note,
+    tell,
+)
+from drive_store.doctor.report import seconds
+from drive_store.doctor.workspace import CHECK, TWIN, Means, OwnFiles, list_raw
 from drive_store.envelope_reading import Valid
 from drive_store.errors import StoreError
 from drive_store.store.store import Store

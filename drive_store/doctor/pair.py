@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 
-from drive_store.doctor import changes, race, visibility
-from drive_store.doctor.channel import Channel, Silence
-from drive_store.doctor.findings import FAIL, OK, WARN, Finding, percentile, seconds
-from drive_store.doctor.ground import Means, OwnFiles
+from drive_store.doctor import contention, visibility
+from drive_store.doctor.channel import Channel, Note, Silence
 from drive_store.doctor.meeting import Meeting, Met, OpenStore
-from drive_store.doctor.notes import Note
+from drive_store.doctor.report import FAIL, OK, WARN, Finding, percentile, seconds
+from drive_store.doctor.workspace import Means, OwnFiles
 from drive_store.errors import StoreError
 
 MOST_ROUNDS = 1000
@@ -23,7 +21,6 @@ LEAVE_S = 30.0
 """Seconds, at least, that the machine which hears the last word leaves it to be read."""
 LISTING_S = 30.0
 """Seconds for which a listing is waited for that shows what was read."""
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _RUN_BOTH = (
     "Start the doctor on the other machine too, over the same folder and with the same name of the pair."
 )
@@ -99,14 +96,6 @@ def _hello(rounds: int, machine: str) -> Note:
     return Note(figures={"rounds": float(rounds)}, texts=texts)
 
 
-def boot_id() -> str:
-    """What two processes of one machine have in common; "" where that is not known."""
-    try:
-        return _BOOT.read_text().strip()
-    except OSError:
-        return ""
-
-
 def _met(met: Met, *, one_machine: bool) -> Finding:
     texts = met.hello.texts
     who = f"Python {texts.get('python') or '?'}, fsspec {texts.get('fsspec') or '?'}"
@@ -137,8 +126,8 @@ class _Exchange:
         channel, first, found = self._channel, self._first, self._result.findings
         steps: Sequence[tuple[str, Callable[[], Finding]]] = (
             ("visibility", lambda: self._visibility(rounds)),
-            ("overwriting", lambda: (changes.write_over if first else changes.watch_over)(channel)),
-            ("other's removal", lambda: (changes.remove if first else changes.watch_removal)(channel)),
+            ("overwriting", lambda: (contention.write_over if first else contention.watch_over)(channel)),
+            ("other's removal", lambda: (contention.remove if first else contention.watch_removal)(channel)),
             ("exclusive names", self._race),
         )
         for check, step in steps:
@@ -165,9 +154,9 @@ class _Exchange:
     def _race(self) -> Finding:
         place = self._channel.place
         if place.store is not self._own.store:
-            return race.not_raced()
+            return contention.not_raced()
         self._channel.means.say("creating the same names on both machines")
-        return race.race(
+        return contention.race(
             self._channel, place.folder, self._ids, first=self._first, one_way_s=self._result.p50_s or 0.0
         )
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from drive_store.doctor.channel import Channel, Sights
-from drive_store.doctor.findings import FAIL, OK, WARN, Finding, seconds, spread_of
-from drive_store.doctor.notes import Note
+from drive_store.doctor.channel import Channel, Note, Sights
+from drive_store.doctor.report import FAIL, OK, WARN, Finding, seconds, spread_of
 
 FILLER = 94_000
 """Bytes of each file: those of a round file with 64 completions of 256 tokens, compressed."""

@@ -18,9 +18,8 @@ import msgspec
 
 from drive_store.envelope import Header, payload_sha256, seal_packed
 from drive_store.envelope_reading import Expected, Valid, open_envelope
-from drive_store.errors import StoreFull
+from drive_store.errors import StoreFull, errors_of
 from drive_store.names import require_id
-from drive_store.store.oserrors import errors_of
 
 ENTRY, FATE, PART, DAMAGED = ".entry", ".fate", ".part", ".damaged"
 _MAX_ENTRY = 1 << 31

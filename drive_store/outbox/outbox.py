@@ -146,7 +146,7 @@ class Spool:
 
         Raises:
             StoreError: the store is away, or is not the one that was attached. What was published before it failed
-                is noted, and the next call goes on from there.
+                is noted, and the next call continues from there.
         """
         due = [entry for entry in self.unanswered() if self._on_the_way.due(entry)]
         if due:
@@ -275,7 +275,7 @@ class Spool:
         self._note(entry)
 
     def _note(self, entry: SpoolEntry) -> None:
-        """Note what changed. A failure is no reason to stop: at worst the file is published once more."""
+        """Note what changed. A failure does not stop anything: at worst the file is published once more."""
         try:
             self._files.note(entry)
         except StoreError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 
 from drive_store.envelope import Header, seal_json
@@ -15,20 +14,19 @@ from drive_store.names import (
     parse_round_file_name,
     twin_name,
 )
-from drive_store.paths import BUCKET
-from drive_store.statelog.record import list_bucket, preference
-from drive_store.statelog.walk import bucket_folders
+from drive_store.paths import BUCKET, bucket_start
+from drive_store.statelog.log import list_bucket, preference
+from drive_store.statelog.reader import bucket_folders
 
 COORDINATOR = "coordinator"
 MAX_COORDINATOR_BEAT = 1 << 16
 """The most bytes a coordinator's beat may have as payload."""
 EPOCH_LEAP = 1000
 """Terms follow each other; a name whose epoch is further above the others is nobody's."""
-_BUCKET_NAME = re.compile(r"[0-9]{6}")
 
 
 def write_coordinator_beat(experiment: ExperimentStore, claimant: str, count: int, payload: bytes) -> None:
-    """Give a coordinator's sign of life, over the one before.
+    """Write a coordinator's heartbeat, over the one before.
 
     Args:
         experiment: where to.
@@ -37,7 +35,7 @@ def write_coordinator_beat(experiment: ExperimentStore, claimant: str, count: in
         payload: one JSON value, without white space around it.
 
     Raises:
-        InvalidName: the claimant is none.
+        InvalidName: the claimant is not valid.
         StoreError: the beat could not be written.
     """
     header = Header(kind=COORDINATOR, experiment=experiment.name, node=claimant, sequence=count)
@@ -88,7 +86,7 @@ def best_claim(experiment: ExperimentStore) -> tuple[int, str] | None:
 
 
 def _highest_epoch(epochs: Sequence[int]) -> int:
-    """The last of ascending epochs before a leap; 0 where there is none."""
+    """The last of ascending epochs before a leap; 0 for none."""
     highest = epochs[0] if epochs else 0
     for epoch in epochs:
         if epoch - highest > EPOCH_LEAP:
@@ -124,10 +122,9 @@ def highest_round_seen(
 
 def _highest_of(experiment: ExperimentStore, peer: PeerName) -> int:
     texts = experiment.store.names(experiment.paths.rollouts_folder(peer.node, peer.incarnation))
-    buckets = [int(text) for text in texts if _BUCKET_NAME.fullmatch(text)]
-    if not buckets:
+    first = max((start for text in texts if (start := bucket_start(text)) is not None), default=-1)
+    if first < 0:
         return -1
-    first = max(buckets) * BUCKET
     files = experiment.store.names(experiment.paths.rollouts_bucket(peer.node, peer.incarnation, first))
     rounds = [name.round for text in files if (name := parse_round_file_name(text)) is not None]
     return max([first, *(number for number in rounds if first <= number < first + BUCKET)])

@@ -1,28 +1,118 @@
-"""The state log: numbered records, each naming the hash of the one before it.
+"""The state log: numbered records, each naming the hash of the one before it; which of two counts; writing them.
 
-A record is the commit point of an experiment. This module writes them; the reading side is in `statewalk`,
-and can be had from here.
+A record is the commit point of an experiment.
 """
 
 from __future__ import annotations
 
+import hashlib
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
 from drive_store.envelope import Header, payload_sha256, seal_json
+from drive_store.envelope_reading import Corrupt, Expected, NotYet, Reading, Rejected, Valid, read_envelope
 from drive_store.errors import NameTaken
 from drive_store.experiment_store import ExperimentStore
-from drive_store.names import require_claimant
-from drive_store.statelog.record import KIND, MAX_STATE, StateEntry, StateRef, claimant_rank
-from drive_store.statelog.walk import StateLogReader, history, newest
+from drive_store.names import StateName, parse_state_name, require_claimant, twin_name
+from drive_store.store.store import Store
 
-__all__ = [
-    "MAX_STATE",
-    "StateEntry",
-    "StateLogReader",
-    "StateLogWriter",
-    "StateRef",
-    "claimant_rank",
-    "history",
-    "newest",
-]
+KIND = "state"
+MAX_STATE = 16 << 20
+"""The most bytes a state record's payload may have, unless a reader says otherwise."""
+_EPOCH_ENDS, _SEQUENCE_ENDS = len("e000001"), len("e000001-s00000042")
+
+
+class StateRef(msgspec.Struct, frozen=True):
+    """Names one state record, and its content by the sha256 of its payload."""
+
+    epoch: int
+    sequence: int
+    claimant: str
+    sha256: str
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Epoch and sequence: what never decreases for a reader."""
+        return self.epoch, self.sequence
+
+
+class StateEntry(msgspec.Struct, frozen=True):
+    """A state record that was read."""
+
+    ref: StateRef
+    header: Header
+    payload: bytes
+
+
+def claimant_rank(claimant: str) -> str:
+    """Order claimants of one epoch: the smaller is obeyed. It is the sha256 of the claimant's id, in hex."""
+    return hashlib.sha256(claimant.encode()).hexdigest()
+
+
+def read_record(
+    experiment: ExperimentStore, name: StateName, max_payload: int = MAX_STATE
+) -> StateEntry | NotYet | Corrupt | Rejected:
+    """Read one record by its name.
+
+    Args:
+        experiment: where the log is.
+        name: the record's name, or a twin of it.
+        max_payload: the most bytes its payload may have.
+
+    Returns:
+        The record, or why it cannot be read. A record whose envelope contradicts its name is rejected.
+
+    Raises:
+        StoreError: the store itself cannot be read.
+    """
+    key = twin_name(experiment.paths.state_record(name.epoch, name.sequence, name.claimant), name.twin)
+    reading: Reading = read_envelope(
+        experiment.store,
+        key,
+        Expected(kind=KIND, experiment=experiment.name, node=name.claimant, max_payload=max_payload),
+    )
+    if not isinstance(reading, Valid):
+        return reading
+    header = reading.header
+    if (header.epoch, header.sequence) != (name.epoch, name.sequence):
+        return Rejected(f"epoch {header.epoch}, sequence {header.sequence} stand in the envelope of {key}")
+    ref = StateRef(name.epoch, name.sequence, name.claimant, reading.sha256)
+    return StateEntry(ref, header, reading.payload)
+
+
+def list_bucket(store: Store, folder: str) -> list[StateName]:
+    """List the names of state records in a bucket, in one listing; twins come after the names they double."""
+    names = [name for text in store.names(folder) if (name := parse_state_name(text)) is not None]
+    return sorted(names, key=lambda name: name.twin)
+
+
+def preferred(texts: Sequence[str]) -> Iterator[StateName]:
+    """The state records among the names of one bucket, those to be obeyed first; see `preference`.
+
+    Whoever wants the newest alone has few names parsed: those of one claim differ in their sequences, which have as
+    many digits each, and so stand in order as they are.
+
+    Args:
+        texts: the names, sorted.
+    """
+    if len({(text[:_EPOCH_ENDS], text[_SEQUENCE_ENDS:]) for text in texts}) == 1:
+        return _parsed(reversed(texts))  # one claim, as nearly always
+    claims: dict[tuple[str, str], list[str]] = {}
+    for text in texts:
+        epoch, _, rest = text.partition("-")
+        claims.setdefault((epoch, rest.partition(".")[2]), []).append(text)
+    return heapq.merge(*[_parsed(reversed(claim)) for claim in claims.values()], key=preference)
+
+
+def _parsed(texts: Iterable[str]) -> Iterator[StateName]:
+    return (name for text in texts if (name := parse_state_name(text)) is not None)
+
+
+def preference(name: StateName) -> tuple[int, str, int, int]:
+    """Order records so that the smallest is to be obeyed: highest epoch, rank, newest, no twin."""
+    return -name.epoch, claimant_rank(name.claimant), -name.sequence, name.twin
 
 
 class StateLogWriter:
@@ -36,7 +126,7 @@ class StateLogWriter:
             readers of a log in progress would not find a second beginning.
 
     Raises:
-        InvalidName: the claimant is no id.
+        InvalidName: the claimant is not a valid id.
     """
 
     def __init__(
@@ -47,10 +137,8 @@ class StateLogWriter:
         *,
         resume_after: StateRef | None = None,
     ) -> None:
-        self._store = experiment.store
-        self._paths = experiment.paths
-        self.epoch = epoch
-        self.claimant = require_claimant(claimant)
+        self._store, self._paths = experiment.store, experiment.paths
+        self.epoch, self.claimant = epoch, require_claimant(claimant)
         self.last = resume_after
         self._bucket = ""
 

@@ -107,7 +107,7 @@ class Deadline:
             doing: the verb, as in "could not <doing> <path>".
             path: what it is done to.
             work: runs in another thread, and may end there long after it was given up.
-            progress: counts what was done. As long as it grows the work may go on; it is looked at once per deadline.
+            progress: counts what was done. While it grows the work may continue; it is looked at once per deadline.
 
         Returns:
             What the work returns; what it raises is raised.

@@ -15,13 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from drive_store.errors import StoreUnavailable
+from drive_store.errors import StoreUnavailable, errors_of
 from drive_store.store import sentinel, transfer
-from drive_store.store.capabilities import LOCAL_PATH, Capabilities, Operations
 from drive_store.store.deadline import DEADLINE_S, Deadline
-from drive_store.store.file_system import open_file_system
-from drive_store.store.keys import require_key
-from drive_store.store.oserrors import errors_of
+from drive_store.store.file_system import LOCAL_PATH, Capabilities, Operations, open_file_system, require_key
 
 __all__ = ["Capabilities", "Operations", "Store"]
 
@@ -32,7 +29,7 @@ class Store:
     """A folder that several machines share; keys are posix paths relative to `root`.
 
     Nothing is made until asked. Safe to use from several threads. Every method raises a `StoreError` and no
-    other error of the file system; a key that is no path below the root raises `InvalidName`. Every method
+    other error of the file system; a key that is not a path below the root raises `InvalidName`. Every method
     ends in time: where the file system hangs it raises `StoreUnavailable`, and what it was about to write
     may still appear later.
 

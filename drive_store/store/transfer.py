@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from drive_store.errors import FolderMissing, NameTaken, NotAFile, TooLarge
-from drive_store.store.oserrors import errors_of
+from drive_store.errors import FolderMissing, NameTaken, NotAFile, TooLarge, errors_of
 
 CHUNK = 1 << 20
 """Bytes that are copied at a time."""
@@ -20,7 +19,7 @@ _NO_ATTRIBUTE = {errno.ENODATA, errno.ENOTSUP, errno.ENOSYS, errno.EPERM}
 
 
 class Moved:
-    """Counts the bytes of a copy while it goes on."""
+    """Counts the bytes of a copy while it runs."""
 
     def __init__(self) -> None:
         self.bytes = 0

@@ -20,9 +20,9 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.archive import archive_experiment
 from swarm_ray.experiments.manage.clean import Cleanup, cleanup_experiment
-from swarm_ray.experiments.manage.create import init_experiment
 from swarm_ray.experiments.manage.export import export_experiment
 from swarm_ray.experiments.manage.rename import rename_experiment
+from swarm_ray.experiments.open import init_experiment
 from swarm_ray.formatting import byte_count, clean
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def define_create(command: Parser) -> None:
 
 
 def create(arguments: argparse.Namespace) -> int:
-    """Make an experiment that is run later."""
+    """Create an experiment that is run later."""
     import_from_here()
     config = init_experiment(
         arguments.root,
@@ -49,7 +49,7 @@ def create(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
     )
     write(
-        f"{arguments.experiment} is made in {arguments.root}: preset {config.preset}, {config.rounds} rounds, "
+        f"{arguments.experiment} created in {arguments.root}: preset {config.preset}, {config.rounds} rounds, "
         f"I/J {config.local}/{config.external}, G {config.completions}, seed {config.seed}, "
         f"configuration {config_hash(config)}\n"
     )
@@ -67,7 +67,7 @@ def define_export(command: Parser) -> None:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write what an experiment came to."""
+    """Write the results of an experiment."""
     if arguments.module:
         import_from_here()
     problems: list[str] = []
@@ -103,8 +103,8 @@ def archive(arguments: argparse.Namespace) -> int:
         problems=problems,
     )
     write(
-        f"{made.path}: {made.files} files, {byte_count(made.bytes_in)} in {byte_count(made.bytes_out)}, read again; "
-        "unpacked in the folder experiments of a root it is that experiment again\n"
+        f"{made.path}: {made.files} files, {byte_count(made.bytes_in)} in {byte_count(made.bytes_out)}, verified; "
+        "unpack it in the folder experiments of a root to restore it\n"
     )
     complain_of(problems)
     return DONE
@@ -113,9 +113,11 @@ def archive(arguments: argparse.Namespace) -> int:
 def define_clean(command: Parser) -> None:
     """Options of `clean`."""
     _add_experiment(command)
-    command.add_argument("--yes", action="store_true", help="do it; without, it is only said what would go")
     command.add_argument(
-        "--all", action="store_true", help="the whole experiment, not only what it can do without"
+        "--yes", action="store_true", help="do it; without it, only list what would be removed"
+    )
+    command.add_argument(
+        "--all", action="store_true", help="the whole experiment, not only what it does not need"
     )
 
 
@@ -139,8 +141,8 @@ def rename(arguments: argparse.Namespace) -> int:
     """Give an experiment another name."""
     done = rename_experiment(arguments.root, arguments.experiment, arguments.name)
     write(
-        f"{arguments.experiment} is {done.experiment} now: {done.files} files ({byte_count(done.bytes)}) written anew, "
-        f"{done.sealed} of them sealed again; checkpoints that only a machine's own disk has stay under the old name\n"
+        f"{arguments.experiment} is {done.experiment} now: {done.files} files ({byte_count(done.bytes)}) rewritten, "
+        f"{done.sealed} of them sealed again; checkpoints that are only on a machine's own disk keep the old name\n"
     )
     return DONE
 
@@ -166,15 +168,12 @@ def export_model(arguments: argparse.Namespace) -> int:
     step = _step(arguments.step)
     if arguments.module:
         import_from_here()
-    from swarm_ray.models.export import export
+    from swarm_ray.models.export import ModelSource, export
 
     problems: list[str] = []
     done = export(
-        arguments.root,
-        arguments.experiment,
-        arguments.node,
+        ModelSource(arguments.root, arguments.experiment, arguments.node, step),
         arguments.output,
-        step,
         overwrite=arguments.overwrite,
         modules=arguments.module,
         problems=problems,
@@ -186,11 +185,11 @@ def export_model(arguments: argparse.Namespace) -> int:
 
 
 def _cleanup_text(cleanup: Cleanup) -> str:
-    """What went or would go, a line for each kind."""
+    """What was or would be removed, a line for each kind."""
     lines = [f"  {r.files} {r.what}: {byte_count(r.bytes)}" for r in cleanup.removals]
     remarks = [f"  {remark}" for remark in cleanup.remarks]
     if not lines:
-        return "\n".join([f"nothing of {cleanup.experiment} can go", *remarks, ""])
+        return "\n".join([f"nothing of {cleanup.experiment} can be removed", *remarks, ""])
     verb, after = ("removed", "") if cleanup.done else ("would be removed", "; --yes does it")
     head = f"of {cleanup.experiment} {byte_count(cleanup.bytes)} {verb}{after}"
     return "\n".join([head, *lines, *remarks, ""])
@@ -206,7 +205,7 @@ def _add_output(command: Parser, what: str) -> None:
 
 
 def _add_write_over(command: Parser) -> None:
-    command.add_argument("--overwrite", action="store_true", help="write over files that are there")
+    command.add_argument("--overwrite", action="store_true", help="overwrite existing files")
 
 
 def _step(text: str) -> Which:

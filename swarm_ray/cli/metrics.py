@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from swarm_ray.cli.arguments import Parser, add_json, add_root
 from swarm_ray.cli.output import DONE, complain_of, layout, write
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import asked_path, require_new, written_whole
+from swarm_ray.experiments.manage.files import asked_path, require_new, written_whole
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.formatting import NOTHING, change, duration, grid, large, reward_sum, share
 
@@ -32,7 +32,7 @@ def define_metrics(command: Parser) -> None:
         "--by", metavar="|".join(BY), choices=BY, default="round", help="a row for each (default: round)"
     )
     command.add_argument("--csv", metavar="FILE", help="write all rows as CSV; - for standard output")
-    command.add_argument("--overwrite", action="store_true", help="write over files that are there")
+    command.add_argument("--overwrite", action="store_true", help="overwrite existing files")
     add_json(command)
 
 
@@ -40,7 +40,7 @@ def metrics(arguments: argparse.Namespace) -> int:
     """Show what an experiment's nodes logged."""
     if arguments.csv is not None and arguments.json:
         raise UserError("--csv and --json are two forms of the same rows; leave one of them out")
-    open_experiment(arguments.root, arguments.experiment)  # a wrong name is told before pandas is loaded
+    open_experiment(arguments.root, arguments.experiment)  # a wrong name is reported before pandas is loaded
     from swarm_ray.experiments.read import frames
 
     problems: list[str] = []

@@ -36,7 +36,7 @@ def define_report(command: Parser) -> None:
 
 def report(arguments: argparse.Namespace) -> int:
     """Write the page, and print where it is and how large."""
-    from swarm_ray.experiments.manage.write import asked_path
+    from swarm_ray.experiments.manage.files import asked_path
     from swarm_ray.observe.report import write_report
 
     figures = None if arguments.figures is None else asked_path(arguments.figures)

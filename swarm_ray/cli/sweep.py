@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from swarm_ray.cli.arguments import Parser, add_root, import_from_here
 from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, complain_of, layout, write
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import asked_path, require_outside
+from swarm_ray.experiments.manage.files import asked_path, require_outside
 from swarm_ray.sweeps.plan import read_plan
-from swarm_ray.sweeps.runner import Outcome
-from swarm_ray.sweeps.standing import Standing, standings
+from swarm_ray.sweeps.standing import Outcome, Standing, standings
 from swarm_ray.sweeps.table import plan_text, result_text, size_text
 
 if TYPE_CHECKING:

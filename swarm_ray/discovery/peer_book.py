@@ -1,4 +1,4 @@
-"""Who is to be found in the folder's `discovery/`: fresh, stale or gone, judged by what changes.
+"""Which nodes the folder's `discovery/` announces: fresh, stale or gone, judged by changes.
 
 Needs neither torch nor Ray nor hivemind.
 """
@@ -152,7 +152,7 @@ class PeerBook:
             return sorted(self._records.values(), key=_order)
 
     def cleanup_stale_entries(self, older_than_s: float) -> list[str]:
-        """Remove records that nobody will rewrite, and answer whose they were, as `<node>.<incarnation>`.
+        """Remove records that will not be rewritten, and answer whose they were, as `<node>.<incarnation>`.
 
         A name has one writer, who alone knows whether it continues. So three kinds are removed: those of own nodes'
         earlier incarnations; those in which the writer said goodbye; and those that this process has not seen
@@ -195,7 +195,7 @@ class PeerBook:
         try:
             self._folder.remove(record.node, record.incarnation)
         except (NotAFile, StoreDenied):
-            return False  # somebody else's file, or a folder: not ours to mend
+            return False  # another program's file, or a folder: left alone
         self._records.pop((record.node, record.incarnation), None)
         return True
 

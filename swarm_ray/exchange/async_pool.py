@@ -25,4 +25,4 @@ def newest_per_peer(
                 newest[ref.node] = ref
     here = [FileRef(node, "", "", "", 0) for node in own]
     peers = [newest[node] for node in sorted(newest) if node not in own]
-    return StageClosed(number, 0, tuple(here + peers), (), (), (), (), {}, {}, (), 0.0)
+    return StageClosed(round=number, stage=0, accepted=tuple(here + peers))

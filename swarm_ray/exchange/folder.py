@@ -13,19 +13,17 @@ from drive_store import (
     NotYet,
     Spool,
     SpoolEntry,
-    Valid,
-    read_round_file,
 )
 from drive_store.names import parse_peer_folder
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.async_pool import newest_per_peer
 from swarm_ray.exchange.direct.exchange import DirectValues, Resolved
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.replay import StepReplay, encode_kept, kept_value
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.validation import read_peer_file
 from swarm_ray.records.nodes import Reached
+from swarm_ray.records.refusals import refusal_reason
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import FileRef, Moment, StageClosed
 from swarm_ray.sapo.batch import OwnRollout
@@ -99,7 +97,7 @@ class FolderExchange(Outbox):
     def wait_closed(self, number: int) -> StageClosed | None:
         """What the nodes may learn from: barrier, once round `number` has closed; async, what the ledger has now.
 
-        None when nobody coordinates.
+        None when no coordinator is alive.
         """
         if self._pace.mode == "barrier":
             return self._state.wait_closed(number)
@@ -113,23 +111,13 @@ class FolderExchange(Outbox):
     def gather(self, closed: StageClosed, without: Sequence[str]) -> list[PeerFile]:
         """Read what the record names, each file once, and name what it refused.
 
-        A file that is not to be seen here yet is looked for until `pace.settle_s` has passed. Rollouts of earlier
-        rounds that could not be fetched then may be among those that are answered.
+        Rollouts of earlier rounds that could not be fetched then may be among those that are answered.
         """
         refs = [ref for ref in closed.accepted if ref.node not in without]
-        found: dict[str, RoundFile | PeerFile] = {}
-        began = time.monotonic()
-        while True:
-            last = time.monotonic() - began >= self._pace.settle_s
-            for ref in refs:
-                if ref.key not in found and (file := self._read(ref, last_look=last)) is not None:
-                    found[ref.key] = file
-            if len(found) == len(refs):
-                break
-            self._state.pause()
+        found = read_accepted(self._experiment, self._state, refs)
         refused = [PeerFile(r.node, refused=r.reason) for r in closed.rejected if r.node not in without]
-        refused += [file for file in found.values() if isinstance(file, PeerFile)]
-        read = [(r, file) for r in refs if isinstance(file := found[r.key], RoundFile)]
+        refused += [PeerFile(ref.node, refused=file) for ref, file in found if isinstance(file, str)]
+        read = [(ref, file) for ref, file in found if isinstance(file, RoundFile)]
         self.direct.answer_requests(closed.round, read)
         fetched, late_values = self.direct.resolve(read), self.direct.late_values()
         return [peer_file(one) for one in fetched] + refused + [peer_file(one) for one in late_values]
@@ -159,28 +147,41 @@ class FolderExchange(Outbox):
         """Of all files on the own disk that wait for an answer."""
         return sum(spool.bytes_waiting for spool in self._spools.values())
 
-    def _read(self, ref: FileRef, *, last_look: bool) -> RoundFile | PeerFile | None:
-        """The file, or why it is refused; None for one that may still become visible."""
-        try:
-            reading = read_round_file(
-                self._experiment,
-                ref.key,
-                node=ref.node,
-                incarnation=ref.incarnation,
-                sha256=ref.sha256,
-                max_payload=MAX_ROUND_FILE,
-            )
-        except RETRYABLE as error:
-            self._state.problem = error
-            return PeerFile(ref.node, refused="the folder was out of reach") if last_look else None
-        if isinstance(reading, NotYet) and not last_look:
-            return None
-        if not isinstance(reading, Valid):
-            return PeerFile(ref.node, refused=f"{type(reading).__name__}: {reading.reason}")
-        try:
-            return decode_round_file(reading.payload)
-        except MalformedFile as error:
-            return PeerFile(ref.node, refused=str(error))
+
+def read_accepted(
+    experiment: ExperimentStore, state: SwarmState, refs: Sequence[FileRef]
+) -> list[tuple[FileRef, RoundFile | str]]:
+    """Files that a record names, each read once, or why one is refused.
+
+    A file that is not visible here yet is looked for until `pace.settle_s` has passed.
+
+    Raises:
+        StopRequested: the worker was told to stop.
+    """
+    found: dict[str, RoundFile | str] = {}
+    began = time.monotonic()
+    while True:
+        last = time.monotonic() - began >= state.pace.settle_s
+        for ref in refs:
+            if ref.key not in found and (file := _read(experiment, state, ref, last_look=last)) is not None:
+                found[ref.key] = file
+        if all(ref.key in found for ref in refs):
+            return [(ref, found[ref.key]) for ref in refs]
+        state.pause()
+
+
+def _read(
+    experiment: ExperimentStore, state: SwarmState, ref: FileRef, *, last_look: bool
+) -> RoundFile | str | None:
+    """The file, or why it is refused; None for one that may still become visible."""
+    try:
+        found = read_peer_file(experiment, ref)
+    except RETRYABLE as error:
+        state.problem = error
+        return "the folder was out of reach" if last_look else None
+    if isinstance(found, NotYet):
+        return refusal_reason(found) if last_look else None
+    return found
 
 
 def peer_file(found: Resolved) -> PeerFile:

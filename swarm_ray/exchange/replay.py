@@ -11,18 +11,16 @@ from drive_store import (
     RETRYABLE,
     UNREADABLE,
     ExperimentStore,
+    NotYet,
     Spool,
-    Valid,
     find_round_files,
-    read_round_file,
-    read_value,
 )
 from swarm_ray.errors import MalformedFile, UnknownQuestionError
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.validation import decode_round_file, read_peer_file, read_peer_value
 from swarm_ray.policies.policy import Generated, Policy
-from swarm_ray.records.rollouts import Receipt, Rollout
-from swarm_ray.records.state import FileRef
+from swarm_ray.records.rollouts import Rollout, RoundFile
+from swarm_ray.records.state import FileRef, Moment
 from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile, Verifier, build_pool
@@ -75,13 +73,13 @@ def kept_value(attachment: bytes) -> bytes:
 
 
 def decode_own(
-    node: str, payload: bytes, attachment: bytes, tasks: TaskSet, policy: Policy
+    node: str, file: RoundFile, attachment: bytes, tasks: TaskSet, policy: Policy
 ) -> list[OwnRollout]:
     """The rollouts of one of the node's own files, ready to be learned from.
 
     Args:
         node: its id.
-        payload: the round file.
+        file: the round file.
         attachment: of `encode_kept`; empty where only the folder has the file, and then the tokens are those of the
             texts.
         tasks: makes the questions again.
@@ -92,7 +90,8 @@ def decode_own(
         UnknownQuestionError: a question does not belong to this experiment.
     """
     kept = _decode_kept(attachment) if attachment else None
-    file = decode_round_file(kept.value if kept and kept.value else payload)
+    if kept and kept.value:
+        file = decode_round_file(kept.value)
     if file.receipt is not None:
         raise MalformedFile(f"the rollouts of {node} travelled directly, and no copy of them was kept")
     made = kept.made if kept else [_encoded(policy, r) for r in file.rollouts]
@@ -127,8 +126,8 @@ class PublishedStep:
 
     round: int
     step: int
-    alone: bool
-    payload: bytes
+    file: RoundFile
+    """Whole, or a receipt whose value is in the attachment."""
     attachment: bytes
     """Empty where the folder alone has the file."""
 
@@ -161,8 +160,8 @@ class StepReplay:
         """The node's present step, where it was made before; the own disk goes before the folder."""
         entry = self._spools[node.id].entry(node.step)
         if entry is not None:
-            alone = decode_round_file(entry.payload).alone
-            return PublishedStep(entry.round, entry.step, alone, entry.payload, entry.attachment)
+            file = decode_round_file(entry.payload)
+            return PublishedStep(entry.round, entry.step, file, entry.attachment)
         if (node.id, node.step) not in self._in_folder:
             for closing in self._state.closings():
                 for ref in closing.accepted:
@@ -173,11 +172,11 @@ class StepReplay:
     def replayable(self, nodes: Sequence[Node]) -> tuple[PublishedStep, list[Node]] | None:
         """The oldest step that can be taken again, with all nodes that take it; None when no such step is left."""
         found = [(made, node) for node in nodes if (made := self.find(node)) is not None]
-        ready = [(m, n) for m, n in found if m.alone or self._state.closed(m.round) is not None]
+        ready = [(m, n) for m, n in found if m.file.alone or self._state.closed(m.round) is not None]
         if not ready:
             return None
-        first, _ = min(ready, key=lambda pair: (pair[0].round, pair[0].alone, pair[0].step))
-        together = [n for m, n in ready if (m.round, m.alone) == (first.round, first.alone)]
+        first, _ = min(ready, key=lambda pair: (pair[0].round, pair[0].file.alone, pair[0].step))
+        together = [n for m, n in ready if (m.round, m.file.alone) == (first.round, first.file.alone)]
         return first, together
 
     def look_in_open_round(self, node: Node, number: int, incarnations: Sequence[str]) -> None:
@@ -206,7 +205,7 @@ class StepReplay:
         if made is None:
             return None
         try:
-            own = decode_own(node.id, made.payload, made.attachment, self._tasks, node.policy)
+            own = decode_own(node.id, made.file, made.attachment, self._tasks, node.policy)
         except (MalformedFile, UnknownQuestionError) as error:
             self.problems.append(f"step {made.step} of {node.id} cannot be taken again: {error}")
             return None
@@ -216,7 +215,7 @@ class StepReplay:
         self, node: Node, own: list[OwnRollout], made: PublishedStep
     ) -> list[OwnRollout] | None:
         """The rewards of our own verifier in place of those that the folder's file claims."""
-        file = PeerFile(node.id, decode_round_file(made.payload).rollouts)
+        file = PeerFile(node.id, made.file.rollouts)
         pool = build_pool([file], {}, self._tasks, self._verifier)
         if len(pool.rollouts) != len(own):
             return None
@@ -226,41 +225,16 @@ class StepReplay:
         ]
 
     def _remember(self, node: str, number: int, ref: FileRef) -> None:
+        """Remember a file in the folder; a receipt counts if its value lies in the folder too."""
         try:
-            reading = read_round_file(
-                self._experiment,
-                ref.key,
-                node=node,
-                incarnation=ref.incarnation,
-                sha256=ref.sha256 or None,
-                max_payload=MAX_ROUND_FILE,
-            )
-            if not isinstance(reading, Valid):
-                return
-            file = decode_round_file(reading.payload)
-            payload = (
-                reading.payload if file.receipt is None else self._value(node, number, ref, file.receipt)
-            )
-        except (*RETRYABLE, MalformedFile) as error:
-            self.problems.append(f"{ref.key} cannot be taken up again: {error}")
-            return
-        self._in_folder[node, file.step] = PublishedStep(number, file.step, file.alone, payload, b"")
-
-    def _value(self, node: str, number: int, ref: FileRef, receipt: Receipt) -> bytes:
-        """What a receipt stands for, where it was put into the folder for somebody.
-
-        Raises:
-            MalformedFile: it was not.
-        """
-        reading = read_value(
-            self._experiment,
-            node=node,
-            incarnation=ref.incarnation,
-            round=number,
-            stage=0,
-            sha256=receipt.sha256,
-            max_payload=MAX_ROUND_FILE,
-        )
-        if not isinstance(reading, Valid):
-            raise MalformedFile("its rollouts travelled directly, and the folder has no copy of them")
-        return reading.payload
+            file = read_peer_file(self._experiment, ref)
+            if isinstance(file, RoundFile) and file.receipt is not None:
+                file = read_peer_value(self._experiment, ref, Moment(number), file.receipt)
+                if isinstance(file, NotYet):
+                    file = "its rollouts travelled directly, and the folder has no copy of them"
+        except RETRYABLE as error:
+            file = str(error)
+        if isinstance(file, RoundFile):
+            self._in_folder[node, file.step] = PublishedStep(number, file.step, file, b"")
+        elif isinstance(file, str):
+            self.problems.append(f"{ref.key} cannot be taken up again: {file}")

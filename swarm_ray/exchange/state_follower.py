@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
+from math import inf
 from typing import TypeVar
 
 import msgspec
@@ -18,18 +19,18 @@ from drive_store import (
     StateRef,
     StoreError,
     newest,
+    read_coordinator_beats,
 )
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
 from swarm_ray.exchange.backoff import Backoff
-from swarm_ray.exchange.coordinator_liveness import CoordinatorLiveness
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.state import ENDED, ExperimentState, Moment, StageClosed, StageOpen, StateRecord
 
 T = TypeVar("T")
 
 
-class Standing(Enum):
+class NoRound(Enum):
     """What a trainer finds instead of a round."""
 
     ENDED = "the experiment has ended, or is about to"
@@ -78,16 +79,16 @@ class SwarmState:
         self._experiment, self._pulse = experiment, pulse
         after = None if whole else after
         self._reader = StateLogReader(experiment, after=after) if after or whole else None
-        self._watch = CoordinatorLiveness(experiment, pace, clock)
-        self._pacing = Backoff(pace.poll_min_s, pace.poll_max_s, pulse.pause)
+        self._coordinator = CoordinatorLiveness(experiment, pace, clock)
+        self._backoff = Backoff(pace.poll_min_s, pace.poll_max_s, pulse.pause)
         self._closed: dict[Moment, StageClosed] = {}
         self._closed_by: dict[Moment, StateRef] = {}
         self._base = after
-        self._places: Mapping[str, frozenset[str]] = {}
+        self._claimed: Mapping[str, frozenset[str]] = {}
         self._rounds = rounds
-        self._met: StateRef | None = None
+        self._first_seen: StateRef | None = None
         self._listeners: list[Callable[[StateRecord], None]] = []
-        self._between: list[Callable[[], None]] = []
+        self._idle_work: list[Callable[[], None]] = []
         self.latest: StateRecord | None = None
         self.ref: StateRef | None = after
         """The last record that was processed."""
@@ -105,7 +106,7 @@ class SwarmState:
     def alone(self) -> bool:
         """Whether no coordinator is alive, as far as this machine can tell."""
         ended = self.latest is not None and self.latest.state in ENDED
-        return not ended and self._watch.silence() >= self.pace.alone_after_s
+        return not ended and self._coordinator.silence() >= self.pace.alone_after_s
 
     def listen(self, listener: Callable[[StateRecord], None]) -> None:
         """Call `listener` with every record, in order, as it is processed."""
@@ -113,11 +114,11 @@ class SwarmState:
 
     def while_waiting(self, work: Callable[[], None]) -> None:
         """Do `work` between the looks of every wait."""
-        self._between.append(work)
+        self._idle_work.append(work)
 
-    def hold_places(self, places: Mapping[str, frozenset[str]]) -> None:
+    def claim(self, incarnations: Mapping[str, frozenset[str]]) -> None:
         """Say which incarnations of which nodes are ours: a record that has others ends this process."""
-        self._places = places
+        self._claimed = incarnations
 
     def forget_before(self, number: int) -> None:
         """Let go of rounds before `number`; those that are to be replayed have to stay."""
@@ -145,14 +146,14 @@ class SwarmState:
             entries = self._reader.poll() if self._reader is not None else []
             if self.latest is None and not entries:
                 entries = self._first()
-            self._watch.look(found=bool(entries))
+            self._coordinator.look(found=bool(entries))
         except RETRYABLE as error:
             self.problem = error
             return False
         self.problem = None
         for entry in entries:
             self._take(entry)
-        self._met = self._met or self.ref
+        self._first_seen = self._first_seen or self.ref
         return bool(entries)
 
     def closed(self, number: int, stage: int = 0) -> StageClosed | None:
@@ -169,45 +170,45 @@ class SwarmState:
         Raises:
             StopRequested: the worker was told to stop.
         """
-        self._pacing.pause()
+        self._backoff.pause()
 
-    def wait(self, look: Callable[[StateRecord | None], T | None]) -> T | Standing:
-        """Poll until `look` finds something in the latest record, or there is nobody to wait for.
+    def wait(self, look: Callable[[StateRecord | None], T | None]) -> T | NoRound:
+        """Poll until `look` finds something in the latest record, or no coordinator is alive.
 
         Raises:
             StopRequested: the worker was told to stop.
         """
         while True:
             if self.poll():
-                self._pacing.changed()
+                self._backoff.changed()
             found = look(self.latest)
             if found is not None:
                 return found
             if self.alone and self.alone_left > 0:
-                return Standing.ALONE
-            for work in self._between:
+                return NoRound.ALONE
+            for work in self._idle_work:
                 work()
-            self._pacing.pause()
+            self._backoff.pause()
 
-    def wait_open(self, nodes: set[str], after: int) -> StageOpen | Standing:
+    def wait_open(self, nodes: set[str], after: int) -> StageOpen | NoRound:
         """Wait until a round after `after` opens with one of `nodes` in it.
 
         A swarm may wait for members as long as it likes, so nothing times out while a coordinator is alive.
         """
 
-        def look(record: StateRecord | None) -> StageOpen | Standing | None:
+        def look(record: StateRecord | None) -> StageOpen | NoRound | None:
             if record is None:
                 return None
             opens = record.opens
             if opens and opens.round > after and nodes & {m.node for m in opens.members}:
                 return opens
             over = record.state in (*ENDED, ExperimentState.DRAINING) and not self._goes_on_soon(record)
-            return Standing.ENDED if over else None
+            return NoRound.ENDED if over else None
 
         return self.wait(look)
 
     def wait_closed(self, number: int, stage: int = 0) -> StageClosed | None:
-        """Wait for the record that closes a stage of round `number`; None when there is nobody to write it.
+        """Wait for the record that closes a stage of round `number`; None when no coordinator is alive.
 
         A stage that the swarm has gone on without, and never will close, is closed with nothing accepted.
 
@@ -221,11 +222,11 @@ class SwarmState:
             if closed is None and record is not None and record.state in ENDED:
                 raise StopRequested(f"the experiment is {record.state}: {record.note}")
             if closed is None and record is not None and _has_gone_on(record, awaited):
-                return StageClosed(number, stage, (), (), (), (), (), {}, {}, (), 0.0)
+                return StageClosed(round=number, stage=stage)
             return closed
 
         found = self.wait(look)
-        return None if isinstance(found, Standing) else found
+        return None if isinstance(found, NoRound) else found
 
     def _first(self) -> list[StateEntry]:
         """The newest record: where a latecomer begins, and what is new to a process that was away for a moment."""
@@ -238,16 +239,16 @@ class SwarmState:
 
     def _goes_on_soon(self, record: StateRecord) -> bool:
         """Whether an end that was there when we came is about to be taken back by a coordinator that starts, too."""
-        if self.ref != self._met or (
+        if self.ref != self._first_seen or (
             record.state == ExperimentState.FINISHED and record.rounds >= self._rounds
         ):
             return False
-        return record.state in ENDED and self._watch.silence() < self.pace.alone_after_s
+        return record.state in ENDED and self._coordinator.silence() < self.pace.alone_after_s
 
     def _take(self, entry: StateEntry) -> None:
         record = decode_state(entry)
         self._base = self._base or entry.ref
-        self._check_places(record)
+        self._require_claimed(record)
         self.latest, self.ref = record, entry.ref
         self.alone_left = self.pace.alone_rounds
         if record.closed is not None:
@@ -256,9 +257,9 @@ class SwarmState:
         for listener in self._listeners:
             listener(record)
 
-    def _check_places(self, record: StateRecord) -> None:
+    def _require_claimed(self, record: StateRecord) -> None:
         for member in record.opens.members if record.opens else ():
-            ours = self._places.get(member.node)
+            ours = self._claimed.get(member.node)
             if ours is not None and member.incarnation not in ours:
                 raise Superseded(
                     f"node {member.node} continues as incarnation {member.incarnation} elsewhere; this process was "
@@ -271,3 +272,43 @@ def _has_gone_on(record: StateRecord, stage: Moment) -> bool:
     return record.state == ExperimentState.DRAINING or (
         record.opens is not None and Moment.of(record.opens) > stage
     )
+
+
+class CoordinatorLiveness:
+    """When the coordinator was last seen: by a record, or by its heartbeat between records.
+
+    Args:
+        experiment: the experiment in the shared folder.
+        pace: how often a coordinator beats.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, experiment: ExperimentStore, pace: PaceConfig, clock: Callable[[], float]) -> None:
+        self._experiment, self._clock = experiment, clock
+        self._every = min(pace.beat_s, pace.alone_after_s / 4)
+        self._heard = clock()
+        self._looked = -inf
+        self._beats: dict[str, int] = {}
+
+    def silence(self) -> float:
+        """Seconds since anything of a coordinator changed; a watch that has just begun has heard it now."""
+        return self._clock() - self._heard
+
+    def look(self, *, found: bool) -> None:
+        """Take note of a look at the log, and look for beats where nothing new was found for a while.
+
+        Raises:
+            StoreError: the folder is not the one that was attached, or cannot be read.
+        """
+        now = self._clock()
+        if found:
+            self._heard = now
+        if now - max(self._heard, self._looked) < self._every:
+            return
+        self._looked = now
+        self._experiment.store.check()  # an unmounted Drive is an empty folder, in which nothing ever changes
+        read = read_coordinator_beats(self._experiment)
+        beats = {claimant: reading.header.sequence for claimant, reading in read.items()}
+        if any(self._beats.get(claimant) != count for claimant, count in beats.items()):
+            self._heard = now
+        self._beats |= beats

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from drive_store import UNREADABLE
+from drive_store import (
+    UNREADABLE,
+    ExperimentStore,
+    NotYet,
+    Valid,
+    read_round_file,
+    read_value,
+)
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
+from swarm_ray.records.refusals import refusal_reason
 from swarm_ray.records.rollouts import Receipt, RoundFile
-from swarm_ray.records.state import Moment
+from swarm_ray.records.state import FileRef, Moment
 
 MAX_ROUND_FILE = 32 << 20
 """Most bytes of a round file's payload; a larger one is refused before it is decompressed."""
@@ -38,6 +46,65 @@ def decode_round_file(payload: bytes) -> RoundFile:
     _check_reward(file)
     if not all(0 <= count <= MAX_COUNT for count in _counts(file)) or file.informative > _groups(file):
         raise MalformedFile("a count below zero or beyond any honest one")
+    return file
+
+
+def read_peer_file(experiment: ExperimentStore, ref: FileRef) -> RoundFile | NotYet | str:
+    """A file that a record or a listing names: decoded, not visible yet, or the reason why it is refused.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    reading = read_round_file(
+        experiment,
+        ref.key,
+        node=ref.node,
+        incarnation=ref.incarnation,
+        sha256=ref.sha256 or None,
+        max_payload=MAX_ROUND_FILE,
+    )
+    if isinstance(reading, NotYet):
+        return reading
+    if not isinstance(reading, Valid):
+        return refusal_reason(reading)
+    try:
+        return decode_round_file(reading.payload)
+    except MalformedFile as error:
+        return str(error)
+
+
+def read_peer_value(
+    experiment: ExperimentStore, ref: FileRef, moment: Moment, receipt: Receipt
+) -> RoundFile | NotYet | str:
+    """What a receipt stands for, where its owner put it into the folder; not visible yet, or why it is refused.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    reading = read_value(
+        experiment,
+        node=ref.node,
+        incarnation=ref.incarnation,
+        round=moment.round,
+        stage=moment.stage,
+        sha256=receipt.sha256,
+        max_payload=MAX_ROUND_FILE,
+    )
+    if isinstance(reading, NotYet):
+        return reading
+    return decode_value(reading.payload, receipt) if isinstance(reading, Valid) else refusal_reason(reading)
+
+
+def decode_value(value: bytes, receipt: Receipt) -> RoundFile | str:
+    """The file in a value, whoever delivered it, or why the value is refused."""
+    if len(value) != receipt.size:
+        return f"a value of {len(value)} bytes, and its receipt says {receipt.size}"
+    try:
+        file = decode_round_file(value)
+    except MalformedFile as error:
+        return str(error)
+    if (len(file.rollouts), bool(file.game)) != (receipt.rollouts, receipt.game):
+        return "other contents than its receipt says"
     return file
 
 

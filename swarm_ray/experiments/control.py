@@ -1,4 +1,4 @@
-"""Asking a coordinator, wherever it is, to stop, pause or resume: a file that it answers in the state log."""
+"""Asks a coordinator, wherever it is, to stop, pause or resume: by a file, which it answers in the state log."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def ask_coordinator(
         root: the shared folder.
         experiment: its name.
         action: what is asked for.
-        within_s: seconds to wait for a coordinator's sign of life; by default twice `pace.dead_after_s`, after which
+        within_s: seconds to wait for a coordinator's heartbeat; by default twice `pace.dead_after_s`, after which
             it counts as dead. A pause, and what follows a pause, is answered when the open round has closed.
         clock: seconds, monotonic.
-        sleep: waits for so many seconds.
+        sleep: waits that long.
 
     Returns:
         The coordinator's answer, in words.
 
     Raises:
-        ExperimentNotFoundError: there is none of that name.
+        ExperimentNotFoundError: the experiment does not exist.
         SwarmStateError: nobody answered in time; the request stays for the next coordinator.
     """
     opened = open_experiment(root, experiment)
     found = newest(opened.view)
     record = decode_state(found) if found else None
     if record is not None and record.state in ENDED:
-        again = "; give the command that started it to go on with it" if action == "resume" else ""
+        again = "; run the command that started it to resume it" if action == "resume" else ""
         return f"nothing to do: {experiment} is {record.state}{again}"
     config = opened.config(record.config_hash if record else "")
     patience = 2 * config.pace.dead_after_s if within_s is None else within_s

@@ -1,4 +1,4 @@
-"""An experiment's folder as a worker meets it: its address, what is said at its creation, and its configuration."""
+"""An experiment's folder: its address, its identity (`experiment.json`), and its configurations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from drive_store import (
     DISCOVERY,
     EXPERIMENTS,
+    ID_RULE,
     UNREADABLE,
     ExperimentPaths,
     ExperimentStore,
@@ -65,6 +66,20 @@ class ExperimentIdentity(msgspec.Struct, frozen=True):
     """A copy of what a list of experiments shows; None in one that was made before this was written."""
 
 
+def require_name(name: str, what: str) -> None:
+    """Refuse what cannot be the name of something.
+
+    Args:
+        name: of a node or an experiment, say.
+        what: what it should name, with its article.
+
+    Raises:
+        UserError: it cannot be a name.
+    """
+    if not valid_id(name):
+        raise UserError(f"{name!r} cannot name {what}: {ID_RULE}")
+
+
 @dataclass(frozen=True)
 class ExperimentAddress:
     """Where an experiment is; travels to the actors, each of which opens a store of its own."""
@@ -73,10 +88,7 @@ class ExperimentAddress:
     experiment: str
 
     def __post_init__(self) -> None:
-        if not valid_id(self.experiment):
-            raise UserError(
-                f"{self.experiment!r} cannot name an experiment: use lower-case letters, digits, - and _ (at most 63)"
-            )
+        require_name(self.experiment, "an experiment")
 
     @property
     def paths(self) -> ExperimentPaths:
@@ -150,7 +162,7 @@ def require_free(address: ExperimentAddress, *, overwrite: bool) -> bool:
 
     Raises:
         ExperimentExistsError: there is an experiment of that name, and `overwrite` is not set.
-        UserError: what has the name is no experiment.
+        UserError: the name belongs to something else.
     """
     store = Store(address.root)
     if address.experiment not in store.names(EXPERIMENTS):
@@ -168,12 +180,12 @@ def require_free(address: ExperimentAddress, *, overwrite: bool) -> bool:
 def _exists(address: ExperimentAddress) -> ExperimentExistsError:
     return ExperimentExistsError(
         f"experiment {address.experiment!r} exists in {address.root}: take another name, or give "
-        "--overwrite to delete it and start anew"
+        "--overwrite to delete it and start over"
     )
 
 
 def read_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentity | None:
-    """What `experiment.json` says; None where none is to be seen.
+    """What `experiment.json` says; None without it.
 
     Raises:
         UserError: it is not one that this version reads.
@@ -194,7 +206,7 @@ def experiment_uid(store: Store, address: ExperimentAddress) -> str:
     """What no other experiment has, not even one of this name that was here before.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         UserError: its `experiment.json` is not one that this version reads.
     """
     identity = read_identity(store, address)
@@ -212,7 +224,7 @@ def read_config(store: Store, address: ExperimentAddress, in_force: str = "") ->
         in_force: the hash that the newest state record names; empty for the configuration it was made with.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         ConfigError: the file is missing, altered, or not a configuration.
     """
     identity = read_identity(store, address)

@@ -1,4 +1,4 @@
-"""This machine's own folder for an experiment: checkpoints, spools and logs that wait, and who runs it here."""
+"""This machine's own folder for an experiment: checkpoints, spools and logs; and whether it runs here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from swarm_ray.machine.local_disk import Lock, state_folder
 _RUN_LOCK = "run.lock"
 
 
-def experiment_state(address: ExperimentAddress) -> Path:
+def local_folder(address: ExperimentAddress) -> Path:
     """This machine's own folder for an experiment.
 
     It is named after the experiment and its sentinel, so that one that was overwritten starts with nothing, and one
@@ -29,22 +29,22 @@ def experiment_state(address: ExperimentAddress) -> Path:
 
 
 def hold_for_run(address: ExperimentAddress) -> Lock:
-    """Say, for as long as it is held, that a process of this machine runs the experiment; several may.
+    """A lock that says that a process of this machine runs the experiment; several may hold it.
 
     Raises:
         StoreUnavailable: the experiment's folder cannot be read.
         NodeTakenError: the experiment is just being removed.
     """
-    return Lock(experiment_state(address) / _RUN_LOCK, f"experiment {address.experiment}", shared=True)
+    return Lock(local_folder(address) / _RUN_LOCK, f"experiment {address.experiment}", shared=True)
 
 
 def is_run_here(address: ExperimentAddress) -> bool:
-    """Whether a living process of this machine runs the experiment, from its first moment on.
+    """Whether a living process of this machine runs the experiment.
 
     Raises:
         StoreUnavailable: the experiment's folder cannot be read.
     """
-    path = experiment_state(address) / _RUN_LOCK
+    path = local_folder(address) / _RUN_LOCK
     if not path.exists():
         return False
     try:

@@ -1,4 +1,4 @@
-"""Which experiment a run means: one that is made now, or one that goes on. Neither torch nor Ray is imported."""
+"""Creates an experiment, or opens one to resume it. Neither torch nor Ray is imported."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from swarm_ray.experiments.folder import (
     require_free,
     store_config,
 )
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.manage.files import refuse_link
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import ExperimentFolder
-from swarm_ray.experiments.read.files import refuse_link
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.records.state import ExperimentState, StateRecord
 from swarm_ray.tasks.questions import TaskSet
@@ -39,7 +39,7 @@ class Opened:
 
     config: SwarmConfig
     record: StateRecord | None
-    """The newest state record of one that goes on; None for a new one, or one that never began."""
+    """The newest state record of one that is resumed; None for a new one, or one that never began."""
 
     @property
     def over(self) -> bool:
@@ -76,11 +76,11 @@ def config_for(
 
 
 def open_or_create(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> Opened:
-    """Make the experiment, or go on with the one of that name.
+    """Create the experiment, or open the one of that name to resume it.
 
     Raises:
         ConfigError: it is there, with other settings in what is fixed.
-        UserError: it is to be overwritten while it runs; or what has the name is no experiment.
+        UserError: it is to be overwritten while it runs; or the name belongs to something else.
         StoreError: the folder cannot be written.
     """
     store = Store(address.root)
@@ -92,6 +92,40 @@ def open_or_create(address: ExperimentAddress, config: SwarmConfig, *, overwrite
     if config_hash(config) != config_hash(stored):
         store_config(store, address, config)
     return Opened(config, newest_record(store, address))
+
+
+def init_experiment(
+    root: str,
+    name: str,
+    preset: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    file: Path | str | None = None,
+    overwrite: bool = False,
+) -> SwarmConfig:
+    """Create an experiment that `coordinate` or `simulate` of the same name runs.
+
+    Args:
+        root: the folder that holds experiments; it is made where it is not there.
+        name: the experiment's.
+        preset: what the configuration begins with; None takes the one that the file or an override names, else `tiny`.
+        overrides: `key=value`; they win over preset and file.
+        file: a YAML file that is laid over the preset.
+        overwrite: delete an experiment of that name first, unless it is in use.
+
+    Returns:
+        Its configuration.
+
+    Raises:
+        ExperimentExistsError: there is one of that name, and `overwrite` is not set.
+        ConfigError: a key or a value is impossible.
+        UserError: the name cannot be one, or what is to be overwritten is in use or not an experiment.
+        StoreError: the folder cannot be written.
+    """
+    config = load_config(preset, file, overrides)
+    address = ExperimentAddress(root, name)
+    require_free(address, overwrite=overwrite)
+    return open_or_create(address, config, overwrite=overwrite).config
 
 
 def config_in_force(store: Store, address: ExperimentAddress) -> SwarmConfig:
@@ -111,12 +145,14 @@ def newest_record(store: Store, address: ExperimentAddress) -> StateRecord | Non
 
 
 def _make(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -> None:
-    TaskSet(config.tasks)  # a name or an option that is wrong leaves no experiment behind, and removes none
+    TaskSet(
+        config.tasks
+    )  # checked first: a wrong name or option must neither create nor remove an experiment
     if not require_free(address, overwrite=overwrite):
         folder = ExperimentFolder(address, Store(address.root))
         refuse_link(folder, "overwritten")
         refuse_in_use(folder, "overwritten")
-        here = experiment_state(address)
+        here = local_folder(address)
         if here.exists():
             shutil.rmtree(here)
     create_experiment(

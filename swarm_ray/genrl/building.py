@@ -14,9 +14,8 @@ from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.genrl.manager import SwarmGameManager
 from swarm_ray.genrl.math import STAGES, AlikeRounds, MathDataManager, math_rewards
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
-from swarm_ray.genrl.recipe import ShortForm
-from swarm_ray.genrl.recorder import GamePlace
 from swarm_ray.genrl.rgym import DATASETS, GymDataManager, GymRewards
+from swarm_ray.genrl.setup import GamePlace, ShortForm
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.pool import load_policies
@@ -31,7 +30,7 @@ def build_short(game: ShortForm, place: GamePlace) -> SwarmGameManager:
     """The manager of one of GenRL's games.
 
     Raises:
-        UserError: the model or a data set cannot be had, or does not fit the game.
+        UserError: the model or a data set cannot be loaded, or does not fit the game.
     """
     if game.kind == "rgym":
         data, rewards = _rgym(game, place)

@@ -45,7 +45,7 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
     """Payloads of one node of a game, and those of the others.
 
     `step_` is the round; a game manager sets it. `stage_` counts the gathers since `step_` changed; it may be set, too.
-    Where nobody ever sets `step_`, every gather is a round of its own, as in GenRL's own back ends.
+    If `step_` is never set, every gather is a round of its own, as in GenRL's own back ends.
 
     Args:
         node: our id.
@@ -57,14 +57,14 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
         self._step, self._is_told = 0, False
         self.stage_ = 0
         self.problems: list[str] = []
-        """What went wrong and was tolerated, in words for people; whoever reads it clears it."""
+        """What went wrong and was tolerated, in words; the reader clears it."""
         self.missing: tuple[str, ...] = ()
         """Nodes whose files did not come to the last gather."""
         self.phases: PhaseClock | None = None
         """Counts the seconds of publishing, waiting and reading, where a game manager gives one."""
         self.telling = PreviousRound()
         self.counted: int | None = None
-        """The node's own count of updates, for its files; the round where nobody sets it."""
+        """The node's own count of updates, for its files; the round if it is not set."""
 
     @property
     def step_(self) -> int:
@@ -124,7 +124,7 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
         self.parts.values.put(sub_key, encode(obj))
 
     def get(self, sub_key: bytes = b"") -> dict[str, Any]:
-        """What each node shows under a key now, the newest of each; nobody is waited for.
+        """What each node shows under a key now, the newest of each, without waiting.
 
         Raises:
             StoreError: the folder cannot be read.

@@ -24,7 +24,7 @@ class GameCoordinator:
 
     Args:
         communication: our node's.
-        opened: the stage that the state log has open; answers None where nobody writes one.
+        opened: the stage that the state log has open; answers None without a state log.
         bootnodes: multiaddrs of nodes that can be reached directly.
     """
 
@@ -79,7 +79,7 @@ class GameCoordinator:
         self._communication.telling.vote = others[0] if others else None
 
     def get_bootnodes(self) -> list[str]:
-        """Multiaddrs of nodes that can be reached directly; none where nobody announced any."""
+        """Multiaddrs of nodes that can be reached directly; empty if none is announced."""
         return list(self._bootnodes())
 
     def _require_own(self, peer_id: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from swarm_ray.genrl.recorder import GameRow
+from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.sapo.advantages import is_zero_advantage
 
 
@@ -117,19 +118,21 @@ def make_row(
         reward_mixed=_mean(flat_own + flat_others),
         reward_by_specialty={name: _mean(values) for name, values in sorted(by_specialty.items())},
         local=len(own),
-        external=used.total(),
-        used_from=dict(sorted(used.items())),
-        offered=counts.offered.total(),
-        rejected=dict(sorted(counts.rejected.items())),
-        zero_advantage_local=zero_own,
-        zero_advantage_external=counts.zero_advantage + sum(is_zero_advantage(s.rewards) for s in others),
+        counters=StepCounters(
+            offered=counts.offered.total(),
+            used=used.total(),
+            rejected=dict(sorted(counts.rejected.items())),
+            used_from=dict(sorted(used.items())),
+            zero_advantage_local=zero_own,
+            zero_advantage_external=counts.zero_advantage + sum(is_zero_advantage(s.rewards) for s in others),
+            generated_tokens=report.generated_tokens,
+        ),
         informative=len(own) - zero_own,
         trained=report.trained,
         loss=report.loss,
         clip_share=report.clip_share,
         entropy=report.entropy,
         grad_norm=report.grad_norm,
-        generated_tokens=report.generated_tokens,
         unfaithful=report.unfaithful,
         scoring_failures=counts.scoring_failures,
         vote=best_peer(counts.scores or _by_agent(others)),
@@ -150,7 +153,7 @@ def _by_agent(found: Sequence[Scored]) -> dict[str, list[float]]:
 
 
 def _alone(used: Counter[str], counts: RoundCounts) -> Iterator[str]:
-    """Says when a round was played alone, and as far as is known why."""
+    """Says when a round was played alone, and why if that is known."""
     if used:
         return
     offered = counts.offered.total()

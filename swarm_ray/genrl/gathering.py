@@ -1,4 +1,4 @@
-"""Gathering a stage without a coordinator: all live nodes are waited for, with a time limit."""
+"""Gathers a stage: the files that a coordinator's record names, else all that come before a deadline."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from drive_store import RETRYABLE, Spool
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.folder import read_accepted
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.genrl.peers import Peers
@@ -18,7 +19,7 @@ from swarm_ray.genrl.stage_files import Gathered, Phase, StageFiles, untimed
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.rollouts import RoundFile
-from swarm_ray.records.state import FileRef, Moment, StageClosed
+from swarm_ray.records.state import Moment, StageClosed
 
 
 class DeadlineGathering:
@@ -90,14 +91,14 @@ class DeadlineGathering:
         return ""
 
     def _wait(self, moment: Moment, file: RoundFile, gathered: Gathered, problem: str) -> None:
-        """Look until nobody is waited for any more, or the time is over."""
+        """Look until every live node has shared, or the time is over."""
         began, refused = self._clock(), dict[str, str]()
-        pacing = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._pulse.pause)
+        backoff = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._pulse.pause)
         while True:
             problem = problem and self._publish(moment, file)
             try:
                 if self._look(moment, gathered, refused):
-                    pacing.changed()
+                    backoff.changed()
                 unread = ""
             except RETRYABLE as error:
                 unread = str(error)
@@ -105,7 +106,7 @@ class DeadlineGathering:
             left = self._pace.max_s - (self._clock() - began)
             if left <= 0 or not (waiting or problem or unread):
                 break
-            pacing.pause(left)
+            backoff.pause(left)
         gathered.missing = tuple(waiting)
         gathered.problems += [f"{node}: {reason}" for node, reason in sorted(refused.items())]
         if problem or unread:
@@ -147,7 +148,7 @@ class DeadlineGathering:
 
 
 class CoordinatedGathering(Outbox):
-    """Gathers what the record names that closes the stage; where nobody coordinates, by the deadline.
+    """Gathers what the record that closes the stage names; without a coordinator, by the deadline.
 
     Args:
         files: of the game's stages.
@@ -221,36 +222,19 @@ class CoordinatedGathering(Outbox):
             self._state.problem = error
 
     def _read(self, closed: StageClosed) -> Gathered:
-        """Read what the record names; what is not to be seen here yet is looked for until `pace.settle_s`.
+        """Read what the record names.
 
         A payload that went directly and cannot be fetched is lost to this stage: its owner hears of it with our next
         file, and writes whole files for a while.
         """
         refs = [ref for ref in closed.accepted if ref.node != self._files.me.node]
         gathered = Gathered(problems=[f"{r.node}: {r.reason}" for r in closed.rejected])
-        read: list[tuple[FileRef, RoundFile]] = []
-        began = time.monotonic()
-        while refs:
-            last = time.monotonic() - began >= self._state.pace.settle_s
-            unseen = []
-            for ref in refs:
-                found = self._find(ref)
-                if isinstance(found, RoundFile):
-                    read.append((ref, found))
-                elif found is None and not last:
-                    unseen.append(ref)
-                else:
-                    gathered.add(ref.node, found or f"{ref.key} is not to be seen here")
-            if refs := unseen:
-                self._state.pause()
+        found = read_accepted(self._files.experiment, self._state, refs)
+        for ref, file in found:
+            if isinstance(file, str):
+                gathered.add(ref.node, file)
+        read = [(ref, file) for ref, file in found if isinstance(file, RoundFile)]
         self.direct.answer_requests(closed.round, read)
         for resolved in self.direct.resolve(read):
             gathered.add(resolved.ref.node, resolved.file)
         return gathered
-
-    def _find(self, ref: FileRef) -> RoundFile | str | None:
-        try:
-            return self._files.read(ref.key, ref.node, ref.incarnation, ref.sha256)
-        except RETRYABLE as error:
-            self._state.problem = error
-            return None

@@ -32,7 +32,7 @@ from swarm_ray.sapo.phases import PhaseClock
 
 __all__ = ["GameError", "SwarmGameManager"]
 
-FAILURES_BORNE = 3
+FAILURES_TOLERATED = 3
 """Rounds in a row in which a node's data may fail (a loss that is not finite, say) before the game ends."""
 EXCHANGE_FAILURES = (OSError, EOFError, RuntimeError, MalformedFile)
 """What a back end may raise when the other nodes cannot be heard: the stage is then played with the own payload."""
@@ -87,7 +87,7 @@ class SwarmGameManager(BaseGameManager):
         self.coordinator = coordinator
         self.phases = PhaseClock(time.monotonic)
         self.counts = RoundCounts()
-        self.failures_borne = FAILURES_BORNE
+        self.failures_tolerated = FAILURES_TOLERATED
         """May be set to another number of rounds, before the game begins."""
         self._failures = 0
         if hasattr(self.communication, "phases"):
@@ -276,7 +276,7 @@ class SwarmGameManager(BaseGameManager):
                         self.trainer.evaluate(self.state, self.data_manager, self.rewards)
         except NodeFailure as failure:
             self._failures += 1
-            if self._failures >= self.failures_borne:
+            if self._failures >= self.failures_tolerated:
                 raise
             self.counts.problems.append(f"no step was taken: {failure}")
             return TrainReport()

@@ -17,14 +17,19 @@ from drive_store import (
     Valid,
     make_node_folders,
     new_incarnation,
-    valid_id,
 )
 from drive_store.published import NamedValues
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError
-from swarm_ray.experiments.folder import ExperimentAddress, create_experiment, read_config, read_identity
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.folder import (
+    ExperimentAddress,
+    create_experiment,
+    read_config,
+    read_identity,
+    require_name,
+)
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.genrl.gathering import DeadlineGathering
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import StageFiles
@@ -35,7 +40,7 @@ from swarm_ray.records.nodes import LAST_WORD, Beat, NodeTotals, Registration
 from swarm_ray.records.state import Member
 
 GAME = "genrl"
-"""The game's name in an experiment that a launcher of one's own made: nobody but its players knows the game."""
+"""The game's name in an experiment that a launcher of one's own made: only its players know the game."""
 MADE_WITHIN_S = 30.0
 """Whoever has begun to make an experiment takes no longer."""
 _CREATOR = "coordinator"
@@ -58,14 +63,11 @@ class Membership:
     """
 
     def __init__(self, root: str, experiment: str, node: str, nodes: int, deadline_s: float | None) -> None:
-        if not valid_id(node):
-            raise UserError(
-                f"{node!r} cannot name a node: use lower-case letters, digits, - and _ (at most 63)"
-            )
+        require_name(node, "a node")
         address = ExperimentAddress(root, experiment)
         pace, self._config_hash = _open(address, nodes, deadline_s)
         self.experiment = address.open()
-        home = experiment_state(address) / "nodes" / node
+        home = local_folder(address) / "nodes" / node
         self._lock = Lock(home / "lock", f"node {node}")
         former = read_words(home / "incarnations")
         self.me = Member(node, new_incarnation())

@@ -86,7 +86,7 @@ class Peers:
         return {node: peer for node, peer in self.present().items() if peer.alive and not peer.over}
 
     def _see(self, node: str, incarnation: str, payload: bytes, now: float) -> None:
-        """Take note of one incarnation. What a stranger wrote there and nobody can read counts as nothing."""
+        """Note one incarnation; what cannot be decoded is ignored."""
         key = (node, incarnation)
         try:
             if key not in self._registrations:

@@ -1,4 +1,4 @@
-"""What a game's manager is given (`GamePlace`), and what it reports: a row for each round, to a recorder.
+"""What a game's manager reports: a row for each round, to a recorder.
 
 Neither GenRL nor torch is needed to read it: an actor or a launcher of one's own derives from `GameRecorder`.
 """
@@ -6,19 +6,12 @@ Neither GenRL nor torch is needed to read it: an actor or a launcher of one's ow
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.rollouts import StepCounters
-
-if TYPE_CHECKING:
-    from swarm_ray.genrl.communication import GameCommunication
-    from swarm_ray.genrl.coordinator import GameCoordinator
-    from swarm_ray.genrl.manager import SwarmGameManager
 
 _log = logging.getLogger("swarm_ray.genrl")
 
@@ -52,18 +45,11 @@ class GameRow:
     """Of own completions, where the questions say what they are of."""
     local: int
     """Own rollouts (nodes of the node's own game trees), over all stages."""
-    external: int
-    """Rollouts of other nodes that were used: trained on, or shown in the prompts of a later stage. With 0 the round
-    was played alone."""
-    used_from: dict[str, int] = field(default_factory=dict)
-    """Those by the node they came from."""
-    offered: int = 0
-    """Rollouts that other nodes sent, whatever became of them."""
-    rejected: dict[str, int] = field(default_factory=dict)
-    """Refused rollouts by reason; a whole payload that is refused counts as one."""
-    zero_advantage_local: int = 0
-    zero_advantage_external: int = 0
-    """Rollouts of others that were dropped, or are without effect, since their rewards are alike."""
+    counters: StepCounters
+    """What became of other nodes' rollouts (a whole payload that is refused counts as one), and the tokens generated.
+
+    `used` are those trained on or shown in the prompts of a later stage; with 0 the round was played alone.
+    """
     informative: int = 0
     """Own rollouts whose rewards differ."""
     trained: bool = False
@@ -71,10 +57,8 @@ class GameRow:
     clip_share: float | None = None
     entropy: float | None = None
     grad_norm: float | None = None
-    generated_tokens: int = 0
-    """0 where the trainer does not tell."""
     unfaithful: float = 0.0
-    """Share of own completions whose text does not encode to the sampled tokens again; 0 where nobody tells."""
+    """Share of own completions whose text does not encode to the sampled tokens again; 0 if unknown."""
     scoring_failures: int = 0
     vote: str | None = None
     """The other node whose completions were worth most to this one."""
@@ -84,17 +68,9 @@ class GameRow:
     """By phase, as `swarm_ray.sapo.phases.PHASES` names them."""
 
     @property
-    def counters(self) -> StepCounters:
-        """As a round file and a row of metrics carry them."""
-        return StepCounters(
-            offered=self.offered,
-            used=self.external,
-            rejected=dict(self.rejected),
-            used_from=dict(self.used_from),
-            zero_advantage_local=self.zero_advantage_local,
-            zero_advantage_external=self.zero_advantage_external,
-            generated_tokens=self.generated_tokens,
-        )
+    def external(self) -> int:
+        """Rollouts of other nodes that were used."""
+        return self.counters.used
 
 
 def step_metrics(
@@ -133,7 +109,7 @@ def step_metrics(
 
 
 class GameRecorder:
-    """What surrounds a game: it remembers where the game was, and hears what becomes of it.
+    """Remembers where a game was, and is notified of its rounds and its end.
 
     The manager calls it from the thread that plays. Whatever a method raises ends the game, `StopRequested` too. This
     one is for games outside Swarm Ray's actors: it keeps nothing, and logs rounds and errors.
@@ -157,7 +133,7 @@ class GameRecorder:
             row.reward,
             row.local,
             row.external,
-            row.offered,
+            row.counters.offered,
             "trained" if row.trained else "not trained",
         )
         for problem in row.problems:
@@ -170,35 +146,3 @@ class GameRecorder:
     def ended(self, manager: Any) -> None:  # noqa: ARG002
         """The game is over: its last round was played."""
         _log.info("the game is over")
-
-
-@dataclass(frozen=True)
-class GamePlace:
-    """A node's place in the swarm."""
-
-    node: str
-    config: SwarmConfig
-    """The experiment's, with this worker's local settings."""
-    communication: GameCommunication
-    """Carries the payloads; to be given to the manager."""
-    coordinator: GameCoordinator
-    """GenRL's coordinator, answered from the folder; to be given to the manager."""
-    recorder: GameRecorder
-    """Keeps checkpoints and metrics; to be given to the manager."""
-    allowed_modules: tuple[str, ...] | None = None
-    """Modules with tasks that may be imported; None for those that the configuration names."""
-
-    @property
-    def rounds(self) -> int:
-        """Rounds of the game: the manager's `max_round`."""
-        return self.config.rounds
-
-    @property
-    def seed(self) -> int:
-        """Root of the random streams; those of a node are derived from it and the node's id."""
-        return self.config.seed
-
-
-ManagerFactory = Callable[[GamePlace], "SwarmGameManager"]
-"""Makes a node's manager, in the process that plays. It travels there by pickle: a function of a module, a lambda or a
-dataclass with `__call__` will do."""

@@ -1,7 +1,7 @@
 """How a stage of a game travels: every node publishes one file, and reads those of the others.
 
-Which files count is said by the state log where a coordinator writes one (`by_manifest`), and by a deadline where
-nobody does (`by_deadline`). What is gathered is bytes; `swarm_ray.genrl.wire` knows what they mean.
+Which files count is said by the state log where a coordinator writes one, else by a deadline (`gathering`). What is
+gathered is bytes; `swarm_ray.genrl.wire` knows what they mean.
 """
 
 from __future__ import annotations
@@ -16,25 +16,21 @@ import msgspec
 from drive_store import (
     RETRYABLE,
     ExperimentStore,
-    NotYet,
     Publication,
-    Valid,
     find_round_files,
     publish_round_file,
-    read_round_file,
 )
-from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.validation import read_peer_file
 from swarm_ray.genrl.peers import Peer, Peers
 from swarm_ray.records.rollouts import RoundFile
-from swarm_ray.records.state import Member, Moment
+from swarm_ray.records.state import FileRef, Member, Moment
 
 Phase = Callable[[str], AbstractContextManager[None]]
 """Counts the time of a block as a phase, as `swarm_ray.sapo.phases` names them."""
 
 
 def untimed(_name: str) -> AbstractContextManager[None]:
-    """A phase that nobody counts."""
+    """A phase without a clock."""
     return nullcontext()
 
 
@@ -81,7 +77,7 @@ class StageFiles:
     """
 
     def __init__(self, experiment: ExperimentStore, me: Member) -> None:
-        self._experiment, self.me = experiment, me
+        self.experiment, self.me = experiment, me
 
     def check(self) -> None:
         """Make sure that the folder is the one that was attached: an unmounted Drive is an empty local folder.
@@ -89,7 +85,7 @@ class StageFiles:
         Raises:
             StoreError: it is not, or cannot be read.
         """
-        self._experiment.store.check()
+        self.experiment.store.check()
 
     def publish(self, moment: Moment, file: RoundFile) -> None:
         """Write our own.
@@ -99,7 +95,7 @@ class StageFiles:
         """
         self.check()
         publish_round_file(
-            self._experiment,
+            self.experiment,
             Publication(
                 node=self.me.node,
                 incarnation=self.me.incarnation,
@@ -111,9 +107,9 @@ class StageFiles:
         )
 
     def any_of(self, number: int, incarnation: str) -> bool:
-        """Whether an incarnation of our own node has published anything for a round; False while nobody can tell."""
+        """Whether an incarnation of our node published anything for a round; False while the folder is out of reach."""
         try:
-            found = find_round_files(self._experiment, self.me.node, incarnation, number)
+            found = find_round_files(self.experiment, self.me.node, incarnation, number)
         except RETRYABLE:
             return False
         return bool(found)
@@ -124,40 +120,16 @@ class StageFiles:
         Raises:
             StoreError: the folder cannot be read.
         """
-        listed = find_round_files(self._experiment, peer.node, peer.incarnation, moment.round)
+        listed = find_round_files(self.experiment, peer.node, peer.incarnation, moment.round)
         reason: str | None = None
         for key, name in listed:
-            if name.stage == moment.stage:
-                found = self.read(key, peer.node, peer.incarnation)
-                if isinstance(found, RoundFile) and found.game:
+            if name.stage != moment.stage:
+                continue
+            found = read_peer_file(self.experiment, FileRef(peer.node, peer.incarnation, key, "", 0))
+            if isinstance(found, RoundFile):
+                if found.game:
                     return found
-                reason = "its payload went directly" if isinstance(found, RoundFile) else found or reason
+                reason = "its payload went directly" if found.receipt else "the file shares nothing of a game"
+            elif isinstance(found, str):
+                reason = found
         return reason
-
-    def read(
-        self, key: str, node: str, incarnation: str, sha256: str | None = None
-    ) -> RoundFile | str | None:
-        """A file by its name, whole or a receipt, or why it is refused; None for one that may still become visible.
-
-        Raises:
-            StoreError: the folder cannot be read.
-        """
-        reading = read_round_file(
-            self._experiment,
-            key,
-            node=node,
-            incarnation=incarnation,
-            sha256=sha256,
-            max_payload=MAX_ROUND_FILE,
-        )
-        if isinstance(reading, NotYet):
-            return None
-        if not isinstance(reading, Valid):
-            return f"{type(reading).__name__}: {reading.reason}"
-        try:
-            file = decode_round_file(reading.payload)
-        except MalformedFile as error:
-            return f"malformed: {error}"
-        if file.game or (file.receipt is not None and file.receipt.game):
-            return file
-        return "malformed: the file shares nothing of a game"

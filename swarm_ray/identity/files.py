@@ -32,7 +32,7 @@ class Identity:
     public_key: str
     """Hex of the Ed25519 key that the node signs with."""
     warning: str = ""
-    """What is not as it should be, though the key can be used; empty when all is well."""
+    """What should be corrected although the key can be used; empty if nothing."""
 
     @property
     def animal(self) -> str:
@@ -139,7 +139,7 @@ def _facts(data: bytes, path: Path, advice: str) -> KeyFacts:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # whoever reads it says why that cannot be
+    except OSError:  # the read will say why
         return True
 
 
@@ -222,7 +222,7 @@ class IdentityLock:
 
 
 def former_incarnations(identity: Identity) -> tuple[str, ...]:
-    """Incarnations that had the identity on this machine; all of them are gone, since nobody holds it.
+    """Incarnations that had the identity on this machine; all of them are gone, since its lock is free.
 
     Raises:
         NodeTakenError: a living process of this machine has it.

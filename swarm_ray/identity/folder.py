@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from drive_store import EXPERIMENTS, ExperimentPaths, valid_id
+from drive_store import EXPERIMENTS, ID_RULE, ExperimentPaths, valid_id
 from swarm_ray.errors import IdentityError
 from swarm_ray.machine.local_disk import state_folder
 
@@ -32,9 +32,7 @@ def identity_file(name: str, folder: Path | None = None) -> Path:
         IdentityError: the name is invalid.
     """
     if not valid_id(name):
-        raise IdentityError(
-            f"{name!r} cannot name an identity: use lower-case letters, digits, - and _ (at most 63)"
-        )
+        raise IdentityError(f"{name!r} cannot name an identity: {ID_RULE}")
     return (folder or identities_folder()) / f"{name}{_SUFFIX}"
 
 
@@ -83,5 +81,5 @@ def _holds_experiments(folder: Path) -> bool:
     """Whether it is a root: many have a folder of that name, and few have an experiment in it."""
     try:
         return any((folder / EXPERIMENTS).glob(f"*/{_SENTINEL}"))
-    except OSError:  # what cannot be listed is shared with nobody by us
+    except OSError:  # a folder that cannot be listed is not one that we share
         return False

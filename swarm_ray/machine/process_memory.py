@@ -20,7 +20,7 @@ class Sample:
     total: int
 
 
-class Vitals:
+class ProcessMemory:
     """Samples resident memory about every second."""
 
     def __init__(self) -> None:

@@ -1,50 +1,26 @@
-"""The Ray instance that a swarm runs on: the one that is there, or a private local one. The typed door to Ray."""
+"""The Ray instance that a swarm runs on: the one that is there, or a private local one."""
 
 from __future__ import annotations
 
 import logging
 import os
-import pickle
 import signal
 import socket
 import threading
-import time
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from typing import Any
 
 import psutil
-
-# Ray tells of every worker that dies on the driver's standard error, in its own words and whatever `log_to_driver`
-# says; this documented pattern, which has to be set before it is imported, keeps them apart from ours.
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
-
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
-from ray.util.placement_group import (
-    placement_group,
-    placement_group_table,
-    remove_placement_group,
-)
-from ray.util.scheduling_strategies import (
-    NodeAffinitySchedulingStrategy,
-    PlacementGroupSchedulingStrategy,
-)
 
-from swarm_ray.errors import ActorFailure, MissingResource, UserError
-from swarm_ray.runtime.failure_causes import died, raised_in_call
-from swarm_ray.runtime.placement import Machine, Share
+from swarm_ray.errors import ActorFailure
 
 OBJECT_STORE_BYTES = 200_000_000
 """Little travels through Ray; its default would take 30 % of the memory."""
 STARTED_WITHIN_S = 300.0
 """An actor that is not up by then never will be."""
-NOTHING = Share(0.0, 0.0)
 RAYS_OWN = frozenset({"raylet", "gcs_server", "python", "python3"})
 CONNECTED_WITHIN_S = 10.0
-NAME_WITHIN_S = 10.0
-"""The name of an actor that was ended is free by then."""
 
 
 class RayInstance:
@@ -171,100 +147,6 @@ def _require_listener(address: str) -> None:
             return
 
 
-def spawn(
-    actor: Any, name: str, namespace: str, *arguments: Any, share: Share = NOTHING, place: Any = None
-) -> Any:
-    """Start an actor under a name of its own in the experiment's namespace; answers its handle at once.
-
-    Args:
-        actor: a Ray actor class.
-        name: free in the namespace, or held by an actor that was ended a moment ago.
-        namespace: the experiment's.
-        arguments: of its `__init__`.
-        share: what it asks of Ray.
-        place: where it goes, as `beside_driver` or `Places.bundle` say; None leaves that to Ray.
-
-    Raises:
-        ActorFailure: another actor has the name and keeps it.
-    """
-    options: dict[str, Any] = {"num_cpus": share.cpus, "num_gpus": share.gpus, "runtime_env": _environment()}
-    if place is not None:
-        options["scheduling_strategy"] = place
-    deadline = time.monotonic() + NAME_WITHIN_S
-    while True:
-        try:
-            return actor.options(name=name, namespace=namespace, **options).remote(*arguments)
-        except ValueError as error:
-            if time.monotonic() > deadline:
-                raise ActorFailure(f"{name} cannot be started in {namespace}: {error}") from error
-            time.sleep(0.1)
-
-
-def _environment() -> dict[str, Any]:
-    """What actors inherit: the single-threaded default of OpenMP would slow a trainer that owns the machine."""
-    return {"env_vars": {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}}
-
-
-def pack(thing: object) -> bytes:
-    """Something that can be called, as bytes for an actor: a function of a notebook's or a script's own, too.
-
-    Raises:
-        UserError: it cannot travel to another process.
-    """
-    try:
-        return bytes(ray.cloudpickle.dumps(thing))  # type: ignore[no-untyped-call]
-    except (TypeError, AttributeError, pickle.PicklingError) as error:
-        raise UserError(
-            f"{type(thing).__name__} cannot travel to another process: {error}; make what cannot travel (models, open "
-            "files, locks) inside of it"
-        ) from error
-
-
-def finished(calls: Sequence[Any], timeout_s: float) -> list[Any]:
-    """Those of `calls` that have ended, after at most `timeout_s` seconds."""
-    ended, _ = ray.wait(list(calls), num_returns=1, timeout=timeout_s)
-    return list(ended)
-
-
-def result_of(call: Any, timeout_s: float) -> Any:
-    """The result of a call on an actor.
-
-    Raises:
-        ActorFailure: the actor died or did not answer.
-        Exception: what the actor raised, as itself where it is one of ours.
-    """
-    try:
-        return ray.get(call, timeout=timeout_s)
-    except GetTimeoutError as error:
-        raise ActorFailure(f"an actor did not answer within {timeout_s:.0f} s") from error
-    except RayTaskError as error:
-        raise raised_in_call(error.cause) from error
-    except RayError as error:
-        raise died(str(error)) from error
-
-
-def kill(handle: Any) -> None:
-    """End an actor's process; one that is gone already is fine, and so is a Ray that has gone."""
-    if ray.is_initialized():
-        ray.kill(handle, no_restart=True)
-
-
-def machines() -> list[Machine]:
-    """The machines that this Ray has; the driver's own is the first."""
-    here = own_machine()
-    found = [
-        Machine(n["NodeID"], float(n["Resources"].get("CPU", 0)), float(n["Resources"].get("GPU", 0)))
-        for n in ray.nodes()  # type: ignore[no-untyped-call]
-        if n["Alive"]
-    ]
-    return sorted(found, key=lambda m: (m.ray_id != here, m.ray_id))
-
-
-def own_machine() -> str:
-    """Ray's id of the machine that this process is on."""
-    return str(ray.get_runtime_context().get_node_id())
-
-
 def dashboard_address() -> str:
     """Host and port of the dashboard of the Ray in use; empty where it has none."""
     if not ray.is_initialized():
@@ -275,85 +157,3 @@ def dashboard_address() -> str:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_terminate)
     return str(known.dashboard_url or "")
-
-
-def metrics_address() -> str:
-    """Host and port at which the Ray in use exports this machine's figures for Prometheus."""
-    here = own_machine()
-    port = next(n["MetricsExportPort"] for n in ray.nodes() if n["NodeID"] == here)  # type: ignore[no-untyped-call]
-    return f"127.0.0.1:{port}"
-
-
-def beside_driver() -> Any:
-    """The place for an actor whose files lie on the driver's machine."""
-    return NodeAffinitySchedulingStrategy(own_machine(), soft=False)
-
-
-class Places:
-    """Places for trainers on different machines, held until `release`.
-
-    Args:
-        share: of each trainer.
-        count: of trainers.
-        within_s: how long to wait for them.
-
-    Raises:
-        MissingResource: this Ray does not have that much free.
-    """
-
-    def __init__(self, share: Share, count: int, within_s: float) -> None:
-        asked = {"CPU": share.cpus} | ({"GPU": share.gpus} if share.gpus else {})
-        self._group = placement_group([dict(asked) for _ in range(count)], strategy="SPREAD")
-        if not self._group.wait(within_s):
-            self.release()
-            raise missing(f"{count} trainer(s)", share, within_s)
-
-    def machines(self) -> list[str]:
-        """The machine of each place, by Ray's id."""
-        table = placement_group_table(self._group)["bundles_to_node_id"]
-        return [str(table[number]) for number in sorted(table)]
-
-    def bundle(self, number: int) -> Any:
-        """The place of the `number`-th trainer."""
-        return PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=number)
-
-    def release(self) -> None:
-        """Give the places back; harmless when repeated."""
-        if ray.is_initialized():
-            remove_placement_group(self._group)
-
-
-def not_up(who: str, share: Share, within_s: float) -> ActorFailure:
-    """The error for an actor that did not come up in time: whether it waits for its place, or is slow to begin."""
-    process = _making(who)
-    if process is None:
-        return missing(who, share, within_s)
-    return ActorFailure(
-        f"{who} has its place on this machine, and has not come up within {within_s:g} s: its process {process.pid} is "
-        f"loading and checking what it needs, and has had {sum(process.cpu_times()[:2]):.0f} s of CPU time; "
-        f"{os.cpu_count()} CPU(s) had {os.getloadavg()[0]:.1f} processes to run in the last minute. End what else runs "
-        "here, or wait for a model that is being downloaded, and start again"
-    )
-
-
-def _making(who: str) -> psutil.Process | None:
-    """The process of this machine in which an actor is being made: Ray gives it the name of the actor and its call."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            title = "".join(process.cmdline()[:1])
-            if title.startswith(f"ray::{who}/") and title.endswith(".__init__"):
-                return process
-    return None
-
-
-def missing(who: str, share: Share, within_s: float) -> ActorFailure:
-    """The error for an actor that did not come up in time: what it asked for, what there is and who has it."""
-    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    free = ray.available_resources()  # type: ignore[no-untyped-call]
-    found = ", ".join(f"{free.get(k, 0):g} of {total.get(k, 0):g} {k}" for k in ("CPU", "GPU"))
-    named = ray.util.list_named_actors(all_namespaces=True)
-    holders = ", ".join(sorted(f"{a['name']} ({a['namespace']})" for a in named)) or "actors without a name"
-    return MissingResource(
-        f"{who} did not start within {within_s:g} s: each asks for {share}, and free on this Ray are {found}; "
-        f"at work there: {holders}. Use fewer trainers, or end what else runs there."
-    )

@@ -42,7 +42,7 @@ class NodeCheckpoints:
         problems: takes a line for each that cannot be used.
 
     Raises:
-        InvalidName: the node's id is none.
+        InvalidName: the node's id is not valid.
         UserError: the node has no checkpoint in the folder.
         StoreError: the folder cannot be read.
     """
@@ -58,7 +58,7 @@ class NodeCheckpoints:
         """The checkpoints that may be meant, in the order in which they are to be tried.
 
         Raises:
-            UserError: there is none at that step; those that exist are listed.
+            UserError: it has no checkpoint at that step; those that it has are listed.
         """
         if which == "last":
             return self._all
@@ -89,7 +89,7 @@ class NodeCheckpoints:
             folder: an empty one on this machine's own disk.
 
         Raises:
-            UserError: there is none that is whole.
+            UserError: no checkpoint is whole.
             StoreError: the folder cannot be read, or the disk is full.
         """
         to = LocalCheckpoints(folder, self._experiment.paths.experiment, self._node)

@@ -14,7 +14,7 @@ from pathlib import Path
 from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.errors import CheckpointMismatch, UserError
 from swarm_ray.experiments.folder import read_config
-from swarm_ray.experiments.manage.write import asked_path, resolved, writing_errors
+from swarm_ray.experiments.manage.files import asked_path, resolved, writing_errors
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.models.checkpoints import NodeCheckpoints, Which
@@ -25,6 +25,17 @@ _OF_A_MODEL = re.compile(
     r"(special_tokens_map|added_tokens|vocab)\.json|merges\.txt|chat_template\.jinja|README\.md|\.gitattributes)"
 )
 """Names of the files that a model's folder holds; where there is anything else, nothing is removed."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Which model is exported."""
+
+    root: str
+    """The folder that holds experiments."""
+    experiment: str
+    node: str
+    step: Which = "last"
 
 
 @dataclass(frozen=True)
@@ -70,16 +81,13 @@ def export_model(
         `path`.
 
     Raises:
-        UserError: there is no such experiment, node or checkpoint, a module is not one of the experiment's or cannot be
-            imported, the model cannot be built here, or `path` cannot be written.
+        UserError: the experiment, node or checkpoint does not exist, a module is not one of the experiment's or cannot
+            be imported, the model cannot be built here, or `path` cannot be written.
         StoreError: the shared folder cannot be read.
     """
     return export(
-        root,
-        experiment,
-        node,
+        ModelSource(root, experiment, node, "last" if step is None else step),
         path,
-        step,
         overwrite=overwrite,
         modules=modules,
         problems=[] if problems is None else problems,
@@ -87,11 +95,8 @@ def export_model(
 
 
 def export(
-    root: str,
-    experiment: str,
-    node: str,
+    source: ModelSource,
     path: Path | str,
-    step: Which | None,
     *,
     overwrite: bool,
     modules: Sequence[str],
@@ -100,14 +105,13 @@ def export(
     """Export, and say what was exported; see `export_model`."""
     folder = asked_path(path)
     require_model_folder(folder, overwrite=overwrite)
-    opened = open_experiment(root, experiment)
+    opened = open_experiment(source.root, source.experiment)
     if modules:
         require_modules(opened.config_in_force().tasks, modules)
-    checkpoints = NodeCheckpoints(opened, node, problems)
-    which = "last" if step is None else step
-    checkpoints.candidates(which)
+    checkpoints = NodeCheckpoints(opened, source.node, problems)
+    checkpoints.candidates(source.step)
     with tempfile.TemporaryDirectory(prefix="swarm-ray-export-") as here:
-        return _write(opened, node, checkpoints.fetch(which, Path(here)), folder, modules)
+        return _write(opened, source.node, checkpoints.fetch(source.step, Path(here)), folder, modules)
 
 
 def _write(
@@ -146,7 +150,7 @@ def require_model_folder(folder: Path, *, overwrite: bool) -> None:
     """Make sure that a model may be written to a folder.
 
     Raises:
-        UserError: something is there that is not to be lost, or the folder cannot be looked at.
+        UserError: something is there that must not be lost, or the folder cannot be read.
     """
     with writing_errors(folder):
         _require_replaceable(folder, overwrite=overwrite)

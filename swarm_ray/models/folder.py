@@ -44,7 +44,7 @@ class ModelParts:
     tokenizer: TextTokenizer
     sampling: Sampling
     chat_template: str = ""
-    """For a tokenizer that has none; empty leaves it as it is."""
+    """For a tokenizer without one; empty leaves it as it is."""
 
     @property
     def has_chat(self) -> bool:

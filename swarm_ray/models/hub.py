@@ -21,7 +21,7 @@ def require_hub(hub: HubConfig, nodes: Iterable[str]) -> None:
     """Make sure that pushing can begin; makes no network call, so a refused token shows later.
 
     Raises:
-        UserError: a repository's name is impossible, there is no token, or the Hub is switched off.
+        UserError: a repository's name is not valid, no token is set, or the Hub is switched off.
     """
     if not hub.repository:
         return
@@ -44,7 +44,7 @@ def require_hub(hub: HubConfig, nodes: Iterable[str]) -> None:
         raise UserError("hub.repository is set, and so is HF_HUB_OFFLINE: unset one of them")
     if not get_token():
         raise UserError(
-            "hub.repository is set, and there is no token for the Hugging Face Hub; set HF_TOKEN to one that may "
+            "hub.repository needs a token for the Hugging Face Hub; set HF_TOKEN to one that may "
             "write, or log in by `hf auth login`"
         )
 

@@ -43,7 +43,7 @@ class _Model:
 
 
 class HubPushes:
-    """Pushes every so many rounds from checkpoints that are written anyway, in a thread of its own.
+    """Pushes a checkpoint every `hub.every` rounds, in a thread of its own.
 
     Args:
         config: the swarm, with this worker's `hub`.
@@ -175,7 +175,7 @@ class HubPushes:
 def hub_pushes(
     config: SwarmConfig, experiment: str, nodes: Sequence[Node], folder: Path, tell: Tell
 ) -> HubPushes | None:
-    """What pushes the nodes' models; None where `hub.repository` names none."""
+    """What pushes the nodes' models; None without `hub.repository`."""
     return HubPushes(config, experiment, nodes, folder, tell) if config.hub.repository else None
 
 

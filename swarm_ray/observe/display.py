@@ -49,6 +49,10 @@ class Display(Protocol):
         """Say what is being done before the swarm runs, and the share of it that is done."""
         ...
 
+    def tell(self, text: str) -> None:
+        """Print a line that stays."""
+        ...
+
     def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         """Show the swarms as they are now."""
         ...
@@ -78,6 +82,10 @@ class LiveDisplay:
         line = Text(f"{self._elapsed()}  {text}")
         bar = [ProgressBar(total=1.0, completed=share, width=40)] if share is not None else []
         self._draw(Group(line, *bar))
+
+    def tell(self, text: str) -> None:
+        """A line above what is redrawn."""
+        self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         """One swarm with its nodes; of several a row each, and what is wrong."""
@@ -113,6 +121,10 @@ class NotebookDisplay(LiveDisplay):
     def close(self) -> None:
         """Nothing to end."""
 
+    def tell(self, text: str) -> None:
+        """A line of its own below the output."""
+        print(text, file=sys.stderr)  # noqa: T201
+
     def _width(self) -> int:
         return NOTEBOOK_COLUMNS
 
@@ -146,6 +158,10 @@ class LineDisplay:
         percent = "" if share is None else f" ({share:.0%})"
         self._print(text + percent, new=text != self._said)
         self._said = text
+
+    def tell(self, text: str) -> None:
+        """A line."""
+        self._print(text, new=True)
 
     def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         """One line for all swarms."""
@@ -183,6 +199,9 @@ class NoDisplay:
         """Nothing to end."""
 
     def step(self, text: str, share: float | None = None) -> None:
+        """Nothing."""
+
+    def tell(self, text: str) -> None:
         """Nothing."""
 
     def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:

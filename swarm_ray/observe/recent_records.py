@@ -5,10 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import pairwise
 
-from drive_store import ExperimentStore, StateEntry, StateRef
-from drive_store import newest as newest_entry
+from drive_store import ExperimentStore, StateEntry, StateLogTail, StateRef
 from drive_store.names import StateName
-from drive_store.statelog.record import list_bucket, preference, read_record
+from drive_store.statelog.log import list_bucket, preference, read_record
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.observe.snapshot import WINDOW
@@ -28,13 +27,13 @@ class NewestRecords:
     """
 
     def __init__(self, experiment: ExperimentStore) -> None:
-        self._experiment = experiment
-        self._known: list[tuple[StateEntry, StateRecord]] = []
+        self._tail = StateLogTail(experiment, WINDOW)
+        self._records: dict[StateRef, StateRecord] = {}
 
     @property
     def ref(self) -> StateRef | None:
         """Names the newest record; None before the first."""
-        return self._known[-1][0].ref if self._known else None
+        return next(reversed(self._records), None)
 
     def look(self) -> tuple[StateRecord, ...]:
         """The newest records of the chain that is obeyed, oldest first.
@@ -43,37 +42,9 @@ class NewestRecords:
             SwarmStateError: this version cannot read the newest.
             StoreError: the folder cannot be read.
         """
-        found: list[tuple[StateEntry, StateRecord]] = []
-        places = {entry.ref: i for i, (entry, _) in enumerate(self._known)}
-        entry = newest_entry(self._experiment)
-        while entry is not None and entry.ref not in places and len(found) < WINDOW:
-            found.append((entry, decode_state(entry)))
-            entry = self._predecessor(entry)
-        kept = self._known[: places[entry.ref] + 1] if entry is not None and entry.ref in places else []
-        self._known = [*kept, *reversed(found)][-WINDOW:] or self._known
-        return tuple(record for _, record in self._known)
-
-    def _predecessor(self, entry: StateEntry) -> StateEntry | None:
-        """The record before: mostly of the same claimant, by its name; else by a listing and its hash."""
-        ref = entry.ref
-        if ref.sequence == 0 or not entry.header.previous:
-            return None
-        own = StateName(ref.epoch, ref.sequence - 1, ref.claimant)
-        for name in (own, *self._others(ref)):
-            found = read_record(self._experiment, name)
-            if isinstance(found, StateEntry) and found.ref.sha256 == entry.header.previous:
-                return found
-            if name == own and isinstance(found, StateEntry):
-                return None
-        return None
-
-    def _others(self, ref: StateRef) -> list[StateName]:
-        """Records of earlier epochs that may stand before `ref`."""
-        if ref.epoch <= 1:
-            return []
-        names = list_bucket(self._experiment.store, self._experiment.paths.state_bucket(ref.sequence - 1))
-        before = [n for n in names if n.sequence == ref.sequence - 1 and n.epoch < ref.epoch]
-        return sorted(before, key=preference)[:WINDOW]
+        entries = self._tail.look()
+        self._records = {e.ref: self._records.get(e.ref) or decode_state(e) for e in entries}
+        return tuple(self._records.values())
 
 
 class RewardCurve:

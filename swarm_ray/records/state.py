@@ -78,20 +78,20 @@ class NodeTally(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
-class StageClosed(msgspec.Struct, frozen=True):
+class StageClosed(msgspec.Struct, frozen=True, kw_only=True):
     """How a stage ended."""
 
     round: int
     stage: int
-    accepted: tuple[FileRef, ...]
-    missing: tuple[str, ...]
-    late: tuple[FileRef, ...]
-    superseded: tuple[FileRef, ...]
-    rejected: tuple[Refusal, ...]
-    rewards: dict[str, float]
-    informative: dict[str, int]
-    winners: tuple[str, ...]
-    seconds: float
+    accepted: tuple[FileRef, ...] = ()
+    missing: tuple[str, ...] = ()
+    late: tuple[FileRef, ...] = ()
+    superseded: tuple[FileRef, ...] = ()
+    rejected: tuple[Refusal, ...] = ()
+    rewards: dict[str, float] = {}
+    informative: dict[str, int] = {}
+    winners: tuple[str, ...] = ()
+    seconds: float = 0.0
     store: StoreUse | None = None
     """What the coordinator asked of the folder since it closed the stage before."""
 

@@ -57,6 +57,7 @@ class Running:
             require_ray_default("the dashboard")
         self.root, self.experiments = root, experiments
         self._on_disconnect, self._unreachable = on_disconnect, ""
+        self._resumed: set[str] = set()
         self._prepare, self._ray = prepare, RayInstance(dashboard=dashboard)
         self._display = choose_display(show=show)
         self._workers: tuple[Worker, ...] = ()
@@ -98,6 +99,7 @@ class Running:
                 swarms = self.progress()
                 self._display.show(swarms)
                 self._tell_disconnected(swarms)
+                self._tell_resumed()
         except KeyboardInterrupt:
             self._interrupted = True
             self._display.step("interrupted: ending the swarm and writing what there is")
@@ -129,6 +131,15 @@ class Running:
         if reason and not self._unreachable and self._on_disconnect is not None:
             self._on_disconnect(reason)
         self._unreachable = reason
+
+    def _tell_resumed(self) -> None:
+        """Print what each node that resumed here recovered, once."""
+        for worker in self._workers:
+            for node, text in sorted(worker.resumed.items()):
+                line = f"{worker.address.experiment}, {node}: {text}"
+                if line not in self._resumed:
+                    self._resumed.add(line)
+                    self._display.tell(line)
 
     @property
     def exit_code(self) -> int:

@@ -24,7 +24,7 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.identity import Identity, former_incarnations
 from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.observe.display import Display
@@ -61,7 +61,7 @@ def wait_for_place(
         NodeTakenError: another process trains it, or has its identity, here or elsewhere.
         StoreError: the folder cannot be read.
     """
-    home, gone = experiment_state(address) / "nodes" / node, set[str]()
+    home, gone = local_folder(address) / "nodes" / node, set[str]()
     if home.exists():
         with Lock(home / "lock", f"node {node}"):
             gone.update(read_words(home / "incarnations"))

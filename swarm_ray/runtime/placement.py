@@ -1,4 +1,4 @@
-"""Where actors go when Ray has several machines: how many trainers, and what share each asks for. Pure."""
+"""How many trainers a worker has, which nodes each hosts, what share each asks of Ray, and on which machine it is."""
 
 from __future__ import annotations
 
@@ -7,26 +7,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-
-@dataclass(frozen=True)
-class Machine:
-    """One machine of a Ray."""
-
-    ray_id: str
-    cpus: float
-    gpus: float
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.machine import ray_actors
+from swarm_ray.machine.ray_actors import NOTHING, Machine, PlacementGroup, Share
 
 
 @dataclass(frozen=True)
-class Share:
-    """What one trainer asks of Ray."""
+class TrainerPlacement:
+    """The trainers of a worker."""
 
-    cpus: float
-    gpus: float
+    hosted: tuple[tuple[str, ...], ...] = ()
+    """Node ids of each."""
+    share: Share = NOTHING
+    threads: tuple[int, ...] = ()
+    group: PlacementGroup | None = None
+    """Where they go; None on a single machine."""
 
-    def __str__(self) -> str:
-        """`1 CPU and 0.5 GPU`."""
-        return f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+    def nodes_of(self, role: str) -> tuple[str, ...]:
+        """Nodes that the actor `role` hosts; only trainers host any."""
+        return self.hosted[int(role.rpartition("-")[2])] if role.startswith("trainer-") else ()
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """`trainer-0` and so on."""
+        return tuple(f"trainer-{number}" for number in range(len(self.hosted)))
+
+
+def place_trainers(
+    config: SwarmConfig, nodes: tuple[str, ...], sharers: int, within_s: float
+) -> TrainerPlacement:
+    """The trainers for `nodes`, with their exact share of the machines that Ray has.
+
+    Args:
+        config: says how many, and on what device.
+        nodes: to host.
+        sharers: how many workers like this one share the machines at the same time.
+        within_s: how long to wait for places on several machines.
+
+    Raises:
+        MissingResource: several machines have no place for them.
+    """
+    machines = ray_actors.machines()
+    cuda = config.policy.device != "cpu" and any(m.gpus for m in machines)
+    count = trainer_count(config.trainers, len(nodes), machines, cuda=cuda)
+    share = share_of(count, machines, sharers, cuda=cuda)
+    group = PlacementGroup(share, count, within_s) if len(machines) > 1 else None
+    found = group.machines() if group else [machines[0].ray_id] * count
+    hosted = tuple(nodes[number::count] for number in range(count))
+    return TrainerPlacement(hosted, share, tuple(threads_of(found, machines, sharers)), group)
 
 
 def trainer_count(
@@ -55,14 +83,14 @@ def share_of(count: int, machines: Sequence[Machine], sharers: int, *, cuda: boo
     return Share(min(1.0, cpus / shares), min(1.0, gpus / shares) if cuda else 0.0)
 
 
-def threads_of(places: Sequence[str], machines: Sequence[Machine], sharers: int) -> list[int]:
+def threads_of(hosts: Sequence[str], machines: Sequence[Machine], sharers: int) -> list[int]:
     """CPU threads of each trainer: its machine's CPUs, divided among the trainers there.
 
     Args:
-        places: the machine of each trainer.
+        hosts: the machine of each trainer.
         machines: that Ray has.
         sharers: how many workers like this one there are.
     """
     cpus = {m.ray_id: m.cpus for m in machines}
-    lodgers = Counter(places)
-    return [max(1, int(cpus[place]) // (lodgers[place] * sharers)) for place in places]
+    trainers = Counter(hosts)
+    return [max(1, int(cpus[host]) // (trainers[host] * sharers)) for host in hosts]

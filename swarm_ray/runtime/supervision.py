@@ -9,12 +9,13 @@ from typing import Any
 
 from drive_store import StoreError
 from swarm_ray.errors import SwarmError
-from swarm_ray.machine import ray_instance
-from swarm_ray.machine.process_memory import Vitals
-from swarm_ray.machine.ray_instance import NOTHING, RayInstance
-from swarm_ray.runtime.failure_causes import ActorDied, explained, kind_of
+from swarm_ray.machine import ray_actors
+from swarm_ray.machine.actor_errors import ActorDied
+from swarm_ray.machine.process_memory import ProcessMemory
+from swarm_ray.machine.ray_actors import NOTHING, Share
+from swarm_ray.machine.ray_instance import RayInstance
+from swarm_ray.runtime.failure_causes import explained, kind_of
 from swarm_ray.runtime.failure_policy import Decision, FailurePolicy
-from swarm_ray.runtime.placement import Share
 
 ANSWER_WITHIN_S = 60.0
 QUICK_S = 1.0
@@ -65,7 +66,7 @@ class Supervisor:
         self._within = started_within_s
         self._actors: dict[str, Watched] = {}
         self._asked: dict[str, Any] = {}
-        self._vitals = Vitals()
+        self._memory = ProcessMemory()
         self._generation = ray.generation if ray else 0
 
     def start(
@@ -96,11 +97,11 @@ class Supervisor:
             self._revive(self._ray)
         ended = []
         calls = [call for actor in self._actors.values() for call in actor.calls]
-        for call in ray_instance.finished(calls, timeout_s) if calls else self._idle(timeout_s):
+        for call in ray_actors.finished(calls, timeout_s) if calls else self._idle(timeout_s):
             actor = next(a for a in self._actors.values() if call in a.calls)
             ended += self._take(actor, call)
         now = time.monotonic()
-        for role in self._vitals.sample(now):
+        for role in self._memory.sample(now):
             if self._actors[role].by_ray:
                 self._restarted_by_ray(self._actors[role])
         self._check_started(now)
@@ -125,11 +126,11 @@ class Supervisor:
         call = self._asked.pop(role, None) or self.call(role, method)
         if call is None:
             return None
-        if not ray_instance.finished([call], QUICK_S):
+        if not ray_actors.finished([call], QUICK_S):
             self._asked[role] = call
             return None
         try:
-            return ray_instance.result_of(call, QUICK_S)
+            return ray_actors.result_of(call, QUICK_S)
         except (SwarmError, StoreError):
             return None  # `watch` sees to what has died
 
@@ -149,7 +150,7 @@ class Supervisor:
         """Wait for calls until all have ended or the time is over; `ended` is told of each that has."""
         waiting, deadline = [call for call in calls if call is not None], time.monotonic() + within_s
         while waiting and time.monotonic() < deadline:
-            for call in ray_instance.finished(waiting, 0.2):
+            for call in ray_actors.finished(waiting, 0.2):
                 waiting.remove(call)
                 ended(call)
 
@@ -157,7 +158,7 @@ class Supervisor:
         """End every actor's process; harmless when repeated."""
         for actor in self._actors.values():
             if actor.handle is not None:
-                ray_instance.kill(actor.handle)
+                ray_actors.kill(actor.handle)
         self._actors = {}
 
     def _make(self, actor: Watched) -> None:
@@ -171,7 +172,7 @@ class Supervisor:
         """What a call that has ended answered, where it is the end of the actor's work."""
         what = actor.calls.pop(call)
         try:
-            answer = ray_instance.result_of(call, ANSWER_WITHIN_S)
+            answer = ray_actors.result_of(call, ANSWER_WITHIN_S)
         except (SwarmError, StoreError) as error:
             self._failed(actor, error)
             return []
@@ -179,16 +180,16 @@ class Supervisor:
             return [(actor.role, answer)]
         actor.asked = 0.0
         pid, machine = answer
-        if machine == ray_instance.own_machine():
-            self._vitals.follow(actor.role, pid)
+        if machine == ray_actors.own_machine():
+            self._memory.follow(actor.role, pid)
         return []
 
     def _failed(self, actor: Watched, error: Exception) -> None:
         """Start an actor again in a while, or raise why not."""
-        cause = explained(actor.role, error, self._vitals.last(actor.role))
+        cause = explained(actor.role, error, self._memory.last(actor.role))
         self._decide(actor.role, cause)
-        self._vitals.forget(actor.role)
-        ray_instance.kill(actor.handle)
+        self._memory.forget(actor.role)
+        ray_actors.kill(actor.handle)
         pause = self.policy.pause_s(actor.role)
         actor.handle, actor.calls, actor.asked = None, {}, 0.0
         actor.due = time.monotonic() + pause
@@ -196,7 +197,7 @@ class Supervisor:
 
     def _restarted_by_ray(self, actor: Watched) -> None:
         """Ray starts it again by itself, and repeats its calls; count that, and ask where it is now."""
-        cause = explained(actor.role, ActorDied("its process has gone"), self._vitals.last(actor.role))
+        cause = explained(actor.role, ActorDied("its process has gone"), self._memory.last(actor.role))
         self._decide(actor.role, cause)
         actor.asked = time.monotonic()
         actor.calls[actor.handle.where.remote()] = "where"
@@ -211,7 +212,7 @@ class Supervisor:
         """Start Ray again, unless another worker has, and every actor that was at work."""
         if ray.lost():
             self._decide(RAY, ActorDied("Ray died on this machine: its raylet was killed, or crashed"))
-            self._vitals.end_all()
+            self._memory.end_all()
             ray.revive()
         self._generation, self._asked = ray.generation, {}
         for actor in self._actors.values():
@@ -224,7 +225,7 @@ class Supervisor:
     def _check_started(self, now: float) -> None:
         for actor in self._actors.values():
             if actor.asked and now - actor.asked > self._within:
-                raise ray_instance.not_up(actor.role, actor.share, self._within)
+                raise ray_actors.not_up(actor.role, actor.share, self._within)
 
     @staticmethod
     def _idle(timeout_s: float) -> list[Any]:

@@ -19,16 +19,16 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeFailure, SwarmError
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import experiment_state
-from swarm_ray.machine import ray_instance
+from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.machine import ray_actors
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.records.metrics import Event
 from swarm_ray.records.state import ExperimentState
-from swarm_ray.runtime.crew import NOBODY, plan_crew
 from swarm_ray.runtime.failure_policy import FailurePolicy
+from swarm_ray.runtime.placement import TrainerPlacement, place_trainers
 from swarm_ray.runtime.supervision import QUICK_S, RAY, Supervisor
 from swarm_ray.runtime.worker_view import WorkerView
 
@@ -52,7 +52,7 @@ class Worker:
         allowed_modules: modules with tasks that may be imported; None for those the configuration names.
         sharers: how many workers like this one share the machine at the same time.
         identities: the folder with the nodes' keys; None gives each a key for this experiment alone.
-        game: makes the manager of a GenRL game, packed by `ray_instance.pack`; empty trains by SAPO.
+        game: makes the manager of a GenRL game, packed by `ray_actors.pack`; empty trains by SAPO.
         coordinated: whether there is a coordinator at all; only the nodes of a game can do without.
         started_within_s: an actor that has not come up by then never will.
     """
@@ -78,13 +78,15 @@ class Worker:
         self.failure: Exception | None = None
         self.state = "starting"
         self.results: list[TrainerResult] = []
+        self.resumed: dict[str, str] = {}
+        """What each node that resumed here recovered, and what not."""
         self._coordinates, self._name, self._sharers = coordinates, name, sharers
         self._allowed_modules, self._within = allowed_modules, started_within_s
         self._identities = identities
         self._game, self.coordinated = game, coordinated
         self._policy = FailurePolicy(config.supervision.restarts)
         self._supervisor = Supervisor(self._policy, None, self._restarted, started_within_s)
-        self._crew, self._begun = NOBODY, set[int]()
+        self._placement, self._begun = TrainerPlacement(), set[int]()
         self._closed, self._steps = 0, dict[str, int]()
         self._notice = self._reach = ""
         self._view = WorkerView(address.experiment, config, self.nodes)
@@ -105,15 +107,15 @@ class Worker:
             supervisor.start("coordinator", self._make_coordinator)
         if not self.nodes:
             return
-        kept = experiment_state(self.address)
+        kept = local_folder(self.address)
         shutil.rmtree(kept / "voices" / self._name, ignore_errors=True)  # of the nodes' earlier incarnations
         if self.config.tracking.prometheus:
-            self.tell(f"Prometheus: http://{ray_instance.metrics_address()}/metrics")
+            self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")
         supervisor.start("logger", partial(self._make_logger, kept), runs=False, by_ray=True)
         supervisor.start("discovery", partial(self._make_discovery, kept), by_ray=True)
-        self._crew = plan_crew(self.config, self.nodes, self._sharers, self._within)
-        for number, role in enumerate(self._crew.roles):
-            supervisor.start(role, partial(self._make_trainer, number), share=self._crew.share)
+        self._placement = place_trainers(self.config, self.nodes, self._sharers, self._within)
+        for number, role in enumerate(self._placement.roles):
+            supervisor.start(role, partial(self._make_trainer, number), share=self._placement.share)
 
     def tell(self, notice: str) -> None:
         """Show a line until there is something more urgent to say."""
@@ -141,6 +143,7 @@ class Worker:
                 self._reach = str(reach)
             if logged := self._supervisor.ask("logger", "progress"):
                 self._steps_taken({row.node: row.step for row in logged.rows})
+                self.resumed |= logged.resumed
                 if logged.remark not in self._notice:
                     self.tell(logged.remark)
                 view = view.with_logger(logged, self._reach, coordinates=self._coordinates, starting=starting)
@@ -186,17 +189,17 @@ class Worker:
         )
 
     def _make_trainer(self, number: int) -> Any:
-        crew = self._crew
+        placed = self._placement
         # What was asked for at the start of the worker holds for that start alone.
         again = {"resume": "all"} if number in self._begun else {}
         self._begun.add(number)
         settings = TrainerSettings(
             self.address,
             self.config.model_copy(update=again),
-            crew.hosted[number],
+            placed.hosted[number],
             cache_folder(),
             self._allowed_modules,
-            threads=crew.threads[number],
+            threads=placed.threads[number],
             import_from=tuple(str(Path(folder).resolve()) for folder in sys.path),
             identities=self._identities,
             coordinated=self.coordinated,
@@ -208,16 +211,16 @@ class Worker:
             self._supervisor.handle("logger"),
             self._supervisor.handle("discovery"),
             self._game,
-            share=crew.share,
-            place=crew.places.bundle(number) if crew.places else None,
+            share=placed.share,
+            place=placed.group.bundle(number) if placed.group else None,
         )
 
     def _spawn(self, role: str, actor: Any, *arguments: Any, **where: Any) -> Any:
         """Start an actor; those that ask for nothing stay on the driver's machine, where their files are."""
         root = hashlib.sha256(self.address.root.encode()).hexdigest()[:8]
         namespace = f"swarm-ray-{self.address.experiment}-{root}"
-        place = where or {"place": ray_instance.beside_driver()}
-        return ray_instance.spawn(actor, f"{role}/{self._name}", namespace, *arguments, **place)
+        place = where or {"place": ray_actors.beside_driver()}
+        return ray_actors.spawn(actor, f"{role}/{self._name}", namespace, *arguments, **place)
 
     def _ended(self, role: str, result: Any) -> None:
         """An actor's work is over: keep its result."""
@@ -238,7 +241,7 @@ class Worker:
     def _restarted(self, role: str, text: str) -> None:
         """Say that an actor is started again: on the display until it gets on, and in the log for good."""
         self._notice = text
-        nodes = self._crew.nodes_of(role) or ("",)
+        nodes = self._placement.nodes_of(role) or ("",)
         self._supervisor.call("logger", "log_events", [Event("restarted", self._notice, n) for n in nodes])
 
     def _rounds_closed(self, count: int) -> None:
@@ -249,8 +252,8 @@ class Worker:
     def _steps_taken(self, steps: dict[str, int]) -> None:
         moved = {node for node, step in steps.items() if self._steps.get(node) != step}
         self._steps |= steps
-        for role in self._crew.roles:
-            if moved & set(self._crew.nodes_of(role)):
+        for role in self._placement.roles:
+            if moved & set(self._placement.nodes_of(role)):
                 self._got_on(role)
 
     def _got_on(self, role: str) -> None:
@@ -270,7 +273,7 @@ class Worker:
         farewells = [
             supervisor.call("coordinator", "stop", state, note),
             supervisor.call("discovery", "fail", note) if state == ExperimentState.FAILED else None,
-            *[supervisor.call(role, "stop") for role in self._crew.roles],
+            *[supervisor.call(role, "stop") for role in self._placement.roles],
         ]
         runs = {call: role for call, role in supervisor.running().items() if role != "discovery"}
         supervisor.wait_for([*runs, *farewells], STOP_WITHIN_S, lambda c: self._keep_result(runs.get(c), c))
@@ -280,7 +283,7 @@ class Worker:
     def _keep_result(self, role: str | None, call: Any) -> None:
         """What a trainer that was stopped says of its end; how one failed that was stopped changes nothing."""
         try:
-            result = ray_instance.result_of(call, QUICK_S) if role else None
+            result = ray_actors.result_of(call, QUICK_S) if role else None
         except (SwarmError, StoreError):
             return
         if isinstance(result, TrainerResult):
@@ -292,5 +295,5 @@ class Worker:
         calls = [*last, *self._supervisor.running()]
         self._supervisor.wait_for(calls, max(QUICK_S, within_s), lambda _: None)
         self._supervisor.end()
-        if self._crew.places is not None:
-            self._crew.places.release()
+        if self._placement.group is not None:
+            self._placement.group.release()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psutil
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.machine import ray_instance
+from swarm_ray.machine import ray_actors
 from swarm_ray.policies.devices import choose_device, free_memory
 from swarm_ray.policies.preflight import preflight
 
@@ -50,7 +50,7 @@ def runs_at_once(configs: Sequence[SwarmConfig]) -> int:
     device = choose_device(configs[0].policy.device)
     cuda = device.type != "cpu"
     room = Room(
-        cpus=sum(machine.cpus for machine in ray_instance.machines()),
+        cpus=sum(machine.cpus for machine in ray_actors.machines()),
         trainers=max(1 if c.trainers == "auto" else c.trainers for c in configs),
         host_bytes=int(psutil.virtual_memory().available),
         device_bytes=free_memory(device) if cuda else None,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import resolved, writing_errors, written_whole
+from swarm_ray.experiments.manage.files import resolved, writing_errors, written_whole
 from swarm_ray.observe.report.findings import Finding
 from swarm_ray.observe.report.html_page import NOTHING, Page, Section, Table
 from swarm_ray.observe.report.overwriting import JSON_MARK, SWEEP_MARK, WRITER, require_renewable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from drive_store import StoreError
@@ -22,19 +22,7 @@ from swarm_ray.runtime.preflight import prepare_model
 from swarm_ray.runtime.worker import Worker
 from swarm_ray.sweeps.capacity import runs_at_once
 from swarm_ray.sweeps.plan import SweepRun
-from swarm_ray.sweeps.standing import Standing, to_do
-
-
-@dataclass
-class Outcome:
-    """How the runs ended."""
-
-    done: list[str] = field(default_factory=list)
-    """Experiments that were run to their end."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """Experiment to why, on one line."""
-    interrupted: bool = False
-
+from swarm_ray.sweeps.standing import Outcome, Standing, to_do
 
 LOOK_S = 0.25
 

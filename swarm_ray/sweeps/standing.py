@@ -1,9 +1,9 @@
-"""Which runs of a sweep are in the folder already, and how far they are. Neither torch nor Ray is imported."""
+"""How far the runs of a sweep are in its folder, and how those of this call ended. Loads neither torch nor Ray."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from drive_store import Store
 from swarm_ray.config.load import differences
@@ -28,6 +28,17 @@ class Standing:
     def finished(self) -> bool:
         """Whether all its rounds are run."""
         return self.state == FINISHED
+
+
+@dataclass
+class Outcome:
+    """How the runs ended."""
+
+    done: list[str] = field(default_factory=list)
+    """Experiments that were run to their end."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Experiment to why, on one line."""
+    interrupted: bool = False
 
 
 def standings(plan: SweepPlan, root: str) -> list[Standing]:

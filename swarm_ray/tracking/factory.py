@@ -27,7 +27,7 @@ def require_trackers(config: TrackingConfig) -> None:
     """Make sure, before anything starts, that what the trackers need is installed.
 
     Raises:
-        UserError: it is not, or wandb is to be online and there is no key.
+        UserError: it is not, or wandb is to be online and has no key.
     """
     if config.wandb != "off":
         require_package("wandb", f"tracking.wandb={config.wandb}", "swarm-ray[wandb]")

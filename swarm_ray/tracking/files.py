@@ -32,7 +32,7 @@ class TrackerFiles:
         return any(self._folder.glob("*.*"))
 
     def copy_all(self) -> None:
-        """Copy everything to the shared folder, and remove it here; no tracker may be at work.
+        """Copy everything to the shared folder, and remove it here; all trackers must be closed.
 
         Raises:
             StoreError: the folder cannot be written; what was not copied is still here.

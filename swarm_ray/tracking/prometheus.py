@@ -57,4 +57,4 @@ class PrometheusTracker:
             self._gauges[name].set(value, tags)
 
     def close(self) -> None:
-        """See `Tracker.close`; gauges need none."""
+        """See `Tracker.close`; gauges need not be closed."""

@@ -13,12 +13,12 @@ from swarm_ray.records.metrics import Evaluation, StepMetrics
 
 
 class TrackerFailed(SwarmError):
-    """A tracker cannot go on; the experiment's own logs are not touched by that."""
+    """A tracker cannot continue; the experiment's own logs are not affected."""
 
 
 @dataclass(frozen=True)
 class TrackedStep:
-    """What is told of a node at one of its steps."""
+    """The figures of a node at one of its steps."""
 
     node: str
     incarnation: str
@@ -28,7 +28,7 @@ class TrackedStep:
 
 
 class Tracker(Protocol):
-    """Follows the nodes of one worker; one thread uses it."""
+    """Logs the figures of one worker's nodes; one thread uses it."""
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class Tracker(Protocol):
         ...
 
     def close(self) -> None:
-        """Bring what was taken to its end.
+        """Finish what was taken.
 
         Raises:
             TrackerFailed: not all of it was.
@@ -68,7 +68,7 @@ def tracked_evaluation(evaluation: Evaluation, incarnation: str, step: int) -> T
 def figures(row: StepMetrics) -> dict[str, float]:
     """A row's numbers by name.
 
-    A figure that there is none of, such as the loss of a step that was not taken, is left out.
+    A missing figure, such as the loss of a step that was not taken, is left out.
     """
     counters = row.counters
     plain: dict[str, float | None] = {
@@ -110,8 +110,8 @@ def _under(group: str, values: Mapping[str, float]) -> dict[str, float]:
 class TrackerFeed:
     """A thread that gives figures to every tracker, one after another.
 
-    A tracker that fails is told once and gets no more of them until its process starts again: what it missed is in the
-    experiment's own logs.
+    A tracker that fails is reported once and gets no more of them until its process starts again: what it missed is in
+    the experiment's own logs.
 
     Args:
         trackers: what is fed.
@@ -138,7 +138,7 @@ class TrackerFeed:
         """Close every tracker when it has had its figures; harmless when repeated.
 
         Returns:
-            False when that was not done in time; it goes on in the background then.
+            False when that was not done in time; it continues in the background then.
         """
         if self._thread.ident is None:
             return True
@@ -148,13 +148,13 @@ class TrackerFeed:
 
     def _feed(self) -> None:
         failed = list[Tracker]()
-        while (told := self._waiting.get()) is not None:
+        while (step := self._waiting.get()) is not None:
             for tracker in [tracker for tracker in self._trackers if tracker not in failed]:
                 try:
-                    tracker.log(told)
+                    tracker.log(step)
                 except TrackerFailed as error:
                     failed.append(tracker)
-                    self._tell(f"{tracker.name}: {error}; it is given nothing more until the next start")
+                    self._tell(f"{tracker.name}: {error}; it is off until the next start")
         for tracker in self._trackers:
             try:
                 tracker.close()

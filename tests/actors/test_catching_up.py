@@ -14,10 +14,11 @@ from swarm_ray.exchange.replay import PublishedStep
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.machine.cancellation import Pulse
 from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import NodeTally, StageOpen, StateRecord
 from swarm_ray.sapo.node import Node
 
-MADE = PublishedStep(round=7, step=7, alone=False, payload=b"", attachment=b"")
+MADE = PublishedStep(round=7, step=7, file=RoundFile(7, (), 0.0, 0, 0), attachment=b"")
 RECORD = StateRecord("running", 20, None, None, {})
 
 

@@ -12,7 +12,7 @@ from swarm_for_tests import closed_stages, small_config
 
 from actors.trainer.trainer import Trainer
 from swarm_ray.experiments import experiment_metrics, experiment_status
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 
 ROUNDS = 8
 KEPT_STEP = 2
@@ -50,7 +50,7 @@ def release(trainer: Trainer) -> None:
 
 
 def steps_on_disk(swarm: OneProcessSwarm) -> dict[int, Path]:
-    folder = experiment_state(swarm.address) / "checkpoints" / "node-1"
+    folder = local_folder(swarm.address) / "checkpoints" / "node-1"
     return {int(path.name.removeprefix("step_")): path for path in folder.iterdir()}
 
 
@@ -115,7 +115,7 @@ def recovered(
             swarm.results()
         release(swarm.trainers[-1])
         if disk_lost:
-            shutil.rmtree(experiment_state(swarm.address) / "nodes" / "node-1")
+            shutil.rmtree(local_folder(swarm.address) / "nodes" / "node-1")
         swarm.restart(len(swarm.trainers) - 1)
         assert swarm.state() == "finished"
     (said,) = [n.recovered for n in experiment_status(str(swarm.root), "small").nodes if n.id == "node-1"]

@@ -92,7 +92,7 @@ def test_who_was_thought_dead_and_wakes_up_ends(tmp_path: Path, monkeypatch: pyt
         later = swarm.other_worker(["node-1"])
         monkeypatch.undo()
         result = later.run()
-        with pytest.raises(Superseded, match="node node-1 goes on as incarnation"):
+        with pytest.raises(Superseded, match="node node-1 continues as incarnation"):
             swarm.results()
         assert (result.problems, result.stopped) == ({}, "")
         assert swarm.state() == "finished"

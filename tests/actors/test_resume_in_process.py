@@ -15,7 +15,7 @@ from swarm_for_tests import closed_stages, records_of, small_config
 from actors.trainer.trainer import Trainer
 from swarm_ray.config.load import config_hash, extend_config
 from swarm_ray.experiments import experiment_metrics, experiment_status
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.experiments.open import open_or_create
 from swarm_ray.records.metrics import StepMetrics
 
@@ -157,8 +157,8 @@ def test_a_machine_that_vanished_costs_what_was_not_uploaded(tmp_path: Path) -> 
         (node,) = swarm.trainers[1].nodes
         until(lambda: node.step >= 5 and bool(list(root.rglob("checkpoints/node-1.*/step_*/manifest.json"))))
         vanish(swarm, 1)
-        shutil.rmtree(experiment_state(swarm.address) / "nodes" / "node-1")
-        shutil.rmtree(experiment_state(swarm.address) / "checkpoints" / "node-1")
+        shutil.rmtree(local_folder(swarm.address) / "nodes" / "node-1")
+        shutil.rmtree(local_folder(swarm.address) / "checkpoints" / "node-1")
         swarm.restart(1)
         swarm.results()
         assert swarm.state() == "finished"

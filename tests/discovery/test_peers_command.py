@@ -109,7 +109,7 @@ def test_an_empty_folder_says_so_and_a_wrong_one_is_a_mistake(
     assert peers(store, "--experiment", "over", "--clean") == 0
     assert capsys.readouterr().out.startswith("no nodes found\n")
     for arguments, said in (
-        (["--root", str(tmp_path / "not there")], "there is no folder"),
+        (["--root", str(tmp_path / "not there")], "does not exist"),
         (["--root", store.root, "--experiment", "coffee"], "no experiment 'coffee'"),
         (["--root", store.root, "--experiment", "a b"], "'a b' cannot name an experiment"),
         ([], "--root"),

@@ -16,8 +16,8 @@ import pytest
 from doctored_for_tests import Turns, View, left_in
 
 from drive_store import InvalidName, Store, StoreDenied
-from drive_store.doctor import Findings, examine, findings_text
-from drive_store.doctor.place import versions
+from drive_store.doctor import Findings, Means, examine, findings_text
+from drive_store.doctor.mount import versions
 from drive_store.store.transfer import UNCOMMITTED
 from drive_store.testing import FaultyStore
 
@@ -129,7 +129,7 @@ def test_a_slow_folder_is_told(tmp_path: Path, hang_s: float, warned: set[str]) 
     made_up = Time()
     store = FaultyStore(str(tmp_path), sleep=made_up.sleep)
     store.faults.hang_s = hang_s
-    findings = look(store, clock=made_up.clock, sleep=made_up.sleep)
+    findings = look(store, means=Means(clock=made_up.clock, sleep=made_up.sleep))
     assert {f.check for f in findings.findings if f.level != "OK"} - {"mount", "clocks"} == warned
     assert findings.of("small writes").figures["write_p50_s"] == hang_s
 
@@ -138,7 +138,7 @@ def test_slow_writes_end_in_time(tmp_path: Path) -> None:
     made_up = Time()
     store = FaultyStore(str(tmp_path), sleep=made_up.sleep)
     store.faults.hang_s = 50
-    findings = look(store, clock=made_up.clock, sleep=made_up.sleep, counts=(100, 1000))
+    findings = look(store, means=Means(clock=made_up.clock, sleep=made_up.sleep), counts=(100, 1000))
     assert findings.of("small writes").figures["write_samples"] == 3
     assert findings.of("read back").level == "OK"
 
@@ -183,7 +183,7 @@ class Keeping(Store):
 
 def test_what_cannot_be_removed_is_counted(tmp_path: Path) -> None:
     said: list[str] = []
-    findings = look(Keeping(str(tmp_path)), say=said.append)
+    findings = look(Keeping(str(tmp_path)), means=Means(say=said.append))
     there = sum((tmp_path / name).stat().st_size for name in left_in(tmp_path))
     assert findings.remains_bytes == there > 10_000
     assert any(f"{there} bytes could not be removed" in line for line in said)
@@ -226,7 +226,7 @@ def test_the_marks_of_an_upload_are_read(
         return marks[name][made_up.now >= 3]
 
     monkeypatch.setattr(os, "getxattr", getxattr)
-    findings = look(Store(str(tmp_path)), clock=made_up.clock, sleep=made_up.sleep)
+    findings = look(Store(str(tmp_path)), means=Means(clock=made_up.clock, sleep=made_up.sleep))
     finding = findings.of("upload")
     assert finding.level == level
     assert finding.figures.get("upload_s") == took
@@ -236,10 +236,10 @@ def test_the_marks_of_an_upload_are_read(
 
 
 def test_a_clock_that_is_wrong_or_jumps_is_told(tmp_path: Path) -> None:
-    assert look(Store(str(tmp_path)), wall=lambda: 4e9).of("clocks").level == "WARN"
+    assert look(Store(str(tmp_path)), means=Means(wall=lambda: 4e9)).of("clocks").level == "WARN"
     real = time.time()
     walls = iter([real - 8000.0, real])
-    finding = look(Store(str(tmp_path)), wall=lambda: next(walls)).of("clocks")
+    finding = look(Store(str(tmp_path)), means=Means(wall=lambda: next(walls))).of("clocks")
     assert finding.level == "WARN"
     assert "jumped" in finding.found
 
@@ -256,7 +256,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        look(Store(str(tmp_path)), counts=(300,), say=say)
+        look(Store(str(tmp_path)), counts=(300,), means=Means(say=say))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from drive_store import Header, NotYet, Rejected, Store, Valid, seal_json
-from drive_store.doctor.ground import OwnFiles
-from drive_store.doctor.notes import NOTE_LIMIT, Note, decode_note, read_note, tell
+from drive_store.doctor.channel import NOTE_LIMIT, Note, decode_note, read_note, tell
+from drive_store.doctor.workspace import OwnFiles
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from doctored_for_tests import Turns, View, left_in, together
 
 from drive_store import Store
-from drive_store.doctor import Findings, examine
+from drive_store.doctor import Findings, Means, examine
 from swarm_ray.config.load import load_config
 
 ALL = [
@@ -240,7 +240,7 @@ def _interrupted(root: Path, kept: list[tuple[Path, bytes]]) -> None:
             kept.extend((path, path.read_bytes()) for path in root.rglob("hello.json"))
             raise KeyboardInterrupt
 
-    examine(Store(str(root)), pair_name="pair", say=say)
+    examine(Store(str(root)), pair_name="pair", means=Means(say=say))
 
 
 def test_three_machines_of_one_name_are_told(turns: Turns, views: tuple[View, View], tmp_path: Path) -> None:
@@ -266,11 +266,7 @@ def test_an_interrupt_removes_what_was_written_and_the_other_notices(
             examine(
                 view,
                 pair_name="pair",
-                clock=turns.clock,
-                wall=turns.wall,
-                sleep=turns.sleep,
-                say=say,
-                machine=stop_at,
+                means=Means(clock=turns.clock, wall=turns.wall, sleep=turns.sleep, say=say, machine=stop_at),
             )
         )
 
@@ -305,10 +301,7 @@ def test_two_ends_on_one_machine_say_nothing_of_others(tmp_path: Path, turns: Tu
                 View(str(tmp_path), turns),
                 pair_name="pair",
                 rounds=2,
-                clock=turns.clock,
-                wall=turns.wall,
-                sleep=turns.sleep,
-                machine="the same",
+                means=Means(clock=turns.clock, wall=turns.wall, sleep=turns.sleep, machine="the same"),
             )
         )
 
@@ -327,7 +320,10 @@ def test_the_smaller_number_of_rounds_counts(tmp_path: Path, turns: Turns) -> No
         view = View(str(tmp_path), turns)
         found.append(
             examine(
-                view, pair_name="pair", rounds=rounds, clock=turns.clock, wall=turns.wall, sleep=turns.sleep
+                view,
+                pair_name="pair",
+                rounds=rounds,
+                means=Means(clock=turns.clock, wall=turns.wall, sleep=turns.sleep),
             )
         )
 

@@ -12,11 +12,19 @@ SHOWN = ("", "text", "json")
 """Languages of blocks that show what is printed, or how files lie."""
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 WITH_COMMANDS = [page for page in PAGES if any(block.language in RUN for block in blocks_of(page))]
+REPEATING = {"genrl", "looking", "recovery", "tracking", "tutorial"}
+"""Pages that start swarms as the README or other tests do; the rest is run each time."""
 
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.repeats] if page.stem in REPEATING else [], id=page.stem)
+        for page in WITH_COMMANDS
+    ],
+)
 def test_a_reader_can_do_all_of_it(
     page: Path, ray_session: str, hub_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,6 +45,10 @@ def test_a_reader_can_do_all_of_it(
         reader.end()
     finally:
         reader.give_up()
+
+
+def test_the_repeating_pages_are_there() -> None:
+    assert {page.stem for page in WITH_COMMANDS} > REPEATING
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

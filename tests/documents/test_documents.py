@@ -120,3 +120,11 @@ def test_the_map_leads_to_every_package() -> None:
     patterns = [p.replace("*", ".*") for p in re.findall(r"[a-z_*]+\.py", text)]
     modules = {path.name for path in (ROOT / "swarm_ray").glob("*.py")} - {"__init__.py"}
     assert {name for name in modules if not any(re.fullmatch(p, name) for p in patterns)} == set()
+
+
+def test_the_table_of_tests_has_every_folder() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert {folder for folder in folders if f"`tests/{folder}/" not in text} == set()
+    named = re.findall(r"`(tests/[^`*]+)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []

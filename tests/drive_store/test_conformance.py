@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drive_store import Store, StoreDenied, StoreError, StoreFull, StoreUnavailable, UnsupportedStore, errors
-from drive_store.store.oserrors import store_error
+from drive_store.errors import store_error
 from drive_store.testing import StoreTests
 
 

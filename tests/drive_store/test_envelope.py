@@ -196,7 +196,7 @@ def test_deep_nesting_is_only_bytes_to_a_reader() -> None:
     assert isinstance(opened(data, max_payload=len(payload)), Valid)
     deep_header = data.replace(b'"n1"', b"[" * 3000)
     assert isinstance(opened(deep_header, max_payload=len(payload)), Corrupt)
-    with pytest.raises(ValueError, match="no JSON"):
+    with pytest.raises(ValueError, match="not valid JSON"):
         seal_json(HEADER, payload)
 
 

@@ -1,4 +1,4 @@
-"""The newest record is found by few names, and is the one that a look at all of them finds."""
+"""The newest records are found by few names, and are those that a look at all of them finds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drive_store import ExperimentPaths, ExperimentStore, StateLogWriter, Store, newest
+from drive_store import ExperimentPaths, ExperimentStore, StateLogTail, StateLogWriter, Store, newest
 from drive_store.names import parse_state_name, twin_name
-from drive_store.statelog.record import preference, preferred
+from drive_store.statelog.log import preference, preferred
 
 CLAIMANTS = ("coordinator.0a0b0c0d", "coordinator.00000001", "other")
 PATHS = ExperimentPaths("swarm")
@@ -42,3 +42,34 @@ def test_of_records_that_are_torn_the_newest_whole_one_is_taken(tmp_path: Path) 
     found = newest(ExperimentStore(store, PATHS))
     assert found is not None
     assert found.payload == b"499"
+
+
+def test_the_tail_is_read_once_whoever_wrote_it(tmp_path: Path) -> None:
+    experiment = ExperimentStore(Store(str(tmp_path)), PATHS)
+    first = StateLogWriter(experiment, 1, CLAIMANTS[0])
+    for number in range(3):
+        first.append(b"%d" % number, round=number, stage=0)
+    tail = StateLogTail(experiment, 4)
+    assert [entry.payload for entry in tail.look()] == [b"0", b"1", b"2"]
+    second = StateLogWriter(experiment, 2, CLAIMANTS[1], resume_after=first.last)
+    first.append(b"33", round=3, stage=0)
+    for number in range(3, 6):
+        second.append(b"%d" % number, round=number, stage=0)
+    reads, lists = experiment.store.operations.reads, experiment.store.operations.lists
+    assert [entry.payload for entry in tail.look()] == [b"2", b"3", b"4", b"5"]
+    assert experiment.store.operations.reads - reads == 5, (
+        "of three new records, and of two names before them"
+    )
+    assert experiment.store.operations.lists - lists == 3, (
+        "two for the newest, and one where the claimant changes"
+    )
+    assert [entry.payload for entry in StateLogTail(experiment, 2).look()] == [b"4", b"5"]
+
+
+def test_where_a_link_is_missing_the_tail_begins_after_it(tmp_path: Path) -> None:
+    experiment = ExperimentStore(Store(str(tmp_path)), PATHS)
+    assert StateLogTail(experiment, 4).look() == []
+    log = StateLogWriter(experiment, 1, CLAIMANTS[0])
+    refs = [log.append(b"%d" % number, round=number, stage=0) for number in range(4)]
+    (tmp_path / PATHS.state_record(1, refs[1].sequence, CLAIMANTS[0])).unlink()
+    assert [entry.ref for entry in StateLogTail(experiment, 4).look()] == refs[2:]

@@ -54,11 +54,12 @@ def test_the_folder_is_the_one_that_people_expect() -> None:
     assert PATHS.rewards(500) == "experiments/tea/rewards/000001/r000500.json"
     assert PATHS.winners(499) == "experiments/tea/winners/000000/r000499.json"
     assert (
-        PATHS.metrics_segment("n1", INCARNATION, 12)
+        PATHS.segment("n1", INCARNATION, "metrics", 12)
         == "experiments/tea/logs/n1.0123abcd/metrics-000012.jsonl"
     )
     assert (
-        PATHS.events_segment("n1", INCARNATION, 3) == "experiments/tea/logs/n1.0123abcd/events-000003.jsonl"
+        PATHS.segment("n1", INCARNATION, "events", 3)
+        == "experiments/tea/logs/n1.0123abcd/events-000003.jsonl"
     )
     assert PATHS.system_info("n1", INCARNATION) == "experiments/tea/logs/n1.0123abcd/system_info.json"
     assert PATHS.checkpoints_folder("n1", INCARNATION) == "experiments/tea/checkpoints/n1.0123abcd"
@@ -100,7 +101,7 @@ def test_every_key_is_one_that_the_store_takes(number: int, node: str, twin: int
         paths.state_record(number, number, node),
         paths.beat(node, INCARNATION),
         paths.round_file(node, INCARNATION, number, number, number, HASH),
-        paths.metrics_segment(node, INCARNATION, number),
+        paths.segment(node, INCARNATION, "metrics", number),
     )
     for key in keys:
         assert store.read(twin_name(key, twin), 1) is None
@@ -163,7 +164,7 @@ def test_numbers_that_no_name_holds_are_refused(number: int) -> None:
         lambda: PATHS.state_record(number, 0, "w"),
         lambda: PATHS.state_record(0, number, "w"),
         lambda: PATHS.rewards(number),
-        lambda: PATHS.metrics_segment("n1", INCARNATION, number),
+        lambda: PATHS.segment("n1", INCARNATION, "metrics", number),
     ):
         with pytest.raises(InvalidName, match=str(number)):
             build()

@@ -43,7 +43,7 @@ def rows(store: Store, problems: list[str] | None = None) -> list[bytes]:
 
 
 def path(store: Store, n: int) -> Path:
-    return Path(store.root, PATHS.metrics_segment("n1", A, n))
+    return Path(store.root, PATHS.segment("n1", A, "metrics", n))
 
 
 def write(writer: SegmentWriter, count: int) -> None:
@@ -112,7 +112,7 @@ def test_no_bytes_upset_the_reader(data: bytes) -> None:
 
 def test_a_whole_twin_counts(store: Store, spool: Path) -> None:
     write(metrics(store, spool), 2)
-    twin = Path(store.root, twin_name(PATHS.metrics_segment("n1", A, 0), 1))
+    twin = Path(store.root, twin_name(PATHS.segment("n1", A, "metrics", 0), 1))
     twin.write_bytes(path(store, 0).read_bytes())
     assert len(rows(store)) == 2
     path(store, 0).write_bytes(b"")

@@ -11,7 +11,7 @@ from folder_for_tests import CLAIMANT, Folder, closed, incarnation, opens
 from drive_store import ExperimentStore, write_coordinator_beat
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
-from swarm_ray.exchange.state_follower import Standing, SwarmState
+from swarm_ray.exchange.state_follower import NoRound, SwarmState
 from swarm_ray.records.state import StageClosed
 
 
@@ -39,8 +39,8 @@ def test_no_round_opens_after_the_end(folder: Folder, end: str) -> None:
     folder.append(opens=opens(0, "node-1"))
     state.poll()
     folder.append(end, closed=closed(0))
-    assert state.wait_open({"node-1"}, 0) is Standing.ENDED
-    assert state.wait_open({"node-9"}, -1) is Standing.ENDED
+    assert state.wait_open({"node-1"}, 0) is NoRound.ENDED
+    assert state.wait_open({"node-9"}, -1) is NoRound.ENDED
 
 
 def test_a_closed_round_is_found_after_later_ones_have_closed(folder: Folder) -> None:
@@ -115,7 +115,7 @@ def test_with_nobody_there_a_node_is_alone_until_somebody_writes(folder: Folder)
     state.poll()
     assert state.wait_closed(0) is None
     assert state.alone
-    assert state.wait_open({"node-1"}, 0) is Standing.ALONE
+    assert state.wait_open({"node-1"}, 0) is NoRound.ALONE
     folder.append(closed=closed(0), opens=opens(1, "node-1"))
     assert state.wait_open({"node-1"}, 0) == opens(1, "node-1")
     assert not state.alone
@@ -151,7 +151,7 @@ def test_an_end_that_was_there_before_is_waited_out_for_a_while(
     folder.append(opens=opens(0, "node-1"))
     folder.append(end, closed=closed(0))
     state, _, _ = folder.follow(ALONE_SOON, rounds=rounds, clock=Clock())
-    assert state.wait_open({"node-1"}, 0) is Standing.ENDED  # nobody came
+    assert state.wait_open({"node-1"}, 0) is NoRound.ENDED  # nobody came
     state, _, _ = folder.follow(ALONE_SOON, rounds=rounds)
     threading.Timer(0.1, folder.append, kwargs={"opens": opens(1, "node-1")}).start()
     assert state.wait_open({"node-1"}, 0) == opens(1, "node-1")
@@ -184,10 +184,10 @@ def test_a_folder_out_of_reach_is_a_problem_and_then_none(folder: Folder) -> Non
 
 def test_whose_place_is_taken_ends(folder: Folder) -> None:
     state, _, _ = folder.follow()
-    state.hold_places({"node-1": frozenset({"0000000a", incarnation("node-1")})})
+    state.claim({"node-1": frozenset({"0000000a", incarnation("node-1")})})
     folder.append(opens=opens(0, "node-1", "node-2"))
     assert state.poll()
-    state.hold_places({"node-1": frozenset({"0000000a"})})
+    state.claim({"node-1": frozenset({"0000000a"})})
     folder.append(closed=closed(0), opens=opens(1, "node-1"))
     with pytest.raises(Superseded, match=f"node-1.*{incarnation('node-1')}"):
         state.poll()
@@ -242,6 +242,6 @@ def test_looking_costs_the_same_whatever_the_number_of_nodes(tmp_path: Path) -> 
         refs = tuple(folder.publish(m.node, 0) for m in members)
         folder.append("draining", closed=closed(0, refs))
         assert len(closing(state, 0).accepted) == count
-        assert state.wait_open({"node-1"}, 0) is Standing.ENDED
+        assert state.wait_open({"node-1"}, 0) is NoRound.ENDED
         costs.append(store.operations.lists - before)
     assert costs[0] == costs[1] <= 4

@@ -22,7 +22,7 @@ import pytest
 from swarm_ray.cli import main
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 
 TESTS = Path(__file__).parent.parent
 BEFORE = ["before", "--root", "runs"]
@@ -61,17 +61,22 @@ def test_every_reading_command_reads_it(earlier: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.machines
 def test_it_resumes_from_its_folder_alone(earlier: Path) -> None:
-    assert not experiment_state(ExperimentAddress("runs", "before")).exists()
+    assert not local_folder(ExperimentAddress("runs", "before")).exists()
     command = ["simulate", "--root", "runs", "--experiment", "before", "--rounds", "6"]
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "swarm_ray.cli", *command],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS / "swarm")])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS / "support")])},
         check=True,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     status = experiment_status("runs", "before")
     assert (status.state, status.rounds) == ("finished", 6)
     assert [(node.step, node.problem) for node in status.nodes] == [(6, None)] * 2
-    assert all("step 4" in node.recovered for node in status.nodes), [n.recovered for n in status.nodes]
+    for node in status.nodes:
+        assert node.recovered.startswith("resumed at step 4 from the checkpoint of step 4, round 3, ")
+        assert node.recovered.endswith("; nothing lost")
+        assert f"before, {node.id}: {node.recovered}\n" in done.stderr
     rows = experiment_metrics("runs", "before")
     assert sorted((row.round, row.step, row.node) for row in rows) == [
         (number, number, node) for number in range(6) for node in ("node-0", "node-1")

@@ -15,8 +15,8 @@ from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.local_state import hold_for_run
 from swarm_ray.experiments.manage.clean import cleanup_experiment
-from swarm_ray.experiments.manage.create import init_experiment
 from swarm_ray.experiments.manage.in_use import refuse_in_use
+from swarm_ray.experiments.open import init_experiment
 from swarm_ray.experiments.read.experiment import ExperimentFolder, open_experiment
 from swarm_ray.records.nodes import Beat, CoordinatorBeat, NodeTotals, Registration
 from swarm_ray.records.state import FileRef, StageClosed
@@ -77,7 +77,7 @@ def test_a_node_that_has_not_said_its_last_word_is_at_work(done: FakeExperiment,
     done.append(state)
     done.beat("node-1", beat("training"))
     with pytest.raises(
-        UserError, match=rf"done is {state}, but node-1 gave a sign 0 s ago .*until it has been silent"
+        UserError, match=rf"done is {state}, but node-1 gave a heartbeat 0 s ago .*until it has been silent"
     ):
         clean(done)
     with pytest.raises(UserError, match="so it cannot be overwritten"):
@@ -89,7 +89,7 @@ def test_a_node_that_has_not_said_its_last_word_is_at_work(done: FakeExperiment,
 def test_a_new_process_is_at_work_and_the_one_that_it_continues_is_not(done: FakeExperiment) -> None:
     done.beat("node-1", beat("training"))
     begin_anew(done, succeeds="00000001")
-    with pytest.raises(UserError, match="node-1 gave a sign"):
+    with pytest.raises(UserError, match="node-1 gave a heartbeat"):
         clean(done)
     done.registry.write_beat("node-1", NEW, 1, msgspec.json.encode(beat("ended", done=True)))
     clean(done)
@@ -100,7 +100,7 @@ def test_a_coordinator_that_begins_anew_is_at_work(done: FakeExperiment) -> None
     write_coordinator_beat(
         ExperimentStore(done.store, done.paths), "coordinator.0000cafe", 0, msgspec.json.encode(told)
     )
-    with pytest.raises(UserError, match="done is finished, but its coordinator gave a sign"):
+    with pytest.raises(UserError, match="done is finished, but its coordinator gave a heartbeat"):
         clean(done)
 
 
@@ -132,7 +132,7 @@ def test_a_swarm_at_work_is_not_overwritten_because_its_identity_is_torn(
     sign(running)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(
-        UserError, match=r"mine is running, and .* gave a sign 0 s ago, so it cannot be overwritten"
+        UserError, match=r"mine is running, and .* gave a heartbeat 0 s ago, so it cannot be overwritten"
     ):
         init_experiment(str(tmp_path), "mine", overwrite=True)
     assert sorted(tmp_path.rglob("*")) == before
@@ -151,7 +151,7 @@ def test_one_without_its_configuration_can_be_removed_when_nobody_is_at_work(tmp
         lambda: cleanup_experiment(str(tmp_path), "mine", whole=True),
     ):
         with pytest.raises(
-            UserError, match=r"mine is waiting, and node-1 gave a sign 0 s ago.* silent for 600 s"
+            UserError, match=r"mine is waiting, and node-1 gave a heartbeat 0 s ago.* silent for 600 s"
         ):
             attempt()
     bare.age(3600)
@@ -165,7 +165,7 @@ def test_one_whose_records_another_version_wrote_can_be_removed_when_nobody_is_a
     done: FakeExperiment,
 ) -> None:
     done.log.append(b'{"state": 7}', round=9, stage=0)
-    with pytest.raises(UserError, match="done is unreadable, and its coordinator gave a sign"):
+    with pytest.raises(UserError, match="done is unreadable, and its coordinator gave a heartbeat"):
         cleanup_experiment(str(done.root), "done", whole=True)
     done.age(3600)
     with pytest.raises(SwarmStateError):
@@ -178,7 +178,7 @@ def test_a_record_that_names_files_elsewhere_is_no_obstacle(tmp_path: Path) -> N
     odd = FakeExperiment(tmp_path, "mine", load_config(overrides=["nodes=2", "rounds=4"]))
     odd.register("node-0")
     ref = FileRef("node-0", "00000000", "../../../etc/hostname", "ab" * 32, 9)
-    closed = StageClosed(0, 0, (ref,), (), (), (), (), {}, {}, (), 1.0)
+    closed = StageClosed(round=0, stage=0, accepted=(ref,), seconds=1.0)
     odd.append("running", closed=closed)
     odd.age(3600)
     clean(odd)

@@ -43,7 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (f"{LONG}/a.zip", "File name too long"),
         ("file/a.zip", "a file stands where a folder is needed"),
         ("", "an empty path names no place"),
-        ("~nobody-of-that-name/a.zip", "there is no such home folder"),
+        ("~nobody-of-that-name/a.zip", "its home folder does not exist"),
     ],
 )
 def test_a_place_that_cannot_be_is_one_line(

@@ -204,7 +204,7 @@ def test_without_a_name_the_only_one_is_meant_then_the_one_under_way(
     finished(tmp_path, "first", config)
     assert experiment_status(str(tmp_path)).experiment == "first"
     finished(tmp_path, "second", config)
-    with pytest.raises(UserError, match="none is under way; name one: first, second"):
+    with pytest.raises(UserError, match="all of them ended; name one: first, second"):
         experiment_status(str(tmp_path))
     FakeExperiment(tmp_path, "third", config).append("running")
     FakeExperiment(tmp_path, "fourth", config, created_at="2026-08-02T00:00:00+00:00").append("waiting")
@@ -219,7 +219,7 @@ def test_a_name_that_is_not_there_names_those_that_are(running: FakeExperiment) 
 
 
 def test_a_root_that_is_no_folder_is_the_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no folder"):
+    with pytest.raises(UserError, match="does not exist"):
         experiment_status(str(tmp_path / "nowhere"))
 
 

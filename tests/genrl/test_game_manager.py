@@ -24,7 +24,7 @@ from genrl.communication.local.null_comm import NullCommunicationBackend
 from genrl.state import WorldState
 
 from swarm_ray.errors import MalformedFile, NodeFailure, StopRequested
-from swarm_ray.genrl.manager import FAILURES_BORNE, SwarmGameManager
+from swarm_ray.genrl.manager import FAILURES_TOLERATED, SwarmGameManager
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.recorder import GameError, GameRecorder, step_metrics
 from swarm_ray.genrl.rgym import GymDataManager
@@ -139,14 +139,14 @@ def test_data_that_fail_are_borne_for_a_while(game):
     manager.trainer.train = raising(NodeFailure("the loss is not finite"))
     with pytest.raises(NodeFailure):
         manager.run_game()
-    assert len(rows.rows) == FAILURES_BORNE - 1
+    assert len(rows.rows) == FAILURES_TOLERATED - 1
     assert all(not row.trained and "no step was taken: the loss" in row.problems[0] for row in rows.rows)
     manager, rows = game(rounds=9)
     train, counted = manager.trainer.train, []
 
     def now_and_then(*args: Any) -> None:
         counted.append(1)
-        if len(counted) % FAILURES_BORNE:
+        if len(counted) % FAILURES_TOLERATED:
             raise NodeFailure("the loss is not finite")
         train(*args)
 
@@ -162,7 +162,7 @@ def test_an_exchange_that_fails_is_told_and_the_round_is_played_alone(game, erro
     manager, rows = game(error, rounds=2)
     manager.run_game()
     for row in rows.rows:
-        assert row.rejected == {"the exchange failed": 1}
+        assert row.counters.rejected == {"the exchange failed": 1}
         assert f"stage 0: the exchange failed: {type(error).__name__}" in row.problems[0]
         assert row.problems[-1] == "no external rollout was used: none was offered"
         assert row.external == 0
@@ -190,9 +190,9 @@ def test_a_payload_of_another_form_is_dropped(game, verifier, payload, reason):
     manager, rows = game({"bad": payload, "good": good})
     manager.run_game()
     (row,) = rows.rows
-    assert row.rejected == {reason: 1}
+    assert row.counters.rejected == {reason: 1}
     assert row.problems == (f"stage 0: the payload of bad was dropped: {reason}",)
-    assert row.used_from == {"good": 1}
+    assert row.counters.used_from == {"good": 1}
 
 
 def test_a_payload_that_breaks_the_games_own_code_is_dropped_alone(game, verifier):
@@ -215,9 +215,9 @@ def test_a_payload_that_breaks_the_games_own_code_is_dropped_alone(game, verifie
     manager.data_manager.prepare_states = fragile
     manager.run_game()
     (row,) = rows.rows
-    assert row.used_from == {"a": 1, "c": 1}
-    assert (row.offered, row.zero_advantage_external) == (4, 1)
-    assert [reason.split(" (")[0] for reason in row.rejected] == ["LookupError: half done"]
+    assert row.counters.used_from == {"a": 1, "c": 1}
+    assert (row.counters.offered, row.counters.zero_advantage_external) == (4, 1)
+    assert [reason.split(" (")[0] for reason in row.counters.rejected] == ["LookupError: half done"]
     assert "the payload of bad was dropped: LookupError: half done" in row.problems[0]
     assert row.local == len(rows.questions[0])
 
@@ -310,7 +310,7 @@ def test_a_row_becomes_one_of_a_nodes_metrics(game):
     assert (metrics.node, metrics.incarnation, metrics.round, metrics.step) == ("n0", "abc", 0, 7)
     assert metrics.counters.used == metrics.external == 0
     assert metrics.reward_by_specialty == row.reward_by_specialty
-    assert metrics.counters.generated_tokens == row.generated_tokens > 0
+    assert metrics.counters.generated_tokens == row.counters.generated_tokens > 0
     assert step_metrics(row, "n0", "abc").step == 0
 
 
@@ -339,8 +339,8 @@ def test_genrls_own_trainer_learns_from_others_of_its_group_size_alone(verifier,
     manager = rgym_manager(Alone(swarm), verifier, trainer=trainer, recorder=rows, rounds=2)
     manager.run_game()
     for row in rows.rows:
-        assert row.used_from == {"two": 1}
-        assert row.rejected == {"another number of completions than this node's 2": 1}
+        assert row.counters.used_from == {"two": 1}
+        assert row.counters.rejected == {"another number of completions than this node's 2": 1}
         assert row.trained
         assert row.loss is not None
     assert moved(before, trainer)
@@ -364,4 +364,4 @@ def test_a_trainer_tells_whether_it_takes_groups_of_any_size(game, verifier):
     manager, rows = game({"three": one})
     assert isinstance(manager.trainer, PolicyTrainer)
     manager.run_game()
-    assert rows.rows[0].used_from == {"three": 1}
+    assert rows.rows[0].counters.used_from == {"three": 1}

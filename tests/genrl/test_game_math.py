@@ -77,7 +77,7 @@ def test_two_nodes_play_three_stages_and_show_each_other_what_they_said():
             assert again.count("was: \nChoice: Student #") == 8
         for row in rows[i].rows:
             assert (row.stages, row.local, row.external) == (3, 6, 6)
-            assert row.used_from == {f"n{1 - i}": 6}
+            assert row.counters.used_from == {f"n{1 - i}": 6}
             assert row.reward > 0.2  # the form alone is worth 0.5
             assert row.trained
             assert any("were too long" in problem for problem in row.problems)

@@ -278,8 +278,8 @@ def test_two_nodes_learn_from_each_other(verifier, rule):
         found = rows[i].rows
         assert [row.round for row in found] == [0, 1, 2]
         assert sum(row.external for row in found) > 0
-        assert {peer for row in found for peer in row.used_from} == {f"n{1 - i}"}
-        assert all(row.offered >= row.external for row in found)
+        assert {peer for row in found for peer in row.counters.used_from} == {f"n{1 - i}"}
+        assert all(row.counters.offered >= row.external for row in found)
         assert any(row.trained for row in found)
         assert moved(before[i], manager.trainer)
         assert rows[i].said == ["restored", "ended"]
@@ -300,8 +300,8 @@ def test_genrls_own_class_uses_none_and_the_round_says_so(verifier):
     play([manager], hub)
     (row,) = rows.rows
     assert row.external == 0
-    assert row.offered == 1
-    assert any("TypeError" in reason for reason in row.rejected)
+    assert row.counters.offered == 1
+    assert any("TypeError" in reason for reason in row.counters.rejected)
     assert any("'Payload' object is not subscriptable" in problem for problem in row.problems)
     assert any(problem.startswith("no external rollout was used") for problem in row.problems)
 

@@ -15,7 +15,7 @@ from drive_store import DiscoveryFolder, Registry, make_node_folders
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_history, experiment_metrics, experiment_status, list_experiments
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.genrl.recipe import read_recipe
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
 
@@ -69,7 +69,7 @@ def test_updates_that_no_checkpoint_holds_are_lost_and_no_step_is_taken_twice(
     """As after SIGKILL: what was shared is in the log, and the checkpoint is older, or there is none."""
     swarm = GameSwarm(tmp_path / "root", game_config(2), RgymFactory(verifier))
     swarm.played()
-    for folder in (experiment_state(swarm.address), Path(swarm.root, swarm.address.paths.folder)):
+    for folder in (local_folder(swarm.address), Path(swarm.root, swarm.address.paths.folder)):
         shutil.rmtree(folder / "checkpoints")
     swarm.config = game_config(4)
     swarm.again()

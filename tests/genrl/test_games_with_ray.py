@@ -18,7 +18,7 @@ from swarm_ray.experiments import (
 )
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
-from swarm_ray.genrl.recorder import GamePlace
+from swarm_ray.genrl.setup import GamePlace
 from swarm_ray.observe.report.evidence import read_evidence
 
 NODES = ["node-0", "node-1"]
@@ -59,7 +59,7 @@ def test_a_game_is_played_by_actors_and_shown_by_every_command(
         assert main([words[0], "--root", root, *words[1:]]) == 0
     assert "node-0" in capsys.readouterr().out
     assert main(["export", "game", "--root", root, "-o", str(tmp_path / "out")]) == 0
-    assert "a game's payloads are no rollouts" in capsys.readouterr().err
+    assert "a game's payloads are not SAPO rollouts" in capsys.readouterr().err
     told = read_evidence(open_experiment(root, "game"))
     sums = {node: sum(row.reward for row in rows if row.node == node) for node in NODES}
     assert told.node_sums() == pytest.approx(sums), (

@@ -250,7 +250,7 @@ def test_a_coordinator_refuses_what_cannot_be(tmp_path: Path) -> None:
 
 
 def test_an_experiment_that_is_no_games_is_refused(tmp_path: Path) -> None:
-    from swarm_ray.experiments.manage.create import init_experiment
+    from swarm_ray.experiments.open import init_experiment
 
     init_experiment(str(tmp_path), "learns")
     with pytest.raises(UserError, match="does not play a game"):

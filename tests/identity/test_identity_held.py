@@ -17,7 +17,7 @@ from drive_store import DiscoveryFolder, Valid
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import IdentityError, NodeTakenError
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.identity import Identity, former_incarnations, identity_for, load_identity
 from swarm_ray.observe.display import NoDisplay
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
@@ -173,9 +173,9 @@ def test_on_this_machine_a_lock_tells_at_once(folder: Folder, mine: Identity) ->
     ):
         Elsewhere(folder, mine, signs=0).wait("node-2", load_identity(copy))
     with pytest.raises(NodeTakenError, match=mine.peer_id):
-        NodeHome(experiment_state(folder.address), "node-2", mine.file.parent)
+        NodeHome(local_folder(folder.address), "node-2", mine.file.parent)
     home.release()
-    assert NodeHome(experiment_state(folder.address), "node-2", mine.file.parent).identity.key == mine.key
+    assert NodeHome(local_folder(folder.address), "node-2", mine.file.parent).identity.key == mine.key
 
 
 def test_a_former_life_on_this_machine_is_not_waited_for(folder: Folder, mine: Identity) -> None:
@@ -215,7 +215,7 @@ def test_a_process_that_is_killed_lets_go_of_it(tmp_path: Path, mine: Identity) 
 
 
 def test_a_node_of_a_swarm_here_keeps_a_key_for_this_experiment(folder: Folder, disk: Path) -> None:
-    state = experiment_state(folder.address)
+    state = local_folder(folder.address)
     homes = [NodeHome(state, node) for node in ("node-0", "node-1")]
     keys = [home.identity.key for home in homes]
     assert keys[0] != keys[1]

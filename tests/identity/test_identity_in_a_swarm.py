@@ -16,7 +16,7 @@ from actors.trainer.trainer import Trainer
 from drive_store import DiscoveryFolder, ExperimentStore, Registry, Store, Valid
 from swarm_ray.experiments import experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.identity import load_identity
 from swarm_ray.machine.cache import cache_folder
 from swarm_ray.records.nodes import PeerRecord, Registration
@@ -78,7 +78,7 @@ def test_registration_record_and_status_say_the_same(swarm: PartlyNamed) -> None
 
 def test_each_key_is_kept_where_it_belongs(swarm: PartlyNamed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWARM_RAY_STATE", str(swarm.root.parent / "own disk"))
-    state, mine = experiment_state(swarm.address), peer_ids_of(swarm)
+    state, mine = local_folder(swarm.address), peer_ids_of(swarm)
     assert mine["pi-1"] == load_identity(swarm.keys / "pi-1.pem").peer_id
     for node, keys in (("node-0", None), ("pi-1", swarm.keys)):
         home = NodeHome(state, node, keys)

@@ -30,7 +30,7 @@ from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.state import Answers, NodeTally, StageOpen, StateRecord
 from swarm_ray.runtime.worker_view import extended_rows, node_of_rows, rounds_seconds
 
-AGAIN = "give the command that started it again, and it goes on"
+AGAIN = "run the command that started it again to resume"
 PACE = PaceConfig(beat_s=2, dead_after_s=20, alone_after_s=120)
 
 
@@ -225,28 +225,28 @@ def test_an_ended_swarm_has_no_silent_nodes_but_lost_files() -> None:
             40.0,
             0,
             1,
-            "no sign of a coordinator for 40 s: its nodes wait, and train on alone in 80 s",
+            "no heartbeat of a coordinator for 40 s: its nodes wait, and train alone in 80 s",
         ),
         (
             "paused",
             300.0,
             0,
             1,
-            "no sign of a coordinator for 5.0 min: its nodes wait for a coordinator to come back",
+            "no heartbeat of a coordinator for 5.0 min: its nodes wait for a coordinator to come back",
         ),
         (
             "running",
             300.0,
             2,
             1,
-            "no sign of a coordinator for 5.0 min: 2 of 4 nodes train on alone, until a coordinator comes back",
+            "no heartbeat of a coordinator for 5.0 min: 2 of 4 nodes train alone until a coordinator comes back",
         ),
         (
             "draining",
             7200.0,
             0,
             4,
-            f"no sign of a coordinator for 2.0 h, and none of any node: {AGAIN}",
+            f"no heartbeat of a coordinator for 2.0 h, nor of any node: {AGAIN}",
         ),
     ],
 )

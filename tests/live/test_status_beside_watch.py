@@ -49,7 +49,7 @@ def test_one_that_beats_is_alive_however_old_its_records_are(
     told = Told(tmp_path, capsys)
     assert told.both("grown is running")
     assert told.both(f"{CLAIMANT}, epoch 1, last heard of")
-    assert told.neither("no sign of a coordinator")
+    assert told.neither("no heartbeat of a coordinator")
     assert (told.coordinator["claimant"], told.coordinator["alive"], told.coordinator["problem"]) == (
         CLAIMANT,
         True,
@@ -63,20 +63,22 @@ def test_one_that_died_ten_minutes_ago(tmp_path: Path, capsys: pytest.CaptureFix
     told = Told(tmp_path, capsys)
     assert told.both("grown was running when it was last heard of")
     assert told.both(f"{CLAIMANT}, epoch 1, last heard of about 10 min ago")
-    assert told.both("for 10 min, and none of any node: give the command that started it again")
+    assert told.both("for 10 min, nor of any node: run the command that started it again")
     assert told.both("node-0: silent for 10 min")
     assert told.coordinator["alive"] is False
     assert told.coordinator["last_seen_s"] >= MINUTES_10
     fresh_beats(experiment)
     told = Told(tmp_path, capsys)
-    assert told.both("no sign of a coordinator for 10 min: its nodes wait for a coordinator to come back")
+    assert told.both(
+        "no heartbeat of a coordinator for 10 min: its nodes wait for a coordinator to come back"
+    )
     assert told.neither("silent")
     fresh_beats(experiment, alone=True)
-    assert Told(tmp_path, capsys).both("for 10 min: 3 of 3 nodes train on alone")
+    assert Told(tmp_path, capsys).both("for 10 min: 3 of 3 nodes train alone")
     experiment.age(MINUTES_10)
     fresh_beats(experiment, alone=True, nodes=NODES[:1])
     told = Told(tmp_path, capsys)
-    assert told.both("for 20 min: 1 of 3 nodes train on alone")
+    assert told.both("for 20 min: 1 of 3 nodes train alone")
     assert told.both("node-0: trains alone")
     assert told.neither("node-1: trains alone")
 
@@ -87,7 +89,7 @@ def test_a_node_that_died_before_its_first_beat(tmp_path: Path, capsys: pytest.C
     assert Told(tmp_path, capsys).neither("silent")
     experiment.age(MINUTES_10)
     told = Told(tmp_path, capsys)
-    assert told.both("for 10 min, and none of any node: give the command that started it again")
+    assert told.both("for 10 min, nor of any node: run the command that started it again")
     assert told.both("node-9: silent for 10 min")
 
 
@@ -131,7 +133,7 @@ def test_one_that_never_began(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert Told(tmp_path, capsys).both("node-2: silent for 10 min")
     experiment.append("waiting", tallies={})
     experiment.age(MINUTES_10)
-    assert Told(tmp_path, capsys).both("for 10 min, and none of any node")
+    assert Told(tmp_path, capsys).both("for 10 min, nor of any node")
 
 
 def test_a_run_that_learned_nothing_in_all_its_rounds(

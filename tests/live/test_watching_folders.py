@@ -103,7 +103,7 @@ def test_who_was_last_seen_when(tmp_path: Path) -> None:
     first = folder.look()
     assert all(line.by_clocks and 30.0 <= (line.seen_s or 0) < 40.0 for line in first.nodes)
     assert first.nodes[0].problems[0].startswith("silent for 3")
-    assert first.alarms[0].startswith("no sign of a coordinator for 3")
+    assert first.alarms[0].startswith("no heartbeat of a coordinator for 3")
     clock.now += 5.0
     play_round(experiment, 5, NODES[:2])
     folder.look()
@@ -135,7 +135,7 @@ def test_a_coordinator_that_only_beats_is_heard_of(tmp_path: Path) -> None:
         experiment.beat(node, Beat(99, 4, 8, "generate", NodeTotals(), alone=True))
     seen = folder.look()
     assert seen.alarms == (
-        "no sign of a coordinator for 30 s: 2 of 3 nodes train on alone, until a coordinator comes back",
+        "no heartbeat of a coordinator for 30 s: 2 of 3 nodes train alone until a coordinator comes back",
     )
     assert seen.nodes[0].problems == ("trains alone: it hears of no coordinator",)
     assert seen.left_s is None, "the open round is held up"

@@ -114,7 +114,7 @@ def test_seconds_between_looks_are_checked(tmp_path: Path, every_s: float) -> No
 
 
 def test_mistakes_are_told_at_the_first_look(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no folder"):
+    with pytest.raises(UserError, match="does not exist"):
         Watcher(str(tmp_path / "none"), "grown").look()
     with pytest.raises(UserError, match="cannot name an experiment"):
         Watcher(str(tmp_path), "Not A Name")

@@ -295,7 +295,7 @@ def test_an_empty_folder_and_a_missing_experiment(
 ) -> None:
     (tmp_path / "empty").mkdir()
     assert "no experiment 'small'" in command(root=str(tmp_path / "empty"))[2]
-    assert "there is no folder" in command(root=str(tmp_path / "nowhere"))[2]
+    assert "does not exist" in command(root=str(tmp_path / "nowhere"))[2]
 
 
 def copied(tiny: Trained, folder: Path) -> Path:

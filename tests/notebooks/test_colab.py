@@ -106,7 +106,7 @@ def test_drive_is_mounted_again_and_it_is_said(vm: Vm) -> None:
     remount("the \x1b[31mmount has gone")
     assert vm.my_drive.is_symlink()
     assert said == [
-        "the shared folder is out of reach (the  [31mmount has gone); mounting Drive again, training goes on"
+        "the shared folder is out of reach (the  [31mmount has gone); mounting Drive again, training continues"
     ]
 
 

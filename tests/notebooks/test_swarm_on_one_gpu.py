@@ -1,4 +1,4 @@
-"""The paper's comparison from its notebook, with swarms small enough for a test; at the fsspec that Colab has."""
+"""The paper's comparison from its notebook, with swarms small enough for a test; two of them at the fsspec that Colab has."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from notebooks_for_tests import FOLDER, Notebook, Vm, only, outputs, printed, st
 from swarm_ray.experiments import compare_experiments, experiment_metrics
 
 pytestmark = [pytest.mark.notebook, pytest.mark.timeout(600)]
-SPLITS = ("8-0", "6-2", "4-4", "2-6")
-NAMES = [f"paper-{split}" for split in SPLITS]
+OLD = "2025.3.0"
+PAPERS = {"8/0": "561.79", "6/2": "854.43", "4/4": "1093.31", "2/6": "945.87"}
+"""The rewards that the paper has for each split."""
 
 
 def notebook_for(vm: Vm, **values: object) -> Notebook:
@@ -37,27 +38,45 @@ class Played:
     vm: Vm
     first: Notebook
     again: Notebook
+    splits: list[str]
+    finished: list[str]
+    """Those that were finished by then."""
     steps: dict[str, int]
 
+    @property
+    def names(self) -> list[str]:
+        """Their experiments."""
+        return [name_of(split) for split in self.splits]
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+
+def name_of(split: str) -> str:
+    return f"paper-{split.replace('/', '-')}"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(OLD, ["8/0", "4/4"]), pytest.param(("", list(PAPERS)), marks=pytest.mark.repeats)],
+    ids=["two-splits", "all-splits"],
+)
+def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    fsspec, splits = request.param
     folder = tmp_path_factory.mktemp("one")
-    vm = Vm(folder / "vm", folder / "the drive", fsspec="2025.3.0")
+    vm = Vm(folder / "vm", folder / "the drive", fsspec=fsspec)
     root = str(folder / "the drive" / "swarm ray")
-    # As after a disconnect in the middle: the first two are finished, and the others were never begun.
-    first = only(notebook_for(vm, splits="8/0 6/2"), "Folder", "Install", "Settings", "Ray", "Run", "Table")
-    vm.run(first)
-    steps = {name: len(experiment_metrics(root, name)) for name in NAMES[:2]}
-    again = vm.run(notebook_for(vm))
-    return Played(root, vm, first, again, steps)
+    # As after a disconnect in the middle: the first half is finished, and the others were never begun.
+    half = splits[: len(splits) // 2]
+    asked = notebook_for(vm, splits=" ".join(half))
+    first = vm.run(only(asked, "Folder", "Install", "Settings", "Ray", "Run", "Table"))
+    steps = {name_of(split): len(experiment_metrics(root, name_of(split))) for split in half}
+    again = vm.run(notebook_for(vm, splits=" ".join(splits)))
+    return Played(root, vm, first, again, splits, half, steps)
 
 
 @pytest.mark.ray
-def test_the_four_swarms_of_the_paper_are_run(played: Played) -> None:
-    found = compare_experiments(played.root, NAMES)
-    assert [(f.state, f.rounds, f.nodes, f.local, f.external) for f in found] == [
-        ("finished", 2, 2, local, external) for local, external in ((8, 0), (6, 2), (4, 4), (2, 6))
+def test_the_swarms_of_the_paper_are_run(played: Played) -> None:
+    found = compare_experiments(played.root, played.names)
+    assert [(f.state, f.rounds, f.nodes, f"{f.local}/{f.external}") for f in found] == [
+        ("finished", 2, 2, split) for split in played.splits
     ]
     assert (
         "paper-4-4: 2 nodes, 2 rounds, 4 local / 4 external, 4 completions per question, seed 0\n"
@@ -68,22 +87,23 @@ def test_the_four_swarms_of_the_paper_are_run(played: Played) -> None:
 @pytest.mark.ray
 def test_what_is_finished_is_not_run_again(played: Played) -> None:
     said = printed(titled(played.again, "Run")).splitlines()
-    assert [line.partition(";")[0] for line in said[:2]] == [
-        f"{name} is finished already" for name in NAMES[:2]
+    done = len(played.finished)
+    assert [line.partition(";")[0] for line in said[:done]] == [
+        f"{name} is finished already" for name in played.names[:done]
     ]
     # Blank models may well learn nothing in two rounds, which is told, and ends nothing.
-    assert [line.split()[0] for line in said[2:]] == NAMES[2:]
-    assert {name: len(experiment_metrics(played.root, name)) for name in NAMES[:2]} == played.steps
+    assert [line.split()[0] for line in said[done:]] == played.names[done:]
+    assert {name: len(experiment_metrics(played.root, name)) for name in played.steps} == played.steps
 
 
 @pytest.mark.ray
 def test_the_table_stands_beside_the_papers(played: Played) -> None:
     (shown,) = [o for o in titled(played.again, "Table").outputs if o.output_type == "display_data"]
-    for figure in ("561.79", "854.43", "1093.31", "945.87", "1.946"):
+    for figure in (*(PAPERS[split] for split in played.splits), "1.946"):
         assert figure in shown.data["text/html"]
     (half,) = [o for o in titled(played.first, "Table").outputs if o.output_type == "display_data"]
-    assert "paper-6-2" in half.data["text/html"]
-    assert "paper-4-4" not in half.data["text/html"]
+    assert name_of(played.finished[-1]) in half.data["text/html"]
+    assert name_of(played.splits[-1]) not in half.data["text/html"]
 
 
 @pytest.mark.ray

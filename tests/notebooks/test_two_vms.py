@@ -172,7 +172,7 @@ def test_the_coordinator_says_what_it_has_made_and_how_it_ended(played: Played) 
 def test_its_drive_is_mounted_again_by_its_kernel(played: Played) -> None:
     said = printed(titled(played.coordinated, "Run"))
     assert re.search(
-        r"the shared folder is out of reach \(.*\); mounting Drive again, training goes on\n", said
+        r"the shared folder is out of reach \(.*\); mounting Drive again, training continues\n", said
     )
     first, again = played.coordinator.calls("mount")
     assert (first["force_remount"], again["force_remount"]) == (False, True)
@@ -193,7 +193,7 @@ def test_a_killed_kernel_is_resumed_from_the_setup_cells_and_run(played: Played)
     recovered = [
         node.recovered for node in experiment_status(played.root, NAME).nodes if node.id == "worker-1"
     ]
-    assert re.fullmatch("goes on at step [0-9]+: .*nothing lost", recovered[0])
+    assert re.fullmatch("resumed at step [0-9]+ from .*nothing lost", recovered[0])
 
 
 def test_an_interrupted_run_ends_in_order_and_the_cells_below_go_on(played: Played) -> None:

@@ -12,7 +12,7 @@ from drive_store import StateLogWriter, Store, write_coordinator_beat
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.experiments.open import config_for, config_in_force, open_or_create
 from swarm_ray.records.state import StateRecord
 
@@ -99,11 +99,11 @@ def test_one_that_is_made_anew_finds_nothing_of_the_old_one_on_this_machine(
     address: ExperimentAddress,
 ) -> None:
     open_or_create(address, small_config(), overwrite=False)
-    before = experiment_state(address)
+    before = local_folder(address)
     (before / "checkpoints").mkdir(parents=True)
     open_or_create(address, small_config(), overwrite=True)
     assert not before.exists()
-    assert experiment_state(address) != before
+    assert local_folder(address) != before
 
 
 def test_parts_to_resume_are_never_stored(address: ExperimentAddress) -> None:

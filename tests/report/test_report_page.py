@@ -139,7 +139,14 @@ def test_incidents_of_the_state_log(tmp_path: Path) -> None:
     ref = FileRef("node-2", incarnation_of("node-2"), "x/r000001-s0.0.aa.rollouts", "ab" * 32, 9)
     refusal = Refusal("node-1", "key", "Corrupt: the trailer is damaged")
     closed = StageClosed(
-        1, 0, (), ("node-0",), (ref,), (), (refusal,), {"node-1": 0.5}, {"node-1": 0}, (), 1.0
+        round=1,
+        stage=0,
+        missing=("node-0",),
+        late=(ref,),
+        rejected=(refusal,),
+        rewards={"node-1": 0.5},
+        informative={"node-1": 0},
+        seconds=1.0,
     )
     experiment.append("running", closed=closed)
     record = StateRecord("stopped", 24, None, None, experiment.tallies(), note="<b>enough</b>")

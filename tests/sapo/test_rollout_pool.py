@@ -87,11 +87,11 @@ def test_every_receiver_counts_what_others_sent_and_not_its_own(
     other_seed = msgspec.structs.replace(ref, seed=5)
     files = [
         PeerFile("node-8", (shared(other_seed, "a"), shared(ref, "a", "b"))),
-        PeerFile("node-9", refused="Corrupt: this is no envelope"),
+        PeerFile("node-9", refused="Corrupt: not an envelope"),
     ]
     pool = build_pool(files, {"node-0": own(tasks, "node-0", 0.0, 1.0)}, tasks, verifier)
-    assert pool.refused_for("node-0") == {"other seed": 1, "Corrupt: this is no envelope": 1}
-    assert pool.refused_for("node-8") == {"Corrupt: this is no envelope": 1}
+    assert pool.refused_for("node-0") == {"other seed": 1, "Corrupt: not an envelope": 1}
+    assert pool.refused_for("node-8") == {"Corrupt: not an envelope": 1}
     assert pool.offered_to("node-0") == 3
     assert pool.offered_to("node-8") == 2
     assert pool.offered_to("node-1") == 4

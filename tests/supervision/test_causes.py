@@ -18,8 +18,9 @@ from swarm_ray.errors import (
     Superseded,
     SwarmStateError,
 )
+from swarm_ray.machine.actor_errors import ActorDied, ActorRaised, died, raised_in_call
 from swarm_ray.machine.process_memory import Sample
-from swarm_ray.runtime.failure_causes import ActorDied, ActorRaised, died, explained, kind_of, raised_in_call
+from swarm_ray.runtime.failure_causes import explained, kind_of
 from swarm_ray.runtime.failure_policy import Kind
 
 GB = 1_000_000_000

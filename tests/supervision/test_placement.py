@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from swarm_ray.runtime.placement import Machine, Share, share_of, threads_of, trainer_count
+from swarm_ray.machine.ray_actors import Machine, Share
+from swarm_ray.runtime.placement import share_of, threads_of, trainer_count
 
 ALONE = [Machine("a", 8, 1)]
 THREE = [Machine("a", 8, 1), Machine("b", 16, 2), Machine("c", 4, 0)]

@@ -74,7 +74,7 @@ class Reader:
         if block.file:
             (self.folder / block.file).write_text(text)
         elif block.language == "python":
-            self._python(re.sub(r"\b(rounds|nodes)=\d+", r"\1=2", text))
+            self._python(re.sub(r"\b(rounds|nodes)=\d+", r"\1=2", text).replace(", baseline=True", ""))
         elif block.language == "sh":
             for line in block.commands:
                 self.give(self._placed(line))

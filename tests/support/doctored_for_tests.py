@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drive_store import NameTaken, StoreUnavailable
-from drive_store.doctor import Findings, examine
+from drive_store.doctor import Findings, Means, examine
 from drive_store.testing import FaultyStore
 
 MORNING = 1_800_000_000.0
@@ -205,12 +205,14 @@ def together(
             pair_name="pair",
             rounds=rounds,
             wait_s=wait_s,
-            clock=turns.clock,
-            wall=turns.wall,
-            sleep=turns.sleep,
-            say=(said if said is not None else []).append,
+            means=Means(
+                clock=turns.clock,
+                wall=turns.wall,
+                sleep=turns.sleep,
+                say=(said if said is not None else []).append,
+                machine=f"machine {number}",
+            ),
             open_store=lambda path: View(path, turns),
-            machine=f"machine {number}",
         )
 
     turns.run(*(lambda number=number: one(number) for number in range(len(views))))  # type: ignore[misc]

@@ -132,12 +132,8 @@ class FakeExperiment:
             stage=0,
             accepted=tuple(files),
             missing=(missing,) if missing else (),
-            late=(),
-            superseded=(),
-            rejected=(),
             rewards=rewards,
             informative=dict.fromkeys(rewards, 1),
-            winners=(),
             seconds=seconds,
         )
         last = number + 1 >= self.config.rounds

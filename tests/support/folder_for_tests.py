@@ -147,7 +147,7 @@ def closed(
     number: int, accepted: tuple[FileRef, ...] = (), rejected: tuple[Refusal, ...] = ()
 ) -> StageClosed:
     """How a round ended."""
-    return StageClosed(number, 0, accepted, (), (), (), rejected, {}, {}, (), 1.0)
+    return StageClosed(round=number, stage=0, accepted=accepted, rejected=rejected, seconds=1.0)
 
 
 def opens(number: int, *nodes: str) -> StageOpen:

@@ -70,7 +70,11 @@ def record(
 ) -> StateRecord:
     """What closes round `number` and opens the next."""
     closed = StageClosed(
-        number, 0, (), (), (), (), (), dict.fromkeys(steps, 0.5), dict.fromkeys(steps, 1), (), seconds
+        round=number,
+        stage=0,
+        rewards=dict.fromkeys(steps, 0.5),
+        informative=dict.fromkeys(steps, 1),
+        seconds=seconds,
     )
     opens = StageOpen(number + 1, 0, (), 0.0, 60.0)
     return StateRecord(state, 60, closed, opens, {n: tally(number, step) for n, step in steps.items()})

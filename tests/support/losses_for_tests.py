@@ -25,6 +25,7 @@ class Played:
     """What the folder and the diaries say afterwards."""
 
     play: Play
+    root: str
     problems: list[str] = field(default_factory=list)
     rows: dict[str, list[StepMetrics]] = field(default_factory=dict)
     records: list[StateRecord] = field(default_factory=list)
@@ -34,6 +35,9 @@ class Played:
     resumed: list[str] = field(default_factory=list)
     joined: dict[str, int] = field(default_factory=dict)
     """The first round of each worker."""
+    logs: dict[str, str] = field(default_factory=dict)
+    """What each machine said, in all its lives."""
+    disks: dict[str, Path] = field(default_factory=dict)
 
     def check(self, what: str, found: object, wanted: object) -> None:
         """Note a difference."""
@@ -43,7 +47,8 @@ class Played:
 
 def play(folder: Path, what: Play) -> Played:
     """Run it to the end, and read what there is to read."""
-    stage, played = Stage(folder, what), Played(what)
+    stage = Stage(folder, what)
+    played = Played(what, stage.root)
     try:
         _act(stage)
         for name, machine in stage.machines.items():
@@ -59,10 +64,12 @@ def play(folder: Path, what: Play) -> Played:
 
 
 def _act(stage: Stage) -> None:
+    first, *others = [part for part in stage.play.parts if part.joins_at == 0]
+    stage.start(first)
+    stage.machines[first.name].waits_for("no coordinator has made it yet")
     stage.start_coordinator()
-    for part in stage.play.parts:
-        if part.joins_at == 0:
-            stage.start(part)
+    for part in others:
+        stage.start(part)
     for part in stage.play.parts:
         if part.killed:
             (point,) = stage.plan(part).points
@@ -80,6 +87,8 @@ def _act(stage: Stage) -> None:
 
 
 def _read(stage: Stage, played: Played) -> None:
+    played.logs = {name: machine.log() for name, machine in stage.machines.items()}
+    played.disks = {name: stage.disk(name) for name in stage.machines}
     address = ExperimentAddress(stage.root, EXPERIMENT)
     rows = experiment_metrics(stage.root, EXPERIMENT)
     for part in stage.play.parts:

@@ -53,9 +53,9 @@ def _told(rows: Rows, shown: dict[str, str]) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "rounds": [row.round for row in rows.rows],
-        "offered": sum(row.offered for row in rows.rows),
+        "offered": sum(row.counters.offered for row in rows.rows),
         "external": sum(row.external for row in rows.rows),
-        "used_from": sorted({peer for row in rows.rows for peer in row.used_from}),
+        "used_from": sorted({peer for row in rows.rows for peer in row.counters.used_from}),
         "problems": [problem for row in rows.rows for problem in row.problems],
         "shown": shown,
     }

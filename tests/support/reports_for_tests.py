@@ -78,13 +78,8 @@ class FullExperiment(FakeExperiment):
                 round=number,
                 stage=0,
                 accepted=refs,
-                missing=(),
-                late=(),
-                superseded=(),
-                rejected=(),
                 rewards=rewards,
                 informative=dict.fromkeys(self.nodes, 1),
-                winners=(),
                 seconds=0.5,
                 store=StoreUse({"lists": 3}, 10, 20),
             )

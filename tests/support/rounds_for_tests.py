@@ -45,7 +45,7 @@ class MemoryExchange:
     def wait_closed(self, number: int) -> StageClosed:
         accepted = [n for n in sorted(self.files.get(number, {})) if n not in self.late]
         refs = tuple(FileRef(n, "00000001", f"key-of-{n}", "ab" * 32, 1) for n in accepted)
-        return StageClosed(number, 0, refs, (), (), (), (), {}, {}, (), 1.0)
+        return StageClosed(round=number, stage=0, accepted=refs, seconds=1.0)
 
     def gather(self, closed: StageClosed, without: Sequence[str]) -> list[PeerFile]:
         here = [ref.node for ref in closed.accepted if ref.node not in without]

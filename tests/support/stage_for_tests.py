@@ -93,6 +93,10 @@ class Stage:
         environment = self.plan(part).environment()
         self._start(part.name, "work", "--node", part.name, *own, environment=environment)
 
+    def disk(self, name: str) -> Path:
+        """A machine's own disk."""
+        return self.folder / f"disk of {name}"
+
     def wait_round(self, closed: int) -> None:
         """Wait until so many rounds have closed."""
         self.machines["coordinator"].wait_until(
@@ -112,6 +116,6 @@ class Stage:
         if name in self.machines:
             self.ended.append(self.machines[name])
         place = ["--root", self.root, "--experiment", EXPERIMENT]
-        disk = {"SWARM_RAY_STATE": str(self.folder / f"disk of {name}")}
+        disk = {"SWARM_RAY_STATE": str(self.disk(name))}
         log = self.folder / f"{name}.log"
         self.machines[name] = Machine(log, command, *place, *arguments, environment=disk | environment)

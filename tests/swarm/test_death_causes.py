@@ -15,10 +15,10 @@ import pytest
 import ray
 
 from swarm_ray.errors import ActorFailure, MissingResource, NodeFailure
-from swarm_ray.machine import ray_instance
-from swarm_ray.runtime.failure_causes import ActorDied, ActorRaised
+from swarm_ray.machine import ray_actors
+from swarm_ray.machine.actor_errors import ActorDied, ActorRaised
+from swarm_ray.machine.ray_actors import Share
 from swarm_ray.runtime.failure_policy import FailurePolicy
-from swarm_ray.runtime.placement import Share
 from swarm_ray.runtime.supervision import Supervisor
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
@@ -52,7 +52,7 @@ def watched(restarts: int, within_s: float, share: Share, *arguments: str) -> tu
     actor = patient()
 
     def make() -> Any:
-        return ray_instance.spawn(actor, "trainer-0/here", "causes", *arguments, share=share)
+        return ray_actors.spawn(actor, "trainer-0/here", "causes", *arguments, share=share)
 
     supervisor.start("trainer-0", make, share=share)
     return supervisor, said
@@ -73,7 +73,7 @@ def up(supervisor: Supervisor) -> int:
     while supervisor.starting():
         assert time.monotonic() < deadline
         supervisor.watch(0.1)
-    return supervisor._vitals._processes["trainer-0"].pid
+    return supervisor._memory._processes["trainer-0"].pid
 
 
 def test_a_killed_process_is_started_again_and_then_named() -> None:
@@ -135,7 +135,7 @@ def test_rays_memory_monitor_is_named_with_its_figures(tmp_path: Path) -> None:
             os.environ["RAY_memory_usage_threshold"] = str(limit)
             os.environ["RAY_memory_monitor_refresh_ms"] = "100"
             import ray
-            from swarm_ray.machine import ray_instance
+            from swarm_ray.machine import ray_actors, ray_instance
             from swarm_ray.errors import OutOfMemory
             instance = ray_instance.RayInstance()
             instance.wait()
@@ -149,7 +149,7 @@ def test_rays_memory_monitor_is_named_with_its_figures(tmp_path: Path) -> None:
 
             call = ray.remote(Hungry).options(num_cpus=0).remote().eat.remote()
             try:
-                ray_instance.result_of(call, 60)
+                ray_actors.result_of(call, 60)
             except OutOfMemory as error:
                 print(error)
             instance.close()

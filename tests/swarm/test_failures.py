@@ -43,9 +43,9 @@ def killed(root: str, shell: str) -> Swarm:
     return swarm
 
 
-@pytest.mark.parametrize("shell", ["TrainerShell", "LoggerShell"])
-def test_an_actor_that_is_killed_fails_the_run(root: str, shell: str) -> None:
-    swarm = killed(root, shell)
+def test_a_logger_that_is_killed_fails_the_run(root: str) -> None:
+    """Of a trainer `tests/kills/test_crashed_run.py` says so."""
+    swarm = killed(root, "LoggerShell")
     assert swarm.exit_code == 1
     assert "struck failed" in swarm.message
     assert "died" in swarm.message
@@ -69,7 +69,9 @@ def test_a_coordinator_that_is_killed_fails_the_run(root: str) -> None:
     assert ray.util.list_named_actors(all_namespaces=True) == []
 
 
+@pytest.mark.repeats
 def test_a_node_whose_data_fail_is_named_and_the_others_complete(root: str) -> None:
+    """As `tests/actors/test_failures_in_process.py` shows, and with the status of the whole."""
     config = with_long_question_for(small_config(nodes=3, trainers=2), "node-1", 1)
     swarm = simulate(config, root, "maimed", show=False)
     assert swarm.exit_code == 1

@@ -52,11 +52,10 @@ def simulate(root: str, *overrides: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_cleanly(root: str, number: signal.Signals) -> None:
-    process = simulate(root, *[f"{key}={json.dumps(value)}" for key, value in (SMALL | ENDLESS).items()])
+def interrupted(root: str, process: subprocess.Popen[str], number: signal.Signals, closed: int) -> None:
+    """What holds of the command that is sent a signal when so many rounds have closed."""
     try:
-        wait_until(lambda: rounds_closed(root) >= 2, 90, process)
+        wait_until(lambda: rounds_closed(root) >= closed, 90, process)
         started = [p for p in descendants(process.pid) if p.name() not in RAYS_OWN]
         assert len(started) > 5
         if number == signal.SIGINT:
@@ -75,25 +74,26 @@ def test_a_signal_ends_the_run_cleanly(root: str, number: signal.Signals) -> Non
     last = records_of(root, "halted")[-1]
     assert (last.state, last.note) == ("stopped", "stopped on request")
     assert experiment_status(root, "halted").state == "stopped"
+
+
+def books_agree(root: str) -> None:
     closed, rows = closed_stages(root, "halted"), experiment_metrics(root, "halted")
+    assert [c.round for c in closed] == list(range(len(closed)))
     for node in ("node-0", "node-1"):
-        logged = [row.reward for row in rows if row.node == node]
-        assert logged == [c.rewards[node] for c in closed][: len(logged)]
+        logged = [row for row in rows if row.node == node]
+        assert [row.reward for row in logged] == [c.rewards[node] for c in closed][: len(logged)]
+        assert [row.step for row in logged] == list(range(len(logged)))
         assert len(logged) >= len(closed) - 1
-    if number == signal.SIGINT:
-        goes_on(root, len(closed))
 
 
-def goes_on(root: str, closed: int) -> None:
-    """The same command goes on where the run stood."""
-    again = simulate(root, f"rounds={closed + 3}")
-    said, complained = again.communicate(timeout=120)
-    assert again.returncode == 0, complained
-    assert "halted is done" in said
-    assert [c.round for c in closed_stages(root, "halted")] == list(range(closed + 3))
+def test_a_signal_ends_the_run_cleanly_and_the_same_command_goes_on(root: str) -> None:
+    settings = [f"{key}={json.dumps(value)}" for key, value in (SMALL | ENDLESS).items()]
+    interrupted(root, simulate(root, *settings), signal.SIGINT, 2)
+    books_agree(root)
+    closed = len(closed_stages(root, "halted"))
+    interrupted(root, simulate(root, *settings), signal.SIGTERM, closed + 2)
+    books_agree(root)
+    assert len(closed_stages(root, "halted")) > closed
     for node in experiment_status(root, "halted").nodes:
         assert "from this machine" in node.recovered
         assert "nothing lost" in node.recovered
-    rows = [row.step for row in experiment_metrics(root, "halted") if row.node == "node-0"]
-    assert rows == list(range(len(rows)))
-    assert len(rows) >= closed + 2

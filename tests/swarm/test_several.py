@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import ray
 from restarts_for_tests import watch_until_round
-from swarm_for_tests import closed_stages, small_config
+from swarm_for_tests import closed_stages, records_of, small_config
 
 from swarm_ray import Swarm
-from swarm_ray.experiments import experiment_metrics, list_experiments
+from swarm_ray.experiments import experiment_metrics, experiment_status, list_experiments
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
-ROUNDS = 20
+ROUNDS = 10
 
 
-def test_two_swarms_with_the_same_node_ids_do_not_meet(root: str) -> None:
-    """One is told to stop in the middle, and the other does not notice."""
+def test_two_swarms_with_the_same_node_ids_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is told to stop in the middle, and the other does not notice; their root is that of the driver's folder."""
+    monkeypatch.chdir(tmp_path)
     config = small_config(rounds=ROUNDS, alarm_rounds=500, evaluation__questions=0)
-    one = Swarm(config, root, "one", show=False).start()
-    other = Swarm(small_config(seed=7, rounds=500, alarm_rounds=500), root, "other", show=False).start()
+    endless = small_config(seed=7, rounds=500, alarm_rounds=500, evaluation__questions=0)
+    one = Swarm(config, "My Drive", "one", show=False).start()
+    other = Swarm(endless, "My Drive", "other", show=False).start()
     try:
         watch_until_round(other, 3)
         other.stop()
@@ -25,8 +32,8 @@ def test_two_swarms_with_the_same_node_ids_do_not_meet(root: str) -> None:
     finally:
         one.stop()
         other.stop()
+    root = str(tmp_path / "My Drive")
     assert (one.exit_code, one.message) == (0, "one is done")
-    assert other.exit_code == 130
     assert {e.name: e.state for e in list_experiments(root)} == {"one": "finished", "other": "stopped"}
     for name in ("one", "other"):
         files = [f.key for c in closed_stages(root, name) for f in c.accepted]
@@ -37,3 +44,22 @@ def test_two_swarms_with_the_same_node_ids_do_not_meet(root: str) -> None:
     assert [c.round for c in closed_stages(root, "one")] == list(range(ROUNDS))
     rewards = [[row.reward for row in experiment_metrics(root, name)[:6]] for name in ("one", "other")]
     assert rewards[0] != rewards[1]
+    stopped_and_whole(other, root)
+
+
+def stopped_and_whole(swarm: Swarm, root: str) -> None:
+    """What holds of the swarm that was stopped, whose Ray goes on."""
+    assert swarm.exit_code == 130
+    assert "stopped" in swarm.message
+    assert experiment_status(root, "other").state == "stopped"
+    last = records_of(root, "other")[-1]
+    assert (last.state, last.note) == ("stopped", "stopped on request")
+    closed, rows = closed_stages(root, "other"), experiment_metrics(root, "other")
+    assert [c.round for c in closed] == list(range(len(closed)))
+    for node in ("node-0", "node-1"):
+        assert last.tallies[node].totals.reward == sum(c.rewards[node] for c in closed)
+        logged = [row.reward for row in rows if row.node == node]
+        assert logged == [c.rewards[node] for c in closed][: len(logged)]
+        assert len(logged) >= len(closed) - 1
+    assert ray.is_initialized()
+    assert ray.util.list_named_actors(all_namespaces=True) == []

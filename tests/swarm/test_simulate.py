@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from swarm_for_tests import closed_stages, records_of, small_config, wait_for_round
+from swarm_for_tests import closed_stages, records_of, small_config
 
 from swarm_ray import Swarm, simulate
 from swarm_ray.errors import UserError
@@ -98,25 +98,3 @@ def test_a_swarm_that_learns_nothing_is_no_success(root: str) -> None:
     assert "in all 3 rounds" in swarm.message
     assert experiment_status(root, "barren").learned_nothing
     assert not any(row.trained for row in experiment_metrics(root, "barren"))
-
-
-def test_a_swarm_that_is_stopped_is_stopped_and_whole(root: str) -> None:
-    config = small_config(rounds=500, alarm_rounds=500, evaluation__questions=0)
-    with Swarm(config, root, "halted", show=False) as swarm:
-        wait_for_round(swarm, 2)
-    assert swarm.exit_code == 130
-    assert "stopped" in swarm.message
-    swarm.stop()
-    assert experiment_status(root, "halted").state == "stopped"
-    last = records_of(root, "halted")[-1]
-    assert (last.state, last.note) == ("stopped", "stopped on request")
-    closed = closed_stages(root, "halted")
-    rows = experiment_metrics(root, "halted")
-    assert [c.round for c in closed] == list(range(len(closed)))
-    for node in ("node-0", "node-1"):
-        assert last.tallies[node].totals.reward == sum(c.rewards[node] for c in closed)
-        logged = [row.reward for row in rows if row.node == node]
-        assert logged == [c.rewards[node] for c in closed][: len(logged)]
-        assert len(logged) >= len(closed) - 1
-    assert ray.is_initialized()
-    assert ray.util.list_named_actors(all_namespaces=True) == []

@@ -16,18 +16,20 @@ from swarm_ray.experiments import list_experiments
 pytestmark = [pytest.mark.machines, pytest.mark.timeout(600)]
 
 ROUNDS = 8
-NAMES = [f"small-local2-external{j}-s{seed}" for j in (0, 2) for seed in (0, 1)]
+TORN, QUICK, SLOW = (
+    f"small-local2-external{which}-s0"
+    for which in ("0-slow_down_s0p0", "1-slow_down_s0p0", "2-slow_down_s0p5")
+)
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     settings = {key: value for key, value in SMALL.items() if key not in {"local", "external"}}
-    more = {"rounds": ROUNDS, "slow_down_s": 0.15, "pace.dead_after_s": 8}
     sweep = {
         "name": "small",
-        "set": settings | more,
-        "grid": {"local, external": [[2, 0], [2, 2]]},
-        "seeds": [0, 1],
+        "set": settings | {"rounds": ROUNDS, "pace.dead_after_s": 8},
+        "grid": {"local, external, slow_down_s": [[2, 0, 0.0], [2, 1, 0.0], [2, 2, 0.5]]},
+        "seeds": [0],
         "baseline": {"external": 0},
     }
     path = tmp_path / "small sweep.yaml"
@@ -38,33 +40,33 @@ def file(tmp_path: Path) -> Path:
 def test_a_sweep_goes_on_where_it_stopped(file: Path, tmp_path: Path) -> None:
     root, log = str(tmp_path / "My Drive"), tmp_path / "log"
     command = ["sweep", str(file), "--root", root, "--report", str(tmp_path / "report.html")]
-    Path(root, EXPERIMENTS, NAMES[0]).mkdir(parents=True)
+    Path(root, EXPERIMENTS, TORN).mkdir(parents=True)
     first = Machine(log, *command, "--parallel", "2")
     try:
-        first.wait_until(lambda: closed(root, NAMES[3]) >= 1, "the last run has begun")
+        first.wait_until(
+            lambda: states(root).get(QUICK) == "finished" and closed(root, SLOW) >= 1, "one is done"
+        )
     finally:
         first.kill()
-    assert states(root)[NAMES[3]] == "running"
-    before = {name: records(root, name) for name, state in states(root).items() if state == "finished"}
-    assert before
+    assert states(root)[SLOW] == "running"
+    before = records(root, QUICK)
 
     second = Machine(log, *command)
     assert second.process.wait(timeout=WITHIN_S) == 1, second.log()
     assert second.left() == []
-    assert {name: records(root, name) for name in before} == before
-    assert states(root) == dict.fromkeys(NAMES[1:], "finished")
-    assert [stage.round for stage in closed_stages(root, NAMES[3])] == list(range(ROUNDS))
+    assert records(root, QUICK) == before
+    assert states(root) == {QUICK: "finished", SLOW: "finished"}
+    assert [stage.round for stage in closed_stages(root, SLOW)] == list(range(ROUNDS))
 
-    failure = f"swarm-ray: {NAMES[0]} failed: its folder in {root} has no experiment.json"
+    failure = f"swarm-ray: {TORN} failed: its folder in {root} has no experiment.json"
     assert second.log().splitlines()[-1].startswith(failure)
-    assert f"1 failed ({NAMES[0]})" in second.log()
+    assert f"1 failed ({TORN})" in second.log()
     assert "Traceback" not in second.log()
     document = json.loads((tmp_path / "report.json").read_text())
-    assert document["not_finished"] == {NAMES[0]: "new"}
-    assert [len(point["runs"]) for point in document["points"]] == [1, 2]
-    # Runs of one seed begin with the same questions and models, and those of another do not.
-    rewards = [closed_stages(root, name)[0].rewards for name in NAMES[1:]]
-    assert rewards[0] == rewards[2] != rewards[1]
+    assert document["not_finished"] == {TORN: "new"}
+    assert [len(point["runs"]) for point in document["points"]] == [0, 1, 1]
+    # Runs of one seed begin with the same questions and models.
+    assert closed_stages(root, QUICK)[0].rewards == closed_stages(root, SLOW)[0].rewards
 
 
 def closed(root: str, experiment: str) -> int:

@@ -14,12 +14,14 @@ from tracked_for_tests import until
 
 from swarm_ray import Swarm
 from swarm_ray.experiments import experiment_metrics
-from swarm_ray.machine.ray_instance import dashboard_address, metrics_address
+from swarm_ray.machine.ray_actors import metrics_address
+from swarm_ray.machine.ray_instance import dashboard_address
 
 pytestmark = pytest.mark.ray
 
 CONFIG = small_config(
     rounds=5000,
+    slow_down_s=0.3,
     evaluation__questions=0,
     tracking__wandb="offline",
     tracking__tensorboard=True,

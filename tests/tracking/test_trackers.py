@@ -51,7 +51,7 @@ def test_a_tracker_that_fails_is_told_once_and_the_others_go_on() -> None:
     assert feed.close(60)
     assert feed.close(60)
     assert (ill.steps, well.steps) == ([0, 1], list(range(6)))
-    assert told == ["ill: the server has gone; it is given nothing more until the next start"]
+    assert told == ["ill: the server has gone; it is off until the next start"]
     assert (ill.closed, well.closed) == (1, 1)
 
 

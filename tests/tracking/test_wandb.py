@@ -70,7 +70,7 @@ def test_a_server_that_is_away_is_told_in_one_line_and_stops_nothing(folder: Fol
     known = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": KEY, "WANDB_INIT_TIMEOUT": "2"}
     said = in_a_process(folder, tmp_path / "spool", "0-4", "tracking.wandb=online", **known)
     assert said.startswith("wandb: CommError: ")
-    assert said.endswith("it is given nothing more until the next start")
+    assert said.endswith("it is off until the next start")
     assert KEY not in said
     assert len(experiment_metrics(str(folder.root), "small")) == 10
 

@@ -17,9 +17,7 @@ from drive_store import (
     RETRYABLE,
     ExperimentStore,
     NotYet,
-    Valid,
     payload_sha256,
-    read_value,
 )
 from drive_store.names import parse_round_file_name
 from swarm_ray.errors import LinkError, MalformedFile
@@ -32,8 +30,9 @@ from swarm_ray.exchange.direct.retransmission import (
 )
 from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
 from swarm_ray.exchange.hivemind.link import DhtLink
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, check_receipt, decode_round_file, value_key
+from swarm_ray.exchange.validation import check_receipt, decode_value, read_peer_value, value_key
 from swarm_ray.records.nodes import Reached
+from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.records.rollouts import Receipt, RoundFile, Wanted
 from swarm_ray.records.state import FileRef, Moment
 
@@ -41,8 +40,6 @@ AT_ONCE = 8
 """Values that are fetched at the same time."""
 MOST_FETCHED = 32 << 20
 """Bytes of peers' values that are kept, as they travelled; in memory they may be four times as large."""
-NOT_FETCHED = "could not be fetched directly"
-"""So begins the reason for which rollouts that travel directly are missing."""
 
 
 class Resolved(NamedTuple):
@@ -51,7 +48,7 @@ class Resolved(NamedTuple):
     ref: FileRef
     """Of the file in the folder."""
     file: RoundFile | str
-    """Whole; or the reason for which it cannot be had."""
+    """Whole; or why it is missing."""
 
 
 class DirectValues:
@@ -91,7 +88,7 @@ class DirectValues:
         self.problem = ""
         """Why the last value went through the folder although there is a link; empty when it did not."""
         self.reached: Reached | None = None
-        """How the peers' rollouts of the last round came; None while nobody uses direct links."""
+        """How the peers' rollouts of the last round came; None while direct links are not used."""
 
     def pack(self, node: str, moment: Moment, file: RoundFile) -> tuple[RoundFile, bytes]:
         """The file to publish, and the value that it stands for; empty where the file holds its rollouts itself."""
@@ -201,12 +198,12 @@ class DirectValues:
         found = self._directly(pending) or self._from_folder(pending)
         if found is None:
             self._asked.add(pending)
-            return Resolved(ref, f"{NOT_FETCHED}; its owner was asked for it")
+            return Resolved(ref, f"{RefusalKind.NOT_FETCHED}; its owner was asked for it")
         self._asked.drop(pending)
         return Resolved(ref, found)
 
     def _directly(self, pending: ValueRequest) -> RoundFile | str | None:
-        """A value out of the DHT; None where it cannot be had."""
+        """A value from the DHT; None if it cannot be fetched."""
         if self.link is None or not self.link.alive:
             return None
         said = pending.receipt
@@ -215,28 +212,15 @@ class DirectValues:
         except LinkError as error:
             self.problem = str(error)
             return None
-        return _opened(value, said)
+        return decode_value(value, said)
 
     def _from_folder(self, pending: ValueRequest) -> RoundFile | str | None:
         """A value that its owner put into the folder; None while it is not to be seen."""
-        ref, moment = pending.ref, pending.moment
         try:
-            reading = read_value(
-                self._experiment,
-                node=ref.node,
-                incarnation=ref.incarnation,
-                round=moment.round,
-                stage=moment.stage,
-                sha256=pending.receipt.sha256,
-                max_payload=MAX_ROUND_FILE,
-            )
+            found = read_peer_value(self._experiment, pending.ref, pending.moment, pending.receipt)
         except RETRYABLE:
             return None
-        if isinstance(reading, NotYet):
-            return None
-        if not isinstance(reading, Valid):
-            return f"{type(reading).__name__}: {reading.reason}"
-        return _opened(reading.payload, pending.receipt)
+        return None if isinstance(found, NotYet) else found
 
     def _remember(self, node: str, receipt: Receipt, file: RoundFile) -> None:
         """Keep a value that may be learned from again, in place of the oldest."""
@@ -253,16 +237,3 @@ def _receipt_for(key: str, value: bytes, parts: int, file: RoundFile) -> RoundFi
 
 def _with_wants(file: RoundFile, wants: tuple[Wanted, ...]) -> RoundFile:
     return msgspec.structs.replace(file, wants=wants) if wants else file
-
-
-def _opened(value: bytes, receipt: Receipt) -> RoundFile | str:
-    """The file in a value, whoever delivered it, or why the value is refused."""
-    if len(value) != receipt.size:
-        return f"a value of {len(value)} bytes, and its receipt says {receipt.size}"
-    try:
-        file = decode_round_file(value)
-    except MalformedFile as error:
-        return str(error)
-    if (len(file.rollouts), bool(file.game)) != (receipt.rollouts, receipt.game):
-        return "other contents than its receipt says"
-    return file

@@ -1,4 +1,4 @@
-"""Values that somebody could not fetch: whom we asked for which, and for whom our own files carry all again."""
+"""Values that could not be fetched: our own that peers may request, and those that we request from peers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from swarm_ray.records.rollouts import Receipt, Wanted
 from swarm_ray.records.state import FileRef, Moment
 
 FULL_ROUNDS = 8
-"""So many rounds do our files carry their rollouts themselves after somebody asked; doubled each time."""
+"""For so many rounds after a request our files carry their rollouts themselves; doubled each time."""
 MOST_FULL_ROUNDS = 256
 
 
@@ -40,7 +40,7 @@ class PendingRequests:
 
     Args:
         rounds: a value is asked for, and may be learned from, for so many rounds after its own. With 0 it is of no use
-            by then; its owner is told of it once, and publishes whole files.
+            by then; its owner is notified once, and publishes whole files.
     """
 
     def __init__(self, rounds: int) -> None:
@@ -123,7 +123,7 @@ class SentValues:
             del self._kept[next(iter(self._kept))]
 
     def expire(self, number: int) -> None:
-        """Let go of what nobody asks for in round `number` any more; a request takes a round to come."""
+        """Drop what is not requested any more in round `number`; a request takes a round to come."""
         self._kept = {
             key: own for key, own in self._kept.items() if own.moment.round + self._rounds + 1 >= number
         }

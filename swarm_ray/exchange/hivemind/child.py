@@ -41,7 +41,7 @@ from swarm_ray.exchange.hivemind.messages import (
 BLACKLIST_S = 5.0
 """How long a peer that did not answer is left alone; always as long, since peers come back."""
 SHOWN = 300
-"""Characters of an error that the owner is told."""
+"""Characters of an error that are reported to the owner."""
 NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))
 UNABLE = (
     P2PDaemonError,
@@ -98,7 +98,7 @@ class Service:
         self._node: tuple[Values, Peering] | None = None
 
     async def run(self) -> None:
-        """Answer until the owner closes the socket; what nobody foresaw ends the process, and the owner hears of it."""
+        """Answer until the owner closes the socket; an unexpected error ends the process, and the owner notices."""
         reader, writer = await asyncio.open_connection(sock=self._socket)
         decoder = msgspec.msgpack.Decoder(Request)
         try:

@@ -2,7 +2,7 @@
 
 A node's process owns the link's process, which owns p2pd. The link's process ends with its owner: it sees the socket
 close, and looks whether its parent is still the owner, for another process may have inherited the socket. p2pd ends by
-itself when the link's process has gone, unless it hangs or is just starting; so the system (Linux) is told to end it,
+itself when the link's process has gone, unless it hangs or is just starting; so the system (Linux) is asked to end it,
 and the owner, when it sees the link's process go, ends it, too.
 """
 
@@ -108,9 +108,9 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def make_socket_folder() -> str:
-    """A new empty folder of this process, which nobody else may enter; those of processes that have gone are removed.
+    """A new empty folder that only this user may enter; folders of ended processes are removed.
 
-    Whoever is killed with its link at one blow leaves one behind.
+    A process that is killed together with its link leaves one behind.
 
     Raises:
         OSError: it cannot be made.
@@ -145,7 +145,7 @@ def key_file(key: bytes | None, folder: Path) -> Iterator[str | None]:
 
     Args:
         key: of the node, in libp2p's form.
-        folder: of our own, which nobody else may read.
+        folder: readable by this user only.
     """
     if key is None:
         yield None

@@ -172,7 +172,7 @@ class Peering:
         met = await asyncio.gather(*(self._meet(peer, found[peer], each_s) for peer in found))
         if any(met):
             search = asyncio.create_task(self._node.find_nearest_nodes([self._node.node_id]))
-            await asyncio.wait({search}, timeout=within_s / 4)  # and their peers by the way
+            await asyncio.wait({search}, timeout=within_s / 4)  # finds their peers as well
         return sum(met)
 
     async def connected(self) -> Connected:

@@ -58,7 +58,7 @@ class DhtLink:
         return self._process is not None and self._process.alive
 
     def start(self) -> None:
-        """Start it, and connect to the peers to start with as far as they live; harmless when it is alive.
+        """Start it, and connect to the initial peers that are alive; harmless when it runs.
 
         One whose process has died starts again, with nothing stored. Peers that do not answer make no difference.
 
@@ -83,7 +83,7 @@ class DhtLink:
             self.join(self._initial, max(1.0, deadline - time.monotonic()))
 
     def put(self, key: str, value: bytes, within_s: float, *, expires_s: float = EXPIRES_S) -> int:
-        """Store a value: it is kept here, and pushed to the peers nearest to its key, as far as they take it.
+        """Store a value: it is kept here, and pushed to those peers nearest to its key that take it.
 
         Args:
             key: names the value; with the value's hash it must be unlike all others of the DHT.
@@ -135,7 +135,7 @@ class DhtLink:
         return self._running().call(Join(tuple(multiaddrs)), NUMBER, within_s)
 
     def peers(self) -> set[str]:
-        """The peer ids that are connected now; `multiaddrs` is brought up to date by the way.
+        """The peer ids that are connected now; this updates `multiaddrs` too.
 
         Raises:
             LinkError: the link itself does not answer.

@@ -24,7 +24,7 @@ MAX_PROBED = 64
 """So many addresses are tried at once."""
 _LONGEST = 256
 _GREETING = b"\x13/multistream/1.0.0\n"
-"""What a libp2p node says first to whoever connects (https://github.com/multiformats/multistream-select)."""
+"""What a libp2p node sends first on every connection (https://github.com/multiformats/multistream-select)."""
 _CLOSED_IN = ("COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE")
 _HOSTS = ("ip4", "ip6", "dns", "dns4", "dns6")
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9-]{1,63})*")
@@ -108,7 +108,7 @@ def probe(addresses: Collection[str], within_s: float = PROBE_S) -> set[str]:
         if _greets(address, deadline):
             alive.add(address.text)
 
-    # Threads of their own: a name that is not resolved holds one up for longer, and nobody waits for it.
+    # Daemon threads: one that waits for a name to be resolved is left behind.
     threads = [threading.Thread(target=ask, args=(one,), daemon=True) for one in parsed[:MAX_PROBED]]
     for thread in threads:
         thread.start()

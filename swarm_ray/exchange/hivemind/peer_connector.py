@@ -77,7 +77,7 @@ class PeerConnector:
     """Keeps a link connected with those of the other nodes of an experiment.
 
     Args:
-        book: who is to be found.
+        book: the announced peers.
         link: not started yet.
         direct: bootnodes and own addresses.
         experiment: whose nodes are joined.
@@ -119,7 +119,7 @@ class PeerConnector:
         return LinkAnnouncement(own, tuple(public_first), reach_of(public_first, nat=is_hosted_notebook()))
 
     def start(self) -> None:
-        """Start the link, and join at most `MAX_JOINED` of those that are to be found and answer a probe.
+        """Start the link, and join at most `MAX_JOINED` of the announced peers that answer a probe.
 
         If nobody answers, it is a new DHT, which others join. An unreadable folder is not an error.
 
@@ -169,7 +169,7 @@ class PeerConnector:
         self._link.start()
 
     def _look(self) -> None:
-        """Join who is to be found and not connected yet.
+        """Join announced peers that are not connected yet.
 
         Raises:
             LinkError: the link does not answer.

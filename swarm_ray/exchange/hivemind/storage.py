@@ -68,7 +68,7 @@ class BoundedParts:
             self._bytes -= len(entry.value) + ENTRY_BYTES
 
     def _make_room(self) -> None:
-        """Drop the oldest, as far as they expired or are too much."""
+        """Drop the oldest while they are expired or too many."""
         now = time.time()
         while self._entries:
             oldest = next(iter(self._entries))

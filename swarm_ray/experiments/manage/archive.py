@@ -1,7 +1,7 @@
-"""An experiment as one file: a zip, or a tar that is compressed with zstandard; read again after it was written.
+"""An experiment as one file: a zip, or a tar that is compressed with zstandard; verified by reading it back.
 
 Unpacked in the folder `experiments` of a root it is that experiment again. Its `experiment.json` comes last, so that
-an archive that was unpacked in part is none.
+an archive that was unpacked in part is not an experiment.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from typing import IO
 
 import zstandard
 
-from drive_store.errors import StoreUnavailable
-from drive_store.store.oserrors import errors_of
+from drive_store.errors import StoreUnavailable, errors_of
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import asked_path, require_new, resolved, written_whole
+from swarm_ray.experiments.manage.files import (
+    FolderFile,
+    asked_path,
+    files_of,
+    folder_of,
+    folders_of,
+    require_new,
+    resolved,
+    written_whole,
+)
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.experiments.read.files import FolderFile, files_of, folder_of, folders_of
 
 ZIP, TAR = ".zip", ".tar.zst"
 _CHUNK = 1 << 20
@@ -64,7 +71,7 @@ def archive_experiment(
         problems: takes a line for what was left out.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         UserError: the path has another ending, is there already, lies in the experiment itself, or cannot be written.
         StoreUnavailable: what was read again is not what was written.
         StoreError: the folder cannot be read.
@@ -103,7 +110,7 @@ class _Source:
         self._digest = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """At most so many bytes; none at the end."""
+        """At most `size` bytes; empty at the end."""
         wanted = self._left if size < 0 else min(size, self._left)
         with errors_of("read", self._path):
             chunk = self._data.read(wanted)

@@ -1,4 +1,4 @@
-"""Removes what an experiment does not need any more, or all of it; says first what and how many bytes."""
+"""Removes what an experiment no longer needs, or all of it; a dry run lists it with its bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import msgspec
 from drive_store import UNREADABLE, valid_id
 from drive_store.checkpoints.manifest import MANIFEST, Manifest, choose_kept
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
+from drive_store.errors import errors_of
 from drive_store.names import VALUE_FILE_SUFFIX, parse_peer_folder, round_of_own_file
-from drive_store.store.oserrors import errors_of
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.manage.files import files_below, files_of, folders_of, refuse_link
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
-from swarm_ray.experiments.read.files import files_below, files_of, folders_of, refuse_link
 from swarm_ray.experiments.read.metrics import incarnations_of
 from swarm_ray.experiments.read.rollouts import UNANSWERED, UNKNOWN, StoredFile, stored_files
 from swarm_ray.records.state import ExperimentState, StateRecord
@@ -51,7 +51,7 @@ class Cleanup:
         return sum(removal.bytes for removal in self.removals)
 
 
-class _Stood(msgspec.Struct, frozen=True):
+class _Position(msgspec.Struct, frozen=True):
     """The part of a checkpoint's `state.json` that says how far the node had come."""
 
     node: str
@@ -69,7 +69,7 @@ class _Plan:
 
 
 def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: bool = False) -> Cleanup:
-    """Remove what an experiment can go on without, or the whole of it.
+    """Remove what an experiment does not need to be resumed or shown, or the whole of it.
 
     By default round files go that nobody needs any more, and checkpoints but the newest and the best of each
     node. State records, logs, registrations and configurations stay, so that everything but sample rollouts can be
@@ -83,8 +83,8 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
         whole: remove the experiment with all that is in its folder, and what this machine keeps of it on its own disk.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        UserError: somebody is at work on it, or all of it is to go and its folder is a link.
+        ExperimentNotFoundError: the experiment does not exist.
+        UserError: it is in use, or all of it is to go and its folder is a link.
         SwarmStateError: a state record is not one that this version reads, and not all of it is to go.
         StoreError: the folder cannot be read, or does not allow it.
     """
@@ -95,7 +95,7 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
     if whole:
         removals = _all_of(experiment)
         if not dry_run:
-            own = experiment_state(experiment.address)
+            own = local_folder(experiment.address)
             remove_folder(experiment)
             with errors_of("remove the folder", str(own)):
                 shutil.rmtree(own, ignore_errors=not own.exists())
@@ -107,13 +107,15 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
         for key in plan.files:
             experiment.store.remove(key)
         for key in plan.folders:
-            experiment.store.remove(f"{key}/{MANIFEST}")  # without it the rest is no checkpoint
+            experiment.store.remove(
+                f"{key}/{MANIFEST}"
+            )  # first: without its manifest a checkpoint does not count
             experiment.store.remove_tree(key)
     return Cleanup(name, plan.removals, plan.remarks, done=not dry_run)
 
 
 def _all_of(experiment: OpenExperiment) -> tuple[Removal, ...]:
-    files, own = files_of(experiment).files, experiment_state(experiment.address)
+    files, own = files_of(experiment).files, local_folder(experiment.address)
     removals = [Removal("files of the whole experiment", len(files), sum(file.size for file in files))]
     kept = files_below(own).files
     if kept:
@@ -223,7 +225,7 @@ def _round_of(experiment: OpenExperiment, node: str, checkpoint: StoredCheckpoin
     if entry is None or hashlib.sha256(data).hexdigest() != entry.sha256:
         return -1
     try:
-        return msgspec.json.decode(data, type=_Stood).round
+        return msgspec.json.decode(data, type=_Position).round
     except UNREADABLE:
         return -1
 

@@ -1,4 +1,4 @@
-"""Writes an experiment into another folder, under another name; `renaming` says why its files are not just copied."""
+"""Writes an experiment into another folder, under another name; `rename` says why its files are not just copied."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from drive_store import UNREADABLE, Expected, ExperimentPaths, Valid, open_envel
 from drive_store.checkpoints.manifest import MANIFEST, Manifest, manifest_of, seal_manifest
 from drive_store.names import parse_state_name
 from swarm_ray.errors import MalformedFile
+from swarm_ray.experiments.manage.files import FolderFile, folders_of
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.experiments.read.files import FolderFile, folders_of
 
 _SENTINEL = "experiment.json"
 _STATE = "state.json"
@@ -45,7 +45,7 @@ class Renamed:
     """Envelopes that were sealed again."""
 
 
-class Anew:
+class ExperimentCopier:
     """Writes an experiment into another folder.
 
     Args:
@@ -99,7 +99,7 @@ class Anew:
                 msgspec.json.decode(opened.payload), f"experiments/{self._old}/", f"{self._paths.folder}/"
             )
         except UNREADABLE as error:
-            raise MalformedFile(f"{file.path} is no state record: {error}") from error
+            raise MalformedFile(f"{file.path} is not a state record: {error}") from error
         payload = msgspec.json.encode(value)
         self._hashes[opened.sha256] = hashlib.sha256(payload).hexdigest()
         previous = self._hashes.get(opened.header.previous, opened.header.previous)
@@ -134,7 +134,7 @@ class Anew:
         return _HASH.sub(lambda found: hashes.get(found[0], found[0]), data)
 
     def _resealed(self, data: bytes, kind: str) -> bytes:
-        """The envelope with the new name; what is no whole envelope stays what it is."""
+        """The envelope sealed for the new name; what is not a whole envelope stays as it is."""
         opened = open_envelope(data, Expected(kind=kind, experiment=self._old, max_payload=_LIMIT))
         if not isinstance(opened, Valid):
             return data

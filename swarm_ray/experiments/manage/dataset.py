@@ -36,8 +36,8 @@ def write_rollouts(
 
     Raises:
         ConfigError: the stored configuration is missing or was altered.
-        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
-        MalformedFile: there is no such list, and a round file cannot be read.
+        SwarmStateError: a state record is missing, and no list was passed for that; or this version cannot read it.
+        MalformedFile: no list was passed, and a round file cannot be read.
         StoreError: the folder cannot be read.
     """
     import pyarrow as pa
@@ -106,7 +106,7 @@ def _leave_out(line: str, problems: list[str] | None) -> None:
     """Say what is not in the data.
 
     Raises:
-        MalformedFile: there is no list to say it in.
+        MalformedFile: no list was passed.
     """
     if problems is None:
         raise MalformedFile(f"{clean(line)}; pass a list of problems to have the rest")

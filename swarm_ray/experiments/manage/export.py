@@ -13,7 +13,7 @@ import msgspec
 from swarm_ray.config.load import to_json
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.dataset import write_rollouts
-from swarm_ray.experiments.manage.write import (
+from swarm_ray.experiments.manage.files import (
     asked_path,
     require_new,
     require_outside,
@@ -55,12 +55,12 @@ def export_experiment(
         The files that were written.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        UserError: a file is there already, cannot be written, the path is none that an export can have, or a module is
-            not one of the experiment's or cannot be imported.
+        ExperimentNotFoundError: the experiment does not exist.
+        UserError: a file is there already, cannot be written, the path is not valid for an export, or a module is not
+            one of the experiment's or cannot be imported.
         ConfigError: the stored configuration is missing or was altered.
-        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
-        MalformedFile: there is no such list, and a row of metrics or a round file cannot be read.
+        SwarmStateError: a state record is missing, and no list was passed for that; or this version cannot read it.
+        MalformedFile: no list was passed, and a row of metrics or a round file cannot be read.
         StoreError: the folder cannot be read.
     """
     opened, target = open_experiment(root, experiment), asked_path(path)
@@ -69,7 +69,7 @@ def export_experiment(
         require_modules(opened.config_in_force().tasks, modules)
     found: list[str] | None = None if problems is None else []
     if found is not None and opened.config_in_force().game and target.suffix != ".json":
-        found.append("a game's payloads are no rollouts of SAPO: rollouts.parquet has none of them")
+        found.append("a game's payloads are not SAPO rollouts: rollouts.parquet leaves them out")
     writers = _writers(opened, target, tuple(modules), found)
     if not overwrite:
         for file in writers:
@@ -100,10 +100,10 @@ def export_experiment_summary(
         problems: takes a line for each state record that is missing or cannot be used, after which nothing is counted.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         UserError: the file is there already, or cannot be written.
         ConfigError: the stored configuration is missing or was altered.
-        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
+        SwarmStateError: a state record is missing, and no list was passed for that; or this version cannot read it.
         StoreError: the folder cannot be read.
     """
     opened, target = open_experiment(root, experiment), asked_path(path)
@@ -145,10 +145,10 @@ def _writers(
     """The files that an export to a path consists of, with what writes each.
 
     A name that ends as files do is not taken for a folder that is still to be made: `results.csv` is a mistake, and
-    `v.2` none.
+    `v.2` is not.
 
     Raises:
-        UserError: the path is none that an export can have.
+        UserError: the path is not valid for an export.
     """
     with writing_errors(target):
         is_file, is_folder = target.is_file(), target.is_dir()

@@ -1,4 +1,4 @@
-"""Whether somebody is at work on an experiment: what may not happen to it then is refused."""
+"""Refuses to change an experiment that is in use."""
 
 from __future__ import annotations
 
@@ -40,21 +40,20 @@ class _Standing:
 
 
 def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
-    """Make sure that nobody is at work on an experiment.
+    """Make sure that an experiment is not in use.
 
-    Somebody is who runs it on this machine, or gave a sign less than `pace.dead_after_s` ago; by wall clocks, so as
-    people see it. While the state is under way, unknown, or there is none yet, every sign counts. One that has ended is
-    at rest as soon as all have said their last word: a node whose beat says neither that it is done, nor that it ended
-    or failed, still trains, uploads or begins anew; and so does a coordinator whose beat is of a later epoch than the
-    record that ended the experiment. A swarm that runs needs neither `experiment.json` nor its configuration any more,
-    so nor does this: where the patience in force cannot be read, ten minutes count, as long as any preset waits.
+    It is in use while this machine runs it, or a heartbeat is younger than `pace.dead_after_s`, by wall clocks. Until
+    it has ended every heartbeat counts. After its end only those count that are not final: of a node that neither is
+    done nor failed, which may still train, upload or restart, and of a coordinator of a later epoch than the record
+    that ended the experiment. A running swarm needs neither `experiment.json` nor its configuration, so this does not
+    either: where the patience in force cannot be read, it is ten minutes, the longest of all presets.
 
     Args:
         folder: the experiment's.
         what: what is about to be done to it, as in "it cannot be <what>".
 
     Raises:
-        UserError: somebody is.
+        UserError: it is in use.
         StoreError: the folder cannot be read.
     """
     name = folder.paths.experiment
@@ -62,19 +61,21 @@ def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
         raise UserError(f"a process of this machine runs {name}, so it cannot be {what}; end that one first")
     now = _standing(folder)
     patience = _patience(folder, now.record)
-    signs = _signs_after_the_end(folder, now, patience) if now.ended else _all_signs(folder, now)
-    who, age = min(signs.items(), key=lambda sign: sign[1], default=("nobody", patience))
+    heartbeats = (
+        _heartbeats_after_the_end(folder, now, patience) if now.ended else _all_heartbeats(folder, now)
+    )
+    who, age = min(heartbeats.items(), key=lambda heartbeat: heartbeat[1], default=("nobody", patience))
     if age >= patience:
         return
     state = now.state
     if now.ended:
         raise UserError(
-            f"{name} is {state}, but {who} gave a sign {age:.0f} s ago and has not said that it ended, so it cannot be "
-            f"{what}; end it, or wait until it has been silent for {patience:.0f} s"
+            f"{name} is {state}, but {who} gave a heartbeat {age:.0f} s ago and has not said that it ended, so it "
+            f"cannot be {what}; end it, or wait until it has been silent for {patience:.0f} s"
         )
     raise UserError(
-        f"{name} is {state}, and {who} gave a sign {age:.0f} s ago, so it cannot be {what}; wait until it has been "
-        f"silent for {patience:.0f} s, or stop it first: swarm-ray stop --root {shlex.quote(folder.address.root)} "
+        f"{name} is {state}, and {who} gave a heartbeat {age:.0f} s ago, so it cannot be {what}; wait until it has "
+        f"been silent for {patience:.0f} s, or stop it first: swarm-ray stop --root {shlex.quote(folder.address.root)} "
         f"--experiment {name}"
     )
 
@@ -99,10 +100,10 @@ def _patience(folder: ExperimentFolder, record: StateRecord | None) -> float:
     return config.pace.dead_after_s
 
 
-def _all_signs(folder: ExperimentFolder, now: _Standing) -> dict[str, float]:
-    """Seconds since each node, and whoever coordinates, gave any sign of life.
+def _all_heartbeats(folder: ExperimentFolder, now: _Standing) -> dict[str, float]:
+    """Seconds since the last heartbeat of each node and of the coordinator.
 
-    A node that publishes often beats rarely, so its last accepted file is a sign as well.
+    A node that publishes often beats rarely, so its last accepted file counts as a heartbeat.
     """
     paths = folder.paths
     accepted = now.record.closed.accepted if now.record and now.record.closed else ()
@@ -119,45 +120,45 @@ def _all_signs(folder: ExperimentFolder, now: _Standing) -> dict[str, float]:
     if now.entry is not None:
         ref = now.entry.ref
         keys.append((_COORDINATOR, paths.state_record(ref.epoch, ref.sequence, ref.claimant)))
-    signs: dict[str, float] = {}
+    ages: dict[str, float] = {}
     for who, key in keys:
         try:
             age = folder.age(key)
         except InvalidName:  # a state record may name anything
             continue
         if age is not None:
-            signs[who] = min(age, signs.get(who, age))
-    return signs
+            ages[who] = min(age, ages.get(who, age))
+    return ages
 
 
-def _signs_after_the_end(folder: ExperimentFolder, now: _Standing, patience: float) -> dict[str, float]:
-    """Seconds since those gave a sign who have not said their last word."""
+def _heartbeats_after_the_end(folder: ExperimentFolder, now: _Standing, patience: float) -> dict[str, float]:
+    """Seconds since the last heartbeat of those that have not said that they ended."""
     epoch = now.entry.ref.epoch if now.entry else 0
     return _nodes_at_work(folder, patience) | _coordinators(folder, above=epoch)
 
 
 def _nodes_at_work(folder: ExperimentFolder, patience: float) -> dict[str, float]:
-    """Nodes whose beat is fresh and no last word, and how many seconds ago they gave it.
+    """Nodes whose last heartbeat is fresh and not final, with its age in seconds.
 
-    A process that another one continues is gone: whoever registers makes sure of that.
+    A process that another one continues is gone: that was made sure of when the other one registered.
     """
     registry = Registry(folder.view)
     gone = {(node, life) for (node, _), life in predecessors_of(folder).items()}
-    signs: dict[str, float] = {}
+    ages: dict[str, float] = {}
     for text in folder.store.names(folder.paths.peers_folder):
         peer = parse_beat_name(text)
         if peer is None or (peer.node, peer.incarnation) in gone:
             continue
         age = folder.age(folder.paths.beat(peer.node, peer.incarnation))
-        if age is not None and age < min(patience, signs.get(peer.node, patience)):
+        if age is not None and age < min(patience, ages.get(peer.node, patience)):
             reading = registry.read_beat(peer.node, peer.incarnation)
             if not (isinstance(reading, Valid) and _is_last(reading.payload)):
-                signs[peer.node] = age
-    return signs
+                ages[peer.node] = age
+    return ages
 
 
 def _is_last(payload: bytes) -> bool:
-    """Whether a beat is a node's last word."""
+    """Whether a heartbeat is a node's last."""
     try:
         beat = msgspec.json.decode(payload, type=Beat)
     except UNREADABLE:
@@ -166,13 +167,13 @@ def _is_last(payload: bytes) -> bool:
 
 
 def _coordinators(folder: ExperimentFolder, above: int) -> dict[str, float]:
-    """Seconds since a coordinator of an epoch above the given one gave a beat; empty where none did."""
+    """Seconds since a coordinator of an epoch above the given one gave a heartbeat; empty if none did."""
     ages = []
     for claimant, reading in read_coordinator_beats(folder.view).items():
         try:
             epoch = msgspec.json.decode(reading.payload, type=CoordinatorBeat).epoch
         except UNREADABLE:
-            epoch = 0  # no proof of a later term
+            epoch = 0  # no proof of a later epoch
         age = folder.age(folder.paths.coordinator_beat(claimant)) if epoch > above else None
         ages += [age] if age is not None else []
     return {_COORDINATOR: min(ages)} if ages else {}

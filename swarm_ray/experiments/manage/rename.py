@@ -1,9 +1,9 @@
-"""Gives an experiment another name, by writing it anew under that name and removing it under the old one.
+"""Renames an experiment: writes a copy under the new name, then removes the old one.
 
 Every envelope says which experiment it belongs to, so that no file can be slipped from one into another, and state
 records name round files by their whole keys and their predecessors by hash. A folder that was only moved is therefore
 refused by every reader. So each envelope is opened, checked and sealed again, the chain of the state log is hashed
-anew, and checkpoints are told the new hash of the record they stand at; payloads of round files, weights and logs stay
+again, and checkpoints get the new hash of their record; payloads of round files, weights and logs stay
 byte for byte. What machines keep on their own disks is bound to the old name and is not found any more.
 """
 
@@ -13,25 +13,25 @@ import shutil
 from collections.abc import Sequence
 
 from drive_store import StateEntry
-from drive_store.store.oserrors import errors_of
+from drive_store.errors import errors_of
 from swarm_ray.errors import ExperimentExistsError, MalformedFile, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, require_free
 from swarm_ray.experiments.manage.clean import remove_folder
-from swarm_ray.experiments.manage.copy import Anew, Renamed
+from swarm_ray.experiments.manage.copy import ExperimentCopier, Renamed
+from swarm_ray.experiments.manage.files import FolderFiles, files_of, folder_of, refuse_link
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
-from swarm_ray.experiments.read.files import FolderFiles, files_of, folder_of, refuse_link
 
 _NAMED = 3
-"""So many of the things that cannot be written anew are named."""
+"""So many of the things that cannot be copied are named."""
 
 
 def rename_experiment(root: str, old: str, new: str) -> Renamed:
     """Give an experiment another name.
 
     The old one goes when the new one is whole and reads as the old one did; an interruption before leaves the old one
-    as it was, and a folder that is no experiment. It goes on under its new name from what its folder holds: checkpoints
-    that were not uploaded are lost to it.
+    as it was, and a folder that is not an experiment. Under its new name it resumes from what its folder holds:
+    checkpoints that were not uploaded are lost to it.
 
     Args:
         root: the folder that holds it.
@@ -39,13 +39,12 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
         new: the name it is to have.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         ExperimentExistsError: the new name is taken.
-        UserError: somebody is at work on it, it is a link or holds links or names that cannot be written anew, or the
-            new name cannot be one.
+        UserError: it is in use, is a link, or holds links or names that cannot be copied; or the new name is not valid.
         ConfigError: its stored configuration is missing or was altered.
         SwarmStateError: its newest state record is not one that this version reads.
-        MalformedFile: its state log is not whole, so that it cannot be written anew.
+        MalformedFile: its state log is not whole, so that it cannot be copied.
         StoreError: the folder cannot be read, or does not allow it.
     """
     experiment, address = open_experiment(root, old), ExperimentAddress(root, new)
@@ -66,7 +65,7 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
     with errors_of("write", str(folder)):
         folder.mkdir()  # what somebody else makes meanwhile is not removed below
         try:
-            done = Anew(experiment, address.paths, folder).write(found.files)
+            done = ExperimentCopier(experiment, address.paths, folder).write(found.files)
             _require_same(experiment, before, open_experiment(root, new))
             refuse_in_use(experiment, "renamed")
         except BaseException:
@@ -77,7 +76,7 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
 
 
 def _require_all(experiment: OpenExperiment, found: FolderFiles) -> None:
-    """Make sure that nothing would be lost: what is not written anew goes with the old folder.
+    """Make sure that nothing would be lost: what is not copied is removed with the old folder.
 
     Raises:
         UserError: there is something that cannot be.
@@ -86,13 +85,13 @@ def _require_all(experiment: OpenExperiment, found: FolderFiles) -> None:
         more = len(found.left_out) - _NAMED
         named = "; ".join([*found.left_out[:_NAMED], *([f"and {more} more"] if more > 0 else [])])
         raise UserError(
-            f"{experiment.paths.experiment} cannot be renamed, since what is no plain file would be lost: {named}; "
+            f"{experiment.paths.experiment} cannot be renamed, since what is not a plain file would be lost: {named}; "
             "move that elsewhere first"
         )
 
 
 def _whole_log(experiment: OpenExperiment) -> tuple[StateEntry, ...]:
-    """The state log, which is written anew from its first record to its newest.
+    """The whole state log, which a copy needs.
 
     Raises:
         MalformedFile: a record is missing or not whole.
@@ -104,7 +103,7 @@ def _whole_log(experiment: OpenExperiment) -> tuple[StateEntry, ...]:
 
 
 def _require_same(old: OpenExperiment, before: Sequence[StateEntry], new: OpenExperiment) -> None:
-    """Make sure that the new one's log is as long as the old one's, and ends with the same words.
+    """Make sure that the new log has the records of the old one, and the same configuration.
 
     Raises:
         MalformedFile: it is not.

@@ -1,4 +1,4 @@
-"""What an experiment has done: the stages that closed, and the figures by which experiments are compared."""
+"""An experiment's closed stages, and the figures by which experiments are compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import metrics_of
 from swarm_ray.experiments.read.status import status_of
-from swarm_ray.experiments.read.uncoordinated import rewarded, stages_of_rows, told_by_nodes
+from swarm_ray.experiments.read.uncoordinated import record_from_nodes, stages_from_rows, with_logged_rewards
 from swarm_ray.records.state import ExperimentState, Refusal, StageClosed
 
 
@@ -56,7 +56,7 @@ class Comparison(msgspec.Struct, frozen=True):
     reward_last: float | None
     """As `reward_first`, over the last tenth."""
     pass_at_1_start: float | None
-    """Held-out pass@1, mean over the nodes that measured it; None where none did."""
+    """Held-out pass@1, mean over the nodes that measured it; None if no node did."""
     pass_at_1_end: float | None
     generated_tokens: int
     seconds: float
@@ -75,16 +75,16 @@ def history_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         problems: takes a line for each state record that is missing or cannot be used; what came after it is left out.
 
     Raises:
-        SwarmStateError: there is such a problem and no list to take it, or a record is not one that this version reads.
+        SwarmStateError: there is such a problem and no list was passed for it, or this version cannot read a record.
         StoreError: the folder cannot be read.
     """
-    records = [decode_state(entry) for entry in experiment.told_log(problems).entries]
-    if not records and told_by_nodes(experiment) is not None:
-        told = stages_of_rows(metrics_of(experiment, problems))
+    records = [decode_state(entry) for entry in experiment.checked_log(problems).entries]
+    if not records and record_from_nodes(experiment) is not None:
+        told = stages_from_rows(metrics_of(experiment, problems))
         return [msgspec.structs.replace(_closed_stage(s), accepted=len(s.rewards)) for s in told]
     stages = [_closed_stage(record.closed) for record in records if record.closed is not None]
     if any(stage.accepted and not stage.rewards for stage in stages):
-        return rewarded(stages, metrics_of(experiment, problems))
+        return with_logged_rewards(stages, metrics_of(experiment, problems))
     return stages
 
 

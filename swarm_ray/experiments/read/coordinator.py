@@ -13,7 +13,7 @@ from swarm_ray.formatting import duration
 from swarm_ray.records.state import ENDED, ExperimentState
 
 NOW_S = 1.0
-"""What was seen so many seconds ago was seen now."""
+"""Seconds within which something counts as seen just now."""
 
 
 class CoordinatorStatus(msgspec.Struct, frozen=True):
@@ -61,15 +61,15 @@ def coordinator_alarm(
     """
     if state in ENDED or seen_s is None or seen_s <= pace.dead_after_s:
         return ""
-    since = f"no sign of a coordinator for {duration(seen_s)}"
+    since = f"no heartbeat of a coordinator for {duration(seen_s)}"
     if silent == nodes:
-        return f"{since}, and none of any node: give the command that started it again, and it goes on"
+        return f"{since}, nor of any node: run the command that started it again to resume"
     if alone:
-        return f"{since}: {len(alone)} of {nodes} nodes train on alone, until a coordinator comes back"
+        return f"{since}: {len(alone)} of {nodes} nodes train alone until a coordinator comes back"
     left = pace.alone_after_s - seen_s
     if left <= 0:
         return f"{since}: its nodes wait for a coordinator to come back"
-    return f"{since}: its nodes wait, and train on alone in {duration(left)}"
+    return f"{since}: its nodes wait, and train alone in {duration(left)}"
 
 
 def coordinator_beats(experiment: OpenExperiment) -> dict[str, int]:

@@ -36,7 +36,7 @@ class StateLog:
     problems: tuple[str, ...]
     """A line for each record that cannot be used, and one where the log breaks off."""
     whole: bool
-    """Whether it reaches the newest record that is to be seen."""
+    """Whether it reaches the newest record in the folder."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class OpenExperiment(ExperimentFolder):
         return None if entry is None else (entry, decode_state(entry))
 
     def log(self) -> StateLog:
-        """The state log as far as it can be had.
+        """The state log as far as it can be read.
 
         Raises:
             StoreError: the folder cannot be read.
@@ -120,14 +120,14 @@ class OpenExperiment(ExperimentFolder):
             )
         return StateLog(tuple(entries), tuple(problems), whole)
 
-    def told_log(self, problems: list[str] | None) -> StateLog:
-        """The state log as far as it can be had, for whoever is told what is missing.
+    def checked_log(self, problems: list[str] | None) -> StateLog:
+        """The state log as far as it can be read, with a line for what is missing.
 
         Args:
             problems: takes a line for each record that is missing or cannot be used.
 
         Raises:
-            SwarmStateError: there is such a record, and no list to take the line.
+            SwarmStateError: there is such a record, and no list was passed for the line.
             StoreError: the folder cannot be read.
         """
         log = self.log()
@@ -142,8 +142,8 @@ def open_root(root: str) -> Store:
     """The folder that holds experiments.
 
     Raises:
-        UserError: there is no such folder.
-        StoreError: it is no folder that a store can be.
+        UserError: the folder does not exist.
+        StoreError: it cannot hold a store.
     """
     store = Store(root)
     try:
@@ -152,7 +152,7 @@ def open_root(root: str) -> Store:
         raise UserError(f"{store.root} cannot be looked at ({error.strerror}); give another root") from error
     if not there:
         raise UserError(
-            f"there is no folder {store.root}; mount it, or give the root that the experiment was made in"
+            f"folder {store.root} does not exist; mount it, or give the root that the experiment was made in"
         )
     return store
 
@@ -161,15 +161,15 @@ def open_experiment(root: str, experiment: str) -> OpenExperiment:
     """An experiment by its name.
 
     Raises:
-        ExperimentNotFoundError: the root has none of that name; those that it has are named.
-        UserError: the root is no folder, the name is none, or `experiment.json` is not one of ours.
+        ExperimentNotFoundError: the root has no experiment of that name; those that it has are named.
+        UserError: the root is not a folder, the name is not valid, or `experiment.json` cannot be read.
     """
     address = ExperimentAddress(root, experiment)
     store = open_root(root)
     identity = find_identity(store, address)
     if identity is None:
         others = experiment_names(store)
-        known = f"there are {', '.join(others[:9])}" if others else "there is none at all"
+        known = f"there are {', '.join(others[:9])}" if others else "it holds no experiments"
         raise ExperimentNotFoundError(f"no experiment {experiment!r} in {store.root}; {known}")
     return OpenExperiment(address, store, identity)
 
@@ -187,7 +187,7 @@ def possible_names(store: Store) -> list[str]:
 
 
 def find_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentity | None:
-    """What `experiment.json` says; None where there is no such file.
+    """What `experiment.json` says; None without that file.
 
     Raises:
         UserError: it is not one that this version reads, or it is that of an experiment of another name.

@@ -50,8 +50,8 @@ def metrics_frame(root: str, experiment: str, problems: list[str] | None = None)
         problems: takes a line for each segment that is torn or missing, and each row that cannot be read.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        MalformedFile: a segment is torn or missing, and there is no list to take that.
+        ExperimentNotFoundError: the experiment does not exist.
+        MalformedFile: a segment is torn or missing, and no list was passed for that.
         StoreError: the folder cannot be read.
     """
     rows = metrics_of(open_experiment(root, experiment), problems)
@@ -74,9 +74,9 @@ def rounds_frame(root: str, experiment: str, problems: list[str] | None = None) 
             which nothing is counted.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        MalformedFile: a segment is torn or missing, and there is no list to take that.
-        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
+        ExperimentNotFoundError: the experiment does not exist.
+        MalformedFile: a segment is torn or missing, and no list was passed for that.
+        SwarmStateError: a state record is missing, and no list was passed for that; or this version cannot read it.
         StoreError: the folder cannot be read.
     """
     opened = open_experiment(root, experiment)
@@ -91,12 +91,12 @@ def nodes_frame(root: str, experiment: str) -> pd.DataFrame:
     """Where each node stands, and its sums since its first step.
 
     The index is `node`. `round` is the last one that it took part in (-1 before its first), `reward` its mean own
-    reward in its last round that closed, `last_seen_s` the age of its last sign of life by wall clocks, `unanswered`
+    reward in its last round that closed, `last_seen_s` the age of its last heartbeat by wall clocks, `unanswered`
     the number of its files that no state record has answered. `recovered` and `problem` are empty where there is
     nothing to say.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         SwarmStateError: the newest state record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
@@ -120,8 +120,8 @@ def specialties_frame(root: str, experiment: str, problems: list[str] | None = N
         problems: as for `metrics_frame`.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        MalformedFile: a segment is torn or missing, and there is no list to take that.
+        ExperimentNotFoundError: the experiment does not exist.
+        MalformedFile: a segment is torn or missing, and no list was passed for that.
         StoreError: the folder cannot be read.
     """
     rows = metrics_of(open_experiment(root, experiment), problems)
@@ -142,7 +142,7 @@ def experiments_frame(root: str) -> pd.DataFrame:
     the configuration cannot be read, and `problem` says why.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
         StoreError: the folder cannot be read.
     """
     rows = [
@@ -170,7 +170,7 @@ def comparison_frame(root: str, names: Sequence[str], problems: list[str] | None
     Raises:
         ExperimentNotFoundError: one of them is not there.
         ConfigError: the stored configuration of one is missing or was altered.
-        SwarmStateError: a state record is missing, and there is no list to take that; or this version cannot read it.
+        SwarmStateError: a state record is missing, and no list was passed for that; or this version cannot read it.
         StoreError: the folder cannot be read.
     """
     rows = map(msgspec.structs.asdict, compare_experiments(root, names, problems))
@@ -181,7 +181,7 @@ def get_experiment_metrics(root: str, experiment: str, *, per_round: bool = Fals
     """What an experiment logged: per step (`metrics_frame`), or per round (`rounds_frame`).
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
+        ExperimentNotFoundError: the experiment does not exist.
         MalformedFile: a segment of a log is torn or missing.
         SwarmStateError: a state record is missing, or not one that this version reads.
         StoreError: the folder cannot be read.
@@ -223,7 +223,7 @@ def _step_row(row: StepMetrics) -> dict[str, Any]:
 
 
 def _logged_by_round(rows: Iterable[StepMetrics]) -> dict[int, tuple[int, int]]:
-    """Round to external rollouts and generated tokens of all nodes; steps that were taken alone belong to none."""
+    """Round to external rollouts and generated tokens of all nodes; steps that were taken alone do not count."""
     logged: dict[int, tuple[int, int]] = {}
     for row in rows:
         if not row.alone:
@@ -255,7 +255,7 @@ def _round_row(stage: ClosedStage, logged: Mapping[int, tuple[int, int]]) -> dic
 
 
 def _frame(rows: Iterable[Mapping[str, Any]], types: Mapping[str, str]) -> pd.DataFrame:
-    """Rows as a frame with these columns, in their order and of their types; also where there is no row."""
+    """Rows as a frame with these columns, in their order and of their types, even without rows."""
     found = list(rows)
     try:
         columns = {

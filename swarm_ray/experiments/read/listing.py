@@ -27,7 +27,7 @@ from swarm_ray.experiments.read.status import (
     read_now,
     shown_state,
 )
-from swarm_ray.experiments.read.uncoordinated import told_by_nodes
+from swarm_ray.experiments.read.uncoordinated import record_from_nodes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import UNDER_WAY, ExperimentState
 
@@ -39,28 +39,28 @@ class ExperimentSummary(msgspec.Struct, frozen=True):
     """One line of a list of experiments."""
 
     name: str
-    state: str
-    """waiting, running, finished, stopped or failed; `unreadable` where `problem` says why."""
-    round: int
+    state: str = UNREADABLE
+    """waiting, running, paused, finished, stopped or failed; `unreadable` where `problem` says why."""
+    round: int = -1
     """The open round, or the last one that closed; -1 before the first."""
-    rounds: int | None
-    nodes: int
+    rounds: int | None = None
+    nodes: int = 0
     """Nodes that its coordinator has taken in."""
-    created_at: str
+    created_at: str = ""
     """Wall clock, ISO 8601."""
-    local: int | None
-    external: int | None
-    completions: int | None
-    seed: int | None
-    learned_nothing: bool
-    problem: str | None
+    local: int | None = None
+    external: int | None = None
+    completions: int | None = None
+    seed: int | None = None
+    learned_nothing: bool = False
+    problem: str | None = None
 
 
 def list_experiments(root: str) -> list[ExperimentSummary]:
-    """The experiments in a folder, oldest first; what else lies there is passed over.
+    """The experiments in a folder, oldest first; other folders are ignored.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
         StoreError: the folder cannot be read.
     """
     store = open_root(root)
@@ -84,8 +84,8 @@ def experiment_status(root: str, experiment: str | None = None) -> ExperimentSta
         experiment: its name; None for the only one there is, or the newest that is under way.
 
     Raises:
-        ExperimentNotFoundError: there is none.
-        UserError: there are several and none is under way; they are named.
+        ExperimentNotFoundError: it does not exist, or the folder holds no experiments.
+        UserError: there are several, all of them ended; they are named.
         SwarmStateError: the newest state record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
@@ -110,8 +110,8 @@ def experiment_history(root: str, experiment: str, problems: list[str] | None = 
         problems: takes a line for each state record that is missing or cannot be used; what came after it is left out.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        SwarmStateError: there is such a problem and no list to take it, or a record is not one that this version reads.
+        ExperimentNotFoundError: the experiment does not exist.
+        SwarmStateError: there is such a problem and no list was passed for it, or this version cannot read a record.
         StoreError: the folder cannot be read.
     """
     return history_of(open_experiment(root, experiment), problems)
@@ -145,15 +145,15 @@ def experiment_metrics(root: str, experiment: str, problems: list[str] | None = 
         problems: takes a line for each segment that is torn or missing, and each row that cannot be read.
 
     Raises:
-        ExperimentNotFoundError: there is no such experiment.
-        MalformedFile: a segment is torn or missing, and there is no list to take that.
+        ExperimentNotFoundError: the experiment does not exist.
+        MalformedFile: a segment is torn or missing, and no list was passed for that.
         StoreError: the folder cannot be read.
     """
     return metrics_of(open_experiment(root, experiment), problems)
 
 
 def _only_experiment(root: str) -> str:
-    """The experiment that is meant when none is named."""
+    """The experiment to use when no name is given."""
     found = list_experiments(root)
     if len(found) == 1:
         return found[0].name
@@ -163,21 +163,21 @@ def _only_experiment(root: str) -> str:
     if under_way:
         return under_way[-1]
     names = ", ".join(summary.name for summary in found[-9:])
-    raise UserError(f"there are {len(found)} experiments in {root} and none is under way; name one: {names}")
+    raise UserError(f"there are {len(found)} experiments in {root}, all of them ended; name one: {names}")
 
 
 def _summary(store: Store, address: ExperimentAddress) -> ExperimentSummary | None:
-    """One experiment's line, None for a folder that holds none; one that cannot be read does not hide the others."""
+    """One experiment's line, None for a folder without one; an unreadable one does not hide the others."""
     try:
         identity = find_identity(store, address)
     except UserError as error:
-        return _unreadable(address.experiment, "", str(error))
+        return ExperimentSummary(address.experiment, problem=str(error))
     if identity is None:
         return None
     try:
         return _readable(OpenExperiment(address, store, identity))
     except SwarmError as error:
-        return _unreadable(address.experiment, identity.created_at, str(error))
+        return ExperimentSummary(address.experiment, created_at=identity.created_at, problem=str(error))
 
 
 def _sizes(experiment: OpenExperiment) -> ExperimentSizes:
@@ -195,7 +195,7 @@ def _sizes(experiment: OpenExperiment) -> ExperimentSizes:
 
 def _readable(experiment: OpenExperiment) -> ExperimentSummary:
     found = experiment.newest()
-    record = found[1] if found else told_by_nodes(experiment)
+    record = found[1] if found else record_from_nodes(experiment)
     config, problem = None, None
     try:
         config = _sizes(experiment)
@@ -214,22 +214,5 @@ def _readable(experiment: OpenExperiment) -> ExperimentSummary:
         completions=config.completions if config else None,
         seed=config.seed if config else None,
         learned_nothing=record.learned_nothing if record else False,
-        problem=problem,
-    )
-
-
-def _unreadable(name: str, created_at: str, problem: str) -> ExperimentSummary:
-    return ExperimentSummary(
-        name=name,
-        state=UNREADABLE,
-        round=-1,
-        rounds=None,
-        nodes=0,
-        created_at=created_at,
-        local=None,
-        external=None,
-        completions=None,
-        seed=None,
-        learned_nothing=False,
         problem=problem,
     )

@@ -40,7 +40,7 @@ def metrics_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         problems: takes a line for each segment that is torn or missing, and each row that cannot be read.
 
     Raises:
-        MalformedFile: there is such a problem, and no list to take it.
+        MalformedFile: there is such a problem, and no list was passed for it.
         StoreError: the folder cannot be read.
     """
     reported: list[str] = []

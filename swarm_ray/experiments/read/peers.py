@@ -56,7 +56,7 @@ def list_peers(root: str, experiment: str | None = None, *, clean: bool = False)
 
     Raises:
         ExperimentNotFoundError: there is neither a record nor an experiment of that name.
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
         StoreError: the folder cannot be read, or not be written.
     """
     store = open_root(root)
@@ -72,7 +72,7 @@ def list_peers(root: str, experiment: str | None = None, *, clean: bool = False)
 
 
 def _patience(root: str, experiment: str) -> float:
-    """Seconds that a node may be silent; the default where that is not to be read any more."""
+    """Seconds that a node may be silent; the default where that cannot be read."""
     try:
         return open_experiment(root, experiment).config_in_force().pace.dead_after_s
     except (SwarmError, StoreError, InvalidName):

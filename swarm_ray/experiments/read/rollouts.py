@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from drive_store import NotYet, Valid, find_bucket_files, read_round_file, read_value
 from drive_store.names import RoundFileName, parse_peer_folder
-from drive_store.paths import BUCKET
+from drive_store.paths import bucket_start
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import MalformedFile, SwarmError
 from swarm_ray.exchange.state_follower import decode_state
@@ -21,7 +20,6 @@ from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 
 UNANSWERED, UNKNOWN = "unanswered", ""
-_BUCKET = re.compile(r"[0-9]{6}")
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,10 @@ def stored_files(experiment: OpenExperiment, problems: list[str] | None) -> list
         problems: takes a line for each state record that is missing or cannot be used.
 
     Raises:
-        SwarmStateError: there is such a record and no list to take it, or one is not one that this version reads.
+        SwarmStateError: there is such a record and no list was passed for it, or this version cannot read one.
         StoreError: the folder cannot be read.
     """
-    log = experiment.told_log(problems)
+    log = experiment.checked_log(problems)
     fates, other = _fates(log), _Fate(UNANSWERED if log.whole else UNKNOWN)
     by_hash = {(key.rpartition("/")[0], f.sha256[:12]): f for key, f in fates.items() if f.sha256}
     found: dict[tuple[str, str], StoredFile] = {}
@@ -135,7 +133,7 @@ class Questions:
         return self._made if isinstance(self._made, str) else ""
 
     def make(self, ref: QuestionRef) -> Question | str:
-        """The question of a reference, or why there is none: it is not the experiment's, or cannot be made here."""
+        """The question of a reference, or why it cannot be had: it is not the experiment's, or cannot be made here."""
         if isinstance(self._made, str):
             return self._made
         try:
@@ -178,6 +176,6 @@ def _listed(experiment: OpenExperiment) -> Iterator[tuple[str, str, str, RoundFi
         if peer is None:
             continue
         buckets = store.names(paths.rollouts_folder(peer.node, peer.incarnation))
-        for number in (int(bucket) * BUCKET for bucket in buckets if _BUCKET.fullmatch(bucket)):
+        for number in (start for text in buckets if (start := bucket_start(text)) is not None):
             for key, name in find_bucket_files(experiment.view, peer.node, peer.incarnation, number):
                 yield peer.node, peer.incarnation, key, name

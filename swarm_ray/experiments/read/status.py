@@ -14,7 +14,7 @@ from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.read.coordinator import CoordinatorStatus, coordinator_alarm, coordinator_beats
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.node_liveness import ChangeClock, LivenessReader, NodeLiveness, Peers
-from swarm_ray.experiments.read.uncoordinated import told_by_nodes
+from swarm_ray.experiments.read.uncoordinated import record_from_nodes
 from swarm_ray.formatting import duration
 from swarm_ray.identity import animal_name
 from swarm_ray.records.nodes import Beat, NodeTotals, Reached
@@ -199,7 +199,7 @@ class ExperimentReader:
         config = self._config(record.config_hash if record else "")
         if ref is not None:
             self._note_coordinators(ref)
-        record = record or told_by_nodes(experiment) or _not_begun(config)
+        record = record or record_from_nodes(experiment) or _not_begun(config)
         return ExperimentReading(
             experiment=experiment,
             record=record,

@@ -1,4 +1,4 @@
-"""Games that no coordinator leads: where they stand is told by their nodes alone, in beats and rows of metrics."""
+"""Games without a coordinator: where they stand follows from their nodes' heartbeats and rows of metrics."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import LAST_WORD, Beat
 from swarm_ray.records.state import ExperimentState, NodeTally, StageClosed, StateRecord
 
-NOTE = "no coordinator: its nodes go by a deadline"
+NOTE = "no coordinator: its nodes close rounds at a deadline"
 
 
-def told_by_nodes(experiment: OpenExperiment) -> StateRecord | None:
-    """What a state record would say of a game that has none; None for one that nobody has begun to play.
+def record_from_nodes(experiment: OpenExperiment) -> StateRecord | None:
+    """A state record for a game that has no coordinator to write one; None before its first round.
 
     Raises:
         StoreError: the folder cannot be read.
@@ -43,8 +43,8 @@ def told_by_nodes(experiment: OpenExperiment) -> StateRecord | None:
     return StateRecord(_state(beats.values()), rounds, None, None, tallies, note=NOTE)
 
 
-def stages_of_rows(rows: Iterable[StepMetrics]) -> list[StageClosed]:
-    """What state records would say of the rounds that a game's nodes logged."""
+def stages_from_rows(rows: Iterable[StepMetrics]) -> list[StageClosed]:
+    """Closed stages for the rounds that a game's nodes logged."""
     rounds: dict[int, list[StepMetrics]] = {}
     for row in rows:
         rounds.setdefault(row.round, []).append(row)
@@ -68,12 +68,12 @@ class RewardedStage(Protocol):
 Stage = TypeVar("Stage", bound=RewardedStage)
 
 
-def rewarded(stages: Iterable[Stage], rows: Iterable[StepMetrics]) -> list[Stage]:
+def with_logged_rewards(stages: Iterable[Stage], rows: Iterable[StepMetrics]) -> list[Stage]:
     """A game's stages, the first of each round with what the nodes logged of that round, the others with nothing.
 
-    A game's files tell the reward of the round before, and nobody's file that of the last one.
+    A game's files hold the reward of the round before, and no file that of the last one.
     """
-    told = {closed.round: closed for closed in stages_of_rows(rows)}
+    told = {closed.round: closed for closed in stages_from_rows(rows)}
     found = []
     for stage in stages:
         closed = told.get(stage.round) if stage.stage == 0 else None
@@ -93,7 +93,7 @@ def _newest_beats(experiment: OpenExperiment) -> Mapping[str, Beat]:
 
 
 def _state(beats: Iterable[Beat]) -> ExperimentState:
-    """Finished once all have said that they are done, stopped once nobody plays any more."""
+    """Finished once all nodes are done, stopped once no node plays."""
     known = list(beats)
     if all(beat.done for beat in known):
         return ExperimentState.FINISHED
@@ -106,13 +106,7 @@ def _closed(number: int, rows: list[StepMetrics]) -> StageClosed:
     return StageClosed(
         round=number,
         stage=0,
-        accepted=(),
-        missing=(),
-        late=(),
-        superseded=(),
-        rejected=(),
         rewards={row.node: row.reward for row in rows},
         informative={row.node: row.local - row.counters.zero_advantage_local for row in rows},
-        winners=(),
         seconds=max(math.fsum(row.seconds.values()) for row in rows),
     )

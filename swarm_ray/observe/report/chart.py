@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swarm_ray.experiments.manage.write import written_whole
+from swarm_ray.experiments.manage.files import written_whole
 from swarm_ray.observe.report.overwriting import WRITER
 
 if TYPE_CHECKING:

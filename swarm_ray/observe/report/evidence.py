@@ -17,7 +17,7 @@ from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
 from swarm_ray.experiments.read.status import ExperimentStatus, read_now
-from swarm_ray.experiments.read.uncoordinated import rewarded, stages_of_rows
+from swarm_ray.experiments.read.uncoordinated import stages_from_rows, with_logged_rewards
 from swarm_ray.observe.report.evaluations import evaluations_in, events_of
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, StoreUse
@@ -74,7 +74,7 @@ class Evidence:
         closed = tuple(r.state.closed for r in self.records if r.state.closed is not None)
         if not self.config.game:
             return closed
-        return tuple(rewarded(closed, self.rows)) if closed else tuple(stages_of_rows(self.rows))
+        return tuple(with_logged_rewards(closed, self.rows)) if closed else tuple(stages_from_rows(self.rows))
 
     @cached_property
     def rounds(self) -> tuple[int, ...]:

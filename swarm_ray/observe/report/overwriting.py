@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from drive_store.store.oserrors import errors_of
+from drive_store.errors import errors_of
 from swarm_ray.errors import UserError
 
 WRITER = "swarm-ray"

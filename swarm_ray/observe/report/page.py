@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.write import (
+from swarm_ray.experiments.manage.files import (
     asked_path,
     require_outside,
     resolved,

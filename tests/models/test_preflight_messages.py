@@ -1,4 +1,4 @@
-"""What cannot be had is one line and status 2, before Ray is started and before an experiment is made."""
+"""A mistake is one line and status 2, before Ray is started and before an experiment is made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from swarm_ray.config.load import load_config
         ("tasks.specialties=[{name: x, task: gcd, options: {max_value: many}}]", "it must be a whole number"),
         ("tasks.modules=[no_such_module]", "tasks.modules: cannot import 'no_such_module'"),
         ("policy.model=./nowhere", "policy.model='./nowhere': there is no such folder; check the path"),
-        ("hub.repository=me/swarm", "there is no token for the Hugging Face Hub; set HF_TOKEN"),
+        ("hub.repository=me/swarm", "needs a token for the Hugging Face Hub; set HF_TOKEN"),
         ("hub.repository=swarm", "hub.repository='swarm' is not possible; it must be owner/name"),
     ],
 )

@@ -1,13 +1,20 @@
-"""The files of an experiment's folder as they lie there, whatever their names; links are not followed."""
+"""Files of an experiment's folder, and files that are written for people.
+
+The first are listed whatever their names; links are not followed. The second are written whole or not at all, and never
+over others unless that was asked for.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from drive_store.store.oserrors import errors_of
+from drive_store import EXPERIMENTS, Store
+from drive_store.errors import errors_of
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
 from swarm_ray.formatting import clean
@@ -30,7 +37,7 @@ class FolderFiles:
 
     files: tuple[FolderFile, ...]
     left_out: tuple[str, ...]
-    """A line for each thing that is no file with a name that can be printed: links, pipes, and what cannot."""
+    """A line for each thing that was left out: links, pipes, and names that cannot be printed."""
 
 
 def folder_of(experiment: ExperimentFolder) -> Path:
@@ -82,7 +89,7 @@ def folders_of(experiment: OpenExperiment) -> list[PurePosixPath]:
 
 
 def files_below(folder: Path) -> FolderFiles:
-    """All files below a folder of this machine; none where there is no such folder.
+    """All files below a folder of this machine; none where the folder does not exist.
 
     Raises:
         StoreError: it cannot be listed.
@@ -113,3 +120,82 @@ def _walk(folder: Path, top: Path, left_out: list[str]) -> Iterator[FolderFile]:
             yield FolderFile(path, PurePosixPath(path.relative_to(top)), size)
         else:
             left_out.append(f"{path} is {'a link' if entry.is_symlink() else 'no file'}")
+
+
+def asked_path(text: Path | str) -> Path:
+    """Where somebody wants something written, a `~` resolved.
+
+    Raises:
+        UserError: the text is empty, which would mean the working directory, or begins with the home of nobody.
+    """
+    if not str(text).strip():
+        raise UserError("an empty path names no place to write to; name a file or a folder")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{text}: its home folder does not exist; write the path in full") from error
+
+
+@contextmanager
+def writing_errors(path: Path) -> Iterator[None]:
+    """Let the block raise a `UserError` in place of the operating system's, since another path may do.
+
+    Errors of the experiment's folder are `StoreError` by then, and pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            why = "a file stands where a folder is needed"
+        raise UserError(f"{path} could not be written: {why}; name another path") from error
+
+
+def resolved(path: Path) -> Path:
+    """The path without links.
+
+    Raises:
+        UserError: no file can have it.
+    """
+    with writing_errors(path):
+        return path.resolve()
+
+
+def require_new(path: Path) -> None:
+    """Make sure that a file can be written without writing over another.
+
+    Raises:
+        UserError: there is something of that name.
+    """
+    if os.path.lexists(path):
+        raise UserError(f"{path} is there already: take another name, or give --overwrite to write over it")
+
+
+def require_outside(root: str, path: Path) -> None:
+    """Make sure that what is written for people does not land among the experiments' own files.
+
+    Raises:
+        UserError: it would, or no file can have this path.
+    """
+    experiments = Path(Store(root).root, EXPERIMENTS).resolve()
+    if resolved(path).is_relative_to(experiments):
+        raise UserError(f"{path} lies among the experiments' own files in {experiments}; write it elsewhere")
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A file beside the one that is wanted; it takes that one's name when the block has ended, and is gone otherwise.
+
+    Raises:
+        UserError: a folder has the file's name, or the file cannot be written.
+    """
+    with writing_errors(path):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder where a file is to be written; take another name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+        try:
+            yield part
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)

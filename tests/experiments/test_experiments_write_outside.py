@@ -1,4 +1,4 @@
-"""What is written or removed for people stays away from what is not meant: other experiments, and their own files."""
+"""Files written for people stay out of the experiments, and removals touch nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real run, in one process: exported, archived and restored, renamed and gone on with, cleaned."""
+"""A real run, in one process: exported, archived and restored, renamed and resumed, cleaned."""
 
 from __future__ import annotations
 
@@ -36,10 +36,9 @@ from swarm_ray.errors import (
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments import compare_experiments, experiment_metrics, experiment_status, list_experiments
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import experiment_state
-from swarm_ray.experiments.manage.create import init_experiment
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.experiments.manage.rename import rename_experiment
-from swarm_ray.experiments.open import open_or_create
+from swarm_ray.experiments.open import init_experiment, open_or_create
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.experiments.read.rollouts import stored_files
 from swarm_ray.records.nodes import Beat, NodeTotals
@@ -165,7 +164,7 @@ def test_an_export_without_a_list_of_problems_is_whole_or_not_at_all(root: Path,
 def test_a_link_to_an_experiment_is_told_before_anything_is_written_or_removed(
     root: Path, tmp_path: Path
 ) -> None:
-    own = experiment_state(ExperimentAddress(str(root), "small"))
+    own = local_folder(ExperimentAddress(str(root), "small"))
     link = root / "experiments/small"
     link.rename(tmp_path / "theirs")
     link.symlink_to(tmp_path / "theirs")
@@ -361,7 +360,7 @@ def test_clean_leaves_what_a_node_may_learn_again(tmp_path: Path) -> None:
 
 
 def test_clean_removes_all_of_it_when_told_to(root: Path) -> None:
-    own = experiment_state(ExperimentAddress(str(root), "small"))
+    own = local_folder(ExperimentAddress(str(root), "small"))
     assert own.exists()  # this machine ran it
     planned = cleanup_experiment(str(root), "small", whole=True)
     assert [r.bytes for r in planned.removals] == [
@@ -389,7 +388,7 @@ def test_what_is_in_use_is_neither_cleaned_nor_renamed(tmp_path: Path) -> None:
     running.age(3600)
     assert cleanup_experiment(str(tmp_path), "running").experiment == "running"
     running.beat("node-1", Beat(1, 1, 1, "training", NodeTotals()))
-    with pytest.raises(UserError, match="node-1 gave a sign 0 s ago"):
+    with pytest.raises(UserError, match="node-1 gave a heartbeat 0 s ago"):
         cleanup_experiment(str(tmp_path), "running")
     running.age(3600)
     assert rename_experiment(str(tmp_path), "running", "walking").experiment == "walking"

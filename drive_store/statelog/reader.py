@@ -9,13 +9,13 @@ the head has to wait.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 
 from drive_store.envelope_reading import Corrupt, Rejected
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import StateName
-from drive_store.paths import BUCKET
-from drive_store.statelog.record import (
+from drive_store.paths import bucket_start
+from drive_store.statelog.log import (
     MAX_STATE,
     StateEntry,
     StateRef,
@@ -26,7 +26,6 @@ from drive_store.statelog.record import (
     read_record,
 )
 
-_BUCKET = re.compile(r"[0-9]{6}")
 _NEWEST = 2  # buckets: the newest record is in one of so many last ones
 _FORK_DEPTH = 100  # records: how far behind its own place a reader looks for a successor's fork
 
@@ -111,6 +110,35 @@ class StateLogReader:
         self._tip = chain[-1].ref
 
 
+class StateLogTail:
+    """The newest records of the chain that is obeyed; a look reads those that are new.
+
+    Args:
+        experiment: where the log is.
+        most: how many records are kept, and read at most, however long the log is.
+    """
+
+    def __init__(self, experiment: ExperimentStore, most: int) -> None:
+        self._experiment, self._most = experiment, most
+        self._known: list[StateEntry] = []
+
+    def look(self) -> list[StateEntry]:
+        """The newest records, oldest first; fewer than `most` where the log begins, or a link is not to be seen.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        walk, found = _Walk(self._experiment, MAX_STATE, []), list[StateEntry]()
+        places = {entry.ref: place for place, entry in enumerate(self._known)}
+        entry = newest(self._experiment)
+        while entry is not None and entry.ref not in places and len(found) < self._most:
+            found.append(entry)
+            entry = walk.predecessor(entry)
+        kept = self._known[: places[entry.ref] + 1] if entry is not None and entry.ref in places else []
+        self._known = [*kept, *reversed(found)][-self._most :] or self._known
+        return list(self._known)
+
+
 class _Walk:
     """The reads and listings of one poll, each made at most once."""
 
@@ -161,7 +189,7 @@ class _Walk:
             previous = entry.header.previous
             if not previous or (tip is not None and previous == tip.sha256):
                 return chain[::-1]
-            entry = self._predecessor(entry)
+            entry = self.predecessor(entry)
             if entry is None or tip is None or entry.ref.position > tip.position:
                 continue
             if entry.ref.position < tip.position or entry.ref.claimant != tip.claimant:
@@ -173,15 +201,24 @@ class _Walk:
         self._broken.update(link.ref for link in chain)
         return None
 
-    def _predecessor(self, entry: StateEntry) -> StateEntry | None:
+    def predecessor(self, entry: StateEntry) -> StateEntry | None:
+        """Read the record before another: mostly of the same claimant, by its name; else by a listing and its hash."""
         sequence = entry.ref.sequence - 1
-        if sequence < 0:
+        if sequence < 0 or not entry.header.previous:
             return None
-        for name in self._names(self._experiment.paths.state_bucket(sequence)).get(sequence, ()):
-            found = self._entry(name) if name.epoch <= entry.ref.epoch else None
+        for name in self._before(entry.ref, sequence):
+            found = self._entry(name)
             if found is not None and found.ref.sha256 == entry.header.previous:
                 return found
         return None
+
+    def _before(self, ref: StateRef, sequence: int) -> Iterator[StateName]:
+        """Names that may be those of a predecessor, the likeliest first; lists no bucket before it must."""
+        own = StateName(ref.epoch, sequence, ref.claimant)
+        yield own
+        for name in self._names(self._experiment.paths.state_bucket(sequence)).get(sequence, ()):
+            if name.epoch <= ref.epoch and name != own:
+                yield name
 
     def _in(self, folders: list[str]) -> list[StateName]:
         """List buckets: the records to obey first come first."""
@@ -207,7 +244,9 @@ class _Walk:
 
     def _report(self, name: StateName, reason: str) -> None:
         twin = f" (twin {name.twin})" if name.twin else ""
-        problem = f"record {name.sequence} of {name.claimant} (epoch {name.epoch}){twin} is no use: {reason}"
+        problem = (
+            f"record {name.sequence} of {name.claimant} (epoch {name.epoch}){twin} cannot be used: {reason}"
+        )
         if problem not in self._problems:
             self._problems.append(problem)
 
@@ -228,10 +267,8 @@ def _better_claim(one: StateName | StateRef, other: StateRef) -> bool:
 
 def bucket_folders(experiment: ExperimentStore) -> list[str]:
     """List the folders of the log's buckets, oldest first, in one listing."""
-    names = [
-        name for name in experiment.store.names(experiment.paths.state_folder) if _BUCKET.fullmatch(name)
-    ]
-    return [experiment.paths.state_bucket(int(name) * BUCKET) for name in names]
+    firsts = map(bucket_start, experiment.store.names(experiment.paths.state_folder))
+    return [experiment.paths.state_bucket(first) for first in firsts if first is not None]
 
 
 def newest(experiment: ExperimentStore, max_payload: int = MAX_STATE) -> StateEntry | None:

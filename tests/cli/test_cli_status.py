@@ -117,7 +117,7 @@ def test_config_prints_a_configuration_that_loads_again(
         (["status", "--root", "ROOT", "extra"], "no such argument: extra"),
         (["status", "--root", "ROOT", "--jsn"], "no such argument: --jsn"),
         (["status", "--ro", "ROOT"], "required: --root"),
-        (["list", "--root", "ROOT/nowhere"], "there is no folder"),
+        (["list", "--root", "ROOT/nowhere"], "does not exist"),
         (["list", "--root", "s3://bucket"], "local paths only"),
         (["compare", "--root", "ROOT"], "required: EXPERIMENT"),
         (["compare", "--root", "ROOT", "shared", "nothing"], "no experiment 'nothing'"),

@@ -1,4 +1,4 @@
-"""What is said of other seeds."""
+"""The text that compares a figure with the spread of other seeds."""
 
 from __future__ import annotations
 

@@ -11,20 +11,20 @@ from swarm_ray.exchange.backoff import Backoff
 
 def test_pauses_grow_by_a_tenth_up_to_the_longest_and_start_anew_after_a_change() -> None:
     slept: list[float] = []
-    pacing = Backoff(0.1, 0.13, slept.append)
+    backoff = Backoff(0.1, 0.13, slept.append)
     for _ in range(4):
-        pacing.pause()
-    pacing.changed()
-    pacing.pause()
+        backoff.pause()
+    backoff.changed()
+    backoff.pause()
     assert slept == pytest.approx([0.1, 0.11, 0.121, 0.13, 0.1])
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1, 2)), max_size=60))
 def test_no_pause_is_below_zero_or_longer_than_allowed(limits: list[float | None]) -> None:
     slept: list[float] = []
-    pacing = Backoff(0.01, 1.0, slept.append)
+    backoff = Backoff(0.01, 1.0, slept.append)
     for limit in limits:
-        pacing.pause(limit)
+        backoff.pause(limit)
     for pause, limit in zip(slept, limits, strict=True):
         assert 0 <= pause <= 1.0
         assert limit is None or pause <= max(0.0, limit)

@@ -10,7 +10,7 @@ from folder_for_tests import Folder
 
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.experiments.local_state import experiment_state
+from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.machine.local_disk import Lock
 from swarm_ray.observe.display import NoDisplay
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
@@ -68,7 +68,7 @@ def test_one_that_said_goodbye_is_not_waited_for(tmp_path: Path, goodbye: dict[s
 
 def test_one_of_this_machine_is_known_by_its_lock(tmp_path: Path) -> None:
     node = Elsewhere(Folder(tmp_path), beats=0)
-    home = experiment_state(node.folder.address) / "nodes" / "node-1"
+    home = local_folder(node.folder.address) / "nodes" / "node-1"
     home.mkdir(parents=True)
     (home / "incarnations").write_text("00000001\n")
     assert node.wait() == 0

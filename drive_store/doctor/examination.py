@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import msgspec
 
-from drive_store.doctor import advice, alone, pair, place
-from drive_store.doctor.findings import FAIL, OK, Finding, Findings, worst
-from drive_store.doctor.ground import CHECK, Means, OwnFiles, device_of, tried
+from drive_store.doctor import advice, mount, one_machine, pair
+from drive_store.doctor.report import FAIL, OK, Finding, Findings, worst
+from drive_store.doctor.workspace import CHECK, Means, OwnFiles, device_of, tried
 from drive_store.errors import InvalidName, StoreError
 from drive_store.names import new_incarnation, require_id
 from drive_store.store.store import Store
+
+LOOK_AGAIN = "Fix that, then run the doctor again; what follows was not checked."
+
+
+def look_at(store: Store) -> list[Finding]:
+    """Look without writing; when the folder is not there, that is the only finding about it."""
+    found = [mount.versions(), tried("folder", lambda: mount.folder(store))]
+    if found[-1].level == FAIL:
+        return found
+    checks = (("mount", mount.mount), ("free space", mount.space), ("twins", mount.twins))
+    return found + [tried(name, lambda check=check: check(store)) for name, check in checks]  # type: ignore[misc]
+
+
+def write_and_read(own: OwnFiles, means: Means, counts: tuple[int, ...]) -> list[Finding]:
+    """Write, read, list and remove files of its own; ends with the first error of the store."""
+    began = (means.wall(), means.clock())
+    found: list[Finding] = []
+    try:
+        own.store.make_folder(own.folder)
+        found.append(one_machine.one_file(own))
+        found += one_machine.many_files(own, means, counts)
+        found += [one_machine.removal(own), one_machine.case(own), mount.upload(own, means)]
+        found.append(one_machine.clocks(own, means, began))
+    except StoreError as error:
+        found.append(Finding(check="store", level=FAIL, found=str(error), advice=LOOK_AGAIN))
+    return found
+
 
 FULL = (100, 1000)
 """Small files that one machine writes; a listing is timed at each of these numbers."""
@@ -29,12 +55,8 @@ def examine(
     rounds: int = ROUNDS,
     wait_s: float = WAIT_S,
     counts: tuple[int, ...] | None = None,
-    clock: Callable[[], float] = time.monotonic,
-    wall: Callable[[], float] = time.time,
-    sleep: Callable[[float], object] = time.sleep,
-    say: Callable[[str], object] = lambda _: None,
+    means: Means | None = None,
     open_store: Callable[[str], Store] = Store,
-    machine: str | None = None,
 ) -> Findings:
     """Say whether a swarm can run over a folder, and with which settings.
 
@@ -47,23 +69,17 @@ def examine(
         rounds: how often a file goes to the other machine and back, at most; the smaller number of the two counts.
         wait_s: how long the other machine, and each of its files, is waited for.
         counts: small files to write, ascending; None: `FULL` alone, `FEW` with another machine.
-        clock: seconds on a monotonic clock.
-        wall: seconds since 1970.
-        sleep: waits for so many seconds.
-        say: is told, in lines, what goes on.
+        means: clocks, and who is told of each step; None takes those of the system, and tells nobody.
         open_store: opens a folder that Drive shows a second time.
-        machine: tells this machine from others; None takes what the system says.
 
     Raises:
-        InvalidName: `pair_name` is no id, or `rounds` is out of range.
+        InvalidName: `pair_name` is not a valid id, or `rounds` is out of range.
     """
     if not 1 <= rounds <= pair.MOST_ROUNDS:
         raise InvalidName(f"{rounds} rounds cannot be measured: 1 to {pair.MOST_ROUNDS} can.")
     own_id = new_incarnation()
     session = f"alone-{own_id}" if pair_name is None else require_id(pair_name, "name of a pair")
-    examination = _Examination(
-        store, session, own_id, Means(clock, wall, sleep, say, pair.boot_id() if machine is None else machine)
-    )
+    examination = _Examination(store, session, own_id, means or Means())
     if examination.is_there():
         with examination:
             examination.look(counts or (FULL if pair_name is None else FEW))
@@ -98,16 +114,16 @@ class _Examination:
 
     def is_there(self) -> bool:
         """Look without writing; say whether there is a folder to write into."""
-        self._found = alone.look_at(self._store)
+        self._found = look_at(self._store)
         return not any(finding.check == "folder" and finding.level == FAIL for finding in self._found)
 
     def look(self, counts: tuple[int, ...]) -> None:
         """What this machine finds out by itself."""
-        self._found += alone.write_and_read(self._own, self._means, counts)
+        self._found += write_and_read(self._own, self._means, counts)
 
     def look_again(self) -> None:
         """Is it still the folder that it was?"""
-        self._found.append(tried("mount stays", lambda: place.still_there(self._store, self._device)))
+        self._found.append(tried("mount stays", lambda: mount.still_there(self._store, self._device)))
 
     def meet(self, rounds: int, wait_s: float, open_store: Callable[[str], Store]) -> None:
         """What it finds out with another machine; nobody is waited for while something fails here."""
@@ -115,7 +131,7 @@ class _Examination:
         if failing:
             found = f"not waited for, since this fails here: {', '.join(failing)}"
             self._found.append(
-                Finding(check="other machine", level=FAIL, found=found, advice="Mend that first.")
+                Finding(check="other machine", level=FAIL, found=found, advice="Fix that first.")
             )
             return
         self._together = pair.together(
@@ -155,7 +171,7 @@ class _Examination:
         marked = any(
             f.check == "upload" and any(f.figures.get(m) for m in ("id", "uncommitted")) for f in self._found
         )
-        return marked or place.expects_drive(self._store.root)
+        return marked or mount.expects_drive(self._store.root)
 
     def _is_own_disk(self) -> bool:
         return any(finding.check == "mount" and finding.level != OK for finding in self._found)

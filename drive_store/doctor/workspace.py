@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from drive_store.doctor.findings import FAIL, Finding
-from drive_store.errors import StoreError
+from drive_store.doctor.report import FAIL, Finding
+from drive_store.errors import StoreError, errors_of
 from drive_store.names import twin_name
 from drive_store.store.deadline import Deadline
-from drive_store.store.oserrors import errors_of
 from drive_store.store.store import Store
 
 T = TypeVar("T")
@@ -27,18 +27,33 @@ TWIN = re.compile(r" \([1-9][0-9]{0,3}\)")
 _MOST_TWINS = 2
 
 
-@dataclass(frozen=True)
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """What two processes of one machine have in common; "" where that is not known."""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _silent(_line: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Means:
     """What differs between an examination and a test of it."""
 
-    clock: Callable[[], float]
+    clock: Callable[[], float] = time.monotonic
     """Seconds on a monotonic clock."""
-    wall: Callable[[], float]
+    wall: Callable[[], float] = time.time
     """Seconds since 1970."""
-    sleep: Callable[[float], object]
-    say: Callable[[str], object]
-    """Is told, in a line, what is waited for."""
-    machine: str
+    sleep: Callable[[float], object] = time.sleep
+    say: Callable[[str], object] = _silent
+    """Takes, in a line, what is waited for."""
+    machine: str = field(default_factory=boot_id)
     """What two processes of one machine have in common; "" where that is not known."""
 
 

@@ -29,7 +29,7 @@ def test_create_makes_what_simulate_goes_on_with(tmp_path: Path, capsys: pytest.
     words = ["create", "mine", "--root", root, "--preset", "tiny", "rounds=7", "--seed", "3", "--local", "6"]
     assert main(words) == 0
     assert capsys.readouterr().out.startswith(
-        f"mine is made in {root}: preset tiny, 7 rounds, I/J 6/4, G 8, seed 3"
+        f"mine created in {root}: preset tiny, 7 rounds, I/J 6/4, G 8, seed 3"
     )
     assert main(words) == 2
     assert "'mine' exists" in capsys.readouterr().err
@@ -130,7 +130,7 @@ def test_export_archive_clean_and_rename(
     assert main(["rename", "done", "over", "--root", root]) == 0
     assert capsys.readouterr().out.startswith("done is over now: ")
     assert main(["clean", "over", "--root", root]) == 0
-    assert capsys.readouterr().out == "nothing of over can go\n"
+    assert capsys.readouterr().out == "nothing of over can be removed\n"
     assert main(["clean", "over", "--root", root, "--all"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("of over ")
@@ -156,7 +156,7 @@ def test_export_archive_clean_and_rename(
         (["create", "new", "--root", "ROOT", "--preset", "papr"], "did you mean paper?"),
         (["metrics", "--root", "ROOT"], "required: EXPERIMENT"),
         (["metrics", "dne", "--root", "ROOT"], "there are done, walking"),
-        (["metrics", "done", "--root", "ROOT/nowhere"], "there is no folder"),
+        (["metrics", "done", "--root", "ROOT/nowhere"], "does not exist"),
         (["metrics", "done", "--root", "ROOT", "--by", "peer"], "invalid choice: 'peer'"),
         (["metrics", "done", "--root", "ROOT", "--csv", "ROOT"], "is there already"),
         (["metrics", "done", "--root", "ROOT", "--csv", "ROOT", "--overwrite"], "is a folder"),
