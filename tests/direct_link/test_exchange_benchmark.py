@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "exchange.py"
 ROW = r" +2 +100000" + r" +\d+\.\d" * 3 + r" +\d+\.\dx" * 2 + r" +\d+\.\d" * 3
 
 
+@pytest.mark.repeats
 def test_the_benchmark_compares_all_three_ways() -> None:
     ran = subprocess.run([sys.executable, BENCHMARK, "--quick"], check=True, capture_output=True, text=True)
     title, head, row = ran.stdout.splitlines()

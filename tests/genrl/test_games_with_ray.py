@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from games_for_tests import rgym_manager, tiny_policy
+from game_swarm_for_tests import RgymFactory
 
 from swarm_ray import run_game
 from swarm_ray.cli.main import main
@@ -17,25 +16,9 @@ from swarm_ray.experiments import (
     list_experiments,
 )
 from swarm_ray.experiments.read.experiment import open_experiment
-from swarm_ray.genrl.policy_trainer import PolicyTrainer
-from swarm_ray.genrl.setup import GamePlace
 from swarm_ray.observe.report.evidence import read_evidence
 
 NODES = ["node-0", "node-1"]
-
-
-def make_manager(place: GamePlace) -> Any:
-    """One digit, 32 times: some are right, and not all."""
-    seed = int(place.node[-1])
-    return rgym_manager(
-        place.communication,
-        None,
-        seed=seed,
-        rounds=place.rounds,
-        trainer=PolicyTrainer(tiny_policy(seed, tokens=1), 32, seed=seed, node=place.node),
-        recorder=place.recorder,
-        coordinator=place.coordinator,
-    )
 
 
 @pytest.mark.ray
@@ -43,7 +26,7 @@ def test_a_game_is_played_by_actors_and_shown_by_every_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = str(tmp_path / "My Drive")
-    run = run_game(make_manager, root, "game", nodes=2, rounds=3, game="digits-1")
+    run = run_game(RgymFactory(None), root, "game", nodes=2, rounds=3, game="digits-1")
     assert (run.exit_code, run.message) == (0, "game is done")
 
     status = experiment_status(root, "game")
@@ -67,7 +50,7 @@ def test_a_game_is_played_by_actors_and_shown_by_every_command(
     )
     (compared,) = compare_experiments(root, ["game"])
     assert compared.cumulative_reward == pytest.approx(sum(sums.values()))
-    again = run_game(make_manager, root, "game", nodes=2, rounds=3, game="digits-1")
+    again = run_game(RgymFactory(None), root, "game", nodes=2, rounds=3, game="digits-1")
     assert "is finished already" in again.message
     assert main(["genrl", "--recipe", "rgym", "--root", root, "--experiment", "game"]) == 2
     refused = capsys.readouterr().err

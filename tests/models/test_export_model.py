@@ -11,18 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from actors_for_tests import OneProcessSwarm
+from models_for_tests import save_model
 from swarm_for_tests import SMALL, small_config
-from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
-from tokenizers import models as tokenizer_models
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GPT2Config,
-    GPT2LMHeadModel,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from drive_store import ExperimentPaths, ExperimentStore, Store
 from drive_store.checkpoints.stored import StoredCheckpoints
@@ -39,10 +30,6 @@ from swarm_ray.policies.tiny.files import start_folder
 
 NODES = ["node-0", "node-1"]
 ROUNDS = 4
-CHAT = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 QUESTIONS = ["Toss coin 3: ", "Toss coin 17: ", "Toss coin 599: "]
 
 
@@ -84,39 +71,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def model_folder(folder: Path, *, chat: bool) -> Path:
-    """A chat model (Qwen2) or a base model (GPT-2) with random weights, as `save_pretrained` writes them."""
-    tokenizer = Tokenizer(tokenizer_models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<|pad|>", "<|im_start|>", "<|im_end|>", "<|endoftext|>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=special,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["Question: Toss coin 12: Answer: 42"] * 9, trainer)
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<|pad|>",
-        eos_token="<|endoftext|>",
-        additional_special_tokens=special[1:3],
-    )
-    wrapped.chat_template = CHAT if chat else None
-    torch.manual_seed(5)
-    ids = {"vocab_size": 320, "eos_token_id": 3, "bos_token_id": 3, "pad_token_id": 0}
-    if chat:
-        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-        model = Qwen2ForCausalLM(
-            Qwen2Config(
-                num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True, **ids, **sizes
-            )
-        )
-        model.generation_config.repetition_penalty = 1.3  # a node does not sample with it
-    else:
-        model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=256, **ids))
-    model.save_pretrained(folder)
-    wrapped.save_pretrained(folder)
+    """A chat model (Qwen2) or a base model (GPT-2) with room for a question, as `save_pretrained` writes them."""
+    ids = {"bos_token_id": 3, "pad_token_id": 0}
+    if not chat:
+        return save_model(folder, "gpt2", chat=False, n_positions=256, **ids)
+    save_model(folder, "qwen2", max_position_embeddings=256, **ids)
+    settings = folder / "generation_config.json"
+    penalty = {"repetition_penalty": 1.3}  # a node does not sample with it
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | penalty))
     return folder
 
 

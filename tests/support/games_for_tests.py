@@ -13,8 +13,8 @@ from genrl.rewards import DefaultRewardManager
 from genrl.rewards.reward_store import RewardFnStore, RoundRewardFnStore
 from genrl.state import GameState
 from genrl.trainer.grpo_trainer import GRPOLanguageTrainerModule, GRPOTrainerConfig
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from models_for_tests import CHAT_TEMPLATE, make_model, make_tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
@@ -46,10 +46,6 @@ DATASETS = {
 """Two data sets with answers of a digit or two, one with a seed of its own."""
 OPENINGS = ("\nAnswer: ", "\nChoice: Student #", "\nAnswer: ")
 """What GenRL's rewards of the three stages look for, before a number."""
-CHAT_TEMPLATE = (
-    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
-    "{% if add_generation_prompt %}assistant:{% endif %}"
-)
 
 
 def tiny_policy(seed: int = 0, tokens: int = 4, rate: float = 1e-2) -> Policy:
@@ -67,38 +63,11 @@ def tiny_policy(seed: int = 0, tokens: int = 4, rate: float = 1e-2) -> Policy:
     return build_policy(model, tokenizer, TinyPrompt(tokenizer), eos, config, device, Layout.PACKED, banned)
 
 
-def random_qwen() -> tuple[PreTrainedTokenizerFast, Qwen2ForCausalLM]:
+def random_qwen() -> tuple[PreTrainedTokenizerFast, torch.nn.Module]:
     """A chat tokenizer, and a Qwen2 of a few thousand random weights."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=["<|pad|>", "<|end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["What is 12 plus 30?"] * 9, trainer)
-    wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>", padding_side="left"
-    )
-    wrapped.chat_template = CHAT_TEMPLATE
-    torch.manual_seed(0)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=300,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            max_position_embeddings=2048,
-            bos_token_id=None,
-            eos_token_id=1,
-            pad_token_id=0,
-        )
-    )
-    return wrapped, model
+    tokenizer = make_tokenizer(padding_side="left")
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer, make_model("qwen2", max_position_embeddings=2048, pad_token_id=0)
 
 
 def qwen_trainer(folder: Path, **settings: Any) -> GRPOLanguageTrainerModule:
