@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -91,8 +91,7 @@ def interval(values: Sequence[float], *, confidence: float = CONFIDENCE, seed: i
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
         return Interval(mean, None, None, 1, None)
-    means = _resampled_means(values, np.random.default_rng(seed))
-    low, high = _percentiles(means, confidence)
+    low, high = _bootstrapped((values,), _mean, confidence, seed)
     return Interval(mean, low, high, len(values), float(np.std(values, ddof=1)))
 
 
@@ -113,8 +112,7 @@ def difference(
     u, p = _mann_whitney(first, second)
     low = high = None
     if min(len(first), len(second)) > 1:
-        draw = np.random.default_rng(seed)
-        low, high = _percentiles(_resampled_means(second, draw) - _resampled_means(first, draw), confidence)
+        low, high = _bootstrapped((second, first), _mean_difference, confidence, seed)
     return Difference(
         mean=means[1] - means[0],
         low=low,
@@ -220,16 +218,25 @@ def _correlation(first: Sequence[float], second: Sequence[float]) -> float | Non
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def _resampled_means(values: Sequence[float], draw: np.random.Generator) -> np.ndarray:
-    """Means of `RESAMPLES` samples with replacement, [RESAMPLES]."""
-    array = np.asarray(values, dtype=float)
-    return np.asarray(draw.choice(array, size=(RESAMPLES, len(array))).mean(axis=1))
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    return np.asarray(values.mean(axis=axis))
 
 
-def _percentiles(means: np.ndarray, confidence: float) -> tuple[float, float]:
-    rest = (1 - confidence) / 2
-    low, high = np.quantile(means, [rest, 1 - rest])
-    return float(low), float(high)
+def _mean_difference(second: np.ndarray, first: np.ndarray, axis: int) -> np.ndarray:
+    return np.asarray(second.mean(axis=axis) - first.mean(axis=axis))
+
+
+def _bootstrapped(
+    samples: tuple[Sequence[float], ...], of: Callable[..., np.ndarray], confidence: float, seed: int
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a statistic of independent samples."""
+    from scipy import stats  # here, since it takes a second to load
+
+    draw = np.random.default_rng(seed)
+    found = stats.bootstrap(
+        samples, of, n_resamples=RESAMPLES, confidence_level=confidence, method="percentile", random_state=draw
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def _cohens_d(first: Sequence[float], second: Sequence[float]) -> float | None:

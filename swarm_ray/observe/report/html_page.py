@@ -114,14 +114,6 @@ def times(ratio: float | None) -> str:
     return NOTHING if ratio is None else f"{ratio:.2f} {TIMES}"
 
 
-def size(count: int) -> str:
-    """Bytes as people say them."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{count} B"
-
-
 def visible(text: str, most: int = LONGEST) -> str:
     """Text with its line ends, and every other character that is not to be seen written as its number.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from swarm_ray.formatting import duration, large, reward_sum, share
+from swarm_ray.formatting import byte_count, duration, large, reward_sum, share
 from swarm_ray.observe.reference_results import PAPER, ratio_to
 from swarm_ray.observe.report.evaluations import before_and_after
 from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.observe.report.html_page import NOTHING, Table, change, size, times, visible
+from swarm_ray.observe.report.html_page import NOTHING, Table, change, times, visible
 from swarm_ray.observe.report.incidents import MOST_SHOWN, counts_of, incidents_of
 from swarm_ray.observe.report.run_charts import KINDS, operations_per_round, specialty_shares, time_of
 from swarm_ray.observe.report.settings import baseline_of, differing_settings, ratio_of
@@ -159,8 +159,8 @@ def store_table(evidences: Sequence[Evidence]) -> Table | None:
         totals = [use.operations.get(kind, 0) for _, use in told]
         if any(totals):
             rows.append((kind, *(f"{n} ({e.get(kind, 0.0):.1f})" for n, e in zip(totals, each, strict=True))))
-    rows.append(("bytes read", *(size(use.bytes_read) for _, use in told)))
-    rows.append(("bytes written", *(size(use.bytes_written) for _, use in told)))
+    rows.append(("bytes read", *(byte_count(use.bytes_read) for _, use in told)))
+    rows.append(("bytes written", *(byte_count(use.bytes_written) for _, use in told)))
     heads = ("operation", *(one.name for one, _ in told))
     return Table("Operations, in all (per round)", heads, tuple(rows))
 

@@ -92,7 +92,7 @@ def _figure(labels: Sequence[str], curves: Sequence[Curves], title: str) -> Figu
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     for number, (label, drawn) in enumerate(zip(labels, curves, strict=True)):
         colour, dash = series_style(number)
-        _draw_rewards(left, drawn, label, colour, dash)
+        _draw_reward_panel(left, drawn, label, colour, dash)
         right.plot(drawn.rounds, drawn.cumulative, color=colour, linewidth=2.4, linestyle=dash)
     _finish(left, _smoothing(curves), "mean reward of own completions")
     _finish(right, "summed over nodes and rounds", "cumulative reward of own completions")
@@ -102,13 +102,13 @@ def _figure(labels: Sequence[str], curves: Sequence[Curves], title: str) -> Figu
     return figure
 
 
-def _draw_rewards(axes: Axes, curves: Curves, label: str, colour: str, dash: str) -> None:
+def _draw_reward_panel(axes: Axes, curves: Curves, label: str, colour: str, dash: str) -> None:
     """The band first, so that no line lies beneath it."""
-    rounds, band = curves.rounds, (_drawable(curves.lowest), _drawable(curves.highest))
+    rounds, band = curves.rounds, (_with_gaps(curves.lowest), _with_gaps(curves.highest))
     axes.fill_between(rounds, *band, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(rounds, _drawable(curves.raw), color=colour, linewidth=0.7, alpha=0.4)
+    axes.plot(rounds, _with_gaps(curves.raw), color=colour, linewidth=0.7, alpha=0.4)
     dot = "o" if len(rounds) == 1 else None  # a line through one point is not to be seen
-    smooth = _drawable(curves.smooth)
+    smooth = _with_gaps(curves.smooth)
     axes.plot(rounds, smooth, color=colour, linewidth=2.4, linestyle=dash, marker=dot, label=label)
 
 
@@ -153,7 +153,7 @@ def _write_sums(axes: Axes, curves: Sequence[Curves]) -> None:
         )
 
 
-def _drawable(values: Series) -> list[float]:
+def _with_gaps(values: Series) -> list[float]:
     """Gaps as matplotlib knows them."""
     return [math.nan if value is None else value for value in values]
 
