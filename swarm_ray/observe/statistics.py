@@ -234,7 +234,12 @@ def _bootstrapped(
 
     draw = np.random.default_rng(seed)
     found = stats.bootstrap(
-        samples, of, n_resamples=RESAMPLES, confidence_level=confidence, method="percentile", random_state=draw
+        samples,
+        of,
+        n_resamples=RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        random_state=draw,
     )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 

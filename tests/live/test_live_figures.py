@@ -14,7 +14,7 @@ from swarm_ray.experiments.read.coordinator import coordinator_alarm
 from swarm_ray.experiments.read.node_liveness import ChangeClock, NodeLiveness
 from swarm_ray.experiments.read.status import ExperimentReading
 from swarm_ray.observe.diagnosis import diagnosed, result_line, swarm_alarm, swarm_notes, with_lost_files
-from swarm_ray.observe.recent_records import RewardCurve
+from swarm_ray.observe.folder import RewardCurve
 from swarm_ray.observe.snapshot import (
     WINDOW,
     NodeSnapshot,
