@@ -16,7 +16,7 @@ from swarm_ray.errors import CheckpointMismatch, UserError
 from swarm_ray.experiments.folder import read_config
 from swarm_ray.experiments.manage.files import asked_path, resolved, writing_errors
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.models.checkpoints import NodeCheckpoints, Which
 from swarm_ray.tasks.trusted_modules import require_modules
 

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.records.rollouts import QuestionRef
@@ -45,6 +45,14 @@ class Score(NamedTuple):
     outcome: str
     """ok, error (no such question, or no reward from its verifier), timeout, refused (see `safe_verifiers`),
     or killed (it ended the process)."""
+
+
+class Verifier(Protocol):
+    """Scores completions; `Scorer` does it in a process of its own."""
+
+    def score(self, items: Sequence[ScoreItem]) -> list[Score]:
+        """One score per item, in order."""
+        ...
 
 
 class Scorer:

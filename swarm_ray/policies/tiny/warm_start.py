@@ -10,7 +10,7 @@ import torch
 
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, padded_rows
 from swarm_ray.policies.prompts import TinyPrompt
-from swarm_ray.policies.tiny.recipes import Start
+from swarm_ray.policies.tiny.starts import Start
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer
 from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
