@@ -38,9 +38,9 @@ from swarm_ray.genrl.questions import (
     world_state_of,
 )
 from swarm_ray.sapo.grpo import is_zero_advantage
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.scoring import ScoreItem, Scorer, Verifier
 from swarm_ray.tasks.streams import derive_stream
+from swarm_ray.tasks.task import Question
 
 DATASETS = Path(next(iter(genrl.examples.rgym.__path__))) / "datasets.yaml"
 """GenRL's own composite configuration: the paper's nine data sets."""

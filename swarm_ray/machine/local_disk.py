@@ -28,7 +28,7 @@ def cache_folder() -> Path:
 
 
 def read_words(path: Path) -> tuple[str, ...]:
-    """The words in a small file of this machine's own disk; none where there is no file.
+    """The words in a small file of this machine's own disk; () without a file.
 
     Bytes that are not text, as a power cut may leave, spoil the word that holds them and nothing else.
     """

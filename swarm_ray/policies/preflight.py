@@ -161,7 +161,7 @@ def preflight(config: SwarmConfig, nodes: int, device: torch.device) -> MemoryNe
     """What `nodes` policies of `policy.model` need on the device; refuses what does not fit, before loading.
 
     Raises:
-        ModelError: there is no such model, or so many do not fit.
+        ModelError: no model of this name, or so many do not fit.
     """
     need = memory_need(shape_of(load_config(config.policy.model)), config)
     require_room(need, nodes, free_memory(device), f"{device} with policy.model={config.policy.model!r}")

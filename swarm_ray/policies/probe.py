@@ -149,11 +149,11 @@ def require_decoder(model: CausalModel, pad: int, device: torch.device) -> None:
             f"this architecture does not decode in batches ({reason}); choose another"
         ) from error
     except NodeFailure as error:
-        raise ModelError("the model's logits are not finite as it comes; choose another") from error
+        raise ModelError("the model's logits are not finite before any training; choose another") from error
     regret = max(_regret(model, p, ids, device) for p, row in zip(prompts, found, strict=True) for ids in row)
     if not regret <= MOST_REGRET:
         raise ModelError(
-            "this architecture decodes otherwise in a batch than alone (it is no causal language model, or "
+            "this architecture decodes otherwise in a batch than alone (it is not a causal language model, or "
             f"takes no left padding): a token is {regret:.3g} nats from the likeliest; choose another"
         )
 

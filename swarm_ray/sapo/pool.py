@@ -16,9 +16,9 @@ from swarm_ray.errors import UnknownQuestionError
 from swarm_ray.policies.policy import SampledCompletion
 from swarm_ray.records.rollouts import Completion, Rollout
 from swarm_ray.sapo.grpo import is_zero_advantage
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import ScoreItem, Verifier
+from swarm_ray.tasks.task import Question
 
 
 @dataclass(frozen=True)

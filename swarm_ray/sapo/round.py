@@ -22,9 +22,9 @@ from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
 from swarm_ray.sapo.pool import PeerFile, Pool, ScoredRollout, build_pool, score_own
 from swarm_ray.sapo.selection import Batch, select_batch
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Verifier
+from swarm_ray.tasks.task import Question
 
 T = TypeVar("T")
 

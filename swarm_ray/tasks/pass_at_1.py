@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.scoring import ScoreItem, Verifier
+from swarm_ray.tasks.task import Question
 
 
 class Answer(Protocol):

@@ -43,10 +43,10 @@ from swarm_ray.policies.tiny.warm_start import (
 )
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, read_tokenizer
 from swarm_ray.tasks.pass_at_1 import overall, pass_at_1
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Verifier
 from swarm_ray.tasks.streams import derive_seed, derive_stream
+from swarm_ray.tasks.task import Question
 
 TOKENIZER_SEED, TOKENIZER_TEXTS = 12345, 400
 
