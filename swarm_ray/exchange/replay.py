@@ -18,7 +18,7 @@ from drive_store import (
 from swarm_ray.errors import MalformedFile, UnknownQuestionError
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.exchange.validation import decode_round_file, read_peer_file, read_peer_value
-from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.policy import Policy, SampledCompletion
 from swarm_ray.records.rollouts import Rollout, RoundFile
 from swarm_ray.records.state import FileRef, Moment
 from swarm_ray.sapo.node import Node
