@@ -65,7 +65,9 @@ def test_completions_follow_from_seed_node_and_place_alone(trainer):
 def test_own_completions_are_trained_on_as_sampled_and_others_as_their_text(trainer, monkeypatch):
     groups = []
     update = trainer.policy.update
-    monkeypatch.setattr(trainer.policy, "update", lambda found, loss_of: groups.extend(found) or update(found, loss_of))
+    monkeypatch.setattr(
+        trainer.policy, "update", lambda found, loss_of: groups.extend(found) or update(found, loss_of)
+    )
     (own,) = trainer.generate(rows("1 + 1"))
     (made,) = trainer._made.values()
     before = weights(trainer)
@@ -151,7 +153,9 @@ def test_openings_begin_every_completion_of_their_stage_and_are_not_trained_on(t
     (made,) = trainer._made.values()
     groups = []
     update = trainer.policy.update
-    monkeypatch.setattr(trainer.policy, "update", lambda found, loss_of: groups.extend(found) or update(found, loss_of))
+    monkeypatch.setattr(
+        trainer.policy, "update", lambda found, loss_of: groups.extend(found) or update(found, loss_of)
+    )
     state, rewards = played({("me", "1 + 1"): (own, [1, 0, 0, 0]), ("peer", "2"): (["\nAnswer: 7"], [1.0])})
     trainer.train(state, Table(), rewards)
     assert groups[0].completions == tuple(c.ids for c in made)
