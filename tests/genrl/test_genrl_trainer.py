@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. 
 """GenRL 0.3.0 calls transformers' old name."""
 
 GAME = """
-game: {kind: rgym, trainer: genrl, num_train_samples: 2, num_transplant_trees: 2, num_generations: 8}
+game: {kind: rgym, trainer: genrl, num_train_samples: 1, num_transplant_trees: 1, num_generations: 8}
 swarm:
   nodes: 2
   alarm_rounds: 50
