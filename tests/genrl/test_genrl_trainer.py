@@ -1,4 +1,7 @@
-"""GenRL's own trainer as a recipe asks for it: on a model of a folder, with our checkpoints; one node, since it shares torch's stream."""
+"""GenRL's own trainer as a recipe asks for it: on a model of a folder, with our checkpoints.
+
+It samples from torch's own random stream, so one node plays in this process.
+"""
 
 from __future__ import annotations
 
