@@ -23,15 +23,17 @@ from drive_store import ExperimentPaths, ExperimentStore, Store, create_experime
 from drive_store.checkpoints.local import LocalCheckpoints
 from swarm_ray.checkpointing.node_state import NodeState, encode_state
 from swarm_ray.checkpointing.writer import Checkpointer
-from swarm_ray.config.schema import CheckpointConfig, SwarmConfig
+from swarm_ray.config.schema import CheckpointConfig, GrpoConfig, SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
-from swarm_ray.policies.policy import Policy, TrainingGroup
-from swarm_ray.policies.pool import build_policy
+from swarm_ray.policies.policy import LanguageModel, Policy
 from swarm_ray.policies.prompts import TinyPrompt
 from swarm_ray.policies.state import save_tensors, snapshot
 from swarm_ray.policies.tiny.model import build_tokenizer
 from swarm_ray.policies.transformers_models import llama
+from swarm_ray.sapo.grpo import grpo_loss
 from swarm_ray.sapo.node import Node
+
+LOSS = grpo_loss(GrpoConfig())
 
 PATHS = ExperimentPaths("stall")
 SIZES = {
@@ -39,7 +41,7 @@ SIZES = {
     "Llama of 20 million": {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 6},
 }
 ADVANTAGES = (1.0, -1.0) * 4
-GROUPS = [TrainingGroup(TokenGroup(tuple(range(5, 25)), ((6, 7, 8, 3),) * 8), ADVANTAGES)] * 4
+GROUPS = [TokenGroup(tuple(range(5, 25)), ((6, 7, 8, 3),) * 8, ADVANTAGES)] * 4
 
 
 def main(repeats: int) -> None:
@@ -57,7 +59,9 @@ def make_policy(sizes: dict[str, int]) -> Policy:
     model = llama(vocab_size=1024, num_attention_heads=4, num_key_value_heads=2, **sizes)
     eos = (tokenizer.eos_token_id,)
     device = torch.device("cpu")
-    return build_policy(model, tokenizer, TinyPrompt(tokenizer), eos, SwarmConfig(), device, Layout.PACKED)
+    return Policy(
+        LanguageModel(model, tokenizer, TinyPrompt(tokenizer), eos), SwarmConfig(), device, Layout.PACKED
+    )
 
 
 def measure(title: str, policy: Policy, folder: Path, repeats: int) -> None:
@@ -78,7 +82,9 @@ def measure(title: str, policy: Policy, folder: Path, repeats: int) -> None:
             node.step += 1
             began = time.perf_counter()
             way()
-            policy.update(GROUPS)  # the thread works meanwhile, and what it takes from the trainer shows
+            policy.update(
+                GROUPS, LOSS
+            )  # the thread works meanwhile, and what it takes from the trainer shows
             if repeat:
                 seconds[name].append(time.perf_counter() - began)
             beside += wait(checkpointer)

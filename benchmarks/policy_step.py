@@ -21,12 +21,15 @@ import torch
 from transformers import GenerationConfig
 
 from swarm_ray.config.load import load_config
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import GrpoConfig, SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
-from swarm_ray.policies.policy import Policy, TrainingGroup
-from swarm_ray.policies.tiny.start import TinyStart
+from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.tiny.loading import TinyStart
+from swarm_ray.sapo.grpo import grpo_loss
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
+
+LOSS = grpo_loss(GrpoConfig())
 
 QUESTIONS, COPIES = 8, 8
 
@@ -56,19 +59,18 @@ def main(repeats: int) -> None:
     compare(
         f"update, {QUESTIONS} groups of {COPIES}",
         {
-            f"{policy.layout.value} rows (ours)": lambda: policy.update(groups),
-            "a right-padded row per completion": lambda: padded.update(groups),
+            f"{policy.layout.value} rows (ours)": lambda: policy.update(groups, LOSS),
+            "a right-padded row per completion": lambda: padded.update(groups, LOSS),
         },
         repeats,
     )
 
 
-def training_groups(policy: Policy, texts: list[str]) -> list[TrainingGroup]:
+def training_groups(policy: Policy, texts: list[str]) -> list[TokenGroup]:
     """Groups in which half of the completions were right."""
     advantages = tuple(1.0 if i % 2 else -1.0 for i in range(COPIES))
     generated = policy.generate(texts, COPIES, 0)
-    tokens = [policy.own_group(text, group) for text, group in zip(texts, generated, strict=True)]
-    return [TrainingGroup(TokenGroup(t.prompt, t.completions), advantages) for t in tokens]
+    return [policy.own_group(text, made, advantages) for text, made in zip(texts, generated, strict=True)]
 
 
 def generate_calls(policy: Policy, texts: list[str], config: SwarmConfig, calls: int) -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from drive_store.errors import InvalidName
 
+_Name = TypeVar("_Name")
 ID_RULE = "use lower-case letters, digits, - and _ (at most 63)"
 """What a person who gave another name for an experiment or a node is told."""
 ROUND_FILE_SUFFIX = ".rollouts"
@@ -108,52 +111,48 @@ class SegmentName:
 
 def parse_state_name(name: str) -> StateName | None:
     """Read a state record's name; None for any other."""
-    found = _STATE.fullmatch(name)
-    if found is None:
-        return None
-    return StateName(int(found["epoch"]), int(found["sequence"]), found["claimant"], _twin(found))
+    return _parsed(
+        _STATE, name, lambda f: StateName(int(f["epoch"]), int(f["sequence"]), f["claimant"], _twin(f))
+    )
 
 
 def parse_registration_name(name: str) -> PeerName | None:
     """Read a registration's name; None for any other."""
-    return _peer_name(_REGISTRATION.fullmatch(name))
+    return _parsed(_REGISTRATION, name, _peer_name)
 
 
 def parse_beat_name(name: str) -> PeerName | None:
     """Read a beat's name; None for any other."""
-    return _peer_name(_BEAT.fullmatch(name))
+    return _parsed(_BEAT, name, _peer_name)
 
 
 def parse_discovery_name(name: str) -> PeerName | None:
     """Read the name of a record by which a node is found; None for any other."""
-    return _peer_name(_REGISTRATION.fullmatch(name))
+    return _parsed(_REGISTRATION, name, _peer_name)
 
 
 def parse_peer_folder(name: str) -> PeerName | None:
     """Read the name of a folder that belongs to one incarnation; None for any other."""
-    found = _PEER_FOLDER.fullmatch(name)
-    return None if found is None else PeerName(found["node"], found["incarnation"])
+    return _parsed(_PEER_FOLDER, name, lambda f: PeerName(f["node"], f["incarnation"]))
 
 
 def parse_coordinator_beat_name(name: str) -> tuple[str, int] | None:
     """Read the name of a coordinator's beat: claimant and twin; None for any other."""
-    found = _COORDINATOR_BEAT.fullmatch(name)
-    return None if found is None else (found["claimant"], _twin(found))
+    return _parsed(_COORDINATOR_BEAT, name, lambda f: (f["claimant"], _twin(f)))
 
 
 def parse_request_name(name: str) -> tuple[str, int] | None:
     """Read a request's name: id and twin; None for any other."""
-    found = _REQUEST.fullmatch(name)
-    return None if found is None else (found["request"], _twin(found))
+    return _parsed(_REQUEST, name, lambda f: (f["request"], _twin(f)))
 
 
 def parse_round_file_name(name: str) -> RoundFileName | None:
     """Read a round file's name; None for any other."""
-    found = _ROUND_FILE.fullmatch(name)
-    if found is None:
-        return None
-    numbers = (int(found["round"]), int(found["stage"]), int(found["attempt"]))
-    return RoundFileName(*numbers, found["hash"], _twin(found))
+    return _parsed(
+        _ROUND_FILE,
+        name,
+        lambda f: RoundFileName(int(f["round"]), int(f["stage"]), int(f["attempt"]), f["hash"], _twin(f)),
+    )
 
 
 def round_of_own_file(name: str) -> int | None:
@@ -164,16 +163,14 @@ def round_of_own_file(name: str) -> int | None:
 
 def parse_named_value_name(name: str) -> NamedValueName | None:
     """Read the name of a value under a name; None for any other."""
-    found = _NAMED_VALUE.fullmatch(name)
-    if found is None:
-        return None
-    return NamedValueName(found["name"], int(found["number"]), found["hash"], _twin(found))
+    return _parsed(
+        _NAMED_VALUE, name, lambda f: NamedValueName(f["name"], int(f["number"]), f["hash"], _twin(f))
+    )
 
 
 def parse_segment_name(name: str) -> SegmentName | None:
     """Read a segment's name; None for any other."""
-    found = _SEGMENT.fullmatch(name)
-    return None if found is None else SegmentName(found["kind"], int(found["n"]), _twin(found))
+    return _parsed(_SEGMENT, name, lambda f: SegmentName(f["kind"], int(f["n"]), _twin(f)))
 
 
 def valid_id(text: str) -> bool:
@@ -241,8 +238,13 @@ def _twin(found: re.Match[str]) -> int:
     return int(found["twin"] or 0)
 
 
-def _peer_name(found: re.Match[str] | None) -> PeerName | None:
-    return None if found is None else PeerName(found["node"], found["incarnation"], _twin(found))
+def _parsed(pattern: re.Pattern[str], name: str, make: Callable[[re.Match[str]], _Name]) -> _Name | None:
+    found = pattern.fullmatch(name)
+    return None if found is None else make(found)
+
+
+def _peer_name(found: re.Match[str]) -> PeerName:
+    return PeerName(found["node"], found["incarnation"], _twin(found))
 
 
 def _require(pattern: re.Pattern[str], text: str, what: str, rule: str) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from swarm_ray.observe.report import write_report
     from swarm_ray.observe.watch import watch
     from swarm_ray.swarm import Swarm, coordinate, simulate, work
-    from swarm_ray.tasks.own import register_task
+    from swarm_ray.tasks.task import register_task
 
 _HOMES = {
     "Swarm": "swarm_ray.swarm",
@@ -45,7 +45,7 @@ _HOMES = {
     "init_experiment": "swarm_ray.experiments.open",
     "list_experiments": "swarm_ray.experiments",
     "load_config": "swarm_ray.config.load",
-    "register_task": "swarm_ray.tasks.own",
+    "register_task": "swarm_ray.tasks.task",
     "run_game": "swarm_ray.games",
     "simulate": "swarm_ray.swarm",
     "watch": "swarm_ray.observe.watch",

@@ -46,6 +46,8 @@ class CoordinatorStatus:
     """Rounds of the experiment that are over, those of earlier terms included."""
     problem: str = ""
     """What keeps the coordinator itself from going on, or made it end."""
+    unreachable: bool = False
+    """Whether that is the folder, which may come back."""
 
 
 class Coordinator:
@@ -103,7 +105,8 @@ class Coordinator:
         self._keeper: RoundKeeper | None = None
         self._wake = threading.Event()
         self._ending: tuple[ExperimentState, str] | None = None
-        self._end, self._problem = "", ""
+        self._end = ""
+        self._problem: str | StoreError = ""
         self._found: StateRecord | None = None
         """The record that was left by others, until there is one of our own."""
 
@@ -185,7 +188,8 @@ class Coordinator:
             seconds=time.monotonic() - began,
             rewards=tuple(history.rewards),
             closed=max(history.next.round, 0),
-            problem=self._problem,
+            problem=_described(self._problem),
+            unreachable=isinstance(self._problem, StoreError),
         )
 
     def get_round_and_stage(self) -> tuple[int, int]:
@@ -235,6 +239,10 @@ class Coordinator:
 
     def _note_trouble(self, error: StoreError) -> None:
         """Remember why nothing goes on; one who was told to end does not wait for the folder to come back."""
-        self._problem = f"{type(error).__name__}: {error}"
+        self._problem = error
         if self._ending:
             self._end = self._ending[0]
+
+
+def _described(problem: str | StoreError) -> str:
+    return problem if isinstance(problem, str) else f"{type(problem).__name__}: {problem}"

@@ -17,6 +17,7 @@ from drive_store.names import RoundFileName, parse_round_file_name
 from drive_store.paths import BUCKET
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.records.refusals import refusal_reason
 from swarm_ray.records.state import FileRef, Moment, Refusal, StateRecord
 
 T = TypeVar("T", bound=Hashable)
@@ -182,7 +183,7 @@ class Intake:
         if isinstance(reading, NotYet):
             return False
         if not isinstance(reading, Valid):
-            reason = f"{type(reading).__name__}: {reading.reason}"
+            reason = refusal_reason(reading)
             self._reject(Refusal(look.node, key, reason), name, turn, arrivals)
             return True
         try:

@@ -11,8 +11,8 @@ from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.sapo.pool import Verifier
 from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Verifier
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import torch
 
 from actors.trainer.settings import TrainerSettings
 from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.policies.loading import load_policies
 from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.pool import load_policies
-from swarm_ray.policies.tiny.files import start_index
-from swarm_ray.policies.tiny.start import TinyStart
-from swarm_ray.sapo.pool import Verifier
+from swarm_ray.policies.tiny.loading import TinyStart
+from swarm_ray.policies.tiny.starts import start_index
 from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Verifier
 
 
 def first_policies(settings: TrainerSettings, tasks: TaskSet, verifier: Verifier) -> list[Policy]:

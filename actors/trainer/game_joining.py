@@ -22,7 +22,7 @@ from swarm_ray.genrl.communication import GameCommunication, GameTransport
 from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import Gathering, StageFiles
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.state import Member
 
 
@@ -45,19 +45,19 @@ def join_game(
     restored: Restored,
     experiment: ExperimentStore,
     communication: GameCommunication,
-    pulse: Pulse,
+    cancellation: Cancellation,
     meter: StoreMeter,
 ) -> Joined:
     """Build what joins the one node to the swarm, each part on those before it, and have its payloads travel."""
     config, (node,) = settings.config, restored.nodes
     me = Member(node.id, node.incarnation)
-    state = SwarmState(experiment, config.pace, pulse, after=restored.state_ref, rounds=config.rounds)
+    state = SwarmState(experiment, config.pace, cancellation, after=restored.state_ref, rounds=config.rounds)
     state.claim(restored.places)
     files, peers = (
         StageFiles(experiment, me),
         Peers(experiment, me.node, config.pace),
     )
-    by_deadline = DeadlineGathering(files, peers, config.pace, pulse)
+    by_deadline = DeadlineGathering(files, peers, config.pace, cancellation)
     gathering: Gathering = by_deadline
     published: Outbox = Outbox(state, {})
     spool: Spool | None = None
@@ -69,7 +69,7 @@ def join_game(
     communication.attach(
         GameTransport(experiment, gathering, NamedValues(experiment, me.node, me.incarnation))
     )
-    voice = TrainerVoice(reporter, state, published, pulse, meter)
+    voice = TrainerVoice(reporter, state, published, cancellation, meter)
     lives = (*restored.former[me.node], me.incarnation)
     memory = TrainerMemory(
         local_folder(settings.address) / "checkpoints",

@@ -26,7 +26,7 @@ from swarm_ray.genrl.communication import GameCommunication, PreviousRound
 from swarm_ray.genrl.coordinator import GameCoordinator
 from swarm_ray.genrl.recorder import GameRecorder, GameRow, step_metrics
 from swarm_ray.genrl.setup import GamePlace
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 
 
 class GameTrainer(GameRecorder):
@@ -42,11 +42,10 @@ class GameTrainer(GameRecorder):
 
     def __init__(self, settings: TrainerSettings, reporter: Reporter) -> None:
         torch.set_num_threads(settings.threads)
-        gc.freeze()
         if len(settings.nodes) != 1:
             raise UserError("a game has one trainer for each node: set trainers to the number of nodes")
         self._settings, self._config = settings, settings.config
-        self._pulse = Pulse()
+        self._cancellation = Cancellation()
         self._experiment = settings.address.open()
         self._store = self._experiment.store
         self._meter = StoreMeter(self._store)
@@ -75,7 +74,7 @@ class GameTrainer(GameRecorder):
             self._restored,
             self._experiment,
             self._communication,
-            self._pulse,
+            self._cancellation,
             self._meter,
         )
         self._state, self._published, self._voice = joined.state, joined.published, joined.voice
@@ -130,14 +129,14 @@ class GameTrainer(GameRecorder):
 
     def stop(self) -> None:
         """End within the next token, pass or look at the folder; harmless when repeated."""
-        self._pulse.stop()
+        self._cancellation.cancel()
 
     def status(self) -> TrainerStatus:
         """What it is doing; may be asked from another thread."""
         phases, number = self._manager.phases, self._communication.step_
         problem = str(self._state.problem or "")
         return TrainerStatus(
-            os.getpid(), phases.current, number, self._pulse.count, self._state.alone, problem
+            os.getpid(), phases.current, number, self._cancellation.progress, self._state.alone, problem
         )
 
     def first_round(self) -> int:
@@ -175,7 +174,7 @@ class GameTrainer(GameRecorder):
         with manager.phases.phase("checkpoint"):
             self._memory.after_round(self.nodes, row.round)
         if self._config.slow_down_s:
-            self._pulse.pause(self._config.slow_down_s)
+            self._cancellation.pause(self._config.slow_down_s)
         with manager.phases.phase("wait"):
             self._rounds.go_on(manager, row.round)
 
@@ -219,10 +218,11 @@ class GameTrainer(GameRecorder):
         """Give the node its trainer's model and optimizer, as its newest checkpoint left them."""
         learner = learner_of(self._manager.trainer)
         restore_nodes(self._restored, [learner], disk, self._experiment, self._config)
-        if hasattr(learner, "pulse"):
-            learner.pulse = self._pulse.beat
+        if hasattr(learner, "check_cancelled"):
+            learner.check_cancelled = self._cancellation.check
         else:  # GenRL's own tells nothing of its progress, but every pass goes through here
-            learner.model.register_forward_hook(lambda *_: self._pulse.beat())
+            learner.model.register_forward_hook(lambda *_: self._cancellation.check())
+        gc.freeze()  # what the imports left needs no collection
 
     def _play(self) -> str:
         """Play until the game is over; answers why it was stopped, empty where it was not.

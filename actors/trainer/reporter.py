@@ -15,14 +15,14 @@ from drive_store import RETRYABLE, StoreError
 from swarm_ray.errors import ActorFailure
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import LAST_WORD, Beat
 from swarm_ray.records.state import Member
 from swarm_ray.sapo.node import Node
 
 BOUNDED = ("checkpointing", "uploading")
-"""Phases that end by a deadline of their own, and while which nothing else beats the pulse."""
+"""Phases that end by a deadline of their own, and while which nothing else counts as progress."""
 
 
 class TrainerVoice:
@@ -32,7 +32,7 @@ class TrainerVoice:
         reporter: where they go.
         state: the swarm as the trainer sees it.
         exchange: knows what is still unanswered.
-        pulse: counts what the trainer does.
+        cancellation: counts what the trainer does.
         meter: counts what it asks of the folder.
     """
 
@@ -41,10 +41,15 @@ class TrainerVoice:
         reporter: Reporter,
         state: SwarmState,
         exchange: Outbox,
-        pulse: Pulse,
+        cancellation: Cancellation,
         meter: StoreMeter,
     ) -> None:
-        self._reporter, self._state, self._exchange, self._pulse = reporter, state, exchange, pulse
+        self._reporter, self._state, self._exchange, self._cancellation = (
+            reporter,
+            state,
+            exchange,
+            cancellation,
+        )
         self._meter = meter
         self._said: dict[str, str] = {}
         self._recovered: dict[str, str] = {}
@@ -77,7 +82,7 @@ class TrainerVoice:
     def busy(self, phase: str) -> Iterator[None]:
         """Name what the nodes do meanwhile in their beats.
 
-        Work that does not beat the pulse, but ends by a deadline of its own, counts as progress while it goes on.
+        Work that counts no progress, but ends by a deadline of its own, counts as progress while it goes on.
         """
         self._phase = phase
         try:
@@ -166,7 +171,7 @@ class TrainerVoice:
             totals=node.totals,
             problem=node.problem,
             done=done,
-            progress=self._pulse.count + self._counted,
+            progress=self._cancellation.progress + self._counted,
             unanswered=self._exchange.unanswered(node.id),
             alone=self._alone,
             skipped=self._skipped.get(node.id, -1),
@@ -175,11 +180,11 @@ class TrainerVoice:
         )
 
     def _tell_progress(self, nodes: Sequence[Node]) -> None:
-        """Carry the pulse to discovery's beats: a trainer that hangs has a discovery that goes on beating."""
+        """Carry the progress to discovery's beats: a trainer that hangs has a discovery that goes on beating."""
         told = -1
         while not self._ended.wait(self._state.pace.beat_s / 2):
             self._counted += self._phase in BOUNDED
-            done = self._pulse.count + self._counted
+            done = self._cancellation.progress + self._counted
             if done != told:
                 told = done
                 beats = [(n.id, self._beat(n, self._phase)) for n in nodes if not n.problem]

@@ -27,14 +27,14 @@ from swarm_ray.errors import StopRequested, Superseded
 from swarm_ray.exchange.state_follower import NoRound, SwarmState
 from swarm_ray.experiments.folder import experiment_uid, read_config
 from swarm_ray.experiments.local_state import local_folder
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.models.push import hub_pushes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import ENDED, ExperimentState, StageOpen
-from swarm_ray.sapo.examiner import Examiner
+from swarm_ray.sapo.evaluation import Evaluator
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
-from swarm_ray.sapo.round import Surroundings, run_round
+from swarm_ray.sapo.round import RoundContext, run_round
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
@@ -55,9 +55,8 @@ class Trainer:
 
     def __init__(self, settings: TrainerSettings, reporter: Reporter) -> None:
         torch.set_num_threads(settings.threads)
-        gc.freeze()  # the imports leave 300,000 objects that no collection needs to visit
         self._settings, self._config, self._reporter = settings, settings.config, reporter
-        self._pulse, self._phases = Pulse(), PhaseClock(time.perf_counter)
+        self._cancellation, self._phases = Cancellation(), PhaseClock(time.perf_counter)
         tasks, allowed = settings.config.tasks, settings.allowed_modules
         self._verifier = Scorer(tasks, allowed_modules=allowed)
         self._verifier.start()
@@ -86,12 +85,13 @@ class Trainer:
         return beats_while_loading(self._reporter, self._restored.continued, self._config.pace.beat_s)
 
     def _restore(self, disk: Path) -> None:
-        """Load the nodes as their newest checkpoints left them, with our pulse."""
+        """Load the nodes as their newest checkpoints left them, which stop when we are told to."""
         policies = first_policies(self._settings, self._tasks, self._verifier)
         restore_nodes(self._restored, policies, disk, self._experiment, self._config)
+        gc.freeze()  # the imports leave 300,000 objects that no collection needs to visit
         self.nodes = self._restored.nodes
         for node in self.nodes:
-            node.policy.pulse = self._pulse.beat
+            node.policy.check_cancelled = self._cancellation.check
         self._number = max((n.round for n in self.nodes), default=-1)
 
     def _join(self, disk: Path) -> None:
@@ -101,7 +101,7 @@ class Trainer:
         self._state = SwarmState(
             self._experiment,
             config.pace,
-            self._pulse,
+            self._cancellation,
             after=restored.state_ref,
             whole=restored.reads_all,
             rounds=config.rounds,
@@ -117,8 +117,8 @@ class Trainer:
             self._verifier,
         )
         self._made, self._exchange = parts.made, parts.exchange
-        self._voice = TrainerVoice(reporter, self._state, self._exchange, self._pulse, self._meter)
-        self._around = Surroundings(
+        self._voice = TrainerVoice(reporter, self._state, self._exchange, self._cancellation, self._meter)
+        self._round_context = RoundContext(
             config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
         )
         self._linking: Linking | None = None
@@ -127,7 +127,7 @@ class Trainer:
 
             direct = self._exchange.direct
             self._linking = make_linking(self._settings, restored, self._store, direct, reporter, self._voice)
-        self._examiner = Examiner(self._around)
+        self._evaluator = Evaluator(self._round_context)
         self._memory = TrainerMemory(
             disk / "checkpoints",
             self._experiment,
@@ -166,7 +166,7 @@ class Trainer:
                 rounds += self._take_part(opened)
             self._check_not_stopped()
             with self._voice.busy("evaluating"):
-                self._voice.evaluations(self._examiner.examine(self._who_took_part(), "end"))
+                self._voice.evaluations(self._evaluator.evaluate(self._who_took_part(), "end"))
             self._voice.published(self.nodes, alone=False, phase="draining")
             left += drain_spools(self.nodes, self._state, self._exchange, self._config.pace.drain_s)
             within_s = self._config.pace.drain_s
@@ -187,7 +187,7 @@ class Trainer:
         """Measure nodes that are new, announce all, and begin to tell of them."""
         with self._loading():
             new = [n for n in self.nodes if n.id not in self._restored.found]
-            measured = self._examiner.examine(new, "start")
+            measured = self._evaluator.evaluate(new, "start")
         self._voice.register(self._restored)
         if self._linking is not None:
             self._linking.start()
@@ -199,7 +199,7 @@ class Trainer:
 
     def stop(self) -> None:
         """End within the next token, pass or look at the folder; harmless when repeated."""
-        self._pulse.stop()
+        self._cancellation.cancel()
 
     def status(self) -> TrainerStatus:
         """What it is doing; may be asked from another thread."""
@@ -207,7 +207,7 @@ class Trainer:
             os.getpid(),
             self._phases.current,
             self._number,
-            self._pulse.count,
+            self._cancellation.progress,
             self._state.alone,
             str(self._state.problem or ""),
         )
@@ -239,7 +239,7 @@ class Trainer:
             return
         stored = read_config(self._store, self._settings.address, record.config_hash)
         self._config = take_changes(self._config, stored)
-        self._around = replace(self._around, config=self._config)
+        self._round_context = replace(self._round_context, config=self._config)
         for node in self.nodes:
             node.policy.use(self._config.grpo)
         self._voice.tell("settings", f"goes on with configuration {record.config_hash}")
@@ -261,9 +261,9 @@ class Trainer:
         """One round: what it made is logged, and kept in a checkpoint when one is due."""
         rows: list[StepMetrics] = []
         try:
-            run_round(nodes, number, self._around, alone=alone, rows=rows)
+            run_round(nodes, number, self._round_context, alone=alone, rows=rows)
             if self._config.slow_down_s and not replayed:
-                self._pulse.pause(self._config.slow_down_s)
+                self._cancellation.pause(self._config.slow_down_s)
             with self._phases.phase("report"):
                 self._exchange.retry()
                 if self._linking is not None:

@@ -16,9 +16,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from drive_store.errors import StoreUnavailable, errors_of
-from drive_store.store import sentinel, transfer
+from drive_store.store import transfer
 from drive_store.store.deadline import DEADLINE_S, Deadline
-from drive_store.store.file_system import LOCAL_PATH, Capabilities, Operations, open_file_system, require_key
+from drive_store.store.root import (
+    LOCAL_PATH,
+    Capabilities,
+    Operations,
+    Sentinel,
+    open_file_system,
+    remember,
+    require_key,
+)
 
 __all__ = ["Capabilities", "Operations", "Store"]
 
@@ -43,7 +51,7 @@ class Store:
         self._fs, self.root = open_file_system(root_url)
         self._deadline = Deadline(deadline_s)
         self._root_path = Path(self.root or "/")
-        self._sentinel: sentinel.Sentinel | None = None
+        self._sentinel: Sentinel | None = None
         self._counting = threading.Lock()
         self.operations = Operations()
         self.capabilities = LOCAL_PATH
@@ -173,7 +181,7 @@ class Store:
             StoreUnavailable: the root cannot be reached, or the sentinel cannot be read.
         """
         root = self._root_path
-        self._sentinel = self._do("look at", self.root, lambda: sentinel.look(root, sentinel_key, self.read))
+        self._sentinel = self._do("look at", self.root, lambda: remember(root, sentinel_key, self.read))
 
     def check(self) -> None:
         """Make sure that the root is still the folder that was attached; call it before each batch of writes.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from swarm_ray.errors import CheckpointError
 
 Report = Callable[[str, str], None]
-"""Called with a node and what is wrong with its checkpoints, or well again; from whichever thread found it."""
+"""Called with a node and what is wrong with its checkpoints, or works again; from whichever thread found it."""
 
 
 class Background:

@@ -30,7 +30,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     round: int = -1
     """The last round it took part in; -1 before the first."""
     state_ref: StateRef | None = None
-    """The last state record it processed; replay goes on after it."""
+    """The last state record it processed; replay continues after it."""
     totals: NodeTotals = msgspec.field(default_factory=NodeTotals)
     previous: StepCounters | None = None
     """Counters of its last step, not yet published."""
@@ -46,7 +46,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[StepMetrics, ...] = ()
     """Metrics since the last checkpoint that was saved: they are logged again on resume, once each."""
     reward: float | None = None
-    """Mean own reward since then; the best checkpoints are told by it."""
+    """Mean own reward since then; the best checkpoints are chosen by it."""
     evaluated: bool = False
     """Whether held-out pass@1 at the end of the run is in the totals."""
 

@@ -54,10 +54,10 @@ def find_newest(
     problems: list[str],
     lives: Sequence[str] = (),
 ) -> Found | None:
-    """The newest whole checkpoint of a node, of whatever incarnation and machine; None where there is none.
+    """The newest whole checkpoint of a node, of whatever incarnation and machine; None without any.
 
     A later incarnation's goes before an earlier one's, whatever their steps: a process that was thought dead may have
-    gone on alone after another took its place, and what it made is not the node's any more.
+    continued alone after another took its place, and what it made is not the node's any more.
 
     One from the folder is copied to this machine's own disk. One that is damaged goes with a line in `problems`, and
     the one before is taken; damaged ones on this machine are removed, so that none counts as kept.
@@ -100,7 +100,7 @@ def _discard_forks(
     for checkpoint in older:
         if isinstance(checkpoint, LocalCheckpoint) and checkpoint.step > found.state.step:
             problems.append(
-                f"{checkpoint.path} is removed: it is of a process that went on after another took its place"
+                f"{checkpoint.path} is removed: a process wrote it after another had taken its place"
             )
             own.discard(checkpoint)
 
@@ -135,7 +135,7 @@ def _newest_first(
     found: list[tuple[int, int, bool, LocalCheckpoint | StoredCheckpoint]] = []
     for local in own.folders():
         manifest = own.manifest(local)
-        # One that is damaged comes in its turn by the best place it could have, so that it is told.
+        # One that is damaged comes in its turn by the best place it could have, so that it is reported.
         rank = len(lives) if isinstance(manifest, str) else ranks.get(manifest.incarnation, -1)
         found.append((rank, local.step, True, local))
     uploads = stored.folders() if stored is not None else []

@@ -1,6 +1,6 @@
 """Copies of checkpoints in the shared folder, made from those on the machine's own disk by a thread of its own.
 
-The folder may hang for minutes; checkpoints on the own disk go on meanwhile.
+The folder may hang for minutes; checkpoints on the own disk continue meanwhile.
 """
 
 from __future__ import annotations

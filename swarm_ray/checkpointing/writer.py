@@ -86,7 +86,7 @@ class Checkpointer:
         """Take a checkpoint of all nodes if one is due and the one before is written; never waits for a disk.
 
         Args:
-            nodes: those that are well.
+            nodes: the healthy ones.
             make_state: what to keep of each.
 
         Returns:
@@ -108,7 +108,7 @@ class Checkpointer:
         """Write a last checkpoint of all nodes, and upload it.
 
         Args:
-            nodes: those that are well.
+            nodes: the healthy ones.
             make_state: what to keep of each.
             within_s: seconds that this may take, beside the copies in memory.
             upload: whether to the shared folder too.

@@ -60,7 +60,7 @@ CHANGEABLE_FIELDS = (
     "retention.",
     "log.",
 )
-"""Swarm-wide fields, and whole sections, that may be changed while an experiment goes on; what defines the experiment
+"""Swarm-wide fields, and whole sections, that may be changed while an experiment runs; what defines the experiment
 (model, tasks, seeds, I, J, G, advantages) is fixed. A change is a new hash in the state log."""
 
 _HASHED_WHEN_SET = {"stages": 1, "game": ""}
@@ -112,7 +112,7 @@ def differences(here: SwarmConfig, there: SwarmConfig, *, fixed_only: bool = Fal
 
 
 def is_changeable(key: str) -> bool:
-    """Whether a swarm-wide field may change while the experiment goes on."""
+    """Whether a swarm-wide field may change while the experiment runs."""
     return any(key == field or (field.endswith(".") and key.startswith(field)) for field in CHANGEABLE_FIELDS)
 
 

@@ -52,7 +52,7 @@ class _Place:
                 self.key = f"{self.key}.{part}".lstrip(".")
                 self.parent = self.section
                 self.section, item = _inside(self.section, part)
-            # Otherwise pydantic names the member of a union, which is no key.
+            # Otherwise pydantic names the member of a union, which is not a key.
 
 
 def _inside(section: type[Section], name: str) -> tuple[type[Section] | None, type[Section] | None]:

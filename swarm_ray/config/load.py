@@ -126,7 +126,7 @@ def join_config(stored: SwarmConfig, overrides: Overrides = ()) -> SwarmConfig:
 
 
 def extend_config(stored: SwarmConfig, overrides: Overrides = ()) -> SwarmConfig:
-    """The configuration with which an experiment goes on.
+    """The configuration with which an experiment continues.
 
     Args:
         stored: The one in force.
@@ -222,7 +222,9 @@ def _split(item: str) -> tuple[str, object]:
     key = key.strip()
     if not equals or not _KEY.fullmatch(key):
         raise ConfigError(
-            without_secrets(f"{shown(item)} is no override; write key=value, such as grpo.learning_rate=1e-4")
+            without_secrets(
+                f"invalid override {shown(item)}; expected key=value, such as grpo.learning_rate=1e-4"
+            )
         )
     return key, parse_scalar(text, f"override {key}")
 

@@ -162,7 +162,7 @@ class PaceConfig(Section):
     beat_s: float = Field(default=2.0, gt=0)
     """A node that has published nothing for so long writes a beat."""
     dead_after_s: float = Field(default=20.0, gt=0)
-    """A node whose beats and files have not changed for so long is no member of the next round."""
+    """A node whose beats and files have not changed for so long is left out of the next round."""
     poll_min_s: float = Field(default=0.01, gt=0)
     """Shortest pause between two looks at the folder, just after something changed."""
     poll_max_s: float = Field(default=1.0, gt=0)
@@ -223,7 +223,7 @@ class RetentionConfig(Section):
 
 
 class SupervisionConfig(Section):
-    """How much failing is borne. Each machine may have its own."""
+    """Failure tolerance. Each machine may have its own."""
 
     restarts: int = Field(default=5, ge=0)
     """Restarts of actors without a finished round between them, before the run ends as failed."""
@@ -331,7 +331,7 @@ class SwarmConfig(Section):
     """How rollouts leave this worker. hivemind: directly, where peers can be reached, with a receipt in the folder;
     the folder carries what cannot be. Needs `swarm-ray[hivemind]`. Each worker may have its own."""
     slow_down_s: float = Field(default=0.0, ge=0)
-    """Seconds that this worker adds to each of its rounds, to try how a swarm bears a slow member."""
+    """Seconds that this worker adds to each of its rounds, to try how a swarm copes with a slow member."""
     tasks: TasksConfig = TasksConfig()
     policy: PolicyConfig = PolicyConfig()
     grpo: GrpoConfig = GrpoConfig()

@@ -131,7 +131,7 @@ def parse_mapping(data: bytes, where: str) -> dict[str, Any]:
         where: The file to name in errors.
 
     Raises:
-        ConfigError: It is too large, no UTF-8, malformed, or no mapping of keys.
+        ConfigError: It is too large, malformed, not UTF-8, or not a mapping of keys.
     """
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{where}: larger than {MAX_BYTES // 1024} KiB, which no configuration is")
@@ -139,7 +139,7 @@ def parse_mapping(data: bytes, where: str) -> dict[str, Any]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{where}, line {line}: this is no UTF-8 text; save the file as UTF-8") from None
+        raise ConfigError(f"{where}, line {line}: not valid UTF-8; save the file as UTF-8") from None
     content = parse(text, where)
     if content is None:
         return {}

@@ -26,9 +26,8 @@ from swarm_ray.records.nodes import Reached
 from swarm_ray.records.refusals import refusal_reason
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import FileRef, Moment, StageClosed
-from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
-from swarm_ray.sapo.pool import PeerFile
+from swarm_ray.sapo.pool import PeerFile, ScoredRollout
 
 
 class FolderExchange(Outbox):
@@ -58,11 +57,11 @@ class FolderExchange(Outbox):
         self.direct = direct
         self._checked = -1
 
-    def adopt(self, node: Node, number: int) -> list[OwnRollout] | None:  # noqa: ARG002
+    def adopt(self, node: Node, number: int) -> list[ScoredRollout] | None:  # noqa: ARG002
         """What an earlier process of the node made for its present step."""
         return self._made.rollouts(node)
 
-    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
+    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[ScoredRollout]) -> None:
         """Keep the node's file on the own disk, then write it to the folder; the state log will answer it.
 
         A folder out of reach is not an error: the file waits in the spool.

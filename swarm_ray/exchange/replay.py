@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -18,49 +18,50 @@ from drive_store import (
 from swarm_ray.errors import MalformedFile, UnknownQuestionError
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.exchange.validation import decode_round_file, read_peer_file, read_peer_value
-from swarm_ray.policies.policy import Generated, Policy
+from swarm_ray.policies.policy import Policy, SampledCompletion
 from swarm_ray.records.rollouts import Rollout, RoundFile
 from swarm_ray.records.state import FileRef, Moment
-from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
-from swarm_ray.sapo.pool import PeerFile, Verifier, build_pool
-from swarm_ray.sapo.selection import ScoredRollout
+from swarm_ray.sapo.pool import PeerFile, ScoredRollout, build_pool
 from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Verifier
 
 
-class _Sampled(msgspec.Struct, frozen=True, array_like=True):
+class _StoredTokens(msgspec.Struct, frozen=True, array_like=True):
     """The tokens of one completion."""
 
     ids: tuple[int, ...]
     reencodes: bool
 
 
-class _Made(msgspec.Struct, frozen=True, array_like=True):
+class _StoredRollout(msgspec.Struct, frozen=True, array_like=True):
     """What the file does not say of one rollout."""
 
-    sampled: tuple[_Sampled, ...]
+    sampled: tuple[_StoredTokens, ...]
     failures: int
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _Attachment(msgspec.Struct, frozen=True):
     """What stays on the machine's own disk beside a round file."""
 
-    made: tuple[_Made, ...]
+    made: tuple[_StoredRollout, ...]
     value: bytes = b""
 
 
-_DECODER = msgspec.msgpack.Decoder(_Kept)
+_DECODER = msgspec.msgpack.Decoder(_Attachment)
 
 
-def encode_kept(own: Sequence[OwnRollout], value: bytes = b"") -> bytes:
+def encode_kept(own: Sequence[ScoredRollout], value: bytes = b"") -> bytes:
     """The attachment that goes with a node's round file.
 
     Args:
         own: the node's rollouts.
         value: what the file stands for, where it is a receipt.
     """
-    made = (_Made(tuple(_Sampled(g.ids, g.reencodes) for g in o.generated), o.failures) for o in own)
-    return msgspec.msgpack.encode(_Kept(tuple(made), value))
+    made = (
+        _StoredRollout(tuple(_StoredTokens(g.ids, g.reencodes) for g in o.sampled), o.failures) for o in own
+    )
+    return msgspec.msgpack.encode(_Attachment(tuple(made), value))
 
 
 def kept_value(attachment: bytes) -> bytes:
@@ -74,7 +75,7 @@ def kept_value(attachment: bytes) -> bytes:
 
 def decode_own(
     node: str, file: RoundFile, attachment: bytes, tasks: TaskSet, policy: Policy
-) -> list[OwnRollout]:
+) -> list[ScoredRollout]:
     """The rollouts of one of the node's own files, ready to be learned from.
 
     Args:
@@ -99,25 +100,26 @@ def decode_own(
         raise MalformedFile(f"the tokens kept for {node} belong to another round file")
     own = []
     for number, (rollout, part) in enumerate(zip(file.rollouts, made, strict=True)):
-        scored = ScoredRollout(node, number, tasks.verify(rollout.question), rollout.completions)
-        generated = tuple(
-            Generated(c.text, s.ids, c.finished, s.reencodes)
+        sampled = tuple(
+            SampledCompletion(c.text, s.ids, c.finished, s.reencodes)
             for c, s in zip(rollout.completions, part.sampled, strict=True)
         )
-        own.append(OwnRollout(scored, generated, part.failures))
+        question = tasks.verify(rollout.question)
+        own.append(ScoredRollout(node, number, question, rollout.completions, sampled, part.failures))
     return own
 
 
-def _decode_kept(attachment: bytes) -> _Kept:
+def _decode_kept(attachment: bytes) -> _Attachment:
     try:
         return _DECODER.decode(attachment)
     except UNREADABLE as error:
         raise MalformedFile(f"the tokens beside an own round file cannot be read: {error}") from error
 
 
-def _encoded(policy: Policy, rollout: Rollout) -> _Made:
-    texts = [(c.text, c.finished) for c in rollout.completions]
-    return _Made(tuple(_Sampled(policy.encode(*text), reencodes=True) for text in texts), 0)
+def _encoded(policy: Policy, rollout: Rollout) -> _StoredRollout:
+    return _StoredRollout(
+        tuple(_StoredTokens(policy.encode(c), reencodes=True) for c in rollout.completions), 0
+    )
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ class StepReplay:
         held = self._spools[node.id].entry(node.step) is not None
         return held or (node.id, node.step) in self._in_folder
 
-    def rollouts(self, node: Node) -> list[OwnRollout] | None:
+    def rollouts(self, node: Node) -> list[ScoredRollout] | None:
         """What was made for the node's present step, ready to be learned from; None when it is to be made now."""
         made = self.find(node)
         if made is None:
@@ -212,15 +214,15 @@ class StepReplay:
         return own if made.attachment else self._scored_again(node, own, made)
 
     def _scored_again(
-        self, node: Node, own: list[OwnRollout], made: PublishedStep
-    ) -> list[OwnRollout] | None:
+        self, node: Node, own: list[ScoredRollout], made: PublishedStep
+    ) -> list[ScoredRollout] | None:
         """The rewards of our own verifier in place of those that the folder's file claims."""
         file = PeerFile(node.id, made.file.rollouts)
         pool = build_pool([file], {}, self._tasks, self._verifier)
         if len(pool.rollouts) != len(own):
             return None
         return [
-            OwnRollout(scored, o.generated, o.failures)
+            replace(scored, sampled=o.sampled, failures=o.failures)
             for scored, o in zip(sorted(pool.rollouts, key=lambda r: r.number), own, strict=True)
         ]
 

@@ -24,7 +24,7 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
 from swarm_ray.exchange.backoff import Backoff
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.state import ENDED, ExperimentState, Moment, StageClosed, StageOpen, StateRecord
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class SwarmState:
     Args:
         experiment: the experiment in the shared folder.
         pace: how often to look, and how long to wait for whom.
-        pulse: beaten at every look; when it stops, every wait ends with `StopRequested`.
+        cancellation: checked at every look; once cancelled, every wait ends with `StopRequested`.
         after: the last record that was processed in an earlier life; None begins with the newest one.
         whole: begin with the first record: a node whose checkpoint is lost may learn all of it again.
         rounds: those that the experiment is to have; one that ended with fewer is about to go on.
@@ -68,7 +68,7 @@ class SwarmState:
         self,
         experiment: ExperimentStore,
         pace: PaceConfig,
-        pulse: Pulse,
+        cancellation: Cancellation,
         *,
         after: StateRef | None = None,
         whole: bool = False,
@@ -76,11 +76,11 @@ class SwarmState:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pace = pace
-        self._experiment, self._pulse = experiment, pulse
+        self._experiment, self._cancellation = experiment, cancellation
         after = None if whole else after
         self._reader = StateLogReader(experiment, after=after) if after or whole else None
         self._coordinator = CoordinatorLiveness(experiment, pace, clock)
-        self._backoff = Backoff(pace.poll_min_s, pace.poll_max_s, pulse.pause)
+        self._backoff = Backoff(pace.poll_min_s, pace.poll_max_s, cancellation.pause)
         self._closed: dict[Moment, StageClosed] = {}
         self._closed_by: dict[Moment, StateRef] = {}
         self._base = after

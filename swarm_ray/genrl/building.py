@@ -16,11 +16,11 @@ from swarm_ray.genrl.math import STAGES, AlikeRounds, MathDataManager, math_rewa
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.rgym import DATASETS, GymDataManager, GymRewards
 from swarm_ray.genrl.setup import GamePlace, ShortForm
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
+from swarm_ray.policies.loading import load_policies
 from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.pool import load_policies
-from swarm_ray.policies.tiny.files import start_index
-from swarm_ray.policies.tiny.start import TinyStart
+from swarm_ray.policies.tiny.loading import TinyStart
+from swarm_ray.policies.tiny.starts import start_index
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 from swarm_ray.tasks.streams import derive_seed

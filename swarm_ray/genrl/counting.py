@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from swarm_ray.genrl.recorder import GameRow
 from swarm_ray.records.rollouts import StepCounters
-from swarm_ray.sapo.advantages import is_zero_advantage
+from swarm_ray.sapo.grpo import is_zero_advantage
 
 
 @dataclass

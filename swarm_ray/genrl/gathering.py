@@ -16,7 +16,7 @@ from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import Gathered, Phase, StageFiles, untimed
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import Moment, StageClosed
@@ -33,7 +33,7 @@ class DeadlineGathering:
         files: of the game's stages.
         peers: who else plays.
         pace: how long to wait for whom.
-        pulse: beaten at every look; when it stops, so does the wait.
+        cancellation: beaten at every look; when it stops, so does the wait.
         clock: seconds, monotonic.
     """
 
@@ -42,11 +42,11 @@ class DeadlineGathering:
         files: StageFiles,
         peers: Peers,
         pace: PaceConfig,
-        pulse: Pulse,
+        cancellation: Cancellation,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.peers = peers
-        self._files, self._pace, self._pulse, self._clock = files, pace, pulse, clock
+        self._files, self._pace, self._cancellation, self._clock = files, pace, cancellation, clock
         self._met = False
 
     def exchange(self, moment: Moment, file: RoundFile, phase: Phase = untimed) -> Gathered:
@@ -93,7 +93,7 @@ class DeadlineGathering:
     def _wait(self, moment: Moment, file: RoundFile, gathered: Gathered, problem: str) -> None:
         """Look until every live node has shared, or the time is over."""
         began, refused = self._clock(), dict[str, str]()
-        backoff = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._pulse.pause)
+        backoff = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._cancellation.pause)
         while True:
             problem = problem and self._publish(moment, file)
             try:

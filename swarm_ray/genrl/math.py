@@ -20,9 +20,9 @@ from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.genrl.counting import RoundCounts
 from swarm_ray.genrl.questions import RowInputs
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.streams import derive_stream
+from swarm_ray.tasks.task import Question
 
 STAGES = 3
 MOST_PER_PEER = 8

@@ -33,7 +33,7 @@ from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.genrl.gathering import DeadlineGathering
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import StageFiles
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.records.nodes import LAST_WORD, Beat, NodeTotals, Registration
@@ -79,7 +79,7 @@ class Membership:
             StageFiles(self.experiment, self.me),
             Peers(self.experiment, node, pace),
         )
-        self.gathering = DeadlineGathering(files, peers, pace, Pulse())
+        self.gathering = DeadlineGathering(files, peers, pace, Cancellation())
         self._writing = threading.Lock()
         self.played = max((self._played_by(life) for life in former), default=-1)
         """The last round that earlier lives of the node on this machine finished; -1 where there was none."""

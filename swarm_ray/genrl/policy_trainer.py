@@ -18,10 +18,11 @@ from genrl.trainer import TrainerModule
 from swarm_ray.errors import CheckpointError
 from swarm_ray.genrl.counting import TrainReport
 from swarm_ray.policies.logprobs import TokenGroup
-from swarm_ray.policies.policy import Generated, Policy, TrainingGroup
+from swarm_ray.policies.policy import Policy, SampledCompletion
 from swarm_ray.policies.prompts import Turn
 from swarm_ray.policies.state import load_tensors, restore, save_tensors, snapshot
-from swarm_ray.sapo.advantages import group_advantages
+from swarm_ray.records.rollouts import Completion
+from swarm_ray.sapo.grpo import group_advantages, grpo_loss
 from swarm_ray.tasks.streams import derive_seed
 
 WEIGHTS, OPTIMIZER, SETTINGS = "weights.safetensors", "optimizer.safetensors", "trainer.json"
@@ -61,7 +62,7 @@ class PolicyTrainer(TrainerModule):
         """Round and stage; the manager sets it before it asks for completions."""
         self.report = TrainReport()
         """What the last `train` did."""
-        self._made: dict[tuple[Turn, tuple[str, ...]], tuple[Generated, ...]] = {}
+        self._made: dict[tuple[Turn, tuple[str, ...]], tuple[SampledCompletion, ...]] = {}
         self._turns: dict[Turn, Turn] = {}
         specials = [policy.tokenizer.decode([i]) for i in policy.tokenizer.all_special_ids]
         self._specials = [text for text in specials if len(text) > 1]
@@ -152,10 +153,10 @@ class PolicyTrainer(TrainerModule):
     def _opening(self, stage: int) -> str:
         return self.openings[stage] if stage < len(self.openings) else ""
 
-    def _text(self, completion: Generated) -> str:
+    def _text(self, completion: SampledCompletion) -> str:
         return self.policy.tokenizer.decode(completion.ids, skip_special_tokens=True)
 
-    def _train(self, groups: list[TrainingGroup]) -> TrainReport:
+    def _train(self, groups: list[TokenGroup]) -> TrainReport:
         made = [c for group in self._made.values() for c in group]
         tokens = sum(len(c.ids) for c in made)
         unfaithful = sum(not c.reencodes for c in made) / len(made) if made else 0.0
@@ -163,7 +164,7 @@ class PolicyTrainer(TrainerModule):
         problems = (f"{cut} prompts were too long for the model's context and were cut",) if cut else ()
         if not any(group.teaches for group in groups):
             return TrainReport(generated_tokens=tokens, unfaithful=unfaithful, problems=problems)
-        step = self.policy.update(groups)
+        step = self.policy.update(groups, grpo_loss(self.policy.grpo))
         return TrainReport(
             trained=True,
             loss=step.loss,
@@ -175,7 +176,7 @@ class PolicyTrainer(TrainerModule):
             problems=problems,
         )
 
-    def _groups(self, state: Any, data_manager: Any, reward_manager: Any) -> Iterator[TrainingGroup]:
+    def _groups(self, state: Any, data_manager: Any, reward_manager: Any) -> Iterator[TokenGroup]:
         """A group per tree node that has as many rewards as completions; what has none teaches nothing."""
         for stage in range(state.stage):
             inputs, mapping = data_manager.prepare_input(state.get_stage_state(stage), stage)
@@ -185,16 +186,19 @@ class PolicyTrainer(TrainerModule):
                 texts, values = actions[agent][item][node], rewards[agent][item][node]
                 if texts and len(texts) == len(values):
                     advantages = group_advantages([float(v) for v in values], self.advantage_epsilon)
-                    yield TrainingGroup(self._tokens(self._asked(row), texts, stage), tuple(advantages))
+                    yield self._group(self._asked(row), texts, advantages, stage)
 
-    def _tokens(self, turn: Turn, texts: Sequence[str], stage: int) -> TokenGroup:
+    def _group(
+        self, turn: Turn, texts: Sequence[str], advantages: tuple[float, ...], stage: int
+    ) -> TokenGroup:
         own = self._made.get((turn, tuple(texts)))
         if own is not None:
-            return self.policy.own_group(turn, own)
+            return self.policy.own_group(turn, own, advantages)
         # A payload does not say whether a completion was finished: one that is shorter than may be was, and the cut
         # takes the end-of-sequence token of one that is not.
-        finished = [(text.removeprefix(self._opening(stage)), True) for text in texts]
-        return self.policy.external_group(turn, finished)
+        opening = self._opening(stage)
+        finished = [Completion(text.removeprefix(opening), reward=0.0, finished=True) for text in texts]
+        return self.policy.external_group(turn, finished, advantages)
 
     def _asked(self, row: Mapping[str, Any]) -> Turn:
         """A row's chat messages as a turn that fits, without the text of a special token, which a peer may write."""

@@ -19,9 +19,9 @@ from reasoning_gym.composite import CompositeConfig
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import ConfigError, UnknownQuestionError
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.streams import derive_seed
+from swarm_ray.tasks.task import Question
 
 
 class RowInputs:

@@ -37,11 +37,10 @@ from swarm_ray.genrl.questions import (
     read_composite,
     world_state_of,
 )
-from swarm_ray.sapo.advantages import is_zero_advantage
-from swarm_ray.sapo.pool import Verifier
-from swarm_ray.tasks.protocol import Question
-from swarm_ray.tasks.scoring import ScoreItem, Scorer
+from swarm_ray.sapo.grpo import is_zero_advantage
+from swarm_ray.tasks.scoring import ScoreItem, Scorer, Verifier
 from swarm_ray.tasks.streams import derive_stream
+from swarm_ray.tasks.task import Question
 
 DATASETS = Path(next(iter(genrl.examples.rgym.__path__))) / "datasets.yaml"
 """GenRL's own composite configuration: the paper's nine data sets."""

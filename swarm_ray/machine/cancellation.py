@@ -1,4 +1,4 @@
-"""A trainer's pulse: it counts what is done, and carries the wish to stop into the longest loops."""
+"""Cancelling a trainer: the wish to stop reaches the longest loops, and what they do is counted on the way."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ import threading
 from swarm_ray.errors import StopRequested
 
 
-class Pulse:
-    """Beaten at every token that is decoded, every pass of an update and every look at the folder.
+class Cancellation:
+    """Checked at every token that is decoded, every pass of an update and every look at the folder.
 
-    Whoever watches `count` can tell a trainer that is slow from one that hangs.
+    Whoever watches `progress` can tell a slow trainer from one that hangs.
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self.stopping = threading.Event()
+        self.progress = 0
+        self._cancelled = threading.Event()
 
-    def beat(self) -> None:
+    def check(self) -> None:
         """Count one more thing done.
 
         Raises:
             StopRequested: the worker was told to stop.
         """
-        self.count += 1
-        if self.stopping.is_set():
+        self.progress += 1
+        if self._cancelled.is_set():
             raise StopRequested("told to stop")
 
     def pause(self, seconds: float) -> None:
-        """Wait so long, and not a moment longer once the worker is told to stop.
+        """Wait, and return at once when the worker is told to stop.
 
         Raises:
             StopRequested: it was told to.
         """
-        self.stopping.wait(seconds)
-        self.beat()
+        self._cancelled.wait(seconds)
+        self.check()
 
-    def stop(self) -> None:
-        """Let the next beat raise; harmless when repeated."""
-        self.stopping.set()
+    def cancel(self) -> None:
+        """Let the next check raise; harmless when repeated."""
+        self._cancelled.set()
 
 
-def no_pulse() -> None:
-    """The pulse of a policy that nobody watches."""
+def never_cancelled() -> None:
+    """The check of a policy that nobody stops."""

@@ -1,4 +1,4 @@
-"""Where this machine keeps what it must not lose, and locks that end with the process that holds them."""
+"""Where this machine keeps what it must not lose and what can be made again, and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -19,10 +19,18 @@ def state_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "swarm-ray"
 
 
-def read_words(path: Path) -> tuple[str, ...]:
-    """The words in a small file of this machine's own disk; none where there is no file.
+def cache_folder() -> Path:
+    """`$SWARM_RAY_CACHE`, else `$XDG_CACHE_HOME/swarm-ray`, else `~/.cache/swarm-ray`."""
+    named = os.environ.get("SWARM_RAY_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swarm-ray"
 
-    Bytes that are no text, as a power cut may leave, spoil the word they stand in and nothing else.
+
+def read_words(path: Path) -> tuple[str, ...]:
+    """The words in a small file of this machine's own disk; () without a file.
+
+    Bytes that are not text, as a power cut may leave, spoil the word that holds them and nothing else.
     """
     return tuple(path.read_text(errors="replace").split()) if path.exists() else ()
 

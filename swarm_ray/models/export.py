@@ -16,9 +16,9 @@ from swarm_ray.errors import CheckpointMismatch, UserError
 from swarm_ray.experiments.folder import read_config
 from swarm_ray.experiments.manage.files import asked_path, resolved, writing_errors
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.models.checkpoints import NodeCheckpoints, Which
-from swarm_ray.tasks.trusted_modules import require_modules
+from swarm_ray.tasks.questions import require_modules
 
 _OF_A_MODEL = re.compile(
     r"(model.*\.safetensors|model\.safetensors\.index\.json|(generation_)?config\.json|tokenizer(_config)?\.json|"

@@ -20,8 +20,8 @@ from swarm_ray.policies.generate import Sampling
 from swarm_ray.policies.huggingface import end_tokens, load_huggingface, unspeakable_tokens
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.state import whole_state
+from swarm_ray.policies.tiny.loading import cached_tokenizer, make_tokenizer
 from swarm_ray.policies.tiny.model import CHAT_TEMPLATE, build_model, markers
-from swarm_ray.policies.tiny.start import cached_tokenizer, make_tokenizer
 from swarm_ray.policies.transformers_models import (
     CausalModel,
     TextTokenizer,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from swarm_ray.errors import NodeFailure
-from swarm_ray.machine.cancellation import no_pulse
+from swarm_ray.machine.cancellation import never_cancelled
 from swarm_ray.policies.transformers_models import CausalModel, named_inputs
 
 CHUNK_PROBABILITIES = 4_000_000
@@ -28,21 +28,6 @@ class Sampling:
     """Tokens that are never sampled: padding, the markers of a prompt, ids without a text."""
 
 
-@dataclass(frozen=True)
-class Completed:
-    """One sampled completion."""
-
-    ids: tuple[int, ...]
-    """Its tokens, without the end-of-sequence token."""
-    eos: int | None
-    """The end-of-sequence token that closed it within `max_new_tokens`; None where none did."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether an end-of-sequence token closed it."""
-        return self.eos is not None
-
-
 @torch.inference_mode()
 def sample_completions(
     model: CausalModel,
@@ -50,13 +35,15 @@ def sample_completions(
     copies: int,
     sampling: Sampling,
     stream: torch.Generator,
-    pulse: Callable[[], None] = no_pulse,
-) -> list[list[Completed]]:
-    """`copies` completions of each prompt: outer list as `prompts`, inner list of length `copies`.
+    check_cancelled: Callable[[], None] = never_cancelled,
+) -> list[list[tuple[int, ...]]]:
+    """The tokens of `copies` completions of each prompt: outer list as `prompts`, inner list of length `copies`.
+
+    A completion that was finished within `max_new_tokens` ends with the end-of-sequence token that was sampled.
 
     Prompts are left-padded for the one prefill, with positions that follow the mask, and its key-value cache
     is repeated for the copies. The model must be in eval mode; `stream` lives on the model's device, and no
-    other random stream is touched. `pulse` is called for every token, and may raise to end the decode.
+    other random stream is touched. `check_cancelled` is called for every token, and may raise to end the decode.
 
     Raises:
         NodeFailure: the model's logits are not numbers.
@@ -85,7 +72,7 @@ def sample_completions(
     broken = torch.zeros_like(ended)
     tokens: list[torch.Tensor] = []
     while True:
-        pulse()
+        check_cancelled()
         token = _sample(logits, sampling.temperature, banned, stream)
         broken = broken | (token == logits.shape[1])
         token = token.masked_fill(ended | broken, sampling.pad_id)
@@ -133,8 +120,7 @@ def _sample(
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _cut(row: list[int], eos_ids: tuple[int, ...]) -> Completed:
-    for i, token in enumerate(row):
-        if token in eos_ids:
-            return Completed(tuple(row[:i]), token)
-    return Completed(tuple(row), None)
+def _cut(row: list[int], eos_ids: tuple[int, ...]) -> tuple[int, ...]:
+    """A row up to its first end-of-sequence token, which stays in it."""
+    end = next((i for i, token in enumerate(row, start=1) if token in eos_ids), len(row))
+    return tuple(row[:end])

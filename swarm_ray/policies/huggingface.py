@@ -50,7 +50,7 @@ def load_config(name: str) -> Any:
     """The model's transformers configuration; reads no weights.
 
     Raises:
-        ModelError: there is no such model, or it is no causal language model that can be trained.
+        ModelError: no model of this name, or not a causal language model that can be trained.
     """
     place = _place(name)
     with _OneLine(name):
@@ -141,7 +141,7 @@ def _place(name: str) -> str:
             f"policy.model={name!r} is a file; name the folder that holds config.json and safetensors"
         )
     if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
-        raise ModelError(f"policy.model={name!r}: there is no such folder; check the path")
+        raise ModelError(f"policy.model={name!r}: no such folder; check the path")
     return name
 
 

@@ -28,11 +28,18 @@ class TokenGroup:
 
     prompt: tuple[int, ...]
     completions: tuple[tuple[int, ...], ...]
+    advantages: tuple[float, ...] = ()
+    """One per completion, where the group is to be learned from."""
 
     @property
     def completion_tokens(self) -> int:
         """Tokens to be predicted."""
         return sum(len(c) for c in self.completions)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether it has a gradient: an advantage, and a token that carries it."""
+        return any(self.advantages) and self.completion_tokens > 0
 
 
 class Layout(Enum):

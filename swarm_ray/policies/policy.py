@@ -10,23 +10,25 @@ from functools import lru_cache
 
 import torch
 
-from swarm_ray.config.schema import GrpoConfig, PolicyConfig
+from swarm_ray.config.schema import GrpoConfig, SwarmConfig
 from swarm_ray.errors import NodeFailure
-from swarm_ray.machine.cancellation import no_pulse
-from swarm_ray.policies.batching import TrainingGroup, micro_batches
-from swarm_ray.policies.generate import Completed, Sampling, sample_completions
+from swarm_ray.machine.cancellation import never_cancelled
+from swarm_ray.policies.batching import micro_batches
+from swarm_ray.policies.generate import Sampling, sample_completions
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
 from swarm_ray.policies.prompts import Asked, PromptFormat
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, context_length
-from swarm_ray.sapo.grpo import clipped_surrogate
+from swarm_ray.records.rollouts import Completion
 
-__all__ = ["Generated", "Policy", "TrainingGroup", "UpdateStats"]
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Given the log-probs of tokens, the same before the update, and the tokens' advantages, all of shape [tokens]: the
+loss summed over tokens, and how many tokens a clip bound."""
 _REMEMBERED = 4096
 """Texts whose tokens are kept: short answers repeat, and encoding is a third of a tiny model's decode."""
 
 
 @dataclass(frozen=True)
-class Generated:
+class SampledCompletion:
     """One completion of the policy, as text and as the tokens that were sampled."""
 
     text: str
@@ -51,51 +53,66 @@ class UpdateStats:
     """Completion tokens of all groups, those without advantage included."""
 
 
+@dataclass(frozen=True)
+class LanguageModel:
+    """A model with its tokenizer, how it is asked, and how its completions end."""
+
+    model: CausalModel
+    tokenizer: TextTokenizer
+    prompt: PromptFormat
+    eos_ids: tuple[int, ...]
+    """Any of these ends a completion; the first is the one that closes the text of another node."""
+    banned_ids: tuple[int, ...] = ()
+    """Tokens that are never sampled: padding, the markers of a prompt, ids without a text."""
+
+
 class Policy:
     """A model on a device with Adam, in the layout that the probe found.
 
     The model stays in eval mode: dropout would blur log-probs and draw from a global random stream.
     `model.state_dict()` and `optimizer.state_dict()` are all that a checkpoint of the policy needs.
+
+    Args:
+        language: its model is on the device, and is the policy's own from here on.
+        config: how it decodes and learns.
+        device: where it lives.
+        layout: of the rows in its updates.
     """
 
     def __init__(
-        self,
-        model: CausalModel,
-        tokenizer: TextTokenizer,
-        prompt: PromptFormat,
-        sampling: Sampling,
-        layout: Layout,
-        config: PolicyConfig,
-        grpo: GrpoConfig,
-        device: torch.device,
+        self, language: LanguageModel, config: SwarmConfig, device: torch.device, layout: Layout
     ) -> None:
-        self.model, self.tokenizer, self.layout, self.device = model, tokenizer, layout, device
-        self._sampling, self._config, self._grpo = sampling, config, grpo
-        self.pulse: Callable[[], None] = no_pulse
+        self.model, self.tokenizer = language.model, language.tokenizer
+        self.layout, self.device = layout, device
+        self._config, self.grpo = config.policy, config.grpo
+        self.sampling = Sampling(
+            config.policy.max_new_tokens,
+            config.policy.temperature,
+            language.eos_ids,
+            self.tokenizer.pad_token_id,
+            language.banned_ids,
+        )
+        """How it decodes."""
+        self.check_cancelled: Callable[[], None] = never_cancelled
         """Called at every token and every pass; what it raises ends them, with weights and optimizer as before."""
-        self._prompt = lru_cache(_REMEMBERED)(prompt)
+        self._prompt = lru_cache(_REMEMBERED)(language.prompt)
         self._text_ids = lru_cache(_REMEMBERED)(self._encode_text)
-        model.eval()
+        self.model.eval()
         self.optimizer = torch.optim.Adam(
-            model.parameters(),
-            lr=grpo.learning_rate,
-            betas=(grpo.beta1, grpo.beta2),
-            eps=grpo.adam_epsilon,
+            self.model.parameters(),
+            lr=self.grpo.learning_rate,
+            betas=(self.grpo.beta1, self.grpo.beta2),
+            eps=self.grpo.adam_epsilon,
             fused=True,
         )
 
-    @property
-    def sampling(self) -> Sampling:
-        """How it decodes."""
-        return self._sampling
-
     def use(self, grpo: GrpoConfig) -> None:
         """Learn with other settings from the next update on."""
-        self._grpo = grpo
+        self.grpo = grpo
         for group in self.optimizer.param_groups:
             group["lr"] = grpo.learning_rate
 
-    def generate(self, questions: Sequence[Asked], copies: int, seed: int) -> list[list[Generated]]:
+    def generate(self, questions: Sequence[Asked], copies: int, seed: int) -> list[list[SampledCompletion]]:
         """`copies` completions of each question from one batched decode (split by `policy.generate_batch`).
 
         Raises:
@@ -105,43 +122,53 @@ class Policy:
         prompts = [self._prompt_ids(question) for question in questions]
         most = self._config.generate_batch
         per_batch = max(1, most // copies)
-        found: list[list[Generated]] = []
+        found: list[list[SampledCompletion]] = []
         for start in range(0, len(prompts), per_batch):
             batch = prompts[start : start + per_batch]
-            rows: list[list[Generated]] = [[] for _ in batch]
+            rows: list[list[SampledCompletion]] = [[] for _ in batch]
             for share in _shares(copies, most):
                 with self._autocast():
-                    sampled = sample_completions(self.model, batch, share, self._sampling, stream, self.pulse)
-                for row, completed in zip(rows, sampled, strict=True):
-                    row.extend(map(self._generated, completed))
+                    sampled = sample_completions(
+                        self.model, batch, share, self.sampling, stream, self.check_cancelled
+                    )
+                for row, copies_ids in zip(rows, sampled, strict=True):
+                    row.extend(map(self._sampled, copies_ids))
             found += rows
         return found
 
-    def _generated(self, completed: Completed) -> Generated:
-        text = self.tokenizer.decode(completed.ids, skip_special_tokens=False)
-        ids = completed.ids if completed.eos is None else (*completed.ids, completed.eos)
-        return Generated(text, ids, completed.finished, self._text_ids(text) == completed.ids)
+    def _sampled(self, ids: tuple[int, ...]) -> SampledCompletion:
+        finished = bool(ids) and ids[-1] in self.sampling.eos_ids
+        spoken = ids[:-1] if finished else ids
+        text = self.tokenizer.decode(spoken, skip_special_tokens=False)
+        return SampledCompletion(text, ids, finished, self._text_ids(text) == spoken)
 
-    def own_group(self, question: Asked, completions: Sequence[Generated]) -> TokenGroup:
+    def own_group(
+        self,
+        question: Asked,
+        completions: Sequence[SampledCompletion],
+        advantages: tuple[float, ...] = (),
+    ) -> TokenGroup:
         """A group of the policy's own completions, with the tokens it sampled."""
-        return TokenGroup(self._prompt_ids(question), tuple(c.ids for c in completions))
+        return TokenGroup(self._prompt_ids(question), tuple(c.ids for c in completions), advantages)
 
-    def external_group(self, question: Asked, completions: Sequence[tuple[str, bool]]) -> TokenGroup:
-        """Another node's completions (text, finished), encoded as if this policy had produced them.
+    def external_group(
+        self, question: Asked, completions: Sequence[Completion], advantages: tuple[float, ...] = ()
+    ) -> TokenGroup:
+        """Another node's completions, encoded as if this policy had produced them.
 
         A text longer than this policy's own completions may be is cut, and then counts as not finished.
 
         Raises:
             NodeFailure: the prompt leaves no room for a completion.
         """
-        return TokenGroup(self._prompt_ids(question), tuple(self.encode(*c) for c in completions))
+        return TokenGroup(self._prompt_ids(question), tuple(map(self.encode, completions)), advantages)
 
-    def encode(self, text: str, finished: bool) -> tuple[int, ...]:
-        """A completion's tokens as the text gives them, cut to the longest that this policy makes."""
-        ids = self._text_ids(text)
-        if finished:
-            ids = (*ids, self._sampling.eos_ids[0])
-        return ids[: self._sampling.max_new_tokens]
+    def encode(self, completion: Completion) -> tuple[int, ...]:
+        """A completion's tokens as its text gives them, cut to the longest that this policy makes."""
+        ids = self._text_ids(completion.text)
+        if completion.finished:
+            ids = (*ids, self.sampling.eos_ids[0])
+        return ids[: self.sampling.max_new_tokens]
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
         """A text's tokens; the name of a special token in it is spelled out, since a peer may write any."""
@@ -150,35 +177,39 @@ class Policy:
     def has_room(self, question: Asked) -> bool:
         """Whether the question's prompt and a longest completion fit into the model's context."""
         room = context_length(self.model)
-        return room is None or len(self._prompt(question)) + self._sampling.max_new_tokens <= room
+        return room is None or len(self._prompt(question)) + self.sampling.max_new_tokens <= room
 
     def _prompt_ids(self, question: Asked) -> tuple[int, ...]:
         ids = self._prompt(question)
         if not self.has_room(question):
-            room, most = context_length(self.model), self._sampling.max_new_tokens
+            room, most = context_length(self.model), self.sampling.max_new_tokens
             raise NodeFailure(
                 f"a prompt of {len(ids)} tokens and a completion of up to {most} are longer than the model's "
                 f"context of {room}; lower policy.max_new_tokens, or choose shorter questions"
             )
         return ids
 
-    def update(self, groups: Sequence[TrainingGroup]) -> UpdateStats:
-        """One Adam step on the token mean over `groups`; none where no group has an advantage.
+    def update(self, groups: Sequence[TokenGroup], loss_of: Loss) -> UpdateStats:
+        """One Adam step on the token mean of a loss over `groups`.
 
         Groups without advantage have no gradient, so they are not computed; their tokens still count in the
         mean.
 
+        Args:
+            groups: with an advantage per completion.
+            loss_of: the loss of tokens, `swarm_ray.sapo.grpo.grpo_loss` say.
+
         Raises:
             NodeFailure: the loss or the gradient is not finite; weights and optimizer are as before.
         """
-        total = max(1, sum(g.tokens.completion_tokens for g in groups))
+        total = max(1, sum(g.completion_tokens for g in groups))
         loss = clipped = entropy = 0.0
         trained = 0
         self.optimizer.zero_grad(set_to_none=True)
         teaching = [g for g in groups if g.teaches]
         for batch in micro_batches(teaching, self.layout, self._config.micro_batch_tokens):
-            self.pulse()
-            part, bound, spread, tokens = self._forward(batch)
+            self.check_cancelled()
+            part, bound, spread, tokens = self._forward(batch, loss_of)
             torch.autograd.backward(part / total)
             loss += part.item() / total
             clipped, entropy, trained = clipped + bound.item(), entropy + spread.item(), trained + tokens
@@ -193,29 +224,26 @@ class Policy:
         self.optimizer.zero_grad(set_to_none=True)
         seen = max(trained, 1)
         return UpdateStats(
-            loss, clipped / seen, entropy / seen, norm, sum(g.tokens.completion_tokens for g in groups)
+            loss, clipped / seen, entropy / seen, norm, sum(g.completion_tokens for g in groups)
         )
 
     def _forward(
-        self, batch: Sequence[TrainingGroup]
+        self, batch: Sequence[TokenGroup], loss_of: Loss
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
         """Summed loss, clipped tokens, summed entropy and count of tokens of one pass."""
         dtype = next(self.model.parameters()).dtype
-        rows = lay_out([g.tokens for g in batch], self.layout, self._sampling.pad_id, self.device, dtype)
+        rows = lay_out(batch, self.layout, self.sampling.pad_id, self.device, dtype)
         advantages = torch.tensor(list(_token_advantages(batch)), device=self.device)
         with self._autocast():
             logprobs, entropy = completion_logprobs(self.model, rows, self.layout, self._config.temperature)
-        grpo = self._grpo
-        loss, clipped = clipped_surrogate(
-            logprobs, logprobs.detach(), advantages, grpo.clip_low, grpo.clip_high
-        )
+        loss, clipped = loss_of(logprobs, logprobs.detach(), advantages)
         return loss, clipped, entropy.sum(), len(rows.targets)
 
     def _grad_norm(self) -> float:
         """Of all gradients together, before they are clipped to `grpo.max_grad_norm`."""
         parameters = list(self.model.parameters())
-        if self._grpo.max_grad_norm is not None:
-            return float(torch.nn.utils.clip_grad_norm_(parameters, self._grpo.max_grad_norm))
+        if self.grpo.max_grad_norm is not None:
+            return float(torch.nn.utils.clip_grad_norm_(parameters, self.grpo.max_grad_norm))
         return float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
 
     def _autocast(self) -> AbstractContextManager[object]:
@@ -230,9 +258,9 @@ def _shares(copies: int, most: int) -> Iterator[int]:
         yield min(most, copies - start)
 
 
-def _token_advantages(batch: Sequence[TrainingGroup]) -> Iterator[float]:
+def _token_advantages(batch: Sequence[TokenGroup]) -> Iterator[float]:
     """The advantage of each completion token, in the order of the rows' targets."""
     for group in batch:
-        for advantage, ids in zip(group.advantages, group.tokens.completions, strict=True):
+        for advantage, ids in zip(group.advantages, group.completions, strict=True):
             for _ in ids:
                 yield advantage

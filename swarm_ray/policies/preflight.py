@@ -1,4 +1,4 @@
-"""How many nodes fit a device, reckoned before anything is loaded.
+"""Which device a trainer's policies live on, and how many nodes fit it, estimated before anything is loaded.
 
 Each node keeps 16 bytes per parameter: weights, gradients and Adam's two moments, all float32. Nodes generate
 and learn one after another, so activations and the key-value cache are needed once. They are estimates:
@@ -16,11 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.errors import ModelError
-from swarm_ray.policies.devices import free_memory
+from swarm_ray.errors import ConfigError, ModelError
 from swarm_ray.policies.huggingface import load_config
 from swarm_ray.policies.logprobs import CHUNK_LOGITS
 from swarm_ray.policies.transformers_models import count_parameters
@@ -30,6 +30,37 @@ PROMPT_TOKENS = 256
 _FLOAT = 4
 _CHUNK_COPIES = 4
 """Logits, their log-softmax, probabilities and gradient."""
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of `policy.device`; `auto` is the first CUDA device where there is one, else the CPU.
+
+    Raises:
+        ConfigError: not a device, or a CUDA device that this machine does not have.
+    """
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda:0" if present else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, colon, index = name.partition(":")
+    if kind != "cuda" or (colon and not index.isdecimal()):
+        raise ConfigError(f"policy.device={name!r} is not a device; use auto, cpu, cuda or cuda:1")
+    if not present:
+        raise ConfigError(
+            f"policy.device={name!r}, but PyTorch sees no CUDA device here; set policy.device=auto"
+        )
+    if int(index or 0) >= present:
+        raise ConfigError(f"policy.device={name!r}, but this machine has cuda:0 to cuda:{present - 1} only")
+    return torch.device("cuda", int(index or 0))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be allocated on the device now; on the CPU without swapping."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    return int(psutil.virtual_memory().available)
 
 
 @dataclass(frozen=True)
@@ -130,7 +161,7 @@ def preflight(config: SwarmConfig, nodes: int, device: torch.device) -> MemoryNe
     """What `nodes` policies of `policy.model` need on the device; refuses what does not fit, before loading.
 
     Raises:
-        ModelError: there is no such model, or so many do not fit.
+        ModelError: no model of this name, or so many do not fit.
     """
     need = memory_need(shape_of(load_config(config.policy.model)), config)
     require_room(need, nodes, free_memory(device), f"{device} with policy.model={config.policy.model!r}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ModelError, NodeFailure
 from swarm_ray.policies.generate import Sampling, sample_completions
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
@@ -59,6 +60,12 @@ def probe_layout(
         if error[layout] <= allowed and (not reduced or _runs_reduced(model, groups, layout, pad, device)):
             return layout
     return Layout.PADDED_FULL
+
+
+def find_layout(model: CausalModel, pad: int, config: SwarmConfig, device: torch.device) -> Layout:
+    """The layout that `probe_layout` finds under the configuration's packing and dtype."""
+    reduced = config.policy.dtype != "float32"
+    return probe_layout(model, pad, device, packing=config.policy.packing == "auto", reduced=reduced)
 
 
 def _probe_groups(vocabulary: int, pad: int) -> list[TokenGroup]:
@@ -142,11 +149,11 @@ def require_decoder(model: CausalModel, pad: int, device: torch.device) -> None:
             f"this architecture does not decode in batches ({reason}); choose another"
         ) from error
     except NodeFailure as error:
-        raise ModelError("the model's logits are not finite as it comes; choose another") from error
-    regret = max(_regret(model, p, c.ids, device) for p, row in zip(prompts, found, strict=True) for c in row)
+        raise ModelError("the model's logits are not finite before any training; choose another") from error
+    regret = max(_regret(model, p, ids, device) for p, row in zip(prompts, found, strict=True) for ids in row)
     if not regret <= MOST_REGRET:
         raise ModelError(
-            "this architecture decodes otherwise in a batch than alone (it is no causal language model, or "
+            "this architecture decodes otherwise in a batch than alone (it is not a causal language model, or "
             f"takes no left padding): a token is {regret:.3g} nats from the likeliest; choose another"
         )
 

@@ -111,7 +111,7 @@ def system_prompt_of(config: SwarmConfig) -> str:
 
 
 def turn_end(tokenizer: TextTokenizer) -> int | None:
-    """The special token with which the chat template closes the assistant's turn; None where there is none.
+    """The special token with which the chat template closes the assistant's turn; None without one.
 
     A base model's tokenizer may have a chat template and yet name another token as its end of sequence.
     """

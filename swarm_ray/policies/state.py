@@ -121,7 +121,7 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read a safetensors file onto the CPU.
 
     Raises:
-        CheckpointError: it is none.
+        CheckpointError: it cannot be read as one.
     """
     try:
         return safetensors.torch.load_file(path)

@@ -1,4 +1,7 @@
-"""The thin typed door to transformers: the only module that calls its loosely typed constructors."""
+"""The thin typed door to transformers: the only module that calls its loosely typed constructors.
+
+Its models take 2.5 CPU-seconds to import, so that is done where one is made or read.
+"""
 
 # ruff: noqa: D102 - the protocols' methods are documented by transformers
 
@@ -10,21 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
-from tokenizers import Tokenizer
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
-from transformers.utils import logging as transformers_logging
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 class CausalModel(Protocol):
@@ -68,6 +62,8 @@ class TextTokenizer(Protocol):
 
 def llama(**sizes: Any) -> CausalModel:
     """A Llama with freshly initialised weights, float32, on the CPU."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     return cast("CausalModel", LlamaForCausalLM(LlamaConfig(**sizes)))
 
 
@@ -75,6 +71,8 @@ def wrap_tokenizer(
     tokenizer: Tokenizer, *, pad: str, eos: str, unk: str, extra: tuple[str, ...]
 ) -> TextTokenizer:
     """A transformers tokenizer around a `tokenizers` one; decoding leaves spaces as they are."""
+    from transformers import PreTrainedTokenizerFast
+
     wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token=pad,
@@ -88,16 +86,22 @@ def wrap_tokenizer(
 
 def read_config(name: str) -> Any:
     """The configuration of a model by folder or Hugging Face name; runs no code of the repository."""
+    from transformers import AutoConfig
+
     return AutoConfig.from_pretrained(name, trust_remote_code=False)
 
 
 def is_causal_config(config: Any) -> bool:
     """Whether transformers has a causal language model for this configuration."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
     return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
 
 
 def read_model(name: str) -> tuple[CausalModel, tuple[str, ...]]:
     """The model in float32 on the CPU, from safetensors alone, and the weights that its files lack."""
+    from transformers import AutoModelForCausalLM
+
     # Without it, transformers asks a public service to convert a repository that has no safetensors.
     os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -109,6 +113,8 @@ def read_model(name: str) -> tuple[CausalModel, tuple[str, ...]]:
 
 def read_tokenizer(name: str) -> TextTokenizer:
     """The tokenizer by folder or Hugging Face name; decoding leaves spaces as they are."""
+    from transformers import AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     tokenizer.clean_up_tokenization_spaces = False
     return cast("TextTokenizer", tokenizer)
@@ -125,6 +131,8 @@ def save_decoding(
     max_new_tokens: int,
 ) -> None:
     """Write the `generation_config.json` with which `generate` samples as a node does: over the whole vocabulary."""
+    from transformers import GenerationConfig
+
     GenerationConfig(  # type: ignore[no-untyped-call]
         bos_token_id=text_setting(model, "bos_token_id"),
         eos_token_id=list(eos_ids),
@@ -141,6 +149,8 @@ def save_decoding(
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
     """No bars of transformers on the terminal; as they were afterwards."""
+    from transformers.utils import logging as transformers_logging
+
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -152,6 +162,8 @@ def without_progress_bars() -> Iterator[None]:
 
 def count_parameters(config: Any) -> int:
     """Parameters of the model of this configuration, tied ones once; no weight is allocated."""
+    from transformers import AutoModelForCausalLM
+
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     return sum(p.numel() for p in model.parameters())

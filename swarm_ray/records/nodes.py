@@ -68,7 +68,7 @@ class PeerRecord(msgspec.Struct, frozen=True):
     via: _PeerId = ""
     """The peer id of that link: one of a trainer process serves all its nodes."""
     count: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Grows with each record: a sign of life."""
+    """Grows with each record: a heartbeat."""
     reach: Reachable = "none"
     """public: from everywhere; local: from its own machine or network; nat: from its own machine only, as on Colab, or
     through a relay; none: it has no link."""
@@ -114,7 +114,7 @@ class Reached(msgspec.Struct, frozen=True):
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """A sign of life with the node's progress in it; rewritten in place."""
+    """A heartbeat with the node's progress in it; rewritten in place."""
 
     count: int
     round: int
@@ -126,7 +126,7 @@ class Beat(msgspec.Struct, frozen=True):
     """True once the node has taken its last step, its spool is empty or given up, and its logs are written."""
     progress: int = 0
     """Counts what the trainer does (a token decoded, a pass, a look at the folder): one that hangs stands still,
-    although its discovery goes on beating."""
+    although its discovery still sends heartbeats."""
     unanswered: tuple[int, ...] = ()
     """Rounds of published files that no state record has answered yet, the oldest first, at most 32."""
     alone: bool = False
@@ -144,7 +144,7 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class CoordinatorBeat(msgspec.Struct, frozen=True):
-    """A coordinator's sign of life, rewritten in place; its state records are signs of life too."""
+    """A coordinator's heartbeat, rewritten in place; its state records count as heartbeats too."""
 
     count: int
     epoch: int

@@ -8,9 +8,9 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.exchange.hivemind import require_hivemind
 from swarm_ray.exchange.hivemind.multiaddr import read_bootnodes
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.models.hub import require_hub
-from swarm_ray.policies.tiny.files import all_made, start_index
+from swarm_ray.policies.tiny.starts import all_made, start_index
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
@@ -52,8 +52,7 @@ def prepare_model(
     """
     require_hub(config.hub, nodes)
     if not config.policy.is_tiny:
-        from swarm_ray.policies.devices import choose_device, free_memory
-        from swarm_ray.policies.preflight import preflight
+        from swarm_ray.policies.preflight import choose_device, free_memory, preflight
 
         device = choose_device(config.policy.device)
         need = preflight(config, len(nodes), device)
@@ -64,7 +63,7 @@ def prepare_model(
     tasks, indices = TaskSet(config.tasks, allowed_modules=allowed_modules), [start_index(n) for n in nodes]
     if config.policy.device == "auto" and all_made(config, cache_folder(), indices):
         return  # torch takes seconds to load, and here nothing needs it
-    from swarm_ray.policies.tiny.start import TinyStart
+    from swarm_ray.policies.tiny.loading import TinyStart
 
     with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
         start = TinyStart(config, tasks, verifier, cache_folder(), report)

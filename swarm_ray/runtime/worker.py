@@ -21,7 +21,7 @@ from swarm_ray.errors import NodeFailure, SwarmError
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.machine import ray_actors
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.observe.snapshot import ExperimentSnapshot

@@ -29,8 +29,6 @@ from swarm_ray.observe.snapshot import (
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import ExperimentState, StateRecord
 
-UNREACHABLE_NAMES = ("StoreUnavailable", "FolderMissing", "StoreDenied", "StoreFull")
-"""So begins what a coordinator says of a folder that is out of reach."""
 Trainer = tuple[int, tuple[tuple[str, float], ...]]
 """A round and its seconds per phase: the rows that a trainer writes together agree in both."""
 
@@ -48,6 +46,8 @@ class Coordinating(Protocol):
     def problems(self) -> dict[str, str]: ...  # noqa: D102
     @property
     def problem(self) -> str: ...  # noqa: D102
+    @property
+    def unreachable(self) -> bool: ...  # noqa: D102
     @property
     def closed(self) -> int: ...  # noqa: D102
     @property
@@ -116,7 +116,7 @@ class WorkerView:
             state=state,
             rewards=status.rewards,
             closed=status.closed,
-            unreachable=status.problem if status.problem.startswith(UNREACHABLE_NAMES) else "",
+            unreachable=status.problem if status.unreachable else "",
             nodes=status.registered or self.nodes,
             problems=status.problems,
             note=note,

@@ -1,42 +1,52 @@
-"""Held-out pass@1: the share of completions of questions never trained on that the verifier calls right."""
+"""Measures held-out pass@1 of a trainer's nodes, before their first round and after their last."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from swarm_ray.policies.policy import Policy
-from swarm_ray.sapo.pool import Verifier
-from swarm_ray.tasks.protocol import Question
-from swarm_ray.tasks.scoring import ScoreItem
+from swarm_ray.records.metrics import Evaluation
+from swarm_ray.sapo.node import Node
+from swarm_ray.sapo.round import RoundContext, each
+from swarm_ray.tasks.pass_at_1 import overall, pass_at_1
+from swarm_ray.tasks.streams import derive_seed
+
+EVALUATION_STEP = 0
+"""Evaluations draw from streams of their own, the same at every evaluation of a node."""
 
 
-def pass_at_1(
-    policy: Policy,
-    questions: Mapping[str, Sequence[Question]],
-    samples: int,
-    threshold: float,
-    verifier: Verifier,
-    seed: int,
-) -> dict[str, float]:
-    """Per specialty the mean over `questions` and `samples` of reward >= `threshold`; {} without questions.
+class Evaluator:
+    """Asks every node the same held-out questions.
 
-    The policy samples as it does in training, at its own temperature.
+    Args:
+        context: the swarm's configuration, tasks and verifier.
     """
-    asked = [q for group in questions.values() for q in group]
-    if not asked:
-        return {}
-    generated = policy.generate([q.text for q in asked], samples, seed)
-    items = [ScoreItem(q, c.text) for q, group in zip(asked, generated, strict=True) for c in group]
-    passed: dict[str, list[bool]] = {}
-    for item, score in zip(items, verifier.score(items), strict=True):
-        assert isinstance(item.question, Question)
-        passed.setdefault(item.question.specialty, []).append(score.reward >= threshold)
-    return {specialty: sum(found) / len(found) for specialty, found in passed.items()}
 
+    def __init__(self, context: RoundContext) -> None:
+        self._context = context
+        count = context.config.evaluation.questions
+        self._held_out = context.tasks.held_out(count) if count else {}
 
-def overall(by_specialty: Mapping[str, float], questions: Mapping[str, Sequence[Question]]) -> float | None:
-    """Mean over all questions, each counting alike; None without questions."""
-    total = sum(len(questions[s]) for s in by_specialty)
-    if not total:
-        return None
-    return sum(share * len(questions[s]) for s, share in by_specialty.items()) / total
+    def evaluate(self, nodes: Sequence[Node], when: str) -> list[Evaluation]:
+        """Measure the healthy ones of `nodes`, and keep the means in their totals.
+
+        Args:
+            nodes: whom to ask.
+            when: start or end.
+        """
+        found = each(nodes, lambda node: self._evaluate(node, when), self._context)
+        for node in nodes:
+            node.skipped = ""  # there is no round to sit out
+        return list(found.values())
+
+    def _evaluate(self, node: Node, when: str) -> Evaluation:
+        config, held_out = self._context.config, self._held_out
+        seed = derive_seed(config.seed, node.id, EVALUATION_STEP, "evaluation")
+        samples, threshold = config.evaluation.samples, config.evaluation.threshold
+        passed = pass_at_1(node.policy, held_out, samples, threshold, self._context.verifier, seed)
+        mean = overall(passed, held_out)
+        if when == "start":
+            node.totals.pass_at_1_start = mean
+        else:
+            node.totals.pass_at_1_end = mean
+        asked = {specialty: len(questions) for specialty, questions in held_out.items()}
+        return Evaluation(node.id, when, mean, passed, asked)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.rollouts import StepCounters
+from swarm_ray.tasks.streams import derive_seed
 
 if TYPE_CHECKING:
     from swarm_ray.policies.policy import Policy
@@ -29,13 +30,17 @@ class Node:
     vote: str | None = None
     """The peer whose completions scored highest in the last round."""
     skipped: str = ""
-    """Why the node sits out the rest of the round under way; empty while it does not."""
+    """Why the node sits out the rest of this round; empty while it takes part."""
     failures: int = 0
     """Rounds in a row, up to the last, in which the node's data failed."""
     problem: str | None = None
-    """Why the node was given up, in words; None while it is well."""
+    """Why the node was given up, in words; None while it is healthy."""
 
     @property
-    def well(self) -> bool:
+    def active(self) -> bool:
         """Whether it takes part in what comes next of the round."""
         return self.problem is None and not self.skipped
+
+    def derive_seed(self, root: int, purpose: str) -> int:
+        """The seed of its random stream for a purpose of its present step."""
+        return derive_seed(root, self.id, self.step, purpose)

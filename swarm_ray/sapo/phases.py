@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 PHASES = ("sample", "generate", "score", "publish", "wait", "gather", "select", "update", "report", "other")
 OVERHEAD = ("publish", "gather", "select", "report", "other")
-"""What a swarm costs beyond training alone; waiting for other nodes is told apart."""
+"""What a swarm costs beyond training alone; waiting for other nodes is counted apart."""
 
 
 class PhaseClock:

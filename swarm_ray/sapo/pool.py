@@ -9,16 +9,48 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 
 from swarm_ray.errors import UnknownQuestionError
-from swarm_ray.records.rollouts import Rollout
-from swarm_ray.sapo.selection import ScoredRollout
-from swarm_ray.tasks.protocol import Question
+from swarm_ray.policies.policy import SampledCompletion
+from swarm_ray.records.rollouts import Completion, Rollout
+from swarm_ray.sapo.grpo import is_zero_advantage
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tasks.scoring import Score, ScoreItem
+from swarm_ray.tasks.scoring import ScoreItem, Verifier
+from swarm_ray.tasks.task import Question
+
+
+@dataclass(frozen=True)
+class ScoredRollout:
+    """A rollout with the question made again and the completions scored by this trainer's own verifier."""
+
+    node: str
+    """Who generated it."""
+    number: int
+    """Its index in that node's file."""
+    question: Question
+    completions: tuple[Completion, ...]
+    """With the rewards of the own verifier."""
+    sampled: tuple[SampledCompletion, ...] = ()
+    """The same completions with the tokens that were sampled, where a node of this trainer made them."""
+    failures: int = 0
+    """Completions on which the verifier failed or ran out of time."""
+
+    @property
+    def rewards(self) -> list[float]:
+        """One reward per completion."""
+        return [c.reward for c in self.completions]
+
+    @property
+    def zero_advantage(self) -> bool:
+        """Whether all completions were rewarded alike."""
+        return is_zero_advantage(self.rewards)
+
+    @property
+    def sampled_tokens(self) -> int:
+        """Tokens that were generated for it here."""
+        return sum(len(c.ids) for c in self.sampled)
 
 
 @dataclass(frozen=True)
@@ -63,12 +95,30 @@ class Pool:
         return min(rewards, key=lambda peer: (-sum(rewards[peer]) / len(rewards[peer]), peer))
 
 
-class Verifier(Protocol):
-    """Scores completions; `swarm_ray.tasks.scoring.Scorer` does it in a process of its own."""
+def score_own(
+    questions: Mapping[str, Sequence[Question]],
+    generated: Mapping[str, Sequence[Sequence[SampledCompletion]]],
+    verifier: Verifier,
+) -> dict[str, list[ScoredRollout]]:
+    """Score what this trainer's nodes generated, all completions in one request.
 
-    def score(self, items: Sequence[ScoreItem]) -> list[Score]:
-        """One score per item, in order."""
-        ...
+    Args:
+        questions: by node id.
+        generated: by node id, for each of its questions the completions; nodes without an entry have none.
+        verifier: scores the completions.
+    """
+    made = [(n, q, g) for n in generated for q, g in zip(questions[n], generated[n], strict=True)]
+    items = [ScoreItem(question, c.text) for _, question, group in made for c in group]
+    scores = iter(verifier.score(items) if items else [])
+    own: dict[str, list[ScoredRollout]] = {n: [] for n in generated}
+    for node, question, group in made:
+        found = [next(scores) for _ in group]
+        completions = tuple(
+            Completion(c.text, s.reward, c.finished) for c, s in zip(group, found, strict=True)
+        )
+        failures = sum(score.outcome != "ok" for score in found)
+        own[node].append(ScoredRollout(node, len(own[node]), question, completions, tuple(group), failures))
+    return own
 
 
 def build_pool(

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swarm_ray.records.rollouts import Completion
-from swarm_ray.sapo.advantages import is_zero_advantage
-from swarm_ray.tasks.protocol import Question
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.records.rollouts import StepCounters
+from swarm_ray.sapo.node import Node
+from swarm_ray.sapo.pool import Pool, ScoredRollout
 
 
 @dataclass(frozen=True)
-class ScoredRollout:
-    """A rollout with the question made again and the completions scored by this trainer's own verifier."""
+class Batch:
+    """What a node trains on in a round."""
 
-    node: str
-    """Who generated it."""
-    number: int
-    """Its place among the rollouts of that node's file."""
-    question: Question
-    completions: tuple[Completion, ...]
-    """With the rewards of the own verifier."""
-
-    @property
-    def rewards(self) -> list[float]:
-        """One reward per completion."""
-        return [c.reward for c in self.completions]
-
-    @property
-    def zero_advantage(self) -> bool:
-        """Whether all completions were rewarded alike."""
-        return is_zero_advantage(self.rewards)
+    own: list[ScoredRollout]
+    external: list[ScoredRollout]
+    counters: StepCounters
 
 
 def eligible(pool: Sequence[ScoredRollout], node: str) -> list[ScoredRollout]:
@@ -51,3 +39,24 @@ def select_uniform(
         stream: the node's stream for this step.
     """
     return stream.sample(list(candidates), min(count, len(candidates)))
+
+
+def select_batch(node: Node, own: list[ScoredRollout], pool: Pool, config: SwarmConfig) -> Batch:
+    """What a node trains on: its own rollouts, and J of the others that its model has room for; counted."""
+    found = eligible(pool.rollouts, node.id)
+    candidates = [r for r in found if node.policy.has_room(r.question.text)]
+    rejected = pool.refused_for(node.id)
+    if len(candidates) < len(found):
+        rejected["prompt too long for this model"] = len(found) - len(candidates)
+    stream = random.Random(node.derive_seed(config.seed, "selection"))
+    external = select_uniform(candidates, config.external, stream)
+    counters = StepCounters(
+        offered=pool.offered_to(node.id),
+        used=len(external),
+        rejected=rejected,
+        used_from=dict(Counter(rollout.node for rollout in external)),
+        zero_advantage_local=sum(r.zero_advantage for r in own),
+        zero_advantage_external=sum(r.zero_advantage for r in pool.rollouts if r.node != node.id),
+        generated_tokens=sum(r.sampled_tokens for r in own),
+    )
+    return Batch(own, external, counters)

@@ -9,8 +9,7 @@ import psutil
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.machine import ray_actors
-from swarm_ray.policies.devices import choose_device, free_memory
-from swarm_ray.policies.preflight import preflight
+from swarm_ray.policies.preflight import choose_device, free_memory, preflight
 
 PROCESSES_BYTES = 1_500_000_000
 """Host memory set aside for one run's actors and its scoring process, beside their models: 0.75 GB were measured with

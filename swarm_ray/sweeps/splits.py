@@ -66,9 +66,8 @@ def nodes_that_fit(config: SwarmConfig, most: int = PAPER_NODES) -> int:
     """
     if config.policy.is_tiny:
         return most
-    from swarm_ray.policies.devices import choose_device, free_memory
     from swarm_ray.policies.huggingface import load_config as load_model_config
-    from swarm_ray.policies.preflight import memory_need, shape_of
+    from swarm_ray.policies.preflight import choose_device, free_memory, memory_need, shape_of
 
     device = choose_device(config.policy.device)
     need = memory_need(shape_of(load_model_config(config.policy.model)), config)

@@ -17,8 +17,8 @@ from typing import Any
 
 from swarm_ray.config.secrets import shown
 from swarm_ray.errors import ConfigError, TaskError
-from swarm_ray.tasks.protocol import Entry, TaskQuestion, registered_names
 from swarm_ray.tasks.safe_verifiers import safe_score
+from swarm_ray.tasks.task import Entry, TaskQuestion, registered_names
 
 LIBRARY_ERRORS = (
     ArithmeticError,

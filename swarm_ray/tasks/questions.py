@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import overload
@@ -13,8 +13,8 @@ from swarm_ray.config.schema import SpecialtyConfig, TasksConfig
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
 from swarm_ray.records.rollouts import QuestionRef
 from swarm_ray.tasks.gym import GymTask
-from swarm_ray.tasks.protocol import Question, Task, registered, text_hash
 from swarm_ray.tasks.safe_verifiers import is_safe_for_external
+from swarm_ray.tasks.task import Question, Task, registered, text_hash
 
 CACHED_QUESTIONS = 8192
 SCAN = 3000
@@ -157,6 +157,27 @@ class TaskSet:
             raise UnknownQuestionError("unknown specialty")
         made = task.question(seed, index)
         return Question(specialty, seed, index, made.text, made.reference, made.entry)
+
+
+def require_modules(config: TasksConfig, trusted: Sequence[str]) -> None:
+    """Make sure that each module that somebody trusts is one of the experiment's, and can be imported.
+
+    Raises:
+        UserError: one is not, or cannot; a misspelt name would else be passed over.
+    """
+    for name in trusted:
+        if name not in config.modules:
+            known = f"it has {', '.join(map(repr, config.modules))}" if config.modules else "it has none"
+            raise UserError(
+                f"--module {name}: the experiment has no such module of its own (tasks.modules); {known}"
+            )
+    for name in trusted:
+        try:
+            importlib.import_module(name)
+        except (ImportError, SyntaxError) as error:
+            raise UserError(
+                f"--module {name}: it cannot be imported ({error}); give the command in its folder, or install it"
+            ) from error
 
 
 def _import_modules(modules: tuple[str, ...], allowed: tuple[str, ...] | None) -> None:

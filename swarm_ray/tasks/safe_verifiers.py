@@ -59,7 +59,7 @@ def is_safe_for_external(dataset_name: str) -> bool:
     A task that a user registered is the user's own code and counts as safe; an unknown name does not.
     """
     from swarm_ray.tasks.gym import dataset_class
-    from swarm_ray.tasks.protocol import registered
+    from swarm_ray.tasks.task import registered
 
     if registered(dataset_name) is not None:
         return True
@@ -106,14 +106,14 @@ def literal(text: str) -> object:
     """Read a Python literal, as `eval` would, and nothing else.
 
     Raises:
-        ValueError: The text is no literal, or is longer or nested deeper than an honest answer.
+        ValueError: Not a literal, or is longer or nested deeper than an honest answer.
     """
     if len(text) > MAX_LITERAL_CHARS or _depth(text) > MAX_LITERAL_DEPTH:
         raise ValueError("the text is too long or nested too deep for a literal")
     try:
         return ast.literal_eval(text)
     except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError) as error:
-        raise ValueError("the text is no literal") from error
+        raise ValueError("not a literal") from error
 
 
 def _depth(text: str) -> int:

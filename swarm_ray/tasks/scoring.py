@@ -7,18 +7,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.records.rollouts import QuestionRef
-from swarm_ray.tasks.answers import extract
 from swarm_ray.tasks.frames import Job, Start
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.scoring_child import ChildLost, ScoringChild
+from swarm_ray.tasks.task import Question
 
+OPEN, CLOSE = "<answer>", "</answer>"
 CACHED_SCORES = 100_000
 MAX_ANSWER_CHARS = 100_000
-"""A longer answer is no answer to any question of these pools; it fails without being sent."""
+"""A longer answer answers no question of these pools; it fails without being sent."""
 GRACE_S = 5.0
 """Beyond a verifier's own limit, for making the question and for a busy machine; then it is killed."""
 STRIKES = 2
@@ -45,6 +45,14 @@ class Score(NamedTuple):
     outcome: str
     """ok, error (no such question, or no reward from its verifier), timeout, refused (see `safe_verifiers`),
     or killed (it ended the process)."""
+
+
+class Verifier(Protocol):
+    """Scores completions; `Scorer` does it in a process of its own."""
+
+    def score(self, items: Sequence[ScoreItem]) -> list[Score]:
+        """One score per item, in order."""
+        ...
 
 
 class Scorer:
@@ -158,7 +166,7 @@ class Scorer:
         return self._refusing
 
     def _running(self) -> ScoringChild:
-        """The process, started if there is none."""
+        """The process; starts one if necessary."""
         if self._child is None:
             self._child = ScoringChild(self._start)
         return self._child
@@ -173,3 +181,34 @@ def _key(job: Job) -> Key:
     """What a score depends on; long answers by hash, to bound the memory of the cache."""
     answer = job.answer if len(job.answer) <= 64 else hashlib.sha256(job.answer.encode()).digest()
     return job.specialty, job.seed, job.index, job.text_hash, answer
+
+
+def extract(text: str, mode: Literal["whole", "tagged"]) -> str:
+    """The answer in a completion.
+
+    Args:
+        text: A decoded completion.
+        mode: `whole` takes all of it; `tagged` what stands between the last `<answer>` and `</answer>`, as
+            `reasoning_gym.utils.extract_answer` does, and nothing ("") without such a pair.
+
+    Returns:
+        The answer without surrounding white space, encodable as UTF-8 (lone surrogates become `?`).
+    """
+    answer = text if mode == "whole" else _last_tagged(text)
+    answer = answer.strip()
+    return answer if answer.isascii() else answer.encode("utf-8", "replace").decode("utf-8")
+
+
+def _last_tagged(text: str) -> str:
+    """The last tagged part, in one pass.
+
+    The library's lazy regular expression takes quadratic time on text with many opening tags and no closing
+    one, and the text may come from a stranger.
+    """
+    last, position = "", 0
+    while (start := text.find(OPEN, position)) >= 0:
+        end = text.find(CLOSE, start + len(OPEN))
+        if end < 0:
+            break
+        last, position = text[start + len(OPEN) : end], end + len(CLOSE)
+    return last

@@ -113,7 +113,7 @@ def score_one(tasks: TaskSet, alarm: Alarm, job: Job) -> Result:
 
 
 def _reward(value: object) -> float | None:
-    """A verifier's value as a reward; None if it is no number between 0 and 1."""
+    """A verifier's value as a reward; None unless it is a number between 0 and 1."""
     if not isinstance(value, numbers.Real):
         return None
     reward = float(value)

@@ -12,7 +12,7 @@ from drive_store import ExperimentPaths, ExperimentStore, Store
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.replay import PublishedStep
 from swarm_ray.exchange.state_follower import SwarmState
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import NodeTally, StageOpen, StateRecord
@@ -29,7 +29,9 @@ def node(name: str) -> Node:
 
 @pytest.fixture
 def state(tmp_path: Path) -> SwarmState:
-    return SwarmState(ExperimentStore(Store(str(tmp_path)), ExperimentPaths("tea")), PaceConfig(), Pulse())
+    return SwarmState(
+        ExperimentStore(Store(str(tmp_path)), ExperimentPaths("tea")), PaceConfig(), Cancellation()
+    )
 
 
 def opened(number: int) -> StageOpen:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from played_for_tests import Played
 
-from drive_store import Store, StoreDenied, StoreError, StoreFull, StoreUnavailable
+from drive_store import ExperimentStore, Store, StoreDenied, StoreError, StoreFull, StoreUnavailable
 from swarm_ray.experiments.folder import ExperimentAddress
 
 
@@ -62,10 +62,10 @@ class AwayAddress(ExperimentAddress):
 
     outages: Outages = field(default_factory=lambda: Outages(1, StoreUnavailable), compare=False)
 
-    def open(self) -> Store:
+    def open(self) -> ExperimentStore:
         store = AwayStore(self.root, self.outages)
         store.attach(self.paths.experiment_json)
-        return store
+        return ExperimentStore(store, self.paths)
 
 
 @pytest.mark.parametrize("kind", [StoreUnavailable, StoreFull, StoreDenied])
@@ -96,5 +96,7 @@ def test_a_stop_ends_it_although_the_folder_is_away(tmp_path: Path) -> None:
     before = len(list(played.folder.root.rglob("e000001*")))
     played.coordinator.stop("stopped", "on request")
     assert played.coordinator.run() == "stopped"
-    assert "StoreUnavailable" in played.coordinator.status().problem
+    status = played.coordinator.status()
+    assert status.unreachable
+    assert status.problem.startswith("StoreUnavailable: ")
     assert len(list(played.folder.root.rglob("e000001*"))) == before

@@ -19,7 +19,7 @@ from actors.trainer.trainer import Trainer
 from drive_store import read_round_file
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import Reached
 

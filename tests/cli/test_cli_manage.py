@@ -146,7 +146,7 @@ def test_export_archive_clean_and_rename(
         (["create", "--root", "ROOT"], "required: EXPERIMENT (see"),
         (["create", "done", "--root", "ROOT"], "take another name, or give --overwrite"),
         (["create", "--root", "ROOT", "--experiment", "new"], "no such argument: --experiment"),
-        (["create", "new", "--root", "ROOT", "rounds"], "'rounds' is no override; write key=value"),
+        (["create", "new", "--root", "ROOT", "rounds"], "invalid override 'rounds'; expected key=value"),
         (
             ["create", "new", "--root", "ROOT/experiments/done/experiment.json"],
             "A file stands where a folder",

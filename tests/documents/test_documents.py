@@ -15,7 +15,7 @@ from swarm_ray.cli.main import COMMANDS
 from swarm_ray.cli.output import MISTAKE
 from swarm_ray.config.load import join_config, load_config
 from swarm_ray.genrl.recipe import read_recipe
-from swarm_ray.policies.tiny.recipes import STARTS
+from swarm_ray.policies.tiny.starts import STARTS
 from swarm_ray.runtime.handle import DONE, FAILED, INTERRUPTED, LEARNED_NOTHING
 
 ROOT = Path(__file__).parents[2]

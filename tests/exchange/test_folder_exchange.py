@@ -92,7 +92,7 @@ def test_a_file_that_becomes_visible_late_is_waited_for(folder: Folder) -> None:
 
 def test_a_stop_ends_the_wait_for_a_file(folder: Folder) -> None:
     followed = folder.follow(PATIENT)
-    followed[2].stop()
+    followed[2].cancel()
     key = folder.paths.round_file("node-1", incarnation("node-1"), 0, 0, 0, "ab" * 32)
     ref = FileRef("node-1", incarnation("node-1"), key, "ab" * 32, 9)
     with pytest.raises(StopRequested):

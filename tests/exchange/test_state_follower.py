@@ -158,12 +158,12 @@ def test_an_end_that_was_there_before_is_waited_out_for_a_while(
 
 
 def test_steps_alone_are_counted(folder: Folder) -> None:
-    state, _, pulse = folder.follow(ALONE_SOON, clock=Clock())
+    state, _, cancellation = folder.follow(ALONE_SOON, clock=Clock())
     folder.append(opens=opens(0, "node-1"))
     state.poll()
     assert state.wait_closed(0) is None
     state.alone_left = 0
-    threading.Timer(0.1, pulse.stop).start()
+    threading.Timer(0.1, cancellation.cancel).start()
     with pytest.raises(StopRequested):
         state.wait_open({"node-1"}, 0)
 
@@ -211,9 +211,9 @@ def test_what_closed_with_the_last_round_is_answered_before_the_end(folder: Fold
 
 
 def test_a_stop_ends_every_wait(folder: Folder) -> None:
-    state, _, pulse = folder.follow()
+    state, _, cancellation = folder.follow()
     folder.append(opens=opens(0, "node-1"))
-    threading.Timer(0.05, pulse.stop).start()
+    threading.Timer(0.05, cancellation.cancel).start()
     with pytest.raises(StopRequested):
         state.wait_closed(0)
     with pytest.raises(StopRequested):

@@ -16,7 +16,7 @@ from drive_store import Valid, read_round_file
 from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.state import FileRef
 

@@ -16,7 +16,7 @@ from swarm_ray.genrl.coordinator import GameCoordinator, ImpossibleSubmission
 from swarm_ray.genrl.gathering import DeadlineGathering
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import StageFiles
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import FIRST, Member, Moment
@@ -61,9 +61,11 @@ class Folder:
     def files(self, member: Member) -> StageFiles:
         return StageFiles(ExperimentStore(self.store, self.paths), member)
 
-    def gathering(self, member: Member, pace: PaceConfig, pulse: Pulse | None = None) -> DeadlineGathering:
+    def gathering(
+        self, member: Member, pace: PaceConfig, cancellation: Cancellation | None = None
+    ) -> DeadlineGathering:
         peers = Peers(ExperimentStore(self.store, self.paths), member.node, pace)
-        return DeadlineGathering(self.files(member), peers, pace, pulse or Pulse())
+        return DeadlineGathering(self.files(member), peers, pace, cancellation or Cancellation())
 
 
 def pair(member: Member) -> tuple[str, str]:
@@ -153,11 +155,11 @@ def test_stages_of_a_round_do_not_mix(folder: Folder) -> None:
 
 
 def test_whoever_is_told_to_stop_waits_no_longer(folder: Folder) -> None:
-    own, pulse = folder.join("own"), Pulse()
+    own, cancellation = folder.join("own"), Cancellation()
     folder.join("other")
-    pulse.stop()
+    cancellation.cancel()
     with pytest.raises(StopRequested):
-        folder.gathering(own, LONG, pulse).exchange(FIRST, shared("ours"))
+        folder.gathering(own, LONG, cancellation).exchange(FIRST, shared("ours"))
 
 
 def test_of_a_node_that_was_started_again_the_life_that_goes_on_counts(folder: Folder) -> None:

@@ -1,4 +1,7 @@
-"""GenRL's own trainer as a recipe asks for it: on a model of a folder, in our trainer, with our checkpoints."""
+"""GenRL's own trainer as a recipe asks for it: on a model of a folder, with our checkpoints.
+
+It samples from torch's own random stream, so one node plays in this process.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. 
 """GenRL 0.3.0 calls transformers' old name."""
 
 GAME = """
-game: {kind: rgym, trainer: genrl, num_train_samples: 2, num_transplant_trees: 2, num_generations: 8}
+game: {kind: rgym, trainer: genrl, num_train_samples: 2, num_transplant_trees: 0, num_generations: 8}
 swarm:
-  nodes: 2
+  nodes: 1
   alarm_rounds: 50
   policy: {max_new_tokens: 16, device: cpu}
   grpo: {learning_rate: 1.0e-2}
   checkpoint: {every: 1}
-  pace: {expect: 2, min_nodes: 2, beat_s: 0.2}
+  pace: {expect: 1, min_nodes: 1, beat_s: 0.2}
   tasks: {pool: 600, answer: whole, specialties: [{name: count_bits, options: {min_n: 1, max_n: 31}}]}
 """
 
@@ -55,8 +58,8 @@ def test_it_plays_and_resumes_with_its_optimizer(tmp_path: Path, recipe: Recipe,
     def config(rounds: int) -> SwarmConfig:
         return recipe.config([f"policy.model={model}", f"rounds={rounds}"])
 
-    swarm = GameSwarm(tmp_path / "root", config(2), recipe)
-    assert [(r.rounds, r.problems, r.stopped) for r in swarm.played()] == [(2, {}, "")] * 2
+    swarm = GameSwarm(tmp_path / "root", config(2), recipe, hosted=("node-0",))
+    assert [(r.rounds, r.problems, r.stopped) for r in swarm.played()] == [(2, {}, "")]
     theirs = swarm.trainers[0]._manager.trainer
     assert type(theirs).__name__ == "GRPOLanguageTrainerModule"
     steps = _adam_steps(theirs)
@@ -69,11 +72,10 @@ def test_it_plays_and_resumes_with_its_optimizer(tmp_path: Path, recipe: Recipe,
     assert resumed is not theirs
     assert not moved(kept, resumed)
     assert _adam_steps(resumed) == steps
-    assert [(r.rounds, r.problems, r.stopped) for r in swarm.played()] == [(1, {}, "")] * 2
+    assert [(r.rounds, r.problems, r.stopped) for r in swarm.played()] == [(1, {}, "")]
     rows = {(row.node, row.round): row for row in experiment_metrics(str(swarm.root), "small")}
-    assert sorted(rows) == [(f"node-{i}", number) for i in range(2) for number in range(3)]
+    assert sorted(rows) == [("node-0", number) for number in range(3)]
     assert all(row.loss is not None for row in rows.values())
-    assert sum(row.counters.offered for row in rows.values()) > 0
 
 
 def test_it_samples_by_the_seed(recipe: Recipe, model: str) -> None:

@@ -12,6 +12,7 @@ from genrl.state import GameState, WorldState
 from swarm_ray.errors import CheckpointError, CheckpointMismatch, NodeFailure
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.policies.prompts import Turn
+from swarm_ray.records.rollouts import Completion
 
 
 def rows(*questions, system="Be brief."):
@@ -64,7 +65,9 @@ def test_completions_follow_from_seed_node_and_place_alone(trainer):
 def test_own_completions_are_trained_on_as_sampled_and_others_as_their_text(trainer, monkeypatch):
     groups = []
     update = trainer.policy.update
-    monkeypatch.setattr(trainer.policy, "update", lambda found: groups.extend(found) or update(found))
+    monkeypatch.setattr(
+        trainer.policy, "update", lambda found, loss_of: groups.extend(found) or update(found, loss_of)
+    )
     (own,) = trainer.generate(rows("1 + 1"))
     (made,) = trainer._made.values()
     before = weights(trainer)
@@ -74,17 +77,17 @@ def test_own_completions_are_trained_on_as_sampled_and_others_as_their_text(trai
     )
     trainer.train(state, Table(), rewards)
     mine, theirs = groups
-    assert mine.tokens.completions == tuple(c.ids for c in made)
+    assert mine.completions == tuple(c.ids for c in made)
     eos = trainer.policy.sampling.eos_ids[0]
     encode = trainer.policy.encode
-    assert theirs.tokens.completions == (
-        (*encode("12", False), eos),
-        (*encode("3", False), eos),
-        encode("4444", False),
+    assert theirs.completions == (
+        (*encode(Completion("12", 0.0, finished=False)), eos),
+        (*encode(Completion("3", 0.0, finished=False)), eos),
+        encode(Completion("4444", 0.0, finished=False)),
     )
     assert mine.advantages == pytest.approx((1.4997, -0.4999, -0.4999, -0.4999), abs=1e-3)
     assert theirs.advantages == pytest.approx((-0.9998, 0.9998, 0), abs=1e-3)
-    assert mine.tokens.prompt == theirs.tokens.prompt
+    assert mine.prompt == theirs.prompt
     report = trainer.report
     assert report.trained
     assert report.generated_tokens == sum(len(c.ids) for c in made)
@@ -150,11 +153,13 @@ def test_openings_begin_every_completion_of_their_stage_and_are_not_trained_on(t
     (made,) = trainer._made.values()
     groups = []
     update = trainer.policy.update
-    monkeypatch.setattr(trainer.policy, "update", lambda found: groups.extend(found) or update(found))
+    monkeypatch.setattr(
+        trainer.policy, "update", lambda found, loss_of: groups.extend(found) or update(found, loss_of)
+    )
     state, rewards = played({("me", "1 + 1"): (own, [1, 0, 0, 0]), ("peer", "2"): (["\nAnswer: 7"], [1.0])})
     trainer.train(state, Table(), rewards)
-    assert groups[0].tokens.completions == tuple(c.ids for c in made)
-    assert groups[1].tokens.completions == (trainer.policy.encode("7", True),)
+    assert groups[0].completions == tuple(c.ids for c in made)
+    assert groups[1].completions == (trainer.policy.encode(Completion("7", 0.0, finished=True)),)
     trainer.place = (0, 1)
     assert not trainer.generate(rows("1 + 1"))[0][0].startswith("\n")
 

@@ -18,7 +18,7 @@ from swarm_ray.experiments import experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.identity import load_identity
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.records.nodes import PeerRecord, Registration
 
 CONFIG = small_config(rounds=2)

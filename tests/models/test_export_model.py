@@ -22,11 +22,11 @@ from swarm_ray.cli.main import main
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import CheckpointMismatch, ModelError, UserError
-from swarm_ray.machine.cache import cache_folder
-from swarm_ray.machine.cancellation import no_pulse
+from swarm_ray.machine.cancellation import never_cancelled
+from swarm_ray.machine.local_disk import cache_folder
+from swarm_ray.policies.loading import load_policies
 from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.pool import load_policies
-from swarm_ray.policies.tiny.files import start_folder
+from swarm_ray.policies.tiny.starts import start_folder
 
 NODES = ["node-0", "node-1"]
 ROUNDS = 4
@@ -61,7 +61,7 @@ def train(root: Path, **changes: object) -> Trained:
     assert (result.rounds, result.problems) == (config.rounds, {})
     policies = {n.id: n.policy for n in swarm.trainers[0].nodes}
     for policy in policies.values():
-        policy.pulse = no_pulse  # theirs was told to stop
+        policy.check_cancelled = never_cancelled  # theirs was told to stop
     return Trained(str(root), config, policies)
 
 

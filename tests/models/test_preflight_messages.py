@@ -21,7 +21,7 @@ from swarm_ray.config.load import load_config
         ),
         ("tasks.specialties=[{name: x, task: gcd, options: {max_value: many}}]", "it must be a whole number"),
         ("tasks.modules=[no_such_module]", "tasks.modules: cannot import 'no_such_module'"),
-        ("policy.model=./nowhere", "policy.model='./nowhere': there is no such folder; check the path"),
+        ("policy.model=./nowhere", "policy.model='./nowhere': no such folder; check the path"),
         ("hub.repository=me/swarm", "needs a token for the Hugging Face Hub; set HF_TOKEN"),
         ("hub.repository=swarm", "hub.repository='swarm' is not possible; it must be owner/name"),
     ],

@@ -12,8 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.logprobs import Layout
-from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.pool import build_policy
+from swarm_ray.policies.policy import LanguageModel, Policy
 from swarm_ray.policies.prompts import PlainPrompt
 
 CPU = torch.device("cpu")
@@ -61,6 +60,8 @@ def policy_of(tokenizer: PreTrainedTokenizerFast) -> Callable[..., Policy]:
     ) -> Policy:
         settings = {"max_new_tokens": 6, **(policy or {})}
         config = SwarmConfig.model_validate({"policy": settings, "grpo": grpo or {}})
-        return build_policy(model, tokenizer, PlainPrompt(tokenizer, ""), (3,), config, CPU, layout, (0,))
+        return Policy(
+            LanguageModel(model, tokenizer, PlainPrompt(tokenizer, ""), (3,), (0,)), config, CPU, layout
+        )
 
     return make

@@ -101,7 +101,7 @@ def test_a_model_without_any_end_is_refused(saved, tokenizer):
 
 def test_a_missing_folder(tmp_path):
     for name in (tmp_path / "absent", "./absent", "../absent", "a/b/c"):
-        assert "there is no such folder; check the path" in refusal(name)
+        assert "no such folder; check the path" in refusal(name)
 
 
 def test_a_folder_that_holds_no_model(tmp_path):

@@ -6,18 +6,22 @@ import random
 import pytest
 import torch
 
+from swarm_ray.config.schema import GrpoConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.batching import micro_batches
 from swarm_ray.policies.logprobs import Layout, TokenGroup
-from swarm_ray.policies.policy import TrainingGroup
+from swarm_ray.records.rollouts import Completion
+from swarm_ray.sapo.grpo import grpo_loss
+
+LOSS = grpo_loss(GrpoConfig())
 
 QUESTIONS = ["what is 12 plus 30?", "is 12 plus 30 what 42 is, or is it 30?", "42?"]
 GROUPS = [
-    TrainingGroup(TokenGroup((5, 9, 17), ((6, 7, 3), (90, 3), (12, 13, 14, 15, 16, 17))), (1.2, -0.7, -0.5)),
-    TrainingGroup(TokenGroup((33, 4, 8, 10, 12), ((3,), (61, 62, 63))), (0.7, -0.7)),
-    TrainingGroup(TokenGroup((33, 4), ((20, 3), (), (21, 22, 23, 3), (24, 3))), (0.5, 0.5, 0.5, -1.5)),
+    TokenGroup((5, 9, 17), ((6, 7, 3), (90, 3), (12, 13, 14, 15, 16, 17)), (1.2, -0.7, -0.5)),
+    TokenGroup((33, 4, 8, 10, 12), ((3,), (61, 62, 63)), (0.7, -0.7)),
+    TokenGroup((33, 4), ((20, 3), (), (21, 22, 23, 3), (24, 3)), (0.5, 0.5, 0.5, -1.5)),
 ]
-IDLE = TrainingGroup(TokenGroup((50, 51), ((52, 53, 3), (54, 3))), (0.0, 0.0))
+IDLE = TokenGroup((50, 51), ((52, 53, 3), (54, 3)), (0.0, 0.0))
 
 
 def gradients(policy, groups):
@@ -28,7 +32,7 @@ def gradients(policy, groups):
         found.update({name: p.grad.clone() for name, p in policy.model.named_parameters()})
 
     hook = policy.optimizer.register_step_pre_hook(remember)
-    stats = policy.update(groups)
+    stats = policy.update(groups, LOSS)
     hook.remove()
     return found, stats
 
@@ -67,9 +71,9 @@ def test_generate_batch_bounds_a_decode(llama, policy_of, monkeypatch, most):
     rows = []
     sample = module.sample_completions
 
-    def counted(model, prompts, copies, sampling, stream, pulse):
+    def counted(model, prompts, copies, sampling, stream, check_cancelled):
         rows.append(len(prompts) * copies)
-        return sample(model, prompts, copies, sampling, stream, pulse)
+        return sample(model, prompts, copies, sampling, stream, check_cancelled)
 
     monkeypatch.setattr(module, "sample_completions", counted)
     found = policy_of(llama, policy={"generate_batch": most}).generate(QUESTIONS, 5, seed=3)
@@ -80,16 +84,16 @@ def test_generate_batch_bounds_a_decode(llama, policy_of, monkeypatch, most):
 
 def test_the_sampled_end_of_sequence_token_is_kept(llama, tokenizer):
     from swarm_ray.config.schema import SwarmConfig
-    from swarm_ray.policies.pool import build_policy
+    from swarm_ray.policies.policy import LanguageModel, Policy
     from swarm_ray.policies.prompts import PlainPrompt
 
     ends = tuple(range(3, 200))
     config = SwarmConfig.model_validate({"policy": {"max_new_tokens": 6}})
     prompt = PlainPrompt(tokenizer, "")
-    policy = build_policy(llama, tokenizer, prompt, ends, config, torch.device("cpu"), Layout.PACKED)
+    policy = Policy(LanguageModel(llama, tokenizer, prompt, ends), config, torch.device("cpu"), Layout.PACKED)
     finished = [c for c in policy.generate(QUESTIONS[:1], 40, seed=0)[0] if c.finished]
     assert len({c.ids[-1] for c in finished}) > 3
-    assert policy.external_group(QUESTIONS[0], [("42", True)]).completions[0][-1] == 3
+    assert policy.external_group(QUESTIONS[0], [Completion("42", 0.0, finished=True)]).completions[0][-1] == 3
 
 
 def test_reencodes_says_whether_the_text_gives_the_tokens(llama, policy_of, tokenizer):
@@ -114,7 +118,7 @@ def test_own_groups_hold_the_sampled_tokens(llama, policy_of, tokenizer):
 def test_external_groups_are_encoded_closed_and_cut(llama, policy_of, tokenizer):
     policy = policy_of(llama)
     texts = [("42", True), ("42", False), ("", True), ("", False), ("xyzxyzxyz", True), ("xyzxyz", True)]
-    group = policy.external_group(QUESTIONS[0], texts)
+    group = policy.external_group(QUESTIONS[0], [Completion(text, 0.0, finished) for text, finished in texts])
     answer = tuple(tokenizer.encode("42"))
     spelled = tuple(tokenizer.encode("xyzxyz"))
     assert len(spelled) == 6
@@ -124,7 +128,7 @@ def test_external_groups_are_encoded_closed_and_cut(llama, policy_of, tokenizer)
 def test_a_peer_cannot_write_special_tokens(llama, policy_of):
     policy = policy_of(llama, policy={"max_new_tokens": 40})
     text = "4<|endoftext|>2<|im_end|><|pad|>"
-    (ids,) = policy.external_group(QUESTIONS[0], [(text, False)]).completions
+    (ids,) = policy.external_group(QUESTIONS[0], [Completion(text, 0.0, finished=False)]).completions
     assert not set(ids) & {0, 1, 2, 3}
     assert policy.tokenizer.decode(ids) == text
 
@@ -138,7 +142,7 @@ def test_prompts_beyond_the_context_fail_the_node(model, policy_of):
     with pytest.raises(NodeFailure, match=message):
         policy.generate([QUESTIONS[0], long], 2, seed=0)
     with pytest.raises(NodeFailure, match=message):
-        policy.external_group(long, [("42", True)])
+        policy.external_group(long, [Completion("42", 0.0, finished=True)])
     assert len(policy.generate(["7" * (95 - (size - 98))], 2, seed=0)[0]) == 2
 
 
@@ -148,10 +152,10 @@ def test_an_update_is_the_gradient_of_the_token_mean(model, policy_of, layout):
     plain = copy.deepcopy(model)
     loss, tokens = torch.zeros(()), 0
     for group in [*GROUPS, IDLE]:
-        for completion, advantage in zip(group.tokens.completions, group.advantages, strict=True):
-            ids = torch.tensor([[*group.tokens.prompt, *completion]])
+        for completion, advantage in zip(group.completions, group.advantages, strict=True):
+            ids = torch.tensor([[*group.prompt, *completion]])
             logs = plain(input_ids=ids).logits[0].log_softmax(-1)
-            start = len(group.tokens.prompt) - 1
+            start = len(group.prompt) - 1
             for i, token in enumerate(completion):
                 loss = loss - logs[start + i, token] * advantage
             tokens += len(completion)
@@ -175,7 +179,7 @@ def test_end_of_sequence_tokens_are_trained_on(llama, policy_of):
             return float(llama(input_ids=prompt).logits[0, -1].log_softmax(-1)[3])
 
     before = likelihood()
-    policy.update([TrainingGroup(TokenGroup((33, 4, 8), ((3,), (60,))), (1.0, -1.0))])
+    policy.update([TokenGroup((33, 4, 8), ((3,), (60,)), (1.0, -1.0))], LOSS)
     assert likelihood() > before + 0.01
 
 
@@ -183,7 +187,7 @@ def test_end_of_sequence_tokens_are_trained_on(llama, policy_of):
 def test_groups_without_advantage_count_but_are_not_computed(llama, policy_of, layout):
     other = copy.deepcopy(llama)
     skipped, stats = gradients(policy_of(llama, layout), [*GROUPS, IDLE])
-    almost = TrainingGroup(IDLE.tokens, (1e-30, 0.0))
+    almost = TokenGroup(IDLE.prompt, IDLE.completions, (1e-30, 0.0))
     computed, computed_stats = gradients(policy_of(other, layout), [*GROUPS, almost])
     assert_near(skipped, computed)
     assert stats.tokens == computed_stats.tokens == 28
@@ -206,35 +210,31 @@ def test_micro_batches_add_up_to_one_batch(model, policy_of, layout, most):
 def test_micro_batches_hold_every_completion_once_within_the_bound(layout, most):
     batches = list(micro_batches(GROUPS, layout, most))
     found = [
-        (g.tokens.prompt, c, a)
+        (g.prompt, c, a)
         for batch in batches
         for g in batch
-        for c, a in zip(g.tokens.completions, g.advantages, strict=True)
+        for c, a in zip(g.completions, g.advantages, strict=True)
     ]
-    given = [
-        (g.tokens.prompt, c, a)
-        for g in GROUPS
-        for c, a in zip(g.tokens.completions, g.advantages, strict=True)
-    ]
+    given = [(g.prompt, c, a) for g in GROUPS for c, a in zip(g.completions, g.advantages, strict=True)]
     with_tokens = [row for row in given if row[1]]
     assert sorted(row for row in found if row[1]) == sorted(with_tokens)
     assert len(batches) == 1 or most < 1000
     for batch in batches:
-        assert all(g.tokens.completion_tokens for g in batch)
+        assert all(g.completion_tokens for g in batch)
         if layout is Layout.PACKED:
-            area = len(batch) * max(len(g.tokens.prompt) + g.tokens.completion_tokens for g in batch)
+            area = len(batch) * max(len(g.prompt) + g.completion_tokens for g in batch)
         else:
-            longest = max(len(g.tokens.prompt) + len(c) for g in batch for c in g.tokens.completions)
-            area = longest * sum(len(g.tokens.completions) for g in batch)
-        assert area <= most or sum(len(g.tokens.completions) for g in batch) == 1
+            longest = max(len(g.prompt) + len(c) for g in batch for c in g.completions)
+            area = longest * sum(len(g.completions) for g in batch)
+        assert area <= most or sum(len(g.completions) for g in batch) == 1
 
 
 def test_nothing_to_learn_changes_nothing(llama, policy_of):
     policy = policy_of(llama)
     before = weights(policy)
-    empty = TrainingGroup(TokenGroup((5, 6), ((), ())), (1.0, -1.0))
+    empty = TokenGroup((5, 6), ((), ()), (1.0, -1.0))
     for groups, tokens in (([], 0), ([IDLE], 5), ([empty], 0)):
-        stats = policy.update(groups)
+        stats = policy.update(groups, LOSS)
         assert (stats.loss, stats.grad_norm, stats.entropy, stats.tokens) == (0.0, 0.0, 0.0, tokens)
     assert all(torch.equal(value, before[name]) for name, value in weights(policy).items())
     assert not policy.optimizer.state
@@ -243,18 +243,18 @@ def test_nothing_to_learn_changes_nothing(llama, policy_of):
 @pytest.mark.parametrize("limit", [None, 1.0])
 def test_a_loss_that_is_not_finite_changes_nothing(llama, policy_of, limit):
     policy = policy_of(llama, grpo={"max_grad_norm": limit})
-    policy.update(GROUPS)
+    policy.update(GROUPS, LOSS)
     before, moments = weights(policy), copy.deepcopy(policy.optimizer.state_dict())
     for bad in (float("inf"), float("nan")):
-        poisoned = TrainingGroup(GROUPS[1].tokens, (bad, -1.0))
+        poisoned = TokenGroup(GROUPS[1].prompt, GROUPS[1].completions, (bad, -1.0))
         with pytest.raises(NodeFailure, match="not finite"):
-            policy.update([GROUPS[0], poisoned])
+            policy.update([GROUPS[0], poisoned], LOSS)
     assert all(torch.equal(value, before[name]) for name, value in weights(policy).items())
     after = policy.optimizer.state_dict()["state"]
     for key, state in moments["state"].items():
         assert all(torch.equal(after[key][name], value) for name, value in state.items())
     assert all(p.grad is None for p in llama.parameters())
-    policy.update(GROUPS)
+    policy.update(GROUPS, LOSS)
 
 
 def test_the_gradient_is_clipped_to_its_norm(llama, policy_of):
@@ -272,11 +272,11 @@ def test_an_update_needs_no_random_numbers(build, policy_of):
     torch.manual_seed(1)
     random.seed(1)
     before = torch.get_rng_state(), random.getstate()
-    policy_of(first).update(GROUPS)
+    policy_of(first).update(GROUPS, LOSS)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
     torch.manual_seed(2)
-    policy_of(second).update(GROUPS)
+    policy_of(second).update(GROUPS, LOSS)
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -285,7 +285,7 @@ def test_learning_in_reduced_precision_keeps_float32_weights(model, policy_of):
     policy = policy_of(model, policy={"dtype": "bfloat16"})
     before = weights(policy)
     policy.generate(QUESTIONS, 3, seed=0)
-    stats = policy.update(GROUPS)
+    stats = policy.update(GROUPS, LOSS)
     assert stats.grad_norm > 0
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert all(s["exp_avg"].dtype == torch.float32 for s in policy.optimizer.state.values())
@@ -294,14 +294,14 @@ def test_learning_in_reduced_precision_keeps_float32_weights(model, policy_of):
 
 def test_a_policy_resumes_from_its_state_dicts(llama, build, policy_of):
     policy = policy_of(llama)
-    policy.update(GROUPS)
+    policy.update(GROUPS, LOSS)
     model_state = copy.deepcopy(policy.model.state_dict())
     optimizer_state = copy.deepcopy(policy.optimizer.state_dict())
-    policy.update(GROUPS[:2])
+    policy.update(GROUPS[:2], LOSS)
     resumed = policy_of(build("llama", initializer_range=0.5))
     resumed.model.load_state_dict(model_state)
     resumed.optimizer.load_state_dict(optimizer_state)
-    resumed.update(GROUPS[:2])
+    resumed.update(GROUPS[:2], LOSS)
     expected = weights(policy)
     assert all(torch.equal(value, expected[name]) for name, value in weights(resumed).items())
 
@@ -323,51 +323,49 @@ def test_learning_raises_what_is_rewarded(llama, policy_of):
         for question, row, reward in zip(QUESTIONS, rows, rewards(rows), strict=True):
             centre = sum(reward) / len(reward)
             advantages = tuple(r - centre for r in reward)
-            groups.append(TrainingGroup(policy.own_group(question, row), advantages))
-        policy.update(groups)
+            groups.append(policy.own_group(question, row, advantages))
+        policy.update(groups, LOSS)
     last = mean(rewards(policy.generate(QUESTIONS, 32, seed=99)))
     assert first < 0.5
     assert last > first + 0.3
 
 
 class Stopped(Exception):
-    """What a pulse raises here."""
+    """What the check raises here."""
 
 
 @pytest.mark.parametrize("beats", [0, 1, 3])
-def test_a_pulse_ends_a_decode(llama, policy_of, beats):
+def test_a_cancellation_ends_a_decode(llama, policy_of, beats):
     policy = policy_of(llama)
     left = iter(range(beats))
 
-    def pulse():
+    def check_cancelled():
         if next(left, None) is None:
             raise Stopped
 
-    policy.pulse = pulse
+    policy.check_cancelled = check_cancelled
     with pytest.raises(Stopped):
         policy.generate(QUESTIONS, 5, seed=3)
 
 
-def test_a_pulse_that_ends_an_update_leaves_weights_and_optimizer(llama, policy_of):
+def test_a_cancellation_that_ends_an_update_leaves_weights_and_optimizer(llama, policy_of):
     from swarm_ray.policies.state import snapshot
 
     policy = policy_of(llama, policy={"micro_batch_tokens": 1})
     made = policy.generate(QUESTIONS, 2, seed=3)
-    groups = [
-        TrainingGroup(policy.own_group(q, m), (1.0, -1.0)) for q, m in zip(QUESTIONS, made, strict=True)
-    ]
-    policy.update(groups)
+    groups = [policy.own_group(q, m, (1.0, -1.0)) for q, m in zip(QUESTIONS, made, strict=True)]
+    policy.update(groups, LOSS)
     before, beats = snapshot(policy), iter(range(2))
 
-    def pulse():
+    def check_cancelled():
         if next(beats, None) is None:
             raise Stopped
 
-    policy.pulse = pulse
+    policy.check_cancelled = check_cancelled
     with pytest.raises(Stopped):
-        policy.update(groups)
+        policy.update(groups, LOSS)
     after = snapshot(policy)
     for one, other in ((before.weights, after.weights), (before.optimizer, after.optimizer)):
         assert all(torch.equal(one[name], other[name]) for name in one)
-    policy.pulse = lambda: None
-    assert policy.update(groups).tokens > 0
+    policy.check_cancelled = lambda: None
+    assert policy.update(groups, LOSS).tokens > 0

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from swarm_ray.config.schema import GrpoConfig
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.policies.logprobs import TokenGroup
-from swarm_ray.policies.policy import Policy, TrainingGroup
+from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.state import (
     PolicySnapshot,
     load_tensors,
@@ -19,9 +20,12 @@ from swarm_ray.policies.state import (
     save_tensors,
     snapshot,
 )
+from swarm_ray.sapo.grpo import grpo_loss
 
-FIRST = [TrainingGroup(TokenGroup((5, 9, 17), ((6, 7, 3), (90, 3), (12, 13))), (1.2, -0.7, -0.5))]
-SECOND = [TrainingGroup(TokenGroup((33, 4, 8), ((3,), (61, 62, 63))), (0.7, -0.7))]
+LOSS = grpo_loss(GrpoConfig())
+
+FIRST = [TokenGroup((5, 9, 17), ((6, 7, 3), (90, 3), (12, 13)), (1.2, -0.7, -0.5))]
+SECOND = [TokenGroup((33, 4, 8), ((3,), (61, 62, 63)), (0.7, -0.7))]
 
 
 def through_files(taken: PolicySnapshot, folder: Path) -> tuple[dict, dict]:
@@ -48,23 +52,23 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 def test_the_next_update_is_that_of_a_policy_never_stopped(model, policy_of, tmp_path) -> None:
     untouched = copy.deepcopy(model)
     policy = policy_of(model)
-    policy.update(FIRST)
-    policy.update(SECOND)
+    policy.update(FIRST, LOSS)
+    policy.update(SECOND, LOSS)
     weights, optimizer = through_files(snapshot(policy), tmp_path)
-    first = policy.update(FIRST)
+    first = policy.update(FIRST, LOSS)
 
     fresh = policy_of(untouched)
     restore(fresh, weights, optimizer)
-    again = fresh.update(FIRST)
+    again = fresh.update(FIRST, LOSS)
     assert again == first
     assert_equal(everything(fresh), everything(policy))
-    assert fresh.update(SECOND) == policy.update(SECOND)
+    assert fresh.update(SECOND, LOSS) == policy.update(SECOND, LOSS)
     assert_equal(everything(fresh), everything(policy))
 
 
 def test_the_order_of_adams_state_is_by_name_not_by_first_use(llama, policy_of, tmp_path) -> None:
     policy, other = policy_of(llama), policy_of(copy.deepcopy(llama))
-    policy.update(FIRST)
+    policy.update(FIRST, LOSS)
     weights, optimizer = through_files(snapshot(policy), tmp_path)
     restore(other, dict(reversed(weights.items())), dict(reversed(optimizer.items())))
     assert_equal(everything(other), everything(policy))
@@ -72,10 +76,10 @@ def test_the_order_of_adams_state_is_by_name_not_by_first_use(llama, policy_of, 
 
 def test_a_snapshot_does_not_change_with_the_policy(llama, policy_of) -> None:
     policy = policy_of(llama)
-    policy.update(FIRST)
+    policy.update(FIRST, LOSS)
     taken = snapshot(policy)
     before = {k: v.clone() for k, v in (taken.weights | taken.optimizer).items()}
-    policy.update(SECOND)
+    policy.update(SECOND, LOSS)
     assert_equal(taken.weights | taken.optimizer, before)
     assert not torch.equal(taken.weights["model.norm.weight"], policy.model.state_dict()["model.norm.weight"])
     assert taken.bytes == sum(t.numel() * 4 for t in before.values())
@@ -84,9 +88,9 @@ def test_a_snapshot_does_not_change_with_the_policy(llama, policy_of) -> None:
 def test_a_snapshot_into_held_memory_is_the_same(llama, policy_of) -> None:
     policy = policy_of(llama)
     held = snapshot(policy)
-    policy.update(FIRST)
+    policy.update(FIRST, LOSS)
     middle = snapshot(policy, held)  # Adam had no state before, so its part is new
-    policy.update(SECOND)
+    policy.update(SECOND, LOSS)
     fresh = snapshot(policy)
     reused = snapshot(policy, middle)
     assert_equal(reused.weights | reused.optimizer, fresh.weights | fresh.optimizer)
@@ -99,17 +103,17 @@ def test_before_the_first_update_adam_has_no_state(llama, policy_of, tmp_path) -
     policy, other = policy_of(llama), policy_of(copy.deepcopy(llama))
     weights, optimizer = through_files(snapshot(policy), tmp_path)
     assert optimizer == {}
-    other.update(FIRST)
+    other.update(FIRST, LOSS)
     restore(other, weights, optimizer)
     assert_equal(everything(other), everything(policy))
-    assert other.update(SECOND) == policy.update(SECOND)
+    assert other.update(SECOND, LOSS) == policy.update(SECOND, LOSS)
     assert_equal(everything(other), everything(policy))
 
 
 def test_weights_alone_start_adam_afresh(llama, policy_of) -> None:
     policy, other = policy_of(llama), policy_of(copy.deepcopy(llama))
-    policy.update(FIRST)
-    other.update(SECOND)
+    policy.update(FIRST, LOSS)
+    other.update(SECOND, LOSS)
     restore(other, snapshot(policy).weights, None)
     assert_equal(dict(other.model.state_dict()), dict(policy.model.state_dict()))
     assert other.optimizer.state_dict()["state"] == {}
@@ -117,7 +121,7 @@ def test_weights_alone_start_adam_afresh(llama, policy_of) -> None:
 
 def test_tied_embeddings_are_stored_once_and_stay_tied(build, policy_of) -> None:
     policy, other = policy_of(build("qwen2")), policy_of(build("qwen2"))
-    policy.update(FIRST)
+    policy.update(FIRST, LOSS)
     taken = snapshot(policy)
     assert "model.embed_tokens.weight" in taken.weights
     assert "lm_head.weight" not in taken.weights
@@ -132,19 +136,19 @@ def test_only_what_trains_is_stored(llama, policy_of, tmp_path) -> None:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_("self_attn" in name)
     policy, other = policy_of(llama), policy_of(other_model)
-    policy.update(FIRST)
+    policy.update(FIRST, LOSS)
     weights, optimizer = through_files(snapshot(policy), tmp_path)
     assert weights.keys() == {n for n, p in llama.named_parameters() if p.requires_grad}
     assert {key.partition(".")[2] for key in optimizer} == weights.keys()
     restore(other, weights, optimizer)
-    assert other.update(SECOND) == policy.update(SECOND)
+    assert other.update(SECOND, LOSS) == policy.update(SECOND, LOSS)
     assert_equal(everything(other), everything(policy))
 
 
 def test_the_learning_rate_is_the_configurations(llama, policy_of) -> None:
     policy = policy_of(llama, grpo={"learning_rate": 0.001})
     other = policy_of(copy.deepcopy(llama), grpo={"learning_rate": 0.01})
-    policy.update(FIRST)
+    policy.update(FIRST, LOSS)
     taken = snapshot(policy)
     restore(other, taken.weights, taken.optimizer)
     assert other.optimizer.param_groups[0]["lr"] == 0.01
@@ -153,11 +157,11 @@ def test_the_learning_rate_is_the_configurations(llama, policy_of) -> None:
 def test_another_dtype_of_activations_goes_on_with_the_same_weights(llama, policy_of) -> None:
     policy = policy_of(llama)
     other = policy_of(copy.deepcopy(llama), policy={"dtype": "bfloat16"})
-    policy.update(FIRST)
+    policy.update(FIRST, LOSS)
     taken = snapshot(policy)
     restore(other, taken.weights, taken.optimizer)
     assert_equal(everything(other), everything(policy))
-    other.update(SECOND)
+    other.update(SECOND, LOSS)
     assert snapshot(other).weights["model.norm.weight"].dtype == torch.float32
 
 
@@ -171,8 +175,8 @@ def test_another_dtype_of_activations_goes_on_with_the_same_weights(llama, polic
 )
 def test_another_model_is_refused_with_the_difference(build, policy_of, changes, said) -> None:
     policy, other = policy_of(build("llama")), policy_of(build("llama", **changes))
-    policy.update(FIRST)
-    other.update(SECOND)
+    policy.update(FIRST, LOSS)
+    other.update(SECOND, LOSS)
     before = {k: v.clone() for k, v in everything(other).items()}
     taken = snapshot(policy)
     with pytest.raises(CheckpointMismatch, match=said) as refusal:
@@ -185,7 +189,7 @@ def test_another_model_is_refused_with_the_difference(build, policy_of, changes,
 @pytest.mark.parametrize("damage", ["unexpected", "incomplete", "shape", "step"])
 def test_an_optimizer_that_does_not_fit_is_refused(llama, policy_of, damage) -> None:
     policy = policy_of(llama)
-    policy.update(FIRST)
+    policy.update(FIRST, LOSS)
     taken = snapshot(policy)
     optimizer = dict(taken.optimizer)
     if damage == "unexpected":

@@ -11,9 +11,9 @@ import safetensors.torch
 import torch
 
 from swarm_ray.config.load import load_config
-from swarm_ray.machine.cache import cache_folder
-from swarm_ray.policies.tiny.files import SKILL, all_made, habit_name, start_file, start_index
-from swarm_ray.policies.tiny.start import TinyStart
+from swarm_ray.machine.local_disk import cache_folder
+from swarm_ray.policies.tiny.loading import TinyStart
+from swarm_ray.policies.tiny.starts import SKILL, all_made, habit_name, start_file, start_index
 from swarm_ray.runtime.preflight import prepare_model
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer

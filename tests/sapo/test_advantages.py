@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_ray.sapo.advantages import ZERO_STD, group_advantages, is_zero_advantage, reward_std
+from swarm_ray.sapo.grpo import ZERO_STD, group_advantages, is_zero_advantage, reward_std
 
 rewards_of_any_size = st.lists(st.floats(0, 1), min_size=1, max_size=64)
 
@@ -30,7 +30,7 @@ def test_the_deviation_is_the_unbiased_one(rewards: list[float]) -> None:
 def test_without_epsilon_a_group_is_scaled_to_one(rewards: list[float]) -> None:
     advantages = group_advantages(rewards, 0.0)
     if is_zero_advantage(rewards):
-        assert advantages == [0.0] * len(rewards)
+        assert advantages == (0.0,) * len(rewards)
     else:
         assert statistics.stdev(advantages) == pytest.approx(1.0)
 
@@ -45,7 +45,7 @@ def test_a_group_of_one_right_answer_in_eight() -> None:
 @pytest.mark.parametrize("rewards", [[], [1.0], [0.0, 0.0], [0.7] * 9, [0.5, 0.5 + ZERO_STD / 2]])
 def test_equal_rewards_carry_no_advantage(rewards: list[float]) -> None:
     assert is_zero_advantage(rewards)
-    assert group_advantages(rewards, 1e-4) == [0.0] * len(rewards)
+    assert group_advantages(rewards, 1e-4) == (0.0,) * len(rewards)
 
 
 def test_a_difference_just_above_the_bound_counts() -> None:

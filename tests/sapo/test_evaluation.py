@@ -6,7 +6,7 @@ import pytest
 from rounds_for_tests import Laboratory
 from swarm_tasks_for_tests import coin
 
-from swarm_ray.sapo.evaluation import overall, pass_at_1
+from swarm_ray.tasks.pass_at_1 import overall, pass_at_1
 from swarm_ray.tasks.scoring import Scorer
 
 

@@ -9,8 +9,7 @@ from swarm_tasks_for_tests import coin
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout
-from swarm_ray.sapo.pool import PeerFile, Pool, build_pool
-from swarm_ray.sapo.selection import ScoredRollout
+from swarm_ray.sapo.pool import PeerFile, Pool, ScoredRollout, build_pool
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 

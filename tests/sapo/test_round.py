@@ -14,9 +14,8 @@ from swarm_tasks_for_tests import coin
 
 from swarm_ray.errors import NodeFailure
 from swarm_ray.records.rollouts import Completion, Rollout, RoundFile
-from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
-from swarm_ray.sapo.pool import PeerFile
+from swarm_ray.sapo.pool import PeerFile, ScoredRollout
 from swarm_ray.sapo.round import run_round
 from swarm_ray.tasks.scoring import Scorer
 
@@ -128,7 +127,7 @@ def test_a_node_that_fails_in_its_update_is_no_row_and_no_step(
 ) -> None:
     lab = Laboratory(verifier)
 
-    def diverge(groups: object) -> None:
+    def diverge(*_: object) -> None:
         raise NodeFailure("the loss (nan) is not finite")
 
     monkeypatch.setattr(lab.nodes[0].policy, "update", diverge)
@@ -201,10 +200,10 @@ def test_a_node_that_fails_now_and_then_sits_out_and_comes_back(
     real, failing = lab.nodes[1].policy.update, {0, 1, 3}
     number = 0
 
-    def sometimes(groups: Any) -> Any:
+    def sometimes(*given: Any) -> Any:
         if number in failing:
             raise NodeFailure("the loss (nan) is not finite")
-        return real(groups)
+        return real(*given)
 
     monkeypatch.setattr(lab.nodes[1].policy, "update", sometimes)
     came_through = []
@@ -222,7 +221,7 @@ def test_a_node_that_fails_too_often_in_a_row_is_given_up(
 ) -> None:
     lab = Laboratory(verifier, supervision__data_failures=2)
 
-    def diverge(groups: object) -> None:
+    def diverge(*_: object) -> None:
         raise NodeFailure("the loss (nan) is not finite")
 
     monkeypatch.setattr(lab.nodes[1].policy, "update", diverge)
@@ -236,10 +235,10 @@ def test_what_was_made_before_is_learned_from_and_not_made_again(
     verifier: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = Laboratory(verifier), Laboratory(verifier)
-    made: dict[tuple[str, int], list[OwnRollout]] = {}
+    made: dict[tuple[str, int], list[ScoredRollout]] = {}
     publish = first.exchange.publish
 
-    def keep(node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
+    def keep(node: Node, number: int, file: RoundFile, own: Sequence[ScoredRollout]) -> None:
         made[node.id, number] = list(own)
         publish(node, number, file, own)
 
@@ -254,7 +253,7 @@ def test_what_was_made_before_is_learned_from_and_not_made_again(
 
 def test_alone_a_node_learns_from_its_own_trainer_and_says_so(verifier: Scorer) -> None:
     lab = Laboratory(verifier)
-    rows = run_round(lab.nodes, 7, lab.around, alone=True)
+    rows = run_round(lab.nodes, 7, lab.context, alone=True)
     assert [(row.alone, row.round) for row in rows] == [(True, 7)] * 3
     assert all(file.alone for file in lab.exchange.files[7].values())
     assert {peer for row in rows for peer in row.counters.used_from} <= {n.id for n in lab.nodes}

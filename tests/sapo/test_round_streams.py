@@ -10,9 +10,8 @@ from rounds_for_tests import Laboratory, MemoryExchange, same_weights, shared
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import StageClosed
-from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
-from swarm_ray.sapo.pool import PeerFile
+from swarm_ray.sapo.pool import PeerFile, ScoredRollout
 from swarm_ray.tasks.scoring import Scorer
 from swarm_ray.tasks.streams import derive_seed
 
@@ -108,7 +107,7 @@ def test_nodes_in_one_trainer_or_apart_do_the_same(
 class Complete(MemoryExchange):
     """Checks that what is published a second time is what was published before."""
 
-    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
+    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[ScoredRollout]) -> None:
         known = self.files.get(number, {}).get(node.id)
         assert known in (None, file)
         super().publish(node, number, file, own)

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarm_ray.records.rollouts import Completion
-from swarm_ray.sapo.selection import ScoredRollout, eligible, select_uniform
-from swarm_ray.tasks.protocol import Question
+from swarm_ray.sapo.pool import ScoredRollout
+from swarm_ray.sapo.selection import eligible, select_uniform
 from swarm_ray.tasks.streams import derive_stream
+from swarm_ray.tasks.task import Question
 
 QUESTION = Question("coin", 1, 0, "Toss coin 0: ", "", {})
 

@@ -19,7 +19,7 @@ from drive_store import Operations, Store
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, NodeKey, Reachable, StoreUse
 from swarm_ray.records.state import Member

@@ -9,21 +9,23 @@ import torch
 from drive_store import ExperimentPaths, ExperimentStore, StateRef, Store, create_experiment_folder
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
-from swarm_ray.config.schema import CheckpointConfig, SwarmConfig
+from swarm_ray.config.schema import CheckpointConfig, GrpoConfig, SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
-from swarm_ray.policies.policy import Policy, TrainingGroup
-from swarm_ray.policies.pool import build_policy
+from swarm_ray.policies.policy import LanguageModel, Policy
 from swarm_ray.policies.prompts import TinyPrompt
 from swarm_ray.policies.tiny.model import build_tokenizer
 from swarm_ray.policies.transformers_models import llama
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.rollouts import StepCounters
+from swarm_ray.sapo.grpo import grpo_loss
 from swarm_ray.sapo.node import Node
+
+LOSS = grpo_loss(GrpoConfig())
 
 PATHS = ExperimentPaths("tea")
 A, B = "0123abcd", "89abcdef"
 CONFIG = SwarmConfig()
-GROUPS = [TrainingGroup(TokenGroup((5, 9, 17), ((6, 7, 3), (90, 3), (12, 13))), (1.2, -0.7, -0.5))]
+GROUPS = [TokenGroup((5, 9, 17), ((6, 7, 3), (90, 3), (12, 13)), (1.2, -0.7, -0.5))]
 WITHIN_S = 60.0
 
 
@@ -48,7 +50,7 @@ def small_policy(seed: int, hidden: int = 32) -> Policy:
         pad_token_id=tokenizer.pad_token_id,
     )
     prompt, eos = TinyPrompt(tokenizer), (tokenizer.eos_token_id,)
-    return build_policy(model, tokenizer, prompt, eos, CONFIG, torch.device("cpu"), Layout.PACKED)
+    return Policy(LanguageModel(model, tokenizer, prompt, eos), CONFIG, torch.device("cpu"), Layout.PACKED)
 
 
 def small_node(name: str = "node-0", incarnation: str = A, seed: int = 0) -> Node:
@@ -57,7 +59,7 @@ def small_node(name: str = "node-0", incarnation: str = A, seed: int = 0) -> Nod
 
 def train(node: Node, steps: int = 1) -> None:
     for _ in range(steps):
-        node.policy.update(GROUPS)
+        node.policy.update(GROUPS, LOSS)
         node.step += 1
         node.totals.reward += 0.5
 

@@ -25,7 +25,7 @@ from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile
 from swarm_ray.records.state import Answers, FileRef, Member, Refusal, StageClosed, StageOpen, StateRecord
 
@@ -66,16 +66,20 @@ class Folder:
         self.registry = Registry(ExperimentStore(self.store, self.paths))
         self.log = StateLogWriter(ExperimentStore(self.store, self.paths), 1, CLAIMANT)
 
-    def follow(self, pace: PaceConfig = QUICK, **options: Any) -> tuple[SwarmState, Store, Pulse]:
+    def follow(self, pace: PaceConfig = QUICK, **options: Any) -> tuple[SwarmState, Store, Cancellation]:
         """A trainer's view of the log, with a store of its own that counts."""
-        store, pulse = self.address.open().store, Pulse()
-        return SwarmState(ExperimentStore(store, self.paths), pace, pulse, **options), store, pulse
+        store, cancellation = self.address.open().store, Cancellation()
+        return (
+            SwarmState(ExperimentStore(store, self.paths), pace, cancellation, **options),
+            store,
+            cancellation,
+        )
 
     def exchange(
         self,
         nodes: Sequence[str] = (),
         pace: PaceConfig = QUICK,
-        followed: tuple[SwarmState, Store, Pulse] | None = None,
+        followed: tuple[SwarmState, Store, Cancellation] | None = None,
     ) -> tuple[FolderExchange, Store, dict[str, Spool]]:
         """A trainer's exchange for nodes without a policy."""
         state, store, _ = followed or self.follow(pace)

@@ -26,8 +26,7 @@ from swarm_ray.genrl.recorder import GameRow
 from swarm_ray.genrl.rgym import GymDataManager, GymRewards
 from swarm_ray.genrl.wire import decode, encode
 from swarm_ray.policies.logprobs import Layout
-from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.pool import build_policy
+from swarm_ray.policies.policy import LanguageModel, Policy
 from swarm_ray.policies.prompts import TinyPrompt
 from swarm_ray.policies.tiny.model import build_model, build_tokenizer, markers
 
@@ -60,7 +59,9 @@ def tiny_policy(seed: int = 0, tokens: int = 4, rate: float = 1e-2) -> Policy:
     device = torch.device("cpu")
     banned = (*markers(tokenizer), *others)
     eos = (tokenizer.eos_token_id,)
-    return build_policy(model, tokenizer, TinyPrompt(tokenizer), eos, config, device, Layout.PACKED, banned)
+    return Policy(
+        LanguageModel(model, tokenizer, TinyPrompt(tokenizer), eos, banned), config, device, Layout.PACKED
+    )
 
 
 def random_qwen() -> tuple[PreTrainedTokenizerFast, torch.nn.Module]:

@@ -131,10 +131,10 @@ def _generate(visit: Callable[[], None]) -> None:
     sample = vars(policy)["sample_completions"]
 
     def stopped(*arguments: Any) -> Any:
-        *given, pulse = arguments
+        *given, check_cancelled = arguments
 
         def at_token() -> None:
-            pulse()
+            check_cancelled()
             visit()
 
         return sample(*given, at_token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from swarm_tasks_for_tests import Coin
 
-from swarm_ray.tasks.protocol import TaskQuestion, register
+from swarm_ray.tasks.task import TaskQuestion, register
 
 
 class Loud(Coin):

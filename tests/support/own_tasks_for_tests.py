@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from swarm_ray.tasks.protocol import _REGISTERED, TaskQuestion
+from swarm_ray.tasks.task import _REGISTERED, TaskQuestion
 
 
 class Doubles:

@@ -12,17 +12,16 @@ import torch
 from swarm_for_tests import small_config
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.machine.cache import cache_folder
+from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.tiny.start import TinyStart
+from swarm_ray.policies.tiny.loading import TinyStart
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile
 from swarm_ray.records.state import FileRef, StageClosed
-from swarm_ray.sapo.batch import OwnRollout
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
-from swarm_ray.sapo.pool import PeerFile, Verifier
-from swarm_ray.sapo.round import Surroundings, run_round
+from swarm_ray.sapo.pool import PeerFile, ScoredRollout, Verifier
+from swarm_ray.sapo.round import RoundContext, run_round
 from swarm_ray.tasks.questions import TaskSet
 
 
@@ -33,13 +32,13 @@ class MemoryExchange:
     foreign: list[PeerFile] = field(default_factory=list)
     late: tuple[str, ...] = ()
     files: dict[int, dict[str, RoundFile]] = field(default_factory=dict)
-    made: dict[tuple[str, int], list[OwnRollout]] = field(default_factory=dict)
+    made: dict[tuple[str, int], list[ScoredRollout]] = field(default_factory=dict)
     """What earlier processes made, by node and round."""
 
-    def adopt(self, node: Node, number: int) -> list[OwnRollout] | None:
+    def adopt(self, node: Node, number: int) -> list[ScoredRollout] | None:
         return self.made.get((node.id, number))
 
-    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[OwnRollout]) -> None:
+    def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[ScoredRollout]) -> None:
         self.files.setdefault(number, {})[node.id] = file
 
     def wait_closed(self, number: int) -> StageClosed:
@@ -72,7 +71,7 @@ class Laboratory:
         policies = blank_policies(self.config, self.tasks, verifier, count)
         self.nodes = [Node(f"node-{n}", f"{n:08x}", p) for n, p in enumerate(policies)]
         self.lost: list[str] = []
-        self.around = Surroundings(
+        self.context = RoundContext(
             self.config,
             self.tasks,
             verifier,
@@ -83,7 +82,7 @@ class Laboratory:
 
     def run(self, number: int = 0, nodes: Sequence[Node] | None = None) -> list[StepMetrics]:
         """One round, of all nodes or some."""
-        return run_round(self.nodes if nodes is None else nodes, number, self.around)
+        return run_round(self.nodes if nodes is None else nodes, number, self.context)
 
     def question(self, index: int, specialty: str = "coin") -> QuestionRef:
         """The name of a question that is not held out, the first one from `index` on."""

@@ -26,7 +26,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import SwarmState
 from swarm_ray.exchange.validation import MAX_ROUND_FILE
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.machine.cancellation import Pulse
+from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile, StepCounters
 from swarm_ray.records.state import StageOpen
@@ -41,7 +41,7 @@ class Stranger:
         self._store, self._paths = address.open().store, address.paths
         self._tasks = TaskSet(config.tasks)
         self._registry = Registry(ExperimentStore(self._store, self._paths))
-        self._state = SwarmState(ExperimentStore(self._store, self._paths), config.pace, Pulse())
+        self._state = SwarmState(ExperimentStore(self._store, self._paths), config.pace, Cancellation())
         make_node_folders(ExperimentStore(self._store, self._paths), name, self.life)
         announced = Registration(name, self.life, "elsewhere", config_hash(config), {}, "")
         self._registry.register(name, self.life, msgspec.json.encode(announced))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from swarm_ray.tasks.protocol import _REGISTERED, Entry, TaskQuestion
+from swarm_ray.tasks.task import _REGISTERED, Entry, TaskQuestion
 
 
 def coin(index: int, answer: str) -> float:

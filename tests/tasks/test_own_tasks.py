@@ -16,9 +16,9 @@ from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import ConfigError, TaskError
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.open import open_or_create
-from swarm_ray.tasks.protocol import registered
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import ScoreItem, Scorer
+from swarm_ray.tasks.task import registered
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "own_tasks.md"
 MOST_LINES = 10

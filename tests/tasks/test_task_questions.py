@@ -14,8 +14,8 @@ from swarm_ray.config.specialties import SETS
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
 from swarm_ray.records.rollouts import QuestionRef
 from swarm_ray.tasks.gym import UNSTABLE
-from swarm_ray.tasks.protocol import register
 from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.task import register
 
 BOTH = tuple(
     {"name": f"{which}-{s['name']}", "task": s["name"], "options": s.get("options", {})}

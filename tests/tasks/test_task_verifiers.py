@@ -1,13 +1,12 @@
 import importlib
-import json
 import sys
 
 import pytest
 from reasoning_gym.factory import DATASETS
 
-from swarm_ray.tasks.answers import default_system_prompt, extract
 from swarm_ray.tasks.gym import dataset_class, dataset_names
 from swarm_ray.tasks.safe_verifiers import Verdict, is_safe_for_external, literal, safe_score, verdict
+from swarm_ray.tasks.scoring import extract
 
 LITERAL = ("binary_matrix", "n_queens", "number_sorting", "spiral_matrix", "string_insertion")
 OWN_ONLY = (
@@ -189,8 +188,3 @@ def test_whole_answers():
 def test_a_hostile_text_is_read_in_one_pass():
     """The library's expression would take minutes; the suite's time limit would end this test."""
     assert extract("<answer>" * 300_000, "tagged") == ""
-
-
-def test_the_default_prompt_asks_for_tags():
-    assert "<answer>" in default_system_prompt()
-    assert json.dumps(default_system_prompt())

@@ -23,7 +23,7 @@ from swarm_ray.experiments.manage.files import (
 from swarm_ray.experiments.read.compare import comparison_of
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
 from swarm_ray.experiments.read.status import status_of
-from swarm_ray.tasks.trusted_modules import require_modules
+from swarm_ray.tasks.questions import require_modules
 
 SUMMARY, ROLLOUTS = "summary.json", "rollouts.parquet"
 TABLES = ("metrics.csv", "rounds.csv", "nodes.csv", "specialties.csv")

@@ -16,8 +16,8 @@ from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
 from swarm_ray.experiments.read.experiment import OpenExperiment, StateLog
 from swarm_ray.records.rollouts import QuestionRef, Receipt, RoundFile
 from swarm_ray.records.state import Answers, StageClosed
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.task import Question
 
 UNANSWERED, UNKNOWN = "unanswered", ""
 

@@ -10,11 +10,11 @@ import torch
 
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, padded_rows
 from swarm_ray.policies.prompts import TinyPrompt
-from swarm_ray.policies.tiny.recipes import Start
+from swarm_ray.policies.tiny.starts import Start
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer
-from swarm_ray.tasks.protocol import Question
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.streams import derive_stream
+from swarm_ray.tasks.task import Question
 
 SKILL_STEPS, EXTRA_STEPS = 500, 300
 SKILL_BATCH, SKILL_RATE = 64, 3e-3

@@ -1,6 +1,8 @@
-"""Where the starts of the embedded model are kept, and which are there: what a driver asks, without torch.
+"""The starts of the embedded model: what they are, where they are kept, and which are there; without torch.
 
-The folder's name is a hash of all that the weights depend on.
+A start is a skill and a habit that hides it, the same for all nodes or sparse and mixed: a constructed analogue of a
+pretrained model whose skill is there and not elicited. The letters are the project's own names; a start is accepted by
+its outcome, not by its recipe. The folder's name is a hash of all that the weights depend on.
 """
 
 from __future__ import annotations
@@ -9,14 +11,42 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.policies.tiny.recipes import STARTS
 from swarm_ray.tasks.streams import derive_seed
+
+
+@dataclass(frozen=True)
+class Start:
+    """A habit laid over the skill: with chance `elsewhere` (or `home`) the right answer, else the habit."""
+
+    habit: Literal["refuse", "copy"]
+    """refuse: answer `?`; copy: the first number of the question's last line."""
+    home: float
+    """Chance of the right answer in the node's home specialty."""
+    elsewhere: float
+    """Chance of the right answer in any other specialty."""
+    steps: int
+    batch: int
+    learning_rate: float
+    shared: bool
+    """True: all nodes start from one checkpoint."""
+    most_pass_at_1: float
+    """A start whose mean pass@1 is above this is trained on, for it hides too little."""
+
+
+STARTS: dict[str, Start] = {
+    "C0": Start("refuse", 0.08, 0.08, 30, 48, 5e-4, shared=True, most_pass_at_1=0.15),
+    "C1": Start("refuse", 0.5, 0.02, 60, 48, 5e-4, shared=False, most_pass_at_1=0.05),
+    "C5": Start("refuse", 0.06, 0.0, 80, 32, 1e-3, shared=False, most_pass_at_1=0.002),
+    "B2": Start("copy", 0.5, 0.02, 60, 48, 5e-4, shared=False, most_pass_at_1=0.25),
+}
 
 RECIPE = 1
 """Counted up when the warm start changes, so that no stale start is loaded."""

@@ -16,22 +16,22 @@ import safetensors.torch
 import torch
 
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.policies.devices import choose_device
 from swarm_ray.policies.logprobs import Layout
-from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.pool import build_policy, find_layout
+from swarm_ray.policies.policy import LanguageModel, Policy
+from swarm_ray.policies.preflight import choose_device
+from swarm_ray.policies.probe import find_layout
 from swarm_ray.policies.prompts import TinyPrompt
-from swarm_ray.policies.tiny.files import (
+from swarm_ray.policies.tiny.model import build_model, build_tokenizer, markers
+from swarm_ray.policies.tiny.starts import (
     RECIPE,
     SKILL,
+    STARTS,
     habit_name,
     is_made,
     start_file,
     start_folder,
     tokenizer_folder,
 )
-from swarm_ray.policies.tiny.model import build_model, build_tokenizer, markers
-from swarm_ray.policies.tiny.recipes import STARTS
 from swarm_ray.policies.tiny.warm_start import (
     EXTRA_STEPS,
     SKILL_PASS_AT_1,
@@ -42,11 +42,11 @@ from swarm_ray.policies.tiny.warm_start import (
     train_skill,
 )
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, read_tokenizer
-from swarm_ray.sapo.evaluation import overall, pass_at_1
-from swarm_ray.sapo.pool import Verifier
-from swarm_ray.tasks.protocol import Question
+from swarm_ray.tasks.pass_at_1 import overall, pass_at_1
 from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring import Verifier
 from swarm_ray.tasks.streams import derive_seed, derive_stream
+from swarm_ray.tasks.task import Question
 
 TOKENIZER_SEED, TOKENIZER_TEXTS = 12345, 400
 
@@ -138,16 +138,14 @@ class TinyStart:
         pad = self.tokenizer.pad_token_id
         if device not in self._layouts:
             self._layouts[device] = find_layout(model, pad, self._config, device)
-        return build_policy(
+        language = LanguageModel(
             model,
             self.tokenizer,
             TinyPrompt(self.tokenizer),
             eos_ids=(self.tokenizer.eos_token_id,),
             banned_ids=markers(self.tokenizer),
-            config=self._config,
-            device=device,
-            layout=self._layouts[device],
         )
+        return Policy(language, self._config, device, self._layouts[device])
 
     def _skill(self) -> dict[str, torch.Tensor]:
         """Stage 1; trained on where pass@1 falls short of 60 %."""

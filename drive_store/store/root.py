@@ -1,15 +1,20 @@
-"""From a root's URL to fsspec's file system, what it guarantees, and which keys become its paths.
+"""A store's root: opening it by URL, what it guarantees, which keys become its paths, and whether it is still the same.
 
-This version knows local paths; a mounted Drive is one.
+This version knows local paths; a mounted Drive is one. An unmounted Drive is an empty folder of the machine itself:
+writes into such a folder succeed and are lost with the machine. So the device and the experiment's own file, the
+sentinel, are compared before each batch of writes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from drive_store.errors import InvalidName, UnsupportedStore
+from drive_store.errors import InvalidName, StoreError, StoreUnavailable, UnsupportedStore
 
 
 @dataclass(frozen=True)
@@ -98,3 +103,67 @@ def open_file_system(root_url: str) -> tuple[Any, str]:
     # An instance of our own: a transaction opened on fsspec's shared one must not hold our writes back.
     fs, root = url_to_fs(root_url, skip_instance_cache=True)
     return fs, str(root).rstrip("/")
+
+
+_LIMIT = 1 << 20  # bytes
+
+Read = Callable[[str, int], bytes | None]
+"""`Store.read`: a key and a limit in bytes to a file's content."""
+
+
+@dataclass(frozen=True)
+class Sentinel:
+    """What the root looked like when the store was attached."""
+
+    root: Path
+    key: str
+    device: int
+    sha256: str
+
+    def check(self, read: Read) -> None:
+        """Compare with what is there now; one stat and one small read.
+
+        Raises:
+            StoreUnavailable: the device changed, or the sentinel is gone, unreadable or different.
+        """
+        if _device(self.root) != self.device:
+            raise StoreUnavailable(
+                f"{self.root} is on another device than before: Drive was unmounted or mounted again. "
+                "Mount it, then attach again; nothing was written."
+            )
+        if _sha256(self.root, self.key, read) != self.sha256:
+            raise StoreUnavailable(
+                f"{self.root}/{self.key} is not the file it was: the experiment was replaced. "
+                "Stop, and start again on the experiment that is meant; nothing was written."
+            )
+
+
+def remember(root: Path, key: str, read: Read) -> Sentinel:
+    """Remember how the root and the sentinel look now.
+
+    Raises:
+        StoreUnavailable: the root cannot be reached, or the sentinel cannot be read.
+    """
+    return Sentinel(root, key, _device(root), _sha256(root, key, read))
+
+
+def _device(root: Path) -> int:
+    try:
+        return root.stat().st_dev
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{root} cannot be reached ({error.strerror}). Mount it, or give the folder that is meant."
+        ) from error
+
+
+def _sha256(root: Path, key: str, read: Read) -> str:
+    try:
+        data = read(key, _LIMIT)
+    except StoreError as error:
+        raise StoreUnavailable(f"The sentinel cannot be read: {error}") from error
+    if data is None:
+        raise StoreUnavailable(
+            f"{root}/{key} is not there. An unmounted Drive looks like an empty folder: mount it, "
+            "or check that the experiment was not removed. Nothing was written."
+        )
+    return hashlib.sha256(data).hexdigest()
