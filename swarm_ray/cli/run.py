@@ -27,7 +27,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.experiments import experiment_metrics, time_breakdown
 from swarm_ray.experiments.open import config_for
-from swarm_ray.observe.reference_results import spread_text
+from swarm_ray.observe.reference_results import seed_results_text
 from swarm_ray.observe.tables import comparison_table, time_text
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def simulate(arguments: argparse.Namespace) -> int:
         show=True,
         dashboard=arguments.dashboard,
     )
-    return report_and_end(run, spread_text(config))
+    return report_and_end(run, seed_results_text(config))
 
 
 def define_coordinate(command: Parser) -> None:

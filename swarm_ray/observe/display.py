@@ -212,7 +212,7 @@ class NoDisplay:
 
 
 class RunConsole(Console):
-    """Standard error, whose reader may go at any time (`2>&1 | head`): the run goes on without one."""
+    """Standard error, whose reader may leave at any time (`2>&1 | head`); the run continues without one."""
 
     def on_broken_pipe(self) -> None:
         """Say nothing any more; rich would end the process."""

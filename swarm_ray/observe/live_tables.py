@@ -36,14 +36,14 @@ WEIGHTS = {
     "external used": 4,
     "a round": 5,
 }
-"""The column of a table with the largest goes first where there is no room."""
+"""The column with the largest weight is dropped first where room is short."""
 
 
 @dataclass(frozen=True)
 class _Column:
     head: str
     weight: int
-    """The column with the largest goes first where there is no room."""
+    """The column with the largest weight is dropped first where room is short."""
     cell: Callable[[NodeSnapshot], str]
 
 

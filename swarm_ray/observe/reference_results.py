@@ -54,7 +54,7 @@ def ratio_to(one: Earned | None, baseline: Earned | None) -> float | None:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Reference:
     """Cumulative rewards of one setting under several seeds."""
 
     preset: str
@@ -69,21 +69,21 @@ class Spread:
     """One per seed."""
 
 
-MEASURED = (
-    Spread("tiny", "C5", 8, 100, 4, 4, 8, (173.1, 207.8, 227.4, 227.6, 173.6)),
-    Spread("tiny", "C5", 8, 100, 8, 0, 8, (77.2, 92.0, 84.8, 112.9, 114.2)),
+SEED_RESULTS = (
+    Reference("tiny", "C5", 8, 100, 4, 4, 8, (173.1, 207.8, 227.4, 227.6, 173.6)),
+    Reference("tiny", "C5", 8, 100, 8, 0, 8, (77.2, 92.0, 84.8, 112.9, 114.2)),
 )
 """What was measured with this version: seeds 0 to 4, swarm and baseline side by side on two cores."""
 
 
-def spread_text(config: SwarmConfig, measured: Sequence[Spread] = MEASURED) -> str:
+def seed_results_text(config: SwarmConfig, measured: Sequence[Reference] = SEED_RESULTS) -> str:
     """A sentence or two on the seed of a run and on what other seeds gave with the same setting.
 
     Args:
         config: of the run.
-        measured: known spreads; those of a swarm and its baseline are of the same seeds in the same order.
+        measured: known results; those of a swarm and its baseline are of the same seeds in the same order.
     """
-    found = next((spread for spread in measured if _fits(spread, config)), None)
+    found = next((reference for reference in measured if _fits(reference, config)), None)
     if found is None:
         return f"seed {config.seed}; how far other seeds differ was not measured for this setting"
     sums = found.cumulative_rewards
@@ -91,7 +91,7 @@ def spread_text(config: SwarmConfig, measured: Sequence[Spread] = MEASURED) -> s
         f"seed {config.seed}; {len(sums)} seeds of this setting gave a cumulative reward of {_range(sums, 1)}"
     )
     alone = config.model_copy(update={"local": config.local + config.external, "external": 0})
-    without = next((spread for spread in measured if _fits(spread, alone)), None)
+    without = next((reference for reference in measured if _fits(reference, alone)), None)
     if config.external == 0 or without is None:
         return text
     ratios = [s / w for s, w in zip(sums, without.cumulative_rewards, strict=True)]
@@ -103,9 +103,16 @@ def _range(values: Sequence[float], digits: int) -> str:
     return f"{low} to {high} (mean {middle})"
 
 
-def _fits(spread: Spread, config: SwarmConfig) -> bool:
-    """Whether a spread was measured with the setting of `config`, the seed apart."""
+def _fits(reference: Reference, config: SwarmConfig) -> bool:
+    """Whether a reference was measured with the setting of `config`, the seed apart."""
     start = config.policy.start if config.policy.is_tiny else config.policy.model
     theirs = (config.preset, start, config.nodes, config.rounds, config.local, config.external)
-    ours = (spread.preset, spread.start, spread.nodes, spread.rounds, spread.local, spread.external)
-    return ours == theirs and spread.completions == config.completions
+    ours = (
+        reference.preset,
+        reference.start,
+        reference.nodes,
+        reference.rounds,
+        reference.local,
+        reference.external,
+    )
+    return ours == theirs and reference.completions == config.completions

@@ -16,11 +16,11 @@ from swarm_ray.records.state import ENDED, ExperimentState, NodeTally, StageClos
 OVER = (*ENDED, "superseded")
 """States in which nothing more is to come."""
 WINDOW = 20
-"""So many records are kept: what a node or a round does now is told from them."""
+"""State records that are kept, from which current speeds are computed."""
 MEAN_OF = 10
 """Rounds that a recent reward is the mean of."""
 LEAST_ROUNDS = 3
-"""From fewer rounds nothing is told."""
+"""Fewer rounds say nothing of how long one takes."""
 STALLED = 10.0
 """A round that takes so many times as long as others do is held up, and nobody knows for how long."""
 STALLED_LEAST_S = 5.0

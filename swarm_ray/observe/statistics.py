@@ -17,7 +17,7 @@ import numpy as np
 Key = TypeVar("Key", bound=Hashable)
 
 LEVEL = 0.05
-"""A p above it is no evidence of a difference."""
+"""A p above it is not evidence of a difference."""
 RESAMPLES = 9999
 CONFIDENCE = 0.95
 MOST_ARRANGED = 20_000

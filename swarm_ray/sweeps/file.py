@@ -1,4 +1,4 @@
-"""The file of a sweep, as it was written: its keys checked, each error with the line it is about.
+"""A sweep's file as written: its keys checked, each error with the line it is about.
 
     name: splits
     preset: tiny
@@ -103,7 +103,7 @@ def _checked(values: Mapping[str, Any], file: SweepFile) -> SweepFile:
     _check_grid(file, fixed, axes)
     preset = values.get("preset")
     if preset is not None and not isinstance(preset, str):
-        raise file.mistake(f"preset: {shown(preset)} is no name", "preset")
+        raise file.mistake(f"preset: {shown(preset)} is not a name", "preset")
     return SweepFile(
         where=file.where,
         name=_name(file, values.get("name")),
@@ -133,7 +133,7 @@ def _seeds(file: SweepFile, seeds: object) -> tuple[int, ...]:
     for seed in seeds:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise file.mistake(
-                f"seeds: {shown(seed)} is no seed; it must be a whole number, 0 or above", "seeds"
+                f"seeds: {shown(seed)} is not a seed; give a whole number, 0 or above", "seeds"
             )
         if seeds.count(seed) > 1:
             raise file.mistake(f"seeds: {seed} stands twice, and would be the same run again", "seeds")
@@ -205,7 +205,7 @@ def _require_known(file: SweepFile, key: str, value: object, way: Line) -> None:
         load_config(overrides={key: value})
     except ConfigError as error:
         raise file.mistake(f"{way[0]}: {error}", *way) from None
-    raise file.mistake(f"{way[0]}: {shown(key)} is no key of a configuration", *way)
+    raise file.mistake(f"{way[0]}: {shown(key)} is not a configuration key", *way)
 
 
 def _check_grid(file: SweepFile, fixed: Mapping[str, Any], axes: tuple[Axis, ...]) -> None:

@@ -85,7 +85,7 @@ class Figure:
     """Seed to value, of finished runs."""
     interval: Interval | None
     paired: PairedDifference | None
-    """To the baseline, seed by seed; None of the baseline itself, or where there is none."""
+    """To the baseline, seed by seed; None for the baseline itself, or without one."""
     difference: Difference | None
     """To the baseline, all seeds against all seeds."""
     p_holm: float | None
@@ -137,7 +137,7 @@ class SweepResult:
 
 
 def sweep_result(plan: SweepPlan, found: Sequence[Standing], root: str) -> SweepResult:
-    """Read the finished runs of a sweep, and reckon with those that can be read whole.
+    """Compute the figures of the finished runs that can be read whole.
 
     A sum over some of a run's rounds would pass for a small one, so a run of which records are missing is left out.
 

@@ -89,7 +89,7 @@ class SweepRunner:
     def run(self) -> Outcome:
         """Do all that is left; a run that fails does not keep the others from being done.
 
-        An interrupt ends what is under way in order, and the same sweep goes on later.
+        An interrupt ends what is under way in order, and the same sweep can be resumed later.
 
         Raises:
             UserError: a model or task that is not to be had, before any run has begun.

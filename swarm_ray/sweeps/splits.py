@@ -54,7 +54,7 @@ def plan_splits(
 
 
 def nodes_that_fit(config: SwarmConfig, most: int = PAPER_NODES) -> int:
-    """How many nodes of this model the device of this machine holds, reckoned before anything is loaded.
+    """How many nodes of this model the device of this machine holds, computed before anything is loaded.
 
     Args:
         config: says which model and device.
@@ -128,7 +128,7 @@ def beside_paper(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 def _read_split(text: str) -> tuple[int, int]:
     own, slash, others = text.partition("/")
     if not (slash and own.isascii() and own.isdigit() and others.isascii() and others.isdigit()):
-        raise UserError(f"{text!r} is no split: write own and external rollouts as in 4/4")
+        raise UserError(f"{text!r} is not a split; give own and external rollouts, such as 4/4")
     return int(own), int(others)
 
 

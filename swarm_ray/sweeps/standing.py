@@ -53,7 +53,7 @@ def standings(plan: SweepPlan, root: str) -> list[Standing]:
 
 
 def to_do(found: Sequence[Standing]) -> list[SweepRun]:
-    """The runs that are not finished, those that were begun first: a sweep goes on where it stopped."""
+    """The runs that are not finished, those already begun first: a sweep resumes where it stopped."""
     left = [standing for standing in found if not standing.finished]
     return [s.run for s in sorted(left, key=lambda s: s.state == NEW)]
 

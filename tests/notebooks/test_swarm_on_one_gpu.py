@@ -129,4 +129,4 @@ def test_a_mistake_in_a_form_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(CellExecutionError):
         vm.run(notebook)
     (error,) = [o for o in outputs(notebook) if o.output_type == "error"]
-    assert error.traceback == ["UserError: 'six/2' is no split: write own and external rollouts as in 4/4"]
+    assert error.traceback == ["UserError: 'six/2' is not a split; give own and external rollouts, such as 4/4"]

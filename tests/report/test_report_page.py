@@ -216,7 +216,7 @@ def test_the_command_writes_over_reports_and_over_nothing_else(
         said = capsys.readouterr().err
         what = "report" if kind == ".html" else "figure"
         assert said.startswith(
-            f"swarm-ray: {path} is there already, and is no {what} that this version of Swarm Ray wrote: take "
+            f"swarm-ray: {path} exists, and it is not a {what} that this version of Swarm Ray wrote: take "
         )
         assert said.count("\n") == 1
         assert {o: o.read_bytes() for o in made} == before | {path: b"my own work"}, "nothing is half new"
@@ -236,7 +236,7 @@ def test_the_command_writes_over_reports_and_over_nothing_else(
         (["shared", "-o", "no/where.html"], "could not be written"),
         (["shared", "--figures", "page.html/x"], "a file stands where a folder is needed"),
         (["shared", "-o", "new.html", "--figures", "page.html"], "a file stands where a folder is needed"),
-        (["shared", "-o", "/dev/null", "--overwrite"], "it is no ordinary file"),
+        (["shared", "-o", "/dev/null", "--overwrite"], "it is not an ordinary file"),
         (["../shared"], "cannot name an experiment"),
     ],
 )
@@ -274,7 +274,7 @@ def test_a_table_of_ones_own_is_told_from_that_of_a_figure(
         other.unlink()
     before = page.read_bytes()
     assert main(command) == 2
-    assert f"{table} is there already, and is no figure that" in capsys.readouterr().err
+    assert f"{table} exists, and it is not a figure that" in capsys.readouterr().err
     assert page.read_bytes() == before
     (tmp_path / "link.html").symlink_to(page)
     assert main([*command[:4], "-o", str(tmp_path / "link.html")]) == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from swarm_ray.observe.reference_results import MEASURED
+from swarm_ray.observe.reference_results import SEED_RESULTS
 from swarm_ray.observe.statistics import (
     difference,
     holm,
@@ -19,7 +19,7 @@ from swarm_ray.observe.statistics import (
     smallest_p,
 )
 
-SWARM, ALONE = (list(spread.cumulative_rewards) for spread in MEASURED)
+SWARM, ALONE = (list(spread.cumulative_rewards) for spread in SEED_RESULTS)
 
 
 def test_an_interval_is_that_of_scipy() -> None:

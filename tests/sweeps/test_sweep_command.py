@@ -64,7 +64,7 @@ def test_a_dry_run_lists_and_makes_nothing(tmp_path: Path, capsys: pytest.Captur
         (["--report", "none/such/page.html"], "lies in none"),
         (
             ["--report", "notes.html"],
-            "notes.json is there already, and is no sweep's report that this version",
+            "notes.json exists, and it is not a sweep's report that this version",
         ),
         (["--report", f"{300 * 'a'}.html"], "could not be written: File name too long"),
         (["--report", ""], "an empty path names no place to write to"),
@@ -106,22 +106,20 @@ def test_a_report_goes_over_reports_alone(
         path.write_text("my own work")
         assert main([*command, "--dry-run"]) == main(command) == 2
         said = capsys.readouterr().err
-        refusal = (
-            f"{path} is there already, and is no sweep's report that this version of Swarm Ray wrote: give "
-        )
+        refusal = f"{path} exists, and it is not a sweep's report that this version of Swarm Ray wrote: give "
         assert said.count(refusal) == 2
         assert path.read_text() == "my own work"
         path.write_bytes(ours)
     page, ours = root / "splits.html", (root / "splits.html").read_bytes()
     report = ["report", "splits-local8-external0-s0", "--root", str(root), "-o", str(page)]
     assert main(report) == 2, "nor does a report go over a sweep's"
-    assert "is no report that this version of Swarm Ray wrote" in capsys.readouterr().err
+    assert "it is not a report that this version of Swarm Ray wrote" in capsys.readouterr().err
     assert page.read_bytes() == ours
     assert [main([*report, "--overwrite"]), main(command)] == [0, 2]
     page.unlink()
     (root / "splits.json").unlink()
     assert main(command) == 2, "columns alone may be anybody's"
-    assert f"{root / 'splits.csv'} is there already" in capsys.readouterr().err
+    assert f"{root / 'splits.csv'} exists" in capsys.readouterr().err
 
 
 def test_a_root_that_is_a_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

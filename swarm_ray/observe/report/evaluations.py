@@ -50,7 +50,7 @@ def events_of(
 def evaluations_in(events: Iterable[Event], specialties: Collection[str]) -> list[Evaluation]:
     """What nodes measured on held-out questions: the first start and the last end of each.
 
-    Figures of specialties that the configuration does not name, and shares that are none, are left out.
+    Figures of specialties that the configuration does not name, and impossible shares, are left out.
     """
     found: dict[tuple[str, str], Evaluation] = {}
     for event in events:

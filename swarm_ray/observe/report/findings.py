@@ -77,7 +77,7 @@ def _answer(evidence: Evidence, gain: Gain | None, rise: Difference | None) -> t
         return "no", f"No: held-out pass@1 fell from {change}."
     if up:
         return "partly", f"Its own rewards rose; on held-out questions no gain is certain: {change}."
-    return "open", f"No gain is to be seen that chance would not give: held-out pass@1 {change}."
+    return "open", f"No gain beyond chance: held-out pass@1 {change}."
 
 
 def _answer_by_rewards(*, up: bool, down: bool, known: bool) -> tuple[str, str]:
@@ -87,7 +87,7 @@ def _answer_by_rewards(*, up: bool, down: bool, known: bool) -> tuple[str, str]:
         return "partly", "Its own rewards rose; whether held-out pass@1 did, the logs do not say."
     if down:
         return "no", "No: its own rewards fell."
-    return "open", "No rise of its own rewards is to be seen."
+    return "open", "Its own rewards did not rise."
 
 
 def _held_out_line(evidence: Evidence, gain: Gain | None) -> str:

@@ -115,7 +115,7 @@ def times(ratio: float | None) -> str:
 
 
 def visible(text: str, most: int = LONGEST) -> str:
-    """Text with its line ends, and every other character that is not to be seen written as its number.
+    """Text with its line ends, and every other invisible character written as its number.
 
     What escapes markup is jinja's part; this is about control characters, which would turn the direction of a line or
     cannot stand in a page at all.

@@ -39,7 +39,7 @@ def require_renewable(marks: Mapping[Path, str], what: str, remedy: str = OVERWR
     for path in marks:
         if os.path.lexists(path) and not _renewable(path, marks):
             raise UserError(
-                f"{path} is there already, and is no {what} that this version of Swarm Ray wrote: {remedy}"
+                f"{path} exists, and it is not a {what} that this version of Swarm Ray wrote: {remedy}"
             )
 
 
@@ -55,7 +55,7 @@ def _renewable(path: Path, marks: Mapping[Path, str]) -> bool:
 
 
 def _head(path: Path) -> bytes | None:
-    """The beginning of a file; None of what is none."""
+    """The beginning of a file; None of what is not a file."""
     if not path.is_file():
         return None
     with errors_of("read", str(path)), path.open("rb") as file:

@@ -95,7 +95,7 @@ def _require_place(path: Path) -> None:
         if path.is_dir():
             raise UserError(f"{path} is a folder; give the name of a file")
         if path.exists() and not path.is_file():
-            raise UserError(f"{path} could not be written: it is no ordinary file; give the name of one")
+            raise UserError(f"{path} could not be written: it is not an ordinary file; name another path")
         parent = path.absolute().parent
         if not parent.is_dir():
             why = (

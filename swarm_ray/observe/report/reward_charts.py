@@ -79,7 +79,7 @@ def _draw_rewards(figure: Figure, labels: Sequence[str], curves: Sequence[Curves
         axes.plot(
             [x for x, _ in raw], [_drawable(y) for _, y in raw], color=colour, linewidth=0.6, alpha=0.45
         )
-        dot = "o" if len(rounds) == 1 else None  # a line through one point is not to be seen
+        dot = "o" if len(rounds) == 1 else None  # a line through one point is invisible
         axes.plot(rounds, smooth, color=colour, linewidth=2, linestyle=dash, marker=dot, label=label)
     name_axes(axes, "round", "mean reward")
     begin_at_zero(axes)
@@ -206,7 +206,7 @@ def _draw_reward_panel(axes: Axes, curves: Curves, label: str, colour: str, dash
     rounds, band = curves.rounds, (_with_gaps(curves.lowest), _with_gaps(curves.highest))
     axes.fill_between(rounds, *band, color=colour, alpha=0.15, linewidth=0)
     axes.plot(rounds, _with_gaps(curves.raw), color=colour, linewidth=0.7, alpha=0.4)
-    dot = "o" if len(rounds) == 1 else None  # a line through one point is not to be seen
+    dot = "o" if len(rounds) == 1 else None  # a line through one point is invisible
     smooth = _with_gaps(curves.smooth)
     axes.plot(rounds, smooth, color=colour, linewidth=2.4, linestyle=dash, marker=dot, label=label)
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swarm_ray.formatting import reward_sum
-from swarm_ray.observe.reference_results import RewardSum, ratio_to, spread_text
+from swarm_ray.observe.reference_results import RewardSum, ratio_to, seed_results_text
 from swarm_ray.observe.report.evidence import Evidence
 from swarm_ray.observe.report.findings import Finding
 from swarm_ray.observe.report.settings import Setting, differing_settings, rounds_in_common, settings_of
 from swarm_ray.observe.statistics import LEVEL, Difference, adjusted_p, difference, interval, smallest_p
 
 ENOUGH_RUNS = 4
-"""Runs of either kind below which even a complete separation is no evidence (p = 0.1 of 3 against 3)."""
+"""Runs of either kind below which even a complete separation is not evidence (p = 0.1 of 3 against 3)."""
 FEW_NODES = 10
 """Below so many values a bootstrap interval is too narrow, as a rule."""
 _QUESTION = "Did sharing pay?"
@@ -40,7 +40,7 @@ class _Match:
 
 
 def sharing_of(evidences: Sequence[Evidence]) -> list[Finding]:
-    """What can be said of sharing: a finding for each setting with external rollouts, or why there is none."""
+    """What can be said of sharing: a finding for each setting with external rollouts, or why it cannot be answered."""
     settings = settings_of(evidences)
     without = next((setting for setting in settings if setting.external == 0), None)
     shared = [setting for setting in settings if setting.external]
@@ -138,7 +138,7 @@ def _too_few(sizes: tuple[int, int], tests: int) -> list[str]:
 
 
 def _of_single(match: _Match, *, first: bool) -> tuple[str, str, list[str]]:
-    """Without runs to compare there is no interval: what happened is told, and how the nodes differ."""
+    """Without runs to compare an interval is impossible: what happened, and how the nodes differ."""
     one, other = match.setting.runs[0], match.without.runs[0]
     shared, alone = (
         RewardSum(math.fsum(sums) / len(sums), len(one.nodes), match.rounds)
@@ -153,7 +153,7 @@ def _of_single(match: _Match, *, first: bool) -> tuple[str, str, list[str]]:
     )
     said += f"the {reward_sum(alone.cumulative_reward)} without sharing."
     because = [_CAUTION if first else _CAUTION_AGAIN, *_node_lines(one, other, match.rounds)]
-    known = spread_text(one.config)
+    known = seed_results_text(one.config)
     if "not measured" not in known:
         because.append(f"Measured before: {' '.join(known.split())}.")
     return "partly" if did else "open", said, because  # single draws decide nothing
