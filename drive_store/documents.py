@@ -44,8 +44,7 @@ class Registry:
     """The registrations and beats of an experiment; one listing shows all, and each is read once."""
 
     def __init__(self, experiment: ExperimentStore) -> None:
-        self._store = experiment.store
-        self._paths = experiment.paths
+        self._store, self._paths = experiment.store, experiment.paths
         self._known: dict[str, Valid] = {}
 
     def register(self, node: str, incarnation: str, payload: bytes) -> None:
@@ -179,8 +178,7 @@ class RequestReader:
     """Reads the requests of an experiment, each once."""
 
     def __init__(self, experiment: ExperimentStore) -> None:
-        self._store = experiment.store
-        self._paths = experiment.paths
+        self._store, self._paths = experiment.store, experiment.paths
         self._done: set[str] = set()
 
     def poll(self) -> dict[str, Reading]:

@@ -301,7 +301,7 @@ def read_newest_value(
     name: bytes,
     max_payload: int,
 ) -> Reading:
-    """Read the newest value that an incarnation shows under a name; NotYet where there is none.
+    """Read the newest value that an incarnation shows under a name; NotYet without any.
 
     Args:
         experiment: where it is.

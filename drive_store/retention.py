@@ -25,8 +25,7 @@ class Retention:
     """
 
     def __init__(self, experiment: ExperimentStore, node: str, incarnation: str) -> None:
-        self._store = experiment.store
-        self._paths = experiment.paths
+        self._store, self._paths = experiment.store, experiment.paths
         self._peer = (node, incarnation)
         self._bucket: int | None = None  # the one that is being emptied
         self._listed: dict[str, int] = {}  # what its last listing showed: key to round

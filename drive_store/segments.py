@@ -52,8 +52,7 @@ class SegmentWriter:
         spool: Path,
         start: int = 0,
     ) -> None:
-        self._store = experiment.store
-        self._paths = experiment.paths
+        self._store, self._paths = experiment.store, experiment.paths
         self._node = node
         self._incarnation = incarnation
         self._kind = kind

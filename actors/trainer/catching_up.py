@@ -9,7 +9,7 @@ from typing import Protocol
 from actors.trainer.reporter import TrainerVoice
 from actors.trainer.restoring import Restored
 from swarm_ray.exchange.replay import PublishedStep, StepReplay
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.sapo.node import Node
@@ -27,7 +27,7 @@ class TakeRound(Protocol):
 
 def catch_up(
     nodes: Sequence[Node],
-    state: SwarmState,
+    state: StateFollower,
     made: StepReplay,
     restored: Restored,
     voice: TrainerVoice,
@@ -68,7 +68,7 @@ def catch_up(
 
 
 def _close_gap(
-    node: Node, state: SwarmState, made: StepReplay, former: Sequence[str]
+    node: Node, state: StateFollower, made: StepReplay, former: Sequence[str]
 ) -> tuple[int | None, int]:
     """Move on past steps of which nothing is left; answers the open round whose file is adopted, and what was lost."""
     opens = state.latest.opens if state.latest else None
@@ -85,7 +85,7 @@ def _close_gap(
     return adopted, node.step - before
 
 
-def _is_gone(made: PublishedStep | None, node: Node, state: SwarmState) -> bool:
+def _is_gone(made: PublishedStep | None, node: Node, state: StateFollower) -> bool:
     """Whether a step cannot be taken any more: nothing is left of it, or the swarm is past its round."""
     if made is None:
         return True

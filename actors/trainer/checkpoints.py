@@ -16,7 +16,7 @@ from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import Checkpointer
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.outbox import Outbox
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.models.push import HubPushes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.sapo.node import Node
@@ -42,7 +42,7 @@ class TrainerMemory:
         folder: Path,
         experiment: ExperimentStore,
         config: SwarmConfig,
-        state: SwarmState,
+        state: StateFollower,
         exchange: Outbox,
         voice: TrainerVoice,
         retentions: Sequence[tuple[str, Retention]],

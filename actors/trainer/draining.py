@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 
 from swarm_ray.exchange.outbox import Outbox
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.records.state import ENDED
 from swarm_ray.sapo.node import Node
 
 
-def drain_spools(nodes: Sequence[Node], state: SwarmState, exchange: Outbox, within_s: float) -> list[str]:
+def drain_spools(nodes: Sequence[Node], state: StateFollower, exchange: Outbox, within_s: float) -> list[str]:
     """Wait for the answers to what was published; answers a line for each node that has files without one.
 
     Raises:

@@ -10,7 +10,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.replay import StepReplay
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Verifier
 
@@ -29,7 +29,7 @@ def build_exchange(
     experiment: ExperimentStore,
     uid: str,
     config: SwarmConfig,
-    state: SwarmState,
+    state: StateFollower,
     restored: Restored,
     tasks: TaskSet,
     verifier: Verifier,

@@ -15,7 +15,7 @@ from drive_store import ExperimentStore, Retention, Spool
 from drive_store.published import NamedValues
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import Outbox
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.experiments.folder import experiment_uid
 from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.genrl.communication import GameCommunication, GameTransport
@@ -30,7 +30,7 @@ from swarm_ray.records.state import Member
 class Joined:
     """What a game's trainer goes on with."""
 
-    state: SwarmState
+    state: StateFollower
     published: Outbox
     voice: TrainerVoice
     rounds: GameRounds
@@ -51,7 +51,9 @@ def join_game(
     """Build what joins the one node to the swarm, each part on those before it, and have its payloads travel."""
     config, (node,) = settings.config, restored.nodes
     me = Member(node.id, node.incarnation)
-    state = SwarmState(experiment, config.pace, cancellation, after=restored.state_ref, rounds=config.rounds)
+    state = StateFollower(
+        experiment, config.pace, cancellation, after=restored.state_ref, rounds=config.rounds
+    )
     state.claim(restored.places)
     files, peers = (
         StageFiles(experiment, me),

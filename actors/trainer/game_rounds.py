@@ -10,7 +10,7 @@ from actors.trainer.reporter import TrainerVoice
 from drive_store import RETRYABLE, Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
-from swarm_ray.exchange.state_follower import NoRound, SwarmState
+from swarm_ray.exchange.state_follower import NoRound, StateFollower
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.records.state import ExperimentState, Moment, StageOpen
@@ -47,7 +47,7 @@ class GameRounds:
         self,
         node: Node,
         former: Sequence[str],
-        state: SwarmState,
+        state: StateFollower,
         spool: Spool | None,
         files: StageFiles,
         peers: Peers,

@@ -14,7 +14,7 @@ from actors.trainer.settings import Reporter
 from drive_store import RETRYABLE, StoreError
 from swarm_ray.errors import ActorFailure
 from swarm_ray.exchange.outbox import Outbox
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import LAST_WORD, Beat
@@ -39,7 +39,7 @@ class TrainerVoice:
     def __init__(
         self,
         reporter: Reporter,
-        state: SwarmState,
+        state: StateFollower,
         exchange: Outbox,
         cancellation: Cancellation,
         meter: StoreMeter,

@@ -24,7 +24,7 @@ from actors.trainer.restoring import claim_nodes, restore_nodes
 from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
-from swarm_ray.exchange.state_follower import NoRound, SwarmState
+from swarm_ray.exchange.state_follower import NoRound, StateFollower
 from swarm_ray.experiments.folder import experiment_uid, read_config
 from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.machine.cancellation import Cancellation
@@ -98,7 +98,7 @@ class Trainer:
         """Build what joins the nodes to the swarm, each part on those before it."""
         config, restored = self._config, self._restored
         reporter = self._reporter
-        self._state = SwarmState(
+        self._state = StateFollower(
             self._experiment,
             config.pace,
             self._cancellation,

@@ -71,7 +71,7 @@ def decode_note(payload: bytes) -> Note | None:
 
 FIRST_PAUSE_S = 0.02
 LAST_PAUSE_S = 1.0
-_PAUSE_SHARE = 0.02  # of the time that was waited: a coarser look is no worse than that
+_PAUSE_SHARE = 0.02  # of the time that was waited: a coarser look costs at most that much
 _LONGEST_PAUSE_S = 5.0
 GONE_S = 10.0
 """A folder that showed files, and for so long has shown none, was left by its machine."""

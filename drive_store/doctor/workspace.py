@@ -127,7 +127,7 @@ def look(doing: str, path: str, work: Callable[[], T]) -> T:
 
 
 def list_raw(path: str) -> list[str]:
-    """The names in a folder, whatever they are, sorted; [] where there is no such folder.
+    """The names in a folder, whatever they are, sorted; [] for a folder that does not exist.
 
     Raises:
         StoreError: the folder cannot be listed.
@@ -143,7 +143,7 @@ def list_raw(path: str) -> list[str]:
 
 
 def device_of(path: str) -> int | None:
-    """The number of the device that holds a path; None where there is no such path."""
+    """The number of the device that holds a path; None for a path that does not exist."""
 
     def device() -> int | None:
         try:

@@ -189,7 +189,7 @@ def upload_state(path: str) -> bool | None:
     in the cloud. Google's own scripts for ChromeOS wait for that; on Colab it is unverified.
 
     Returns:
-        None where there is no such attribute, so that nothing is known.
+        None without that attribute: nothing is known then.
 
     Raises:
         FileNotFoundError: the file is not there.

@@ -45,7 +45,7 @@ class FaultyStore(Store):
 
     Args:
         root_url: the folder.
-        control: a JSON file with `Faults`. It is read again when it changes; where there is none, `faults` hold as they
+        control: a JSON file with `Faults`. It is read again when it changes; without it, `faults` hold as they
             were set in this process. Counts of it hold for each process that reads it.
         deadline_s: as of `Store`.
         sleep: waits for so many seconds.

@@ -20,7 +20,7 @@ from swarm_ray.exchange.async_pool import newest_per_peer
 from swarm_ray.exchange.direct.exchange import DirectValues, Resolved
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.replay import StepReplay, encode_kept, kept_value
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.exchange.validation import read_peer_file
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.refusals import refusal_reason
@@ -45,7 +45,7 @@ class FolderExchange(Outbox):
     def __init__(
         self,
         experiment: ExperimentStore,
-        state: SwarmState,
+        state: StateFollower,
         pace: PaceConfig,
         spools: Mapping[str, Spool],
         made: StepReplay,
@@ -148,7 +148,7 @@ class FolderExchange(Outbox):
 
 
 def read_accepted(
-    experiment: ExperimentStore, state: SwarmState, refs: Sequence[FileRef]
+    experiment: ExperimentStore, state: StateFollower, refs: Sequence[FileRef]
 ) -> list[tuple[FileRef, RoundFile | str]]:
     """Files that a record names, each read once, or why one is refused.
 
@@ -170,7 +170,7 @@ def read_accepted(
 
 
 def _read(
-    experiment: ExperimentStore, state: SwarmState, ref: FileRef, *, last_look: bool
+    experiment: ExperimentStore, state: StateFollower, ref: FileRef, *, last_look: bool
 ) -> RoundFile | str | None:
     """The file, or why it is refused; None for one that may still become visible."""
     try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from drive_store import RETRYABLE, Spool, SpoolEntry
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.state import StageClosed, StateRecord
 
@@ -24,7 +24,7 @@ class Outbox:
         stages: files of one step; a spool counts files, and not steps.
     """
 
-    def __init__(self, state: SwarmState, spools: Mapping[str, Spool], stages: int = 1) -> None:
+    def __init__(self, state: StateFollower, spools: Mapping[str, Spool], stages: int = 1) -> None:
         self._state, self._spools, self._stages = state, spools, stages
         self._retried = 0.0
         state.listen(self._settle)

@@ -16,7 +16,7 @@ from drive_store import (
     find_round_files,
 )
 from swarm_ray.errors import MalformedFile, UnknownQuestionError
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.exchange.validation import decode_round_file, read_peer_file, read_peer_value
 from swarm_ray.policies.policy import Policy, SampledCompletion
 from swarm_ray.records.rollouts import Rollout, RoundFile
@@ -148,7 +148,7 @@ class StepReplay:
     def __init__(
         self,
         experiment: ExperimentStore,
-        state: SwarmState,
+        state: StateFollower,
         spools: Mapping[str, Spool],
         tasks: TaskSet,
         verifier: Verifier,

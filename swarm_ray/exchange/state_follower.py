@@ -51,7 +51,7 @@ def decode_state(entry: StateEntry) -> StateRecord:
         ) from error
 
 
-class SwarmState:
+class StateFollower:
     """Follows the state log of an experiment, through times in which the folder or the coordinator is away.
 
     Args:

@@ -13,7 +13,7 @@ from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import read_accepted
 from swarm_ray.exchange.outbox import Outbox
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import Gathered, Phase, StageFiles, untimed
 from swarm_ray.machine.cancellation import Cancellation
@@ -162,7 +162,7 @@ class CoordinatedGathering(Outbox):
     def __init__(
         self,
         files: StageFiles,
-        state: SwarmState,
+        state: StateFollower,
         spool: Spool,
         stages: int,
         direct: DirectValues,

@@ -11,7 +11,7 @@ from actors.trainer.catching_up import _is_gone
 from drive_store import ExperimentPaths, ExperimentStore, Store
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.replay import PublishedStep
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.rollouts import RoundFile
@@ -28,8 +28,8 @@ def node(name: str) -> Node:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> SwarmState:
-    return SwarmState(
+def state(tmp_path: Path) -> StateFollower:
+    return StateFollower(
         ExperimentStore(Store(str(tmp_path)), ExperimentPaths("tea")), PaceConfig(), Cancellation()
     )
 
@@ -38,25 +38,25 @@ def opened(number: int) -> StageOpen:
     return StageOpen(number, 0, (), 0.0, 60.0)
 
 
-def test_a_step_that_was_never_made_is_gone(state: SwarmState) -> None:
+def test_a_step_that_was_never_made_is_gone(state: StateFollower) -> None:
     assert _is_gone(None, node("n1"), state)
 
 
-def test_a_step_may_count_while_nothing_else_is_known(state: SwarmState) -> None:
+def test_a_step_may_count_while_nothing_else_is_known(state: StateFollower) -> None:
     assert not _is_gone(MADE, node("n1"), state)
     state.latest = msgspec.structs.replace(RECORD, state="paused")
     assert not _is_gone(MADE, node("n1"), state)
 
 
 @pytest.mark.parametrize(("number", "gone"), [(6, False), (7, False), (8, True)])
-def test_a_step_is_gone_when_a_later_round_is_open(state: SwarmState, number: int, gone: bool) -> None:
+def test_a_step_is_gone_when_a_later_round_is_open(state: StateFollower, number: int, gone: bool) -> None:
     state.latest = msgspec.structs.replace(RECORD, opens=opened(number))
     assert _is_gone(MADE, node("n1"), state) is gone
 
 
 @pytest.mark.parametrize(("counted", "gone"), [(6, False), (7, True), (9, True)])
 def test_a_step_is_gone_when_the_swarm_has_counted_its_round(
-    state: SwarmState, counted: int, gone: bool
+    state: StateFollower, counted: int, gone: bool
 ) -> None:
     tallies = {"n1": NodeTally(counted, counted, 0.0, NodeTotals()), "n2": NodeTally(9, 9, 0.0, NodeTotals())}
     state.latest = msgspec.structs.replace(RECORD, tallies=tallies)

@@ -112,7 +112,7 @@ def test_no_flipped_bit_passes_unnoticed(seal: object) -> None:
         reading = opened(bytes(changed))
         # A few bits of a zstandard frame's header change nothing of what it decompresses to.
         assert not isinstance(reading, Valid) or (reading.payload, reading.header) == (payload, HEADER)
-        assert not isinstance(reading, NotYet), "a whole file with a damage is no file on its way"
+        assert not isinstance(reading, NotYet), "a whole file with a damage does not count as on its way"
 
 
 @given(st.data())

@@ -11,11 +11,11 @@ from folder_for_tests import CLAIMANT, Folder, closed, incarnation, opens
 from drive_store import ExperimentStore, write_coordinator_beat
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
-from swarm_ray.exchange.state_follower import NoRound, SwarmState
+from swarm_ray.exchange.state_follower import NoRound, StateFollower
 from swarm_ray.records.state import StageClosed
 
 
-def closing(state: SwarmState, number: int) -> StageClosed:
+def closing(state: StateFollower, number: int) -> StageClosed:
     """The record that closes a round, which must be there."""
     found = state.wait_closed(number)
     assert found is not None

@@ -15,7 +15,7 @@ from actors.discovery.discovery import Discovery
 from actors.logger.logger import RunLogger
 from actors.trainer.settings import TrainerResult, TrainerSettings
 from actors.trainer.trainer import Trainer
-from drive_store import Operations, Store
+from drive_store import ExperimentStore, Operations, Store
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
@@ -34,10 +34,10 @@ class WatchedAddress(ExperimentAddress):
 
     stores: list[Store] = field(default_factory=list, compare=False)
 
-    def open(self) -> Store:
-        store = super().open()
-        self.stores.append(store)
-        return store
+    def open(self) -> ExperimentStore:
+        experiment = super().open()
+        self.stores.append(experiment.store)
+        return experiment
 
     @property
     def operations(self) -> Operations:

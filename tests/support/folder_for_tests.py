@@ -23,7 +23,7 @@ from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.replay import StepReplay
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile
@@ -66,11 +66,11 @@ class Folder:
         self.registry = Registry(ExperimentStore(self.store, self.paths))
         self.log = StateLogWriter(ExperimentStore(self.store, self.paths), 1, CLAIMANT)
 
-    def follow(self, pace: PaceConfig = QUICK, **options: Any) -> tuple[SwarmState, Store, Cancellation]:
+    def follow(self, pace: PaceConfig = QUICK, **options: Any) -> tuple[StateFollower, Store, Cancellation]:
         """A trainer's view of the log, with a store of its own that counts."""
         store, cancellation = self.address.open().store, Cancellation()
         return (
-            SwarmState(ExperimentStore(store, self.paths), pace, cancellation, **options),
+            StateFollower(ExperimentStore(store, self.paths), pace, cancellation, **options),
             store,
             cancellation,
         )
@@ -79,7 +79,7 @@ class Folder:
         self,
         nodes: Sequence[str] = (),
         pace: PaceConfig = QUICK,
-        followed: tuple[SwarmState, Store, Cancellation] | None = None,
+        followed: tuple[StateFollower, Store, Cancellation] | None = None,
     ) -> tuple[FolderExchange, Store, dict[str, Spool]]:
         """A trainer's exchange for nodes without a policy."""
         state, store, _ = followed or self.follow(pace)

@@ -49,11 +49,11 @@ class DimAddress(ExperimentAddress):
 
     stores: list[DimStore] = field(default_factory=list, compare=False)
 
-    def open(self) -> Store:
+    def open(self) -> ExperimentStore:
         store = DimStore(self.root)
         store.attach(self.paths.experiment_json)
         self.stores.append(store)
-        return store
+        return ExperimentStore(store, self.paths)
 
 
 class ObedientNode:

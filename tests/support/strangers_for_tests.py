@@ -23,7 +23,7 @@ from drive_store import (
 from drive_store.envelope import LENGTHS, PACKED_START, SCHEMA_VERSION, TRAILER, TRAILER_END, make_frame
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.exchange.state_follower import SwarmState
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.exchange.validation import MAX_ROUND_FILE
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.cancellation import Cancellation
@@ -41,7 +41,7 @@ class Stranger:
         self._store, self._paths = address.open().store, address.paths
         self._tasks = TaskSet(config.tasks)
         self._registry = Registry(ExperimentStore(self._store, self._paths))
-        self._state = SwarmState(ExperimentStore(self._store, self._paths), config.pace, Cancellation())
+        self._state = StateFollower(ExperimentStore(self._store, self._paths), config.pace, Cancellation())
         make_node_folders(ExperimentStore(self._store, self._paths), name, self.life)
         announced = Registration(name, self.life, "elsewhere", config_hash(config), {}, "")
         self._registry.register(name, self.life, msgspec.json.encode(announced))

@@ -149,11 +149,11 @@ class TinyStart:
 
     def _skill(self) -> dict[str, torch.Tensor]:
         """Stage 1; trained on where pass@1 falls short of 60 %."""
-        model, seed, pad = self._model(), self._config.policy.start_seed, self.tokenizer.pad_token_id
+        model, seed = self._model(), self._config.policy.start_seed
         lessons = Lessons(self._tasks, self.tokenizer)
-        train_skill(model, lessons, self._tasks, seed, SKILL_STEPS, pad, self._report)
+        train_skill(model, lessons, seed, SKILL_STEPS, self._report)
         if self._pass_at_1(model) < SKILL_PASS_AT_1:
-            train_skill(model, lessons, self._tasks, seed, EXTRA_STEPS, pad, self._report)
+            train_skill(model, lessons, seed, EXTRA_STEPS, self._report)
         self._note(SKILL, self._pass_at_1(model))
         return model.state_dict()
 
@@ -167,7 +167,7 @@ class TinyStart:
         for attempt in range(4):
             stream = derive_stream(config.policy.start_seed, f"start-{index}", attempt, "habit")
             steps = start.steps if attempt == 0 else start.steps // 4
-            train_habit(model, lessons, self._tasks, start, home, steps, stream, self.tokenizer.pad_token_id)
+            train_habit(model, lessons, start, home, steps, stream)
             shown = self._pass_at_1(model)
             if shown <= 3 * start.most_pass_at_1:  # the bound is on the mean over nodes
                 break

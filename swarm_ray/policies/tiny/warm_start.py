@@ -27,7 +27,8 @@ class Lessons:
     """Question and answer pairs as tokens, drawn uniformly over specialties and with replacement."""
 
     def __init__(self, tasks: TaskSet, tokenizer: TextTokenizer) -> None:
-        self._tasks, self._tokenizer, self._prompt = tasks, tokenizer, TinyPrompt(tokenizer)
+        self.tasks, self.pad = tasks, tokenizer.pad_token_id
+        self._tokenizer, self._prompt = tokenizer, TinyPrompt(tokenizer)
 
     def lesson(self, question: Question, answer: str) -> TokenGroup:
         """The question's prompt with one completion: the answer, closed by EOS."""
@@ -35,9 +36,7 @@ class Lessons:
         return TokenGroup(self._prompt(question.text), ((*ids, self._tokenizer.eos_token_id),))
 
 
-def train_skill(
-    model: CausalModel, lessons: Lessons, tasks: TaskSet, seed: int, steps: int, pad: int, report: Report
-) -> None:
+def train_skill(model: CausalModel, lessons: Lessons, seed: int, steps: int, report: Report) -> None:
     """Stage 1: fine-tuning on right answers, the loss on answer and EOS alone.
 
     Adam(0.9, 0.99), 30 warm-up steps, constant to 70 %, then linear to 10 % of the learning rate.
@@ -47,8 +46,8 @@ def train_skill(
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = SKILL_RATE * _schedule(step, steps)
-        batch = [lessons.lesson(q, q.reference) for q in tasks.draw(stream, SKILL_BATCH)]
-        _fit(model, optimizer, batch, pad)
+        batch = [lessons.lesson(q, q.reference) for q in lessons.tasks.draw(stream, SKILL_BATCH)]
+        _fit(model, optimizer, batch, lessons.pad)
         if step % 10 == 0:
             report("teaching the skill", step / steps)
 
@@ -61,24 +60,17 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def train_habit(
-    model: CausalModel,
-    lessons: Lessons,
-    tasks: TaskSet,
-    start: Start,
-    home: str,
-    steps: int,
-    stream: random.Random,
-    pad: int,
+    model: CausalModel, lessons: Lessons, start: Start, home: str, steps: int, stream: random.Random
 ) -> None:
     """Stage 2: with the start's chances the right answer, else the habit; a fresh Adam, no schedule."""
     optimizer = torch.optim.Adam(model.parameters(), lr=start.learning_rate, betas=(0.9, 0.99))
     for _ in range(steps):
         batch = []
-        for question in tasks.draw(stream, start.batch):
+        for question in lessons.tasks.draw(stream, start.batch):
             chance = start.home if question.specialty == home else start.elsewhere
             right = stream.random() < chance
             batch.append(lessons.lesson(question, question.reference if right else habit(start, question)))
-        _fit(model, optimizer, batch, pad)
+        _fit(model, optimizer, batch, lessons.pad)
 
 
 def habit(start: Start, question: Question) -> str:
