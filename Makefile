@@ -11,7 +11,7 @@ help:
 	@echo "make install    Swarm Ray with its tools into $(VENV); PYTHON=... chooses the Python (3.11 to 3.13)"
 	@echo "make simulate   eight nodes with and without sharing, side by side, on this machine"
 	@echo "make test       a test of every behaviour: what CI runs"
-	@echo "make test-all   those that only repeat, too: more kills, phases and versions; before a larger change is done"
+	@echo "make test-all   also what only repeats (more kills, phases, versions) and the soak; before a larger change"
 	@echo "make check      lint, format, types and import contracts"
 	@echo "make docs       the reference pages from the code, and the site into build/site"
 	@echo "make kill-matrix   SIGKILL to every actor, Ray and the whole VM in every phase (half an hour)"
@@ -44,6 +44,7 @@ test: install
 
 test-all: install
 	$(PYTEST) $(ARGS)
+	$(if $(ARGS),,$(BIN)/python benchmarks/soak.py)
 
 check: install
 	$(BIN)/ruff check .

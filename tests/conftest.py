@@ -28,10 +28,10 @@ LEFT = pytest.StashKey[list[str]]()
 FAILED = pytest.StashKey[Before]()
 """What there was before a test that failed was called."""
 SLOW = (
+    "documents",
     "kills",
     "notebooks",
     "swarm",
-    "documents",
     "genrl",
     "sweeps",
     "direct_link",

@@ -1,6 +1,6 @@
-"""A coordinator's and a worker's notebook at once over one Drive; the worker is killed, interrupted, and resumed.
+"""A coordinator's and a worker's notebook at once over one Drive; the worker is interrupted, or killed, and resumed.
 
-Then the monitor's looks at what they did. All have the fsspec that Colab has, but the worker's first kernel.
+Then the monitor's looks at what they did. In `make test` all have the fsspec that Colab has, but the worker's first kernel.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import html
 import json
 import re
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -44,7 +45,10 @@ class Played:
     coordinator: Vm
     worker: Vm
     coordinated: Notebook
-    killed: DeadKernelError
+    lives: int
+    """Kernels of the worker."""
+    fsspec: str
+    """The coordinator's and the monitor's version."""
     interrupted: Notebook
     resumed: Notebook
     looking: Vm
@@ -108,24 +112,31 @@ def closed(root: str) -> int:
     return max((tally.round + 1 for tally in decode_state(found).tallies.values()), default=0) if found else 0
 
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+@pytest.fixture(
+    scope="module", params=[2, pytest.param(3, marks=pytest.mark.repeats)], ids=["interrupted", "killed-too"]
+)
+def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """With two kernels of the worker, of which the first is interrupted; or with one more before, which is killed."""
     folder = tmp_path_factory.mktemp("two")
-    host = Vm(folder / "host", folder / "the drive", fsspec=OLD)
+    others = OLD if request.param == 2 else ""
+    host = Vm(folder / "host", folder / "the drive", fsspec=others)
     guest = Vm(folder / "guest", folder / "the drive", fsspec=OLD)
     renewed = Vm(folder / "guest", folder / "the drive")  # the same machine, with the newest packages
     root = str(folder / "the drive" / "swarm ray")
 
     coordinating = host.start(coordinator_notebook(host))
-    first = renewed.start(worker_notebook(renewed))
-    first.wait_until(lambda: closed(root) >= 2, "two rounds", coordinating)
-    first.kill()
-    with pytest.raises(DeadKernelError) as killed:
-        first.result()
+    vm = renewed
+    if request.param == 3:
+        first, vm = renewed.start(worker_notebook(renewed)), guest
+        first.wait_until(lambda: closed(root) >= 2, "two rounds", coordinating)
+        first.kill()
+        with pytest.raises(DeadKernelError):
+            first.result()
 
-    second = guest.start(only(worker_notebook(guest), *SETUP, "Run", "Peers", "Results"))
+    asked = only(worker_notebook(vm), *SETUP, "Wait for the experiment", "Peers", "Run", "Results")
+    second = vm.start(asked)
     before = closed(root)
-    second.wait_until(lambda: closed(root) >= before + 2, "two rounds after the kill", coordinating)
+    second.wait_until(lambda: closed(root) >= before + 2, "two rounds", coordinating)
     host.my_drive.unlink()  # the coordinator's mount dies, and its notebook mounts it again
     second.wait_until(host.my_drive.is_symlink, "Drive mounted again", coordinating)
     before = closed(root)
@@ -133,14 +144,25 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     second.interrupt()
     interrupted = second.result()
 
-    resumed = guest.run(only(worker_notebook(guest), *SETUP, "Run", "Results", "Flush"))
+    resumed = guest.run(only(worker_notebook(guest), *SETUP, "Peers", "Run", "Results", "Flush"))
     coordinated = coordinating.result()
 
-    looking = Vm(folder / "looking", folder / "the drive", fsspec=OLD)
+    looking = Vm(folder / "looking", folder / "the drive", fsspec=others)
     before_looking = tree(looking.drive)
     looked = looking.run(monitor_notebook(looking))
     assert tree(looking.drive) == before_looking, "a monitor writes nothing"
-    return Played(root, host, guest, coordinated, killed.value, interrupted, resumed, looking, looked)
+    return Played(
+        root=root,
+        coordinator=host,
+        worker=guest,
+        coordinated=coordinated,
+        lives=request.param,
+        fsspec=others or version("fsspec"),
+        interrupted=interrupted,
+        resumed=resumed,
+        looking=looking,
+        looked=looked,
+    )
 
 
 def test_all_rounds_are_run_by_both(played: Played) -> None:
@@ -180,16 +202,16 @@ def test_its_drive_is_mounted_again_by_its_kernel(played: Played) -> None:
 
 
 def test_the_worker_waits_for_the_experiment_and_sees_its_peers(played: Played) -> None:
-    seen = printed(titled(played.interrupted, "Peers"))
+    seen = printed(titled(played.resumed, "Peers"))
     assert "host" in seen
     assert "worker-1" in seen
 
 
-def test_a_killed_kernel_is_resumed_from_the_setup_cells_and_run(played: Played) -> None:
+def test_a_fresh_kernel_resumes_from_the_setup_cells_and_run(played: Played) -> None:
     rows = [row for row in experiment_metrics(played.root, NAME) if row.node == "worker-1"]
     steps = [row.step for row in rows]
     assert steps == sorted(set(steps)), "no step is taken twice"
-    assert len({row.incarnation for row in rows}) == 3
+    assert len({row.incarnation for row in rows}) == played.lives
     recovered = [
         node.recovered for node in experiment_status(played.root, NAME).nodes if node.id == "worker-1"
     ]
@@ -219,15 +241,15 @@ def test_drive_is_flushed_where_it_was_mounted(played: Played) -> None:
 def test_each_vm_ran_with_its_own_fsspec(played: Played) -> None:
     """What each VM has is in the log of its nodes."""
     found = {_fsspec_of(path) for path in Path(played.root).rglob("system_info.json")}
-    assert {fsspec for node, fsspec in found if node == "host"} == {OLD}
+    assert {fsspec for node, fsspec in found if node == "host"} == {played.fsspec}
     assert {fsspec == OLD for node, fsspec in found if node == "worker-1"} == {True, False}
     assert f"fsspec       {OLD}" in printed(titled(played.resumed, "Install"))
 
 
 def test_the_monitor_needs_neither_torch_nor_ray_and_mounts_to_read(played: Played) -> None:
-    assert printed(titled(played.looked, "Loaded")) == f"{OLD} []\n"
+    assert printed(titled(played.looked, "Loaded")) == f"{played.fsspec} []\n"
     assert [call["readonly"] for call in played.looking.calls("mount")] == [True]
-    assert f"fsspec       {OLD}" in printed(titled(played.looked, "Install"))
+    assert f"fsspec       {played.fsspec}" in printed(titled(played.looked, "Install"))
 
 
 def test_the_monitor_shows_what_the_folder_says(played: Played) -> None:

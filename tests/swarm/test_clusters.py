@@ -20,15 +20,14 @@ MACHINES = 2
 WHERE = """
 import json, sys
 from swarm_ray import simulate
-from swarm_ray.machine import ray_instance
 from swarm_ray.config.load import load_config
 from swarm_ray.runtime.worker import Worker
 
 planned, end = [], Worker.close
 def close(self, *arguments):
-    crew = self._crew
-    if crew.places is not None:
-        planned.append([crew.places.machines(), list(crew.threads), crew.hosted])
+    placed = self._placement
+    if placed.group is not None:
+        planned.append([placed.group.machines(), placed.threads, placed.hosted])
     end(self, *arguments)
 Worker.close = close
 swarm = simulate(load_config("tiny", overrides=json.loads(sys.argv[2])), sys.argv[1], "wide", show=False)
