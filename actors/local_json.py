@@ -10,7 +10,7 @@ import msgspec
 from drive_store import UNREADABLE, StoreFull
 
 
-class Kept:
+class LocalJson:
     """One JSON file, replaced as a whole: a process that is killed leaves the value before or the one after.
 
     Args:

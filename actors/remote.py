@@ -87,25 +87,20 @@ class TrainerShell:
 
     def __init__(self, settings: TrainerSettings, logger: Any, discovery: Any, game: bytes = b"") -> None:
         sys.path += [folder for folder in settings.import_from if folder not in sys.path]
-        reporter = ActorReporter(logger, discovery)
+        sink = ActorSink(logger, discovery)
         if game:
             from actors.trainer.game_trainer import GameTrainer
 
             settings = replace(settings, game=ray.cloudpickle.loads(game))
-            self._trainer: Trainer | GameTrainer = GameTrainer(settings, reporter)
+            self._trainer: Trainer | GameTrainer = GameTrainer(settings, sink)
             return
         from actors.trainer.trainer import Trainer
 
-        self._trainer = Trainer(settings, reporter)
+        self._trainer = Trainer(settings, sink)
 
     def run(self) -> TrainerResult:
         """See `Trainer.run`."""
         return self._trainer.run()
-
-    @ray.method(concurrency_group="control")
-    def ready(self) -> list[str]:
-        """Ids of the nodes, once they are loaded."""
-        return [n.id for n in self._trainer.nodes]
 
     @ray.method(concurrency_group="control")
     def where(self) -> tuple[int, str]:
@@ -127,9 +122,9 @@ class DiscoveryShell(Discovery):
         super().run()
 
     @ray.method(concurrency_group="control")
-    def reach(self) -> str:  # type: ignore[override]
-        """See `Discovery.reach`."""
-        return super().reach()
+    def folder_problem(self) -> str:  # type: ignore[override]
+        """See `Discovery.folder_problem`."""
+        return super().folder_problem()
 
     @ray.method(concurrency_group="control")
     def where(self) -> tuple[int, str]:
@@ -170,7 +165,7 @@ class LoggerShell(RunLogger):
         return whereabouts()
 
 
-class ActorReporter:
+class ActorSink:
     """Sends a trainer's news to the actors without waiting, and raises what went wrong there.
 
     Several threads of the trainer may use it.

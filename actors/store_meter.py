@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from drive_store import Operations, Store
+from drive_store import Operations, Store, StoreUnavailable
+from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.nodes import StoreUse
 
 BYTES = ("bytes_read", "bytes_written")
@@ -48,3 +49,30 @@ def add_use(*uses: StoreUse | None) -> StoreUse:
 def _use_of(counts: dict[str, int]) -> StoreUse:
     calls = {kind: count for kind, count in counts.items() if kind not in BYTES and count}
     return StoreUse(calls, counts["bytes_read"], counts["bytes_written"])
+
+
+class LazyStore:
+    """A store that is attached to the experiment as soon as the folder is there.
+
+    Args:
+        address: the experiment.
+    """
+
+    def __init__(self, address: ExperimentAddress) -> None:
+        self._sentinel = address.paths.experiment_json
+        try:
+            self.store, self._attached = address.open().store, True
+        except StoreUnavailable:
+            self.store, self._attached = Store(address.root), False
+
+    def check(self) -> None:
+        """Make sure that the folder is the experiment's; to be called before each batch of writes.
+
+        Raises:
+            StoreUnavailable: it is out of reach, or another one.
+        """
+        if self._attached:
+            self.store.check()
+        else:
+            self.store.attach(self._sentinel)
+            self._attached = True

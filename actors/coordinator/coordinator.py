@@ -6,18 +6,16 @@ import threading
 import time
 from dataclasses import dataclass
 
+from actors.coordinator.context import CoordinatorContext
 from actors.coordinator.control import Action, Control
-from actors.coordinator.coordinator_lock import Seat
-from actors.coordinator.epoch import Term
-from actors.coordinator.failover import Inheritance, Succession, has_nothing_left
-from actors.coordinator.parts import Parts
+from actors.coordinator.epoch import Epoch
+from actors.coordinator.failover import CoordinatorLock, EpochStart, Failover, has_nothing_left
+from actors.coordinator.history import RoundHistory, Tallies
 from actors.coordinator.roster import Roster
-from actors.coordinator.round_history import RoundHistory
 from actors.coordinator.round_keeper import RoundKeeper
-from actors.coordinator.submissions import Intake
-from actors.coordinator.tallies import Tallies
+from actors.coordinator.submissions import Submissions
 from actors.discovery.peer_records import PeerRecords
-from actors.local_json import Kept
+from actors.local_json import LocalJson
 from drive_store import StoreDenied, StoreError, StoreFull, StoreUnavailable, new_incarnation
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
@@ -75,31 +73,31 @@ class Coordinator:
         self._config, self._pace, self._worker = config, config.pace, worker
         itself = Member("coordinator", new_incarnation())
         self.claimant = f"{itself.node}.{itself.incarnation}"
-        self._seat = Seat(address, self.claimant) if lock else None
+        self._machine_lock = CoordinatorLock(address, self.claimant) if lock else None
         self._experiment = address.open()
         self._store = self._experiment.store
         self._made = time.monotonic()
         identity, own = read_identity(self._store, address), config_hash(config)
         first = identity.config_hash if identity else own
         self._changed_hash = "" if first == own else own
-        self._parts = Parts(
+        self._context = CoordinatorContext(
             config=config,
             changed_hash="" if first == own else own,
             experiment=self._experiment,
             roster=Roster(self._experiment, {first, own}, config.pace),
-            intake=Intake(self._experiment, config.stages),
+            submissions=Submissions(self._experiment, config.stages),
             control=Control(self._experiment),
             tallies=Tallies(config.alarm_streak),
             history=RoundHistory(config.stages),
         )
-        dead = self._seat.predecessors if self._seat else frozenset()
-        self._succession = Succession(self._experiment, config, self._parts.roster, dead)
+        dead = self._machine_lock.predecessors if self._machine_lock else frozenset()
+        self._failover = Failover(self._experiment, config, self._context.roster, dead)
         self._records = PeerRecords(
             self._store,
             self._store.check,
             address.experiment,
             self._pace.beat_s,
-            Kept(None, dict[str, PeerRecord]),
+            LocalJson(None, dict[str, PeerRecord]),
         )
         self._records.add(itself, "", "", "coordinator")
         self._keeper: RoundKeeper | None = None
@@ -124,7 +122,7 @@ class Coordinator:
         while not self._end:
             now = time.monotonic()
             if away:
-                self._parts.roster.excuse(now)
+                self._context.roster.excuse(now)
             try:
                 changed, away = self.tick(now), False
             except (StoreUnavailable, StoreFull, StoreDenied) as error:
@@ -141,8 +139,8 @@ class Coordinator:
 
     def close(self) -> None:
         """Let another process of this machine coordinate; harmless when repeated."""
-        if self._seat:
-            self._seat.release()
+        if self._machine_lock:
+            self._machine_lock.release()
 
     def tick(self, now: float) -> bool:
         """Do what there is to do now; True when something changed."""
@@ -169,11 +167,11 @@ class Coordinator:
 
     def control(self, action: Action) -> None:
         """Stop, pause or resume, at the next look at the folder."""
-        self._parts.control.ask(action)
+        self._context.control.ask(action)
 
     def status(self) -> CoordinatorStatus:
         """What is going on; may be called from another thread."""
-        peers, history = dict(self._parts.roster.peers), self._parts.history
+        peers, history = dict(self._context.roster.peers), self._context.history
         problems = {node: p.problem for node, p in peers.items() if p.problem}
         record = self._keeper.record if self._keeper else None
         record = record or self._found
@@ -184,7 +182,7 @@ class Coordinator:
             rounds=self._config.rounds,
             registered=tuple(sorted(peers)),
             record=record,
-            problems={**problems, **self._parts.roster.refused},
+            problems={**problems, **self._context.roster.refused},
             seconds=time.monotonic() - began,
             rewards=tuple(history.rewards),
             closed=max(history.next.round, 0),
@@ -194,35 +192,35 @@ class Coordinator:
 
     def get_round_and_stage(self) -> tuple[int, int]:
         """The open round and stage; the last ones while none is open, and (-1, 0) before the first."""
-        return self._parts.history.opened
+        return self._context.history.opened
 
     def get_active_peers(self) -> list[Member]:
         """Nodes that are alive, well and not done."""
-        return self._parts.roster.get_active_peers(time.monotonic())
+        return self._context.roster.get_active_peers(time.monotonic())
 
     def get_submissions_for_round(self, number: int) -> list[str]:
         """Ids of the nodes whose files of round `number` were accepted."""
-        return self._parts.history.of(number)
+        return self._context.history.of(number)
 
     def _begin(self, now: float) -> bool:
         """Begin a term, once whoever coordinated before is known to have ended; True when something changed."""
-        found = self._succession.look(now)
+        found = self._failover.look(now)
         if found is None:
             self._problem = (
-                f"waiting for {self._succession.waits_for}, which may still coordinate, to be silent"
+                f"waiting for {self._failover.waits_for}, which may still coordinate, to be silent"
             )
             self._end = self._ending[0] if self._ending else ""
             return bool(self._ending)
         self._found, self._problem = found.last, ""
-        self._parts.inherit(found)
+        self._context.inherit(found)
         if has_nothing_left(found.records, self._config.rounds, self._config.stages):
             self._end = ExperimentState.FINISHED
         else:
-            self._keeper = RoundKeeper(self._parts, self._term(found), self._first_note(found), now)
+            self._keeper = RoundKeeper(self._context, self._epoch(found), self._first_note(found), now)
         return True
 
-    def _term(self, found: Inheritance) -> Term:
-        return Term(
+    def _epoch(self, found: EpochStart) -> Epoch:
+        return Epoch(
             self._experiment,
             self.claimant,
             found.epoch,
@@ -231,7 +229,7 @@ class Coordinator:
             beat_s=self._pace.beat_s,
         )
 
-    def _first_note(self, found: Inheritance) -> str:
+    def _first_note(self, found: EpochStart) -> str:
         if not found.predecessor:
             return f"waiting for {self._pace.expect} node(s) to register"
         who = f"{self.claimant} on {self._worker} succeeds {found.predecessor}"

@@ -20,7 +20,7 @@ FORK_DEPTH = 100
 """Records behind the newest among which a rival's first record is looked for."""
 
 
-class Term:
+class Epoch:
     """Writes the state log of one claimant in one epoch.
 
     Args:

@@ -12,6 +12,9 @@ from drive_store.statelog.epochs import best_claim, highest_round_seen, read_coo
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import decode_state
+from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.records.state import ENDED, FIRST, ExperimentState, Moment, StateRecord
 
 TAIL = 100
@@ -23,7 +26,7 @@ TOLERATED_MOVES = 1
 
 
 @dataclass(frozen=True)
-class Inheritance:
+class EpochStart:
     """What a term begins with."""
 
     epoch: int = 1
@@ -72,7 +75,7 @@ class Silence:
         return max(0.0, now - self._since)
 
 
-class Succession:
+class Failover:
     """Looks at the log until a term may begin; never sleeps.
 
     Args:
@@ -93,7 +96,7 @@ class Succession:
         self.waits_for = ""
         """The claimant whose silence is waited for."""
 
-    def look(self, now: float) -> Inheritance | None:
+    def look(self, now: float) -> EpochStart | None:
         """What the term begins with; None while it has to wait.
 
         Raises:
@@ -102,7 +105,7 @@ class Succession:
         """
         claim = best_claim(self._experiment)
         if claim is None:
-            return Inheritance()
+            return EpochStart()
         head = newest(self._experiment)
         state = decode_state(head).state if head else ""
         self.waits_for = claim[1]
@@ -134,7 +137,7 @@ class Succession:
         beats = read_coordinator_beats(self._experiment)
         return tuple(sorted((name, beat.sha256) for name, beat in beats.items() if name not in self._dead))
 
-    def _above_all_rounds(self, found: Inheritance, now: float) -> Inheritance | None:
+    def _above_all_rounds(self, found: EpochStart, now: float) -> EpochStart | None:
         """The inheritance, going on above every round that a node has seen."""
         self._roster.restore(*known_nodes(found.records))
         self._roster.scan(now, every_beat=True)
@@ -152,12 +155,12 @@ class Succession:
 
 def inherit(
     claim: tuple[int, str], refs: Sequence[StateRef], records: Sequence[StateRecord], *, stages: int
-) -> Inheritance:
+) -> EpochStart:
     """What a term takes over from the newest records, given the best claim of all names."""
     whole = not refs or refs[0].sequence == 0
     closed = [record.closed.round for record in records if record.closed]
     upcoming = next_stage(records, stages)
-    return Inheritance(
+    return EpochStart(
         epoch=claim[0] + 1,
         predecessor=refs[-1].claimant if refs else claim[1],
         after=refs[-1] if refs else None,
@@ -193,3 +196,36 @@ def known_nodes(records: Sequence[StateRecord]) -> tuple[dict[str, str], dict[st
     members = {m.node: m.incarnation for record in records if record.opens for m in record.opens.members}
     tallies = records[-1].tallies if records else {}
     return members, {node: tally.problem for node, tally in tallies.items() if tally.problem}
+
+
+KEPT = 64
+"""So many predecessors are remembered."""
+
+
+class CoordinatorLock:
+    """Taken for the life of a process; that it could be had proves every predecessor of this machine dead.
+
+    Args:
+        address: the experiment.
+        claimant: who takes it.
+
+    Raises:
+        NodeTakenError: another process of this machine coordinates the experiment.
+        StoreUnavailable: the experiment's folder cannot be read.
+    """
+
+    def __init__(self, address: ExperimentAddress, claimant: str) -> None:
+        folder = local_folder(address)
+        self._lock = Lock(folder / "coordinator.lock", f"the coordinator of {address.experiment!r}")
+        names = folder / "coordinators.txt"
+        before = list(read_words(names))
+        self.predecessors = frozenset(before)
+        """Claimants that are known to be dead."""
+        # Named before its first record can be seen, so that no record is ever of an unknown one of this machine.
+        fresh = names.with_suffix(".new")
+        fresh.write_text("\n".join([*before[-KEPT:], claimant]) + "\n")
+        fresh.replace(names)
+
+    def release(self) -> None:
+        """Let another have it; harmless when repeated."""
+        self._lock.release()

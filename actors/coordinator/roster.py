@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from actors.coordinator.incarnations import first_and_older, heir_of
 from drive_store import UNREADABLE, ExperimentStore, Liveness, Registry, Valid
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
@@ -220,3 +219,35 @@ class Roster:
 def progress_of(beat: Beat) -> object:
     """What differs when the trainer has done something; the count of beats grows while it hangs, too."""
     return beat.round, beat.step, beat.phase, beat.progress, beat.done, beat.problem
+
+
+def first_and_older(announced: Mapping[str, Registration], preferred: str | None) -> tuple[str, ...]:
+    """The incarnation to begin with, last, and before it those that it continues.
+
+    Args:
+        announced: what a node's incarnations said of themselves, at least one.
+        preferred: the one that the state log named last.
+    """
+    roots = [name for name in sorted(announced) if announced[name].succeeds not in announced]
+    first = next(iter(roots or sorted(announced))) if preferred not in announced else str(preferred)
+    line = [first]
+    while (before := announced[line[0]].succeeds) in announced and before not in line:
+        line.insert(0, before)
+    return tuple(line)
+
+
+def heir_of(incarnations: Sequence[str], waiting: Mapping[str, Registration], *, free: bool) -> str | None:
+    """The incarnation that takes a node over now; None while it stays with the one that has it.
+
+    Args:
+        incarnations: those that had the node, the present one last.
+        waiting: what others announced.
+        free: whether the present one is done, has failed or is silent.
+    """
+    others = [name for name in sorted(waiting) if name not in incarnations]
+    named = [name for name in others if waiting[name].succeeds == incarnations[-1]]
+    if named:
+        return named[0]
+    # What continues a further one that is waiting too has its turn after that one.
+    roots = [name for name in others if waiting[name].succeeds not in others]
+    return roots[0] if free and roots else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
-from actors.coordinator.arrivals import Arrivals, Counted, Turn, outcome
+from actors.coordinator.stages import Counted, DueStage, Received, outcome
 from drive_store import (
     ExperimentStore,
     NotYet,
@@ -61,7 +61,7 @@ class Recent(Generic[T]):
         return old
 
 
-class Look(NamedTuple):
+class Listing(NamedTuple):
     """One listing: the files of an incarnation in the bucket of a round."""
 
     node: str
@@ -87,7 +87,7 @@ class _Update(NamedTuple):
     stage: int
 
 
-class Intake:
+class Submissions:
     """Reads members' files; the only place that lists N folders.
 
     At most one file counts per node, step and stage, whichever of the node's incarnations published it.
@@ -130,27 +130,27 @@ class Intake:
             for ref in accepted:
                 self._counted.add(_update(ref), self._now)
 
-    def acknowledge(self, record: StateRecord, arrivals: Arrivals) -> None:
+    def acknowledge(self, record: StateRecord, received: Received) -> None:
         """Adopt what a record that is not obeyed has accepted: such files are late here, not accepted again."""
         accepted, _, _ = named_in(record)
         for update in {_update(ref) for ref in accepted}:
             if not self._counts(update):
                 self._elsewhere.add(update, self._now)
-        for counted in [c for c in arrivals.accepted if _update(c.ref) in {_update(ref) for ref in accepted}]:
-            arrivals.accepted.remove(counted)
-            arrivals.late.append(counted.ref)
+        for counted in [c for c in received.accepted if _update(c.ref) in {_update(ref) for ref in accepted}]:
+            received.accepted.remove(counted)
+            received.late.append(counted.ref)
 
     def is_answered(self, node: str, number: int) -> bool:
         """Whether files of all stages of the node's round were answered."""
         return all(_Stage(node, number, stage) in self._answered for stage in range(self._stages))
 
-    def collect(self, looks: Iterable[Look], turn: Turn, arrivals: Arrivals) -> list[tuple[str, str]]:
+    def collect(self, looks: Iterable[Listing], turn: DueStage, received: Received) -> list[tuple[str, str]]:
         """Look for new files, one listing each; answers the node and key of those that were taken in.
 
         Args:
             looks: where.
             turn: whose files count now.
-            arrivals: where they go.
+            received: where they go.
         """
         self._begin_round(turn.number)
         taken = []
@@ -163,14 +163,14 @@ class Intake:
                 if (
                     known
                     and turn.is_due(look.node, Moment(name.round, name.stage))
-                    and self._take(look, key, name, turn, arrivals)
+                    and self._take(look, key, name, turn, received)
                 ):
                     self._settled.add(key, self._now)
                     self._settle(key.replace(f" ({name.twin})", ""), look.node)
                     taken.append((look.node, key))
         return taken
 
-    def _take(self, look: Look, key: str, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> bool:
+    def _take(self, look: Listing, key: str, name: RoundFileName, turn: DueStage, received: Received) -> bool:
         """Read one file and put it where it belongs; False when it is not whole yet."""
         reading = read_round_file(
             self._experiment,
@@ -184,23 +184,23 @@ class Intake:
             return False
         if not isinstance(reading, Valid):
             reason = refusal_reason(reading)
-            self._reject(Refusal(look.node, key, reason), name, turn, arrivals)
+            self._reject(Refusal(look.node, key, reason), name, turn, received)
             return True
         try:
             file = decode_round_file(reading.payload)
         except MalformedFile as error:
-            self._reject(Refusal(look.node, key, str(error)), name, turn, arrivals)
+            self._reject(Refusal(look.node, key, str(error)), name, turn, received)
             return True
         size = len(reading.payload)
         ref = FileRef(look.node, look.incarnation, key, reading.sha256, size, file.step)
-        self._put(Counted(ref, file), name, turn, arrivals)
+        self._put(Counted(ref, file), name, turn, received)
         return True
 
-    def _put(self, new: Counted, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> None:
+    def _put(self, new: Counted, name: RoundFileName, turn: DueStage, received: Received) -> None:
         ref, update = new.ref, _Update(new.ref.node, new.ref.step, name.stage)
         content = _Stage(ref.node, name.round, name.stage), name.hash
         made_for = Moment(name.round, name.stage)
-        second = turn.staleness is None and made_for == turn.moment and ref.node in arrivals.nodes
+        second = turn.staleness is None and made_for == turn.moment and ref.node in received.nodes
         what = outcome(
             turn,
             made_for,
@@ -210,17 +210,17 @@ class Intake:
         )
         if what == "accepted" and not second:
             self._counted.add(update, self._now)
-            arrivals.accepted.append(new)
+            received.accepted.append(new)
             return
-        (arrivals.late if what == "late" else arrivals.superseded).append(ref)
+        (received.late if what == "late" else received.superseded).append(ref)
         if made_for == turn.moment and not new.file.alone:
-            arrivals.spent.add(ref.node)
+            received.spent.add(ref.node)
 
     @staticmethod
-    def _reject(refusal: Refusal, name: RoundFileName, turn: Turn, arrivals: Arrivals) -> None:
-        arrivals.rejected.append(refusal)
+    def _reject(refusal: Refusal, name: RoundFileName, turn: DueStage, received: Received) -> None:
+        received.rejected.append(refusal)
         if Moment(name.round, name.stage) == turn.moment:
-            arrivals.spent.add(refusal.node)
+            received.spent.add(refusal.node)
 
     def _settle(self, key: str, node: str) -> None:
         self._settled.add(key, self._now)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from actors.discovery.finding import Finding
 from actors.discovery.peer_records import PeerRecords, renewal_s
-from actors.lazy_store import Reach
-from actors.local_json import Kept
-from actors.store_meter import StoreMeter, add_use
+from actors.local_json import LocalJson
+from actors.store_meter import LazyStore, StoreMeter, add_use
 from drive_store import (
     UNREADABLE,
     ExperimentStore,
@@ -26,13 +26,71 @@ from drive_store import (
     make_node_folders,
 )
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.discovery.peer_book import PeerBook, PeerStats
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records.nodes import Beat, NodeKey, NodeTotals, PeerRecord, Reachable, Registration, StoreUse
+from swarm_ray.records.nodes import (
+    Beat,
+    NodeKey,
+    NodeTotals,
+    PeerRecord,
+    Reachable,
+    Registration,
+    Role,
+    StoreUse,
+)
 from swarm_ray.records.state import Member
 
+TIDIED_EVERY = 10
+"""So many times `pace.dead_after_s` lie between two looks for records that nobody will rewrite."""
+TIDIED_EVERY_S = 600.0
+"""And never less than this."""
 
-class Voice(msgspec.Struct):
+
+class Finding:
+    """What `Discovery` answers about the nodes that are to be found.
+
+    Args:
+        book: what this process knows of them.
+        pace: when a node is dead.
+    """
+
+    def __init__(self, book: PeerBook, pace: PaceConfig) -> None:
+        self._book = book
+        self._every_s = max(TIDIED_EVERY_S, TIDIED_EVERY * pace.dead_after_s)
+        self._tidied = -math.inf
+
+    def discover_peers(
+        self,
+        exclude_self: bool = True,
+        max_peers: int | None = None,
+        role_filter: Role | None = None,
+        experiment: str | None = None,
+    ) -> list[PeerRecord]:
+        """Nodes that are to be found, this worker's own left out unless asked for; see `PeerBook.discover_peers`."""
+        return self._book.discover_peers(exclude_self, max_peers, role_filter, experiment)
+
+    def get_peer_info(self, node_or_peer_id: str) -> PeerRecord | None:
+        """See `PeerBook.get_peer_info`."""
+        return self._book.get_peer_info(node_or_peer_id)
+
+    def get_stats(self) -> PeerStats:
+        """See `PeerBook.get_stats`."""
+        return self._book.get_stats()
+
+    def cleanup_stale_entries(self, older_than_s: float) -> list[str]:
+        """See `PeerBook.cleanup_stale_entries`."""
+        return self._book.cleanup_stale_entries(older_than_s)
+
+    def _tidy(self) -> None:
+        """Now and then remove records that nobody will rewrite."""
+        now = time.monotonic()
+        if now - self._tidied >= self._every_s:
+            self._tidied = now
+            with suppress(StoreError):  # beats, too, do not reach such a folder, and that is said
+                self._book.cleanup_stale_entries(self._every_s)
+
+
+class NodeBeat(msgspec.Struct):
     """What discovery says of a node; kept on this machine's disk."""
 
     incarnation: str
@@ -42,7 +100,7 @@ class Voice(msgspec.Struct):
 
 
 class Discovery(Finding):
-    """The worker's voice in `peers/` and `discovery/`, and its ear: it finds the nodes of other workers.
+    """The worker's kept in `peers/` and `discovery/`, and its ear: it finds the nodes of other workers.
 
     Beats are written from here, so that a long computation silences nobody.
 
@@ -66,23 +124,23 @@ class Discovery(Finding):
         versions: dict[str, str],
         spool: Path | None = None,
     ) -> None:
-        self._reach = Reach(address)
-        self._store = self._reach.store
+        self._lazy = LazyStore(address)
+        self._store = self._lazy.store
         self._experiment = ExperimentStore(self._store, address.paths)
         self._meter, self._logger_use = StoreMeter(self._store), StoreUse()
         self._registry = Registry(self._experiment)
         self._worker, self._pace = worker, pace
         self._config_hash, self._versions = config_hash, versions
-        self._kept = Kept(spool / "voices.json" if spool else None, dict[str, Voice])
-        self._voices: dict[str, Voice] = self._kept.load() or {}
+        self._local = LocalJson(spool / "voices.json" if spool else None, dict[str, NodeBeat])
+        self._beats: dict[str, NodeBeat] = self._local.load() or {}
         self._spoken: dict[str, float] = {}
-        told = Kept(spool / "peers.json" if spool else None, dict[str, PeerRecord])
+        told = LocalJson(spool / "peers.json" if spool else None, dict[str, PeerRecord])
         self._records = PeerRecords(
-            self._store, self._reach.check, self._experiment.name, renewal_s(pace), told
+            self._store, self._lazy.check, self._experiment.name, renewal_s(pace), told
         )
         super().__init__(PeerBook(self._store, ttl_s=pace.dead_after_s), pace)
-        for node, voice in self._voices.items():
-            self._book.claim(self._experiment.name, node, voice.incarnation)
+        for node, kept in self._beats.items():
+            self._book.claim(self._experiment.name, node, kept.incarnation)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self.problem = ""
@@ -104,9 +162,9 @@ class Discovery(Finding):
         Raises:
             StoreError: the folder cannot be written.
         """
-        self._reach.check()
+        self._lazy.check()
         for member in nodes:
-            known = self._voices.get(member.node)
+            known = self._beats.get(member.node)
             if known and known.incarnation == member.incarnation and not known.unsaid:
                 continue
             make_node_folders(self._experiment, member.node, member.incarnation)
@@ -114,7 +172,7 @@ class Discovery(Finding):
             self._announce(member, (succeeds or {}).get(member.node, ""), key)
             first = Beat(0, -1, 0, "registered", NodeTotals())
             with self._lock:
-                self._voices[member.node] = Voice(member.incarnation, first)
+                self._beats[member.node] = NodeBeat(member.incarnation, first)
                 self._write(member.node)
             self._book.claim(self._experiment.name, member.node, member.incarnation)
             self._records.add(member, key.peer_id, (succeeds or {}).get(member.node, ""))
@@ -127,21 +185,21 @@ class Discovery(Finding):
         """
         with self._lock:
             for member in former:
-                voice = self._voices.get(member.node) or self._last_voice(member)
-                if voice is None or voice.incarnation != member.incarnation:
+                kept = self._beats.get(member.node) or self._last_beat(member)
+                if kept is None or kept.incarnation != member.incarnation:
                     continue
-                if not (voice.beat.done or voice.beat.problem):
+                if not (kept.beat.done or kept.beat.problem):
                     said = msgspec.structs.replace(
-                        voice.beat, phase="loading", progress=voice.beat.progress + 1
+                        kept.beat, phase="loading", progress=kept.beat.progress + 1
                     )
-                    self._voices[member.node] = Voice(member.incarnation, said, voice.unsaid)
+                    self._beats[member.node] = NodeBeat(member.incarnation, said, kept.unsaid)
 
-    def _last_voice(self, member: Member) -> Voice | None:
+    def _last_beat(self, member: Member) -> NodeBeat | None:
         """What an earlier process said last of a node; None where that is not to be read."""
         try:
             reading = self._registry.read_beat(member.node, member.incarnation)
             if isinstance(reading, Valid):
-                return Voice(member.incarnation, msgspec.json.decode(reading.payload, type=Beat))
+                return NodeBeat(member.incarnation, msgspec.json.decode(reading.payload, type=Beat))
         except (StoreError, *UNREADABLE):
             return None
         return None
@@ -173,7 +231,7 @@ class Discovery(Finding):
         with self._lock:
             self._logger_use = logger or self._logger_use
             for node, beat in beats:
-                known = self._voices.get(node)
+                known = self._beats.get(node)
                 if known is None:
                     continue
                 problem = beat.problem or known.beat.problem  # once said, it stays
@@ -201,13 +259,13 @@ class Discovery(Finding):
     def fail(self, problem: str) -> None:
         """Say of every node that is not done that it is lost, and why."""
         with self._lock:
-            beats = [(node, voice.beat) for node, voice in self._voices.items()]
+            beats = [(node, kept.beat) for node, kept in self._beats.items()]
         unfinished = [(n, b) for n, b in beats if not (b.done or b.problem)]
         self.report(
             [(n, msgspec.structs.replace(b, problem=problem)) for n, b in unfinished], published=False
         )
 
-    def reach(self) -> str:
+    def folder_problem(self) -> str:
         """Why the last beat or record did not reach the folder; empty when it did."""
         return self.problem or self._records.problem
 
@@ -222,10 +280,10 @@ class Discovery(Finding):
             StoreUnavailable: a beat could not be written.
         """
         with self._lock:
-            for node, voice in self._voices.items():
-                if voice.unsaid:
+            for node, kept in self._beats.items():
+                if kept.unsaid:
                     self._write(node)
-            unsaid = [node for node, voice in self._voices.items() if voice.unsaid]
+            unsaid = [node for node, kept in self._beats.items() if kept.unsaid]
         if unsaid:
             raise StoreUnavailable(f"the beat of {', '.join(unsaid)} could not be written: {self.problem}")
 
@@ -233,10 +291,10 @@ class Discovery(Finding):
         """Beat for every node that has been quiet for long enough."""
         now = time.monotonic()
         with self._lock:
-            for node, voice in list(self._voices.items()):
+            for node, kept in list(self._beats.items()):
                 quiet = now - self._spoken.get(node, 0.0)
-                ended = voice.beat.done or voice.beat.problem
-                if voice.unsaid or (quiet >= self._pace.beat_s and not ended):
+                ended = kept.beat.done or kept.beat.problem
+                if kept.unsaid or (quiet >= self._pace.beat_s and not ended):
                     self._write(node)
 
     def _announce(self, member: Member, succeeds: str, key: NodeKey) -> None:
@@ -263,22 +321,22 @@ class Discovery(Finding):
 
     def _write(self, node: str) -> None:
         """Give a sign of life; the count is kept first, so that it grows over a restart too."""
-        voice = self._voices[node]
-        voice.beat = msgspec.structs.replace(voice.beat, count=voice.beat.count + 1)
-        voice.unsaid = True
+        kept = self._beats[node]
+        kept.beat = msgspec.structs.replace(kept.beat, count=kept.beat.count + 1)
+        kept.unsaid = True
         try:
-            self._kept.save(self._voices)
-            payload = msgspec.json.encode(self._with_use(node, voice.beat))
-            self._registry.write_beat(node, voice.incarnation, voice.beat.count, payload)
+            self._local.save(self._beats)
+            payload = msgspec.json.encode(self._with_use(node, kept.beat))
+            self._registry.write_beat(node, kept.incarnation, kept.beat.count, payload)
         except StoreError as error:
             self.problem = str(error)
             return
-        self.problem, voice.unsaid = "", False
+        self.problem, kept.unsaid = "", False
         self._spoken[node] = time.monotonic()
 
     def _with_use(self, node: str, beat: Beat) -> Beat:
         """The worker's first node tells in its beats what discovery and the logger ask of the folder."""
-        if node != min(self._voices):
+        if node != min(self._beats):
             return beat
         return msgspec.structs.replace(beat, store=add_use(beat.store, self._logger_use, self._meter.total()))
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from actors.local_json import Kept
+from actors.local_json import LocalJson
 from drive_store import DiscoveryFolder, Store, StoreError
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import MAX_MULTIADDRS, PeerRecord, Reachable, Role
@@ -34,7 +34,7 @@ class PeerRecords:
         check: makes sure that the folder is the one that it was; raises a `StoreError`.
         experiment: to which the nodes belong.
         every_s: seconds between two records of a node.
-        kept: where they are kept.
+        local: where they are local.
         clock: monotonic seconds.
     """
 
@@ -44,12 +44,12 @@ class PeerRecords:
         check: Callable[[], None],
         experiment: str,
         every_s: float,
-        kept: Kept,
+        local: LocalJson,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._check, self._experiment = DiscoveryFolder(store), check, experiment
-        self._every_s, self._kept, self._clock = every_s, kept, clock
-        self._records: dict[str, PeerRecord] = kept.load() or {}
+        self._every_s, self._local, self._clock = every_s, local, clock
+        self._records: dict[str, PeerRecord] = local.load() or {}
         self._written: dict[str, float] = {}
         self._unsaid: set[str] = set(self._records)
         self._removed: list[tuple[str, str]] = []
@@ -119,7 +119,7 @@ class PeerRecords:
                 return
             try:
                 self._check()
-                self._kept.save(self._records)
+                self._local.save(self._records)
                 for record in due:
                     self._write(record)
                 while self._removed:

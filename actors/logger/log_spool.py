@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from actors.local_json import Kept
+from actors.local_json import LocalJson
 from drive_store import UNREADABLE, ExperimentStore, SegmentWriter, StoreFull
 from drive_store.names import parse_segment_name
 from swarm_ray.records.metrics import Event, StepMetrics
@@ -67,8 +67,8 @@ class LogSpool:
 
     def __init__(self, experiment: ExperimentStore, node: str, folder: Path) -> None:
         self._experiment, self._node, self._folder = experiment, node, folder
-        self._kept = Kept(folder / f"{node}.logged.json", Logged)
-        self.logged: Logged = self._kept.load() or Logged()
+        self._local = LocalJson(folder / f"{node}.logged.json", Logged)
+        self.logged: Logged = self._local.load() or Logged()
         self._writers: dict[tuple[str, Kind], SegmentWriter] = {}
         self._numbered: set[tuple[str, Kind]] = set()
         for path in [*self._left(), *sorted(folder.glob(f"{node}.*.jsonl"))]:
@@ -112,7 +112,7 @@ class LogSpool:
         Raises:
             StoreError: a segment could not be written; its rows stay in the spool.
         """
-        self._kept.save(self.logged)
+        self._local.save(self.logged)
         for path in self._left():
             _, incarnation, kind, _, _ = path.name.split(".")
             key: tuple[str, Kind] = (incarnation, "metrics" if kind == "metrics" else "events")

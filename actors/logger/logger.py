@@ -13,10 +13,9 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from actors.lazy_store import Reach
-from actors.local_json import Kept
+from actors.local_json import LocalJson
 from actors.logger.log_spool import LogSpool
-from actors.store_meter import StoreMeter
+from actors.store_meter import LazyStore, StoreMeter
 from drive_store import ExperimentStore, NameTaken, StoreError
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments.folder import ExperimentAddress
@@ -75,13 +74,13 @@ class RunLogger:
         versions: dict[str, str],
         trackers: Callable[[TrackerFiles], Sequence[Tracker]] | None = None,
     ) -> None:
-        self._reach, self._config = Reach(address), config
-        self._store = self._reach.store
+        self._lazy, self._config = LazyStore(address), config
+        self._store = self._lazy.store
         self._experiment = ExperimentStore(self._store, address.paths)
         self._meter = StoreMeter(self._store)
         self._folder, self._versions = spool, versions
-        self._kept = Kept(spool / "incarnations.json", dict[str, str])
-        self._incarnations: dict[str, str] = self._kept.load() or {}
+        self._local = LocalJson(spool / "incarnations.json", dict[str, str])
+        self._incarnations: dict[str, str] = self._local.load() or {}
         left = {path.name.split(".")[0] for path in spool.glob("*.*.*")}
         self._spools: dict[str, LogSpool] = {}
         self._closed_at: dict[str, float] = {}
@@ -107,7 +106,7 @@ class RunLogger:
             StoreError: the folder cannot be written.
         """
         info = msgspec.json.format(msgspec.json.encode(system_info(self._versions)), indent=1)
-        self._reach.check()
+        self._lazy.check()
         with self._lock:
             for member in nodes:
                 self._incarnations[member.node] = member.incarnation
@@ -118,7 +117,7 @@ class RunLogger:
                     )
                 except NameTaken:
                     continue
-            self._kept.save(self._incarnations)
+            self._local.save(self._incarnations)
 
     def log_metrics(self, rows: Sequence[StepMetrics]) -> StoreUse:
         """Append rows; segments that are due are closed.
@@ -192,7 +191,7 @@ class RunLogger:
             StoreError: a segment could not be written; its rows stay in the spool.
         """
         with self._lock:
-            self._reach.check()
+            self._lazy.check()
             for spool in self._spools.values():
                 if spool.pending:
                     spool.close_segments()
@@ -228,7 +227,7 @@ class RunLogger:
         if not self._files.waiting:
             return
         try:
-            self._reach.check()
+            self._lazy.check()
             self._files.copy_all()
         except StoreError as error:
             self._tell_tracker(f"what trackers wrote waits on this machine's disk: {error}")
@@ -257,7 +256,7 @@ class RunLogger:
     def _try_to_close(self, node: str, spool: LogSpool, now: float) -> None:
         self._closed_at[node] = now
         try:
-            self._reach.check()
+            self._lazy.check()
             spool.close_segments()
         except StoreError as error:
             if not self._problem:

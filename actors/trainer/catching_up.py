@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from actors.trainer.reporter import TrainerVoice
+from actors.trainer.reporter import TrainerReporter
 from actors.trainer.restoring import Restored
 from swarm_ray.exchange.replay import PublishedStep, StepReplay
 from swarm_ray.exchange.state_follower import StateFollower
@@ -30,7 +30,7 @@ def catch_up(
     state: StateFollower,
     made: StepReplay,
     restored: Restored,
-    voice: TrainerVoice,
+    reporter: TrainerReporter,
     take_round: TakeRound,
 ) -> int:
     """Take again, without generating anything, every step whose rollouts are kept; say what was and what was not.
@@ -40,7 +40,7 @@ def catch_up(
         state: follows the state log, from the oldest checkpoint on.
         made: finds what earlier processes made.
         restored: what was found of each node.
-        voice: says it.
+        reporter: says it.
         take_round: runs a round.
 
     Returns:
@@ -61,9 +61,11 @@ def catch_up(
     for node in nodes:
         adopted, lost = _close_gap(node, state, made, restored.former[node.id])
         if restored.former[node.id]:
-            voice.tell_recovered(node, _said(node, restored, again[node.id], without[node.id], lost, adopted))
+            reporter.tell_recovered(
+                node, _said(node, restored, again[node.id], without[node.id], lost, adopted)
+            )
     for problem in made.problems:
-        voice.tell("resumed", problem)
+        reporter.tell("resumed", problem)
     return rounds
 
 

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 import msgspec
 
-from actors.trainer.reporter import TrainerVoice
+from actors.trainer.reporter import TrainerReporter
 from drive_store import RETRYABLE, ExperimentStore, Retention
 from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
@@ -22,7 +22,7 @@ from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.sapo.node import Node
 
 
-class TrainerMemory:
+class TrainerCheckpoints:
     """Takes checkpoints after rounds; spools, closings, rows and old files go when they are not needed any more.
 
     Args:
@@ -31,7 +31,7 @@ class TrainerMemory:
         config: the swarm.
         state: the swarm as the trainer sees it.
         exchange: holds the spools.
-        voice: says what is wrong.
+        reporter: says what is wrong.
         retentions: node ids with retentions of their folders, earlier incarnations' too.
         former: node to the incarnations that it continues, oldest first.
         pushes: brings models to the Hub; None brings none.
@@ -44,7 +44,7 @@ class TrainerMemory:
         config: SwarmConfig,
         state: StateFollower,
         exchange: Outbox,
-        voice: TrainerVoice,
+        reporter: TrainerReporter,
         retentions: Sequence[tuple[str, Retention]],
         former: Mapping[str, Sequence[str]],
         pushes: HubPushes | None = None,
@@ -57,10 +57,10 @@ class TrainerMemory:
             folder,
             experiment,
             config.checkpoint,
-            on_problem=lambda node, text: voice.tell("checkpoint", text, node),
+            on_problem=lambda node, text: reporter.tell("checkpoint", text, node),
             on_saved=lambda node, step: self._saved.put((node, step)),
             on_written=self._written,
-            before_upload=voice.flush,
+            before_upload=reporter.flush,
             former=former,
         )
 

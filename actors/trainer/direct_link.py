@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from actors.trainer.reporter import TrainerVoice
+from actors.trainer.reporter import TrainerReporter
 from actors.trainer.restoring import Restored
-from actors.trainer.settings import Reporter, TrainerSettings
+from actors.trainer.settings import ReportSink, TrainerSettings
 from drive_store import Store
 from swarm_ray.config.schema import DirectConfig
 from swarm_ray.discovery.peer_book import PeerBook
@@ -17,7 +17,7 @@ from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.hivemind.peer_connector import LinkAnnouncement, PeerConnector
 
 
-class Linking:
+class DirectLink:
     """Nothing here fails a trainer: what goes wrong is told, and the folder carries all rollouts.
 
     Args:
@@ -27,7 +27,7 @@ class Linking:
         experiment: whose nodes it looks for.
         book: who is to be found in the folder.
         direct: the exchange's part that uses the link.
-        reporter: announces where the link can be dialled.
+        sink: announces where the link can be dialled.
         tell: takes what is to be known; the same line again, and an empty one, says nothing.
     """
 
@@ -39,10 +39,10 @@ class Linking:
         experiment: str,
         book: PeerBook,
         direct: DirectValues,
-        reporter: Reporter,
+        sink: ReportSink,
         tell: Callable[[str], None],
     ) -> None:
-        self._nodes, self._direct, self._reporter, self._tell = list(nodes), direct, reporter, tell
+        self._nodes, self._direct, self._sink, self._tell = list(nodes), direct, sink, tell
         self._link = DhtLink(identity, config)
         self._meeting = PeerConnector(book, self._link, config, experiment)
         self._announced: LinkAnnouncement | None = None
@@ -72,26 +72,26 @@ class Linking:
         said = self._meeting.announcement
         if said != self._announced:
             self._announced = said
-            self._reporter.links(self._nodes, said.peer_id, said.multiaddrs, said.reach)
+            self._sink.links(self._nodes, said.peer_id, said.multiaddrs, said.reach)
 
 
-def make_linking(
+def make_direct_link(
     settings: TrainerSettings,
     restored: Restored,
     store: Store,
     direct: DirectValues,
-    reporter: Reporter,
-    voice: TrainerVoice,
-) -> Linking:
+    sink: ReportSink,
+    reporter: TrainerReporter,
+) -> DirectLink:
     """The direct link of a trainer's nodes, under the key of the first of them."""
     pace = settings.config.pace
-    return Linking(
+    return DirectLink(
         settings.nodes,
-        restored.homes[settings.nodes[0]].identity.file,
+        restored.folders[settings.nodes[0]].identity.file,
         settings.config.direct,
         settings.address.experiment,
         PeerBook(store, ttl_s=max(pace.dead_after_s, 3 * pace.beat_s)),
         direct,
-        reporter,
-        lambda text: voice.tell_once("direct", text),
+        sink,
+        lambda text: reporter.tell_once("direct", text),
     )

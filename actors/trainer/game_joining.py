@@ -1,18 +1,23 @@
-"""What joins a game's node to the swarm: its files, the rounds that it waits for, its voice and its checkpoints."""
+"""What joins a game's node to the swarm: its files, the rounds that it waits for, its reporter and its checkpoints."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import torch
 
 from actors.store_meter import StoreMeter
-from actors.trainer.checkpoints import TrainerMemory
-from actors.trainer.direct_link import Linking, make_linking
+from actors.trainer.checkpoints import TrainerCheckpoints
+from actors.trainer.direct_link import DirectLink, make_direct_link
 from actors.trainer.game_rounds import GameRounds
-from actors.trainer.reporter import TrainerVoice
+from actors.trainer.reporter import TrainerReporter
 from actors.trainer.restoring import Restored
-from actors.trainer.settings import Reporter, TrainerSettings
+from actors.trainer.settings import ReportSink, TrainerSettings
 from drive_store import ExperimentStore, Retention, Spool
 from drive_store.published import NamedValues
+from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.errors import UserError
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
@@ -27,27 +32,27 @@ from swarm_ray.records.state import Member
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedGame:
     """What a game's trainer goes on with."""
 
     state: StateFollower
     published: Outbox
-    voice: TrainerVoice
+    reporter: TrainerReporter
     rounds: GameRounds
-    memory: TrainerMemory
-    linking: Linking | None
+    checkpoints: TrainerCheckpoints
+    link: DirectLink | None
     """Keeps the direct link up, where there is one."""
 
 
 def join_game(
     settings: TrainerSettings,
-    reporter: Reporter,
+    sink: ReportSink,
     restored: Restored,
     experiment: ExperimentStore,
     communication: GameCommunication,
     cancellation: Cancellation,
     meter: StoreMeter,
-) -> Joined:
+) -> JoinedGame:
     """Build what joins the one node to the swarm, each part on those before it, and have its payloads travel."""
     config, (node,) = settings.config, restored.nodes
     me = Member(node.id, node.incarnation)
@@ -65,29 +70,29 @@ def join_game(
     spool: Spool | None = None
     direct = _direct_values(settings, experiment, me)
     if settings.coordinated:
-        home = restored.homes[me.node].spool
-        spool = Spool(home, experiment, me.node, me.incarnation, retry_s=config.pace.retry_s)
+        folder = restored.folders[me.node].spool
+        spool = Spool(folder, experiment, me.node, me.incarnation, retry_s=config.pace.retry_s)
         gathering = published = CoordinatedGathering(files, state, spool, config.stages, direct, by_deadline)
     communication.attach(
         GameTransport(experiment, gathering, NamedValues(experiment, me.node, me.incarnation))
     )
-    voice = TrainerVoice(reporter, state, published, cancellation, meter)
+    reporter = TrainerReporter(sink, state, published, cancellation, meter)
     lives = (*restored.former[me.node], me.incarnation)
-    memory = TrainerMemory(
+    checkpoints = TrainerCheckpoints(
         local_folder(settings.address) / "checkpoints",
         experiment,
         config,
         state,
         published,
-        voice,
+        reporter,
         [(me.node, Retention(experiment, me.node, life)) for life in lives],
         restored.former,
     )
-    rounds = GameRounds(node, restored.former[me.node], state, spool, files, peers, config, voice)
-    linking = None
+    rounds = GameRounds(node, restored.former[me.node], state, spool, files, peers, config, reporter)
+    link = None
     if config.exchange == "hivemind":
-        linking = make_linking(settings, restored, experiment.store, direct, reporter, voice)
-    return Joined(state, published, voice, rounds, memory, linking)
+        link = make_direct_link(settings, restored, experiment.store, direct, sink, reporter)
+    return JoinedGame(state, published, reporter, rounds, checkpoints, link)
 
 
 def _direct_values(settings: TrainerSettings, experiment: ExperimentStore, me: Member) -> DirectValues:
@@ -95,3 +100,27 @@ def _direct_values(settings: TrainerSettings, experiment: ExperimentStore, me: M
     uid = experiment_uid(experiment.store, settings.address)
     lives, value_s = {me.node: me.incarnation}, settings.config.direct.value_s
     return DirectValues(experiment, uid, lives, staleness=0, value_s=value_s)
+
+
+def learner_of(trainer: Any) -> Any:
+    """What of a game's trainer has the model and the optimizer: our policy, or GenRL's trainer itself.
+
+    Raises:
+        UserError: neither is there.
+    """
+    learner = getattr(trainer, "policy", trainer)
+    if not (hasattr(learner, "model") and hasattr(learner, "optimizer")):
+        raise UserError(
+            f"the game's trainer ({type(trainer).__name__}) has no policy, and no model and optimizer: nothing of what "
+            "it learns could be kept. Give it these two attributes"
+        )
+    return learner
+
+
+def describe_learner(trainer: Any, config: SwarmConfig) -> str:
+    """What the figures of a game's node were made on."""
+    parameters = sum(p.numel() for p in learner_of(trainer).model.parameters())
+    return (
+        f"{config.game}: {type(trainer).__name__}, {parameters:,} parameters, "
+        f"{torch.get_num_threads()} thread(s), seed {config.seed}"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median_low
 from typing import Any
 
-from actors.trainer.reporter import TrainerVoice
+from actors.trainer.reporter import TrainerReporter
 from drive_store import RETRYABLE, Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
@@ -40,7 +40,7 @@ class GameRounds:
         files: of the game's stages.
         peers: who else plays.
         config: the swarm.
-        voice: says what was taken over, and what not.
+        reporter: says what was taken over, and what not.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class GameRounds:
         files: StageFiles,
         peers: Peers,
         config: SwarmConfig,
-        voice: TrainerVoice,
+        reporter: TrainerReporter,
     ) -> None:
         self._node, self._former, self._state, self._spool = node, former, state, spool
-        self._files, self._peers, self._config, self._voice = files, peers, config, voice
+        self._files, self._peers, self._config, self._reporter = files, peers, config, reporter
         self.alone = False
         """Whether the round under way is played without the coordinator that there should be."""
 
@@ -82,7 +82,7 @@ class GameRounds:
         if self._former:
             lost = self._node.step - step
             said = f"{lost} update(s) lost: a game cannot take them again" if lost else "nothing lost"
-            self._voice.tell_recovered(
+            self._reporter.tell_recovered(
                 self._node, f"resumed at step {self._node.step}, round {number}, after round {before}; {said}"
             )
         return number
@@ -100,7 +100,7 @@ class GameRounds:
         if skipped:
             manager.pass_over(skipped)  # the data stream goes on as if the rounds had been played
             manager.state.round += skipped
-            self._voice.tell(
+            self._reporter.tell(
                 "game", f"{skipped} round(s) went by without this node", self._node.id, number + skipped
             )
 
@@ -121,7 +121,7 @@ class GameRounds:
                 return opened.round
             # Nobody enters a round in its middle, or twice; nor need anybody wait for us in it.
             self._node.skipped = "it was started again in the middle of the round"
-            self._voice.failed(self._node, opened.round)
+            self._reporter.failed(self._node, opened.round)
             self._node.skipped = ""
             after = opened.round
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 import torch
 
 from actors.store_meter import StoreMeter
-from actors.trainer.draining import drain_spools
-from actors.trainer.game_joining import join_game
-from actors.trainer.game_learner import describe_learner, learner_of
+from actors.trainer.exchange import drain_spools
+from actors.trainer.game_joining import describe_learner, join_game, learner_of
 from actors.trainer.game_rounds import GameOver
 from actors.trainer.reporter import beats_while_loading
 from actors.trainer.restoring import claim_nodes, restore_nodes
-from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
+from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
 from actors.trainer.trainer import STOP_WITHIN_S
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
@@ -34,13 +32,13 @@ class GameTrainer(GameRecorder):
 
     Args:
         settings: what to play, and where; `game` makes the manager.
-        reporter: where metrics, events and signs of life go.
+        sink: where metrics, events and signs of life go.
 
     Raises:
         UserError: there is not exactly one node, or the manager is not built on what it was given.
     """
 
-    def __init__(self, settings: TrainerSettings, reporter: Reporter) -> None:
+    def __init__(self, settings: TrainerSettings, sink: ReportSink) -> None:
         torch.set_num_threads(settings.threads)
         if len(settings.nodes) != 1:
             raise UserError("a game has one trainer for each node: set trainers to the number of nodes")
@@ -57,7 +55,7 @@ class GameTrainer(GameRecorder):
         disk = local_folder(settings.address)
         self._restored = claim_nodes(settings.nodes, disk, self._experiment, settings.identities)
         try:
-            with beats_while_loading(reporter, self._restored.continued, self._config.pace.beat_s):
+            with beats_while_loading(sink, self._restored.continued, self._config.pace.beat_s):
                 self._manager = self._make_manager()
                 self._restore(disk)
         except BaseException:
@@ -68,24 +66,24 @@ class GameTrainer(GameRecorder):
         self._communication.counted = self._began = self._node.step
         self._told: set[str] = set()
         self._barren = 0  # rounds in a row without an own group that had an advantage
-        joined = join_game(
+        game = join_game(
             settings,
-            reporter,
+            sink,
             self._restored,
             self._experiment,
             self._communication,
             self._cancellation,
             self._meter,
         )
-        self._state, self._published, self._voice = joined.state, joined.published, joined.voice
-        self._rounds, self._memory, self._linking = joined.rounds, joined.memory, joined.linking
+        self._state, self._published, self._reporter = game.state, game.published, game.reporter
+        self._rounds, self._checkpoints, self._link = game.rounds, game.checkpoints, game.link
 
     def run(self) -> TrainerResult:
         """See `_run`; the node's beats end with it, however it ends."""
         try:
             return self._run()
         finally:
-            self._voice.end()
+            self._reporter.end()
 
     def _run(self) -> TrainerResult:
         """Register, play to the end, and take a last checkpoint in any case.
@@ -96,15 +94,15 @@ class GameTrainer(GameRecorder):
         """
         stopped, left, kept, within_s = "", list[str](), self.nodes, STOP_WITHIN_S
         try:
-            self._voice.register(self._restored)
-            if self._linking is not None:
-                self._linking.start()
-                self._state.while_waiting(self._linking.keep)
-            self._voice.start(self.nodes, lambda _: describe_learner(self._manager.trainer, self._config))
+            self._reporter.register(self._restored)
+            if self._link is not None:
+                self._link.start()
+                self._state.while_waiting(self._link.keep)
+            self._reporter.start(self.nodes, lambda _: describe_learner(self._manager.trainer, self._config))
             stopped = self._play()
             if not stopped:
                 self._check_played()
-                self._voice.published(self.nodes, alone=True, phase="draining")
+                self._reporter.published(self.nodes, alone=True, phase="draining")
                 left += self._drain()
                 within_s = self._config.pace.drain_s
         except StopRequested as reason:
@@ -113,13 +111,13 @@ class GameTrainer(GameRecorder):
             kept = []  # what another process goes on with is not to be overtaken by ours
             raise
         finally:
-            if self._linking is not None:
-                self._linking.close()
-            with self._voice.busy("checkpointing"):
-                left += self._memory.close(kept, within_s)
+            if self._link is not None:
+                self._link.close()
+            with self._reporter.busy("checkpointing"):
+                left += self._checkpoints.close(kept, within_s)
         for line in left:
-            self._voice.tell("left", line)
-        self._voice.farewell(self.nodes, done=not stopped)
+            self._reporter.tell("left", line)
+        self._reporter.farewell(self.nodes, done=not stopped)
         self._restored.release()
         problems = {n.id: n.problem for n in self.nodes if n.problem}
         nothing = self._barren >= self._config.alarm_streak
@@ -130,14 +128,6 @@ class GameTrainer(GameRecorder):
     def stop(self) -> None:
         """End within the next token, pass or look at the folder; harmless when repeated."""
         self._cancellation.cancel()
-
-    def status(self) -> TrainerStatus:
-        """What it is doing; may be asked from another thread."""
-        phases, number = self._manager.phases, self._communication.step_
-        problem = str(self._state.problem or "")
-        return TrainerStatus(
-            os.getpid(), phases.current, number, self._cancellation.progress, self._state.alone, problem
-        )
 
     def first_round(self) -> int:
         """The round to begin with; see `GameRecorder`."""
@@ -160,19 +150,19 @@ class GameTrainer(GameRecorder):
             metrics = step_metrics(row, node.id, node.incarnation, step=node.step, alone=alone)
             metrics.store = self._meter.since_last()
             self._count(row)
-            self._memory.hold([metrics])
-            self._voice.metrics([metrics])
+            self._checkpoints.hold([metrics])
+            self._reporter.metrics([metrics])
             for problem in row.problems:
                 if _gist(problem) not in self._told:  # what stays as it is need not be said in every round
-                    self._voice.tell("game", problem, node.id, row.round)
+                    self._reporter.tell("game", problem, node.id, row.round)
             self._told = {_gist(problem) for problem in row.problems}
-            if self._linking is not None:
-                self._linking.keep()
+            if self._link is not None:
+                self._link.keep()
             # A beat is all that shows peers without a coordinator how far we are.
-            self._voice.published(self.nodes, alone=alone or not self._settings.coordinated)
-            self._voice.tell_standing(alone=alone)
+            self._reporter.published(self.nodes, alone=alone or not self._settings.coordinated)
+            self._reporter.tell_standing(alone=alone)
         with manager.phases.phase("checkpoint"):
-            self._memory.after_round(self.nodes, row.round)
+            self._checkpoints.after_round(self.nodes, row.round)
         if self._config.slow_down_s:
             self._cancellation.pause(self._config.slow_down_s)
         with manager.phases.phase("wait"):
@@ -181,7 +171,7 @@ class GameTrainer(GameRecorder):
     def failed(self, manager: Any, error: SwarmError) -> None:  # noqa: ARG002
         """The node is given up, and everybody told at once."""
         self._node.problem = str(error)
-        self._voice.failed(self._node, self._communication.step_)
+        self._reporter.failed(self._node, self._communication.step_)
 
     def ended(self, manager: Any) -> None:
         """`run` sees to it."""
@@ -246,7 +236,7 @@ class GameTrainer(GameRecorder):
         node = self._node
         if not node.problem and node.step == 0:
             node.problem = "it took part in no round: its id is another worker's, or it came too late"
-            self._voice.failed(node, self._communication.step_)
+            self._reporter.failed(node, self._communication.step_)
 
     def _drain(self) -> list[str]:
         return drain_spools(self.nodes, self._state, self._published, self._config.pace.drain_s)

@@ -10,7 +10,7 @@ import msgspec
 
 from actors.store_meter import StoreMeter
 from actors.trainer.restoring import Restored
-from actors.trainer.settings import Reporter
+from actors.trainer.settings import ReportSink
 from drive_store import RETRYABLE, StoreError
 from swarm_ray.errors import ActorFailure
 from swarm_ray.exchange.outbox import Outbox
@@ -25,11 +25,11 @@ BOUNDED = ("checkpointing", "uploading")
 """Phases that end by a deadline of their own, and while which nothing else counts as progress."""
 
 
-class TrainerVoice:
+class TrainerReporter:
     """Puts a trainer's state into words, and its progress into beats while it is busy.
 
     Args:
-        reporter: where they go.
+        sink: where they go.
         state: the swarm as the trainer sees it.
         exchange: knows what is still unanswered.
         cancellation: counts what the trainer does.
@@ -38,14 +38,14 @@ class TrainerVoice:
 
     def __init__(
         self,
-        reporter: Reporter,
+        sink: ReportSink,
         state: StateFollower,
         exchange: Outbox,
         cancellation: Cancellation,
         meter: StoreMeter,
     ) -> None:
-        self._reporter, self._state, self._exchange, self._cancellation = (
-            reporter,
+        self._sink, self._state, self._exchange, self._cancellation = (
+            sink,
             state,
             exchange,
             cancellation,
@@ -61,17 +61,17 @@ class TrainerVoice:
 
     def register(self, restored: Restored) -> None:
         """Announce the nodes, and log again what their dead processes perhaps did not."""
-        self._reporter.register(restored.members, restored.succeeds, restored.keys)
+        self._sink.register(restored.members, restored.succeeds, restored.keys)
         for problem in restored.problems:
             self.tell("checkpoint", problem)
         for problem in self._exchange.problems:
             self.tell("spool", problem)
         if restored.rows:
-            self._reporter.metrics(restored.rows)
+            self._sink.metrics(restored.rows)
 
     def start(self, nodes: Sequence[Node], described: Callable[[Node], str]) -> None:
         """Say that the nodes begin, and go on telling their progress until `end`."""
-        self._reporter.events([Event("started", described(n), n.id) for n in nodes])
+        self._sink.events([Event("started", described(n), n.id) for n in nodes])
         for node in nodes:
             if node.problem:
                 self.failed(node, -1)
@@ -98,7 +98,7 @@ class TrainerVoice:
 
     def tell(self, kind: str, text: str, node: str = "", number: int = -1) -> None:
         """Say something that happened."""
-        self._reporter.events([Event(kind, text, node, number)])
+        self._sink.events([Event(kind, text, node, number)])
 
     def tell_recovered(self, node: Node, text: str) -> None:
         """Say what a node took over from its earlier incarnation, in an event and in all its beats."""
@@ -125,11 +125,11 @@ class TrainerVoice:
 
     def metrics(self, rows: list[StepMetrics]) -> None:
         """Pass on rows."""
-        self._reporter.metrics(rows)
+        self._sink.metrics(rows)
 
     def evaluations(self, evaluations: list[Evaluation]) -> None:
         """Pass on held-out results."""
-        self._reporter.evaluations(evaluations)
+        self._sink.evaluations(evaluations)
 
     def failed(self, node: Node, number: int) -> None:
         """Say at once that a node sits out a round or was given up, so that nobody waits for its file."""
@@ -137,30 +137,30 @@ class TrainerVoice:
         self.tell(kind, node.problem or node.skipped, node.id, number)
         if not node.problem:  # said in every beat from now on: the next takes this one's place
             self._skipped[node.id] = max(number, self._skipped.get(node.id, -1))
-        self._reporter.beat([(node.id, self._beat(node, "failed"))], published=False)
+        self._sink.beat([(node.id, self._beat(node, "failed"))], published=False)
 
     def published(self, nodes: Sequence[Node], *, alone: bool, phase: str = "training") -> None:
         """Say how far the nodes are, after a round."""
         beats = [(n.id, self._beat(n, phase)) for n in nodes]
-        self._reporter.beat(beats, published=not alone and phase == "training")
+        self._sink.beat(beats, published=not alone and phase == "training")
 
     def flush(self) -> None:
         """Bring what was logged to the folder, if it is in reach; else it stays on the own disk."""
         try:
-            self._reporter.flush()
+            self._sink.flush()
         except (*RETRYABLE, ActorFailure):
             return  # the logger keeps it, and says so itself
 
     def farewell(self, nodes: Sequence[Node], *, done: bool) -> None:
         """The nodes' last word, when all that was said before is in the folder."""
         with self.busy("uploading"):
-            self._reporter.flush()
+            self._sink.flush()
         self.end()
         beats = [self._beat(node, LAST_WORD, done=done) for node in nodes]
         if beats:
             beats[0] = msgspec.structs.replace(beats[0], store=self._meter.since_last())
-        self._reporter.beat([(n.id, beat) for n, beat in zip(nodes, beats, strict=True)], published=False)
-        self._reporter.flush()
+        self._sink.beat([(n.id, beat) for n, beat in zip(nodes, beats, strict=True)], published=False)
+        self._sink.flush()
 
     def _beat(self, node: Node, phase: str, *, done: bool = False) -> Beat:
         return Beat(
@@ -189,17 +189,17 @@ class TrainerVoice:
                 told = done
                 beats = [(n.id, self._beat(n, self._phase)) for n in nodes if not n.problem]
                 try:
-                    self._reporter.beat(beats, published=False)
+                    self._sink.beat(beats, published=False)
                 except (ActorFailure, StoreError):
                     return  # the trainer's own news fail as well, and end it with the cause
 
 
 @contextmanager
-def beats_while_loading(reporter: Reporter, former: list[Member], every_s: float) -> Iterator[None]:
+def beats_while_loading(sink: ReportSink, former: list[Member], every_s: float) -> Iterator[None]:
     """Beat for the incarnations that nodes continue, until the new ones are announced: loading is progress.
 
     Args:
-        reporter: where the beats go.
+        sink: where the beats go.
         former: the incarnations; none where all nodes are new, which nobody waits for yet.
         every_s: seconds between two beats.
     """
@@ -207,9 +207,9 @@ def beats_while_loading(reporter: Reporter, former: list[Member], every_s: float
 
     def beat() -> None:
         with suppress(ActorFailure, StoreError):  # what the trainer itself says next fails as well
-            reporter.loading(former)
+            sink.loading(former)
             while not ended.wait(every_s):
-                reporter.loading(former)
+                sink.loading(former)
 
     thread = threading.Thread(target=beat, daemon=True)
     if former:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from actors.trainer.node_home import NodeHome
-from drive_store import UNREADABLE, ExperimentStore, Registry, StateRef, Valid
+from drive_store import UNREADABLE, ExperimentStore, Registry, StateRef, Valid, new_incarnation
 from swarm_ray.checkpointing.node_state import fingerprint
 from swarm_ray.checkpointing.restore import Found, apply, find_newest
 from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.identity import Identity, IdentityLock, identity_for, load_or_new
+from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.policies.policy import Policy
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import NodeKey, Registration
@@ -20,12 +21,63 @@ from swarm_ray.records.state import Member
 from swarm_ray.sapo.node import Node
 
 
+class NodeFolder:
+    """Belongs to the one process of this machine that trains the node.
+
+    The lock proves that every incarnation named here is gone: it is held for the whole life of a process.
+
+    Args:
+        state: this machine's folder for the experiment.
+        node: the node's id.
+        identities: the folder with the keys of nodes that have a name of their own; None gives the node a key that is
+            kept here and is good for this experiment alone.
+
+    Raises:
+        NodeTakenError: another process of this machine trains the node, or another one with its identity.
+        IdentityError: its key cannot be read or made.
+    """
+
+    def __init__(self, state: Path, node: str, identities: Path | None = None) -> None:
+        self.node = node
+        folder = state / "nodes" / node
+        self.spool = folder / "spool"
+        """Where its files wait for an answer."""
+        self.incarnation = new_incarnation()
+        self._lock = Lock(folder / "lock", f"node {node}")
+        self._held: IdentityLock | None = None
+        try:
+            self.identity = self._take_identity(folder, identities)
+        except BaseException:
+            self._lock.release()
+            raise
+        named = folder / "incarnations"
+        self.former: tuple[str, ...] = read_words(named)
+        """Incarnations that the node had on this machine, oldest first."""
+        with named.open("a") as file:
+            file.write(f"{self.incarnation}\n")
+
+    def release(self) -> None:
+        """Let another process have the node; harmless when repeated."""
+        if self._held is not None:
+            self._held.release()
+        self._lock.release()
+
+    def _take_identity(self, folder: Path, identities: Path | None) -> Identity:
+        """The node's key; what is kept here is in nobody else's hands while the lock is held."""
+        if identities is None:
+            # Good for one experiment, it is worth nothing to whoever shares a root that this disk lies in.
+            return load_or_new(folder / "identity.pem", shared=True)
+        identity = identity_for(self.node, identities)
+        self._held = IdentityLock(identity, self.incarnation)
+        return identity
+
+
 @dataclass
 class Restored:
     """The nodes of a trainer, and what is known of their earlier lives."""
 
     nodes: list[Node] = field(default_factory=list)
-    homes: dict[str, NodeHome] = field(default_factory=dict)
+    folders: dict[str, NodeFolder] = field(default_factory=dict)
     found: dict[str, Found] = field(default_factory=dict)
     """The checkpoint that each node continues, of those that have one."""
     weights_of: dict[str, Found] = field(default_factory=dict)
@@ -53,7 +105,7 @@ class Restored:
     @property
     def keys(self) -> dict[str, NodeKey]:
         """Node to what others may know of its identity."""
-        return {node: home.identity.key for node, home in self.homes.items()}
+        return {node: folder.identity.key for node, folder in self.folders.items()}
 
     @property
     def places(self) -> dict[str, frozenset[str]]:
@@ -81,8 +133,8 @@ class Restored:
 
     def release(self) -> None:
         """Let other processes have the nodes; harmless when repeated."""
-        for home in self.homes.values():
-            home.release()
+        for folder in self.folders.values():
+            folder.release()
 
 
 def claim_nodes(
@@ -104,8 +156,8 @@ def claim_nodes(
     announced = _announced(experiment)
     try:
         for name in names:
-            home = restored.homes[name] = NodeHome(state, name, identities)
-            restored.former[name] = _lives(announced.get(name, []), home.former)
+            folder = restored.folders[name] = NodeFolder(state, name, identities)
+            restored.former[name] = _lives(announced.get(name, []), folder.former)
     except BaseException:
         restored.release()
         raise
@@ -131,8 +183,8 @@ def restore_nodes(
     Raises:
         CheckpointMismatch: a checkpoint is of another model.
     """
-    for (name, home), policy in zip(restored.homes.items(), policies, strict=True):
-        node = Node(name, home.incarnation, policy)
+    for (name, folder), policy in zip(restored.folders.items(), policies, strict=True):
+        node = Node(name, folder.incarnation, policy)
         lives = restored.former[name]
         found = find_newest(
             state / "checkpoints", experiment.store, experiment.paths, name, restored.problems, lives

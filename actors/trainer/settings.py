@@ -13,7 +13,7 @@ from swarm_ray.records.nodes import Beat, NodeKey, Reachable
 from swarm_ray.records.state import Member
 
 
-class Reporter(Protocol):
+class ReportSink(Protocol):
     """Where a trainer's news go: the worker's logger and discovery."""
 
     def register(
@@ -91,16 +91,3 @@ class TrainerResult:
     """What was not brought to the shared folder, in words: files without an answer, checkpoints that wait."""
     learned_nothing: bool = False
     """In a game: none of the node's own groups had an advantage in its last rounds (`SwarmConfig.alarm_streak`)."""
-
-
-@dataclass(frozen=True)
-class TrainerStatus:
-    """What a trainer is doing; asked while it is busy."""
-
-    pid: int
-    phase: str
-    round: int
-    progress: int
-    alone: bool
-    problem: str
-    """Why the folder is out of reach; empty while it is not."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -15,13 +14,11 @@ import torch
 
 from actors.store_meter import StoreMeter
 from actors.trainer.catching_up import catch_up
-from actors.trainer.checkpoints import TrainerMemory
-from actors.trainer.draining import drain_spools
-from actors.trainer.exchange import build_exchange
-from actors.trainer.first_policies import describe_policy, first_policies
-from actors.trainer.reporter import TrainerVoice, beats_while_loading
+from actors.trainer.checkpoints import TrainerCheckpoints
+from actors.trainer.exchange import build_exchange, describe_policy, drain_spools, first_policies
+from actors.trainer.reporter import TrainerReporter, beats_while_loading
 from actors.trainer.restoring import claim_nodes, restore_nodes
-from actors.trainer.settings import Reporter, TrainerResult, TrainerSettings, TrainerStatus
+from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.errors import StopRequested, Superseded
 from swarm_ray.exchange.state_follower import NoRound, StateFollower
@@ -39,7 +36,7 @@ from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
 if TYPE_CHECKING:
-    from actors.trainer.direct_link import Linking
+    from actors.trainer.direct_link import DirectLink
 
 STOP_WITHIN_S = 5.0
 """A trainer that is told to stop takes so long for its last checkpoint, at most."""
@@ -50,12 +47,12 @@ class Trainer:
 
     Args:
         settings: what to train, and where.
-        reporter: where metrics, events and signs of life go.
+        sink: where metrics, events and signs of life go.
     """
 
-    def __init__(self, settings: TrainerSettings, reporter: Reporter) -> None:
+    def __init__(self, settings: TrainerSettings, sink: ReportSink) -> None:
         torch.set_num_threads(settings.threads)
-        self._settings, self._config, self._reporter = settings, settings.config, reporter
+        self._settings, self._config, self._sink = settings, settings.config, sink
         self._cancellation, self._phases = Cancellation(), PhaseClock(time.perf_counter)
         tasks, allowed = settings.config.tasks, settings.allowed_modules
         self._verifier = Scorer(tasks, allowed_modules=allowed)
@@ -82,7 +79,7 @@ class Trainer:
 
     def _loading(self) -> AbstractContextManager[None]:
         """Beats of the incarnations that our nodes continue, until these are announced."""
-        return beats_while_loading(self._reporter, self._restored.continued, self._config.pace.beat_s)
+        return beats_while_loading(self._sink, self._restored.continued, self._config.pace.beat_s)
 
     def _restore(self, disk: Path) -> None:
         """Load the nodes as their newest checkpoints left them, which stop when we are told to."""
@@ -97,7 +94,7 @@ class Trainer:
     def _join(self, disk: Path) -> None:
         """Build what joins the nodes to the swarm, each part on those before it."""
         config, restored = self._config, self._restored
-        reporter = self._reporter
+        sink = self._sink
         self._state = StateFollower(
             self._experiment,
             config.pace,
@@ -117,27 +114,27 @@ class Trainer:
             self._verifier,
         )
         self._made, self._exchange = parts.made, parts.exchange
-        self._voice = TrainerVoice(reporter, self._state, self._exchange, self._cancellation, self._meter)
+        self._reporter = TrainerReporter(sink, self._state, self._exchange, self._cancellation, self._meter)
         self._round_context = RoundContext(
             config, self._tasks, self._verifier, self._exchange, self._phases, self._tell_failed
         )
-        self._linking: Linking | None = None
+        self._link: DirectLink | None = None
         if config.exchange == "hivemind":
-            from actors.trainer.direct_link import make_linking
+            from actors.trainer.direct_link import make_direct_link
 
             direct = self._exchange.direct
-            self._linking = make_linking(self._settings, restored, self._store, direct, reporter, self._voice)
+            self._link = make_direct_link(self._settings, restored, self._store, direct, sink, self._reporter)
         self._evaluator = Evaluator(self._round_context)
-        self._memory = TrainerMemory(
+        self._checkpoints = TrainerCheckpoints(
             disk / "checkpoints",
             self._experiment,
             config,
             self._state,
             self._exchange,
-            self._voice,
+            self._reporter,
             parts.retentions,
             restored.former,
-            hub_pushes(config, self._experiment.name, self.nodes, disk / "hub", self._voice.tell),
+            hub_pushes(config, self._experiment.name, self.nodes, disk / "hub", self._reporter.tell),
         )
 
     def run(self) -> TrainerResult:
@@ -145,7 +142,7 @@ class Trainer:
         try:
             return self._run()
         finally:
-            self._voice.end()
+            self._reporter.end()
 
     def _run(self) -> TrainerResult:
         """Evaluate, register, catch up, take part in every round, evaluate again; a last checkpoint in any case.
@@ -159,15 +156,15 @@ class Trainer:
         try:
             self._begin()
             rounds = catch_up(
-                self.nodes, self._state, self._made, self._restored, self._voice, self._take_round
+                self.nodes, self._state, self._made, self._restored, self._reporter, self._take_round
             )
             self._number = max((n.round for n in self.nodes), default=-1)
             while (opened := self._next_round()) is not NoRound.ENDED:
                 rounds += self._take_part(opened)
             self._check_not_stopped()
-            with self._voice.busy("evaluating"):
-                self._voice.evaluations(self._evaluator.evaluate(self._who_took_part(), "end"))
-            self._voice.published(self.nodes, alone=False, phase="draining")
+            with self._reporter.busy("evaluating"):
+                self._reporter.evaluations(self._evaluator.evaluate(self._who_took_part(), "end"))
+            self._reporter.published(self.nodes, alone=False, phase="draining")
             left += drain_spools(self.nodes, self._state, self._exchange, self._config.pace.drain_s)
             within_s = self._config.pace.drain_s
         except StopRequested as reason:
@@ -177,10 +174,10 @@ class Trainer:
             raise
         finally:
             self._verifier.close()
-            if self._linking is not None:
-                self._linking.close()
-            with self._voice.busy("checkpointing"):
-                left += self._memory.close(kept, within_s)
+            if self._link is not None:
+                self._link.close()
+            with self._reporter.busy("checkpointing"):
+                left += self._checkpoints.close(kept, within_s)
         return self._farewell(rounds, stopped, left)
 
     def _begin(self) -> None:
@@ -188,29 +185,18 @@ class Trainer:
         with self._loading():
             new = [n for n in self.nodes if n.id not in self._restored.found]
             measured = self._evaluator.evaluate(new, "start")
-        self._voice.register(self._restored)
-        if self._linking is not None:
-            self._linking.start()
+        self._reporter.register(self._restored)
+        if self._link is not None:
+            self._link.start()
             self._exchange.restore_values()
-            self._state.while_waiting(self._linking.keep)
-        self._voice.evaluations(measured)
-        self._voice.start(self.nodes, lambda node: describe_policy(node.policy, self._config))
+            self._state.while_waiting(self._link.keep)
+        self._reporter.evaluations(measured)
+        self._reporter.start(self.nodes, lambda node: describe_policy(node.policy, self._config))
         self._phases.take()
 
     def stop(self) -> None:
         """End within the next token, pass or look at the folder; harmless when repeated."""
         self._cancellation.cancel()
-
-    def status(self) -> TrainerStatus:
-        """What it is doing; may be asked from another thread."""
-        return TrainerStatus(
-            os.getpid(),
-            self._phases.current,
-            self._number,
-            self._cancellation.progress,
-            self._state.alone,
-            str(self._state.problem or ""),
-        )
 
     def _next_round(self) -> StageOpen | NoRound:
         """Wait for a round in which a node that is well takes part; the end when there will be none."""
@@ -218,13 +204,15 @@ class Trainer:
         if not well:
             return NoRound.ENDED
         while self._exchange.bytes_waiting > self._config.retention.spool_bytes:
-            self._voice.tell_once("spool", "the own disk holds as many unanswered files as it may; waiting")
+            self._reporter.tell_once(
+                "spool", "the own disk holds as many unanswered files as it may; waiting"
+            )
             self._exchange.retry()
             self._state.poll()
             if self._state.latest is not None and self._state.latest.state in ENDED:
                 return NoRound.ENDED
             self._state.pause()
-        self._voice.tell_once("spool", "")
+        self._reporter.tell_once("spool", "")
         again = self._config.pace.mode == "async"  # the same round may be taken part in more than once
         return self._state.wait_open(well, self._number - 1 if again else self._number)
 
@@ -242,7 +230,7 @@ class Trainer:
         self._round_context = replace(self._round_context, config=self._config)
         for node in self.nodes:
             node.policy.use(self._config.grpo)
-        self._voice.tell("settings", f"goes on with configuration {record.config_hash}")
+        self._reporter.tell("settings", f"goes on with configuration {record.config_hash}")
 
     def _take_part(self, opened: StageOpen | NoRound) -> int:
         """Run a round, or a step alone; answers how many rounds of the swarm that was."""
@@ -266,16 +254,16 @@ class Trainer:
                 self._cancellation.pause(self._config.slow_down_s)
             with self._phases.phase("report"):
                 self._exchange.retry()
-                if self._linking is not None:
-                    self._linking.keep()  # in async pace nobody waits, and nothing else would call it
-                self._voice.published([n for n in nodes if not n.problem], alone=alone)
-                self._voice.tell_standing(alone=any(row.alone for row in rows))
+                if self._link is not None:
+                    self._link.keep()  # in async pace nobody waits, and nothing else would call it
+                self._reporter.published([n for n in nodes if not n.problem], alone=alone)
+                self._reporter.tell_standing(alone=any(row.alone for row in rows))
         finally:  # a round that is stopped, or fails, leaves steps that some nodes have taken
             rows = self._log(rows, replayed=replayed)
         if any(row.alone for row in rows) and not replayed:
             self._state.alone_left -= 1
         with self._phases.phase("checkpoint"):
-            self._memory.after_round(self.nodes, number)
+            self._checkpoints.after_round(self.nodes, number)
         return rows
 
     def _log(self, rows: list[StepMetrics], *, replayed: bool) -> list[StepMetrics]:
@@ -284,12 +272,12 @@ class Trainer:
         rows = [msgspec.structs.replace(row, seconds=seconds, replayed=replayed) for row in rows]
         if rows and not replayed:  # a row that was logged before is not logged again, and its counts would go
             rows[0].store = self._meter.since_last()
-        self._memory.hold(rows)
-        self._voice.metrics(rows)
+        self._checkpoints.hold(rows)
+        self._reporter.metrics(rows)
         return rows
 
     def _tell_failed(self, node: Node) -> None:
-        self._voice.failed(node, self._number)
+        self._reporter.failed(node, self._number)
 
     def _check_not_stopped(self) -> None:
         """An experiment that was stopped, or failed, is not measured at its end: it may go on."""
@@ -309,7 +297,7 @@ class Trainer:
 
     def _farewell(self, rounds: int, stopped: str, left: list[str]) -> TrainerResult:
         for line in left:
-            self._voice.tell("left", line)
-        self._voice.farewell(self.nodes, done=not stopped)
+            self._reporter.tell("left", line)
+        self._reporter.farewell(self.nodes, done=not stopped)
         self._restored.release()
         return TrainerResult(rounds, {n.id: n.problem for n in self.nodes if n.problem}, stopped, tuple(left))

@@ -139,7 +139,7 @@ class Worker:
             if status := self._supervisor.ask("coordinator", "status"):
                 self._rounds_closed(status.closed)
                 view = view.with_coordinator(status, starting=starting, hosts=bool(self.nodes))
-            if (reach := self._supervisor.ask("discovery", "reach")) is not None:
+            if (reach := self._supervisor.ask("discovery", "folder_problem")) is not None:
                 self._reach = str(reach)
             if logged := self._supervisor.ask("logger", "progress"):
                 self._steps_taken({row.node: row.step for row in logged.rows})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from actors_for_tests import DirectReporter, OneProcessSwarm, until
+from actors_for_tests import DirectSink, OneProcessSwarm, until
 from links_for_tests import Deaf
 from swarm_for_tests import closed_stages, small_config
 
@@ -36,7 +36,7 @@ DIRECT: dict[str, Any] = {
 class MixedSwarm(OneProcessSwarm):
     """Trainers with a node each, of which the last has no link and never had one."""
 
-    def trainer(self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectReporter) -> Trainer:
+    def trainer(self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectSink) -> Trainer:
         exchange = "folder" if NODES[-1] in nodes else "hivemind"
         config = self.config.model_copy(update={"exchange": exchange})
         settings = TrainerSettings(address, config, tuple(nodes), cache_folder(), None, threads=1)

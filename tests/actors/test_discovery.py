@@ -236,7 +236,7 @@ def test_while_a_node_loads_the_incarnation_that_it_continues_goes_on_beating(fo
     assert (now.phase, now.progress, now.count) == ("loading", last.progress + 3, last.count + 1)
     assert (now.round, now.step, now.totals) == (last.round, last.step, last.totals)
     assert beat_of(folder, "node-2").done
-    assert "node-9" not in after._voices
+    assert "node-9" not in after._beats
     after.report([("node-1", training(8))], published=False)
     after.register([Member("node-1", "0badcafe")], {"node-1": incarnation("node-1")})
-    assert after._voices["node-1"].incarnation == "0badcafe"
+    assert after._beats["node-1"].incarnation == "0badcafe"

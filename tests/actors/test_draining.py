@@ -6,7 +6,7 @@ from pathlib import Path
 
 from played_for_tests import Played
 
-from actors.coordinator.draining import awaited_at_the_end, files_owed
+from actors.coordinator.context import awaited_at_the_end, files_owed
 from actors.coordinator.roster import Peer
 from actors.coordinator.round_keeper import LONGEST_DRAIN
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration

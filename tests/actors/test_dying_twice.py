@@ -34,9 +34,9 @@ def kill_at(trainer: Trainer, method: str, count: int, patch: pytest.MonkeyPatch
         nonlocal calls
         calls += 1
         if calls == count:
-            until(lambda: trainer._memory._checkpointer._thread.idle)
-            patch.setattr(trainer._memory, "close", lambda *_: [])
-            patch.setattr(trainer._voice, "farewell", lambda *_, **__: None)
+            until(lambda: trainer._checkpoints._checkpointer._thread.idle)
+            patch.setattr(trainer._checkpoints, "close", lambda *_: [])
+            patch.setattr(trainer._reporter, "farewell", lambda *_, **__: None)
             raise Killed
         return real(*arguments)
 
@@ -45,7 +45,7 @@ def kill_at(trainer: Trainer, method: str, count: int, patch: pytest.MonkeyPatch
 
 def release(trainer: Trainer) -> None:
     """The system gives back what a dead process held."""
-    for home in trainer._restored.homes.values():
+    for home in trainer._restored.folders.values():
         home.release()
 
 

@@ -105,13 +105,13 @@ def test_a_last_checkpoint_that_takes_longer_than_dead_after_s_and_drain_s_fails
 ) -> None:
     config = small_config(nodes=1, external=0, pace__beat_s=0.1, pace__dead_after_s=2, pace__drain_s=2)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"]])
-    checkpoints, progress = swarm.trainers[0]._memory, set()
+    checkpoints, progress = swarm.trainers[0]._checkpoints, set()
     close = checkpoints.close
 
     def slow(nodes: Sequence[Node], within_s: float) -> list[str]:
         deadline = time.monotonic() + 6
         while time.monotonic() < deadline:
-            progress.update((b.phase, b.progress) for b in [v.beat for v in swarm.discovery._voices.values()])
+            progress.update((b.phase, b.progress) for b in [v.beat for v in swarm.discovery._beats.values()])
             time.sleep(0.05)
         return close(nodes, within_s)
 

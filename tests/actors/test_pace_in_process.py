@@ -57,7 +57,7 @@ def test_with_no_coordinator_nodes_train_alone_and_are_taken_back(tmp_path: Path
     with swarm:
         until(lambda: swarm.coordinator.status().round >= 2)
         swarm.kill_coordinator()
-        until(lambda: swarm.trainers[0].status().alone)
+        until(lambda: swarm.trainers[0]._state.alone)
         steps = [n.step for n in swarm.trainers[0].nodes]
         until(lambda: all(n.step >= s + 3 for n, s in zip(swarm.trainers[0].nodes, steps, strict=True)))
         swarm.succeed_coordinator()
@@ -86,7 +86,7 @@ def test_a_folder_out_of_reach_loses_nothing(tmp_path: Path) -> None:
     with swarm:
         until(lambda: swarm.coordinator.status().round >= 1)
         swarm.root.rename(away)
-        until(lambda: swarm.trainers[0].status().alone)
+        until(lambda: swarm.trainers[0]._state.alone)
         steps = [n.step for n in swarm.trainers[0].nodes]
         until(lambda: all(n.step >= s + 2 for n, s in zip(swarm.trainers[0].nodes, steps, strict=True)))
         assert swarm.trainers[0]._exchange.bytes_waiting > 0

@@ -68,8 +68,8 @@ def kill_at(trainer: Trainer, where: str, count: int, patch: pytest.MonkeyPatch)
         nonlocal calls
         calls += 1
         if calls == count:
-            patch.setattr(trainer._memory, "close", lambda *_: [])
-            patch.setattr(trainer._voice, "farewell", lambda *_, **__: None)
+            patch.setattr(trainer._checkpoints, "close", lambda *_: [])
+            patch.setattr(trainer._reporter, "farewell", lambda *_, **__: None)
             raise Killed
         return real(*arguments, **named)
 
@@ -88,7 +88,7 @@ def test_a_run_that_was_killed_equals_one_that_never_was(
     with swarm:
         with pytest.raises(Killed):
             swarm.results()
-        for home in swarm.trainers[1]._restored.homes.values():
+        for home in swarm.trainers[1]._restored.folders.values():
             home.release()
         again = swarm.restart(1)
         assert again.rounds > 0
@@ -172,11 +172,11 @@ def test_a_machine_that_vanished_costs_what_was_not_uploaded(tmp_path: Path) -> 
 def vanish(swarm: OneProcessSwarm, number: int) -> None:
     """End a trainer's thread at its next look, with nothing written after it."""
     trainer = swarm.trainers[number]
-    trainer._memory.close = lambda *_: []  # type: ignore[method-assign]
-    trainer._voice.farewell = lambda *_, **__: None  # type: ignore[method-assign]
+    trainer._checkpoints.close = lambda *_: []  # type: ignore[method-assign]
+    trainer._reporter.farewell = lambda *_, **__: None  # type: ignore[method-assign]
     trainer.stop()
     swarm._ends[number].result(60)
-    for home in trainer._restored.homes.values():
+    for home in trainer._restored.folders.values():
         home.release()
 
 

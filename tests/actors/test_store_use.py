@@ -33,7 +33,7 @@ class Finished:
             if kill:
                 with pytest.raises(Killed):
                     swarm.results()
-                for home in swarm.trainers[1]._restored.homes.values():
+                for home in swarm.trainers[1]._restored.folders.values():
                     home.release()
                 swarm.restart(1)
             else:
@@ -65,8 +65,8 @@ def kill_in_third_round(swarm: OneProcessSwarm) -> None:
     def dying(*arguments: Any, **named: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
-            trainer._memory.close = lambda *_: []
-            trainer._voice.farewell = lambda *_, **__: None
+            trainer._checkpoints.close = lambda *_: []
+            trainer._reporter.farewell = lambda *_, **__: None
             raise Killed
         return real(*arguments, **named)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from folder_for_tests import round_file
 
-from actors.coordinator.tallies import Tallies
+from actors.coordinator.history import Tallies
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.rollouts import StepCounters
 

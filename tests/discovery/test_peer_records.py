@@ -14,7 +14,7 @@ from folder_for_tests import Folder, incarnation
 
 from actors.discovery.discovery import Discovery
 from actors.discovery.peer_records import PeerRecords, renewal_s
-from actors.local_json import Kept
+from actors.local_json import LocalJson
 from drive_store import DiscoveryFolder, Store, StoreUnavailable, Valid
 from drive_store.testing import FaultyStore
 from swarm_ray.config.schema import PaceConfig
@@ -39,7 +39,7 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         self.store = FaultyStore(new_root(folder).root)
-        self.clock, self.kept = Clock(), Kept(folder / "peers.json", dict[str, PeerRecord])
+        self.clock, self.kept = Clock(), LocalJson(folder / "peers.json", dict[str, PeerRecord])
         self.away = False
         self.start()
 
@@ -217,9 +217,9 @@ def test_a_folder_for_discovery_that_is_lost_is_said_and_made_again(folder: Fold
     shutil.rmtree(place)
     place.write_text("in the way")
     discovery.register([N1])
-    assert "discovery" in discovery.reach()
+    assert "discovery" in discovery.folder_problem()
     assert discovery.problem == ""
     place.unlink()
     discovery.announce_links([], "", (), "none")
-    assert discovery.reach() == ""
+    assert discovery.folder_problem() == ""
     assert list(records_of(folder.store)) == [f"node-1.{N1.incarnation}"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from game_swarm_for_tests import DirectReporter, GameSwarm, RgymFactory, game_config
+from game_swarm_for_tests import DirectSink, GameSwarm, RgymFactory, game_config
 from restarts_for_tests import events_of
 from swarm_for_tests import closed_stages
 
@@ -28,7 +28,7 @@ class MixedGame(GameSwarm):
     """Three nodes of which the last has no link."""
 
     def trainer(  # type: ignore[override]
-        self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectReporter
+        self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectSink
     ) -> GameTrainer:
         exchange = "folder" if LINKLESS in nodes else "hivemind"
         config = self.config.model_copy(update={"exchange": exchange})

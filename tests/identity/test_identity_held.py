@@ -12,7 +12,7 @@ import pytest
 from folder_for_tests import Folder, incarnation
 
 from actors.discovery.discovery import Discovery
-from actors.trainer.node_home import NodeHome
+from actors.trainer.restoring import NodeFolder
 from drive_store import DiscoveryFolder, Valid
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
@@ -28,8 +28,8 @@ PACE = PaceConfig(beat_s=1, dead_after_s=20)
 HOLD = """
 import sys
 from pathlib import Path
-from actors.trainer.node_home import NodeHome
-home = NodeHome(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+from actors.trainer.restoring import NodeFolder
+home = NodeFolder(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
 print(home.incarnation, flush=True)
 input()
 """
@@ -159,7 +159,7 @@ def test_what_anybody_may_write_hinders_nobody(folder: Folder, mine: Identity) -
 
 def test_on_this_machine_a_lock_tells_at_once(folder: Folder, mine: Identity) -> None:
     """In whatever experiment it is, and whatever the copy of its file is called."""
-    home = NodeHome(folder.root.parent / "state of another", "node-1", mine.file.parent)
+    home = NodeFolder(folder.root.parent / "state of another", "node-1", mine.file.parent)
     copy = mine.file.with_name("node-2.pem")
     copy.write_bytes(mine.file.read_bytes())
     with pytest.raises(
@@ -167,14 +167,14 @@ def test_on_this_machine_a_lock_tells_at_once(folder: Folder, mine: Identity) ->
     ):
         Elsewhere(folder, mine, signs=0).wait("node-2", load_identity(copy))
     with pytest.raises(NodeTakenError, match=mine.peer_id):
-        NodeHome(local_folder(folder.address), "node-2", mine.file.parent)
+        NodeFolder(local_folder(folder.address), "node-2", mine.file.parent)
     home.release()
-    assert NodeHome(local_folder(folder.address), "node-2", mine.file.parent).identity.key == mine.key
+    assert NodeFolder(local_folder(folder.address), "node-2", mine.file.parent).identity.key == mine.key
 
 
 def test_a_former_life_on_this_machine_is_not_waited_for(folder: Folder, mine: Identity) -> None:
     """Its process was killed: no goodbye, but the lock is free."""
-    home = NodeHome(folder.root.parent / "state of another", "node-2", mine.file.parent)
+    home = NodeFolder(folder.root.parent / "state of another", "node-2", mine.file.parent)
     home.release()
     elsewhere = Elsewhere(folder, home.identity, signs=0)
     elsewhere.in_another("node-2")
@@ -210,12 +210,12 @@ def test_a_process_that_is_killed_lets_go_of_it(tmp_path: Path, mine: Identity) 
 
 def test_a_node_of_a_swarm_here_keeps_a_key_for_this_experiment(folder: Folder, disk: Path) -> None:
     state = local_folder(folder.address)
-    homes = [NodeHome(state, node) for node in ("node-0", "node-1")]
+    homes = [NodeFolder(state, node) for node in ("node-0", "node-1")]
     keys = [home.identity.key for home in homes]
     assert keys[0] != keys[1]
     for home in homes:
         home.release()
-    again = NodeHome(state, "node-0")
+    again = NodeFolder(state, "node-0")
     assert (again.identity.key, again.former) == (keys[0], (homes[0].incarnation,))
     assert not (disk / "identities").exists()
     assert not (disk / "peers").exists()
@@ -224,9 +224,9 @@ def test_a_node_of_a_swarm_here_keeps_a_key_for_this_experiment(folder: Folder, 
 def test_a_key_that_cannot_be_read_leaves_the_node_free(tmp_path: Path) -> None:
     (tmp_path / "node-1.pem").write_bytes(b"no key")
     with pytest.raises(IdentityError, match=r"node-1\.pem is not a private key"):
-        NodeHome(tmp_path / "state", "node-1", tmp_path)
+        NodeFolder(tmp_path / "state", "node-1", tmp_path)
     (tmp_path / "node-1.pem").unlink()
-    assert NodeHome(tmp_path / "state", "node-1", tmp_path).former == ()
+    assert NodeFolder(tmp_path / "state", "node-1", tmp_path).former == ()
 
 
 def test_a_registration_says_by_what_the_node_is_known(folder: Folder, mine: Identity) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from actors_for_tests import DirectReporter, OneProcessSwarm
+from actors_for_tests import DirectSink, OneProcessSwarm
 from swarm_for_tests import small_config
 
-from actors.trainer.node_home import NodeHome
+from actors.trainer.restoring import NodeFolder
 from actors.trainer.settings import TrainerSettings
 from actors.trainer.trainer import Trainer
 from drive_store import DiscoveryFolder, ExperimentStore, Registry, Store, Valid
@@ -27,7 +27,7 @@ CONFIG = small_config(rounds=2)
 class PartlyNamed(OneProcessSwarm):
     """A node with a name of its own beside one of a swarm on one machine."""
 
-    def trainer(self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectReporter) -> Trainer:
+    def trainer(self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectSink) -> Trainer:
         """With the folder of identities for the named one."""
         keys = self.keys if "pi-1" in nodes else None
         settings = TrainerSettings(
@@ -53,7 +53,7 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PartlyNamed]:
 
 
 def peer_ids_of(swarm: PartlyNamed) -> dict[str, str]:
-    homes = [home for trainer in swarm.trainers for home in trainer._restored.homes.values()]
+    homes = [home for trainer in swarm.trainers for home in trainer._restored.folders.values()]
     return {home.node: home.identity.peer_id for home in homes}
 
 
@@ -81,7 +81,7 @@ def test_each_key_is_kept_where_it_belongs(swarm: PartlyNamed, monkeypatch: pyte
     state, mine = local_folder(swarm.address), peer_ids_of(swarm)
     assert mine["pi-1"] == load_identity(swarm.keys / "pi-1.pem").peer_id
     for node, keys in (("node-0", None), ("pi-1", swarm.keys)):
-        home = NodeHome(state, node, keys)
+        home = NodeFolder(state, node, keys)
         assert home.identity.peer_id == mine[node]
         home.release()
 

@@ -58,7 +58,7 @@ class CoordinatorKilled(BaseException):
     """Ends a coordinator's thread where SIGKILL would end its process."""
 
 
-class DirectReporter:
+class DirectSink:
     """A trainer's news, passed on by plain calls."""
 
     def __init__(self, logger: RunLogger, discovery: Discovery) -> None:
@@ -124,7 +124,7 @@ class OneProcessSwarm:
             self.discovering, "here", config.pace, config_hash(config), {}, self._voices
         )
         self.logger = RunLogger(self.logging, config.log, root.parent / f"spool of {experiment}", {})
-        self._reporter = reporter = DirectReporter(self.logger, self.discovery)
+        self._reporter = reporter = DirectSink(self.logger, self.discovery)
         self.training = [self._watched() for _ in hosted]
         self.trainers = [
             self.trainer(address, nodes, reporter)
@@ -162,7 +162,7 @@ class OneProcessSwarm:
         self.discovery = Discovery(
             self._watched(), "here", self.config.pace, config_hash(self.config), {}, self._voices
         )
-        self._reporter = DirectReporter(self.logger, self.discovery)
+        self._reporter = DirectSink(self.logger, self.discovery)
         self.trainers = [self.trainer(self._watched(), nodes, self._reporter) for nodes in hosted]
         self._pool = ThreadPoolExecutor(len(hosted) + 2)
         return self
@@ -192,7 +192,7 @@ class OneProcessSwarm:
         """Wait for the coordinator, and answer its last state."""
         return self._end.result(within_s)
 
-    def trainer(self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectReporter) -> Trainer:
+    def trainer(self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectSink) -> Trainer:
         """A trainer of `nodes`."""
         settings = TrainerSettings(address, self.config, tuple(nodes), cache_folder(), None, threads=1)
         return Trainer(settings, reporter)
@@ -202,7 +202,7 @@ class OneProcessSwarm:
         logger = RunLogger(self.address, self.config.log, self.root.parent / "another spool", {})
         pace, hashed = self.config.pace, config_hash(self.config)
         discovery = Discovery(self.address, "elsewhere", pace, hashed, {})
-        return self.trainer(self.address, nodes, DirectReporter(logger, discovery))
+        return self.trainer(self.address, nodes, DirectSink(logger, discovery))
 
     def _watched(self) -> WatchedAddress:
         return WatchedAddress(self.address.root, self.address.experiment)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
-from actors_for_tests import DirectReporter, OneProcessSwarm, until
+from actors_for_tests import DirectSink, OneProcessSwarm, until
 from games_for_tests import rgym_manager, tiny_policy
 
 from actors.trainer.game_trainer import GameTrainer
@@ -19,7 +19,7 @@ from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.setup import GamePlace
 from swarm_ray.machine.local_disk import cache_folder
 
-__all__ = ["DirectReporter", "GameSwarm", "RgymFactory", "game_config", "until"]
+__all__ = ["DirectSink", "GameSwarm", "RgymFactory", "game_config", "until"]
 
 
 def game_config(rounds: int, **more: Any) -> SwarmConfig:
@@ -94,7 +94,7 @@ class GameSwarm(OneProcessSwarm):
             self.coordinator.close()
 
     def trainer(  # type: ignore[override]
-        self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectReporter
+        self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectSink
     ) -> GameTrainer:
         settings = TrainerSettings(
             address,

@@ -24,7 +24,7 @@ from swarm_ray.tracking.tracker import (
 )
 
 
-class Kept:
+class LocalJson:
     """Keeps rows; fails at a step, and holds the thread up until it may go on."""
 
     def __init__(self, name: str, fails_at: int = -1, holds: threading.Event | None = None) -> None:
@@ -44,7 +44,7 @@ class Kept:
 
 def test_a_tracker_that_fails_is_told_once_and_the_others_go_on() -> None:
     told: list[str] = []
-    well, ill = Kept("well"), Kept("ill", fails_at=2)
+    well, ill = LocalJson("well"), LocalJson("ill", fails_at=2)
     feed = TrackerFeed([ill, well], told.append)
     for step in range(6):
         feed.log(tracked_row(row("node-1", step)))
@@ -57,7 +57,7 @@ def test_a_tracker_that_fails_is_told_once_and_the_others_go_on() -> None:
 
 def test_a_slow_tracker_holds_nobody_up() -> None:
     may_go_on = threading.Event()
-    slow = Kept("slow", holds=may_go_on)
+    slow = LocalJson("slow", holds=may_go_on)
     feed = TrackerFeed([slow], lambda _: None)
     for step in range(3):
         feed.log(tracked_row(row("node-1", step)))
