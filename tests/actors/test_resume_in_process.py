@@ -212,8 +212,8 @@ def test_a_step_of_a_round_that_ended_in_its_middle_is_logged(ending: str, tmp_p
         policy = trainer.nodes[0].policy
         update = policy.update
 
-        def ending_after(groups: Any) -> Any:
-            learned = update(groups)
+        def ending_after(*arguments: Any) -> Any:
+            learned = update(*arguments)
             if trainer.nodes[0].step == 2 and ending == "stopped":
                 trainer.stop()
             elif trainer.nodes[0].step == 2:
