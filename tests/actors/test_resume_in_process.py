@@ -32,7 +32,7 @@ class DeviceLost(RuntimeError):
     """Ends a trainer as an error of its device does."""
 
 
-def fail(_groups: Any) -> Any:
+def fail(*_arguments: Any) -> Any:
     raise DeviceLost
 
 
