@@ -1,7 +1,6 @@
 """Data sets of reasoning-gym as tasks.
 
-The library is imported when it is first needed (it takes more than a second). It draws some questions that
-its own verifier accepts no answer to; `_reference` and `_repair` say which and what is done.
+The library draws some questions whose oracle its own verifier rejects; `_reference` and `_repair` handle these.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 
 from swarm_ray.config.secrets import shown
 from swarm_ray.errors import ConfigError, TaskError
+from swarm_ray.tasks.reasoning_gym_datasets import dataset_class, dataset_configs, dataset_names
 from swarm_ray.tasks.safe_verifiers import safe_score
 from swarm_ray.tasks.task import Entry, TaskQuestion, registered_names
 
@@ -109,7 +109,7 @@ class GymTask:
         if dataset is None:
             if len(self._datasets) >= MAX_SEEDS:
                 self._datasets = {0: self._datasets[0]}
-            config = _configs()[self.name](**self._options, seed=seed, size=self._pool)
+            config = dataset_configs()[self.name](**self._options, seed=seed, size=self._pool)
             dataset = self._datasets[seed] = self._cls(config=config)
         return dataset
 
@@ -133,32 +133,9 @@ class GymTask:
         return str(example)
 
 
-def dataset_names() -> tuple[str, ...]:
-    """All data sets of the installed reasoning-gym, sorted."""
-    return tuple(sorted(_classes()))
-
-
-def dataset_class(name: str) -> type | None:
-    """The class of a data set, or None; `composite` is left out: it scores by other data sets' verifiers."""
-    return _classes().get(name)
-
-
-def _classes() -> dict[str, type]:
-    import reasoning_gym  # noqa: F401  (its import fills the registry)
-    from reasoning_gym.factory import DATASETS
-
-    return {name: cls for name, (cls, _) in DATASETS.items() if name != "composite"}
-
-
-def _configs() -> dict[str, type]:
-    from reasoning_gym.factory import DATASETS
-
-    return {name: config for name, (_, config) in DATASETS.items()}
-
-
 def _checked(name: str, options: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The options, every key of which the data set knows; the configuration saw to their being plain JSON."""
-    fields = {f.name: f for f in dataclasses.fields(_configs()[name]) if f.init and f.name not in OURS}
+    fields = {f.name: f for f in dataclasses.fields(dataset_configs()[name]) if f.init and f.name not in OURS}
     allowed = tuple(fields)
     for key, value in options.items():
         if key in OURS:

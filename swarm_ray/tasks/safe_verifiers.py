@@ -20,6 +20,9 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
+from swarm_ray.tasks.reasoning_gym_datasets import dataset_class
+from swarm_ray.tasks.task import registered
+
 EVALUATING = frozenset({"eval", "exec", "parse_expr", "sympify", "lambdify", "parse_latex", "__import__"})
 
 REVIEWED: dict[str, frozenset[str]] = {
@@ -58,9 +61,6 @@ def is_safe_for_external(dataset_name: str) -> bool:
 
     A task that a user registered is the user's own code and counts as safe; an unknown name does not.
     """
-    from swarm_ray.tasks.gym import dataset_class
-    from swarm_ray.tasks.task import registered
-
     if registered(dataset_name) is not None:
         return True
     cls = dataset_class(dataset_name)

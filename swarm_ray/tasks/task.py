@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from swarm_ray.errors import ConfigError, TaskError
 from swarm_ray.records.rollouts import QuestionRef
+from swarm_ray.tasks.reasoning_gym_datasets import dataset_names
 
 Entry = Mapping[str, Any]
 
@@ -87,8 +88,6 @@ def register(task_name: str, factory: TaskFactory) -> None:
     Raises:
         ConfigError: The name belongs to a reasoning-gym data set or to another factory.
     """
-    from swarm_ray.tasks.gym import dataset_names
-
     if task_name in dataset_names():
         raise ConfigError(f"a task cannot be called {task_name!r}: reasoning-gym has a data set of that name")
     known = _REGISTERED.get(task_name)

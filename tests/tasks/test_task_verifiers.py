@@ -4,7 +4,7 @@ import sys
 import pytest
 from reasoning_gym.factory import DATASETS
 
-from swarm_ray.tasks.gym import dataset_class, dataset_names
+from swarm_ray.tasks.reasoning_gym_datasets import dataset_class, dataset_names
 from swarm_ray.tasks.safe_verifiers import Verdict, is_safe_for_external, literal, safe_score, verdict
 from swarm_ray.tasks.scoring import extract
 
