@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import msgspec
+
 from swarm_ray.records.state import FileRef, StageClosed
 
 
@@ -25,4 +27,4 @@ def newest_per_peer(
                 newest[ref.node] = ref
     here = [FileRef(node, "", "", "", 0) for node in own]
     peers = [newest[node] for node in sorted(newest) if node not in own]
-    return StageClosed(round=number, stage=0, accepted=tuple(here + peers))
+    return msgspec.structs.replace(StageClosed.empty(number, 0), accepted=tuple(here + peers))

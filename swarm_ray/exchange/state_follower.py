@@ -222,7 +222,7 @@ class StateFollower:
             if closed is None and record is not None and record.state in ENDED:
                 raise StopRequested(f"the experiment is {record.state}: {record.note}")
             if closed is None and record is not None and _has_gone_on(record, awaited):
-                return StageClosed(round=number, stage=stage)
+                return StageClosed.empty(number, stage)
             return closed
 
         found = self.wait(look)

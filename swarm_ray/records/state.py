@@ -79,21 +79,38 @@ class NodeTally(msgspec.Struct, frozen=True):
 
 
 class StageClosed(msgspec.Struct, frozen=True, kw_only=True):
-    """How a stage ended."""
+    """How a stage ended; a stored one names everything but `store`."""
 
     round: int
     stage: int
-    accepted: tuple[FileRef, ...] = ()
-    missing: tuple[str, ...] = ()
-    late: tuple[FileRef, ...] = ()
-    superseded: tuple[FileRef, ...] = ()
-    rejected: tuple[Refusal, ...] = ()
-    rewards: dict[str, float] = {}
-    informative: dict[str, int] = {}
-    winners: tuple[str, ...] = ()
-    seconds: float = 0.0
+    accepted: tuple[FileRef, ...]
+    missing: tuple[str, ...]
+    late: tuple[FileRef, ...]
+    superseded: tuple[FileRef, ...]
+    rejected: tuple[Refusal, ...]
+    rewards: dict[str, float]
+    informative: dict[str, int]
+    winners: tuple[str, ...]
+    seconds: float
     store: StoreUse | None = None
     """What the coordinator asked of the folder since it closed the stage before."""
+
+    @classmethod
+    def empty(cls, round: int, stage: int) -> Self:  # noqa: A002  (the field's name)
+        """A stage of which nothing is known; `msgspec.structs.replace` adds what is."""
+        return cls(
+            round=round,
+            stage=stage,
+            accepted=(),
+            missing=(),
+            late=(),
+            superseded=(),
+            rejected=(),
+            rewards={},
+            informative={},
+            winners=(),
+            seconds=0.0,
+        )
 
 
 class Answers(msgspec.Struct, frozen=True):

@@ -178,7 +178,7 @@ def test_a_record_that_names_files_elsewhere_is_no_obstacle(tmp_path: Path) -> N
     odd = FakeExperiment(tmp_path, "mine", load_config(overrides=["nodes=2", "rounds=4"]))
     odd.register("node-0")
     ref = FileRef("node-0", "00000000", "../../../etc/hostname", "ab" * 32, 9)
-    closed = StageClosed(round=0, stage=0, accepted=(ref,), seconds=1.0)
+    closed = msgspec.structs.replace(StageClosed.empty(0, 0), accepted=(ref,), seconds=1.0)
     odd.append("running", closed=closed)
     odd.age(3600)
     clean(odd)

@@ -138,9 +138,8 @@ def test_incidents_of_the_state_log(tmp_path: Path) -> None:
     experiment = FullExperiment(tmp_path, "rough", config_of())
     ref = FileRef("node-2", incarnation_of("node-2"), "x/r000001-s0.0.aa.rollouts", "ab" * 32, 9)
     refusal = Refusal("node-1", "key", "Corrupt: the trailer is damaged")
-    closed = StageClosed(
-        round=1,
-        stage=0,
+    closed = msgspec.structs.replace(
+        StageClosed.empty(1, 0),
         missing=("node-0",),
         late=(ref,),
         rejected=(refusal,),

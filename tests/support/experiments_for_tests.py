@@ -127,9 +127,8 @@ class FakeExperiment:
             )
             for n in rewards
         ]
-        closed = StageClosed(
-            round=number,
-            stage=0,
+        closed = msgspec.structs.replace(
+            StageClosed.empty(number, 0),
             accepted=tuple(files),
             missing=(missing,) if missing else (),
             rewards=rewards,

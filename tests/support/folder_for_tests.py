@@ -151,7 +151,9 @@ def closed(
     number: int, accepted: tuple[FileRef, ...] = (), rejected: tuple[Refusal, ...] = ()
 ) -> StageClosed:
     """How a round ended."""
-    return StageClosed(round=number, stage=0, accepted=accepted, rejected=rejected, seconds=1.0)
+    return msgspec.structs.replace(
+        StageClosed.empty(number, 0), accepted=accepted, rejected=rejected, seconds=1.0
+    )
 
 
 def opens(number: int, *nodes: str) -> StageOpen:

@@ -69,9 +69,8 @@ def record(
     number: int, steps: dict[str, int], *, seconds: float = 2.0, state: str = "running"
 ) -> StateRecord:
     """What closes round `number` and opens the next."""
-    closed = StageClosed(
-        round=number,
-        stage=0,
+    closed = msgspec.structs.replace(
+        StageClosed.empty(number, 0),
         rewards=dict.fromkeys(steps, 0.5),
         informative=dict.fromkeys(steps, 1),
         seconds=seconds,

@@ -74,9 +74,8 @@ class FullExperiment(FakeExperiment):
             rewards = {node: self._reward(number) for node in self.nodes}
             for node, reward in rewards.items():
                 self.rewards[node].append(reward)
-            closed = StageClosed(
-                round=number,
-                stage=0,
+            closed = msgspec.structs.replace(
+                StageClosed.empty(number, 0),
                 accepted=refs,
                 rewards=rewards,
                 informative=dict.fromkeys(self.nodes, 1),

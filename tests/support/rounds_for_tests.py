@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from swarm_for_tests import small_config
 
@@ -44,7 +45,7 @@ class MemoryExchange:
     def wait_closed(self, number: int) -> StageClosed:
         accepted = [n for n in sorted(self.files.get(number, {})) if n not in self.late]
         refs = tuple(FileRef(n, "00000001", f"key-of-{n}", "ab" * 32, 1) for n in accepted)
-        return StageClosed(round=number, stage=0, accepted=refs, seconds=1.0)
+        return msgspec.structs.replace(StageClosed.empty(number, 0), accepted=refs, seconds=1.0)
 
     def gather(self, closed: StageClosed, without: Sequence[str]) -> list[PeerFile]:
         here = [ref.node for ref in closed.accepted if ref.node not in without]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median_low
 from typing import Any, Protocol, TypeVar, cast
 
+import msgspec
 from msgspec.structs import replace
 
 from swarm_ray.errors import ConfigError
@@ -103,9 +104,8 @@ def _state(beats: Iterable[Beat]) -> ExperimentState:
 
 
 def _closed(number: int, rows: list[StepMetrics]) -> StageClosed:
-    return StageClosed(
-        round=number,
-        stage=0,
+    return msgspec.structs.replace(
+        StageClosed.empty(number, 0),
         rewards={row.node: row.reward for row in rows},
         informative={row.node: row.local - row.counters.zero_advantage_local for row in rows},
         seconds=max(math.fsum(row.seconds.values()) for row in rows),
