@@ -16,8 +16,7 @@ from drive_store import (
 from drive_store.names import RoundFileName, parse_round_file_name
 from drive_store.paths import BUCKET
 from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
-from swarm_ray.records.refusals import refusal_reason
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file, refusal_reason
 from swarm_ray.records.state import FileRef, Moment, Refusal, StateRecord
 
 T = TypeVar("T", bound=Hashable)

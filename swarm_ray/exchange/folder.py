@@ -21,9 +21,8 @@ from swarm_ray.exchange.direct.exchange import DirectValues, Resolved
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.replay import StepReplay, encode_kept, kept_value
 from swarm_ray.exchange.state_follower import StateFollower
-from swarm_ray.exchange.validation import read_peer_file
+from swarm_ray.exchange.validation import read_peer_file, refusal_reason
 from swarm_ray.records.nodes import Reached
-from swarm_ray.records.refusals import refusal_reason
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import FileRef, Moment, StageClosed
 from swarm_ray.sapo.node import Node

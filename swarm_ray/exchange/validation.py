@@ -6,15 +6,17 @@ import msgspec
 
 from drive_store import (
     UNREADABLE,
+    Corrupt,
     ExperimentStore,
     NotYet,
+    Rejected,
     Valid,
     read_round_file,
     read_value,
 )
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
-from swarm_ray.records.refusals import refusal_reason
+from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.records.rollouts import Receipt, RoundFile
 from swarm_ray.records.state import FileRef, Moment
 
@@ -47,6 +49,14 @@ def decode_round_file(payload: bytes) -> RoundFile:
     if not all(0 <= count <= MAX_COUNT for count in _counts(file)) or file.informative > _groups(file):
         raise MalformedFile("a count below zero or beyond any honest one")
     return file
+
+
+_KINDS = {NotYet: RefusalKind.NOT_YET, Corrupt: RefusalKind.CORRUPT, Rejected: RefusalKind.REJECTED}
+
+
+def refusal_reason(reading: NotYet | Corrupt | Rejected) -> str:
+    """The reason to store for a file that could not be read."""
+    return f"{_KINDS[type(reading)]}: {reading.reason}"
 
 
 def read_peer_file(experiment: ExperimentStore, ref: FileRef) -> RoundFile | NotYet | str:

@@ -37,6 +37,7 @@ from swarm_ray.genrl.questions import (
     read_composite,
     world_state_of,
 )
+from swarm_ray.records.refusals import RolloutRefusal
 from swarm_ray.sapo.grpo import is_zero_advantage
 from swarm_ray.tasks.scoring import ScoreItem, Scorer, Verifier
 from swarm_ray.tasks.streams import derive_stream
@@ -184,7 +185,7 @@ class GymDataManager(RowInputs, ReasoningGymDataManager):
         for key, (question, texts) in known.items():
             found_scores = [next(scores) for _ in texts]
             if any(score.outcome == "refused" for score in found_scores):
-                self.counts.rejected["its verifier evaluates text, so external text is not scored"] += 1
+                self.counts.rejected[RolloutRefusal.EVALUATES_TEXT] += 1
                 continue
             candidates[key] = Candidate(question, texts, [score.reward for score in found_scores])
         return candidates

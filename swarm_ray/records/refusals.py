@@ -1,10 +1,12 @@
-"""Why a published file, or the rollouts that it stands for, were not used: stored reasons and their kinds."""
+"""Why a published file or a rollout of a peer is refused: the stored reasons and their kinds.
+
+Reasons for a single rollout are listed here. Those for a whole file say what is wrong with its form, and stand where
+the form is checked: `swarm_ray.exchange.validation` for the content, `drive_store.envelope_reading` for the envelope.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
-
-from drive_store import Corrupt, NotYet, Rejected
 
 
 class RefusalKind(StrEnum):
@@ -32,9 +34,14 @@ class RefusalKind(StrEnum):
         return self in {RefusalKind.NOT_YET, RefusalKind.NOT_FETCHED}
 
 
-_KINDS = {NotYet: RefusalKind.NOT_YET, Corrupt: RefusalKind.CORRUPT, Rejected: RefusalKind.REJECTED}
+class RolloutRefusal(StrEnum):
+    """Why a single rollout is not learned from; counted in the metrics under these words."""
 
-
-def refusal_reason(reading: NotYet | Corrupt | Rejected) -> str:
-    """The reason to store for a file that could not be read."""
-    return f"{_KINDS[type(reading)]}: {reading.reason}"
+    UNKNOWN_SPECIALTY = "unknown specialty"
+    OTHER_SEED = "other seed"
+    OUTSIDE_POOL = "index outside the pool"
+    OTHER_TEXT = "other text"
+    """Its hash is not that of the text which the question has here."""
+    HELD_OUT = "held out"
+    EVALUATES_TEXT = "its verifier evaluates text, so external text is not scored"
+    PROMPT_TOO_LONG = "prompt too long for this model"

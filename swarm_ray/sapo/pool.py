@@ -14,6 +14,7 @@ import msgspec
 
 from swarm_ray.errors import UnknownQuestionError
 from swarm_ray.policies.policy import SampledCompletion
+from swarm_ray.records.refusals import RolloutRefusal
 from swarm_ray.records.rollouts import Completion, Rollout
 from swarm_ray.sapo.grpo import is_zero_advantage
 from swarm_ray.tasks.questions import TaskSet
@@ -151,7 +152,7 @@ def build_pool(
     for node, number, question, rollout in known:
         found = [next(scores) for _ in rollout.completions]
         if any(score.outcome == "refused" for score in found):
-            pool.refused[node]["its verifier evaluates text, so external text is not scored"] += 1
+            pool.refused[node][RolloutRefusal.EVALUATES_TEXT] += 1
             continue
         completions = tuple(
             msgspec.structs.replace(c, reward=s.reward)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.records.refusals import RolloutRefusal
 from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import Pool, ScoredRollout
@@ -47,7 +48,7 @@ def select_batch(node: Node, own: list[ScoredRollout], pool: Pool, config: Swarm
     candidates = [r for r in found if node.policy.has_room(r.question.text)]
     rejected = pool.refused_for(node.id)
     if len(candidates) < len(found):
-        rejected["prompt too long for this model"] = len(found) - len(candidates)
+        rejected[RolloutRefusal.PROMPT_TOO_LONG] = len(found) - len(candidates)
     stream = random.Random(node.derive_seed(config.seed, "selection"))
     external = select_uniform(candidates, config.external, stream)
     counters = StepCounters(

@@ -11,6 +11,7 @@ from typing import overload
 
 from swarm_ray.config.schema import SpecialtyConfig, TasksConfig
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
+from swarm_ray.records.refusals import RolloutRefusal
 from swarm_ray.records.rollouts import QuestionRef
 from swarm_ray.tasks.gym import GymTask
 from swarm_ray.tasks.safe_verifiers import is_safe_for_external
@@ -85,16 +86,16 @@ class TaskSet:
             TaskError: The task cannot make it.
         """
         if ref.specialty not in self.tasks:
-            raise UnknownQuestionError("unknown specialty")
+            raise UnknownQuestionError(RolloutRefusal.UNKNOWN_SPECIALTY)
         if ref.seed != self.config.seed:
-            raise UnknownQuestionError("other seed")
+            raise UnknownQuestionError(RolloutRefusal.OTHER_SEED)
         if not 0 <= ref.index < self.config.pool:
-            raise UnknownQuestionError("index outside the pool")
+            raise UnknownQuestionError(RolloutRefusal.OUTSIDE_POOL)
         question = self._cached(ref.specialty, ref.seed, ref.index)
         if question.ref.text_hash != ref.text_hash:
-            raise UnknownQuestionError("other text")
+            raise UnknownQuestionError(RolloutRefusal.OTHER_TEXT)
         if self.is_held_out(question.text):
-            raise UnknownQuestionError("held out")
+            raise UnknownQuestionError(RolloutRefusal.HELD_OUT)
         return question
 
     def draw(self, rng: random.Random, count: int) -> list[Question]:
@@ -154,7 +155,7 @@ class TaskSet:
     def _make(self, specialty: str, seed: int, index: int) -> Question:
         task = self.tasks.get(specialty)
         if task is None:
-            raise UnknownQuestionError("unknown specialty")
+            raise UnknownQuestionError(RolloutRefusal.UNKNOWN_SPECIALTY)
         made = task.question(seed, index)
         return Question(specialty, seed, index, made.text, made.reference, made.entry)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from drive_store import Corrupt, NotYet, Rejected
-from swarm_ray.records.refusals import RefusalKind, refusal_reason
+from swarm_ray.exchange.validation import refusal_reason
+from swarm_ray.records.refusals import RefusalKind
 
 
 @pytest.mark.parametrize(
