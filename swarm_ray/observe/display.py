@@ -6,7 +6,7 @@ import io
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -42,31 +42,26 @@ NOTEBOOK_COLOURS = TerminalTheme(
 """Nobody can tell whether a cell is light or dark: each of these has a contrast of 3 to 1 with both."""
 
 
-class Display(Protocol):
-    """Shows what is going on."""
+class Display:
+    """Shows what is going on; this one shows nothing."""
 
     def step(self, text: str, share: float | None = None) -> None:
         """Say what is being done before the swarm runs, and the share of it that is done."""
-        ...
 
     def tell(self, text: str) -> None:
         """Print a line that stays."""
-        ...
 
     def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         """Show the swarms as they are now."""
-        ...
 
     def paint(self, snapshot: ExperimentSnapshot) -> None:
         """Show one swarm as it is now."""
-        ...
 
     def close(self) -> None:
         """End; what was shown last stays. Harmless when repeated."""
-        ...
 
 
-class LiveDisplay:
+class LiveDisplay(Display):
     """Redraws in place."""
 
     def __init__(self, console: Console) -> None:
@@ -143,15 +138,12 @@ class NotebookDisplay(LiveDisplay):
             self._shown.update(data, raw=True)  # type: ignore[no-untyped-call]
 
 
-class LineDisplay:
+class LineDisplay(Display):
     """Prints a line when something new is done, and every few seconds while it runs."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._began = console, time.monotonic()
         self._last, self._said = -LINE_EVERY_S, ""
-
-    def close(self) -> None:
-        """Nothing to end."""
 
     def step(self, text: str, share: float | None = None) -> None:
         """A line, at most every few seconds for the same text."""
@@ -192,25 +184,6 @@ class LineDisplay:
             )
 
 
-class NoDisplay:
-    """Shows nothing."""
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-    def step(self, text: str, share: float | None = None) -> None:
-        """Nothing."""
-
-    def tell(self, text: str) -> None:
-        """Nothing."""
-
-    def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
-        """Nothing."""
-
-    def paint(self, snapshot: ExperimentSnapshot) -> None:
-        """Nothing."""
-
-
 class RunConsole(Console):
     """Standard error, whose reader may leave at any time (`2>&1 | head`); the run continues without one."""
 
@@ -221,7 +194,7 @@ class RunConsole(Console):
 
 def choose_display(*, show: bool) -> Display:
     """Live in a terminal or a notebook, lines elsewhere; on standard error, so that results stay apart."""
-    return display_on(RunConsole(stderr=True)) if show else NoDisplay()
+    return display_on(RunConsole(stderr=True)) if show else Display()
 
 
 def display_on(console: Console) -> Display:

@@ -17,7 +17,7 @@ from swarm_ray.observe.report.chart import (
     series_style,
     shortened,
 )
-from swarm_ray.observe.report.curves import curves_of, thin_evenly
+from swarm_ray.observe.report.curves import curves_of, thin_evenly, with_gaps
 from swarm_ray.sweeps.results import MEASURES, Measure, PointResult, SweepResult
 
 if TYPE_CHECKING:
@@ -106,9 +106,7 @@ def _draw_curves(figure: Figure, drawn: Sequence[SeedCurves]) -> None:
     for number, curve in enumerate(drawn):
         colour, dash = series_style(number)
         places = thin_evenly(len(curve.mean))
-        mean, low, high = (
-            [_drawable(line[i]) for i in places] for line in (curve.mean, curve.low, curve.high)
-        )
+        mean, low, high = (with_gaps(line, places) for line in (curve.mean, curve.low, curve.high))
         axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(places, mean, color=colour, linestyle=dash, linewidth=1.8, label=shortened(curve.label, 30))
     name_axes(axes, "round", "reward")
@@ -135,8 +133,3 @@ def _draw_dots(figure: Figure, points: Sequence[PointResult], measure: Measure) 
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(measure.title)
     axes.set_xlim(left=0)
-
-
-def _drawable(value: float | None) -> float:
-    """A gap as matplotlib knows it."""
-    return math.nan if value is None else value

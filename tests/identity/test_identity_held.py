@@ -19,7 +19,7 @@ from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import IdentityError, NodeTakenError
 from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.identity import Identity, former_incarnations, identity_for, load_identity
-from swarm_ray.observe.display import NoDisplay
+from swarm_ray.observe.display import Display
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
 from swarm_ray.records.state import Member
 from swarm_ray.runtime.node_lease import wait_for_place
@@ -64,7 +64,7 @@ class Elsewhere:
             self.folder.address,
             node,
             PACE,
-            NoDisplay(),
+            Display(),
             identity=identity or self.identity,
             clock=lambda: self.now,
             sleep=self._sleep,

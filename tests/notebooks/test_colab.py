@@ -22,7 +22,7 @@ from swarm_ray.colab import (
     take_secret,
     wait_for_experiment,
 )
-from swarm_ray.observe.display import NoDisplay
+from swarm_ray.observe.display import Display
 from swarm_ray.errors import ConfigError, ExperimentNotFoundError, UserError
 from swarm_ray.config.load import load_config
 
@@ -160,7 +160,7 @@ def test_an_experiment_is_waited_for(tmp_path: Path) -> None:
             begin_experiment(root, "late", "tiny", ["rounds=5"])
 
     def wait(name: str) -> int:
-        found = wait_for_experiment(root, name, 30, display=NoDisplay(), clock=lambda: now[0], sleep=sleep)
+        found = wait_for_experiment(root, name, 30, display=Display(), clock=lambda: now[0], sleep=sleep)
         return found.rounds
 
     assert wait("late") == 5

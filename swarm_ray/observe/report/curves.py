@@ -6,25 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+
+from swarm_ray.experiments.read.compare import ClosedStage
+from swarm_ray.records.state import StageClosed
 
 Series = list[float | None]
 MOST_SMOOTHED = 100
 """Rounds of the SAPO paper's moving average."""
-
-
-class RewardedStage(Protocol):
-    """A stage that closed, as the state log or `experiment_history` has it."""
-
-    @property
-    def round(self) -> int:
-        """The round it belongs to."""
-        ...
-
-    @property
-    def rewards(self) -> Mapping[str, float]:
-        """Node to the mean raw reward of its own completions."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -46,11 +34,11 @@ class Curves:
     """Rounds of the moving average."""
 
 
-def curves_of(stages: Sequence[RewardedStage], window: int | None = None) -> Curves:
+def curves_of(stages: Sequence[ClosedStage | StageClosed], window: int | None = None) -> Curves:
     """What is drawn of one experiment.
 
     Args:
-        stages: as they closed.
+        stages: as they closed, from the state log or `experiment_history`.
         window: rounds of the moving average; None takes a tenth of the rounds, 100 at most.
     """
     by_round: dict[int, list[Mapping[str, float]]] = {}
@@ -101,6 +89,12 @@ def _there(values: Iterable[float | None]) -> list[float]:
 
 def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
+
+
+def with_gaps(values: Sequence[float | None], places: Iterable[int] | None = None) -> list[float]:
+    """Values as matplotlib draws them, not a number in place of None; those at `places`, or all."""
+    chosen = values if places is None else [values[place] for place in places]
+    return [math.nan if value is None else value for value in chosen]
 
 
 Point = tuple[float, float | None]
