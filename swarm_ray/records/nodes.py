@@ -142,6 +142,11 @@ class Beat(msgspec.Struct, frozen=True):
     reached: Reached | None = None
     """How the rollouts of other trainers' nodes came; None where nobody uses direct links."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the node takes no further step in this process: it is done, was ended, or has failed."""
+        return self.done or self.phase == LAST_WORD or self.problem is not None
+
 
 class CoordinatorBeat(msgspec.Struct, frozen=True):
     """A coordinator's heartbeat, rewritten in place; its state records count as heartbeats too."""

@@ -22,9 +22,9 @@ from swarm_ray.colab import (
     take_secret,
     wait_for_experiment,
 )
-from swarm_ray.observe.display import Display
-from swarm_ray.errors import ConfigError, ExperimentNotFoundError, UserError
 from swarm_ray.config.load import load_config
+from swarm_ray.errors import ConfigError, ExperimentNotFoundError, UserError
+from swarm_ray.observe.display import Display
 
 SECRET = "never-to-be-seen"
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import UNREADABLE, InvalidName, Registry, StateEntry, Valid, newest, read_coordinator_beats
-from drive_store.names import parse_beat_name, parse_coordinator_beat_name, parse_registration_name
+from drive_store import UNREADABLE, InvalidName, StateEntry, newest, read_coordinator_beats
+from drive_store.names import parse_coordinator_beat_name
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import read_config
 from swarm_ray.experiments.local_state import is_run_here
 from swarm_ray.experiments.read.experiment import ExperimentFolder
 from swarm_ray.experiments.read.metrics import predecessors_of
+from swarm_ray.experiments.read.node_liveness import Peers
 from swarm_ray.experiments.read.status import shown_state
-from swarm_ray.records.nodes import LAST_WORD, Beat, CoordinatorBeat
+from swarm_ray.records.nodes import CoordinatorBeat
 from swarm_ray.records.state import UNDER_WAY, ExperimentState, StateRecord
 
 _COORDINATOR = "its coordinator"
@@ -61,20 +64,18 @@ def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
         raise UserError(f"a process of this machine runs {name}, so it cannot be {what}; end that one first")
     now = _standing(folder)
     patience = _patience(folder, now.record)
-    heartbeats = (
-        _heartbeats_after_the_end(folder, now, patience) if now.ended else _all_heartbeats(folder, now)
-    )
+    keys = _unfinished(folder, now, patience) if now.ended else _all_heartbeats(folder, now)
+    heartbeats = _ages(folder, keys)
     who, age = min(heartbeats.items(), key=lambda heartbeat: heartbeat[1], default=("nobody", patience))
     if age >= patience:
         return
-    state = now.state
     if now.ended:
         raise UserError(
-            f"{name} is {state}, but {who} gave a heartbeat {age:.0f} s ago and has not said that it ended, so it "
+            f"{name} is {now.state}, but {who} gave a heartbeat {age:.0f} s ago and has not said that it ended, so it "
             f"cannot be {what}; end it, or wait until it has been silent for {patience:.0f} s"
         )
     raise UserError(
-        f"{name} is {state}, and {who} gave a heartbeat {age:.0f} s ago, so it cannot be {what}; wait until it has "
+        f"{name} is {now.state}, and {who} gave a heartbeat {age:.0f} s ago, so it cannot be {what}; wait until it has "
         f"been silent for {patience:.0f} s, or stop it first: swarm-ray stop --root {shlex.quote(folder.address.root)} "
         f"--experiment {name}"
     )
@@ -100,80 +101,52 @@ def _patience(folder: ExperimentFolder, record: StateRecord | None) -> float:
     return config.pace.dead_after_s
 
 
-def _all_heartbeats(folder: ExperimentFolder, now: _Standing) -> dict[str, float]:
-    """Seconds since the last heartbeat of each node and of the coordinator.
+def _ages(folder: ExperimentFolder, keys: Iterable[tuple[str, str]]) -> dict[str, float]:
+    """Seconds since the newest file of each, of those whose files are seen."""
+    ages: dict[str, float] = {}
+    for who, key in keys:
+        with suppress(InvalidName):  # a state record may name anything
+            age = folder.age(key)
+            if age is not None:
+                ages[who] = min(age, ages.get(who, age))
+    return ages
+
+
+def _all_heartbeats(folder: ExperimentFolder, now: _Standing) -> Iterator[tuple[str, str]]:
+    """Who gave a heartbeat, and the key of its file.
 
     A node that publishes often beats rarely, so its last accepted file counts as a heartbeat.
     """
-    paths = folder.paths
-    accepted = now.record.closed.accepted if now.record and now.record.closed else ()
-    published = {file.node: file.key for file in accepted}
-    keys: list[tuple[str, str]] = []
-    for text in folder.store.names(paths.peers_folder):
-        peer = parse_beat_name(text) or parse_registration_name(text)
-        if peer is not None:
-            keys.append((peer.node, f"{paths.peers_folder}/{text}"))
-            keys += [(peer.node, published[peer.node])] if peer.node in published else []
+    paths, lives = folder.paths, Peers(folder).announced()
+    for node, incarnations in lives.items():
+        for life in incarnations:
+            yield node, paths.beat(node, life)
+            yield node, paths.registration(node, life)
+    if now.record and now.record.closed:
+        yield from ((file.node, file.key) for file in now.record.closed.accepted if file.node in lives)
     for text in folder.store.names(paths.state_folder):
-        beat = parse_coordinator_beat_name(text)
-        keys += [(_COORDINATOR, f"{paths.state_folder}/{text}")] if beat else []
+        if parse_coordinator_beat_name(text):
+            yield _COORDINATOR, f"{paths.state_folder}/{text}"
     if now.entry is not None:
         ref = now.entry.ref
-        keys.append((_COORDINATOR, paths.state_record(ref.epoch, ref.sequence, ref.claimant)))
-    ages: dict[str, float] = {}
-    for who, key in keys:
-        try:
-            age = folder.age(key)
-        except InvalidName:  # a state record may name anything
-            continue
-        if age is not None:
-            ages[who] = min(age, ages.get(who, age))
-    return ages
+        yield _COORDINATOR, paths.state_record(ref.epoch, ref.sequence, ref.claimant)
 
 
-def _heartbeats_after_the_end(folder: ExperimentFolder, now: _Standing, patience: float) -> dict[str, float]:
-    """Seconds since the last heartbeat of those that have not said that they ended."""
-    epoch = now.entry.ref.epoch if now.entry else 0
-    return _nodes_at_work(folder, patience) | _coordinators(folder, above=epoch)
-
-
-def _nodes_at_work(folder: ExperimentFolder, patience: float) -> dict[str, float]:
-    """Nodes whose last heartbeat is fresh and not final, with its age in seconds.
+def _unfinished(folder: ExperimentFolder, now: _Standing, patience: float) -> Iterator[tuple[str, str]]:
+    """Who gave a heartbeat that is not final, and the key of its file; of nodes only those that are fresh are read.
 
     A process that another one continues is gone: that was made sure of when the other one registered.
     """
-    registry = Registry(folder.view)
+    peers, paths = Peers(folder), folder.paths
     gone = {(node, life) for (node, _), life in predecessors_of(folder).items()}
-    ages: dict[str, float] = {}
-    for text in folder.store.names(folder.paths.peers_folder):
-        peer = parse_beat_name(text)
-        if peer is None or (peer.node, peer.incarnation) in gone:
-            continue
-        age = folder.age(folder.paths.beat(peer.node, peer.incarnation))
-        if age is not None and age < min(patience, ages.get(peer.node, patience)):
-            reading = registry.read_beat(peer.node, peer.incarnation)
-            if not (isinstance(reading, Valid) and _is_last(reading.payload)):
-                ages[peer.node] = age
-    return ages
-
-
-def _is_last(payload: bytes) -> bool:
-    """Whether a heartbeat is a node's last."""
-    try:
-        beat = msgspec.json.decode(payload, type=Beat)
-    except UNREADABLE:
-        return False
-    return beat.done or beat.phase == LAST_WORD or beat.problem is not None
-
-
-def _coordinators(folder: ExperimentFolder, above: int) -> dict[str, float]:
-    """Seconds since a coordinator of an epoch above the given one gave a heartbeat; empty if none did."""
-    ages = []
+    for node, incarnations in peers.announced().items():
+        for life in {life for life in incarnations if (node, life) not in gone}:
+            age = folder.age(paths.beat(node, life))
+            beat = peers.beat(node, life)[0] if age is not None and age < patience else None
+            if beat is None or not beat.ended:
+                yield node, paths.beat(node, life)
+    last = now.entry.ref.epoch if now.entry else 0
     for claimant, reading in read_coordinator_beats(folder.view).items():
-        try:
-            epoch = msgspec.json.decode(reading.payload, type=CoordinatorBeat).epoch
-        except UNREADABLE:
-            epoch = 0  # no proof of a later epoch
-        age = folder.age(folder.paths.coordinator_beat(claimant)) if epoch > above else None
-        ages += [age] if age is not None else []
-    return {_COORDINATOR: min(ages)} if ages else {}
+        with suppress(*UNREADABLE):  # no proof of a later epoch
+            if msgspec.json.decode(reading.payload, type=CoordinatorBeat).epoch > last:
+                yield _COORDINATOR, paths.coordinator_beat(claimant)

@@ -82,10 +82,10 @@ def history_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
     if not records and record_from_nodes(experiment) is not None:
         told = stages_from_rows(metrics_of(experiment, problems))
         return [msgspec.structs.replace(_closed_stage(s), accepted=len(s.rewards)) for s in told]
-    stages = [_closed_stage(record.closed) for record in records if record.closed is not None]
+    stages = [record.closed for record in records if record.closed is not None]
     if any(stage.accepted and not stage.rewards for stage in stages):
-        return with_logged_rewards(stages, metrics_of(experiment, problems))
-    return stages
+        stages = with_logged_rewards(stages, metrics_of(experiment, problems))
+    return [_closed_stage(stage) for stage in stages]
 
 
 def comparison_of(experiment: OpenExperiment, problems: list[str] | None = None) -> Comparison:

@@ -15,7 +15,7 @@ from drive_store import UNREADABLE, Registry, Valid
 from drive_store.envelope_reading import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
 from swarm_ray.identity import is_peer_id
 from swarm_ray.records.nodes import Beat, Registration
 from swarm_ray.records.state import StateRecord
@@ -28,7 +28,7 @@ class Peers:
         experiment: whose.
     """
 
-    def __init__(self, experiment: OpenExperiment) -> None:
+    def __init__(self, experiment: ExperimentFolder) -> None:
         self._experiment = experiment
         self._registry = Registry(experiment.view)
         self._listed = False
@@ -82,18 +82,19 @@ class Peers:
             return ""
         return said.peer_id if is_peer_id(said.peer_id) else ""
 
-    def refused(self, node: str, incarnation: str, in_force: str) -> str:
+    def refused(self, node: str, incarnation: str, first: str, in_force: str) -> str:
         """Why a node that stands in no state record is kept out of the swarm; empty where it may still come in.
 
         Args:
             node: its id.
             incarnation: its process life.
+            first: the hash of the configuration that the experiment was made with.
             in_force: the hash of the configuration that the newest state record names; empty for the first one.
 
         Raises:
             StoreError: the folder cannot be read.
         """
-        peer, first = (node, incarnation), self._experiment.identity.config_hash
+        peer = (node, incarnation)
         if peer not in self._registered and not self._listed:
             self._read_registrations()
         theirs, problem = self._registered.get(peer, (first, ""))

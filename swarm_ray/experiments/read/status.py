@@ -122,7 +122,8 @@ class ExperimentReading:
         found = self.nodes.get(node)
         if found is None or node in self.record.tallies:
             return ""
-        refusal = self.peers.refused(node, found.incarnation, self.record.config_hash)
+        first = self.experiment.identity.config_hash
+        refusal = self.peers.refused(node, found.incarnation, first, self.record.config_hash)
         return refusal or ("" if shown_state(self.record) in UNDER_WAY else "took no part")
 
     def coordinator_problem(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from statistics import median_low
-from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -52,24 +51,7 @@ def stages_from_rows(rows: Iterable[StepMetrics]) -> list[StageClosed]:
     return [_closed(number, rounds[number]) for number in sorted(rounds)]
 
 
-class RewardedStage(Protocol):
-    """A stage's record, which also has `rewards` and `informative`."""
-
-    @property
-    def round(self) -> int:
-        """Its round."""
-        ...
-
-    @property
-    def stage(self) -> int:
-        """Its number in the round."""
-        ...
-
-
-Stage = TypeVar("Stage", bound=RewardedStage)
-
-
-def with_logged_rewards(stages: Iterable[Stage], rows: Iterable[StepMetrics]) -> list[Stage]:
+def with_logged_rewards(stages: Iterable[StageClosed], rows: Iterable[StepMetrics]) -> list[StageClosed]:
     """A game's stages, the first of each round with what the nodes logged of that round, the others with nothing.
 
     A game's files hold the reward of the round before, and no file that of the last one.
@@ -79,7 +61,7 @@ def with_logged_rewards(stages: Iterable[Stage], rows: Iterable[StepMetrics]) ->
     for stage in stages:
         closed = told.get(stage.round) if stage.stage == 0 else None
         rewards, informative = (closed.rewards, closed.informative) if closed else ({}, {})
-        found.append(replace(cast("Any", stage), rewards=rewards, informative=informative))
+        found.append(replace(stage, rewards=rewards, informative=informative))
     return found
 
 
@@ -98,7 +80,7 @@ def _state(beats: Iterable[Beat]) -> ExperimentState:
     known = list(beats)
     if all(beat.done for beat in known):
         return ExperimentState.FINISHED
-    if all(beat.done or beat.problem or beat.phase == LAST_WORD for beat in known):
+    if all(beat.ended for beat in known):
         return ExperimentState.STOPPED
     return ExperimentState.RUNNING
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
-import msgspec
-
-from drive_store import UNREADABLE, Registry, StoreError, Valid, valid_id
+from drive_store import StoreError, valid_id
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
+from swarm_ray.experiments.read.node_liveness import Peers
 from swarm_ray.experiments.read.status import ExperimentStatus, read_now
 from swarm_ray.experiments.read.uncoordinated import stages_from_rows, with_logged_rewards
 from swarm_ray.observe.report.evaluations import evaluations_in, events_of
@@ -192,12 +192,9 @@ def _use_numbers(use: StoreUse | None) -> Iterable[int]:
 
 def _beats(experiment: OpenExperiment, lives: Iterable[tuple[str, str]]) -> list[Beat]:
     """The last beat of every incarnation of which one is seen; status says what is wrong with the others."""
-    registry, beats = Registry(experiment.view), []
+    peers, beats = Peers(experiment), list[Beat]()
     for node, incarnation in lives:
-        try:
-            reading = registry.read_beat(node, incarnation)
-            if isinstance(reading, Valid):
-                beats.append(msgspec.json.decode(reading.payload, type=Beat))
-        except (*UNREADABLE, StoreError):
-            continue
+        with suppress(StoreError):
+            beat, _ = peers.beat(node, incarnation)
+            beats += [beat] if beat else []
     return [beat for beat in beats if all(0 <= number <= MOST for number in _use_numbers(beat.store))]
