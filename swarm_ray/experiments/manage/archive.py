@@ -200,8 +200,5 @@ def _read_tar(path: Path) -> Digests:
 
 
 def _digest(data: IO[bytes]) -> bytes:
-    digest = hashlib.sha256()
     with data:
-        while chunk := data.read(_CHUNK):
-            digest.update(chunk)
-    return digest.digest()
+        return hashlib.file_digest(data, "sha256").digest()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drive_store import StoreError, Valid, read_round_file
-from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
+from drive_store import StoreError
+from swarm_ray.exchange.validation import read_peer_file
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.rollouts import Questions
 from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.records.rollouts import Completion, Rollout
+from swarm_ray.records.rollouts import Completion, Rollout, RoundFile
 from swarm_ray.records.state import FileRef, StageClosed
 
 NODES, COMPLETIONS = 3, 8
@@ -104,15 +103,7 @@ def _is_kept(experiment: OpenExperiment, stage: StageClosed) -> bool:
 
 def _first_rollout(experiment: OpenExperiment, ref: FileRef) -> Rollout | None:
     try:
-        reading = read_round_file(
-            experiment.view,
-            ref.key,
-            node=ref.node,
-            incarnation=ref.incarnation,
-            sha256=ref.sha256,
-            max_payload=MAX_ROUND_FILE,
-        )
-        file = decode_round_file(reading.payload) if isinstance(reading, Valid) else None
-    except (StoreError, MalformedFile):
+        file = read_peer_file(experiment.view, ref)
+    except StoreError:
         return None
-    return file.rollouts[0] if file is not None and file.rollouts else None
+    return file.rollouts[0] if isinstance(file, RoundFile) and file.rollouts else None
