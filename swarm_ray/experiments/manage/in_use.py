@@ -16,8 +16,8 @@ from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import read_config
 from swarm_ray.experiments.local_state import is_run_here
 from swarm_ray.experiments.read.experiment import ExperimentFolder
+from swarm_ray.experiments.read.liveness import Peers
 from swarm_ray.experiments.read.metrics import predecessors_of
-from swarm_ray.experiments.read.node_liveness import Peers
 from swarm_ray.experiments.read.status import shown_state
 from swarm_ray.records.nodes import CoordinatorBeat
 from swarm_ray.records.state import UNDER_WAY, ExperimentState, StateRecord

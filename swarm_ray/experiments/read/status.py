@@ -13,7 +13,7 @@ from swarm_ray.config.schema import PaceConfig, SwarmConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.read.coordinator import CoordinatorStatus, coordinator_alarm, coordinator_beats
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.experiments.read.node_liveness import ChangeClock, LivenessReader, NodeLiveness, Peers
+from swarm_ray.experiments.read.liveness import ChangeClock, LivenessReader, NodeLiveness, Peers
 from swarm_ray.experiments.read.uncoordinated import record_from_nodes
 from swarm_ray.formatting import duration
 from swarm_ray.identity import animal_name

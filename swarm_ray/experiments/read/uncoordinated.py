@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.experiments.read.node_liveness import Peers
+from swarm_ray.experiments.read.liveness import Peers
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import LAST_WORD, Beat
 from swarm_ray.records.state import ExperimentState, NodeTally, StageClosed, StateRecord

@@ -14,8 +14,8 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.liveness import Peers
 from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
-from swarm_ray.experiments.read.node_liveness import Peers
 from swarm_ray.experiments.read.status import ExperimentStatus, read_now
 from swarm_ray.experiments.read.uncoordinated import stages_from_rows, with_logged_rewards
 from swarm_ray.observe.report.evaluations import evaluations_in, events_of
