@@ -12,7 +12,7 @@ from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, complain_o
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.files import asked_path, require_outside
 from swarm_ray.sweeps.plan import read_plan
-from swarm_ray.sweeps.standing import Outcome, Standing, standings
+from swarm_ray.sweeps.results import Outcome, Standing, standings
 from swarm_ray.sweeps.table import plan_text, result_text, size_text
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ DataFrames of pandas, which takes longer to import than all of this.
 """
 
 from swarm_ray.experiments.read.compare import ClosedStage, Comparison
-from swarm_ray.experiments.read.coordinator import CoordinatorStatus
 from swarm_ray.experiments.read.listing import (
     ExperimentSummary,
     compare_experiments,
@@ -16,6 +15,7 @@ from swarm_ray.experiments.read.listing import (
     get_experiment_status,
     list_experiments,
 )
+from swarm_ray.experiments.read.liveness import CoordinatorStatus
 from swarm_ray.experiments.read.metrics import TimeBreakdown, time_breakdown
 from swarm_ray.experiments.read.status import ExperimentStatus, NodeStatus
 

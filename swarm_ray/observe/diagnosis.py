@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.experiments.read.coordinator import PAUSED
-from swarm_ray.experiments.read.liveness import NodeLiveness
+from swarm_ray.experiments.read.liveness import PAUSED, NodeLiveness
 from swarm_ray.experiments.read.status import ExperimentReading
 from swarm_ray.formatting import change, duration, large, reward_sum
 from swarm_ray.observe.snapshot import NodeSnapshot, rounds_closed

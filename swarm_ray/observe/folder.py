@@ -13,8 +13,8 @@ from drive_store.names import StateName
 from drive_store.statelog.log import list_bucket, preference, read_record
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiments.read.coordinator import coordinator_line
 from swarm_ray.experiments.read.experiment import OpenExperiment
+from swarm_ray.experiments.read.liveness import coordinator_line
 from swarm_ray.experiments.read.status import ExperimentReader, ExperimentReading
 from swarm_ray.observe.diagnosis import (
     diagnosed,

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from swarm_ray.experiments.read.coordinator import NOW_S
+from swarm_ray.experiments.read.liveness import NOW_S
 from swarm_ray.formatting import NOTHING, clean, count, duration, large, share
 from swarm_ray.observe.snapshot import ExperimentSnapshot, NodeSnapshot
 

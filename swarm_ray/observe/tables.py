@@ -18,7 +18,7 @@ from swarm_ray.experiments import (
     NodeStatus,
     TimeBreakdown,
 )
-from swarm_ray.experiments.read.coordinator import PAUSED, coordinator_line
+from swarm_ray.experiments.read.liveness import PAUSED, coordinator_line
 from swarm_ray.formatting import (
     NOTHING,
     WIDTH,

@@ -10,10 +10,17 @@ from typing import Any
 import msgspec
 
 from swarm_ray.errors import UserError
-from swarm_ray.experiments.manage.files import resolved, writing_errors, written_whole
+from swarm_ray.experiments.manage.files import (
+    JSON_MARK,
+    SWEEP_MARK,
+    WRITER,
+    require_renewable,
+    resolved,
+    writing_errors,
+    written_whole,
+)
 from swarm_ray.observe.report.findings import Finding
 from swarm_ray.observe.report.html_page import NOTHING, Page, Section, Table
-from swarm_ray.observe.report.overwriting import JSON_MARK, SWEEP_MARK, WRITER, require_renewable
 from swarm_ray.observe.statistics import LEVEL, Interval
 from swarm_ray.sweeps.charts import sweep_charts
 from swarm_ray.sweeps.results import MEASURES, Figure, Measure, PointResult, SweepResult

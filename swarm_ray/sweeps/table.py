@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from swarm_ray.formatting import NOTHING, WIDTH, clean, duration, grid, large, reward_sum, share
 from swarm_ray.observe.statistics import LEVEL, Interval, PairedDifference, interval_coverage, smallest_p
 from swarm_ray.sweeps.plan import SweepPlan
-from swarm_ray.sweeps.results import MEASURES, Figure, Measure, SweepResult
-from swarm_ray.sweeps.standing import Standing
+from swarm_ray.sweeps.results import MEASURES, Figure, Measure, Standing, SweepResult
 
 
 def remarks_on(result: SweepResult) -> list[str]:

@@ -10,8 +10,7 @@ from experiments_for_tests import metrics_row
 from live_for_tests import beat, config, record, tally
 
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.experiments.read.coordinator import coordinator_alarm
-from swarm_ray.experiments.read.liveness import ChangeClock, NodeLiveness
+from swarm_ray.experiments.read.liveness import ChangeClock, NodeLiveness, coordinator_alarm
 from swarm_ray.experiments.read.status import ExperimentReading
 from swarm_ray.observe.diagnosis import diagnosed, result_line, swarm_alarm, swarm_notes, with_lost_files
 from swarm_ray.observe.folder import RewardCurve

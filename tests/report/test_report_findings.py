@@ -11,8 +11,7 @@ from reports_for_tests import FullExperiment, config_of, evidence_of, full
 from swarm_ray.observe.report.evaluations import gain_of
 from swarm_ray.observe.report.evidence import Evidence
 from swarm_ray.observe.report.findings import learning_of
-from swarm_ray.observe.report.settings import ratio_of, settings_of
-from swarm_ray.observe.report.sharing import sharing_of
+from swarm_ray.observe.report.sharing import ratio_of, settings_of, sharing_of
 from swarm_ray.records.metrics import Evaluation
 
 

@@ -13,9 +13,8 @@ from sweeps_for_tests import SPLITS, plan_of, write_runs, write_sweep
 
 from swarm_ray.cli import main
 from swarm_ray.config.load import load_config
-from swarm_ray.sweeps.capacity import Room
 from swarm_ray.sweeps.plan import read_plan
-from swarm_ray.sweeps.runner import distinct_models
+from swarm_ray.sweeps.runner import Room, distinct_models
 
 SMALL = {"grid": {"local, external": [[8, 0], [4, 4]]}, "seeds": [0, 1], "baseline": {"external": 0}}
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sweeps.md"

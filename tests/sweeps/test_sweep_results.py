@@ -18,8 +18,7 @@ from swarm_ray.observe.statistics import difference, interval, paired_difference
 from swarm_ray.sweeps.charts import seed_curves, sweep_charts
 from swarm_ray.sweeps.page import csv_text, json_text, page_text, write_reports
 from swarm_ray.sweeps.plan import SweepPlan
-from swarm_ray.sweeps.results import SweepResult, sweep_result
-from swarm_ray.sweeps.standing import standings, to_do
+from swarm_ray.sweeps.results import SweepResult, standings, sweep_result, to_do
 from swarm_ray.sweeps.table import plan_text, remarks_on, result_text, seeds_needed
 
 THREE = {

@@ -11,9 +11,16 @@ import msgspec
 from drive_store import InvalidName, StateRef
 from swarm_ray.config.schema import PaceConfig, SwarmConfig
 from swarm_ray.errors import ConfigError
-from swarm_ray.experiments.read.coordinator import CoordinatorStatus, coordinator_alarm, coordinator_beats
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.experiments.read.liveness import ChangeClock, LivenessReader, NodeLiveness, Peers
+from swarm_ray.experiments.read.liveness import (
+    ChangeClock,
+    CoordinatorStatus,
+    LivenessReader,
+    NodeLiveness,
+    Peers,
+    coordinator_alarm,
+    coordinator_beats,
+)
 from swarm_ray.experiments.read.uncoordinated import record_from_nodes
 from swarm_ray.formatting import duration
 from swarm_ray.identity import animal_name

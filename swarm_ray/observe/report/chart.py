@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swarm_ray.experiments.manage.files import written_whole
-from swarm_ray.observe.report.overwriting import WRITER
+from swarm_ray.experiments.manage.files import WRITER, written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.files import (
+    PAGE_MARK,
     asked_path,
     require_outside,
+    require_renewable,
     resolved,
     writing_errors,
     written_whole,
@@ -17,7 +19,6 @@ from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.observe.report.evidence import Evidence, read_evidence
 from swarm_ray.observe.report.findings import learning_of
 from swarm_ray.observe.report.html_page import Page, Section
-from swarm_ray.observe.report.overwriting import PAGE_MARK, require_renewable
 from swarm_ray.observe.report.page_tables import summary_table
 from swarm_ray.observe.report.sections import sections_of
 from swarm_ray.observe.report.sharing import sharing_of

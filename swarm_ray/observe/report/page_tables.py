@@ -12,7 +12,7 @@ from swarm_ray.observe.report.evidence import Evidence
 from swarm_ray.observe.report.html_page import NOTHING, Table, change, times, visible
 from swarm_ray.observe.report.incidents import MOST_SHOWN, counts_of, incidents_of
 from swarm_ray.observe.report.run_charts import KINDS, operations_per_round, specialty_shares, time_of
-from swarm_ray.observe.report.settings import baseline_of, differing_settings, ratio_of
+from swarm_ray.observe.report.sharing import baseline_of, differing_settings, ratio_of
 from swarm_ray.sapo.phases import PHASES
 
 MOST_TEXT = 400
