@@ -5,30 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Protocol
 
 from swarm_ray.config.schema import SwarmConfig
-
-
-class Earned(Protocol):
-    """What a run earned, and what that was summed over; `experiments.Comparison` is one."""
-
-    @property
-    def cumulative_reward(self) -> float:
-        """Sum over nodes and rounds of the mean raw reward of own completions."""
-
-    @property
-    def nodes(self) -> int:
-        """Nodes that were summed over."""
-
-    @property
-    def rounds(self) -> int:
-        """Rounds that were summed over."""
+from swarm_ray.experiments import Comparison
 
 
 @dataclass(frozen=True)
 class RewardSum:
-    """A cumulative reward by itself."""
+    """A cumulative reward by itself, and the nodes and rounds that it was summed over."""
 
     cumulative_reward: float
     nodes: int
@@ -42,7 +26,7 @@ PAPER = {
 """I/J to what the paper's swarm earned (SAPO, arXiv 2509.08721, table 1; one seed)."""
 
 
-def ratio_to(one: Earned | None, baseline: Earned | None) -> float | None:
+def ratio_to(one: RewardSum | Comparison | None, baseline: RewardSum | Comparison | None) -> float | None:
     """Cumulative reward over the baseline's.
 
     None unless both are there and were summed over as many nodes and rounds, and the baseline earned something.

@@ -11,6 +11,7 @@ from math import isfinite
 from statistics import median
 
 from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.experiments.read.compare import mean
 from swarm_ray.records.state import ENDED, ExperimentState, NodeTally, StageClosed, StateRecord
 
 OVER = (*ENDED, "superseded")
@@ -126,14 +127,9 @@ def rounds_closed(record: StateRecord) -> int:
     return max((tally.round + 1 for tally in record.tallies.values()), default=0)
 
 
-def mean(values: Sequence[float]) -> float | None:
-    """None of nothing."""
-    return sum(values) / len(values) if values else None
-
-
 def swarm_reward(records: Sequence[StateRecord]) -> float | None:
     """Mean own reward over nodes and the newest rounds."""
-    found = [mean(list(closed.rewards.values())) for closed in closings(records)]
+    found = [mean(closed.rewards.values()) for closed in closings(records)]
     return mean([reward for reward in found if reward is not None][-MEAN_OF:])
 
 

@@ -163,12 +163,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Returns:
         Adjusted p values in the order of `p_values`, at most 1.
     """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
-    return adjusted
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(p_values))
+    scaled = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
+    return [float(p) for p in adjusted]
 
 
 def adjusted_p(tests: Mapping[Key, Difference | None]) -> dict[Key, float]:

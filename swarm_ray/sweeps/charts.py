@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from swarm_ray.experiments.read.compare import mean
 from swarm_ray.observe.report.chart import (
     INK,
     Cell,
@@ -89,7 +89,7 @@ def seed_curves(point: PointResult) -> SeedCurves:
     known = [[value for value in column if value is not None] for column in columns]
     return SeedCurves(
         label=point.point.label,
-        mean=[math.fsum(column) / len(column) if column else None for column in known],
+        mean=[mean(column) for column in known],
         low=[min(column, default=None) for column in known],
         high=[max(column, default=None) for column in known],
     )

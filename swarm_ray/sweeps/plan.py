@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,11 +219,5 @@ def _slug(value: object) -> str:
         return text.replace(".", "p").replace("+", "")
     if _PLAIN.fullmatch(text):
         return text
-    kept = "".join(_letters(text))[:12].strip("-")
+    kept = re.sub(r"[^a-z0-9]+", "-", text.lower())[:12].strip("-")
     return f"{kept}-{_hash(text, 6)}".lstrip("-")
-
-
-def _letters(text: str) -> Iterator[str]:
-    """Lower-case letters and digits, and a dash for each run of anything else."""
-    for part in re.findall(r"[a-z0-9]+|[^a-z0-9]+", text.lower()):
-        yield part if part[0].isascii() and part[0].isalnum() else "-"

@@ -15,7 +15,7 @@ import swarm_ray
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import ExperimentNotFoundError, MalformedFile
 from swarm_ray.experiments import compare_experiments
-from swarm_ray.experiments.read import columns
+from swarm_ray.experiments.read import frames
 from swarm_ray.experiments.read.frames import (
     comparison_frame,
     experiments_frame,
@@ -43,7 +43,7 @@ def fresh(tmp_path: Path) -> FakeExperiment:
 
 def test_metrics_have_a_row_for_each_step(done: FakeExperiment) -> None:
     frame = metrics_frame(str(done.root), "done")
-    assert list(frame.columns) == list(columns.STEPS)
+    assert list(frame.columns) == list(frames.STEPS)
     assert [tuple(key) for key in frame[["round", "node", "step"]].to_numpy()] == [
         (number, node, number) for number in range(4) for node in NODES
     ]

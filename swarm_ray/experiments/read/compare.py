@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import metrics_of
-from swarm_ray.experiments.read.status import status_of
+from swarm_ray.experiments.read.status import ExperimentStatus, status_of
 from swarm_ray.experiments.read.uncoordinated import record_from_nodes, stages_from_rows, with_logged_rewards
 from swarm_ray.records.state import ExperimentState, Refusal, StageClosed
 
@@ -101,12 +102,24 @@ def comparison_of(experiment: OpenExperiment, problems: list[str] | None = None)
         StoreError: the folder cannot be read.
     """
     config, status = experiment.config_in_force(), status_of(experiment)
-    stages = history_of(experiment, problems)
+    return figures_of(config, status, history_of(experiment, problems))
+
+
+def figures_of(
+    config: SwarmConfig, status: ExperimentStatus, stages: Sequence[ClosedStage | StageClosed]
+) -> Comparison:
+    """The figures of an experiment, from what was read of it.
+
+    Args:
+        config: the one in force.
+        status: where it stands.
+        stages: that closed.
+    """
     rounds = sorted({stage.round for stage in stages})
     tenth = max(1, len(rounds) // 10)
     takers = [node for node in status.nodes if node.round >= 0]
     return Comparison(
-        experiment=experiment.paths.experiment,
+        experiment=status.experiment,
         nodes=len(takers),
         rounds=len(rounds),
         local=config.local,
@@ -115,8 +128,8 @@ def comparison_of(experiment: OpenExperiment, problems: list[str] | None = None)
         cumulative_reward=math.fsum(reward for stage in stages for reward in stage.rewards.values()),
         reward_first=_mean_reward(stages, rounds[:tenth]),
         reward_last=_mean_reward(stages, rounds[-tenth:]),
-        pass_at_1_start=_mean(node.pass_at_1_start for node in takers),
-        pass_at_1_end=_mean(node.pass_at_1_end for node in takers),
+        pass_at_1_start=mean(node.pass_at_1_start for node in takers),
+        pass_at_1_end=mean(node.pass_at_1_end for node in takers),
         generated_tokens=sum(node.generated_tokens for node in takers),
         seconds=math.fsum(stage.seconds for stage in stages),
         external_used=sum(node.external_used for node in takers),
@@ -141,13 +154,13 @@ def _closed_stage(closed: StageClosed) -> ClosedStage:
     )
 
 
-def _mean_reward(stages: Sequence[ClosedStage], rounds: Sequence[int]) -> float | None:
+def _mean_reward(stages: Sequence[ClosedStage | StageClosed], rounds: Sequence[int]) -> float | None:
     """Mean over the nodes and the given rounds; None where nothing counted."""
     wanted = set(rounds)
-    return _mean(reward for stage in stages if stage.round in wanted for reward in stage.rewards.values())
+    return mean(reward for stage in stages if stage.round in wanted for reward in stage.rewards.values())
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    """The mean of what is there; None of nothing."""
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are there; None without any."""
     there = [value for value in values if value is not None]
     return math.fsum(there) / len(there) if there else None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from swarm_ray.experiments.read.compare import ClosedStage
+from swarm_ray.experiments.read.compare import ClosedStage, mean
 from swarm_ray.records.state import StageClosed
 
 Series = list[float | None]
@@ -48,9 +48,9 @@ def curves_of(stages: Sequence[ClosedStage | StageClosed], window: int | None = 
     groups = [by_round[number] for number in rounds]
     size = window or max(1, min(MOST_SMOOTHED, len(rounds) // 10))
     nodes = sorted({node for stage in stages for node in stage.rewards})
-    smoothed = [moving_average([_mean(_of_node(group, node)) for group in groups], size) for node in nodes]
+    smoothed = [moving_average([mean(_of_node(group, node)) for group in groups], size) for node in nodes]
     columns = list(zip(*smoothed, strict=True)) or [()] * len(rounds)
-    raw = [_mean(_all(group)) for group in groups]
+    raw = [mean(_all(group)) for group in groups]
     return Curves(
         rounds=rounds,
         raw=raw,
@@ -69,10 +69,7 @@ def moving_average(values: Sequence[float | None], window: int) -> Series:
     all are, the mean is None.
     """
     before = window // 2
-    return [
-        _mean(_there(values[max(0, place - before) : place - before + window]))
-        for place in range(len(values))
-    ]
+    return [mean(values[max(0, place - before) : place - before + window]) for place in range(len(values))]
 
 
 def _all(group: Sequence[Mapping[str, float]]) -> list[float]:
@@ -85,10 +82,6 @@ def _of_node(group: Sequence[Mapping[str, float]], node: str) -> list[float]:
 
 def _there(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
 
 
 def with_gaps(values: Sequence[float | None], places: Iterable[int] | None = None) -> list[float]:

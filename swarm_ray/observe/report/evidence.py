@@ -13,6 +13,7 @@ from drive_store import StoreError, valid_id
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.state_follower import decode_state
+from swarm_ray.experiments.read.compare import Comparison, figures_of
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.liveness import Peers
 from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
@@ -85,6 +86,11 @@ class Evidence:
     def nodes(self) -> tuple[str, ...]:
         """The nodes of which a file counted."""
         return tuple(sorted({node for stage in self.stages for node in stage.rewards}))
+
+    @cached_property
+    def figures(self) -> Comparison:
+        """The figures by which experiments are compared."""
+        return figures_of(self.config, self.status, self.stages)
 
     @cached_property
     def round_means(self) -> dict[int, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from swarm_ray.formatting import byte_count, duration, large, reward_sum, share
@@ -34,12 +33,12 @@ def summary_table(evidences: Sequence[Evidence]) -> Table:
             _rounds(one),
             str(one.config.completions),
             str(one.config.seed),
-            reward_sum(one.cumulative()),
+            reward_sum(one.figures.cumulative_reward),
             *((times(ratio_of(one, baseline)),) if len(evidences) > 1 else ()),
-            _ends(one),
-            _pass_at_1(one),
-            large(sum(node.generated_tokens for node in one.status.nodes)),
-            duration(math.fsum(stage.seconds for stage in one.stages)),
+            change(one.figures.reward_first, one.figures.reward_last),
+            change(one.figures.pass_at_1_start, one.figures.pass_at_1_end),
+            large(one.figures.generated_tokens),
+            duration(one.figures.seconds),
         )
         for one in evidences
     ]
@@ -64,7 +63,13 @@ def paper_table(evidences: Sequence[Evidence]) -> Table:
         said = f"{theirs.cumulative_reward:.2f}" if theirs else NOTHING
         paper = (said, times(ratio_to(theirs, PAPER["8/0"])))
         rows += [
-            (split, one.name, reward_sum(one.cumulative()), times(ratio_of(one, baseline)), *paper)
+            (
+                split,
+                one.name,
+                reward_sum(one.figures.cumulative_reward),
+                times(ratio_of(one, baseline)),
+                *paper,
+            )
             for one in ours.get(split, [])
         ] or [(split, NOTHING, NOTHING, NOTHING, *paper)]
     heads = ("I/J", "experiment", "cumulative reward", "ratio", "paper", "paper, ratio to 8/0")
@@ -222,20 +227,3 @@ def _rounds(evidence: Evidence) -> str:
 
 def _part(seconds: float, whole: float) -> str:
     return f"{seconds:.3f} s ({seconds / whole:.0%})"
-
-
-def _ends(evidence: Evidence) -> str:
-    """Mean reward in the first and in the last tenth of the rounds, as `compare` has it."""
-    numbers, tenth = evidence.rounds, max(1, len(evidence.rounds) // 10)
-    parts = [
-        [r for s in evidence.stages if s.round in wanted for r in s.rewards.values()]
-        for wanted in (set(numbers[:tenth]), set(numbers[-tenth:]))
-    ]
-    return change(*(math.fsum(part) / len(part) if part else None for part in parts))
-
-
-def _pass_at_1(evidence: Evidence) -> str:
-    takers = [node for node in evidence.status.nodes if node.round >= 0]
-    columns = [[n.pass_at_1_start for n in takers], [n.pass_at_1_end for n in takers]]
-    there = [[value for value in column if value is not None] for column in columns]
-    return change(*(math.fsum(values) / len(values) if values else None for values in there))

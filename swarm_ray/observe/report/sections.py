@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from swarm_ray.config.load import render_yaml
 from swarm_ray.observe.report.chart import Chart
 from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.observe.report.html_page import Section
+from swarm_ray.observe.report.html_page import Section, Table
 from swarm_ray.observe.report.incidents import rejections_of
 from swarm_ray.observe.report.page_tables import (
     count_table,
@@ -31,6 +33,7 @@ from swarm_ray.observe.report.run_charts import (
 )
 from swarm_ray.observe.report.samples import questions_for, samples_of
 
+Part = TypeVar("Part", Chart, Table)
 _NO_METRICS = "no metrics have been logged yet, or they are gone."
 _NO_STORE_USE = "the logs do not say what was asked of the folder; another version of Swarm Ray wrote them."
 _HOW_PICKED = (
@@ -71,10 +74,9 @@ def _why_no_round(evidence: Evidence) -> str:
 
 def _held_out(evidences: Sequence[Evidence]) -> Section:
     chart, table = specialty_chart(evidences), specialty_table(evidences)
-    measured = set(table.heads[2:]) if table else set()
-    said = _grouped(evidences, lambda one: None if one.name in measured else _why_not_measured(one))
-    tables = (table,) if table else ()
-    return Section("held-out", "Held-out questions", tuple(said), (chart,) if chart else (), tables)
+    return _measured(
+        Section("held-out", "Held-out questions"), evidences, chart, table, _why_not_measured, before=2
+    )
 
 
 def _why_not_measured(evidence: Evidence) -> str:
@@ -107,21 +109,37 @@ def _batches(evidences: Sequence[Evidence]) -> Section:
 
 def _time(evidences: Sequence[Evidence]) -> Section:
     chart, table = time_chart(evidences), time_table(evidences)
-    timed = set(table.heads[1:]) if table else set()
-    said = _grouped(evidences, lambda one: None if one.name in timed else _NO_METRICS)
-    tables = (table,) if table else ()
-    return Section("time", "Where the time went", tuple(said), (chart,) if chart else (), tables)
+    return _measured(Section("time", "Where the time went"), evidences, chart, table, lambda _: _NO_METRICS)
 
 
 def _store(evidences: Sequence[Evidence]) -> Section:
     chart, table = store_chart(evidences), store_table(evidences)
-    told = set(table.heads[1:]) if table else set()
-    said = _grouped(
-        evidences,
-        lambda one: None if one.name in told else _NO_STORE_USE if one.rounds else _why_no_round(one),
-    )
-    tables = (table,) if table else ()
-    return Section("store", "The shared folder", tuple(said), (chart,) if chart else (), tables)
+    return _measured(Section("store", "The shared folder"), evidences, chart, table, _why_no_store_use)
+
+
+def _why_no_store_use(evidence: Evidence) -> str:
+    return _NO_STORE_USE if evidence.rounds else _why_no_round(evidence)
+
+
+def _measured(
+    section: Section,
+    evidences: Sequence[Evidence],
+    chart: Chart | None,
+    table: Table | None,
+    why_none: Callable[[Evidence], str],
+    before: int = 1,
+) -> Section:
+    """A section with a chart and a table of the experiments that have figures, and why others have none.
+
+    The table has a column for each experiment, after `before` others.
+    """
+    shown = table.heads[before:] if table else ()
+    said = _grouped(evidences, lambda one: None if one.name in shown else why_none(one))
+    return replace(section, said=tuple(said), charts=_there(chart), tables=_there(table))
+
+
+def _there(*parts: Part | None) -> tuple[Part, ...]:
+    return tuple(part for part in parts if part is not None)
 
 
 def _incidents(evidences: Sequence[Evidence]) -> Section:
@@ -134,12 +152,11 @@ def _incidents(evidences: Sequence[Evidence]) -> Section:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in rejections_of(one).items())
         if reasons:
             said.append(f"External rollouts were rejected in {one.name}: {reasons}.")
-    tables = tuple(table for table in (counts, *each) if table is not None)
-    return Section("incidents", "Incidents", tuple(said), (), tables)
+    return Section("incidents", "Incidents", tuple(said), (), _there(counts, *each))
 
 
 def _nodes(evidences: Sequence[Evidence]) -> Section:
-    tables = tuple(table for one in evidences if (table := node_table(one)) is not None)
+    tables = _there(*(node_table(one) for one in evidences))
     said = _grouped(evidences, lambda one: None if one.status.nodes else "no node has registered yet.")
     return Section("nodes", "Nodes", tuple(said), (), tables)
 
@@ -147,7 +164,7 @@ def _nodes(evidences: Sequence[Evidence]) -> Section:
 def _configuration(evidences: Sequence[Evidence]) -> Section:
     differing = settings_table(evidences) if len(evidences) > 1 else None
     said = ["Their configurations are the same."] if len(evidences) > 1 and differing is None else []
-    tables = tuple(table for table in (differing, origin_table(evidences)) if table is not None)
+    tables = _there(differing, origin_table(evidences))
     whole = tuple((f"The whole configuration of {one.name}", render_yaml(one.config)) for one in evidences)
     return Section("configuration", "Configuration", tuple(said), (), tables, whole)
 
@@ -190,4 +207,4 @@ def _each(
     """A chart for each experiment, and why others have none."""
     found = {one.name: chart_of(one, f"{slug}-{one.name}") for one in evidences}
     said = _grouped(evidences, lambda one: why_none(one) if found[one.name] is None else None)
-    return [chart for chart in found.values() if chart is not None], said
+    return [*_there(*found.values())], said
