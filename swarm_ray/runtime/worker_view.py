@@ -11,6 +11,7 @@ from statistics import median
 from typing import Protocol
 
 from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.experiments.read.compare import mean
 from swarm_ray.observe.diagnosis import swarm_notes, without_advantage
 from swarm_ray.observe.snapshot import (
     MEAN_OF,
@@ -20,7 +21,6 @@ from swarm_ray.observe.snapshot import (
     closings,
     extended,
     label,
-    mean,
     node_snapshot,
     round_seconds,
     rounds_closed,
