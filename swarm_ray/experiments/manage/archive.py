@@ -201,4 +201,4 @@ def _read_tar(path: Path) -> Digests:
 
 def _digest(data: IO[bytes]) -> bytes:
     with data:
-        return hashlib.file_digest(data, "sha256").digest()
+        return hashlib.file_digest(data, "sha256").digest()  # type: ignore[arg-type]  # both have readinto
