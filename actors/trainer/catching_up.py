@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from actors.trainer.reporter import TrainerReporter
 from actors.trainer.restoring import Restored
@@ -14,15 +13,8 @@ from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.sapo.node import Node
 
-
-class TakeRound(Protocol):
-    """Runs a round for some nodes."""
-
-    def __call__(
-        self, nodes: list[Node], number: int, *, alone: bool, replayed: bool = False
-    ) -> list[StepMetrics]:
-        """See `Trainer._take_round`."""
-        ...
+TakeAgain = Callable[[list[Node], PublishedStep], list[StepMetrics]]
+"""Runs the round of a step once more for nodes that made it."""
 
 
 def catch_up(
@@ -31,7 +23,7 @@ def catch_up(
     made: StepReplay,
     restored: Restored,
     reporter: TrainerReporter,
-    take_round: TakeRound,
+    take_again: TakeAgain,
 ) -> int:
     """Take again, without generating anything, every step whose rollouts are kept; say what was and what was not.
 
@@ -41,7 +33,7 @@ def catch_up(
         made: finds what earlier processes made.
         restored: what was found of each node.
         reporter: says it.
-        take_round: runs a round.
+        take_again: runs the round of a step once more.
 
     Returns:
         Rounds that were taken again.
@@ -52,7 +44,7 @@ def catch_up(
     rounds = 0
     while (behind := made.replayable(nodes)) is not None:
         step, together = behind
-        for row in take_round(together, step.round, alone=step.file.alone, replayed=True):
+        for row in take_again(together, step):
             again[row.node] += 1
             without[row.node] += sum(
                 n for reason, n in row.counters.rejected.items() if RefusalKind.of(reason).is_missing

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
 
 import msgspec
 
 from actors.trainer.reporter import TrainerReporter
+from actors.trainer.restoring import Restored
 from drive_store import RETRYABLE, ExperimentStore, Retention
 from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
@@ -32,8 +33,7 @@ class TrainerCheckpoints:
         state: the swarm as the trainer sees it.
         exchange: holds the spools.
         reporter: says what is wrong.
-        retentions: node ids with retentions of their folders, earlier incarnations' too.
-        former: node to the incarnations that it continues, oldest first.
+        restored: the nodes, and the incarnations that they continue.
         pushes: brings models to the Hub; None brings none.
     """
 
@@ -45,12 +45,16 @@ class TrainerCheckpoints:
         state: StateFollower,
         exchange: Outbox,
         reporter: TrainerReporter,
-        retentions: Sequence[tuple[str, Retention]],
-        former: Mapping[str, Sequence[str]],
+        restored: Restored,
         pushes: HubPushes | None = None,
     ) -> None:
         self._config, self._state, self._exchange = config, state, exchange
-        self._retentions, self._pushes = retentions, pushes
+        self._pushes = pushes
+        self._retentions = [
+            (node, Retention(experiment, node, life))
+            for node, former in restored.former.items()
+            for life in (*former, restored.folders[node].incarnation)
+        ]
         self._rows: dict[str, list[StepMetrics]] = {}
         self._saved: SimpleQueue[tuple[str, int]] = SimpleQueue()
         self._checkpointer = Checkpointer(
@@ -61,7 +65,7 @@ class TrainerCheckpoints:
             on_saved=lambda node, step: self._saved.put((node, step)),
             on_written=self._written,
             before_upload=reporter.flush,
-            former=former,
+            former=restored.former,
         )
 
     def after_round(self, nodes: Sequence[Node], number: int) -> None:

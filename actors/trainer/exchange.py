@@ -1,123 +1,138 @@
-"""How a trainer's rollouts travel: spools, the exchange on them, and what removes old files."""
+"""What carries a trainer's rollouts: the exchange through the folder, and the direct link beside it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import torch
-
+from actors.trainer.reporter import TrainerReporter
 from actors.trainer.restoring import Restored
-from actors.trainer.settings import TrainerSettings
-from drive_store import ExperimentStore, Retention, Spool
-from swarm_ray.config.schema import SwarmConfig
+from actors.trainer.settings import ReportSink, TrainerSettings
+from drive_store import ExperimentStore, Spool, Store
+from swarm_ray.config.schema import DirectConfig
+from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.errors import LinkError
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
-from swarm_ray.exchange.outbox import Outbox
+from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.hivemind.peer_connector import LinkAnnouncement, PeerConnector
 from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import StateFollower
-from swarm_ray.policies.loading import load_policies
-from swarm_ray.policies.policy import Policy
-from swarm_ray.policies.tiny.loading import TinyStart
-from swarm_ray.policies.tiny.starts import start_index
-from swarm_ray.records.state import ENDED
-from swarm_ray.sapo.node import Node
+from swarm_ray.experiments.folder import experiment_uid
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Verifier
 
 
-@dataclass(frozen=True)
-class TrainerExchange:
-    """What a trainer's nodes publish and gather with."""
-
-    exchange: FolderExchange
-    made: StepReplay
-    retentions: list[tuple[str, Retention]]
-    """Node ids with what removes the old files of each of their lives."""
-
-
 def build_exchange(
+    settings: TrainerSettings,
     experiment: ExperimentStore,
-    uid: str,
-    config: SwarmConfig,
     state: StateFollower,
     restored: Restored,
     tasks: TaskSet,
     verifier: Verifier,
-) -> TrainerExchange:
+) -> FolderExchange:
     """An exchange for the nodes of a trainer.
 
     Args:
+        settings: what the trainer is built from.
         experiment: the experiment in the shared folder.
-        uid: the experiment's, which no other has.
-        config: the swarm.
         state: the swarm as the trainer sees it.
         restored: the nodes, their folders on this machine and their former lives.
         tasks: makes questions again.
         verifier: scores what the folder gives back.
     """
-    pace = config.pace
+    config, pace = settings.config, settings.config.pace
     spools = {
         n.id: Spool(restored.folders[n.id].spool, experiment, n.id, n.incarnation, retry_s=pace.retry_s)
         for n in restored.nodes
     }
     made = StepReplay(experiment, state, spools, tasks, verifier)
-    lives = {n.id: n.incarnation for n in restored.nodes}
     direct = DirectValues(
         experiment,
-        uid,
-        lives,
+        experiment_uid(experiment.store, settings.address),
+        {n.id: n.incarnation for n in restored.nodes},
         staleness=pace.staleness,
         value_s=config.direct.value_s,
         again=pace.mode == "async",
     )
-    retentions = [
-        (node, Retention(experiment, node, life))
-        for node, former in restored.former.items()
-        for life in (*former, restored.folders[node].incarnation)
-    ]
-    return TrainerExchange(FolderExchange(experiment, state, pace, spools, made, direct), made, retentions)
+    return FolderExchange(experiment, state, pace, spools, made, direct)
 
 
-def first_policies(settings: TrainerSettings, tasks: TaskSet, verifier: Verifier) -> list[Policy]:
-    """A policy for each node: the embedded model's start, or copies of a Hugging Face model.
+class DirectLink:
+    """Nothing here fails a trainer: what goes wrong is told, and the folder carries all rollouts.
 
-    Raises:
-        ModelError: the model cannot be loaded, or does not fit so often.
+    Args:
+        nodes: whom it serves.
+        identity: file with the key of the first of them, under whose peer id the link is known.
+        config: where to listen, whom to start with.
+        experiment: whose nodes it looks for.
+        book: who is to be found in the folder.
+        direct: the exchange's part that uses the link.
+        sink: announces where the link can be dialled.
+        tell: takes what is to be known; the same line again, and an empty one, says nothing.
     """
-    config = settings.config
-    if not config.policy.is_tiny:
-        return load_policies(config, len(settings.nodes))
-    start = TinyStart(config, tasks, verifier, settings.cache, lambda *_: None)
-    return [start.policy(start_index(node)) for node in settings.nodes]
+
+    def __init__(
+        self,
+        nodes: Sequence[str],
+        identity: Path,
+        config: DirectConfig,
+        experiment: str,
+        book: PeerBook,
+        direct: DirectValues,
+        sink: ReportSink,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._nodes, self._direct, self._sink, self._tell = list(nodes), direct, sink, tell
+        self._link = DhtLink(identity, config)
+        self._meeting = PeerConnector(book, self._link, config, experiment)
+        self._announced: LinkAnnouncement | None = None
+
+    def start(self) -> None:
+        """Start the link with whoever is to be found; one that does not start is tried again later."""
+        try:
+            self._meeting.start()
+        except LinkError as error:
+            self._tell(f"{error}; the folder carries all rollouts")
+        self._direct.link = self._link
+        self._announce()
+
+    def keep(self) -> None:
+        """Connect to those who have come, start again what has died, and say what is wrong; returns at once."""
+        self._meeting.keep()
+        self._announce()
+        self._tell(self._direct.problem or self._meeting.problem)
+
+    def close(self) -> None:
+        """End the link; harmless when repeated."""
+        self._direct.link = None
+        self._meeting.close()
+
+    def _announce(self) -> None:
+        """Tell the folder where the link can be dialled, once for each change."""
+        said = self._meeting.announcement
+        if said != self._announced:
+            self._announced = said
+            self._sink.links(self._nodes, said.peer_id, said.multiaddrs, said.reach)
 
 
-def describe_policy(policy: Policy, config: SwarmConfig) -> str:
-    """What a figure of a node with this policy was made on."""
-    name = torch.cuda.get_device_name(policy.device) if policy.device.type == "cuda" else "cpu"
-    parameters = sum(p.numel() for p in policy.model.parameters())
-    return (
-        f"{config.policy.model}, {parameters:,} parameters on {name}, {config.policy.dtype}, "
-        f"{policy.layout.value} rows, {torch.get_num_threads()} thread(s), seed {config.seed}"
+def make_direct_link(
+    settings: TrainerSettings,
+    restored: Restored,
+    store: Store,
+    direct: DirectValues,
+    sink: ReportSink,
+    reporter: TrainerReporter,
+) -> DirectLink:
+    """The direct link of a trainer's nodes, under the key of the first of them."""
+    pace = settings.config.pace
+    return DirectLink(
+        settings.nodes,
+        restored.folders[settings.nodes[0]].identity.file,
+        settings.config.direct,
+        settings.address.experiment,
+        PeerBook(store, ttl_s=max(pace.dead_after_s, 3 * pace.beat_s)),
+        direct,
+        sink,
+        lambda text: reporter.tell_once("direct", text),
     )
-
-
-def drain_spools(nodes: Sequence[Node], state: StateFollower, exchange: Outbox, within_s: float) -> list[str]:
-    """Wait for the answers to what was published; answers a line for each node that has files without one.
-
-    Raises:
-        StopRequested: the worker was told to stop; what is left stays in the spools for the next process.
-    """
-    deadline = time.monotonic() + within_s
-    while any(exchange.unanswered(node.id) for node in nodes) and time.monotonic() < deadline:
-        ended = state.latest is not None and state.latest.state in ENDED
-        if ended and not state.poll():
-            break
-        state.poll()
-        exchange.retry()
-        state.pause()
-    return [
-        f"{node}: rounds {', '.join(map(str, rounds))} were published and never answered"
-        for node, rounds in exchange.give_up().items()
-    ]

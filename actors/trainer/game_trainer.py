@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import gc
 import re
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from actors.store_meter import StoreMeter
-from actors.trainer.exchange import drain_spools
-from actors.trainer.game_joining import describe_learner, join_game, learner_of
-from actors.trainer.game_rounds import GameOver
-from actors.trainer.reporter import beats_while_loading
-from actors.trainer.restoring import claim_nodes, restore_nodes
-from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
-from actors.trainer.trainer import STOP_WITHIN_S
+from actors.trainer.game_rounds import GameOver, GameRounds
+from actors.trainer.lifecycle import NodeTrainer
+from actors.trainer.restoring import restore_nodes
+from actors.trainer.settings import ReportSink, TrainerSettings
+from drive_store import Spool
+from drive_store.published import NamedValues
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
-from swarm_ray.experiments.local_state import local_folder
-from swarm_ray.genrl.communication import GameCommunication, PreviousRound
+from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.outbox import Outbox
+from swarm_ray.experiments.folder import experiment_uid
+from swarm_ray.genrl.communication import GameCommunication, GameTransport, PreviousRound
 from swarm_ray.genrl.coordinator import GameCoordinator
+from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering
+from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.recorder import GameRecorder, GameRow, step_metrics
 from swarm_ray.genrl.setup import GamePlace
-from swarm_ray.machine.cancellation import Cancellation
+from swarm_ray.genrl.stage_files import Gathering, StageFiles
+from swarm_ray.records.state import Member
 
 
-class GameTrainer(GameRecorder):
+class GameTrainer(NodeTrainer, GameRecorder):
     """Plays a game as one node, and is its manager's recorder: it keeps, tells and resumes.
 
     Args:
@@ -39,100 +42,64 @@ class GameTrainer(GameRecorder):
     """
 
     def __init__(self, settings: TrainerSettings, sink: ReportSink) -> None:
-        torch.set_num_threads(settings.threads)
         if len(settings.nodes) != 1:
             raise UserError("a game has one trainer for each node: set trainers to the number of nodes")
-        self._settings, self._config = settings, settings.config
-        self._cancellation = Cancellation()
-        self._experiment = settings.address.open()
-        self._store = self._experiment.store
-        self._meter = StoreMeter(self._store)
+        super().__init__(settings, sink)
         self._communication = GameCommunication(settings.nodes[0])
         self._book = PeerBook(self._store, ttl_s=settings.config.pace.dead_after_s)
         self._coordinator = GameCoordinator(
             self._communication, lambda: self._rounds.opened, self._reachable_peers
         )
-        disk = local_folder(settings.address)
-        self._restored = claim_nodes(settings.nodes, disk, self._experiment, settings.identities)
+        self._claim()
         try:
-            with beats_while_loading(sink, self._restored.continued, self._config.pace.beat_s):
+            with self._loading():
                 self._manager = self._make_manager()
-                self._restore(disk)
+                self._restore()
         except BaseException:
             self._restored.release()
             raise
         self._manager.failures_tolerated = settings.config.supervision.data_failures
-        (self._node,) = self.nodes = self._restored.nodes
-        self._communication.counted = self._began = self._node.step
+        (self._node,) = self.nodes
+        self._communication.counted = self._node.step
         self._told: set[str] = set()
         self._barren = 0  # rounds in a row without an own group that had an advantage
-        game = join_game(
-            settings,
-            sink,
-            self._restored,
-            self._experiment,
-            self._communication,
-            self._cancellation,
-            self._meter,
+        self._join()
+
+    def _join(self) -> None:
+        """Build what joins the node to the swarm, each part on those before it, and have its payloads travel."""
+        config, node, experiment = self._config, self._node, self._experiment
+        self._follow()
+        files, peers = (
+            StageFiles(experiment, Member(node.id, node.incarnation)),
+            Peers(experiment, node.id, config.pace),
         )
-        self._state, self._published, self._reporter = game.state, game.published, game.reporter
-        self._rounds, self._checkpoints, self._link = game.rounds, game.checkpoints, game.link
+        by_deadline = DeadlineGathering(files, peers, config.pace, self._cancellation)
+        gathering: Gathering = by_deadline
+        published, spool = Outbox(self._state, {}), None
+        direct = self._direct_values()
+        if self._settings.coordinated:
+            folder, retry_s = self._restored.folders[node.id].spool, config.pace.retry_s
+            spool = Spool(folder, experiment, node.id, node.incarnation, retry_s=retry_s)
+            gathering = published = CoordinatedGathering(
+                files, self._state, spool, config.stages, direct, by_deadline
+            )
+        values = NamedValues(experiment, node.id, node.incarnation)
+        self._communication.attach(GameTransport(experiment, gathering, values))
+        self._connect(published, direct)
+        self._keep_checkpoints()
+        former = self._restored.former[node.id]
+        self._rounds = GameRounds(node, former, self._state, spool, files, peers, config, self._reporter)
 
-    def run(self) -> TrainerResult:
-        """See `_run`; the node's beats end with it, however it ends."""
-        try:
-            return self._run()
-        finally:
-            self._reporter.end()
-
-    def _run(self) -> TrainerResult:
-        """Register, play to the end, and take a last checkpoint in any case.
-
-        Raises:
-            Superseded: another process goes on in the place of the node.
-            StoreError: the own disk is full.
-        """
-        stopped, left, kept, within_s = "", list[str](), self.nodes, STOP_WITHIN_S
-        try:
-            self._reporter.register(self._restored)
-            if self._link is not None:
-                self._link.start()
-                self._state.while_waiting(self._link.keep)
-            self._reporter.start(self.nodes, lambda _: describe_learner(self._manager.trainer, self._config))
-            stopped = self._play()
-            if not stopped:
-                self._check_played()
-                self._reporter.published(self.nodes, alone=True, phase="draining")
-                left += self._drain()
-                within_s = self._config.pace.drain_s
-        except StopRequested as reason:
-            stopped = str(reason)
-        except Superseded:
-            kept = []  # what another process goes on with is not to be overtaken by ours
-            raise
-        finally:
-            if self._link is not None:
-                self._link.close()
-            with self._reporter.busy("checkpointing"):
-                left += self._checkpoints.close(kept, within_s)
-        for line in left:
-            self._reporter.tell("left", line)
-        self._reporter.farewell(self.nodes, done=not stopped)
-        self._restored.release()
-        problems = {n.id: n.problem for n in self.nodes if n.problem}
-        nothing = self._barren >= self._config.alarm_streak
-        return TrainerResult(
-            self._node.step - self._began, problems, stopped, tuple(left), learned_nothing=nothing
-        )
-
-    def stop(self) -> None:
-        """End within the next token, pass or look at the folder; harmless when repeated."""
-        self._cancellation.cancel()
+    def _direct_values(self) -> DirectValues:
+        """Payloads that travel directly; one that comes after its stage is of no use in a game."""
+        uid, node = experiment_uid(self._store, self._settings.address), self._node
+        value_s = self._config.direct.value_s
+        return DirectValues(self._experiment, uid, {node.id: node.incarnation}, staleness=0, value_s=value_s)
 
     def first_round(self) -> int:
         """The round to begin with; see `GameRecorder`."""
         number = self._rounds.first(self._manager)
-        self._communication.counted = self._began = self._node.step  # steps that are lost count, too
+        self._communication.counted = self._node.step  # steps that are lost count, too
         return number
 
     def restore(self, manager: Any) -> None:
@@ -204,47 +171,45 @@ class GameTrainer(GameRecorder):
             )
         return manager
 
-    def _restore(self, disk: Path) -> None:
+    def _restore(self) -> None:
         """Give the node its trainer's model and optimizer, as its newest checkpoint left them."""
         learner = learner_of(self._manager.trainer)
-        restore_nodes(self._restored, [learner], disk, self._experiment, self._config)
+        restore_nodes(self._restored, [learner], self._disk, self._experiment, self._config)
         if hasattr(learner, "check_cancelled"):
             learner.check_cancelled = self._cancellation.check
         else:  # GenRL's own tells nothing of its progress, but every pass goes through here
             learner.model.register_forward_hook(lambda *_: self._cancellation.check())
         gc.freeze()  # what the imports left needs no collection
 
-    def _play(self) -> str:
-        """Play until the game is over; answers why it was stopped, empty where it was not.
+    def _take_part(self) -> str:
+        """Register and play until the game is over; answers why it was stopped, empty where it was not.
 
         Raises:
             StopRequested: the worker was told to stop.
         """
+        self._register()
+        self._reporter.start(self.nodes, lambda _: describe_learner(self._manager.trainer, self._config))
         try:
             self._manager.run_game()
         except GameOver as over:
-            return over.stopped
+            if over.stopped:
+                return over.stopped
         except (StopRequested, Superseded):
             raise
         except SwarmError:
             if not self._node.problem:  # it is not the game that failed
                 raise
+        self._give_up_idle(self._communication.step_)
         return ""
 
-    def _check_played(self) -> None:
-        """A node that took part in no round of a game that is over is a failure, and is told."""
-        node = self._node
-        if not node.problem and node.step == 0:
-            node.problem = "it took part in no round: its id is another worker's, or it came too late"
-            self._reporter.failed(node, self._communication.step_)
-
-    def _drain(self) -> list[str]:
-        return drain_spools(self.nodes, self._state, self._published, self._config.pace.drain_s)
+    def _learned_nothing(self) -> bool:
+        return self._barren >= self._config.alarm_streak
 
     def _count(self, row: GameRow) -> None:
         """The node's counters after a round, and what its next file tells of it."""
         node, totals = self._node, self._node.totals
         node.round, node.step = row.round, node.step + 1
+        self._taken += 1
         self._barren = 0 if row.informative else self._barren + 1
         totals.reward += row.reward
         counters = row.counters
@@ -270,3 +235,27 @@ class GameTrainer(GameRecorder):
 def _gist(problem: str) -> str:
     """A problem without its numbers, which differ from round to round."""
     return re.sub(r"\d+", "0", problem)
+
+
+def learner_of(trainer: Any) -> Any:
+    """What of a game's trainer has the model and the optimizer: our policy, or GenRL's trainer itself.
+
+    Raises:
+        UserError: neither is there.
+    """
+    learner = getattr(trainer, "policy", trainer)
+    if not (hasattr(learner, "model") and hasattr(learner, "optimizer")):
+        raise UserError(
+            f"the game's trainer ({type(trainer).__name__}) has no policy, and no model and optimizer: nothing of what "
+            "it learns could be kept. Give it these two attributes"
+        )
+    return learner
+
+
+def describe_learner(trainer: Any, config: SwarmConfig) -> str:
+    """What the figures of a game's node were made on."""
+    parameters = sum(p.numel() for p in learner_of(trainer).model.parameters())
+    return (
+        f"{config.game}: {type(trainer).__name__}, {parameters:,} parameters, "
+        f"{torch.get_num_threads()} thread(s), seed {config.seed}"
+    )

@@ -52,13 +52,13 @@ class FolderExchange(Outbox):
     ) -> None:
         super().__init__(state, spools)
         self._experiment, self._pace = experiment, pace
-        self._made = made
+        self.made = made
         self.direct = direct
         self._checked = -1
 
     def adopt(self, node: Node, number: int) -> list[ScoredRollout] | None:  # noqa: ARG002
         """What an earlier process of the node made for its present step."""
-        return self._made.rollouts(node)
+        return self.made.rollouts(node)
 
     def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[ScoredRollout]) -> None:
         """Keep the node's file on the own disk, then write it to the folder; the state log will answer it.
@@ -69,7 +69,7 @@ class FolderExchange(Outbox):
             StoreFull: the own disk is full, so that nothing can be promised.
         """
         spool = self._spools[node.id]
-        if not self._made.published(node):
+        if not self.made.published(node):
             packed, value = self.direct.pack(node.id, Moment(number), file)
             spool.hold(
                 round=number,

@@ -1,0 +1,194 @@
+"""What every trainer does: claim its nodes, announce them, drain, take a last checkpoint, and say farewell."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+
+from actors.store_meter import StoreMeter
+from actors.trainer.checkpoints import TrainerCheckpoints
+from actors.trainer.exchange import DirectLink, make_direct_link
+from actors.trainer.reporter import TrainerReporter, beats_while_loading
+from actors.trainer.restoring import Restored, claim_nodes
+from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
+from swarm_ray.errors import StopRequested, Superseded
+from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.outbox import Outbox
+from swarm_ray.exchange.state_follower import StateFollower
+from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.machine.cancellation import Cancellation
+from swarm_ray.models.push import HubPushes
+from swarm_ray.records.state import ENDED
+from swarm_ray.sapo.node import Node
+
+STOP_WITHIN_S = 5.0
+"""A trainer that is told to stop takes so long for its last checkpoint, at most."""
+
+
+class NodeTrainer(ABC):
+    """The life of a trainer from its first beat to its last; a subclass says what it takes part in.
+
+    A subclass restores `nodes` and calls `_follow`, `_connect` and `_keep_checkpoints` before `run`.
+
+    Args:
+        settings: what to train, and where.
+        sink: where metrics, events and heartbeats go.
+    """
+
+    _restored: Restored
+    _exchange: Outbox
+
+    def __init__(self, settings: TrainerSettings, sink: ReportSink) -> None:
+        torch.set_num_threads(settings.threads)
+        self._settings, self._config, self._sink = settings, settings.config, sink
+        self._cancellation = Cancellation()
+        self._experiment = settings.address.open()
+        self._store = self._experiment.store
+        self._meter = StoreMeter(self._store)
+        self._disk = local_folder(settings.address)
+        self._taken = 0
+        """Rounds of the swarm that the nodes took part in."""
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes, as restored and as trained since."""
+        return self._restored.nodes
+
+    def run(self) -> TrainerResult:
+        """Take part until there is nothing left to do; a last checkpoint is taken in any case.
+
+        Raises:
+            Superseded: another process continues one of the nodes.
+            StoreError: this machine's own disk is full.
+        """
+        try:
+            return self._farewell(*self._live())
+        finally:
+            self._reporter.end()
+
+    def stop(self) -> None:
+        """End within the next token, pass or look at the folder; harmless when repeated."""
+        self._cancellation.cancel()
+
+    @abstractmethod
+    def _take_part(self) -> str:
+        """Announce the nodes and take part to the end; answers why it was stopped, empty where it was not."""
+
+    def _learned_nothing(self) -> bool:
+        """Whether the node's last rounds could teach it nothing, where this trainer counts that."""
+        return False
+
+    def _claim(self) -> None:
+        """Take the nodes' places on this machine."""
+        settings = self._settings
+        self._restored = claim_nodes(settings.nodes, self._disk, self._experiment, settings.identities)
+
+    def _loading(self) -> AbstractContextManager[None]:
+        """Beats of the incarnations that our nodes continue, until these are announced."""
+        return beats_while_loading(self._sink, self._restored.continued, self._config.pace.beat_s)
+
+    def _follow(self, *, whole: bool = False) -> None:
+        """Follow the state log from the oldest checkpoint on, or from its first record."""
+        self._state = StateFollower(
+            self._experiment,
+            self._config.pace,
+            self._cancellation,
+            after=self._restored.state_ref,
+            whole=whole,
+            rounds=self._config.rounds,
+        )
+        self._state.claim(self._restored.places)
+
+    def _connect(self, exchange: Outbox, direct: DirectValues) -> None:
+        """Report what the exchange does, and link the nodes directly where that is asked for."""
+        self._exchange = exchange
+        self._reporter = TrainerReporter(self._sink, self._state, exchange, self._cancellation, self._meter)
+        self._link: DirectLink | None = None
+        if self._config.exchange == "hivemind":
+            self._link = make_direct_link(
+                self._settings, self._restored, self._store, direct, self._sink, self._reporter
+            )
+
+    def _keep_checkpoints(self, pushes: HubPushes | None = None) -> None:
+        """Take checkpoints from now on, and bring models to the Hub where that is asked for."""
+        self._checkpoints = TrainerCheckpoints(
+            self._disk / "checkpoints",
+            self._experiment,
+            self._config,
+            self._state,
+            self._exchange,
+            self._reporter,
+            self._restored,
+            pushes,
+        )
+
+    def _register(self) -> None:
+        """Announce the nodes, and how they are reached directly."""
+        self._reporter.register(self._restored)
+        if self._link is not None:
+            self._link.start()
+            self._state.while_waiting(self._link.keep)
+
+    def _live(self) -> tuple[str, list[str]]:
+        """Take part, drain and close; answers why it was stopped, and what is not safe."""
+        stopped, left, kept, within_s = "", list[str](), self.nodes, STOP_WITHIN_S
+        try:
+            stopped = self._take_part()
+            if not stopped:
+                self._reporter.published(self.nodes, alone=False, phase="draining")
+                left += self._drain()
+                within_s = self._config.pace.drain_s
+        except StopRequested as reason:
+            stopped = str(reason)
+        except Superseded:
+            kept = []  # ours must not overtake what another process continues
+            raise
+        finally:
+            self._close()
+            with self._reporter.busy("checkpointing"):
+                left += self._checkpoints.close(kept, within_s)
+        return stopped, left
+
+    def _close(self) -> None:
+        """End what needs no folder."""
+        if self._link is not None:
+            self._link.close()
+
+    def _drain(self) -> list[str]:
+        """Wait for the answers to what was published; answers a line for each node that has files without one.
+
+        Raises:
+            StopRequested: the worker was told to stop; what is left stays in the spools for the next process.
+        """
+        state, exchange = self._state, self._exchange
+        deadline = time.monotonic() + self._config.pace.drain_s
+        while any(exchange.unanswered(node.id) for node in self.nodes) and time.monotonic() < deadline:
+            ended = state.latest is not None and state.latest.state in ENDED
+            if ended and not state.poll():
+                break
+            state.poll()
+            exchange.retry()
+            state.pause()
+        return [
+            f"{node}: rounds {', '.join(map(str, rounds))} were published and never answered"
+            for node, rounds in exchange.give_up().items()
+        ]
+
+    def _give_up_idle(self, number: int) -> None:
+        """Mark nodes that took part in no round of an experiment that is over as failed."""
+        for node in self.nodes:
+            if not node.problem and node.step == 0:
+                node.problem = "it took part in no round: its id is another worker's, or it came too late"
+                self._reporter.failed(node, number)
+
+    def _farewell(self, stopped: str, left: Sequence[str]) -> TrainerResult:
+        for line in left:
+            self._reporter.tell("left", line)
+        self._reporter.farewell(self.nodes, done=not stopped)
+        self._restored.release()
+        problems = {node.id: node.problem for node in self.nodes if node.problem}
+        return TrainerResult(self._taken, problems, stopped, tuple(left), self._learned_nothing())
