@@ -78,7 +78,7 @@ def test_everything_else_is_imported_without_them() -> None:
 import importlib, pkgutil
 import actors, drive_store, swarm_ray
 
-OF_EXTRAS = ("swarm_ray.genrl.", "swarm_ray.exchange.hivemind.", "actors.trainer.direct_link", "actors.trainer.game_")
+OF_EXTRAS = ("swarm_ray.genrl.", "swarm_ray.exchange.hivemind.", "actors.trainer.game_")
 for package in (drive_store, swarm_ray, actors):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not module.name.startswith(OF_EXTRAS) and not module.name.endswith("__main__"):
