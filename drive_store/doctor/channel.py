@@ -7,7 +7,7 @@ files before they are whole (an empty file, a beginning) is counted, and when wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -179,18 +179,15 @@ class Channel:
             Silence: it was not so in time, or the other machine has left.
         """
         within_s = self.wait_s if within_s is None else within_s
-        began, pause = self.means.clock(), FIRST_PAUSE_S
-        while not done():
-            waited = self.means.clock() - began
-            if waited >= within_s:
-                raise Silence(f"{what} was not seen within {seconds(within_s)}{self._last(what)}")
+        for _ in looks(self.means, within_s):
+            if done():
+                return
             if self._left():
                 raise Silence(
                     f"the other machine has removed its files, while {what} was waited for: it was stopped"
                 )
             self._listed_now = False
-            self.means.sleep(min(pause, within_s - waited))
-            pause = next_pause(pause, waited)
+        raise Silence(f"{what} was not seen within {seconds(within_s)}{self._last(what)}")
 
     def peek(self, name: str) -> Note | None:
         """A note of the other machine if it is there, whole and right."""
@@ -259,6 +256,13 @@ class Channel:
         return f"; {self.sights.errors} looks failed in the store" if self.sights.errors else ""
 
 
-def next_pause(pause: float, waited: float) -> float:
-    """Seconds until the next look: a second at most at first, and later a small share of what was waited."""
-    return max(min(pause * 1.3, LAST_PAUSE_S), min(waited * _PAUSE_SHARE, _LONGEST_PAUSE_S))
+def looks(means: Means, within_s: float) -> Iterator[None]:
+    """Yield at each time to look, for so many seconds: often at first, later after a small share of what was waited."""
+    began, pause = means.clock(), FIRST_PAUSE_S
+    while True:
+        yield
+        waited = means.clock() - began
+        if waited >= within_s:
+            return
+        means.sleep(min(pause, within_s - waited))
+        pause = max(min(pause * 1.3, LAST_PAUSE_S), min(waited * _PAUSE_SHARE, _LONGEST_PAUSE_S))

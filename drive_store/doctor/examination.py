@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from drive_store.doctor import advice, mount, one_machine, pair
-from drive_store.doctor.report import FAIL, OK, Finding, Findings, worst
+from drive_store.doctor import mount, one_machine, pair
+from drive_store.doctor.report import FAIL, OK, Finding, Findings, is_slow, settings, verdict, worst
 from drive_store.doctor.workspace import CHECK, Means, OwnFiles, device_of, tried
 from drive_store.errors import InvalidName, StoreError
 from drive_store.names import new_incarnation, require_id
@@ -77,114 +77,73 @@ def examine(
     """
     if not 1 <= rounds <= pair.MOST_ROUNDS:
         raise InvalidName(f"{rounds} rounds cannot be measured: 1 to {pair.MOST_ROUNDS} can.")
-    own_id = new_incarnation()
+    own_id, means = new_incarnation(), means or Means()
     session = f"alone-{own_id}" if pair_name is None else require_id(pair_name, "name of a pair")
-    examination = _Examination(store, session, own_id, means or Means())
-    if examination.is_there():
-        with examination:
-            examination.look(counts or (FULL if pair_name is None else FEW))
-            if pair_name is not None:
-                examination.meet(rounds, wait_s, open_store)
-            examination.look_again()
-    return examination.conclude(paired=pair_name is not None)
-
-
-class _Examination:
-    """What was found so far; as a context it removes its own files at the end, however that comes."""
-
-    def __init__(self, store: Store, session: str, own_id: str, means: Means) -> None:
-        self._store, self._session, self._own_id, self._means = store, session, own_id, means
-        self._own = OwnFiles(store, f"{CHECK}/{session}/{own_id}")
-        self._found: list[Finding] = []
-        self._together = pair.Together()
-        self._left_bytes = 0
-        self._device: int | None = None
-
-    def __enter__(self) -> None:
-        """Begin to write."""
-        self._device = device_of(self._store.root or "/")
-
-    def __exit__(self, *_: object) -> None:
-        """Remove what was written."""
-        self._left_bytes = self._own.clear()
-        if self._left_bytes:
-            self._means.say(
-                f"{self._left_bytes} bytes could not be removed from {self._store.root}/{self._own.folder}"
-            )
-
-    def is_there(self) -> bool:
-        """Look without writing; say whether there is a folder to write into."""
-        self._found = look_at(self._store)
-        return not any(finding.check == "folder" and finding.level == FAIL for finding in self._found)
-
-    def look(self, counts: tuple[int, ...]) -> None:
-        """What this machine finds out by itself."""
-        self._found += write_and_read(self._own, self._means, counts)
-
-    def look_again(self) -> None:
-        """Is it still the folder that it was?"""
-        self._found.append(tried("mount stays", lambda: mount.still_there(self._store, self._device)))
-
-    def meet(self, rounds: int, wait_s: float, open_store: Callable[[str], Store]) -> None:
-        """What it finds out with another machine; nobody is waited for while something fails here."""
-        failing = [finding.check for finding in self._found if finding.level == FAIL]
-        if failing:
-            found = f"not waited for, since this fails here: {', '.join(failing)}"
-            self._found.append(
-                Finding(check="other machine", level=FAIL, found=found, advice="Fix that first.")
-            )
-            return
-        self._together = pair.together(
-            self._own,
-            self._session,
-            self._own_id,
-            self._means,
-            rounds=rounds,
-            wait_s=wait_s,
-            open_store=open_store,
-        )
-        self._found += self._together.findings
-
-    def conclude(self, *, paired: bool) -> Findings:
-        """Make settings and a verdict of what was found, and write all into the folder."""
-        seen, level = self._together, worst(self._found)
-        slow = advice.is_slow(seen.between_machines_s, drive=self._is_drive(), own_disk=self._is_own_disk())
-        pace = (
-            {}
-            if level == FAIL
-            else advice.settings(seen.median_between_machines_s, seen.p99_s, seen.samples, slow=slow)
-        )
-        findings = Findings(
-            root=self._store.root,
-            session=self._session,
-            id=self._own_id,
-            level=level,
-            verdict=advice.verdict(self._found, seen.between_machines_s, paired=paired),
-            findings=tuple(self._found),
-            preset="colab" if slow else "tiny",
-            settings=tuple(f"pace.{key}={value}" for key, value in pace.items()),
-            remains_bytes=self._left_bytes,
-        )
-        return self._reported(findings)
-
-    def _is_drive(self) -> bool:
-        marked = any(
-            f.check == "upload" and any(f.figures.get(m) for m in ("id", "uncommitted")) for f in self._found
-        )
-        return marked or mount.expects_drive(self._store.root)
-
-    def _is_own_disk(self) -> bool:
-        return any(finding.check == "mount" and finding.level != OK for finding in self._found)
-
-    def _reported(self, findings: Findings) -> Findings:
-        """The findings with the path of their report, where it could be written."""
-        if not any(finding.check == "writing" for finding in self._found):
-            return findings
-        key = f"{CHECK}/{self._session}/report-{self._own_id}.json"
-        findings = msgspec.structs.replace(findings, report=f"{self._store.root}/{key}")
+    own = OwnFiles(store, f"{CHECK}/{session}/{own_id}")
+    found, together, left_bytes = look_at(store), pair.Together(), 0
+    if not any(finding.check == "folder" and finding.level == FAIL for finding in found):
+        device = device_of(store.root or "/")
         try:
-            self._store.create(key, msgspec.json.format(msgspec.json.encode(findings), indent=2) + b"\n")
-        except StoreError as error:
-            self._means.say(f"the report was not written: {error}")
-            return msgspec.structs.replace(findings, report="")
+            found += write_and_read(own, means, counts or (FULL if pair_name is None else FEW))
+            failing = [finding.check for finding in found if finding.level == FAIL]
+            if pair_name is not None and failing:
+                found.append(_not_met(failing))
+            elif pair_name is not None:
+                together = pair.together(
+                    own, session, own_id, means, rounds=rounds, wait_s=wait_s, open_store=open_store
+                )
+                found += together.findings
+            found.append(tried("mount stays", lambda: mount.still_there(store, device)))
+        finally:
+            left_bytes = own.clear()
+            if left_bytes:
+                means.say(f"{left_bytes} bytes could not be removed from {store.root}/{own.folder}")
+    slow = _is_slow(found, together, store)
+    level = worst(found)
+    pace = (
+        {}
+        if level == FAIL
+        else settings(together.median_between_machines_s, together.p99_s, together.samples, slow=slow)
+    )
+    findings = Findings(
+        root=store.root,
+        session=session,
+        id=own_id,
+        level=level,
+        verdict=verdict(found, together.between_machines_s, paired=pair_name is not None),
+        findings=tuple(found),
+        preset="colab" if slow else "tiny",
+        settings=tuple(f"pace.{key}={value}" for key, value in pace.items()),
+        remains_bytes=left_bytes,
+    )
+    return _reported(findings, store, means)
+
+
+def _not_met(failing: Sequence[str]) -> Finding:
+    """Nobody is waited for while something fails here."""
+    found = f"not waited for, since this fails here: {', '.join(failing)}"
+    return Finding(check="other machine", level=FAIL, found=found, advice="Fix that first.")
+
+
+def _is_slow(found: Sequence[Finding], together: pair.Together, store: Store) -> bool:
+    """Whether the folder needs the settings of a slow one."""
+    marked = any(f.check == "upload" and any(f.figures.get(m) for m in ("id", "uncommitted")) for f in found)
+    return is_slow(
+        together.between_machines_s,
+        drive=marked or mount.expects_drive(store.root),
+        own_disk=any(finding.check == "mount" and finding.level != OK for finding in found),
+    )
+
+
+def _reported(findings: Findings, store: Store, means: Means) -> Findings:
+    """The findings with the path of their report, where it could be written."""
+    if not any(finding.check == "writing" for finding in findings.findings):
         return findings
+    key = f"{CHECK}/{findings.session}/report-{findings.id}.json"
+    written = msgspec.structs.replace(findings, report=f"{store.root}/{key}")
+    try:
+        store.create(key, msgspec.json.format(msgspec.json.encode(written), indent=2) + b"\n")
+    except StoreError as error:
+        means.say(f"the report was not written: {error}")
+        return findings
+    return written

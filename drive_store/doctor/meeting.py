@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from drive_store.doctor.channel import (
-    FIRST_PAUSE_S,
     Note,
     Place,
     Silence,
     decode_note,
-    next_pause,
+    looks,
     read_note,
     tell,
 )
@@ -95,24 +94,20 @@ class Meeting:
             Silence: nobody answered in time, or more than one.
             StoreError: the own files cannot be written.
         """
-        began, pause = self._means.clock(), FIRST_PAUSE_S
+        began = self._means.clock()
         tell(self._own, self._session, self._own_id, "hello", hello)
         where = f"{self._own.store.root}/{CHECK}/{self._session}"
         self._means.say(f"waiting for the other machine in {where} (at most {seconds(wait_s)})")
-        while True:
+        for _ in looks(self._means, wait_s):
             met = self._look()
-            waited = self._means.clock() - began
             if len(met) > 1:
                 raise Silence(
                     f"more than two machines use the name {self._session!r}: give each pair its own"
                 )
             if met:
                 id_, seen = met[0]
-                return Met(id_, seen.place, seen.hello or Note(), waited)
-            if waited >= wait_s:
-                raise Silence(f"nobody answered in {where} within {seconds(wait_s)}{self._hint()}")
-            self._means.sleep(min(pause, wait_s - waited))
-            pause = next_pause(pause, waited)
+                return Met(id_, seen.place, seen.hello or Note(), self._means.clock() - began)
+        raise Silence(f"nobody answered in {where} within {seconds(wait_s)}{self._hint()}")
 
     def _look(self) -> list[tuple[str, _Seen]]:
         """Look once at everybody; who has answered."""

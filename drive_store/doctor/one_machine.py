@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
 from drive_store.doctor.report import FAIL, OK, WARN, Finding, seconds, spread_of
-from drive_store.doctor.workspace import Means, OwnFiles
+from drive_store.doctor.workspace import Means, OwnFiles, unlike_text
 from drive_store.errors import NameTaken
 
 CLOCK_S = 120.0
@@ -134,16 +133,10 @@ def many_files(own: OwnFiles, means: Means, counts: tuple[int, ...]) -> list[Fin
     return [_speed(files), *_read_all(own, means, files), _listings(files)]
 
 
-def _content(number: int) -> bytes:
-    """Bytes that differ in every file and at every place of it."""
-    blocks = (hashlib.sha256(b"%d %d" % (number, block)).digest() for block in range(SMALL // 32))
-    return b"".join(blocks)
-
-
 def _write_one(own: OwnFiles, means: Means, files: _Files) -> None:
     key = own.key(f"small-{len(files.written):04d}.bin")
     began = means.clock()
-    own.create(key, _content(len(files.written)))
+    own.create(key, unlike_text(len(files.written), SMALL).encode())
     files.write_s.append(means.clock() - began)
     files.written.append(key)
 
@@ -181,7 +174,7 @@ def _read_all(own: OwnFiles, means: Means, files: _Files) -> list[Finding]:
         data = own.store.read(key, SMALL * 2)
         took.append(means.clock() - began)
         gone += data is None
-        changed += data is not None and data != _content(number)
+        changed += data is not None and data != unlike_text(number, SMALL).encode()
     figures = spread_of(took, "read") | {"gone": float(gone), "changed": float(changed)}
     bad = gone or changed
     found = f"{gone} of {len(took)} files are not there, {changed} are not as they were written"

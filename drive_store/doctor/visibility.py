@@ -6,11 +6,11 @@ a swarm meets too; so the figures are rather too long than too short.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from drive_store.doctor.channel import Channel, Note, Sights
 from drive_store.doctor.report import FAIL, OK, WARN, Finding, seconds, spread_of
+from drive_store.doctor.workspace import unlike_text
 
 FILLER = 94_000
 """Bytes of each file: those of a round file with 64 completions of 256 tokens, compressed."""
@@ -39,7 +39,9 @@ def ping(channel: Channel, rounds: int, took: list[float]) -> None:
     for number in range(1, rounds + 1):
         sent = clock()
         last = number == rounds or sent - began > LIMIT_S
-        channel.tell(f"ping-{number:06d}", Note(figures={"last": float(last)}, filler=filler(number)))
+        channel.tell(
+            f"ping-{number:06d}", Note(figures={"last": float(last)}, filler=unlike_text(number, FILLER))
+        )
         channel.hear(f"pong-{number:06d}")
         took.append(clock() - sent)
         channel.means.say(f"round {number} of {rounds}: {seconds(took[-1])} there and back")
@@ -55,18 +57,12 @@ def pong(channel: Channel, rounds: int, took: list[float]) -> None:
     for number in range(1, rounds + 1):
         last = number == rounds or bool(asked.figures.get("last"))
         sent = clock()
-        channel.tell(f"pong-{number:06d}", Note(filler=filler(number)))
+        channel.tell(f"pong-{number:06d}", Note(filler=unlike_text(number, FILLER)))
         asked = channel.hear("pinged" if last else f"ping-{number + 1:06d}")
         took.append(clock() - sent)
         channel.means.say(f"round {number} of {rounds}: {seconds(took[-1])} there and back")
         if last:
             return
-
-
-def filler(number: int) -> str:
-    """Text that differs in every file and at every place of it."""
-    blocks = (hashlib.sha256(b"%d %d" % (number, block)).hexdigest() for block in range(FILLER // 64 + 1))
-    return "".join(blocks)[:FILLER]
 
 
 def visibility(took: Sequence[float], silence: str) -> Finding:

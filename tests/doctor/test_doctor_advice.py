@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drive_store.doctor.advice import is_slow, settings
-from drive_store.doctor.report import percentile, seconds, size_text
+from drive_store.doctor.report import is_slow, percentile, seconds, settings, size_text
 from swarm_ray.config.load import load_config
 
 
