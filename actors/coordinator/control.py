@@ -14,7 +14,6 @@ from drive_store.envelope_reading import Reading
 from swarm_ray.records.state import ControlRequest
 
 Action = Literal["stop", "pause", "resume"]
-ACTIONS: tuple[Action, ...] = ("stop", "pause", "resume")
 
 
 def reply_to(action: Action, *, paused: bool, over: bool) -> str:

@@ -15,13 +15,13 @@ from actors.coordinator.roster import Roster
 from actors.coordinator.round_keeper import RoundKeeper
 from actors.coordinator.submissions import Submissions
 from actors.discovery.peer_records import PeerRecords
-from actors.local_json import LocalJson
 from drive_store import StoreDenied, StoreError, StoreFull, StoreUnavailable, new_incarnation
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import Superseded
 from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
+from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.nodes import PeerRecord
 from swarm_ray.records.state import ENDED, ExperimentState, Member, StateRecord
 
@@ -79,7 +79,6 @@ class Coordinator:
         self._made = time.monotonic()
         identity, own = read_identity(self._store, address), config_hash(config)
         first = identity.config_hash if identity else own
-        self._changed_hash = "" if first == own else own
         self._context = CoordinatorContext(
             config=config,
             changed_hash="" if first == own else own,

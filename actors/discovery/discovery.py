@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from actors.discovery.peer_records import PeerRecords, renewal_s
-from actors.local_json import LocalJson
 from actors.store_meter import LazyStore, StoreMeter, add_use
 from drive_store import (
     UNREADABLE,
@@ -28,6 +27,7 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook, PeerStats
 from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.nodes import (
     Beat,
     NodeKey,
@@ -46,50 +46,6 @@ TIDIED_EVERY_S = 600.0
 """And never less than this."""
 
 
-class Finding:
-    """What `Discovery` answers about the nodes that are to be found.
-
-    Args:
-        book: what this process knows of them.
-        pace: when a node is dead.
-    """
-
-    def __init__(self, book: PeerBook, pace: PaceConfig) -> None:
-        self._book = book
-        self._every_s = max(TIDIED_EVERY_S, TIDIED_EVERY * pace.dead_after_s)
-        self._tidied = -math.inf
-
-    def discover_peers(
-        self,
-        exclude_self: bool = True,
-        max_peers: int | None = None,
-        role_filter: Role | None = None,
-        experiment: str | None = None,
-    ) -> list[PeerRecord]:
-        """Nodes that are to be found, this worker's own left out unless asked for; see `PeerBook.discover_peers`."""
-        return self._book.discover_peers(exclude_self, max_peers, role_filter, experiment)
-
-    def get_peer_info(self, node_or_peer_id: str) -> PeerRecord | None:
-        """See `PeerBook.get_peer_info`."""
-        return self._book.get_peer_info(node_or_peer_id)
-
-    def get_stats(self) -> PeerStats:
-        """See `PeerBook.get_stats`."""
-        return self._book.get_stats()
-
-    def cleanup_stale_entries(self, older_than_s: float) -> list[str]:
-        """See `PeerBook.cleanup_stale_entries`."""
-        return self._book.cleanup_stale_entries(older_than_s)
-
-    def _tidy(self) -> None:
-        """Now and then remove records that nobody will rewrite."""
-        now = time.monotonic()
-        if now - self._tidied >= self._every_s:
-            self._tidied = now
-            with suppress(StoreError):  # beats, too, do not reach such a folder, and that is said
-                self._book.cleanup_stale_entries(self._every_s)
-
-
 class NodeBeat(msgspec.Struct):
     """What discovery says of a node; kept on this machine's disk."""
 
@@ -99,7 +55,7 @@ class NodeBeat(msgspec.Struct):
     """The beat has not reached the folder yet and must: it is tried again until it has."""
 
 
-class Discovery(Finding):
+class Discovery:
     """The worker's kept in `peers/` and `discovery/`, and its ear: it finds the nodes of other workers.
 
     Beats are written from here, so that a long computation silences nobody.
@@ -138,7 +94,8 @@ class Discovery(Finding):
         self._records = PeerRecords(
             self._store, self._lazy.check, self._experiment.name, renewal_s(pace), told
         )
-        super().__init__(PeerBook(self._store, ttl_s=pace.dead_after_s), pace)
+        self._book = PeerBook(self._store, ttl_s=pace.dead_after_s)
+        self._tidied, self._tidied_every_s = -math.inf, max(TIDIED_EVERY_S, TIDIED_EVERY * pace.dead_after_s)
         for node, kept in self._beats.items():
             self._book.claim(self._experiment.name, node, kept.incarnation)
         self._lock = threading.Lock()
@@ -286,6 +243,36 @@ class Discovery(Finding):
             unsaid = [node for node, kept in self._beats.items() if kept.unsaid]
         if unsaid:
             raise StoreUnavailable(f"the beat of {', '.join(unsaid)} could not be written: {self.problem}")
+
+    def discover_peers(
+        self,
+        exclude_self: bool = True,
+        max_peers: int | None = None,
+        role_filter: Role | None = None,
+        experiment: str | None = None,
+    ) -> list[PeerRecord]:
+        """Nodes that are to be found, this worker's own left out unless asked for; see `PeerBook.discover_peers`."""
+        return self._book.discover_peers(exclude_self, max_peers, role_filter, experiment)
+
+    def get_peer_info(self, node_or_peer_id: str) -> PeerRecord | None:
+        """See `PeerBook.get_peer_info`."""
+        return self._book.get_peer_info(node_or_peer_id)
+
+    def get_stats(self) -> PeerStats:
+        """See `PeerBook.get_stats`."""
+        return self._book.get_stats()
+
+    def cleanup_stale_entries(self, older_than_s: float) -> list[str]:
+        """See `PeerBook.cleanup_stale_entries`."""
+        return self._book.cleanup_stale_entries(older_than_s)
+
+    def _tidy(self) -> None:
+        """Now and then remove records that nobody will rewrite."""
+        now = time.monotonic()
+        if now - self._tidied >= self._tidied_every_s:
+            self._tidied = now
+            with suppress(StoreError):  # beats, too, do not reach such a folder, and that is said
+                self._book.cleanup_stale_entries(self._tidied_every_s)
 
     def _beat(self) -> None:
         """Beat for every node that has been quiet for long enough."""

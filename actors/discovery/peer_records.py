@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from actors.local_json import LocalJson
 from drive_store import DiscoveryFolder, Store, StoreError
 from swarm_ray.config.schema import PaceConfig
+from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.nodes import MAX_MULTIADDRS, PeerRecord, Reachable, Role
 from swarm_ray.records.state import Member
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from actors.local_json import LocalJson
 from drive_store import UNREADABLE, ExperimentStore, SegmentWriter, StoreFull
 from drive_store.names import parse_segment_name
+from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.metrics import Event, StepMetrics
 
 Kind = Literal["metrics", "events"]

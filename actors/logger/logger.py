@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from actors.local_json import LocalJson
 from actors.logger.log_spool import LogSpool
 from actors.store_meter import LazyStore, StoreMeter
 from drive_store import ExperimentStore, NameTaken, StoreError
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments.folder import ExperimentAddress
+from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import StoreUse
 from swarm_ray.records.state import Member
@@ -154,10 +154,6 @@ class RunLogger:
                         self._resumed[event.node] = event.text
                     self._track(stamped, incarnation)
             self._close_due()
-
-    def log_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
-        """Append held-out results as events with the figures in them."""
-        self.log_events(evaluation_events(evaluations))
 
     def progress(self) -> Progress:
         """The latest row of each node, and sums."""

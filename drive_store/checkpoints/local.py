@@ -6,7 +6,6 @@ left has no manifest, is never taken for a checkpoint, and goes when the next on
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
@@ -29,6 +28,7 @@ from drive_store.checkpoints.manifest import (
 from drive_store.envelope_reading import Expected, open_envelope
 from drive_store.errors import StoreError, errors_of
 from drive_store.names import require_id, require_number
+from drive_store.store.transfer import sync_folder, write_durably
 
 __all__ = ["Content", "LocalCheckpoint", "LocalCheckpoints", "Manifest"]
 
@@ -121,9 +121,9 @@ class LocalCheckpoints:
         """
         path = target.path / MANIFEST
         with errors_of("write", str(path)):
-            _write_durably(path, seal_manifest(manifest, self._experiment))
+            write_durably(path, "xb", seal_manifest(manifest, self._experiment))
             for folder in (target.path, self.folder):
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def manifest(self, checkpoint: LocalCheckpoint) -> Manifest | str:
         """The manifest of a checkpoint, or why it cannot be used; its files are not looked at.
@@ -209,18 +209,3 @@ class LocalCheckpoints:
 def _named(path: Path) -> LocalCheckpoint | None:
     found = _FOLDER.fullmatch(path.name)
     return None if found is None else LocalCheckpoint(int(found["step"]), int(found["attempt"] or 0), path)
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,7 +8,6 @@ counts. It is not synced: a line that is lost with the power costs another publi
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from drive_store.envelope import Header, payload_sha256, seal_packed
 from drive_store.envelope_reading import Expected, Valid, open_envelope
 from drive_store.errors import StoreFull, errors_of
 from drive_store.names import require_id
+from drive_store.store.transfer import sync_folder, write_durably
 
 ENTRY, FATE, PART, DAMAGED = ".entry", ".fate", ".part", ".damaged"
 _MAX_ENTRY = 1 << 31
@@ -192,21 +192,9 @@ class SpoolFiles:
     def _write(self, path: Path, data: bytes) -> None:
         part = path.with_name(path.name + PART)
         with _own_disk(path), _removed_on_failure(part):
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            write_durably(part, "wb", data)
             part.replace(path)
-            _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name survive a loss of power."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+            sync_folder(path.parent)
 
 
 @contextmanager

@@ -202,3 +202,28 @@ def upload_state(path: str) -> bool | None:
             return None
         raise
     return {b"0": True, b"1": False}.get(value.strip(b"\0 \n"))
+
+
+def write_durably(path: Path, mode: str, data: bytes) -> None:
+    """Write a file of this machine's own disk; a loss of power does not lose its content.
+
+    Raises:
+        OSError: from the file system.
+    """
+    with path.open(mode) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new name in a folder of this machine's own disk survive a loss of power.
+
+    Raises:
+        OSError: from the file system.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from folder_for_tests import Folder, incarnation
 
-from actors.logger.logger import RunLogger
+from actors.logger.logger import RunLogger, evaluation_events
 from drive_store import ExperimentStore, StoreFull, StoreUnavailable, make_node_folders, read_segments
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments import experiment_metrics
@@ -127,7 +127,7 @@ def test_events_and_evaluations_lie_in_the_log_of_their_node(folder: Folder, tmp
     logger = logger_of(folder, tmp_path)
     found = Evaluation("node-2", "start", 0.25, {"coin": 0.25}, {"coin": 4})
     logger.log_events([Event("node-failed", "its loss is not finite", "node-1", 3)])
-    logger.log_evaluations([found])
+    logger.log_events(evaluation_events([found]))
     logger.flush()
     (one,) = folder.root.rglob("logs/node-1.*/events-*.jsonl")
     (two,) = folder.root.rglob("logs/node-2.*/events-*.jsonl")

@@ -14,11 +14,11 @@ from folder_for_tests import Folder, incarnation
 
 from actors.discovery.discovery import Discovery
 from actors.discovery.peer_records import PeerRecords, renewal_s
-from actors.local_json import LocalJson
 from drive_store import DiscoveryFolder, Store, StoreUnavailable, Valid
 from drive_store.testing import FaultyStore
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.nodes import MAX_MULTIADDRS, Beat, NodeKey, NodeTotals, PeerRecord
 from swarm_ray.records.state import Member
 

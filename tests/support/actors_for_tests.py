@@ -12,7 +12,7 @@ from typing import Self
 
 from actors.coordinator.coordinator import Coordinator
 from actors.discovery.discovery import Discovery
-from actors.logger.logger import RunLogger
+from actors.logger.logger import RunLogger, evaluation_events
 from actors.trainer.settings import TrainerResult, TrainerSettings
 from actors.trainer.trainer import Trainer
 from drive_store import ExperimentStore, Operations, Store
@@ -87,7 +87,7 @@ class DirectSink:
         self._logger.log_events(events)
 
     def evaluations(self, evaluations: list[Evaluation]) -> None:
-        self._logger.log_evaluations(evaluations)
+        self._logger.log_events(evaluation_events(evaluations))
 
     def flush(self) -> None:
         self._logger_use = self._logger.flush()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import psutil
 
-from actors.logger.logger import RunLogger
+from actors.logger.logger import RunLogger, evaluation_events
 from drive_store import ExperimentStore, make_node_folders
 from swarm_ray.config.load import load_config
 from swarm_ray.experiments.folder import ExperimentAddress
@@ -131,7 +131,7 @@ def log(root: str, spool: str, lives: str, end: str, *overrides: str) -> None:
             if end == "core killed" and step == 0:
                 until(logger._feed.is_empty)
                 _kill_core()
-        logger.log_evaluations([Evaluation("node-1", "end", 0.25, {"coin": 0.25}, {"coin": 4})])
+        logger.log_events(evaluation_events([Evaluation("node-1", "end", 0.25, {"coin": 0.25}, {"coin": 4})]))
         if end == "killed":
             until(logger._feed.is_empty)
         else:
