@@ -75,8 +75,8 @@ class GameTrainer(NodeTrainer, GameRecorder):
         )
         by_deadline = DeadlineGathering(files, peers, config.pace, self._cancellation)
         gathering: Gathering = by_deadline
-        published, spool = Outbox(self._state, {}), None
         direct = self._direct_values()
+        published, spool = Outbox(self._state, {}, direct), None
         if self._settings.coordinated:
             folder, retry_s = self._restored.folders[node.id].spool, config.pace.retry_s
             spool = Spool(folder, experiment, node.id, node.incarnation, retry_s=retry_s)
@@ -85,7 +85,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
             )
         values = NamedValues(experiment, node.id, node.incarnation)
         self._communication.attach(GameTransport(experiment, gathering, values))
-        self._connect(published, direct)
+        self._connect(published)
         self._keep_checkpoints()
         former = self._restored.former[node.id]
         self._rounds = GameRounds(node, former, self._state, spool, files, peers, config, self._reporter)

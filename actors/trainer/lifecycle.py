@@ -16,7 +16,6 @@ from actors.trainer.reporter import TrainerReporter, beats_while_loading
 from actors.trainer.restoring import Restored, claim_nodes
 from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
 from swarm_ray.errors import StopRequested, Superseded
-from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.experiments.local_state import local_folder
@@ -103,14 +102,14 @@ class NodeTrainer(ABC):
         )
         self._state.claim(self._restored.places)
 
-    def _connect(self, exchange: Outbox, direct: DirectValues) -> None:
+    def _connect(self, exchange: Outbox) -> None:
         """Report what the exchange does, and link the nodes directly where that is asked for."""
         self._exchange = exchange
         self._reporter = TrainerReporter(self._sink, self._state, exchange, self._cancellation, self._meter)
         self._link: DirectLink | None = None
         if self._config.exchange == "hivemind":
             self._link = make_direct_link(
-                self._settings, self._restored, self._store, direct, self._sink, self._reporter
+                self._settings, self._restored, self._store, exchange.direct, self._sink, self._reporter
             )
 
     def _keep_checkpoints(self, pushes: HubPushes | None = None) -> None:

@@ -77,7 +77,7 @@ class Trainer(NodeTrainer):
         exchange = build_exchange(
             self._settings, self._experiment, self._state, self._restored, self._tasks, self._verifier
         )
-        self._connect(exchange, exchange.direct)
+        self._connect(exchange)
         self._round_context = RoundContext(
             config, self._tasks, self._verifier, exchange, self._phases, self._tell_failed
         )

@@ -22,7 +22,6 @@ from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.replay import StepReplay, encode_kept, kept_value
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.exchange.validation import read_peer_file, refusal_reason
-from swarm_ray.records.nodes import Reached
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import FileRef, Moment, StageClosed
 from swarm_ray.sapo.node import Node
@@ -50,10 +49,9 @@ class FolderExchange(Outbox):
         made: StepReplay,
         direct: DirectValues,
     ) -> None:
-        super().__init__(state, spools)
+        super().__init__(state, spools, direct)
         self._experiment, self._pace = experiment, pace
         self.made = made
-        self.direct = direct
         self._checked = -1
 
     def adopt(self, node: Node, number: int) -> list[ScoredRollout] | None:  # noqa: ARG002
@@ -134,11 +132,6 @@ class FolderExchange(Outbox):
         folders = [parse_peer_folder(part) for key in kept.keys for part in key.split("/")]
         before = (folder.incarnation for folder in folders if folder is not None)
         return tuple(dict.fromkeys((*before, life)))
-
-    @property
-    def reached(self) -> Reached | None:
-        """How this worker reaches its peers; None where the folder carries everything."""
-        return self.direct.reached
 
     @property
     def bytes_waiting(self) -> int:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from drive_store import RETRYABLE, Spool, SpoolEntry
+from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.state import StageClosed, StateRecord
@@ -21,11 +22,15 @@ class Outbox:
     Args:
         state: follows the state log.
         spools: a spool on the machine's own disk for each node; none for nodes that no coordinator answers.
+        direct: sees to what is not in the files themselves.
         stages: files of one step; a spool counts files, and not steps.
     """
 
-    def __init__(self, state: StateFollower, spools: Mapping[str, Spool], stages: int = 1) -> None:
+    def __init__(
+        self, state: StateFollower, spools: Mapping[str, Spool], direct: DirectValues, stages: int = 1
+    ) -> None:
         self._state, self._spools, self._stages = state, spools, stages
+        self.direct = direct
         self._retried = 0.0
         state.listen(self._settle)
         state.while_waiting(self.retry)
@@ -33,7 +38,7 @@ class Outbox:
     @property
     def reached(self) -> Reached | None:
         """How this worker reaches its peers; None where the folder carries everything."""
-        return None
+        return self.direct.reached
 
     def retry(self) -> None:
         """Publish again what is due, at most once a second; a folder out of reach is tried again later."""

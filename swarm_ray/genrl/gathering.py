@@ -17,7 +17,6 @@ from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import Gathered, Phase, StageFiles, untimed
 from swarm_ray.machine.cancellation import Cancellation
-from swarm_ray.records.nodes import Reached
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import Moment, StageClosed
 
@@ -168,16 +167,10 @@ class CoordinatedGathering(Outbox):
         direct: DirectValues,
         alone: DeadlineGathering,
     ) -> None:
-        super().__init__(state, {files.me.node: spool}, stages)
+        super().__init__(state, {files.me.node: spool}, direct, stages)
         self.peers = alone.peers
-        self.direct = direct
         self._files, self._alone = files, alone
         self._spool = spool
-
-    @property
-    def reached(self) -> Reached | None:
-        """How this worker reaches its peers; None where the folder carries everything."""
-        return self.direct.reached
 
     def exchange(self, moment: Moment, file: RoundFile, phase: Phase = untimed) -> Gathered:
         """Share our file of a stage, and get what the others shared in it.

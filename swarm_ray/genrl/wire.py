@@ -90,30 +90,32 @@ def decode(data: bytes) -> Any:
 
 
 class _Budget:
-    """Counts values; the depth is counted along the way."""
+    """Counts the values and the keys of one payload; the depth is counted along the way."""
 
     def __init__(self) -> None:
-        self._left = MAX_VALUES
+        self._values_left, self._keys_left = MAX_VALUES, MAX_KEYS
 
     def spend(self, depth: int, where: str = "the payload") -> None:
-        self._left -= 1
-        if self._left < 0:
+        self._values_left -= 1
+        if self._values_left < 0:
             raise WireError(f"{where} makes it more than {MAX_VALUES} values; share less per stage")
         if depth > MAX_DEPTH:
             raise WireError(
                 f"{where} lies deeper than {MAX_DEPTH} values within values (does it hold itself?)"
             )
 
+    def spend_keys(self, count: int, where: str = "the payload") -> None:
+        self._keys_left -= count
+        if self._keys_left < 0:
+            raise WireError(f"{where} makes it more than {MAX_KEYS} keys that are not text; send fewer")
 
-class _Packer:
+
+class _Packer(_Budget):
     """One payload on its way to plain msgpack values."""
-
-    def __init__(self) -> None:
-        self._budget, self._keys_left = _Budget(), MAX_KEYS
 
     def pack(self, value: Any, where: str, depth: int) -> Any:
         """The tagged form of a value that stands at `where`."""
-        self._budget.spend(depth, where)
+        self.spend(depth, where)
         if value is None or isinstance(value, (bool, bytes)):
             return value
         if isinstance(value, str):
@@ -153,21 +155,16 @@ class _Packer:
             packed.append(self.pack(item, f"{where}[{key!r:.40}]", depth + 1))
         if plain:
             return dict(zip(map(str.__str__, value), packed[1:], strict=True))
-        self._keys_left -= len(value)
-        if self._keys_left < 0:
-            raise WireError(f"{where} makes it more than {MAX_KEYS} keys that are not text; send fewer")
+        self.spend_keys(len(value), where)
         return packed
 
 
-class _Unpacker:
+class _Unpacker(_Budget):
     """Plain msgpack values on their way back to a payload."""
-
-    def __init__(self) -> None:
-        self._budget, self._keys_left = _Budget(), MAX_KEYS
 
     def unpack(self, value: Any, depth: int) -> Any:
         """The value of a tagged form."""
-        self._budget.spend(depth)
+        self.spend(depth)
         if value is None or isinstance(value, (bool, int, float, str, bytes)):
             return value
         if isinstance(value, dict):
@@ -197,9 +194,7 @@ class _Unpacker:
     def _mapping(self, items: list[Any]) -> dict[Any, Any]:
         if len(items) % 2:
             raise WireError("the bytes are not a payload: a dict with a key and no value")
-        self._keys_left -= len(items) // 2
-        if self._keys_left < 0:
-            raise WireError(f"a payload with more than {MAX_KEYS} keys that are not text")
+        self.spend_keys(len(items) // 2)
         try:
             found = dict(zip(items[::2], items[1::2], strict=True))
         except TypeError as error:

@@ -1,4 +1,4 @@
-"""This machine's own disk: the folders of state and caches, locks that end with their process, and small kept values."""
+"""This machine's own disk: folders of state and caches, locks that end with their process, and values kept as JSON."""
 
 from __future__ import annotations
 
