@@ -17,6 +17,7 @@ from drive_store.envelope_reading import (
     Valid,
     open_envelope,
     read_envelope,
+    record_in,
 )
 from drive_store.errors import (
     RETRYABLE,
@@ -122,6 +123,7 @@ __all__ = [
     "read_round_file",
     "read_segments",
     "read_value",
+    "record_in",
     "require_id",
     "seal_json",
     "seal_packed",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import zstandard
@@ -29,10 +30,11 @@ from drive_store.envelope import (
     payload_sha256,
     seal_of,
 )
-from drive_store.errors import NotAFile, TooLarge
+from drive_store.errors import UNREADABLE, NotAFile, TooLarge
 from drive_store.names import twin_name
 from drive_store.store.store import Store
 
+T = TypeVar("T")
 _SCHEMA_JSON = re.compile(re.escape(JSON_START) + rb"([0-9]{1,9}),\n")
 _SCHEMA_PACKED = re.compile(re.escape(PACKED_START) + rb"([0-9]{1,9})\n")
 _START_LIMIT = 64  # bytes: both starts with their schema numbers are shorter
@@ -136,6 +138,21 @@ def open_envelope(data: bytes | None, expected: Expected) -> Reading:
         return opener(data, expected)
     except _Refusal as refusal:
         return refusal.reading
+
+
+def record_in(reading: Reading | None, kind: type[T]) -> T | None:
+    """The JSON record in a whole envelope; None for any other reading, and for a payload that is not one.
+
+    Args:
+        reading: of a file that anybody may have written.
+        kind: the record's type.
+    """
+    if not isinstance(reading, Valid):
+        return None
+    try:
+        return msgspec.json.decode(reading.payload, type=kind)
+    except UNREADABLE:
+        return None
 
 
 def _open_json(data: bytes, expected: Expected) -> Valid:

@@ -15,14 +15,13 @@ import msgspec
 from actors.discovery.peer_records import PeerRecords, renewal_s
 from actors.store_meter import LazyStore, StoreMeter, add_use
 from drive_store import (
-    UNREADABLE,
     ExperimentStore,
     NameTaken,
     Registry,
     StoreError,
     StoreUnavailable,
-    Valid,
     make_node_folders,
+    record_in,
 )
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook, PeerStats
@@ -154,12 +153,10 @@ class Discovery:
     def _last_beat(self, member: Member) -> NodeBeat | None:
         """What an earlier process said last of a node; None where that is not to be read."""
         try:
-            reading = self._registry.read_beat(member.node, member.incarnation)
-            if isinstance(reading, Valid):
-                return NodeBeat(member.incarnation, msgspec.json.decode(reading.payload, type=Beat))
-        except (StoreError, *UNREADABLE):
+            beat = record_in(self._registry.read_beat(member.node, member.incarnation), Beat)
+        except StoreError:
             return None
-        return None
+        return NodeBeat(member.incarnation, beat) if beat is not None else None
 
     def announce_links(
         self, nodes: Sequence[str], peer_id: str, multiaddrs: Sequence[str], reach: Reachable
@@ -301,10 +298,9 @@ class Discovery:
             self._registry.register(member.node, member.incarnation, msgspec.json.encode(registration))
         except NameTaken:
             reading = self._registry.registrations().get((member.node, member.incarnation))
-            if isinstance(reading, Valid):
-                found = msgspec.json.decode(reading.payload, type=Registration)
-                if found.worker != self._worker:
-                    raise
+            found = record_in(reading, Registration)
+            if found is not None and found.worker != self._worker:
+                raise
 
     def _write(self, node: str) -> None:
         """Give a sign of life; the count is kept first, so that it grows over a restart too."""

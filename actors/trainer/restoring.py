@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from drive_store import UNREADABLE, ExperimentStore, Registry, StateRef, Valid, new_incarnation
+from drive_store import ExperimentStore, Registry, StateRef, new_incarnation, record_in
 from swarm_ray.checkpointing.node_state import fingerprint
 from swarm_ray.checkpointing.restore import Found, apply, find_newest
 from swarm_ray.config.schema import SwarmConfig
@@ -210,11 +210,8 @@ def _continue(node: Node, found: Found) -> None:
 def _announced(experiment: ExperimentStore) -> dict[str, list[Registration]]:
     found: dict[str, list[Registration]] = {}
     for (node, _), reading in Registry(experiment).registrations().items():
-        if isinstance(reading, Valid):
-            try:
-                registration = msgspec.json.decode(reading.payload, type=Registration)
-            except UNREADABLE:
-                continue  # the coordinator refuses it, and says so
+        registration = record_in(reading, Registration)
+        if registration is not None:  # else the coordinator refuses it, and says so
             found.setdefault(node, []).append(registration)
     return found
 

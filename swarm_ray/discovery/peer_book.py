@@ -24,6 +24,7 @@ from drive_store import (
     StoreDenied,
     Valid,
     newest,
+    record_in,
     valid_id,
 )
 from swarm_ray.records.nodes import PeerRecord, Role
@@ -224,11 +225,9 @@ class PeerBook:
 
 def _record_of(reading: Valid) -> PeerRecord | None:
     """What a file says, if it says it of the node and the experiment that its envelope names."""
-    try:
-        record = msgspec.json.decode(reading.payload, type=PeerRecord)
-    except UNREADABLE:
+    record, header = record_in(reading, PeerRecord), reading.header
+    if record is None:
         return None
-    header = reading.header
     said = (record.node, record.incarnation, record.experiment)
     fits = said == (header.node, header.incarnation, header.experiment) and valid_id(record.experiment)
     return record if fits else None

@@ -11,12 +11,11 @@ import msgspec
 
 from drive_store import (
     RETRYABLE,
-    UNREADABLE,
     Registry,
     Store,
-    Valid,
     make_node_folders,
     new_incarnation,
+    record_in,
 )
 from drive_store.published import NamedValues
 from swarm_ray.config.load import config_hash, load_config
@@ -120,11 +119,8 @@ class Membership:
 
     def _played_by(self, incarnation: str) -> int:
         """The last round that an earlier life finished, by its last heartbeat; -1 without one."""
-        reading = self._registry.read_beat(self.me.node, incarnation)
-        try:
-            return msgspec.json.decode(reading.payload, type=Beat).round if isinstance(reading, Valid) else -1
-        except UNREADABLE:
-            return -1
+        beat = record_in(self._registry.read_beat(self.me.node, incarnation), Beat)
+        return beat.round if beat is not None else -1
 
     def _register(self, before: tuple[str, ...]) -> None:
         """Announce this life of the node; the lock proves that those it had on this machine are over."""

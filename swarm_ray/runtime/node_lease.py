@@ -20,6 +20,7 @@ from drive_store import (
     Store,
     StoreError,
     Valid,
+    record_in,
 )
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import NodeTakenError
@@ -124,23 +125,18 @@ def _marks_elsewhere(store: Store, experiment: str, peer_id: str, gone: set[str]
     for (node, incarnation), reading in DiscoveryFolder(store).read_all().items():
         if incarnation in gone or not isinstance(reading, Valid) or reading.header.experiment == experiment:
             continue
-        try:
-            record = msgspec.json.decode(reading.payload, type=PeerRecord)
-        except UNREADABLE:
-            continue  # anybody may write there
-        if record.peer_id == peer_id and not record.left:
+        record = record_in(reading, PeerRecord)  # anybody may write there
+        if record is not None and record.peer_id == peer_id and not record.left:
             found.add(_Mark(reading.header.experiment, node, incarnation, (reading.header.sequence,)))
     return found
 
 
 def _peer_id_in(reading: Reading) -> str:
     """The peer id that a registration names; none where it cannot be read."""
-    if not isinstance(reading, Valid):
-        return ""
-    try:
-        return msgspec.json.decode(reading.payload, type=Registration).peer_id
-    except UNREADABLE:
-        return ""  # the coordinator refuses it, and says so
+    registration = record_in(
+        reading, Registration
+    )  # the coordinator refuses what cannot be read, and says so
+    return registration.peer_id if registration is not None else ""
 
 
 def _beat(registry: Registry, node: str, incarnation: str, *, trusted: bool) -> Beat | None:

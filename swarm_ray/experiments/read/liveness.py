@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from drive_store import UNREADABLE, Registry, Valid, read_coordinator_beats
+from drive_store import UNREADABLE, Registry, Valid, read_coordinator_beats, record_in
 from drive_store.envelope_reading import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.config.schema import PaceConfig
@@ -74,14 +74,8 @@ class Peers:
         Raises:
             StoreError: the folder cannot be read.
         """
-        reading = self._registry.registration(node, incarnation)
-        if not isinstance(reading, Valid):
-            return ""
-        try:
-            said = msgspec.json.decode(reading.payload, type=Registration)
-        except UNREADABLE:
-            return ""
-        return said.peer_id if is_peer_id(said.peer_id) else ""
+        said = record_in(self._registry.registration(node, incarnation), Registration)
+        return said.peer_id if said is not None and is_peer_id(said.peer_id) else ""
 
     def refused(self, node: str, incarnation: str, first: str, in_force: str) -> str:
         """Why a node that stands in no state record is kept out of the swarm; empty where it may still come in.

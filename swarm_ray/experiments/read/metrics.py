@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from drive_store import UNREADABLE, Registry, Valid, read_segments
+from drive_store import UNREADABLE, Registry, read_segments, record_in
 from swarm_ray.errors import MalformedFile
 from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
 from swarm_ray.records.metrics import StepMetrics
@@ -100,12 +100,8 @@ def predecessors_of(experiment: ExperimentFolder) -> dict[tuple[str, str], str]:
     """Nodes and incarnations that were announced, with the incarnation that each one continues; empty for a first."""
     continues: dict[tuple[str, str], str] = {}
     for peer, reading in Registry(experiment.view).registrations().items():
-        continues[peer] = ""
-        if isinstance(reading, Valid):
-            try:
-                continues[peer] = msgspec.json.decode(reading.payload, type=Registration).succeeds
-            except UNREADABLE:  # the coordinator refuses it, and status says so
-                continue
+        registration = record_in(reading, Registration)  # status says what the coordinator refuses
+        continues[peer] = registration.succeeds if registration is not None else ""
     return continues
 
 
