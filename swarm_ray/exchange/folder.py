@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -16,7 +16,6 @@ from drive_store import (
 )
 from drive_store.names import parse_peer_folder
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.exchange.async_pool import newest_per_peer
 from swarm_ray.exchange.direct.exchange import DirectValues, Resolved
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.replay import StepReplay, encode_kept, kept_value
@@ -180,3 +179,24 @@ def peer_file(found: Resolved) -> PeerFile:
     if isinstance(found.file, str):
         return PeerFile(found.ref.node, refused=found.file)
     return PeerFile(found.ref.node, found.file.rollouts)
+
+
+def newest_per_peer(
+    closings: Sequence[StageClosed], number: int, staleness: int, own: Collection[str]
+) -> StageClosed:
+    """What a node may learn from now: of each peer the newest file in the last `staleness` records.
+
+    Args:
+        closings: the records that are known, oldest first.
+        number: the round that the node is in.
+        staleness: S, the most records that a file may be old.
+        own: nodes of this trainer, whose rollouts need not travel; they count as accepted.
+    """
+    newest: dict[str, FileRef] = {}
+    for closing in closings[-staleness:]:
+        for ref in closing.accepted:
+            if ref.node not in newest or ref.step >= newest[ref.node].step:
+                newest[ref.node] = ref
+    here = [FileRef(node, "", "", "", 0) for node in own]
+    peers = [newest[node] for node in sorted(newest) if node not in own]
+    return msgspec.structs.replace(StageClosed.empty(number, 0), accepted=tuple(here + peers))

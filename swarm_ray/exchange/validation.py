@@ -15,7 +15,7 @@ from drive_store import (
     read_value,
 )
 from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
+from swarm_ray.exchange.hivemind.messages import MAX_VALUE
 from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.records.rollouts import Receipt, RoundFile
 from swarm_ray.records.state import FileRef, Moment

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.msgpack import encode
 
 from swarm_ray.errors import LinkError
-from swarm_ray.exchange.hivemind.chunking import MAX_VALUE, PART_BYTES, cut, join_parts, part_keys, part_sizes
+from swarm_ray.exchange.hivemind.messages import MAX_VALUE, PART_BYTES, cut, join_parts, part_keys, part_sizes
 from swarm_ray.exchange.hivemind.storage import (
     ENTRY_BYTES,
     MOST_HELD,

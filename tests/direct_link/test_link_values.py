@@ -8,9 +8,8 @@ import pytest
 from link_for_tests import LONG_S, fetch, liar, process_of, sha256, started, value_of
 
 from swarm_ray.errors import LinkError
-from swarm_ray.exchange.hivemind.chunking import MAX_VALUE, cut, part_keys
 from swarm_ray.exchange.hivemind.link import NONE, DhtLink
-from swarm_ray.exchange.hivemind.messages import Put
+from swarm_ray.exchange.hivemind.messages import MAX_VALUE, Put, cut, part_keys
 
 Links = tuple[DhtLink, DhtLink]
 CYCLES, WARM = 500, 50

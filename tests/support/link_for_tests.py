@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 
 from swarm_ray.config.schema import DirectConfig
-from swarm_ray.exchange.hivemind.chunking import part_keys
 from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.hivemind.messages import part_keys
 
 HERE = DirectConfig(listen="127.0.0.1", start_s=60.0)
 """Longer than anything takes on a busy machine; what waits for less says so."""

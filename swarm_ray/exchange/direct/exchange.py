@@ -28,8 +28,8 @@ from swarm_ray.exchange.direct.retransmission import (
     SentValues,
     ValueRequest,
 )
-from swarm_ray.exchange.hivemind.chunking import MAX_VALUE
 from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.hivemind.messages import MAX_VALUE
 from swarm_ray.exchange.validation import check_receipt, decode_value, read_peer_value, value_key
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.refusals import RefusalKind

@@ -14,8 +14,21 @@ from msgspec.msgpack import Decoder
 from swarm_ray.config.schema import DirectConfig
 from swarm_ray.errors import LinkError
 from swarm_ray.exchange.hivemind import require_hivemind
-from swarm_ray.exchange.hivemind.chunking import cut, join_parts, part_keys, part_sizes
-from swarm_ray.exchange.hivemind.messages import Begin, Begun, Call, Clock, Connected, Get, Join, Peers, Put
+from swarm_ray.exchange.hivemind.messages import (
+    Begin,
+    Begun,
+    Call,
+    Clock,
+    Connected,
+    Get,
+    Join,
+    Peers,
+    Put,
+    cut,
+    join_parts,
+    part_keys,
+    part_sizes,
+)
 from swarm_ray.exchange.hivemind.process import LinkProcess
 
 T = TypeVar("T")

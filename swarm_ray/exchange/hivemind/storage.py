@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from swarm_ray.exchange.hivemind.chunking import PART_BYTES
+from swarm_ray.exchange.hivemind.messages import PART_BYTES
 
 MOST_HELD = 128 << 20
 """Bytes of peers' values, and as many of own ones; the oldest make room."""
