@@ -40,23 +40,22 @@ REPORT_WITHIN_S = 120.0
 """The logger and discovery answer within this time, or the trainer fails."""
 
 
-def whereabouts() -> tuple[int, str]:
-    """This process, and Ray's id of the machine it is on."""
-    return os.getpid(), str(ray.get_runtime_context().get_node_id())
-
-
 def make_gauge(name: str, meaning: str, tags: tuple[str, ...]) -> Gauge:
     """A gauge that the metrics agent of this machine's Ray exports."""
     return Gauge(name, description=meaning, tag_keys=tags)
 
 
-class CoordinatorShell(Coordinator):
-    """The coordinator as an actor."""
+class Located:
+    """An actor that says where it is."""
 
     @ray.method(concurrency_group="control")
     def where(self) -> tuple[int, str]:
-        """See `whereabouts`."""
-        return whereabouts()
+        """This process, and Ray's id of the machine it is on."""
+        return os.getpid(), str(ray.get_runtime_context().get_node_id())
+
+
+class CoordinatorShell(Located, Coordinator):
+    """The coordinator as an actor."""
 
     @ray.method(concurrency_group="control")
     def status(self) -> CoordinatorStatus:  # type: ignore[override]
@@ -74,7 +73,7 @@ class CoordinatorShell(Coordinator):
         super().stop(state, note)
 
 
-class TrainerShell:
+class TrainerShell(Located):
     """A trainer as an actor, or that of a game. Only its own process imports torch.
 
     Args:
@@ -103,17 +102,12 @@ class TrainerShell:
         return self._trainer.run()
 
     @ray.method(concurrency_group="control")
-    def where(self) -> tuple[int, str]:
-        """See `whereabouts`."""
-        return whereabouts()
-
-    @ray.method(concurrency_group="control")
     def stop(self) -> None:
         """See `Trainer.stop`."""
         self._trainer.stop()
 
 
-class DiscoveryShell(Discovery):
+class DiscoveryShell(Located, Discovery):
     """Discovery as an actor."""
 
     @ray.method(concurrency_group="beats")
@@ -126,13 +120,8 @@ class DiscoveryShell(Discovery):
         """See `Discovery.folder_problem`."""
         return super().folder_problem()
 
-    @ray.method(concurrency_group="control")
-    def where(self) -> tuple[int, str]:
-        """See `whereabouts`."""
-        return whereabouts()
 
-
-class LoggerShell(RunLogger):
+class LoggerShell(Located, RunLogger):
     """The logger as an actor, with the trackers that the configuration asks for.
 
     Args:
@@ -158,11 +147,6 @@ class LoggerShell(RunLogger):
             versions,
             lambda files: make_trackers(config, address.experiment, run_prefix, files, make_gauge),
         )
-
-    @ray.method(concurrency_group="control")
-    def where(self) -> tuple[int, str]:
-        """See `whereabouts`."""
-        return whereabouts()
 
 
 class ActorSink:

@@ -10,17 +10,12 @@ from dataclasses import dataclass, field
 from math import inf
 
 
-@dataclass(frozen=True)
-class _Seen:
-    mark: object
-    since: float
-
-
 @dataclass
 class Liveness:
     """When each peer was last seen to change. Does no reading and asks no clock."""
 
-    _seen: dict[str, _Seen] = field(default_factory=dict)
+    _seen: dict[str, tuple[object, float]] = field(default_factory=dict)
+    """The last mark of each, and since when it has been the same."""
 
     def observe(self, key: str, mark: object, now: float) -> None:
         """Take note of a peer's state.
@@ -31,13 +26,13 @@ class Liveness:
             now: seconds on a monotonic clock of this process, the same for all calls.
         """
         seen = self._seen.get(key)
-        if seen is None or seen.mark != mark:
-            self._seen[key] = _Seen(mark, now)
+        if seen is None or seen[0] != mark:
+            self._seen[key] = (mark, now)
 
     def silence(self, key: str, now: float) -> float:
         """Say for how many seconds a peer has not changed; infinite for one that was never seen."""
         seen = self._seen.get(key)
-        return inf if seen is None else max(0.0, now - seen.since)
+        return inf if seen is None else max(0.0, now - seen[1])
 
     def alive(self, key: str, now: float, dead_after: float) -> bool:
         """Say whether a peer has changed within the last `dead_after` seconds."""

@@ -117,7 +117,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
             metrics.store = self._meter.since_last()
             self._count(row)
             self._checkpoints.hold([metrics])
-            self._reporter.metrics([metrics])
+            self._sink.metrics([metrics])
             for problem in row.problems:
                 if _gist(problem) not in self._told:  # what stays as it is need not be said in every round
                     self._reporter.tell("game", problem, node.id, row.round)

@@ -16,7 +16,7 @@ from swarm_ray.errors import ActorFailure
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.machine.cancellation import Cancellation
-from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.metrics import Event
 from swarm_ray.records.nodes import LAST_WORD, Beat
 from swarm_ray.records.state import Member
 from swarm_ray.sapo.node import Node
@@ -122,14 +122,6 @@ class TrainerReporter:
         self._alone = alone
         problem = self._state.problem
         self.tell_once("folder", f"the folder is out of reach: {problem}" if problem else "")
-
-    def metrics(self, rows: list[StepMetrics]) -> None:
-        """Pass on rows."""
-        self._sink.metrics(rows)
-
-    def evaluations(self, evaluations: list[Evaluation]) -> None:
-        """Pass on held-out results."""
-        self._sink.evaluations(evaluations)
 
     def failed(self, node: Node, number: int) -> None:
         """Say at once that a node sits out a round or was given up, so that nobody waits for its file."""

@@ -102,7 +102,7 @@ class Trainer(NodeTrainer):
             self._run_opened(opened)
         self._check_not_stopped()
         with self._reporter.busy("evaluating"):
-            self._reporter.evaluations(self._evaluator.evaluate(self._who_took_part(), "end"))
+            self._sink.evaluations(self._evaluator.evaluate(self._who_took_part(), "end"))
         return ""
 
     def _close(self) -> None:
@@ -117,7 +117,7 @@ class Trainer(NodeTrainer):
         self._register()
         if self._link is not None:
             self._exchange.restore_values()
-        self._reporter.evaluations(measured)
+        self._sink.evaluations(measured)
         self._reporter.start(self.nodes, lambda node: describe_policy(node.policy, self._config))
         self._phases.take()
 
@@ -196,7 +196,7 @@ class Trainer(NodeTrainer):
         if rows and not replayed:  # a row that was logged before is not logged again, and its counts would go
             rows[0].store = self._meter.since_last()
         self._checkpoints.hold(rows)
-        self._reporter.metrics(rows)
+        self._sink.metrics(rows)
         return rows
 
     def _tell_failed(self, node: Node) -> None:
