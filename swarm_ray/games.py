@@ -5,10 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from drive_store import Store
-from swarm_ray.config.load import extend_config, join_config, load_config, named_modules
+from swarm_ray.config.load import (
+    Overrides,
+    extend_config,
+    join_config,
+    load_config,
+    named_modules,
+    read_overrides,
+    value_of,
+)
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, ExperimentExistsError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity, require_name
@@ -44,7 +52,7 @@ def run_game(
     node: str | None = None,
     game: str = "",
     stages: int = 1,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     overwrite: bool = False,
     show: bool = True,
     on_disconnect: Disconnected | None = None,
@@ -65,7 +73,7 @@ def run_game(
             alone or coordinates.
         game: name of the game, with a version, say: nodes that name another one are refused. A recipe has its own.
         stages: of a round. A recipe says it itself.
-        overrides: `key=value` of the configuration.
+        overrides: of the configuration: `key=value`, or a mapping.
         overwrite: delete an experiment of this name first.
         show: show progress.
         on_disconnect: called with the reason when the shared folder goes out of reach.
@@ -82,7 +90,7 @@ def run_game(
         coordinator,
         _identity(manager_factory, game),
         stages,
-        [*overrides, *([f"rounds={rounds}"] if rounds is not None else [])],
+        read_overrides(overrides, {} if rounds is None else {"rounds": rounds}),
         overwrite,
     )
     running = Running(
@@ -102,7 +110,8 @@ class _GameRun:
     game: str
     """The game's name in the experiment."""
     stages: int
-    overrides: Sequence[str]
+    overrides: dict[str, Any]
+    """By section and key."""
     overwrite: bool
 
     def workers(self, display: Display, ray: RayInstance) -> list[Worker]:
@@ -163,20 +172,19 @@ class _GameRun:
     def _joined(self, display: Display) -> SwarmConfig:
         stored = wait_for_experiment(self.address, display)
         self._require_same_game(stored)
-        config = join_config(stored, [*self.overrides, f"nodes={len(self.ids)}"])
+        config = join_config(stored, {**self.overrides, "nodes": len(self.ids)})
         self._require_possible(config)
         return config
 
     def _new_config(self) -> SwarmConfig:
         """The configuration of a new experiment; as many nodes are waited for as it says, or as there are here."""
         refuse_fixed(self.overrides)
-        count = [f"nodes={len(self.ids)}"]
-        if not any(o.partition("=")[0].strip() == "pace.expect" for o in self.overrides):
-            count.append(f"pace.expect={len(self.ids)}")
+        nodes = len(self.ids)
+        sizes = {"nodes": nodes, "pace.expect": value_of(self.overrides, "pace.expect", nodes)}
         if isinstance(self.factory, Recipe):
-            return self.factory.config([*self.overrides, *count])
-        fixed = [f"game={self.game}", f"stages={self.stages}"]
-        return load_config(None, None, [*self.overrides, *count, *fixed])
+            return self.factory.config(read_overrides(self.overrides, sizes))
+        fixed = {"game": self.game, "stages": self.stages}
+        return load_config(None, None, read_overrides(self.overrides, sizes, fixed))
 
     def _require_possible(self, config: SwarmConfig) -> None:
         """Make sure of what can be known before an experiment is made.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from drive_store import Store
-from swarm_ray.config.load import join_config, named_modules
+from swarm_ray.config.load import Overrides, join_config, named_modules, read_overrides
 from swarm_ray.config.schema import HubConfig, SwarmConfig
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity, require_name
@@ -166,7 +166,7 @@ def coordinate(
         ray.begin()
         if not train:
             return [Worker(address, opened.config, (), coordinates=True, name="coordinator")]
-        here = join_config(opened.config, [f"nodes={len(train)}"])
+        here = join_config(opened.config, {"nodes": len(train)})
         prepare_model(here, train, None, display.step)
         keys = identities_folder()
         for name in train:
@@ -184,7 +184,7 @@ def work(
     experiment: str,
     node: str,
     nodes: int = 1,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     *,
     show: bool = True,
     on_disconnect: Disconnected | None = None,
@@ -207,7 +207,7 @@ def work(
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
         stored = wait_for_experiment(address, display)
         refuse_game(stored)
-        config = join_config(stored, [*overrides, f"nodes={nodes}"])
+        config = join_config(stored, read_overrides(overrides, {"nodes": nodes}))
         require_trackers(config.tracking)
         require_exchange(config)
         ray.begin()

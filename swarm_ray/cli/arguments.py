@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from swarm_ray.cli.output import write
+from swarm_ray.config.load import read_overrides, value_of
+from swarm_ray.config.yaml import parse_scalar
 from swarm_ray.errors import UserError
 
 EPILOG = (
@@ -34,6 +33,8 @@ FLAGS = {
 """Flags for keys that are often set, with what they take and mean."""
 FLAG_KEYS = {flag: flag for flag in FLAGS} | {"model": "policy.model", "expect": "pace.expect"}
 """Which configuration key each flag sets."""
+MOST = 100_000_000
+"""Above any count that an option takes."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -165,49 +166,41 @@ def add_overrides(command: Parser) -> None:
     command.set_defaults(words="overrides")
 
 
-def overrides_of(arguments: argparse.Namespace, flag_keys: Mapping[str, str] = FLAG_KEYS) -> list[str]:
-    """The `key=value` of the command line, and the flags that were given, in the same form.
+def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The `key=value` of the command line and the flags that were given, by section and key.
 
     Args:
         arguments: of a command with overrides.
-        flag_keys: flag to configuration key, for the flags that count.
 
     Raises:
-        UserError: a flag and a `key=value` give one key different values.
+        UserError: a flag and a `key=value` give one key different values, or one is malformed.
     """
-    overrides: list[str] = list(arguments.overrides)
-    for flag, key in flag_keys.items():
-        value = getattr(arguments, flag, None)
-        if value is None:
+    overrides = read_overrides(arguments.overrides)
+    for flag, key in FLAG_KEYS.items():
+        given = getattr(arguments, flag, None)
+        if given is None:
             continue
-        text = json.dumps(value) if flag == "model" else str(value)
-        said = value_of(overrides, key)
-        if said is not None and _parsed(said) != _parsed(text):
-            raise UserError(f"--{flag} {value} and {key}={said} differ; leave one of them out")
-        if said is None:
-            overrides.append(f"{key}={_absolute(text) if flag == 'model' else text}")
+        value = given if flag == "model" else parse_scalar(given, f"--{flag}")
+        said = value_of(overrides, key, value)
+        if said != value:
+            raise UserError(f"--{flag} {given} and {key}={said} differ; leave one of them out")
+        overrides = read_overrides(overrides, {key: _absolute(given) if flag == "model" else value})
     return overrides
 
 
-def value_of(overrides: Sequence[str], key: str) -> str | None:
-    """What the last `key=value` of a key says, as it was written; None without one."""
-    pairs = [item.partition("=") for item in overrides]
-    return next((text for name, _, text in reversed(pairs) if name.strip() == key), None)
-
-
-def whole_number(name: str, text: str) -> int:
+def whole_number(name: str, value: object) -> int:
     """A whole number above 0.
 
     Args:
         name: of the option or key, as the message has it.
-        text: what was given.
+        value: what was given.
 
     Raises:
         UserError: it is anything else.
     """
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0):
-        raise UserError(f"{name}: {text!r} is not possible; it must be a whole number above 0")
-    return int(text)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < MOST:
+        raise UserError(f"{name}: {value!r} is not possible; it must be a whole number above 0")
+    return value
 
 
 def import_from_here() -> None:
@@ -217,18 +210,10 @@ def import_from_here() -> None:
         sys.path.append(here)
 
 
-def _absolute(text: str) -> str:
-    """A folder's name, as JSON, made absolute; other names as they are."""
+def _absolute(name: str) -> str:
+    """A folder's name made absolute; other names as they are."""
     try:
-        folder = Path(json.loads(text)).expanduser()
-        return json.dumps(str(folder.absolute())) if folder.is_dir() else text
+        folder = Path(name).expanduser()
+        return str(folder.absolute()) if folder.is_dir() else name
     except (OSError, RuntimeError):  # impossible paths and unknown home folders are names
-        return text
-
-
-def _parsed(text: str) -> object:
-    """A value as YAML has it; invalid YAML equals only itself, and is refused later."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
+        return name

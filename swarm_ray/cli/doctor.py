@@ -8,6 +8,7 @@ from drive_store import Store
 from drive_store.doctor import FAIL, ROUNDS, WAIT_S, Findings, Means, examine, findings_text
 from swarm_ray.cli.arguments import Parser, add_json, add_root, whole_number
 from swarm_ray.cli.output import DONE, FAILED, complain, show
+from swarm_ray.config.yaml import parse_scalar
 
 
 def define_doctor(command: Parser) -> None:
@@ -33,8 +34,8 @@ def doctor(arguments: argparse.Namespace) -> int:
     findings = examine(
         Store(arguments.root),
         pair_name=arguments.pair,
-        rounds=whole_number("--rounds", arguments.rounds),
-        wait_s=whole_number("--wait", arguments.wait),
+        rounds=whole_number("--rounds", parse_scalar(arguments.rounds, "--rounds")),
+        wait_s=whole_number("--wait", parse_scalar(arguments.wait, "--wait")),
         means=Means(say=complain),
     )
     show(findings, _text, as_json=arguments.json)

@@ -19,10 +19,10 @@ from swarm_ray.cli.arguments import (
     add_root,
     import_from_here,
     overrides_of,
-    value_of,
     whole_number,
 )
 from swarm_ray.cli.output import DONE, FAILED, complain, complain_of, layout, write
+from swarm_ray.config.load import named_modules
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.experiments import experiment_metrics, time_breakdown
@@ -102,9 +102,9 @@ def define_work(command: Parser) -> None:
 def work(arguments: argparse.Namespace) -> int:
     """Train nodes of another machine's experiment."""
     overrides = overrides_of(arguments)
-    if value_of(overrides, "tasks.modules"):
+    if named_modules(overrides):
         import_from_here()
-    nodes = whole_number("nodes", value_of(overrides, "nodes") or "1")
+    nodes = whole_number("nodes", overrides.pop("nodes", 1))
     from swarm_ray.swarm import work
 
     return end(
@@ -155,20 +155,19 @@ def genrl(arguments: argparse.Namespace) -> int:
     require_genrl()
     recipe = read_recipe(arguments.recipe)
     overrides = overrides_of(arguments)
-    nodes = value_of(overrides, "nodes")
+    nodes = overrides.pop("nodes", None)
     if nodes is None:
-        nodes = "1" if arguments.node is not None else str(recipe.config().nodes)
-    number = whole_number("nodes", nodes)
+        nodes = 1 if arguments.node is not None else recipe.config().nodes
     from swarm_ray.games import run_game
 
     run = run_game(
         recipe,
         arguments.root,
         arguments.experiment or recipe.name,
-        nodes=number,
+        nodes=whole_number("nodes", nodes),
         coordinator=arguments.coordinator,
         node=arguments.node,
-        overrides=[o for o in overrides if o.partition("=")[0].strip() != "nodes"],
+        overrides=overrides,
         overwrite=arguments.overwrite,
         dashboard=arguments.dashboard,
     )

@@ -6,7 +6,8 @@ Apart from `swarm_ray.config.schema`, so that this one holds nothing but fields,
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -34,14 +35,40 @@ class Section(BaseModel):
         return value
 
 
+def is_section(annotation: object) -> TypeGuard[type[Section]]:
+    """Whether a field's type is a section."""
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
 def dotted_keys(section: type[Section], prefix: str = "") -> tuple[str, ...]:
     """All keys of a section, those of the sections in it dotted: `rounds`, `grpo`, `grpo.learning_rate`."""
     keys: list[str] = []
     for name, field in section.model_fields.items():
         keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+        if is_section(field.annotation):
             keys += dotted_keys(field.annotation, f"{prefix}{name}.")
     return tuple(keys)
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as sections: `{"grpo.beta1": 0.9}` as `{"grpo": {"beta1": 0.9}}`; of equal keys the last counts."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        section, dot, inner = str(key).partition(".")
+        found = laid_over(found, {section: nested({inner: value}) if dot else value})
+    return found
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`: sections key by key, everything else (lists and options too) as a whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            merged[key] = {**under, **value}
+        else:
+            merged[key] = value
+    return merged
 
 
 def plain_json(options: dict[str, Any]) -> dict[str, Any]:

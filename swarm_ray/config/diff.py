@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from swarm_ray.config.base import nested
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.secrets import shown
 
@@ -63,6 +64,9 @@ CHANGEABLE_FIELDS = (
 """Swarm-wide fields, and whole sections, that may be changed while an experiment runs; what defines the experiment
 (model, tasks, seeds, I, J, G, advantages) is fixed. A change is a new hash in the state log."""
 
+_LOCAL = nested(dict.fromkeys(LOCAL_FIELDS, True))
+"""The same fields as pydantic includes and excludes them."""
+
 _HASHED_WHEN_SET = {"stages": 1, "game": ""}
 """Swarm-wide fields that are no part of the hash at their default, so that experiments without them keep theirs."""
 
@@ -76,15 +80,17 @@ def to_json(config: SwarmConfig) -> dict[str, Any]:
 
 def canonical_json(config: SwarmConfig) -> bytes:
     """The swarm-wide fields as JSON: sorted keys, no blanks, ASCII; the same on every machine."""
-    values = to_json(config)
-    for key in LOCAL_FIELDS:
-        section, _, name = key.rpartition(".")
-        del (values[section] if section else values)[name]
-    values = {key: value for key, value in values.items() if value != {}}  # sections of local fields alone
-    for key, unset in _HASHED_WHEN_SET.items():
-        if values[key] == unset:
-            del values[key]
+    values = {
+        key: value
+        for key, value in config.model_dump(mode="json", exclude=_LOCAL).items()
+        if value not in ({}, _HASHED_WHEN_SET.get(key, {}))  # sections of local fields alone are empty
+    }
     return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def local_json(config: SwarmConfig) -> dict[str, Any]:
+    """The local fields in JSON's types, as sections."""
+    return config.model_dump(mode="json", include=_LOCAL)
 
 
 def config_hash(config: SwarmConfig) -> str:
@@ -103,12 +109,11 @@ def differences(here: SwarmConfig, there: SwarmConfig, *, fixed_only: bool = Fal
     Returns:
         One line each, such as `grpo.learning_rate: 0.001 here, 0.0001 there`, in the order of the fields.
     """
-    lines = []
-    for key, one, other in _pairs("", to_json(here), to_json(there)):
-        if key not in LOCAL_FIELDS and not (fixed_only and is_changeable(key)):
-            ours, theirs = _apart(one, other)
-            lines.append(f"{key}: {ours} here, {theirs} there")
-    return lines
+    return [
+        f"{key}: {_both(one, other)}"
+        for key, one, other in _pairs("", to_json(here), to_json(there))
+        if key not in LOCAL_FIELDS and not (fixed_only and is_changeable(key))
+    ]
 
 
 def is_changeable(key: str) -> bool:
@@ -129,14 +134,14 @@ def _pairs(key: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
         yield key, one, other
 
 
-def _apart(one: Any, other: Any) -> tuple[str, str]:
+def _both(one: Any, other: Any) -> str:
     """Both values as text, from shortly before they part where their beginnings would look the same."""
     ours, theirs = _show(one), _show(other)
     if ours == theirs and isinstance(one, str) and isinstance(other, str):
         parts = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
         start = max(0, (parts or min(len(one), len(other))) - 10)
         ours, theirs = f"…{shown(one[start:])}", f"…{shown(other[start:])}"
-    return ours, theirs
+    return f"{ours} here, {theirs} there"
 
 
 def _show(value: Any) -> str:

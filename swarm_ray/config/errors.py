@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from swarm_ray.config.base import Section, dotted_keys
+from swarm_ray.config.base import Section, dotted_keys, is_section
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.secrets import shown, without_secrets
 from swarm_ray.errors import ConfigError
@@ -26,49 +26,46 @@ def one_line(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, An
         layers: What the configuration was made of, the later over the earlier: a label (a file's name, or
             empty) and its values. The label of the uppermost layer that holds the key stands before it.
     """
-    details = error.errors(include_url=False)
-    first = details[0]
-    key = _Place(first["loc"]).key
-    same = [d for d in details if _Place(d["loc"]).key == key]
-    others = len({_Place(d["loc"]).key for d in details}) - 1
-    label = _label(first["loc"], layers)
-    more = f" (and {others} more)" if others else ""
+    by_key: dict[str, list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        by_key.setdefault(_place(detail["loc"]).key, []).append(detail)
+    same = next(iter(by_key.values()))
+    label = _label(same[0]["loc"], layers)
+    more = f" (and {len(by_key) - 1} more)" if len(by_key) > 1 else ""
     return ConfigError(without_secrets(f"{label + ': ' if label else ''}{_text(same)[:LONGEST]}{more}"))
 
 
-class _Place:
-    """Where an error lies: its key as users write it, and the section there, if it is one."""
+class _Place(NamedTuple):
+    """Where an error lies."""
 
-    def __init__(self, loc: tuple[int | str, ...]) -> None:
-        self.key = ""
-        self.parent: type[Section] | None = None
-        self.section: type[Section] | None = SwarmConfig
-        item: type[Section] | None = None
-        for part in loc:
-            if isinstance(part, int):
-                self.key += f"[{part}]"
-                self.parent, self.section, item = None, item, None
-            elif self.section is not None:
-                self.key = f"{self.key}.{part}".lstrip(".")
-                self.parent = self.section
-                self.section, item = _inside(self.section, part)
-            # Otherwise pydantic names the member of a union, which is not a key.
+    key: str
+    """As users write it."""
+    parent: type[Section] | None
+    """The section that has or lacks it; None within a list."""
+    section: type[Section] | None
+    """The section there, if it is one."""
 
 
-def _inside(section: type[Section], name: str) -> tuple[type[Section] | None, type[Section] | None]:
-    """The section that a field is, or the section that its items are."""
-    field = section.model_fields.get(name)
-    annotation = field.annotation if field else None
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation, None
-    items = [a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Section)]
-    return None, items[0] if items else None
+def _place(loc: tuple[int | str, ...]) -> _Place:
+    key = ""
+    parent: type[Section] | None = None
+    here: object = SwarmConfig
+    for part in loc:
+        if isinstance(part, int):
+            key = f"{key}[{part}]"
+            parent, here = None, next(iter(get_args(here)), None)
+        elif is_section(here):
+            key = f"{key}.{part}".lstrip(".")
+            parent, field = here, here.model_fields.get(part)
+            here = field.annotation if field else None
+        # Otherwise pydantic names the member of a union, which is not a key.
+    return _Place(key, parent, here if is_section(here) else None)
 
 
 def _text(details: Sequence[ErrorDetails]) -> str:
     """What is wrong at one key; several details are the members of a union."""
     first = details[0]
-    place = _Place(first["loc"])
+    place = _place(first["loc"])
     if first["type"] == "extra_forbidden":
         return _unknown(place)
     if first["type"] == "missing":

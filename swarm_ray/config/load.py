@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from swarm_ray.config.base import dotted_keys
-from swarm_ray.config.diff import LOCAL_FIELDS, canonical_json, config_hash, differences, to_json
+from swarm_ray.config.base import is_section, laid_over, nested
+from swarm_ray.config.diff import canonical_json, config_hash, differences, local_json, to_json
 from swarm_ray.config.errors import one_line
-from swarm_ray.config.render import render_yaml
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.secrets import refuse_secrets, shown, without_secrets
-from swarm_ray.config.yaml import parse_mapping, parse_scalar, read_mapping
+from swarm_ray.config.yaml import parse_mapping, parse_scalar, read_mapping, render_yaml
 from swarm_ray.errors import ConfigError
 
 __all__ = [
@@ -36,10 +34,12 @@ __all__ = [
     "named_modules",
     "parse_stored",
     "presets",
+    "read_overrides",
     "render_yaml",
     "require_same_experiment",
     "take_changes",
     "to_json",
+    "value_of",
 ]
 
 Overrides = Sequence[str] | Mapping[str, Any]
@@ -49,6 +49,7 @@ Values = dict[str, Any]
 Layer = tuple[str, Values]
 
 DEFAULT_PRESET = "tiny"
+SECTIONS = frozenset(key for key, field in SwarmConfig.model_fields.items() if is_section(field.annotation))
 _KEY = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)*")
 
 
@@ -72,11 +73,10 @@ def load_config(
         ConfigError: A key is unknown, a value or combination impossible, a file unreadable, or a secret is
             in it.
     """
-    asked = _read_overrides(overrides)
+    asked = read_overrides(overrides)
     said = read_mapping(Path(file)) if file is not None else {}
     refuse_secrets(asked)
-    with _naming(str(file)):
-        refuse_secrets(said)
+    refuse_secrets(said, str(file))
     name = _chosen_preset(preset, str(file), said, asked)
     layers = [(f"preset {name}", _read_preset(name)), (str(file), said), ("", asked)]
     return _validated([*layers, ("", {"preset": name})])
@@ -93,9 +93,45 @@ def parse_stored(data: bytes, name: str = "config.yaml") -> SwarmConfig:
         ConfigError: It is too large, malformed, or no configuration of this version; the file is named.
     """
     values = parse_mapping(data, name)
-    with _naming(name):
+    try:
         refuse_secrets(values)
         return _validated([("", values)])
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def read_overrides(*layers: Overrides) -> Values:
+    """Overrides as values by section and key; those of later layers lie over those of earlier ones.
+
+    Args:
+        layers: Each a list of `key=value`, or a mapping; what this function answered is one too.
+
+    Raises:
+        ConfigError: One is not `key=value`, or its value is malformed.
+    """
+    values: Values = {}
+    for layer in layers:
+        items = [layer] if isinstance(layer, str) else layer
+        for key, value in items.items() if isinstance(items, Mapping) else map(_split, items):
+            values = laid_over(values, nested({key: value}))
+    return values
+
+
+def value_of(overrides: Values, key: str, default: object = None) -> Any:
+    """What overrides, as `read_overrides` answers them, say of a dotted key."""
+    section, _, name = key.rpartition(".")
+    values = overrides.get(section) if section else overrides
+    return values.get(name, default) if isinstance(values, Mapping) else default
+
+
+def named_modules(overrides: Overrides) -> tuple[str, ...]:
+    """Modules with tasks that the overrides themselves name: what a stranger's folder names is not imported by that.
+
+    Raises:
+        ConfigError: An override is not `key=value`.
+    """
+    named = value_of(read_overrides(overrides), "tasks.modules")
+    return tuple(map(str, named)) if isinstance(named, (list, tuple)) else ()
 
 
 def join_config(stored: SwarmConfig, overrides: Overrides = ()) -> SwarmConfig:
@@ -103,25 +139,19 @@ def join_config(stored: SwarmConfig, overrides: Overrides = ()) -> SwarmConfig:
 
     Args:
         stored: The experiment's.
-        overrides: May change what each worker has its own of (`config_compare.LOCAL_FIELDS`).
+        overrides: May change what each worker has its own of (`swarm_ray.config.diff.LOCAL_FIELDS`).
 
     Raises:
         ConfigError: An override would change what holds for the whole swarm, or is wrong in itself.
     """
-    asked = _read_overrides(overrides)
-    refuse_secrets(asked)
-    joined = _validated([("", to_json(stored)), ("", asked)], joins=True)
+    joined = _changed(stored, overrides, joins=True)
     changed = differences(joined, stored)
     if joined.preset != stored.preset:
         changed.append(f"preset: {shown(joined.preset)} here, {shown(stored.preset)} there")
-    if changed:
-        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-        raise ConfigError(
-            without_secrets(
-                f"{changed[0]}{more}: the experiment's value holds for all its nodes; "
-                "leave the override out, or make another experiment"
-            )
-        )
+    _refuse(
+        changed,
+        "the experiment's value holds for all its nodes; leave the override out, or make another experiment",
+    )
     return joined
 
 
@@ -130,14 +160,12 @@ def extend_config(stored: SwarmConfig, overrides: Overrides = ()) -> SwarmConfig
 
     Args:
         stored: The one in force.
-        overrides: May change local fields and `config_compare.CHANGEABLE_FIELDS`.
+        overrides: May change local fields and `swarm_ray.config.diff.CHANGEABLE_FIELDS`.
 
     Raises:
         ConfigError: An override would change what is fixed for the experiment's life, or is wrong in itself.
     """
-    asked = _read_overrides(overrides)
-    refuse_secrets(asked)
-    extended = _validated([("", to_json(stored)), ("", asked)])
+    extended = _changed(stored, overrides)
     require_same_experiment(extended, stored)
     return extended
 
@@ -148,15 +176,11 @@ def require_same_experiment(config: SwarmConfig, stored: SwarmConfig) -> None:
     Raises:
         ConfigError: It differs in more; the first difference is named.
     """
-    changed = differences(config, stored, fixed_only=True)
-    if changed:
-        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-        raise ConfigError(
-            without_secrets(
-                f"{changed[0]}{more}: fixed since the experiment was made; leave it out to go on, "
-                "take another --experiment name, or give --overwrite to start anew"
-            )
-        )
+    _refuse(
+        differences(config, stored, fixed_only=True),
+        "fixed since the experiment was made; leave it out to go on, take another --experiment name, or give "
+        "--overwrite to start anew",
+    )
 
 
 def take_changes(mine: SwarmConfig, in_force: SwarmConfig) -> SwarmConfig:
@@ -166,11 +190,7 @@ def take_changes(mine: SwarmConfig, in_force: SwarmConfig) -> SwarmConfig:
         ConfigError: It differs in what is fixed for the experiment's life.
     """
     require_same_experiment(in_force, mine)
-    values, own = to_json(in_force), to_json(mine)
-    for key in LOCAL_FIELDS:
-        section, _, name = key.rpartition(".")
-        (values[section] if section else values)[name] = (own[section] if section else own)[name]
-    return _validated([("", values)], joins=True)
+    return _validated([("", to_json(in_force)), ("", local_json(mine))], joins=True)
 
 
 def _chosen_preset(preset: str | None, file: str, said: Values, asked: Values) -> str:
@@ -200,20 +220,18 @@ def _read_preset(name: str) -> Values:
     return parse_mapping(path.read_bytes(), f"preset {name}")
 
 
-def _read_overrides(overrides: Overrides) -> Values:
-    """The overrides as nested values; of equal keys the last counts."""
-    if isinstance(overrides, str):
-        overrides = [overrides]
-    pairs = overrides.items() if isinstance(overrides, Mapping) else map(_split, overrides)
-    values: Values = {}
-    for key, value in pairs:
-        values = _laid_over(values, _nested(str(key).split("."), value))
-    return values
+def _changed(stored: SwarmConfig, overrides: Overrides, *, joins: bool = False) -> SwarmConfig:
+    """An experiment's configuration with overrides on it."""
+    asked = read_overrides(overrides)
+    refuse_secrets(asked)
+    return _validated([("", to_json(stored)), ("", asked)], joins=joins)
 
 
-def _nested(parts: Sequence[str], value: object) -> Values:
-    """`value` below all the parts of its key."""
-    return {parts[0]: value if len(parts) == 1 else _nested(parts[1:], value)}
+def _refuse(changed: Sequence[str], why: str) -> None:
+    """Raise a `ConfigError` for the first of the differences, if there are any."""
+    if changed:
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise ConfigError(without_secrets(f"{changed[0]}{more}: {why}"))
 
 
 def _split(item: str) -> tuple[str, object]:
@@ -229,50 +247,14 @@ def _split(item: str) -> tuple[str, object]:
     return key, parse_scalar(text, f"override {key}")
 
 
-def _laid_over(below: Values, above: Mapping[str, Any]) -> Values:
-    """`above` over `below`: sections key by key, everything else (lists and options too) as a whole."""
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        if isinstance(under, Mapping) and isinstance(value, Mapping):
-            merged[key] = {**under, **value}
-        else:
-            merged[key] = value
-    return merged
-
-
-def _without_empty_sections(values: Values) -> Values:
-    """A section with nothing but comments below it is null in YAML, and says nothing."""
-    sections = {key.partition(".")[0] for key in dotted_keys(SwarmConfig) if "." in key}
-    return {key: value for key, value in values.items() if value is not None or key not in sections}
-
-
-@contextmanager
-def _naming(file: str) -> Iterator[None]:
-    """Put the file's name before an error."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from None
-
-
 def _validated(layers: Sequence[Layer], *, joins: bool = False) -> SwarmConfig:
-    """The layers over each other as a configuration; see `config_errors.one_line` for the errors."""
+    """The layers over each other as a configuration; see `swarm_ray.config.errors.one_line` for the errors."""
     merged: Values = {}
     for _, values in layers:
-        merged = _laid_over(merged, _without_empty_sections(values))
+        # A section with nothing but comments below it is null in YAML, and says nothing.
+        said = {key: value for key, value in values.items() if value is not None or key not in SECTIONS}
+        merged = laid_over(merged, said)
     try:
         return SwarmConfig.model_validate(merged, context={"joins": joins})
     except ValidationError as error:
         raise one_line(error, layers) from None
-
-
-def named_modules(overrides: Overrides) -> tuple[str, ...]:
-    """Modules with tasks that the overrides themselves name: what a stranger's folder names is not imported by that.
-
-    Raises:
-        ConfigError: an override is not `key=value`.
-    """
-    tasks = _read_overrides(overrides).get("tasks")
-    named = tasks.get("modules") if isinstance(tasks, dict) else None
-    return tuple(map(str, named)) if isinstance(named, (list, tuple)) else ()

@@ -32,20 +32,24 @@ _VALUES = re.compile(
 _KEYS = re.compile(r"token|secret|passw(or)?d|passphrase|api_?key|access_?key|private_?key|credential")
 
 
-def refuse_secrets(data: object) -> None:
+def refuse_secrets(data: object, where: str = "") -> None:
     """Look for secrets everywhere in a configuration, nested options included.
 
     Args:
         data: The configuration, or the values that are to become one.
+        where: The file that they are of, for errors.
 
     Raises:
         ConfigError: There is one; the message names its key and never its value.
     """
-    for place, name, value in _leaves(data, ""):
-        if name not in OWN_KEYS and names_secret(name):
-            raise _refusal(place)
-        if isinstance(value, str) and _VALUES.search(value):
-            raise _refusal(place)
+    for key, name, value in _leaves(data, ""):
+        named = name not in OWN_KEYS and names_secret(name)
+        if named or (isinstance(value, str) and _VALUES.search(value)):
+            raise ConfigError(
+                f"{where + ': ' if where else ''}{key or 'a key'}: this looks like a secret, and a configuration is "
+                "stored where others read it; leave it out and set an environment variable (HF_TOKEN, WANDB_API_KEY) "
+                "instead"
+            )
 
 
 def names_secret(name: str) -> bool:
@@ -82,10 +86,3 @@ def _leaves(data: object, key: str) -> Iterable[tuple[str, str, object]]:
             yield from _leaves(item, f"{key}[{index}]")
     else:
         yield key, "", data
-
-
-def _refusal(key: str) -> ConfigError:
-    return ConfigError(
-        f"{key or 'a key'}: this looks like a secret, and a configuration is stored where others read it; "
-        "leave it out and set an environment variable (HF_TOKEN, WANDB_API_KEY) instead"
-    )

@@ -1,4 +1,4 @@
-"""YAML as configurations have it: plain data, read safely and without the surprises of YAML 1.1.
+"""YAML as configurations have it: read safely, without the surprises of YAML 1.1; written with every key's meaning.
 
 A configuration may come from a stranger's shared folder, so anchors, aliases and tags are refused (a few
 lines of aliases can stand for gigabytes), and so are deep nesting and large files. `1e-3` is a number here,
@@ -8,17 +8,20 @@ and `off` is a text: it is a value of `policy.packing`.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+import textwrap
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from swarm_ray.config.secrets import without_secrets
+from swarm_ray.config.base import Section
+from swarm_ray.config.secrets import refuse_secrets, without_secrets
 from swarm_ray.errors import ConfigError
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
+WIDTH = 100
 
 _FLOAT = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
@@ -82,24 +85,14 @@ def parse(text: str, where: str) -> object:
     Raises:
         ConfigError: It is malformed or holds what is not allowed; with the line number.
     """
-    loader = None
     try:
-        loader = Loader(text)
-        return loader.get_single_data()
+        return yaml.load(text, Loader)  # noqa: S506  (a `SafeLoader`)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise ConfigError(
-            without_secrets(f"{where}, line {line}: {error.problem or error.context}")
-        ) from None
+        line, problem = mark.line + 1 if mark else 1, error.problem or error.context
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise ConfigError(
-            without_secrets(f"{where}, line {line}: a character that YAML does not allow")
-        ) from None
-    finally:
-        if loader is not None:
-            loader.dispose()
+        line, problem = text.count("\n", 0, error.position) + 1, "a character that YAML does not allow"
+    raise ConfigError(without_secrets(f"{where}, line {line}: {problem}"))
 
 
 def parse_scalar(text: str, where: str) -> object:
@@ -113,14 +106,11 @@ def parse_scalar(text: str, where: str) -> object:
     text = text.strip()
     if text[:1] in {"[", "{", '"', "'"}:
         return parse(text, where)
+    if not text:
+        return ""
     loader = Loader("")
-    try:
-        if not text:
-            return ""
-        tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-        return loader.construct_object(yaml.ScalarNode(tag, text))
-    finally:
-        loader.dispose()
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    return loader.construct_object(yaml.ScalarNode(tag, text))
 
 
 def parse_mapping(data: bytes, where: str) -> dict[str, Any]:
@@ -151,23 +141,72 @@ def parse_mapping(data: bytes, where: str) -> dict[str, Any]:
     return content
 
 
+def read_bytes(path: Path) -> bytes:
+    """Read a user's file, or a little more than `parse_mapping` takes.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """Read a user's configuration file.
 
     Raises:
         ConfigError: It cannot be read, or `parse_mapping` refuses it.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    return parse_mapping(data, str(path))
+    return parse_mapping(read_bytes(path), str(path))
 
 
-def dump(value: object) -> str:
-    """Write a value as YAML, its keys in their order, lists and mappings without further ones on one line."""
-    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+def render_yaml(config: Section) -> str:
+    """The whole configuration as YAML, which loads back to an equal one.
+
+    The comments are the docstrings of the fields and sections, wrapped at 100 characters.
+
+    Raises:
+        ConfigError: A secret is in it, or it is larger than any reader accepts.
+    """
+    refuse_secrets(config)
+    text = "\n".join(_lines(config, "")) + "\n"
+    if len(text.encode()) > MAX_BYTES:
+        raise ConfigError(
+            f"the configuration is larger than {MAX_BYTES // 1024} KiB; shorten its texts or options"
+        )
+    return text
+
+
+def _lines(section: Section, indent: str) -> Iterator[str]:
+    """The lines of a section; a blank one parts nested sections from what precedes them."""
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield ""
+            yield from _comment(type(value).__doc__ or "", indent)
+            yield f"{indent}{name}:"
+            yield from _lines(value, f"{indent}  ")
+        else:
+            yield from _comment(field.description or "", indent)
+            plain = section.model_dump(mode="json", include={name})
+            text = yaml.dump(plain, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
+            yield textwrap.indent(text, indent).removesuffix("\n")
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    """The text as comment lines."""
+    start = f"{indent}# "
+    return textwrap.wrap(
+        " ".join(text.split()),
+        width=WIDTH,
+        initial_indent=start,
+        subsequent_indent=start,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _refused(problem: str, place: yaml.Event | yaml.Node) -> yaml.constructor.ConstructorError:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from drive_store import ExperimentStore, Store, newest
-from swarm_ray.config.load import config_hash, extend_config, load_config, require_same_experiment
+from swarm_ray.config.load import Overrides, config_hash, extend_config, load_config, require_same_experiment
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import (
@@ -57,7 +56,7 @@ def config_for(
     experiment: str | None,
     preset: str | None,
     file: Path | str | None,
-    overrides: Sequence[str],
+    overrides: Overrides,
     *,
     overwrite: bool,
 ) -> SwarmConfig:
@@ -98,7 +97,7 @@ def init_experiment(
     root: str,
     name: str,
     preset: str | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     *,
     file: Path | str | None = None,
     overwrite: bool = False,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from swarm_ray.config.load import load_config
+from swarm_ray.config.load import Overrides, load_config, named_modules, read_overrides
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.yaml import parse_mapping, read_mapping
 from swarm_ray.errors import ConfigError
@@ -80,22 +80,21 @@ class Recipe:
     @property
     def modules(self) -> tuple[str, ...]:
         """Modules with tasks that the recipe itself names."""
-        named = dict(_dotted(self.swarm)).get("tasks.modules")
-        return tuple(map(str, named)) if isinstance(named, list) else ()
+        return named_modules(self.swarm)
 
-    def config(self, overrides: Sequence[str] = ()) -> SwarmConfig:
+    def config(self, overrides: Overrides = ()) -> SwarmConfig:
         """The configuration of a new experiment.
 
         Args:
-            overrides: the command line's `key=value`, the last word.
+            overrides: the command line's, the last word.
 
         Raises:
             ConfigError: a key or a value is impossible, or is for the recipe to say.
         """
-        refuse_fixed(overrides)
-        said = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in self._swarm().items()]
-        fixed = [f"game={self.game_id}", f"stages={self.stages}"]
-        config = load_config(None, None, [*said, *overrides, *fixed])
+        asked = read_overrides(overrides)
+        refuse_fixed(asked)
+        fixed = {"game": self.game_id, "stages": self.stages}
+        config = load_config(None, None, read_overrides(self._swarm(), asked, fixed))
         if TARGET not in self.game and (self.short.kind, self.short.datasets) == ("rgym", "tasks"):
             _require_different_tasks(self.name, config)
         return config
@@ -113,9 +112,9 @@ class Recipe:
         return build_short(self.short, place)
 
     def _swarm(self) -> dict[str, Any]:
-        """Keys of the configuration, dotted: the game's own words for I, J and G are said as ours."""
-        refuse_fixed([f"{key}=" for key in self.swarm])
-        values = dict(_dotted(self.swarm))
+        """Keys of the configuration: the game's own words for I, J and G are said as ours."""
+        refuse_fixed(self.swarm)
+        values = read_overrides(self.swarm)
         if TARGET in self.game:
             return values
         short = self.short
@@ -151,15 +150,14 @@ def shipped_recipes() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
 
 
-def refuse_fixed(overrides: Sequence[str]) -> None:
+def refuse_fixed(overrides: Mapping[str, Any]) -> None:
     """Refuse overrides of what only the recipe may say.
 
     Raises:
         ConfigError: an override sets it.
     """
-    for override in overrides:
-        key = override.partition("=")[0].strip()
-        if key in {"game", "stages"}:
+    for key in ("game", "stages"):
+        if key in overrides:
             raise ConfigError(f"{key}: the recipe's game says it; leave it out")
 
 
@@ -178,17 +176,6 @@ def _recipe(name: str, values: Mapping[str, Any]) -> Recipe:
     if TARGET not in game:
         _ = recipe.short  # a mistake is reported before anything is created
     return recipe
-
-
-def _dotted(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Keys of sections as `section.key`."""
-    found: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found += [(f"{key}.{inner}", item) for inner, item in value.items()]
-        else:
-            found.append((key, value))
-    return found
 
 
 def _require_different_tasks(name: str, config: SwarmConfig) -> None:

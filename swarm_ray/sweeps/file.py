@@ -28,7 +28,7 @@ from swarm_ray.config.base import dotted_keys
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.secrets import refuse_secrets, shown, without_secrets
-from swarm_ray.config.yaml import MAX_BYTES, Loader, parse_mapping
+from swarm_ray.config.yaml import Loader, parse_mapping, read_bytes
 from swarm_ray.errors import ConfigError
 
 KEYS = ("name", "preset", "set", "grid", "seeds", "baseline")
@@ -78,16 +78,9 @@ def read_file(path: Path) -> SweepFile:
     Raises:
         ConfigError: it cannot be read, is malformed, or holds a key that is unknown, stands twice or keeps a secret.
     """
-    try:
-        with path.open("rb") as opened:
-            data = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    data = read_bytes(path)
     values = parse_mapping(data, str(path))
-    try:
-        refuse_secrets(values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    refuse_secrets(values, str(path))
     return _checked(values, SweepFile(str(path), "", None, {}, (), (), {}, _lines(data)))
 
 
@@ -223,11 +216,7 @@ def _check_grid(file: SweepFile, fixed: Mapping[str, Any], axes: tuple[Axis, ...
 
 def _lines(data: bytes) -> dict[Line, int]:
     """The line of each key, of a document that `parse_mapping` has taken."""
-    loader = Loader(data.decode("utf-8-sig"))
-    try:
-        return dict(_marks(loader.get_single_node(), ()))
-    finally:
-        loader.dispose()
+    return dict(_marks(yaml.compose(data.decode("utf-8-sig"), Loader), ()))
 
 
 def _marks(node: yaml.Node | None, way: Line) -> Iterator[tuple[Line, int]]:

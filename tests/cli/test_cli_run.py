@@ -172,13 +172,13 @@ def test_coordinate_hands_on_what_it_expects(learning: Learning, capsys: pytest.
 @pytest.mark.parametrize(
     ("words", "nodes", "overrides"),
     [
-        ([], 1, []),
-        (["--nodes", "2", "--trainers", "2"], 2, ["nodes=2", "trainers=2"]),
-        (["policy.device=cpu", "nodes=3"], 3, ["policy.device=cpu", "nodes=3"]),
+        ([], 1, {}),
+        (["--nodes", "2", "--trainers", "2"], 2, {"trainers": 2}),
+        (["policy.device=cpu", "nodes=3"], 3, {"policy": {"device": "cpu"}}),
     ],
 )
 def test_work_hands_on_its_node_and_overrides(
-    learning: Learning, words: list[str], nodes: int, overrides: list[str]
+    learning: Learning, words: list[str], nodes: int, overrides: dict[str, object]
 ) -> None:
     assert main(["work", "--root", "there", "--experiment", "mine", "--node", "worker_1", *words]) == 0
     assert learning.calls == [

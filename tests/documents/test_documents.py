@@ -47,7 +47,7 @@ def test_a_command_is_one(line: str) -> None:
     if not hasattr(arguments, "overrides"):
         return
     if arguments.command == "work":
-        join_config(load_config("colab"), [*overrides_of(arguments), "nodes=1"])
+        join_config(load_config("colab"), {**overrides_of(arguments), "nodes": 1})
     elif arguments.command == "genrl":
         read_recipe(arguments.recipe).config(overrides_of(arguments))
     else:
