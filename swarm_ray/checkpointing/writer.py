@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from drive_store import ExperimentStore, StoreError
 from drive_store.checkpoints.local import Content, LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import FileName
 from swarm_ray.checkpointing.background import Background, Problems, Report
 from swarm_ray.checkpointing.node_state import NodeState, encode_state
-from swarm_ray.checkpointing.pace import CheckpointPace
 from swarm_ray.checkpointing.restore import node_checkpoints
 from swarm_ray.checkpointing.uploads import Saved, Uploads
 from swarm_ray.config.schema import CheckpointConfig
@@ -30,8 +30,44 @@ Written = Callable[[NodeState, LocalCheckpoint], None]
 """Called with a node's state, and the checkpoint that holds it."""
 LOCAL = "writing of checkpoints to this machine's own disk"
 REMOVAL = "removal of old checkpoints from this machine's own disk"
+SHARE = 0.02
+"""Of the trainer's time that checkpoints may cost under `checkpoint.every=auto`."""
 _REUSED = 1 << 28
 """Bytes of a snapshot whose memory is held for the next; a larger one gives it back."""
+
+
+class CheckpointPace:
+    """Decides after each round, for all nodes of a trainer together.
+
+    Args:
+        every: rounds between two checkpoints, or "auto".
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, every: int | Literal["auto"], clock: Callable[[], float]) -> None:
+        self._every, self._clock = every, clock
+        self._rounds = 0
+        self._last: float | None = None
+        self._cost = 0.0
+
+    def round_ended(self) -> None:
+        """Count a round."""
+        self._rounds += 1
+
+    def spent(self, seconds: float) -> None:
+        """Count what checkpoints cost: what the trainer waited, and the CPU time of the threads beside it."""
+        self._cost += seconds
+
+    @property
+    def due(self) -> bool:
+        """Whether a checkpoint should be taken now; the first one always should."""
+        if self._every != "auto":
+            return self._rounds >= self._every
+        return self._last is None or self._clock() - self._last >= self._cost / SHARE
+
+    def taken(self) -> None:
+        """A checkpoint was begun: rounds, time and cost count from here."""
+        self._rounds, self._last, self._cost = 0, self._clock(), 0.0
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ class GymDataManager(RowInputs, ReasoningGymDataManager):
                 found = self._checked(item, payload)
                 if found is not None:
                     known[agent, item] = found
-        items = [ScoreItem(q, text, external=True) for q, texts in known.values() for text in texts]
+        items = [ScoreItem(q.ref, text, external=True) for q, texts in known.values() for text in texts]
         scores = iter(self.verifier.score(items) if items else [])
         candidates = {}
         for key, (question, texts) in known.items():
@@ -234,7 +234,7 @@ class GymRewards:
             group = [0.0] * len(texts) if question is None else []
             rewards.setdefault(agent, {}).setdefault(item, []).append(group)
             if question is not None:
-                asked += [(group, ScoreItem(question, text, external=agent != own)) for text in texts]
+                asked += [(group, ScoreItem(question.ref, text, external=agent != own)) for text in texts]
         scores = self._data.verifier.score([item for _, item in asked])
         for (group, item), score in zip(asked, scores, strict=True):
             group.append(score.reward)

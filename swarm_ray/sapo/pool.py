@@ -109,7 +109,7 @@ def score_own(
         verifier: scores the completions.
     """
     made = [(n, q, g) for n in generated for q, g in zip(questions[n], generated[n], strict=True)]
-    items = [ScoreItem(question, c.text) for _, question, group in made for c in group]
+    items = [ScoreItem(question.ref, c.text) for _, question, group in made for c in group]
     scores = iter(verifier.score(items) if items else [])
     own: dict[str, list[ScoredRollout]] = {n: [] for n in generated}
     for node, question, group in made:
@@ -147,7 +147,7 @@ def build_pool(
                 known.append((file.node, number, tasks.verify(rollout.question), rollout))
             except UnknownQuestionError as error:
                 refused[str(error)] += 1
-    items = [ScoreItem(q, c.text, external=True) for _, _, q, r in known for c in r.completions]
+    items = [ScoreItem(q.ref, c.text, external=True) for _, _, q, r in known for c in r.completions]
     scores = iter(verifier.score(items) if items else [])
     for node, number, question, rollout in known:
         found = [next(scores) for _ in rollout.completions]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -42,11 +42,14 @@ class Job(msgspec.Struct, array_like=True):
     external: bool
 
 
-class Result(msgspec.Struct, array_like=True):
-    """What one answer is worth; a frame of its own, so that the scorer sees which job ended the process."""
+class Score(NamedTuple):
+    """What an answer is worth; a frame of its own, so that the scorer sees which job ended the process."""
 
     reward: float
+    """The verifier's raw value, between 0 and 1; 0 unless the outcome is ok."""
     outcome: str
+    """ok, error (no such question, or no reward from its verifier), timeout, refused (see `safe_verifiers`),
+    or killed (it ended the process)."""
 
 
 def frame(message: Any) -> bytes:

@@ -43,7 +43,7 @@ def pass_at_1(
         return {}
     answers = respondent.generate([q.text for q in asked], samples, seed)
     pairs = [(q, answer.text) for q, group in zip(asked, answers, strict=True) for answer in group]
-    scores = verifier.score([ScoreItem(question, text) for question, text in pairs])
+    scores = verifier.score([ScoreItem(question.ref, text) for question, text in pairs])
     passed: dict[str, list[bool]] = {}
     for (question, _), score in zip(pairs, scores, strict=True):
         passed.setdefault(question.specialty, []).append(score.reward >= threshold)

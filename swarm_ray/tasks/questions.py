@@ -7,7 +7,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import overload
 
 from swarm_ray.config.schema import SpecialtyConfig, TasksConfig
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
@@ -63,20 +62,14 @@ class TaskSet:
         self._cached = lru_cache(maxsize=CACHED_QUESTIONS)(self._make)
         self._held_out: dict[tuple[str, int], list[Question]] = {}
 
-    @overload
-    def question(self, ref: QuestionRef) -> Question: ...
-    @overload
-    def question(self, ref: str, seed: int, index: int) -> Question: ...
-    def question(self, ref: QuestionRef | str, seed: int = 0, index: int = 0) -> Question:
-        """Make a question, or find it among those made before; a reference is believed (see `verify`).
+    def question(self, specialty: str, seed: int, index: int) -> Question:
+        """Make a question, or find it among those made before.
 
         Raises:
             UnknownQuestionError: There is no such specialty.
             TaskError: The task cannot make it.
         """
-        if isinstance(ref, QuestionRef):
-            return self._cached(ref.specialty, ref.seed, ref.index)
-        return self._cached(ref, seed, index)
+        return self._cached(specialty, seed, index)
 
     def verify(self, ref: QuestionRef) -> Question:
         """Make again the question that a peer names, and check that it is one of the training pool.

@@ -11,9 +11,8 @@ from typing import Literal, NamedTuple, Protocol, Self
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.records.rollouts import QuestionRef
-from swarm_ray.tasks.frames import Job, Start
+from swarm_ray.tasks.frames import Job, Score, Start
 from swarm_ray.tasks.scoring_child import ChildLost, ScoringChild
-from swarm_ray.tasks.task import Question
 
 OPEN, CLOSE = "<answer>", "</answer>"
 CACHED_SCORES = 100_000
@@ -29,22 +28,12 @@ Key = tuple[str, int, int, str, str | bytes]
 class ScoreItem(NamedTuple):
     """A completion to score."""
 
-    question: Question | QuestionRef | tuple[str, int, int]
-    """The question, or its (specialty, seed, index). A peer's reference passes `TaskSet.verify` first."""
+    question: QuestionRef
+    """A peer's passes `TaskSet.verify` first."""
     text: str
     """The whole completion; the answer is extracted from it."""
     external: bool = False
     """True for a peer's text: verifiers that evaluate text refuse it."""
-
-
-class Score(NamedTuple):
-    """What a completion is worth."""
-
-    reward: float
-    """The verifier's raw value, between 0 and 1; 0 unless the outcome is ok."""
-    outcome: str
-    """ok, error (no such question, or no reward from its verifier), timeout, refused (see `safe_verifiers`),
-    or killed (it ended the process)."""
 
 
 class Verifier(Protocol):
@@ -112,10 +101,7 @@ class Scorer:
         self.close()
 
     def _job(self, item: ScoreItem) -> Job:
-        asked, answer = item.question, extract(item.text, self._config.answer)
-        if isinstance(asked, tuple):
-            return Job(*asked, "", answer, item.external)
-        ref = asked.ref if isinstance(asked, Question) else asked
+        ref, answer = item.question, extract(item.text, self._config.answer)
         return Job(ref.specialty, ref.seed, ref.index, ref.text_hash, answer, item.external)
 
     def _at_once(self, job: Job, refusing: frozenset[str]) -> Score | None:
@@ -141,8 +127,8 @@ class Scorer:
             child = self._running()
             child.ready()
             try:
-                for result in child.results(jobs[len(scores) :], self._config.score_timeout_s + GRACE_S):
-                    scores.append(self._remembered(jobs[len(scores)], Score(result.reward, result.outcome)))
+                for score in child.scores(jobs[len(scores) :], self._config.score_timeout_s + GRACE_S):
+                    scores.append(self._remembered(jobs[len(scores)], score))
                     strikes = 0
             except ChildLost:
                 self._drop(kill=True)

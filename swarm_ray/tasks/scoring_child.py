@@ -16,7 +16,7 @@ from typing import IO
 import msgspec
 
 from swarm_ray.errors import ScoringError
-from swarm_ray.tasks.frames import FOLDER_PREFIX, Job, Ready, Result, Start, frame, split
+from swarm_ray.tasks.frames import FOLDER_PREFIX, Job, Ready, Score, Start, frame, split
 
 START_S = 60.0
 """Longest start: importing reasoning-gym takes 1 to 3 seconds, on a busy machine many times that."""
@@ -82,19 +82,19 @@ class ScoringChild:
                 raise ScoringError(f"the scoring process cannot score: {self._ready.error}")
         return self._ready
 
-    def results(self, jobs: Sequence[Job], each_s: float) -> Iterator[Result]:
+    def scores(self, jobs: Sequence[Job], each_s: float) -> Iterator[Score]:
         """Score jobs in order.
 
         Args:
             jobs: What to score.
-            each_s: Longest time between two results, in seconds.
+            each_s: Longest time between two scores, in seconds.
 
         Raises:
-            ChildLost: The process died or hangs at the job whose result would be the next.
+            ChildLost: The process died or hangs at the job whose score would be the next.
         """
         self._unsent = memoryview(frame(jobs))
         self._send(each_s)
-        decoder = msgspec.msgpack.Decoder(Result)
+        decoder = msgspec.msgpack.Decoder(Score)
         for _ in jobs:
             yield decoder.decode(self._receive(each_s))
 

@@ -23,7 +23,7 @@ import msgspec
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import SwarmError
-from swarm_ray.tasks.frames import FOLDER_PREFIX, LENGTH_BYTES, Job, Ready, Result, Start, frame
+from swarm_ray.tasks.frames import FOLDER_PREFIX, LENGTH_BYTES, Job, Ready, Score, Start, frame
 from swarm_ray.tasks.questions import TaskSet
 
 ADDRESS_SPACE_BYTES = 4 * 2**30
@@ -94,22 +94,22 @@ def main() -> None:
     _remove_own_folder()
 
 
-def score_one(tasks: TaskSet, alarm: Alarm, job: Job) -> Result:
+def score_one(tasks: TaskSet, alarm: Alarm, job: Job) -> Score:
     """Score one answer; every failure is an outcome with reward 0."""
     if job.external and job.specialty in tasks.refuses_external:
-        return Result(0.0, "refused")
+        return Score(0.0, "refused")
     try:
         question = tasks.question(job.specialty, job.seed, job.index)
         if job.text_hash not in {"", question.ref.text_hash}:
-            return Result(0.0, "error")
+            return Score(0.0, "error")
         task = tasks.tasks[job.specialty]
         value = alarm.call(lambda: task.score(job.answer, question.entry))
     except (Exception, SystemExit):  # noqa: BLE001  (any exception of a verifier is a failed verification)
-        return Result(0.0, "timeout" if alarm.fired else "error")
+        return Score(0.0, "timeout" if alarm.fired else "error")
     if alarm.fired:
-        return Result(0.0, "timeout")
+        return Score(0.0, "timeout")
     reward = _reward(value)
-    return Result(0.0, "error") if reward is None else Result(reward, "ok")
+    return Score(0.0, "error") if reward is None else Score(reward, "ok")
 
 
 def _reward(value: object) -> float | None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from checkpoints_for_tests import Clock
 
-from swarm_ray.checkpointing.pace import SHARE, CheckpointPace
+from swarm_ray.checkpointing.writer import SHARE, CheckpointPace
 
 
 def test_every_so_many_rounds() -> None:

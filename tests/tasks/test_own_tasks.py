@@ -148,7 +148,7 @@ def test_the_document_says_it_in_ten_lines(tmp_path: Path, monkeypatch: pytest.M
     question = TaskSet(config).question("doubles", 1, 0)
     with Scorer(config) as scorer:
         given = [question.reference, "0", "no"]
-        scores = scorer.score([ScoreItem(question, text, external=True) for text in given])
+        scores = scorer.score([ScoreItem(question.ref, text, external=True) for text in given])
     assert [score.reward for score in scores] == [1.0, 0.1, 0.0]
 
 

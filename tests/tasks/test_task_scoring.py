@@ -12,14 +12,20 @@ import pytest
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.config.specialties import SETS
 from swarm_ray.errors import ScoringError
+from swarm_ray.records.rollouts import QuestionRef
 from swarm_ray.tasks import scoring, scoring_child
-from swarm_ray.tasks.frames import FOLDER_PREFIX
+from swarm_ray.tasks.frames import FOLDER_PREFIX, Score
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tasks.scoring import Score, ScoreItem, Scorer
+from swarm_ray.tasks.scoring import ScoreItem, Scorer
 
 EVAL = ("binary_matrix", "string_insertion", "spiral_matrix", "n_queens")
 SYMPY = ("puzzle24", "countdown", "simple_integration", "intermediate_integration")
 OWN = {"specialties": ["obedient", "twice", "unstable"], "modules": ["own_tasks_for_tests"]}
+
+
+def unnamed(specialty, seed, index, text, external=False):
+    """An item whose question's text is not checked."""
+    return ScoreItem(QuestionRef(specialty, seed, index, ""), text, external)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +55,7 @@ def own():
 
 
 def do(scorer, *doings):
-    return scorer.score([ScoreItem(("obedient", 1, 0), doing) for doing in doings])
+    return scorer.score([unnamed("obedient", 1, 0, doing) for doing in doings])
 
 
 def is_alive(pid):
@@ -75,9 +81,7 @@ def test_scores_are_those_of_the_verifiers(scorer, tasks):
         for index in range(4):
             question = tasks.question(name, 1, index)
             for text in (question.reference, f" {question.reference}\n", "12", "1/2"):
-                items.append(
-                    ScoreItem((question, question.ref, (name, 1, index))[index % 3], text, external=True)
-                )
+                items.append(ScoreItem(question.ref, text, external=True))
                 try:
                     expected.append(Score(tasks.tasks[name].score(text.strip(), question.entry), "ok"))
                 except ValueError:
@@ -98,9 +102,7 @@ def test_eval_attacks_leave_no_file(scorer, tmp_path, name):
         f"[open({str(touched)!r}, 'w')]",
         f"(lambda: {command})()",
     )
-    scores = scorer.score(
-        [ScoreItem((name, 1, 0), text, external=e) for text in attacks for e in (True, False)]
-    )
+    scores = scorer.score([unnamed(name, 1, 0, text, external=e) for text in attacks for e in (True, False)])
     assert set(scores) == {Score(0.0, "ok")}
     assert not touched.exists()
 
@@ -110,9 +112,9 @@ def test_verifiers_that_parse_expressions_refuse_external_text(scorer, tasks, tm
     question = tasks.question(name, 1, 0)
     touched = tmp_path / "touched"
     attack = f"__import__('os').system('touch {touched}')"
-    own = ScoreItem(question, question.reference, external=False)
-    external = ScoreItem(question, question.reference, external=True)
-    assert scorer.score([ScoreItem(question, attack, external=True)]) == [Score(0.0, "refused")]
+    own = ScoreItem(question.ref, question.reference, external=False)
+    external = ScoreItem(question.ref, question.reference, external=True)
+    assert scorer.score([ScoreItem(question.ref, attack, external=True)]) == [Score(0.0, "refused")]
     assert not touched.exists()
     assert scorer.score([external, own, external]) == [
         Score(0.0, "refused"),
@@ -122,26 +124,24 @@ def test_verifiers_that_parse_expressions_refuse_external_text(scorer, tasks, tm
 
 
 def test_a_verifier_that_raises(scorer):
-    scores = scorer.score(
-        [ScoreItem(("prime_factorization", 1, 0), text) for text in ("two times three", "7")]
-    )
+    scores = scorer.score([unnamed("prime_factorization", 1, 0, text) for text in ("two times three", "7")])
     assert scores == [Score(0.0, "error"), Score(0.01, "ok")]
 
 
 def test_an_unknown_specialty_is_an_error_of_its_item_alone(scorer):
-    scores = scorer.score([ScoreItem(("tarot", 1, 0), "1"), ScoreItem(("easy-gcd", 1, 0), "no")])
+    scores = scorer.score([unnamed("tarot", 1, 0, "1"), unnamed("easy-gcd", 1, 0, "no")])
     assert scores == [Score(0.0, "error"), Score(0.0, "ok")]
 
 
 def test_a_question_that_the_process_makes_otherwise_is_an_error(own):
     question = TaskSet(TasksConfig(**OWN)).question("unstable", 1, 0)
-    items = [ScoreItem(question, "1"), ScoreItem(question.ref, "1"), ScoreItem(("unstable", 1, 0), "1")]
-    assert own.score(items) == [Score(0.0, "error"), Score(0.0, "error"), Score(1.0, "ok")]
+    items = [ScoreItem(question.ref, "1"), unnamed("unstable", 1, 0, "1")]
+    assert own.score(items) == [Score(0.0, "error"), Score(1.0, "ok")]
 
 
 def test_raw_floors_are_not_altered(scorer):
     name = "easy-fraction_simplification"
-    scores = scorer.score([ScoreItem((name, 1, 0), text) for text in ("?", "", "77/78")])
+    scores = scorer.score([unnamed(name, 1, 0, text) for text in ("?", "", "77/78")])
     assert [s.reward for s in scores] == [0.01, 0.01, 0.05]
 
 
@@ -150,10 +150,10 @@ def test_big_and_odd_texts(scorer, tasks):
     odd = ("\x00", "\ud800", "\N{MATHEMATICAL DOUBLE-STRUCK DIGIT FOUR}")
     texts = ["9" * 90_000, "9" * 2_000_000, "[" * 90_000, *odd, "-" * 90_000 + "1", right]
     for name in ("easy-gcd", "binary_matrix", "propositional_logic"):
-        scores = scorer.score([ScoreItem((name, 1, 0), text, external=True) for text in texts])
+        scores = scorer.score([unnamed(name, 1, 0, text, external=True) for text in texts])
         assert scores[1] == Score(0.0, "error")
         assert all(s.reward < 1 and s.outcome in {"ok", "error"} for s in scores[:-1])
-    assert scorer.score([ScoreItem(("easy-gcd", 1, 0), right)]) == [Score(1.0, "ok")]
+    assert scorer.score([unnamed("easy-gcd", 1, 0, right)]) == [Score(1.0, "ok")]
 
 
 def test_equal_items_are_sent_once_and_known_ones_not_at_all(monkeypatch):
@@ -167,12 +167,12 @@ def test_equal_items_are_sent_once_and_known_ones_not_at_all(monkeypatch):
     monkeypatch.setattr(scoring_child.ScoringChild, "results", counted)
     monkeypatch.setattr(scoring, "CACHED_SCORES", 3)
     with Scorer(TasksConfig(**OWN)) as scorer:
-        item = ScoreItem(("twice", 1, 0), "1")
-        scorer.score([item, item, ScoreItem(("twice", 1, 0), " 1 ", external=True)])
+        item = unnamed("twice", 1, 0, "1")
+        scorer.score([item, item, unnamed("twice", 1, 0, " 1 ", external=True)])
         assert len(sent) == 1
         scorer.score([item])
         assert len(sent) == 1
-        scorer.score([ScoreItem(("twice", 1, i), "1") for i in (1, 2, 3)])
+        scorer.score([unnamed("twice", 1, i, "1") for i in (1, 2, 3)])
         assert len(sent) == 4
         scorer.score([item])
         assert len(sent) == 5, "the oldest of more than three is forgotten"
@@ -182,17 +182,13 @@ def test_equal_items_are_sent_once_and_known_ones_not_at_all(monkeypatch):
 def test_tagged_answers():
     with Scorer(TasksConfig(**OWN, answer="tagged")) as scorer:
         right = TaskSet(TasksConfig(**OWN)).question("twice", 1, 0).reference
-        scores = scorer.score(
-            [ScoreItem(("twice", 1, 0), text) for text in (f"<answer>{right}</answer>", right)]
-        )
+        scores = scorer.score([unnamed("twice", 1, 0, text) for text in (f"<answer>{right}</answer>", right)])
         assert [s.reward for s in scores] == [1.0, 0.0]
 
 
 def test_own_task(own):
     reference = TaskSet(TasksConfig(**OWN)).question("twice", 1, 4).reference
-    scores = own.score(
-        [ScoreItem(("twice", 1, 4), reference, external=True), ScoreItem(("twice", 1, 4), "?")]
-    )
+    scores = own.score([unnamed("twice", 1, 4, reference, external=True), unnamed("twice", 1, 4, "?")])
     assert scores == [Score(1.0, "ok"), Score(0.0, "ok")]
 
 
@@ -233,8 +229,8 @@ def test_what_ends_or_blocks_the_process_is_found_and_the_others_are_scored(deed
     with Scorer(TasksConfig(**OWN, score_timeout_s=0.3)) as scorer:
         first = do(scorer, "half")
         pid = scorer._child.pid
-        items = [ScoreItem(("twice", 1, i), "2") for i in range(5)]
-        items.insert(2, ScoreItem(("obedient", 1, 0), deed, external=True))
+        items = [unnamed("twice", 1, i, "2") for i in range(5)]
+        items.insert(2, unnamed("obedient", 1, 0, deed, external=True))
         scores = scorer.score(items)
         assert first == [Score(0.5, "ok")]
         assert [s.outcome for s in scores] == ["ok", "ok", "killed", "ok", "ok", "ok"]
@@ -247,10 +243,10 @@ def test_what_ends_or_blocks_the_process_is_found_and_the_others_are_scored(deed
 
 
 def test_a_process_that_died_by_itself_costs_no_reward(own):
-    item = ScoreItem(("twice", 1, 0), "killed while idle")
+    item = unnamed("twice", 1, 0, "killed while idle")
     own.score([item])
     os.kill(own._child.pid, signal.SIGKILL)
-    other = ScoreItem(("twice", 1, 0), "after that")
+    other = unnamed("twice", 1, 0, "after that")
     assert [s.outcome for s in own.score([item, other])] == ["ok", "ok"]
 
 
@@ -261,7 +257,7 @@ def test_a_process_that_does_not_start(monkeypatch):
     monkeypatch.setattr(scoring_child, "_program", lambda: "raise SystemExit('broken installation')")
     broken = Scorer(TasksConfig(specialties=["gcd"]))
     with broken, pytest.raises(ScoringError, match=r"does not start.*broken installation"):
-        broken.score([ScoreItem(("gcd", 1, 0), "1")])
+        broken.score([unnamed("gcd", 1, 0, "1")])
 
 
 def test_close_leaves_nothing_and_scoring_again_starts_again(tmp_path, monkeypatch):
@@ -269,7 +265,7 @@ def test_close_leaves_nothing_and_scoring_again_starts_again(tmp_path, monkeypat
     before = folders()
     scorer = Scorer(TasksConfig(**OWN))
     scorer.close()
-    item = ScoreItem(("twice", 1, 0), "1")
+    item = unnamed("twice", 1, 0, "1")
     for _ in range(2):
         scorer._cache.clear()
         assert scorer.score([item])[0].outcome == "ok"
@@ -284,8 +280,9 @@ def test_close_leaves_nothing_and_scoring_again_starts_again(tmp_path, monkeypat
 def test_the_process_ends_with_its_parent():
     program = (
         "import time\nfrom swarm_ray.config.schema import TasksConfig\n"
+        "from swarm_ray.records.rollouts import QuestionRef\n"
         "from swarm_ray.tasks.scoring import Scorer, ScoreItem\n"
-        f"s = Scorer(TasksConfig(**{OWN})); s.score([ScoreItem(('twice', 1, 0), '1')])\n"
+        f"s = Scorer(TasksConfig(**{OWN})); s.score([ScoreItem(QuestionRef('twice', 1, 0, ''), '1')])\n"
         "print(s._child.pid, s._child._folder.name, flush=True); time.sleep(600)"
     )
     with subprocess.Popen(
