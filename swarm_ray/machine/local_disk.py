@@ -16,18 +16,17 @@ from swarm_ray.errors import NodeTakenError
 
 def state_folder() -> Path:
     """`$SWARM_RAY_STATE`, else `$XDG_STATE_HOME/swarm-ray`, else `~/.local/state/swarm-ray`."""
-    named = os.environ.get("SWARM_RAY_STATE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "swarm-ray"
+    return _named("STATE", Path(".local", "state"))
 
 
 def cache_folder() -> Path:
     """`$SWARM_RAY_CACHE`, else `$XDG_CACHE_HOME/swarm-ray`, else `~/.cache/swarm-ray`."""
-    named = os.environ.get("SWARM_RAY_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swarm-ray"
+    return _named("CACHE", Path(".cache"))
+
+
+def _named(what: str, usual: Path) -> Path:
+    own = os.environ.get(f"SWARM_RAY_{what}")
+    return Path(own or Path(os.environ.get(f"XDG_{what}_HOME") or Path.home() / usual) / "swarm-ray")
 
 
 def read_words(path: Path) -> tuple[str, ...]:

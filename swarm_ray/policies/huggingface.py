@@ -7,8 +7,8 @@ becomes a `ModelError` of one line that says what to do.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from huggingface_hub.errors import (
@@ -53,7 +53,7 @@ def load_config(name: str) -> Any:
         ModelError: no model of this name, or not a causal language model that can be trained.
     """
     place = _place(name)
-    with _OneLine(name):
+    with _one_line(name):
         config = read_config(place)
     if not is_causal_config(config):
         kind = getattr(config, "model_type", "?")
@@ -78,14 +78,14 @@ def load_huggingface(config: PolicyConfig) -> tuple[CausalModel, TextTokenizer]:
     """
     name = config.model
     load_config(name)
-    with _OneLine(name):
+    with _one_line(name):
         model, missing = read_model(_place(name))
     if missing:
         raise ModelError(
             f"policy.model={name!r}: its files lack {len(missing)} of its weights ({missing[0]}, say); "
             "choose a checkpoint for text generation"
         )
-    with _OneLine(name, what="tokenizer"):
+    with _one_line(name, what="tokenizer"):
         tokenizer = read_tokenizer(_place(name))
     _give_padding(name, tokenizer, model)
     model.eval()
@@ -145,21 +145,15 @@ def _place(name: str) -> str:
     return name
 
 
-class _OneLine:
-    """Turns what fails over a name into a `ModelError`, the bare `Exception` of tokenizers too."""
-
-    def __init__(self, name: str, what: str = "model") -> None:
-        self._name, self._what = name, what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None and (kind is Exception or isinstance(error, _FAILURES)):
-            advice = _advice(error, self._name, self._what)
-            raise ModelError(f"policy.model={self._name!r}: {advice}") from error
+@contextmanager
+def _one_line(name: str, what: str = "model") -> Iterator[None]:
+    """Turn what fails over a name into a `ModelError`, the bare `Exception` of tokenizers too."""
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception and not isinstance(error, _FAILURES):
+            raise
+        raise ModelError(f"policy.model={name!r}: {_advice(error, name, what)}") from error
 
 
 def _advice(error: BaseException, name: str, what: str) -> str:

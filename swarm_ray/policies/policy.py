@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -126,7 +126,8 @@ class Policy:
         for start in range(0, len(prompts), per_batch):
             batch = prompts[start : start + per_batch]
             rows: list[list[SampledCompletion]] = [[] for _ in batch]
-            for share in _shares(copies, most):
+            for done in range(0, copies, most):
+                share = min(most, copies - done)
                 with self._autocast():
                     sampled = sample_completions(
                         self.model, batch, share, self.sampling, stream, self.check_cancelled
@@ -233,7 +234,13 @@ class Policy:
         """Summed loss, clipped tokens, summed entropy and count of tokens of one pass."""
         dtype = next(self.model.parameters()).dtype
         rows = lay_out(batch, self.layout, self.sampling.pad_id, self.device, dtype)
-        advantages = torch.tensor(list(_token_advantages(batch)), device=self.device)
+        by_token = [
+            advantage
+            for group in batch
+            for advantage, ids in zip(group.advantages, group.completions, strict=True)
+            for _ in ids
+        ]
+        advantages = torch.tensor(by_token, device=self.device)
         with self._autocast():
             logprobs, entropy = completion_logprobs(self.model, rows, self.layout, self._config.temperature)
         loss, clipped = loss_of(logprobs, logprobs.detach(), advantages)
@@ -250,17 +257,3 @@ class Policy:
         if self._config.dtype == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-
-def _shares(copies: int, most: int) -> Iterator[int]:
-    """`copies` in portions of at most `most`."""
-    for start in range(0, copies, most):
-        yield min(most, copies - start)
-
-
-def _token_advantages(batch: Sequence[TokenGroup]) -> Iterator[float]:
-    """The advantage of each completion token, in the order of the rows' targets."""
-    for group in batch:
-        for advantage, ids in zip(group.advantages, group.completions, strict=True):
-            for _ in ids:
-                yield advantage

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 from jinja2 import TemplateError
 
@@ -24,12 +25,8 @@ Asked = str | Turn
 """What a policy is asked."""
 
 
-class PromptFormat(Protocol):
-    """Turns a question's text into prompt tokens."""
-
-    def __call__(self, question: Asked) -> tuple[int, ...]:
-        """The prompt's tokens, generation marker included."""
-        ...
+PromptFormat = Callable[[Asked], tuple[int, ...]]
+"""Turns a question's text into prompt tokens, generation marker included."""
 
 
 class TinyPrompt:
