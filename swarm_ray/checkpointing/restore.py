@@ -20,8 +20,6 @@ __all__ = ["Found", "apply", "find_newest", "node_checkpoints"]
 
 Parts = Literal["all", "weights"]
 Origin = Literal["this machine", "the folder"]
-_HERE: Origin = "this machine"
-_FOLDER: Origin = "the folder"
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def _from_disk(own: LocalCheckpoints, checkpoint: LocalCheckpoint, problems: lis
     try:
         manifest = own.verify(checkpoint)
         if isinstance(manifest, Manifest):
-            return _found(checkpoint, manifest, _HERE)
+            return _found(checkpoint, manifest, "this machine")
         problems.append(f"{checkpoint.path} is not used, and removed: {manifest}")
         own.discard(checkpoint)
     except StoreError as error:  # the disk fails, which says nothing of what is on it
@@ -167,7 +165,7 @@ def _from_store(
         return None
     manifest = own.manifest(copied)
     try:
-        return _found(copied, manifest, _FOLDER) if isinstance(manifest, Manifest) else None
+        return _found(copied, manifest, "the folder") if isinstance(manifest, Manifest) else None
     except CheckpointError as error:
         problems.append(f"{name} is not used: {error}")
         own.discard(copied)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from swarm_ray.config.schema import SpecialtyConfig, TasksConfig
@@ -19,18 +18,6 @@ from swarm_ray.tasks.task import Question, Task, registered, text_hash
 CACHED_QUESTIONS = 8192
 SCAN = 3000
 REDRAWS = 1000
-
-
-@dataclass(frozen=True)
-class QuestionSpace:
-    """How many different questions a specialty has."""
-
-    distinct: int
-    """Different texts, held-out ones included."""
-    held_out: int
-    """Those of them that are held out."""
-    scanned: int
-    """Indices looked at: the pool, or its beginning."""
 
 
 class TaskSet:
@@ -111,12 +98,6 @@ class TaskSet:
         """Whether a question's text is split off for evaluation: by its sha256, the same for everybody."""
         value = int(text_hash(text), 16)
         return value < self.config.held_out * 2**64
-
-    def space(self, specialty: str, scan: int = SCAN) -> QuestionSpace:
-        """Count the different questions among the first `scan` indices of the pool."""
-        scanned = min(self.config.pool, scan)
-        texts = {self._make(specialty, self.config.seed, index).text for index in range(scanned)}
-        return QuestionSpace(len(texts), sum(map(self.is_held_out, texts)), scanned)
 
     def _draw_one(self, rng: random.Random, specialty: str) -> Question:
         for _ in range(REDRAWS):

@@ -123,7 +123,7 @@ def test_config_prints_a_configuration_that_loads_again(
         (["compare", "--root", "ROOT", "shared", "nothing"], "no experiment 'nothing'"),
         (["config", "--preset", "papr"], "did you mean paper?"),
         (["config", "rond=5"], "did you mean"),
-        (["config", "rounds"], "write key=value"),
+        (["config", "rounds"], "expected key=value"),
         (["config", "rounds=0"], "rounds: 0 is not possible"),
         (["config", "--config", "ROOT/none.yaml"], "none.yaml"),
         (["simulate", "--rounds", "five"], "rounds: "),

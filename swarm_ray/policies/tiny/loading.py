@@ -19,7 +19,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import LanguageModel, Policy
 from swarm_ray.policies.preflight import choose_device
-from swarm_ray.policies.probe import find_layout
+from swarm_ray.policies.probe import find_layout, one_thread
 from swarm_ray.policies.prompts import TinyPrompt
 from swarm_ray.policies.tiny.model import build_model, build_tokenizer, markers
 from swarm_ray.policies.tiny.starts import (
@@ -97,21 +97,14 @@ class TinyStart:
         """Make what is missing of the starts numbered `indices`."""
         if self._config.policy.start == "blank":
             return
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # two gain little on so small a model, and cost double on a busy machine
-        try:
-            self._make(indices)
-        finally:
-            torch.set_num_threads(threads)
-
-    def _make(self, indices: list[int]) -> None:
-        self._cached(SKILL, self._skill)
-        if self._config.policy.start == "base":
-            return
-        missing = [i for i in indices if not is_made(self._file(self._habit_name(i)))]
-        for done, index in enumerate(missing):
-            self._report("hiding the skill, node by node", done / len(missing))
-            self._habit_state(index)
+        with one_thread():  # two gain little on so small a model, and cost double on a busy machine
+            self._cached(SKILL, self._skill)
+            if self._config.policy.start == "base":
+                return
+            missing = [i for i in indices if not is_made(self._file(self._habit_name(i)))]
+            for done, index in enumerate(missing):
+                self._report("hiding the skill, node by node", done / len(missing))
+                self._habit_state(index)
 
     def policy(self, index: int) -> Policy:
         """A policy of its own that starts as number `index`."""
@@ -186,11 +179,6 @@ class TinyStart:
     def _note(self, name: str, shown: float) -> None:
         note = {"pass_at_1": shown, "recipe": RECIPE}
         _replace(self._folder / f"{name}.json", json.dumps(note).encode())
-
-    def outcome(self, name: str) -> float | None:
-        """The pass@1 at which `skill` or `C5-000`, say, was accepted; None where it was not made here."""
-        file = self._folder / f"{name}.json"
-        return float(json.loads(file.read_bytes())["pass_at_1"]) if file.exists() else None
 
     def _cached(self, name: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         file = self._file(name)
