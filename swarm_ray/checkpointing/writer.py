@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -68,12 +67,6 @@ class CheckpointPace:
     def taken(self) -> None:
         """A checkpoint was begun: rounds, time and cost count from here."""
         self._rounds, self._last, self._cost = 0, self._clock(), 0.0
-
-
-@dataclass(frozen=True)
-class _Job:
-    state: NodeState
-    taken: PolicySnapshot
 
 
 class Checkpointer:
@@ -182,23 +175,21 @@ class Checkpointer:
 
     def _take(self, nodes: Sequence[Node], make_state: MakeState) -> None:
         began = self._clock()
-        jobs = [
-            _Job(make_state(node), snapshot(node.policy, self._spare.pop(node.id, None))) for node in nodes
-        ]
+        taken = [(make_state(node), snapshot(node.policy, self._spare.pop(node.id, None))) for node in nodes]
         self._pace.spent(self._clock() - began)
-        for job in jobs:
-            self._thread.put(partial(self._write, job))
+        for state, copy in taken:
+            self._thread.put(partial(self._write, state, copy))
 
-    def _write(self, job: _Job) -> None:
-        state, own = job.state, node_checkpoints(self._folder, self._paths, job.state.node)
+    def _write(self, state: NodeState, taken: PolicySnapshot) -> None:
+        own = node_checkpoints(self._folder, self._paths, state.node)
         try:
-            written = own.write(state.step, state.incarnation, _files(job), state.reward)
+            written = own.write(state.step, state.incarnation, _files(state, taken), state.reward)
         except (StoreError, CheckpointError) as error:
             self._failed[state.node] = f"the {LOCAL} does not work: {error}"
             self._problems.trouble(state.node, LOCAL, type(error).__name__, self._failed[state.node])
             return
-        if job.taken.bytes <= _REUSED:
-            self._spare[state.node] = job.taken
+        if taken.bytes <= _REUSED:
+            self._spare[state.node] = taken
         self._saved[state.node] = own, written
         self._failed.pop(state.node, None)
         self._problems.well(state.node, LOCAL)
@@ -222,9 +213,9 @@ class Checkpointer:
             self._uploads.start(self._saved)
 
 
-def _files(job: _Job) -> dict[FileName, Content]:
+def _files(state: NodeState, taken: PolicySnapshot) -> dict[FileName, Content]:
     return {
-        "weights.safetensors": partial(save_tensors, job.taken.weights),
-        "optimizer.safetensors": partial(save_tensors, job.taken.optimizer),
-        "state.json": encode_state(job.state),
+        "weights.safetensors": partial(save_tensors, taken.weights),
+        "optimizer.safetensors": partial(save_tensors, taken.optimizer),
+        "state.json": encode_state(state),
     }

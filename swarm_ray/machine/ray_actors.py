@@ -52,6 +52,8 @@ class Share:
 
 
 NOTHING = Share(0.0, 0.0)
+INHERITED = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+"""Environment variables of all actors."""
 
 
 def spawn(
@@ -70,7 +72,11 @@ def spawn(
     Raises:
         ActorFailure: another actor has the name and keeps it.
     """
-    options: dict[str, Any] = {"num_cpus": share.cpus, "num_gpus": share.gpus, "runtime_env": _environment()}
+    options: dict[str, Any] = {
+        "num_cpus": share.cpus,
+        "num_gpus": share.gpus,
+        "runtime_env": {"env_vars": dict(INHERITED)},
+    }
     if place is not None:
         options["scheduling_strategy"] = place
     deadline = time.monotonic() + NAME_WITHIN_S
@@ -81,11 +87,6 @@ def spawn(
             if time.monotonic() > deadline:
                 raise ActorFailure(f"{name} cannot be started in {namespace}: {error}") from error
             time.sleep(0.1)
-
-
-def _environment() -> dict[str, Any]:
-    """What actors inherit: the single-threaded default of OpenMP would slow a trainer that owns the machine."""
-    return {"env_vars": {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}}
 
 
 def pack(thing: object) -> bytes:

@@ -12,6 +12,7 @@ import difflib
 import io
 import threading
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from swarm_ray.config.secrets import shown
@@ -75,7 +76,8 @@ class GymTask:
         self._pool = pool
         self._options = _checked(name, options, where)
         self._score = safe_score(name, cls)
-        self._datasets: dict[int, Any] = {}
+        # A data set is made once per seed; verifiers do not look at the seed.
+        self._dataset = lru_cache(MAX_SEEDS)(self._make_dataset)
         try:
             self._dataset(0)
         except LIBRARY_ERRORS as error:
@@ -103,15 +105,9 @@ class GymTask:
         with decimal.localcontext(decimal.Context()):
             return self._score(self._dataset(0), answer, entry)  # type: ignore[no-any-return]
 
-    def _dataset(self, seed: int) -> Any:
-        """The data set of a seed, made once; verifiers do not look at the seed."""
-        dataset = self._datasets.get(seed)
-        if dataset is None:
-            if len(self._datasets) >= MAX_SEEDS:
-                self._datasets = {0: self._datasets[0]}
-            config = dataset_configs()[self.name](**self._options, seed=seed, size=self._pool)
-            dataset = self._datasets[seed] = self._cls(config=config)
-        return dataset
+    def _make_dataset(self, seed: int) -> Any:
+        config = dataset_configs()[self.name](**self._options, seed=seed, size=self._pool)
+        return self._cls(config=config)
 
     def _reference(self, seed: int, entry: Entry) -> str:
         """The oracle's answer, or the best one there is.

@@ -47,7 +47,7 @@ class TaskSet:
         )
         self._weights = [s.weight for s in config.specialties]
         self._cached = lru_cache(maxsize=CACHED_QUESTIONS)(self._make)
-        self._held_out: dict[tuple[str, int], list[Question]] = {}
+        self._held_out = lru_cache(maxsize=None)(self._scan_held_out)
 
     def question(self, specialty: str, seed: int, index: int) -> Question:
         """Make a question, or find it among those made before.
@@ -92,7 +92,7 @@ class TaskSet:
 
     def held_out(self, count: int) -> dict[str, list[Question]]:
         """Per specialty the first `count` different held-out questions of the pool, or all it has."""
-        return {name: self._held_out_of(name, count) for name in self.specialties}
+        return {name: list(self._held_out(name, count)) for name in self.specialties}
 
     def is_held_out(self, text: str) -> bool:
         """Whether a question's text is split off for evaluation: by its sha256, the same for everybody."""
@@ -108,12 +108,6 @@ class TaskSet:
             f"tasks.specialties: {specialty} has no question to train on: {self.config.pool} are held out; "
             "lower tasks.held_out or give the specialty more questions"
         )
-
-    def _held_out_of(self, specialty: str, count: int) -> list[Question]:
-        found = self._held_out.get((specialty, count))
-        if found is None:
-            found = self._held_out[specialty, count] = self._scan_held_out(specialty, count)
-        return list(found)
 
     def _scan_held_out(self, specialty: str, count: int) -> list[Question]:
         """Scan the pool in index order, past the cache, which the training questions need."""
