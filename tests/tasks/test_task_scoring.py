@@ -158,13 +158,13 @@ def test_big_and_odd_texts(scorer, tasks):
 
 def test_equal_items_are_sent_once_and_known_ones_not_at_all(monkeypatch):
     sent = []
-    real = scoring_child.ScoringChild.results
+    real = scoring_child.ScoringChild.scores
 
     def counted(self, jobs, each_s):
         sent.extend(jobs)
         return real(self, jobs, each_s)
 
-    monkeypatch.setattr(scoring_child.ScoringChild, "results", counted)
+    monkeypatch.setattr(scoring_child.ScoringChild, "scores", counted)
     monkeypatch.setattr(scoring, "CACHED_SCORES", 3)
     with Scorer(TasksConfig(**OWN)) as scorer:
         item = unnamed("twice", 1, 0, "1")
