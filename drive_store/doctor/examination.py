@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -55,8 +56,8 @@ def examine(
     rounds: int = ROUNDS,
     wait_s: float = WAIT_S,
     counts: tuple[int, ...] | None = None,
+    say: Callable[[str], object] | None = None,
     means: Means | None = None,
-    open_store: Callable[[str], Store] = Store,
 ) -> Findings:
     """Say whether a swarm can run over a folder, and with which settings.
 
@@ -69,8 +70,8 @@ def examine(
         rounds: how often a file goes to the other machine and back, at most; the smaller number of the two counts.
         wait_s: how long the other machine, and each of its files, is waited for.
         counts: small files to write, ascending; None: `FULL` alone, `FEW` with another machine.
-        means: clocks, and who is told of each step; None takes those of the system, and tells nobody.
-        open_store: opens a folder that Drive shows a second time.
+        say: called with a line for each step.
+        means: the clocks and the like; None takes those of the system.
 
     Raises:
         InvalidName: `pair_name` is not a valid id, or `rounds` is out of range.
@@ -78,6 +79,8 @@ def examine(
     if not 1 <= rounds <= pair.MOST_ROUNDS:
         raise InvalidName(f"{rounds} rounds cannot be measured: 1 to {pair.MOST_ROUNDS} can.")
     own_id, means = new_incarnation(), means or Means()
+    if say is not None:
+        means = replace(means, say=say)
     session = f"alone-{own_id}" if pair_name is None else require_id(pair_name, "name of a pair")
     own = OwnFiles(store, f"{CHECK}/{session}/{own_id}")
     found, together, left_bytes = look_at(store), pair.Together(), 0
@@ -89,9 +92,7 @@ def examine(
             if pair_name is not None and failing:
                 found.append(_not_met(failing))
             elif pair_name is not None:
-                together = pair.together(
-                    own, session, own_id, means, rounds=rounds, wait_s=wait_s, open_store=open_store
-                )
+                together = pair.together(own, session, own_id, means, rounds=rounds, wait_s=wait_s)
                 found += together.findings
             found.append(tried("mount stays", lambda: mount.still_there(store, device)))
         finally:

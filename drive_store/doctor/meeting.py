@@ -78,12 +78,11 @@ class Meeting:
         session: the name that both machines were given.
         own_id: this machine.
         means: clock, sleep, and who is told.
-        open_store: opens a twin of the session's folder.
     """
 
-    def __init__(self, own: OwnFiles, session: str, own_id: str, means: Means, open_store: OpenStore) -> None:
+    def __init__(self, own: OwnFiles, session: str, own_id: str, means: Means) -> None:
         self._own, self._session, self._own_id = own, session, own_id
-        self._means, self._open_store = means, open_store
+        self._means = means
         self._seen: dict[str, _Seen] = {}
         self._stores: dict[str, Store] = {}
 
@@ -138,7 +137,7 @@ class Meeting:
 
     def _open(self, path: str) -> Store:
         if path not in self._stores:
-            self._stores[path] = self._open_store(path)
+            self._stores[path] = self._means.open_store(path)
         return self._stores[path]
 
     def _hint(self) -> str:

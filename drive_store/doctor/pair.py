@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from drive_store.doctor import contention, visibility
 from drive_store.doctor.channel import Channel, Note, Silence
-from drive_store.doctor.meeting import Meeting, Met, OpenStore
+from drive_store.doctor.meeting import Meeting, Met
 from drive_store.doctor.report import FAIL, OK, WARN, Finding, percentile, seconds
 from drive_store.doctor.workspace import Means, OwnFiles
 from drive_store.errors import StoreError
@@ -61,7 +61,6 @@ def together(
     *,
     rounds: int,
     wait_s: float,
-    open_store: OpenStore,
 ) -> Together:
     """Meet the other machine, and measure with it.
 
@@ -72,12 +71,11 @@ def together(
         means: clocks, sleep, and who is told.
         rounds: how often a file goes there and back, at most.
         wait_s: how long the other machine, and each of its files, is waited for.
-        open_store: opens a twin of the session's folder.
     """
     machine = hashlib.sha256(f"{session} {means.machine}".encode()).hexdigest()[:16] if means.machine else ""
     result = Together()
     try:
-        met = Meeting(own, session, own_id, means, open_store).meet(_hello(rounds, machine), wait_s)
+        met = Meeting(own, session, own_id, means).meet(_hello(rounds, machine), wait_s)
     except Silence as silence:
         result.findings.append(
             Finding(check="other machine", level=FAIL, found=str(silence), advice=_RUN_BOTH)

@@ -54,6 +54,8 @@ class Means:
     sleep: Callable[[float], object] = time.sleep
     say: Callable[[str], object] = _silent
     """Takes, in a line, what is waited for."""
+    open_store: Callable[[str], Store] = Store
+    """Opens a folder that Drive shows a second time."""
     machine: str = field(default_factory=boot_id)
     """What two processes of one machine have in common; "" where that is not known."""
 

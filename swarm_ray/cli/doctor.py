@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from drive_store import Store
-from drive_store.doctor import FAIL, ROUNDS, WAIT_S, Findings, Means, examine, findings_text
+from drive_store.doctor import FAIL, ROUNDS, WAIT_S, Findings, examine, findings_text
 from swarm_ray.cli.arguments import Parser, add_json, add_root, whole_number
 from swarm_ray.cli.output import DONE, FAILED, complain, show
 from swarm_ray.config.yaml import parse_scalar
@@ -36,7 +36,7 @@ def doctor(arguments: argparse.Namespace) -> int:
         pair_name=arguments.pair,
         rounds=whole_number("--rounds", parse_scalar(arguments.rounds, "--rounds")),
         wait_s=whole_number("--wait", parse_scalar(arguments.wait, "--wait")),
-        means=Means(say=complain),
+        say=complain,
     )
     show(findings, _text, as_json=arguments.json)
     return FAILED if findings.level == FAIL else DONE

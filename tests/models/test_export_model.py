@@ -318,7 +318,7 @@ def test_a_pretrained_model_that_is_not_there_or_another(tmp_path: Path) -> None
     run = train(tmp_path / "root", rounds=1, policy__model=str(folder), policy__device="cpu")
     model_folder(tmp_path / "other", chat=True)
     folder.rename(tmp_path / "away")
-    with pytest.raises(ModelError, match="there is no such folder; check the path"):
+    with pytest.raises(ModelError, match="no such folder; check the path"):
         export_model(run.root, "small", "node-0", tmp_path / "out")
     (tmp_path / "other").rename(folder)
     with pytest.raises(CheckpointMismatch, match=r"its weights are not those of policy\.model="):

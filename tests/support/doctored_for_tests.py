@@ -211,8 +211,8 @@ def together(
                 sleep=turns.sleep,
                 say=(said if said is not None else []).append,
                 machine=f"machine {number}",
+                open_store=lambda path: View(path, turns),
             ),
-            open_store=lambda path: View(path, turns),
         )
 
     turns.run(*(lambda number=number: one(number) for number in range(len(views))))  # type: ignore[misc]
