@@ -209,12 +209,16 @@ def not_up(who: str, share: Share, within_s: float) -> ActorFailure:
 
 
 def _making(who: str) -> psutil.Process | None:
-    """The process of this machine in which an actor is being made: Ray gives it the name of the actor and its call."""
+    """The process in which this Ray makes an actor on this machine: Ray names it after the actor and its call."""
+    sockets = [str(node["RayletSocketName"]) for node in ray.nodes()]
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             title = "".join(process.cmdline()[:1])
-            if title.startswith(f"ray::{who}/") and title.endswith(".__init__"):
-                return process
+            parent = process.parent()
+            if title.startswith(f"ray::{who}/") and title.endswith(".__init__") and parent is not None:
+                raylet = " ".join(parent.cmdline())
+                if any(socket in raylet for socket in sockets):
+                    return process
     return None
 
 
