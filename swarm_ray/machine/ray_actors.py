@@ -210,7 +210,7 @@ def not_up(who: str, share: Share, within_s: float) -> ActorFailure:
 
 def _making(who: str) -> psutil.Process | None:
     """The process in which this Ray makes an actor on this machine: Ray names it after the actor and its call."""
-    sockets = [str(node["RayletSocketName"]) for node in ray.nodes()]
+    sockets = [str(node["RayletSocketName"]) for node in ray.nodes()]  # type: ignore[no-untyped-call]
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             title = "".join(process.cmdline()[:1])
