@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Hashable, Iterable
+from itertools import takewhile
+from typing import NamedTuple, TypeVar
 
 from actors.coordinator.stages import Counted, DueStage, Received, outcome
 from drive_store import (
@@ -25,38 +26,19 @@ REMEMBERED_ROUNDS = 2 * BUCKET
 """For so many rounds it is known what became of a file; nobody lists the buckets before, unless a node asks for it."""
 
 
-class Recent(Generic[T]):
-    """What was noted in the rounds before the open one; older entries are forgotten."""
-
-    def __init__(self) -> None:
-        self._noted: dict[T, int] = {}
-
-    def __contains__(self, item: object) -> bool:
-        """Whether it was noted, and is not forgotten."""
-        return item in self._noted
-
-    def __iter__(self) -> Iterator[T]:
-        """All entries, the oldest first."""
-        return iter(self._noted)
-
-    def __len__(self) -> int:
-        """How many entries there are."""
-        return len(self._noted)
+class Recent(dict[T, int]):
+    """What was noted, with the round in which it was, the oldest first; what lies far back is forgotten."""
 
     def add(self, item: T, number: int) -> None:
         """Note something in round `number`; rounds never go back."""
-        self._noted.pop(item, None)
-        self._noted[item] = number
+        self.pop(item, None)
+        self[item] = number
 
     def forget_before(self, number: int) -> list[T]:
         """Forget what was noted before a round; answers it."""
-        old = []
-        for item, noted in self._noted.items():
-            if noted >= number:
-                break
-            old.append(item)
+        old = list(takewhile(lambda item: self[item] < number, self))
         for item in old:
-            del self._noted[item]
+            del self[item]
         return old
 
 

@@ -13,7 +13,7 @@ from drive_store.doctor import contention, visibility
 from drive_store.doctor.channel import Channel, Note, Silence
 from drive_store.doctor.meeting import Meeting, Met
 from drive_store.doctor.report import FAIL, OK, WARN, Finding, percentile, seconds
-from drive_store.doctor.workspace import Means, OwnFiles
+from drive_store.doctor.workspace import Means, OwnFiles, tried
 from drive_store.errors import StoreError
 
 MOST_ROUNDS = 1000
@@ -24,6 +24,7 @@ LISTING_S = 30.0
 _RUN_BOTH = (
     "Start the doctor on the other machine too, over the same folder and with the same name of the pair."
 )
+_LOOK_THERE = "Look at the other machine, then run the doctor again."
 
 
 @dataclass
@@ -129,7 +130,7 @@ class _Exchange:
             ("exclusive names", self._race),
         )
         for check, step in steps:
-            found.append(_broken_off(check, step))
+            found.append(tried(check, step, _LOOK_THERE, (Silence, StoreError)))
             if found[-1].level == FAIL:
                 break
         else:
@@ -203,15 +204,3 @@ class _Exchange:
             return not channel.look_at_listing() or channel.means.clock() >= until
 
         channel.until(left, "the other machine's leaving")
-
-
-def _broken_off(check: str, step: Callable[[], Finding]) -> Finding:
-    try:
-        return step()
-    except (Silence, StoreError) as error:
-        return Finding(
-            check=check,
-            level=FAIL,
-            found=str(error),
-            advice="Look at the other machine, then run the doctor again.",
-        )

@@ -163,9 +163,14 @@ def device_of(path: str) -> int | None:
     return look("look at", path, device)
 
 
-def tried(check: str, work: Callable[[], Finding], advice: str = "") -> Finding:
-    """What a check finds; an error of the store is a finding too."""
+def tried(
+    check: str,
+    work: Callable[[], Finding],
+    advice: str = "",
+    errors: tuple[type[Exception], ...] = (StoreError,),
+) -> Finding:
+    """What a check finds; one of `errors` is a finding too."""
     try:
         return work()
-    except StoreError as error:
+    except errors as error:
         return Finding(check=check, level=FAIL, found=str(error), advice=advice)
