@@ -22,7 +22,7 @@ import torch
 from drive_store import ExperimentPaths, ExperimentStore, Store, create_experiment_folder
 from drive_store.checkpoints.local import LocalCheckpoints
 from swarm_ray.checkpointing.node_state import NodeState, encode_state
-from swarm_ray.checkpointing.writer import Checkpointer
+from swarm_ray.checkpointing.writer import CheckpointCallbacks, Checkpointer
 from swarm_ray.config.schema import CheckpointConfig, GrpoConfig, SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
 from swarm_ray.policies.policy import LanguageModel, Policy
@@ -109,7 +109,8 @@ def make_checkpointer(folder: Path) -> Checkpointer:
     store.create(PATHS.experiment_json, b"{}")
     store.attach(PATHS.experiment_json)
     config = CheckpointConfig(every=1, store_every_s=1e9)
-    return Checkpointer(folder / "here", ExperimentStore(store, PATHS), config, on_problem=print)
+    callbacks = CheckpointCallbacks(on_problem=print)
+    return Checkpointer(folder / "here", ExperimentStore(store, PATHS), config, callbacks)
 
 
 def state_of(node: Node) -> NodeState:

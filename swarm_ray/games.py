@@ -30,7 +30,7 @@ from swarm_ray.observe.display import Display
 from swarm_ray.runtime.handle import Disconnected, Running
 from swarm_ray.runtime.node_lease import wait_for_place
 from swarm_ray.runtime.preflight import prepare_model, require_exchange
-from swarm_ray.runtime.worker import Worker
+from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.swarm import wait_for_experiment
 from swarm_ray.tracking.factory import require_trackers
 
@@ -41,7 +41,7 @@ Coordination = Literal["here", "elsewhere", "none"]
 """Who closes the stages: this machine, another one, or a deadline."""
 
 
-def run_game(
+def run_game(  # noqa: PLR0913  (public signature)
     manager_factory: ManagerFactory,
     root: str,
     experiment: str,
@@ -129,19 +129,15 @@ class _GameRun:
         for name in self.ids:
             identity = None if keys is None else identity_for(name, keys)
             wait_for_place(self.address, name, here.pace, display, identity=identity)
-        return [
-            Worker(
-                self.address,
-                here,
-                self.ids,
-                coordinates=self.coordinator == "here",
-                name="here" if self.coordinator == "here" else self.ids[0],
-                allowed_modules=allowed,
-                identities=keys,
-                game=packed,
-                coordinated=self.coordinator != "none",
-            )
-        ]
+        settings = WorkerSettings(
+            name="here" if self.coordinator == "here" else self.ids[0],
+            coordinates=self.coordinator == "here",
+            coordinated=self.coordinator != "none",
+            allowed_modules=allowed,
+            identities=keys,
+            game=packed,
+        )
+        return [Worker(self.address, here, self.ids, settings)]
 
     def _allowed_modules(self) -> tuple[str, ...] | None:
         """Modules with tasks that may be imported: where others have made the experiment, those that are named here."""

@@ -20,7 +20,7 @@ from swarm_ray.records.state import UNDER_WAY, ExperimentState
 from swarm_ray.runtime.handle import Disconnected, Running
 from swarm_ray.runtime.node_lease import wait_for_place
 from swarm_ray.runtime.preflight import prepare_model, refuse_game, require_exchange
-from swarm_ray.runtime.worker import Worker
+from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tracking.factory import require_trackers
 
@@ -43,7 +43,7 @@ class Swarm(Running):
         dashboard: serve Ray's dashboard on this machine, where Ray is started here; needs `ray[default]`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (public signature)
         self,
         config: SwarmConfig,
         root: str = "runs",
@@ -93,10 +93,8 @@ class Swarm(Running):
         to_run = [(address, found.config) for address, found in opened if not found.over]
         if to_run and not new:
             self._make_ready(nodes, display, ray)
-        return [
-            Worker(address, config, nodes, coordinates=True, name="here", sharers=len(to_run))
-            for address, config in to_run
-        ]
+        settings = WorkerSettings(name="here", coordinates=True, sharers=len(to_run))
+        return [Worker(address, config, nodes, settings) for address, config in to_run]
 
     def _make_ready(self, nodes: Sequence[str], display: Display, ray: RayInstance) -> None:
         TaskSet(self.config.tasks)  # a mistake is told before Ray is there
@@ -106,7 +104,7 @@ class Swarm(Running):
         ray.begin()
 
 
-def simulate(
+def simulate(  # noqa: PLR0913  (public signature)
     config: SwarmConfig,
     root: str = "runs",
     experiment: str | None = None,
@@ -135,7 +133,7 @@ def simulate(
     return swarm.start().wait()
 
 
-def coordinate(
+def coordinate(  # noqa: PLR0913  (public signature)
     config: SwarmConfig,
     root: str,
     experiment: str,
@@ -165,13 +163,14 @@ def coordinate(
             return []
         ray.begin()
         if not train:
-            return [Worker(address, opened.config, (), coordinates=True, name="coordinator")]
+            return [Worker(address, opened.config, (), WorkerSettings(name="coordinator", coordinates=True))]
         here = join_config(opened.config, {"nodes": len(train)})
         prepare_model(here, train, None, display.step)
         keys = identities_folder()
         for name in train:
             wait_for_place(address, name, here.pace, display, identity=identity_for(name, keys))
-        return [Worker(address, here, train, coordinates=True, name="coordinator", identities=keys)]
+        settings = WorkerSettings(name="coordinator", coordinates=True, identities=keys)
+        return [Worker(address, here, train, settings)]
 
     running = Running(
         root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard
@@ -179,7 +178,7 @@ def coordinate(
     return running.start().wait()
 
 
-def work(
+def work(  # noqa: PLR0913  (public signature)
     root: str,
     experiment: str,
     node: str,
@@ -215,17 +214,8 @@ def work(
         prepare_model(config, ids, allowed, display.step)
         for name in ids:
             wait_for_place(address, name, config.pace, display, identity=identity_for(name, keys))
-        return [
-            Worker(
-                address,
-                config,
-                ids,
-                coordinates=False,
-                name=node,
-                allowed_modules=allowed,
-                identities=keys,
-            )
-        ]
+        settings = WorkerSettings(name=node, coordinates=False, allowed_modules=allowed, identities=keys)
+        return [Worker(address, config, ids, settings)]
 
     running = Running(
         root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard

@@ -9,15 +9,12 @@ from queue import SimpleQueue
 
 import msgspec
 
-from actors.trainer.reporter import TrainerReporter
+from actors.trainer.reporter import TrainerContext
 from actors.trainer.restoring import Restored
-from drive_store import RETRYABLE, ExperimentStore, Retention
+from drive_store import RETRYABLE, Retention
 from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
-from swarm_ray.checkpointing.writer import Checkpointer
-from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.exchange.outbox import Outbox
-from swarm_ray.exchange.state_follower import StateFollower
+from swarm_ray.checkpointing.writer import CheckpointCallbacks, Checkpointer
 from swarm_ray.models.push import HubPushes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.sapo.node import Node
@@ -27,12 +24,8 @@ class TrainerCheckpoints:
     """Takes checkpoints after rounds; spools, closings, rows and old files go when they are not needed any more.
 
     Args:
-        folder: for checkpoints, on the machine's own disk.
-        experiment: the experiment in the shared folder.
-        config: the swarm.
-        state: the swarm as the trainer sees it.
-        exchange: holds the spools.
-        reporter: says what is wrong.
+        folder: for checkpoints, on this machine's disk.
+        context: the trainer's experiment, configuration, state, outbox and reporter.
         restored: the nodes, and the incarnations that they continue.
         pushes: brings models to the Hub; None brings none.
     """
@@ -40,18 +33,14 @@ class TrainerCheckpoints:
     def __init__(
         self,
         folder: Path,
-        experiment: ExperimentStore,
-        config: SwarmConfig,
-        state: StateFollower,
-        exchange: Outbox,
-        reporter: TrainerReporter,
+        context: TrainerContext,
         restored: Restored,
         pushes: HubPushes | None = None,
     ) -> None:
-        self._config, self._state, self._exchange = config, state, exchange
+        self._config, self._state, self._outbox = context.config, context.state, context.outbox
         self._pushes = pushes
         self._retentions = [
-            (node, Retention(experiment, node, life))
+            (node, Retention(context.experiment, node, life))
             for node, former in restored.former.items()
             for life in (*former, restored.folders[node].incarnation)
         ]
@@ -59,12 +48,14 @@ class TrainerCheckpoints:
         self._saved: SimpleQueue[tuple[str, int]] = SimpleQueue()
         self._checkpointer = Checkpointer(
             folder,
-            experiment,
-            config.checkpoint,
-            on_problem=lambda node, text: reporter.tell("checkpoint", text, node),
-            on_saved=lambda node, step: self._saved.put((node, step)),
-            on_written=self._written,
-            before_upload=reporter.flush,
+            context.experiment,
+            context.config.checkpoint,
+            CheckpointCallbacks(
+                on_problem=lambda node, text: context.reporter.tell("checkpoint", text, node),
+                on_saved=lambda node, step: self._saved.put((node, step)),
+                on_written=self._written,
+                before_upload=context.reporter.flush,
+            ),
             former=restored.former,
         )
 
@@ -73,7 +64,7 @@ class TrainerCheckpoints:
         self._checkpointer.after_round([n for n in nodes if not n.problem], self._node_state)
         while not self._saved.empty():
             node, step = self._saved.get()
-            self._exchange.release(node, step)
+            self._outbox.release(node, step)
             self._rows[node] = [row for row in self._rows.get(node, []) if row.step >= step]
         kept = self._config.pace.staleness if self._config.pace.mode == "async" else 0
         self._state.forget_before(min(n.round for n in nodes) + 1 - kept)
@@ -106,7 +97,7 @@ class TrainerCheckpoints:
             return
         try:
             for node, retention in self._retentions:
-                retention.remove_below(number - keep, self._exchange.keys_waiting(node))
+                retention.remove_below(number - keep, self._outbox.keys_waiting(node))
         except RETRYABLE as error:
             self._state.problem = error
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
 from actors.trainer.reporter import TrainerReporter
 from actors.trainer.restoring import Restored
 from actors.trainer.settings import ReportSink, TrainerSettings
 from drive_store import ExperimentStore, Spool, Store
-from swarm_ray.config.schema import DirectConfig
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import LinkError
 from swarm_ray.exchange.direct.exchange import DirectValues
@@ -59,80 +55,61 @@ def build_exchange(
 
 
 class DirectLink:
-    """Nothing here fails a trainer: what goes wrong is told, and the folder carries all rollouts.
+    """The link of a trainer's nodes, under the key of the first of them.
+
+    Nothing here fails a trainer: what goes wrong is reported, and the folder carries all rollouts.
 
     Args:
-        nodes: whom it serves.
-        identity: file with the key of the first of them, under whose peer id the link is known.
-        config: where to listen, whom to start with.
-        experiment: whose nodes it looks for.
-        book: who is to be found in the folder.
+        settings: of the trainer: its nodes and its experiment, where to listen and whom to dial first.
+        restored: the nodes' folders on this machine, with their keys.
+        store: the root, where peers are discovered.
         direct: the exchange's part that uses the link.
         sink: announces where the link can be dialled.
-        tell: takes what is to be known; the same line again, and an empty one, says nothing.
+        reporter: reports problems, each once per change.
     """
 
     def __init__(
         self,
-        nodes: Sequence[str],
-        identity: Path,
-        config: DirectConfig,
-        experiment: str,
-        book: PeerBook,
+        settings: TrainerSettings,
+        restored: Restored,
+        store: Store,
         direct: DirectValues,
         sink: ReportSink,
-        tell: Callable[[str], None],
+        reporter: TrainerReporter,
     ) -> None:
-        self._nodes, self._direct, self._sink, self._tell = list(nodes), direct, sink, tell
-        self._link = DhtLink(identity, config)
-        self._meeting = PeerConnector(book, self._link, config, experiment)
+        self._nodes, self._direct, self._sink, self._reporter = list(settings.nodes), direct, sink, reporter
+        pace, config = settings.config.pace, settings.config.direct
+        book = PeerBook(store, ttl_s=max(pace.dead_after_s, 3 * pace.beat_s))
+        self._link = DhtLink(restored.folders[settings.nodes[0]].identity.file, config)
+        self._connector = PeerConnector(book, self._link, config, settings.address.experiment)
         self._announced: LinkAnnouncement | None = None
 
     def start(self) -> None:
-        """Start the link with whoever is to be found; one that does not start is tried again later."""
+        """Start the link with the peers that can be found; one that does not start is tried again later."""
         try:
-            self._meeting.start()
+            self._connector.start()
         except LinkError as error:
             self._tell(f"{error}; the folder carries all rollouts")
         self._direct.link = self._link
         self._announce()
 
     def keep(self) -> None:
-        """Connect to those who have come, start again what has died, and say what is wrong; returns at once."""
-        self._meeting.keep()
+        """Connect to new peers, restart a link that has died, and report problems; returns at once."""
+        self._connector.keep()
         self._announce()
-        self._tell(self._direct.problem or self._meeting.problem)
+        self._tell(self._direct.problem or self._connector.problem)
 
     def close(self) -> None:
         """End the link; harmless when repeated."""
         self._direct.link = None
-        self._meeting.close()
+        self._connector.close()
+
+    def _tell(self, problem: str) -> None:
+        self._reporter.tell_once("direct", problem)
 
     def _announce(self) -> None:
-        """Tell the folder where the link can be dialled, once for each change."""
-        said = self._meeting.announcement
-        if said != self._announced:
-            self._announced = said
-            self._sink.links(self._nodes, said.peer_id, said.multiaddrs, said.reach)
-
-
-def make_direct_link(
-    settings: TrainerSettings,
-    restored: Restored,
-    store: Store,
-    direct: DirectValues,
-    sink: ReportSink,
-    reporter: TrainerReporter,
-) -> DirectLink:
-    """The direct link of a trainer's nodes, under the key of the first of them."""
-    pace = settings.config.pace
-    return DirectLink(
-        settings.nodes,
-        restored.folders[settings.nodes[0]].identity.file,
-        settings.config.direct,
-        settings.address.experiment,
-        PeerBook(store, ttl_s=max(pace.dead_after_s, 3 * pace.beat_s)),
-        direct,
-        sink,
-        lambda text: reporter.tell_once("direct", text),
-    )
+        """Write to the folder where the link can be dialled, once per change."""
+        found = self._connector.announcement
+        if found != self._announced:
+            self._announced = found
+            self._sink.links(self._nodes, found.peer_id, found.multiaddrs, found.reach)

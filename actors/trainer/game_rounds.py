@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from statistics import median_low
 from typing import Any
 
-from actors.trainer.reporter import TrainerReporter
+from actors.trainer.reporter import TrainerContext
 from drive_store import RETRYABLE, Spool
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
-from swarm_ray.exchange.state_follower import NoRound, StateFollower
+from swarm_ray.exchange.state_follower import NoRound
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.records.state import ExperimentState, Moment, StageOpen
@@ -35,27 +34,23 @@ class GameRounds:
     Args:
         node: as its checkpoint left it.
         former: incarnations that the node had.
-        state: follows the state log.
+        context: the trainer's configuration, state and reporter.
         spool: holds the node's files; None where no coordinator answers any.
         files: of the game's stages.
         peers: who else plays.
-        config: the swarm.
-        reporter: says what was taken over, and what not.
     """
 
     def __init__(
         self,
         node: Node,
         former: Sequence[str],
-        state: StateFollower,
+        context: TrainerContext,
         spool: Spool | None,
         files: StageFiles,
         peers: Peers,
-        config: SwarmConfig,
-        reporter: TrainerReporter,
     ) -> None:
-        self._node, self._former, self._state, self._spool = node, former, state, spool
-        self._files, self._peers, self._config, self._reporter = files, peers, config, reporter
+        self._node, self._former, self._spool, self._files, self._peers = node, former, spool, files, peers
+        self._config, self._state, self._reporter = context.config, context.state, context.reporter
         self.alone = False
         """Whether the round under way is played without the coordinator that there should be."""
 

@@ -87,7 +87,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
         self._connect(published)
         self._keep_checkpoints()
         former = self._restored.former[node.id]
-        self._rounds = GameRounds(node, former, self._state, spool, files, peers, config, self._reporter)
+        self._rounds = GameRounds(node, former, self._context, spool, files, peers)
 
     def _direct_values(self) -> DirectValues:
         """Payloads that travel directly; one that comes after its stage is of no use in a game."""

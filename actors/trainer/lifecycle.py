@@ -11,8 +11,8 @@ import torch
 
 from actors.store_meter import StoreMeter
 from actors.trainer.checkpoints import TrainerCheckpoints
-from actors.trainer.exchange import DirectLink, make_direct_link
-from actors.trainer.reporter import TrainerReporter, beats_while_loading
+from actors.trainer.exchange import DirectLink
+from actors.trainer.reporter import TrainerContext, TrainerReporter, beats_while_loading
 from actors.trainer.restoring import Restored, claim_nodes
 from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
 from swarm_ray.errors import StopRequested, Superseded
@@ -106,9 +106,10 @@ class NodeTrainer(ABC):
         """Report what the exchange does, and link the nodes directly where that is asked for."""
         self._exchange = exchange
         self._reporter = TrainerReporter(self._sink, self._state, exchange, self._cancellation, self._meter)
+        self._context = TrainerContext(self._experiment, self._config, self._state, exchange, self._reporter)
         self._link: DirectLink | None = None
         if self._config.exchange == "hivemind":
-            self._link = make_direct_link(
+            self._link = DirectLink(
                 self._settings, self._restored, self._store, exchange.direct, self._sink, self._reporter
             )
 
@@ -116,11 +117,7 @@ class NodeTrainer(ABC):
         """Take checkpoints from now on, and bring models to the Hub where that is asked for."""
         self._checkpoints = TrainerCheckpoints(
             self._disk / "checkpoints",
-            self._experiment,
-            self._config,
-            self._state,
-            self._exchange,
-            self._reporter,
+            self._context,
             self._restored,
             pushes,
         )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import msgspec
 
 from actors.store_meter import StoreMeter
 from actors.trainer.restoring import Restored
 from actors.trainer.settings import ReportSink
-from drive_store import RETRYABLE, StoreError
+from drive_store import RETRYABLE, ExperimentStore, StoreError
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ActorFailure
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
@@ -184,6 +186,19 @@ class TrainerReporter:
                     self._sink.beat(beats, published=False)
                 except (ActorFailure, StoreError):
                     return  # the trainer's own news fail as well, and end it with the cause
+
+
+@dataclass(frozen=True)
+class TrainerContext:
+    """What the parts of a trainer share."""
+
+    experiment: ExperimentStore
+    config: SwarmConfig
+    state: StateFollower
+    """The swarm as the trainer sees it."""
+    outbox: Outbox
+    """Holds the spools."""
+    reporter: TrainerReporter
 
 
 @contextmanager

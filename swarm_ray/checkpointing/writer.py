@@ -69,6 +69,20 @@ class CheckpointPace:
         self._rounds, self._last, self._cost = 0, self._clock(), 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckpointCallbacks:
+    """What a checkpointer calls, from its own threads."""
+
+    on_problem: Report
+    """With a node and what is wrong, once per change; no problem ends a run."""
+    on_saved: Callable[[str, int], None] = lambda _node, _step: None
+    """With a node and a step once they are safe on this machine's disk."""
+    on_written: Written = lambda _state, _checkpoint: None
+    """With what was written, before anything older is removed; on the same thread as `on_saved`."""
+    before_upload: Callable[[], None] = lambda: None
+    """Before uploads begin: what was logged goes to the folder first."""
+
+
 class Checkpointer:
     """Writes the checkpoints of a trainer's nodes; at most one snapshot per node is in memory.
 
@@ -76,12 +90,9 @@ class Checkpointer:
         folder: this machine's own, for checkpoints of this experiment.
         experiment: the experiment in the shared folder, attached.
         config: when, how many, how large.
+        callbacks: called from the checkpointer's own threads.
         clock: seconds that never go back.
-        on_problem: takes a node and what is wrong, once per change, from a thread of its own; no problem ends a run.
-        on_saved: takes a node and a step once they are safe on this machine's own disk, from a thread of its own.
-        on_written: takes what was written then, before anything older is removed, from the same thread.
         former: node to the incarnations that it continues, oldest first; see `StoredCheckpoints.prune`.
-        before_upload: called before uploads begin, from a thread of its own: what was logged goes to the folder first.
 
     Raises:
         CheckpointError: from any method, when one of its threads has ended by a fault of the program.
@@ -92,18 +103,14 @@ class Checkpointer:
         folder: Path,
         experiment: ExperimentStore,
         config: CheckpointConfig,
+        callbacks: CheckpointCallbacks,
         *,
         clock: Callable[[], float] = time.monotonic,
-        on_problem: Report,
-        on_saved: Callable[[str, int], None] = lambda _node, _step: None,
-        on_written: Written = lambda _state, _checkpoint: None,
-        before_upload: Callable[[], None] = lambda: None,
         former: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._folder, self._paths, self._config = folder, experiment.paths, config
-        self._clock, self._on_saved, self._before_upload = clock, on_saved, before_upload
-        self._on_written = on_written
-        self._problems = Problems(on_problem)
+        self._clock, self._callbacks = clock, callbacks
+        self._problems = Problems(callbacks.on_problem)
         self._pace = CheckpointPace(config.every, clock)
         self._uploads = Uploads(experiment, config, self._problems, clock, former)
         self._thread = Background("checkpoint")
@@ -193,8 +200,8 @@ class Checkpointer:
         self._saved[state.node] = own, written
         self._failed.pop(state.node, None)
         self._problems.well(state.node, LOCAL)
-        self._on_saved(state.node, state.step)
-        self._on_written(state, written)
+        self._callbacks.on_saved(state.node, state.step)
+        self._callbacks.on_written(state, written)
         self._prune(state.node, own)
 
     def _prune(self, node: str, own: LocalCheckpoints) -> None:
@@ -209,7 +216,7 @@ class Checkpointer:
     def _start_uploads(self) -> None:
         """Runs when the checkpoints before it are written."""
         if self._saved:
-            self._before_upload()
+            self._callbacks.before_upload()
             self._uploads.start(self._saved)
 
 

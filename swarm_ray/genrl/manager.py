@@ -58,7 +58,7 @@ class SwarmGameManager(BaseGameManager):
         coordinator: of GenRL's interface (`register_peer` and so on); None needs none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (GenRL's interface)
         self,
         max_stage: int,
         max_round: int,

@@ -81,7 +81,7 @@ class GymDataManager(RowInputs, ReasoningGymDataManager):
         ConfigError: the configuration cannot be read or names what is not there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (GenRL's interface)
         self,
         yaml_config_path: str | Path | Mapping[str, Any] = DATASETS,
         num_train_samples: int = 4,

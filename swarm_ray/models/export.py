@@ -50,7 +50,7 @@ class Exported:
     """Mean own reward since the checkpoint before; None where none was measured."""
 
 
-def export_model(
+def export_model(  # noqa: PLR0913  (public signature)
     root: str,
     experiment: str,
     node: str,

@@ -207,7 +207,7 @@ def _verdict(worker: Worker) -> tuple[int, str]:
         problems |= {node: tally.problem for node, tally in record.tallies.items() if tally.problem}
     if problems:
         return FAILED, f"{name}: " + "; ".join(f"node {n} failed: {p}" for n, p in sorted(problems.items()))
-    if not worker.coordinated:
+    if not worker.settings.coordinated:
         return _verdict_of_nodes(worker)
     if record is None or record.state not in {ExperimentState.FINISHED, ExperimentState.DRAINING}:
         state, note = (

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,26 @@ ENDED_WITHIN_S = 60.0
 """At the end of a run that nobody stopped, so long may trackers take to send and copy what they have."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """How a worker takes part."""
+
+    name: str
+    """This worker's id."""
+    coordinates: bool
+    """Whether the coordinator is here, and not on another machine."""
+    coordinated: bool = True
+    """Whether there is a coordinator at all; only the nodes of a game can do without."""
+    allowed_modules: tuple[str, ...] | None = None
+    """Modules with tasks that may be imported; None for those the configuration names."""
+    sharers: int = 1
+    """How many workers like this one share the machine at the same time."""
+    identities: Path | None = None
+    """The folder with the nodes' keys; None gives each a key for this experiment alone."""
+    game: bytes = b""
+    """Makes the manager of a GenRL game, packed by `ray_actors.pack`; empty trains by SAPO."""
+
+
 class Worker:
     """The actors of one experiment on this machine.
 
@@ -47,14 +67,7 @@ class Worker:
         address: the experiment, which exists.
         config: its configuration, with this worker's local settings.
         nodes: ids of the nodes to host; may be empty for a coordinator alone.
-        coordinates: whether the coordinator is here, and not on another machine.
-        name: this worker's id.
-        allowed_modules: modules with tasks that may be imported; None for those the configuration names.
-        sharers: how many workers like this one share the machine at the same time.
-        identities: the folder with the nodes' keys; None gives each a key for this experiment alone.
-        game: makes the manager of a GenRL game, packed by `ray_actors.pack`; empty trains by SAPO.
-        coordinated: whether there is a coordinator at all; only the nodes of a game can do without.
-        started_within_s: an actor that has not come up by then never will.
+        settings: how it takes part.
     """
 
     def __init__(
@@ -62,30 +75,18 @@ class Worker:
         address: ExperimentAddress,
         config: SwarmConfig,
         nodes: Sequence[str],
-        *,
-        coordinates: bool,
-        name: str,
-        allowed_modules: tuple[str, ...] | None = None,
-        sharers: int = 1,
-        identities: Path | None = None,
-        game: bytes = b"",
-        coordinated: bool = True,
-        started_within_s: float = STARTED_WITHIN_S,
+        settings: WorkerSettings,
     ) -> None:
         # Actors of a Ray that was there before begin in another folder, where a relative root is another one.
         self.address = ExperimentAddress(Store(address.root).root, address.experiment)
-        self.config, self.nodes = config, tuple(nodes)
+        self.config, self.nodes, self.settings = config, tuple(nodes), settings
         self.failure: Exception | None = None
         self.state = "starting"
         self.results: list[TrainerResult] = []
         self.resumed: dict[str, str] = {}
         """What each node that resumed here recovered, and what not."""
-        self._coordinates, self._name, self._sharers = coordinates, name, sharers
-        self._allowed_modules, self._within = allowed_modules, started_within_s
-        self._identities = identities
-        self._game, self.coordinated = game, coordinated
         self._policy = FailurePolicy(config.supervision.restarts)
-        self._supervisor = Supervisor(self._policy, None, self._restarted, started_within_s)
+        self._supervisor = Supervisor(self._policy, None, self._restarted, STARTED_WITHIN_S)
         self._placement, self._begun = TrainerPlacement(), set[int]()
         self._closed, self._steps = 0, dict[str, int]()
         self._notice = self._reach = ""
@@ -101,19 +102,21 @@ class Worker:
             ActorFailure: an actor could not be started, or there is no place for the trainers.
             StoreUnavailable: the experiment's folder cannot be read.
         """
-        supervisor = Supervisor(self._policy, ray, self._restarted, self._within)
+        supervisor = Supervisor(self._policy, ray, self._restarted, STARTED_WITHIN_S)
         self._supervisor = supervisor
-        if self._coordinates:
+        if self.settings.coordinates:
             supervisor.start("coordinator", self._make_coordinator)
         if not self.nodes:
             return
         kept = local_folder(self.address)
-        shutil.rmtree(kept / "voices" / self._name, ignore_errors=True)  # of the nodes' earlier incarnations
+        shutil.rmtree(
+            kept / "voices" / self.settings.name, ignore_errors=True
+        )  # of the nodes' earlier incarnations
         if self.config.tracking.prometheus:
             self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")
         supervisor.start("logger", partial(self._make_logger, kept), runs=False, by_ray=True)
         supervisor.start("discovery", partial(self._make_discovery, kept), by_ray=True)
-        self._placement = place_trainers(self.config, self.nodes, self._sharers, self._within)
+        self._placement = place_trainers(self.config, self.nodes, self.settings.sharers, STARTED_WITHIN_S)
         for number, role in enumerate(self._placement.roles):
             supervisor.start(role, partial(self._make_trainer, number), share=self._placement.share)
 
@@ -146,7 +149,9 @@ class Worker:
                 self.resumed |= logged.resumed
                 if logged.remark not in self._notice:
                     self.tell(logged.remark)
-                view = view.with_logger(logged, self._reach, coordinates=self._coordinates, starting=starting)
+                view = view.with_logger(
+                    logged, self._reach, coordinates=self.settings.coordinates, starting=starting
+                )
         state = self.state if self._over() or self.failure else view.state
         self._view = replace(view, state=state, note=str(self.failure or view.note))
         return replace(self._view, note=self._view.note or self._notice).snapshot()
@@ -168,10 +173,12 @@ class Worker:
         return not self._supervisor.at_work() - {"discovery"}
 
     def _make_coordinator(self) -> Any:
-        return self._spawn("coordinator", remote.CoordinatorActor, self.address, self.config, self._name)
+        return self._spawn(
+            "coordinator", remote.CoordinatorActor, self.address, self.config, self.settings.name
+        )
 
     def _make_logger(self, kept: Path) -> Any:
-        spool = kept / "logs" / self._name
+        spool = kept / "logs" / self.settings.name
         return self._spawn(
             "logger", remote.LoggerActor, self.address, self.config, spool, installed_versions(), kept.name
         )
@@ -181,11 +188,11 @@ class Worker:
             "discovery",
             remote.DiscoveryActor,
             self.address,
-            self._name,
+            self.settings.name,
             self.config.pace,
             config_hash(self.config),
             installed_versions(),
-            kept / "voices" / self._name,
+            kept / "voices" / self.settings.name,
         )
 
     def _make_trainer(self, number: int) -> Any:
@@ -198,11 +205,11 @@ class Worker:
             self.config.model_copy(update=again),
             placed.hosted[number],
             cache_folder(),
-            self._allowed_modules,
+            self.settings.allowed_modules,
             threads=placed.threads[number],
             import_from=tuple(str(Path(folder).resolve()) for folder in sys.path),
-            identities=self._identities,
-            coordinated=self.coordinated,
+            identities=self.settings.identities,
+            coordinated=self.settings.coordinated,
         )
         return self._spawn(
             f"trainer-{number}",
@@ -210,7 +217,7 @@ class Worker:
             settings,
             self._supervisor.handle("logger"),
             self._supervisor.handle("discovery"),
-            self._game,
+            self.settings.game,
             share=placed.share,
             place=placed.group.bundle(number) if placed.group else None,
         )
@@ -220,7 +227,7 @@ class Worker:
         root = hashlib.sha256(self.address.root.encode()).hexdigest()[:8]
         namespace = f"swarm-ray-{self.address.experiment}-{root}"
         place = where or {"place": ray_actors.beside_driver()}
-        return ray_actors.spawn(actor, f"{role}/{self._name}", namespace, *arguments, **place)
+        return ray_actors.spawn(actor, f"{role}/{self.settings.name}", namespace, *arguments, **place)
 
     def _ended(self, role: str, result: Any) -> None:
         """An actor's work is over: keep its result."""
@@ -229,7 +236,7 @@ class Worker:
         elif isinstance(result, TrainerResult):
             self.results.append(result)
             self._check_nodes_left()
-            if not self._coordinates:
+            if not self.settings.coordinates:
                 self.state = ExperimentState.STOPPED if result.stopped else ExperimentState.FINISHED
 
     def _check_nodes_left(self) -> None:

@@ -23,7 +23,7 @@ from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.policies.preflight import choose_device, free_memory, preflight
 from swarm_ray.runtime.handle import DONE, LEARNED_NOTHING, Running
 from swarm_ray.runtime.preflight import prepare_model
-from swarm_ray.runtime.worker import Worker
+from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.sweeps.plan import SweepRun
 from swarm_ray.sweeps.results import Outcome, Standing, to_do
 
@@ -96,8 +96,8 @@ class SweepWorker(Worker):
     def __init__(
         self, ray: RayInstance, address: ExperimentAddress, config: SwarmConfig, *, sharers: int
     ) -> None:
-        nodes = node_ids(config)
-        super().__init__(address, config, nodes, coordinates=True, name="here", sharers=sharers)
+        settings = WorkerSettings(name="here", coordinates=True, sharers=sharers)
+        super().__init__(address, config, node_ids(config), settings)
         self._shared = ray
 
     def start(self, ray: RayInstance | None = None) -> None:  # noqa: ARG002  (the run's own is never begun)

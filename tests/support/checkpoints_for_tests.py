@@ -8,7 +8,7 @@ import torch
 
 from drive_store import ExperimentPaths, ExperimentStore, StateRef, Store, create_experiment_folder
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
-from swarm_ray.checkpointing.writer import Checkpointer
+from swarm_ray.checkpointing.writer import CheckpointCallbacks, Checkpointer
 from swarm_ray.config.schema import CheckpointConfig, GrpoConfig, SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
 from swarm_ray.policies.policy import LanguageModel, Policy
@@ -116,9 +116,11 @@ class Trial:
             folder,
             ExperimentStore(store, PATHS),
             CheckpointConfig.model_validate({"every": 1, **config}),
+            CheckpointCallbacks(
+                on_problem=lambda node, text: self.problems.append((node, text)),
+                on_saved=lambda node, step: self.saved.append((node, step)),
+            ),
             clock=self.clock,
-            on_problem=lambda node, text: self.problems.append((node, text)),
-            on_saved=lambda node, step: self.saved.append((node, step)),
         )
 
     def round(self, *nodes: Node) -> bool:
