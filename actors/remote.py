@@ -1,8 +1,8 @@
 """The plain classes as Ray actors: the one place where they are wrapped.
 
-Calls that must answer while a long one runs have a concurrency group of their own. The logger and discovery, whose
-handles the trainers hold, are restarted by Ray, which also repeats the calls that were on their way: their methods
-bear that. A trainer or coordinator is started anew by the driver, which knows why it died and waits a while.
+Calls that must answer while a long one runs have a separate concurrency group. Ray restarts the logger and discovery,
+whose handles the trainers hold, and repeats the calls in flight: their methods are idempotent. The driver restarts
+trainers and the coordinator, since it knows why they died, and backs off first.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class LoggerShell(Located, RunLogger):
 
 
 class ActorSink:
-    """Sends a trainer's news to the actors without waiting, and raises what went wrong there.
+    """Sends a trainer's reports to the actors without waiting, and raises their failures.
 
     Several threads of the trainer may use it.
 
@@ -176,7 +176,7 @@ class ActorSink:
         result_of(self._logger.open_logs.remote(nodes), REPORT_WITHIN_S)
 
     def loading(self, former: list[Member]) -> None:
-        """Beat for incarnations whose followers load."""
+        """Send heartbeats for incarnations whose successors are loading."""
         self._send(self._discovery.loading.remote(former))
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
@@ -184,7 +184,7 @@ class ActorSink:
         self._send(self._discovery.report.remote(beats, published=published, logger=self._logger_use))
 
     def links(self, nodes: list[str], peer_id: str, multiaddrs: tuple[str, ...], reach: Reachable) -> None:
-        """Say how nodes are reached directly."""
+        """Announce how nodes are reached directly."""
         self._send(self._discovery.announce_links.remote(nodes, peer_id, multiaddrs, reach))
 
     def metrics(self, rows: list[StepMetrics]) -> None:
@@ -194,7 +194,7 @@ class ActorSink:
     def events(self, events: list[Event]) -> None:
         """Pass on events, if there are any."""
         if events:
-            # The time is part of an event's identity, by which one that is sent twice is known.
+            # The time is part of an event's identity, by which duplicates are recognised.
             at = datetime.now(UTC).isoformat(timespec="microseconds")
             stamped = [msgspec.structs.replace(event, at=event.at or at) for event in events]
             self._send(self._logger.log_events.remote(stamped))
@@ -204,7 +204,7 @@ class ActorSink:
         self.events(evaluation_events(evaluations))
 
     def flush(self) -> None:
-        """Return when all that was sent is in the folder."""
+        """Return when everything sent is in the folder."""
         with self._lock:
             sent, self._sent = self._sent, []
         for call in sent:
@@ -213,7 +213,7 @@ class ActorSink:
         result_of(self._discovery.flush.remote(), REPORT_WITHIN_S)
 
     def _send(self, sent: Any) -> None:
-        """Keep the call until it has ended; a failed one raises here, with the next news."""
+        """Keep the call until it has ended; a failed one raises here, with the next report."""
         with self._lock:
             ended, self._sent = ray.wait([*self._sent, sent], num_returns=len(self._sent) + 1, timeout=0)
         for call in ended:
@@ -227,7 +227,7 @@ def _actor(kind: type, *, by_ray: bool, **groups: int) -> Any:
 
     Args:
         kind: the shell.
-        by_ray: restarted by Ray, for ever, with the calls that were on their way.
+        by_ray: restarted by Ray without limit, with the calls in flight.
         groups: threads of each concurrency group.
     """
     options: dict[str, Any] = {"concurrency_groups": groups, "max_restarts": -1 if by_ray else 0}

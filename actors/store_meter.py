@@ -1,4 +1,4 @@
-"""What an actor asked of the shared folder, as the records tell it."""
+"""Counts the store operations of an actor, as the records report them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BYTES = ("bytes_read", "bytes_written")
 class StoreMeter:
     """Reads the counts of a store that its actor alone uses; they begin with the store, at 0.
 
-    The look at `experiment.json` by which an actor finds its own folder on this machine's disk goes through a store
-    of its own and is not counted: one read in the life of a process.
+    The read of `experiment.json` by which an actor finds its folder on this machine's disk goes through a separate
+    store and is not counted: one read per process.
 
     Args:
         store: the actor's.
@@ -29,7 +29,7 @@ class StoreMeter:
         return _use_of(asdict(self._store.operations))
 
     def since_last(self) -> StoreUse:
-        """Since this was asked last; the first time, since the store was opened."""
+        """Since the last call; the first time, since the store was opened."""
         now = asdict(self._store.operations)
         before, self._told = self._told, now
         return _use_of({kind: count - before[kind] for kind, count in now.items()})
@@ -69,7 +69,7 @@ class LazyStore:
         """Make sure that the folder is the experiment's; to be called before each batch of writes.
 
         Raises:
-            StoreUnavailable: it is out of reach, or another one.
+            StoreUnavailable: it is unreachable, or a different folder.
         """
         if self._attached:
             self.store.check()

@@ -238,7 +238,7 @@ class Swarm:
         for node in order:
             node.tell(number, size, publisher)
             if self.way == "direct" and not times:
-                times[node] = node.hear()  # there is no receipt before
+                times[node] = node.hear()  # no receipt comes before
         times |= {node: node.hear() for node in order if node not in times}
         began = max(b for b, _ in times.values()) if self.way == "GenRL" else times[self._nodes[publisher]][0]
         return max(end for _, end in times.values()) - began, (self._carried() - before) / size

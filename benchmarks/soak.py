@@ -84,7 +84,7 @@ class Soak:
         return self.folder / "own disk"
 
     def start(self) -> Machine:
-        """The command; the same one goes on with what is there."""
+        """The command; the same one resumes what is there."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return Machine(
             self.folder / "log",

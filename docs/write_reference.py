@@ -35,7 +35,7 @@ keys of a section are written with a dot (`grpo.learning_rate=1e-4`). `swarm-ray
 configuration with the values of that preset. The defaults below are those before any preset.
 
 - **own**: each machine may have its own value; all other keys hold for the whole swarm.
-- **may change**: may be given another value when an experiment goes on.
+- **may change**: may be changed when an experiment is resumed.
 
 {sections}"""
 
@@ -136,7 +136,7 @@ def _option(action: argparse.Action) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text on one line that does not end a cell of a table, and is no markup outside of backticks."""
+    """Text on one line that does not end a cell of a table, and has no markup outside backticks."""
     line = " ".join(text.split()).replace("|", "\\|")
     return re.sub(r"`[^`]*`|<", lambda found: "&lt;" if found[0] == "<" else found[0], line)
 

@@ -71,7 +71,7 @@ class SegmentWriter:
 
         Raises:
             ValueError: the row has a line's end in it.
-            OSError: the machine's own disk does not take it.
+            OSError: this machine's disk is full or not writable.
         """
         if b"\n" in row:
             raise ValueError("A row of a segment must be one line. Encode it without line ends.")

@@ -234,7 +234,7 @@ print(flush_drive(mount_point))
 # | `node … is alive on another machine` | Another VM has the same `node` | Give each VM an id of its own, or end the other one |
 # | `… on another machine; waiting … s` | The node was trained elsewhere before; it makes sure that the earlier VM is gone | Wait |
 # | `node … is in the hands of another process of this machine` | An earlier kernel of this VM still trains it | *Runtime*, *Restart session*; then *Drive*, *Install*, *Keys*, *Settings*, *Run* |
-# | `trains alone: it hears of no coordinator` | The coordinator's VM has gone | Run the coordinator's notebook again, on any VM of the same account; the node is taken back |
+# | `trains alone: no heartbeat from a coordinator` | The coordinator's VM has gone | Run the coordinator's notebook again, on any VM of the same account; the node is taken back |
 # | `no answer yet to its file…`, `have no answer yet` | Published, and no state record has named it yet: Drive takes minutes | Nothing; it is published again if it was lost |
 # | `would take about … bytes`, `room for …` | The model does not fit this GPU | A larger GPU, fewer `nodes_here`, or in `more`: `policy.micro_batch_tokens=1024` |
 # | `memory is used up` | Memory ran out while training | It is started again; if it comes back, as above |

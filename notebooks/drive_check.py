@@ -175,7 +175,7 @@ print(figures_text(findings))
 #
 # | what you see | what to do |
 # |---|---|
-# | `is not there, or is no folder` | *Drive*, then *Folder* |
+# | `does not exist, or is not a folder` | *Drive*, then *Folder* |
 # | `Drive is not mounted` | Move that folder of the VM's own disk away, then *Drive* |
 # | `nobody answered … no other machine's folder was seen` | Run *Two VMs* in the other tab; compare `folder`, `pair` and the account; a larger `wait_minutes` |
 # | `left by machines that are gone or have met already` | Take another `pair` |

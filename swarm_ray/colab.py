@@ -81,7 +81,7 @@ def wait_for_experiment(
                 f"no experiment {experiment!r} in {root} after {waited:.0f} s: is the folder the coordinator's, of the "
                 "same Google account, and has the coordinator's notebook been run? A new file takes up to minutes"
             )
-        shown.step(f"waiting for experiment {experiment!r} in {root}: no coordinator has made it yet")
+        shown.step(f"waiting for experiment {experiment!r} in {root}: no coordinator has created it yet")
         sleep(LOOK_S)
     shown.close()
     return config_in_force(store, address)

@@ -28,7 +28,7 @@ from swarm_ray.machine import ray_actors
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.observe.display import Display
 from swarm_ray.runtime.handle import Disconnected, Running
-from swarm_ray.runtime.node_lease import wait_for_place
+from swarm_ray.runtime.node_lease import wait_for_lease
 from swarm_ray.runtime.preflight import prepare_model, require_exchange
 from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.swarm import wait_for_experiment
@@ -58,20 +58,20 @@ def run_game(  # noqa: PLR0913  (public signature)
     on_disconnect: Disconnected | None = None,
     dashboard: bool = False,
 ) -> Running:
-    """Play a game with `nodes` nodes on this machine, until it has ended; go on with one that was played before.
+    """Play a game with `nodes` nodes on this machine, until it has ended; a game that was played before is resumed.
 
     Args:
-        manager_factory: makes a node's game manager from its `swarm_ray.genrl.GamePlace`: a recipe, or a function
-            of one's own, which runs in the process of each node.
+        manager_factory: makes a node's game manager from its `swarm_ray.genrl.GamePlace`: a recipe, or your own
+            function, which runs in the process of each node.
         root: the shared folder.
-        experiment: its name; it is made if it is not there, unless another machine coordinates.
+        experiment: its name; it is created if it does not exist, unless another machine coordinates.
         nodes: of this machine.
         rounds: of the game; None takes the recipe's, or the configuration's.
         coordinator: here; elsewhere, where another machine runs this with "here"; or none: stages close by
-            `pace.max_s` alone, and whoever comes first makes the experiment.
+            `pace.max_s` alone, and the first node creates the experiment.
         node: id of the node here, or with several the beginning of their ids; None takes `node`, for a machine that is
             alone or coordinates.
-        game: name of the game, with a version, say: nodes that name another one are refused. A recipe has its own.
+        game: name of the game, perhaps with a version: nodes that name another are refused. A recipe has its own.
         stages: of a round. A recipe says it itself.
         overrides: of the configuration: `key=value`, or a mapping.
         overwrite: delete an experiment of this name first.
@@ -101,7 +101,7 @@ def run_game(  # noqa: PLR0913  (public signature)
 
 @dataclass(frozen=True)
 class _GameRun:
-    """What `run_game` was asked for: finds or makes the game's experiment, and the worker that plays it here."""
+    """What `run_game` was asked for: finds or creates the game's experiment, and the worker that plays it here."""
 
     address: ExperimentAddress
     factory: ManagerFactory
@@ -115,7 +115,7 @@ class _GameRun:
     overwrite: bool
 
     def workers(self, display: Display, ray: RayInstance) -> list[Worker]:
-        """The worker, when all is ready for it; none for a game that is over already."""
+        """The worker, when everything is ready for it; none for a finished game."""
         packed = ray_actors.pack(self.factory)
         allowed = self._allowed_modules()
         config = self._joined(display) if self.coordinator == "elsewhere" else self._opened()
@@ -128,7 +128,7 @@ class _GameRun:
         keys = None if self.coordinator == "here" else identities_folder()
         for name in self.ids:
             identity = None if keys is None else identity_for(name, keys)
-            wait_for_place(self.address, name, here.pace, display, identity=identity)
+            wait_for_lease(self.address, name, here.pace, display, identity=identity)
         settings = WorkerSettings(
             name="here" if self.coordinator == "here" else self.ids[0],
             coordinates=self.coordinator == "here",
@@ -140,14 +140,14 @@ class _GameRun:
         return [Worker(self.address, here, self.ids, settings)]
 
     def _allowed_modules(self) -> tuple[str, ...] | None:
-        """Modules with tasks that may be imported: where others have made the experiment, those that are named here."""
+        """Modules with tasks that may be imported: in an experiment made elsewhere, only those named here."""
         if self.coordinator == "here":
             return None
         own = self.factory.modules if isinstance(self.factory, Recipe) else ()
         return (*named_modules(self.overrides), *own)
 
     def _opened(self) -> SwarmConfig | None:
-        """The configuration of the experiment, which is made or gone on with; None where it is over."""
+        """The configuration of the created or resumed experiment; None if it is over."""
         store = Store(self.address.root)
         if self.overwrite or read_identity(store, self.address) is None:
             config = self._new_config()
@@ -161,7 +161,7 @@ class _GameRun:
         except ExperimentExistsError:
             if self.coordinator != "none":
                 raise
-            # Another node has made it at the same moment.
+            # Another node created it at the same time.
             opened = open_or_create(self.address, self._new_config(), overwrite=False)
         return None if opened.over else opened.config
 
@@ -173,7 +173,7 @@ class _GameRun:
         return config
 
     def _new_config(self) -> SwarmConfig:
-        """The configuration of a new experiment; as many nodes are waited for as it says, or as there are here."""
+        """The configuration of a new experiment; it waits for `pace.expect` nodes, by default those of this machine."""
         refuse_fixed(self.overrides)
         nodes = len(self.ids)
         sizes = {"nodes": nodes, "pace.expect": value_of(self.overrides, "pace.expect", nodes)}
@@ -183,7 +183,7 @@ class _GameRun:
         return load_config(None, None, read_overrides(self.overrides, sizes, fixed))
 
     def _require_possible(self, config: SwarmConfig) -> None:
-        """Make sure of what can be known before an experiment is made.
+        """Check what can be checked before an experiment is created.
 
         Raises:
             UserError: it asks for what is not installed, or cannot be in a game.
@@ -192,7 +192,7 @@ class _GameRun:
         require_exchange(config)
         if config.exchange == "hivemind" and self.coordinator == "none":
             raise ConfigError(
-                "exchange=hivemind: only what a coordinator closes can go directly; take --coordinator here, or "
+                "exchange=hivemind: direct exchange needs a coordinator; take --coordinator here, or "
                 "exchange=folder"
             )
         if config.hub.repository:

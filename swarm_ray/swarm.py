@@ -18,7 +18,7 @@ from swarm_ray.models.hub import require_hub
 from swarm_ray.observe.display import Display
 from swarm_ray.records.state import UNDER_WAY, ExperimentState
 from swarm_ray.runtime.handle import Disconnected, Running
-from swarm_ray.runtime.node_lease import wait_for_place
+from swarm_ray.runtime.node_lease import wait_for_lease
 from swarm_ray.runtime.preflight import prepare_model, refuse_game, require_exchange
 from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.tasks.questions import TaskSet
@@ -37,7 +37,7 @@ class Swarm(Running):
         root: the shared folder.
         experiment: its name; by default the preset with the time.
         baseline: also run I + J local and no external rollouts, under the name with `-alone`.
-        overwrite: delete experiments of these names first; without it, one that is there goes on where it stands.
+        overwrite: delete experiments of these names first; without it, an existing one is resumed.
         show: show progress.
         on_disconnect: called with the reason when the shared folder goes out of reach, and may mount it again.
         dashboard: serve Ray's dashboard on this machine, where Ray is started here; needs `ray[default]`.
@@ -60,7 +60,7 @@ class Swarm(Running):
         self.config = config.model_copy(update={"pace": pace})
         self._plan = [(ExperimentAddress(root, name), self.config)]
         if baseline:
-            # Of one node there is one repository, and it is the sharing swarm's.
+            # A node has one repository, which belongs to the sharing swarm.
             alone = {"local": config.local + config.external, "external": 0, "hub": HubConfig()}
             self._plan.append(
                 (ExperimentAddress(root, f"{name}-alone"), self.config.model_copy(update=alone))
@@ -84,7 +84,7 @@ class Swarm(Running):
         require_hub(self.config.hub, nodes)
         addresses = [address for address, _ in self._plan]
         new = self._overwrite or any(read_identity(Store(one.root), one) is None for one in addresses)
-        if new:  # what cannot be had leaves no experiment behind
+        if new:  # fail before an experiment is created
             self._make_ready(nodes, display, ray)
         opened = [
             (address, open_or_create(address, config, overwrite=self._overwrite))
@@ -97,9 +97,9 @@ class Swarm(Running):
         return [Worker(address, config, nodes, settings) for address, config in to_run]
 
     def _make_ready(self, nodes: Sequence[str], display: Display, ray: RayInstance) -> None:
-        TaskSet(self.config.tasks)  # a mistake is told before Ray is there
+        TaskSet(self.config.tasks)  # user errors are reported before Ray starts
         if self.config.policy.is_tiny:
-            ray.begin()  # it starts while the model is made
+            ray.begin()  # it starts while the model is prepared
         prepare_model(self.config, nodes, None, display.step)
         ray.begin()
 
@@ -144,9 +144,9 @@ def coordinate(  # noqa: PLR0913  (public signature)
     on_disconnect: Disconnected | None = None,
     dashboard: bool = False,
 ) -> Running:
-    """Create an experiment, or go on with it, and coordinate it until it has ended.
+    """Create or resume an experiment, and coordinate it until it has ended.
 
-    The nodes are other machines', and those named in `train`, which this machine trains beside.
+    Nodes run on other machines; this machine also trains those named in `train`.
 
     Raises:
         UserError: the experiment has other settings or another living coordinator, a node lives elsewhere, and the
@@ -168,7 +168,7 @@ def coordinate(  # noqa: PLR0913  (public signature)
         prepare_model(here, train, None, display.step)
         keys = identities_folder()
         for name in train:
-            wait_for_place(address, name, here.pace, display, identity=identity_for(name, keys))
+            wait_for_lease(address, name, here.pace, display, identity=identity_for(name, keys))
         settings = WorkerSettings(name="coordinator", coordinates=True, identities=keys)
         return [Worker(address, here, train, settings)]
 
@@ -191,8 +191,8 @@ def work(  # noqa: PLR0913  (public signature)
 ) -> Running:
     """Train `nodes` nodes of an experiment that another machine coordinates, until it has ended.
 
-    The configuration comes from the folder; `overrides` may change what each machine has its own of. An experiment
-    that is not there yet is waited for. A node that took part before goes on from its newest checkpoint.
+    The configuration comes from the folder; `overrides` may change per-machine settings. Waits for an experiment that
+    does not exist yet. A node that took part before resumes from its newest checkpoint.
 
     Raises:
         UserError: the node lives elsewhere, the experiment is finished, an override differs from the swarm's, and the
@@ -213,7 +213,7 @@ def work(  # noqa: PLR0913  (public signature)
         allowed = named_modules(overrides)
         prepare_model(config, ids, allowed, display.step)
         for name in ids:
-            wait_for_place(address, name, config.pace, display, identity=identity_for(name, keys))
+            wait_for_lease(address, name, config.pace, display, identity=identity_for(name, keys))
         settings = WorkerSettings(name=node, coordinates=False, allowed_modules=allowed, identities=keys)
         return [Worker(address, config, ids, settings)]
 
@@ -224,7 +224,7 @@ def work(  # noqa: PLR0913  (public signature)
 
 
 def wait_for_experiment(address: ExperimentAddress, display: Display) -> SwarmConfig:
-    """The experiment's configuration, as soon as there is an experiment that goes on.
+    """The experiment's configuration, as soon as the experiment exists and is under way.
 
     Raises:
         UserError: it is finished.
@@ -232,11 +232,11 @@ def wait_for_experiment(address: ExperimentAddress, display: Display) -> SwarmCo
     store = Store(address.root)
     name = address.experiment
     while read_identity(store, address) is None:
-        display.step(f"waiting for experiment {name!r} in {address.root}: no coordinator has made it yet")
+        display.step(f"waiting for experiment {name!r} in {address.root}: no coordinator has created it yet")
         time.sleep(WAIT_LOOK_S)
     while (record := newest_record(store, address)) is not None and record.state not in UNDER_WAY:
         if record.state in {ExperimentState.FINISHED, ExperimentState.DRAINING}:
             raise UserError(f"experiment {name!r} is {record.state}; nothing is left to train")
-        display.step(f"experiment {name!r} is {record.state}; waiting for a coordinator to go on with it")
+        display.step(f"experiment {name!r} is {record.state}; waiting for a coordinator to resume it")
         time.sleep(WAIT_LOOK_S)
     return config_in_force(store, address)

@@ -1,4 +1,4 @@
-"""What a coordinator works with in every epoch, and what it knows of the nodes: who is in, alive, owed an answer."""
+"""What a coordinator shares between epochs, and which nodes are members, alive, or waiting for answers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from swarm_ray.records.state import ExperimentState, Member, Moment, StageOpen
 
 @dataclass(frozen=True)
 class CoordinatorContext:
-    """What a coordinator works with, whatever its epoch."""
+    """What a coordinator shares between epochs."""
 
     config: SwarmConfig
     changed_hash: str
-    """Of the configuration in force, where it is not the one that `experiment.json` names; else empty."""
+    """Of the configuration in force, if it differs from the one in `experiment.json`; else empty."""
     experiment: ExperimentStore
     roster: Roster
     submissions: Submissions
@@ -44,7 +44,7 @@ class CoordinatorContext:
 
     @property
     def is_async(self) -> bool:
-        """Whether rounds wait for nobody."""
+        """Whether rounds are asynchronous."""
         return self.config.pace.mode == "async"
 
     @property
@@ -79,26 +79,26 @@ class CoordinatorContext:
         if history.opened.round < 0 and len(self.roster.peers) < pace.expect:
             return []
         active = self.roster.get_active_peers(now)
-        if history.next.stage > 0:  # the round's own members: nobody enters in its middle
+        if history.next.stage > 0:  # the round's own members: nodes join at round starts only
             began = {member.node for member in history.members}
             return [member for member in active if member.node in began]
         return active if len(active) >= pace.min_nodes else []
 
     def alive(self, now: float) -> set[str]:
-        """Nodes that are alive, well and not done."""
+        """Healthy nodes that are alive and not done."""
         return {m.node for m in self.roster.get_active_peers(now)}
 
     def able(self, number: int, now: float) -> set[str]:
-        """Nodes that are alive and have not said that they sit the round out."""
+        """Nodes that are alive and do not skip the round."""
         return {node for node in self.alive(now) if not self.roster.peers[node].skips(number)}
 
 
 OLDER_LIVES = 8
-"""So many incarnations of a node are looked at for files that it still waits to hear of."""
+"""Incarnations of a node that are listed for files without an answer."""
 NEWEST_LIVES = 2
-"""So many for files of the open round: a new incarnation, and the one whose upload may still be on its way."""
+"""Incarnations listed for files of the open round: the new one, and one whose upload may still be in progress."""
 AT_A_BUCKETS_START = 16
-"""In so many rounds after a bucket's first, files of the bucket before are looked for too."""
+"""For this many rounds after a bucket begins, the previous bucket is listed too."""
 
 
 def files_owed(peer: Peer, is_answered: Callable[[str, int], bool]) -> tuple[int, ...]:
@@ -134,6 +134,6 @@ def listings_of_owed(peer: Peer, owed: Iterable[int]) -> list[Listing]:
 def awaited_at_the_end(
     peers: Mapping[str, Peer], active: Iterable[str], owed: Mapping[str, tuple[int, ...]]
 ) -> list[str]:
-    """Nodes whose last word, or a file of theirs, is still to come; the dead and the failed are not waited for."""
+    """Living nodes whose final heartbeat or a file is outstanding; dead and failed nodes are not waited for."""
     owing = {node for node, rounds in owed.items() if rounds and peers[node].problem is None}
     return sorted({*active, *owing})

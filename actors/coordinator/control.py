@@ -1,4 +1,4 @@
-"""What people ask of the coordinator: requests in the folder, each done once and answered in the state log."""
+"""Control requests in the folder (stop, pause, resume), each carried out once and answered in the state log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Action = Literal["stop", "pause", "resume"]
 
 
 def reply_to(action: Action, *, paused: bool, over: bool) -> str:
-    """What a request comes to: stopped, paused, resumes, or nothing to do and why.
+    """The reply to a request: stopped, paused, resumes, or nothing to do and why.
 
     Args:
         action: what is asked.
@@ -51,7 +51,7 @@ class Control:
         """Of requests that no record has answered yet."""
 
     def restore(self, answered: set[str], *, paused: bool) -> None:
-        """Go on from what the log says: requests that it answers are not done again."""
+        """Restore from the log: requests that it answers are not repeated."""
         self._answered |= answered
         self.paused = paused
 
@@ -75,7 +75,7 @@ class Control:
         return bool(fresh) or asked > 0
 
     def written(self, replies: Mapping[str, str]) -> None:
-        """The log has answered these: they are done, and their files are in nobody's way any more."""
+        """Remove requests that the log has answered."""
         for name in replies:
             self._answered.add(name)
             self.replies.pop(name, None)

@@ -41,20 +41,20 @@ class CoordinatorStatus:
     rewards: tuple[float, ...]
     """Mean own reward over the nodes, of the last rounds that closed."""
     closed: int = 0
-    """Rounds of the experiment that are over, those of earlier terms included."""
+    """Closed rounds of the experiment, including those of earlier coordinators."""
     problem: str = ""
-    """What keeps the coordinator itself from going on, or made it end."""
+    """What stops the coordinator from continuing, or made it end."""
     unreachable: bool = False
-    """Whether that is the folder, which may come back."""
+    """Whether the folder is unreachable, which may pass."""
 
 
 class Coordinator:
-    """Runs the rounds of one experiment, from waiting for its nodes to *finished*; a restart goes on with it.
+    """Runs the rounds of one experiment, from waiting for its nodes to *finished*; a restart resumes it.
 
     Args:
-        address: the experiment, created before.
+        address: an existing experiment.
         config: the configuration in force.
-        worker: who hosts it; for people.
+        worker: its host, for messages.
         lock: whether to make sure that no other process of this machine coordinates the experiment.
 
     Raises:
@@ -105,16 +105,16 @@ class Coordinator:
         self._end = ""
         self._problem: str | StoreError = ""
         self._found: StateRecord | None = None
-        """The record that was left by others, until there is one of our own."""
+        """The newest record of earlier coordinators, until this one has written its own."""
 
     def run(self) -> str:
         """Coordinate until the experiment ends; answers its last state: finished, stopped, failed or superseded.
 
-        While the folder cannot be reached it keeps trying.
+        While the folder is unreachable it keeps retrying.
 
         Raises:
-            NodeTakenError: somebody coordinates the experiment elsewhere.
-            StoreError: the folder holds what it must not.
+            NodeTakenError: the experiment is coordinated elsewhere.
+            StoreError: the folder holds invalid data.
         """
         backoff = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._wake.wait)
         away = False
@@ -142,7 +142,7 @@ class Coordinator:
             self._machine_lock.release()
 
     def tick(self, now: float) -> bool:
-        """Do what there is to do now; True when something changed."""
+        """Do what is due; True when something changed."""
         if self._end:
             return False
         if self._keeper is None:
@@ -169,7 +169,7 @@ class Coordinator:
         self._context.control.ask(action)
 
     def status(self) -> CoordinatorStatus:
-        """What is going on; may be called from another thread."""
+        """The current status; may be called from another thread."""
         peers, history = dict(self._context.roster.peers), self._context.history
         problems = {node: p.problem for node, p in peers.items() if p.problem}
         record = self._keeper.record if self._keeper else None
@@ -194,7 +194,7 @@ class Coordinator:
         return self._context.history.opened
 
     def get_active_peers(self) -> list[Member]:
-        """Nodes that are alive, well and not done."""
+        """Healthy nodes that are alive and not done."""
         return self._context.roster.get_active_peers(time.monotonic())
 
     def get_submissions_for_round(self, number: int) -> list[str]:
@@ -202,11 +202,11 @@ class Coordinator:
         return self._context.history.of(number)
 
     def _begin(self, now: float) -> bool:
-        """Begin a term, once whoever coordinated before is known to have ended; True when something changed."""
+        """Begin an epoch once the previous coordinator is known to have ended; True when something changed."""
         found = self._failover.look(now)
         if found is None:
             self._problem = (
-                f"waiting for {self._failover.waits_for}, which may still coordinate, to be silent"
+                f"waiting until {self._failover.waits_for}, which may still be coordinating, is silent"
             )
             self._end = self._ending[0] if self._ending else ""
             return bool(self._ending)
@@ -235,7 +235,7 @@ class Coordinator:
         return f"{who} at round {found.upcoming.round}"
 
     def _note_trouble(self, error: StoreError) -> None:
-        """Remember why nothing goes on; one who was told to end does not wait for the folder to come back."""
+        """Note why no progress is possible; a coordinator that was asked to stop does not wait for the folder."""
         self._problem = error
         if self._ending:
             self._end = self._ending[0]

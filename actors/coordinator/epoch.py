@@ -1,4 +1,4 @@
-"""One claimant's term: the records it writes, its beats, and the moment when another's claim is better."""
+"""One claimant's epoch: its state records and heartbeats, until a better claim supersedes it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Epoch:
 
     Args:
         experiment: the experiment in the shared folder.
-        claimant: whose term it is.
+        claimant: the coordinator.
         epoch: its number.
         after: the record that is continued; None for a log without any.
-        inherited: the records that were read before the term began.
-        beat_s: seconds between two beats.
+        inherited: the records read before the epoch began.
+        beat_s: seconds between two heartbeats.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Epoch:
 
     @property
     def epoch(self) -> int:
-        """The term's number."""
+        """The epoch's number."""
         return self._log.epoch
 
     @property
@@ -70,7 +70,7 @@ class Epoch:
             StoreError: the folder is lost, full or not writable.
         """
         if self._unwritten is None:
-            raise SwarmStateError("there is no record to write: hold one first")
+            raise SwarmStateError("no record to write: hold one first")
         record, about = self._unwritten
         self._experiment.store.check()
         self._log.append(msgspec.json.encode(record), round=about.round, stage=about.stage)
@@ -78,7 +78,7 @@ class Epoch:
         return record
 
     def beat(self, number: int, now: float) -> None:
-        """Give a sign of life, if it is time."""
+        """Write a heartbeat if one is due."""
         if now - self._beaten < self._beat_s:
             return
         self._experiment.store.check()
@@ -99,7 +99,7 @@ class Epoch:
             if is_better(name, self._log.epoch, self._log.claimant):
                 raise Superseded(
                     f"{name.claimant} coordinates experiment {self._experiment.name!r} since epoch {name.epoch}; "
-                    f"{self._log.claimant} (epoch {self.epoch}) writes nothing more and ends"
+                    f"{self._log.claimant} (epoch {self.epoch}) stops writing and ends"
                 )
             equal = equal or name.epoch == self.epoch
             entry = read_record(self._experiment, name)
@@ -112,7 +112,7 @@ class Epoch:
         return found
 
     def _renew(self) -> None:
-        """Go on in a new epoch: readers may have followed a rival of this one to a sequence beyond ours."""
+        """Continue in a new epoch: readers may have followed a rival to a sequence beyond ours."""
         log = self._log
         self._log = StateLogWriter(self._experiment, log.epoch + 1, log.claimant, resume_after=log.last)
 
@@ -132,7 +132,7 @@ class Epoch:
             name
             for name in names
             if name.sequence >= self._oldest
-            and name.epoch <= self.epoch + EPOCH_LEAP  # beyond it is nobody's; see `best_claim`
+            and name.epoch <= self.epoch + EPOCH_LEAP  # claims beyond it are ignored; see `best_claim`
             and (name.epoch, name.sequence, name.claimant) not in self._known
         ]
 

@@ -1,4 +1,4 @@
-"""How a term begins: by silence of the one before, above the highest epoch and round that are to be seen."""
+"""Failover: an epoch begins once its predecessor is silent, above the highest visible epoch and round."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.records.state import ENDED, FIRST, ExperimentState, Moment, StateRecord
 
 TAIL = 100
-"""So many records at most are read, however long the log is."""
+"""Records that are read at most, however long the log is."""
 UNSEEN_ROUNDS = 100
-"""Of more rounds than these a predecessor's records would not all be invisible still."""
+"""At most so many rounds of a predecessor's records can still be invisible."""
 TOLERATED_MOVES = 1
-"""A single late sign of life may be one that was written before the writer died and became visible since."""
+"""A single late heartbeat may have been written before the writer died and become visible since."""
 
 
 @dataclass(frozen=True)
 class EpochStart:
-    """What a term begins with."""
+    """What an epoch begins with."""
 
     epoch: int = 1
     predecessor: str = ""
-    """Who wrote the newest record; empty for a log without any."""
+    """The claimant that wrote the newest record; empty for an empty log."""
     after: StateRef | None = None
     refs: tuple[StateRef, ...] = ()
     records: tuple[StateRecord, ...] = ()
     """The newest of the chain, the last one last."""
     upcoming: Moment = FIRST
-    """The stage to go on with."""
+    """The stage to continue with."""
     floor: int = 0
     """The first round of which `records` name every file."""
 
@@ -48,7 +48,7 @@ class EpochStart:
 
 
 class _Mark(NamedTuple):
-    """Whatever differs when a coordinator has done something."""
+    """What changes whenever a coordinator does something."""
 
     claim: tuple[int, str] | None
     head: StateRef | None
@@ -56,7 +56,7 @@ class _Mark(NamedTuple):
 
 
 class Silence:
-    """How long others have stood still, on this process's own clock."""
+    """How long others have made no progress, on this process's clock."""
 
     def __init__(self) -> None:
         self._mark: object = None
@@ -64,25 +64,25 @@ class Silence:
         self._moves = -1
 
     def observe(self, mark: object, now: float) -> bool:
-        """Note what is to be seen; False once it has moved so often that somebody must be alive."""
+        """Note the visible state; False once it has changed so often that some coordinator must be alive."""
         if mark != self._mark or self._moves < 0:
             self._mark, self._since = mark, now
             self._moves += 1
         return self._moves <= TOLERATED_MOVES
 
     def seconds(self, now: float) -> float:
-        """How long the last mark has stood."""
+        """Seconds since the last change."""
         return max(0.0, now - self._since)
 
 
 class Failover:
-    """Looks at the log until a term may begin; never sleeps.
+    """Watches the log until an epoch may begin; never sleeps.
 
     Args:
         experiment: the experiment in the shared folder.
         config: the configuration in force.
-        roster: whose beats say how far the nodes are; it is given what the log says of them.
-        dead: claimants that are known to be dead.
+        roster: has the nodes' heartbeats; takes over what the log says of them.
+        dead: claimants known to be dead.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class Failover:
         self._silence = Silence()
         self._settled_at: float | None = None
         self.waits_for = ""
-        """The claimant whose silence is waited for."""
+        """The claimant that must fall silent first."""
 
     def look(self, now: float) -> EpochStart | None:
-        """What the term begins with; None while it has to wait.
+        """What the epoch begins with; None while it has to wait.
 
         Raises:
-            NodeTakenError: somebody coordinates the experiment elsewhere.
+            NodeTakenError: the experiment is coordinated elsewhere.
             StoreError: the folder cannot be read.
         """
         claim = best_claim(self._experiment)
@@ -121,7 +121,7 @@ class Failover:
         return self._above_all_rounds(found, now)
 
     def _is_gone(self, claim: tuple[int, str], head: StateEntry | None, now: float, *, ended: bool) -> bool:
-        """Whether a predecessor is dead, and what it wrote has had its time to become visible."""
+        """Whether the predecessor is dead and its writes have had time to become visible."""
         if {claim[1], head.ref.claimant if head else claim[1]} <= self._dead:
             return True
         mark = _Mark(claim, head.ref if head else None, self._beats())
@@ -138,7 +138,7 @@ class Failover:
         return tuple(sorted((name, beat.sha256) for name, beat in beats.items() if name not in self._dead))
 
     def _above_all_rounds(self, found: EpochStart, now: float) -> EpochStart | None:
-        """The inheritance, going on above every round that a node has seen."""
+        """The inherited state, continued above every round that a node has seen."""
         self._roster.restore(*known_nodes(found.records))
         self._roster.scan(now, every_beat=True)
         members = {(n, life) for n, peer in self._roster.peers.items() for life in peer.incarnations}
@@ -156,7 +156,7 @@ class Failover:
 def inherit(
     claim: tuple[int, str], refs: Sequence[StateRef], records: Sequence[StateRecord], *, stages: int
 ) -> EpochStart:
-    """What a term takes over from the newest records, given the best claim of all names."""
+    """What an epoch takes over from the newest records, given the best claim of all names."""
     whole = not refs or refs[0].sequence == 0
     closed = [record.closed.round for record in records if record.closed]
     upcoming = next_stage(records, stages)
@@ -172,7 +172,7 @@ def inherit(
 
 
 def next_stage(records: Sequence[StateRecord], stages: int = 1) -> Moment:
-    """The stage to open after `records`: the one that is open still, or the one after the last that closed."""
+    """The stage to open after `records`: the one still open, or the one after the last closed one."""
     found = [FIRST]
     for record in records:
         found += [Moment.of(record.closed).following(stages)] if record.closed else []
@@ -199,15 +199,15 @@ def known_nodes(records: Sequence[StateRecord]) -> tuple[dict[str, str], dict[st
 
 
 KEPT = 64
-"""So many predecessors are remembered."""
+"""Predecessors that are remembered."""
 
 
 class CoordinatorLock:
-    """Taken for the life of a process; that it could be had proves every predecessor of this machine dead.
+    """Held for the life of a process; acquiring it proves that every predecessor on this machine is dead.
 
     Args:
         address: the experiment.
-        claimant: who takes it.
+        claimant: its new holder.
 
     Raises:
         NodeTakenError: another process of this machine coordinates the experiment.
@@ -220,12 +220,12 @@ class CoordinatorLock:
         names = folder / "coordinators.txt"
         before = list(read_words(names))
         self.predecessors = frozenset(before)
-        """Claimants that are known to be dead."""
-        # Named before its first record can be seen, so that no record is ever of an unknown one of this machine.
+        """Claimants known to be dead."""
+        # Stored before its first record is visible, so that every claimant of this machine is known.
         fresh = names.with_suffix(".new")
         fresh.write_text("\n".join([*before[-KEPT:], claimant]) + "\n")
         fresh.replace(names)
 
     def release(self) -> None:
-        """Let another have it; harmless when repeated."""
+        """Release the lock; harmless when repeated."""
         self._lock.release()

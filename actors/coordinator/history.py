@@ -29,7 +29,7 @@ class Tallies:
         """Rounds in a row without an informative group, up to the last."""
 
     def restore(self, tallies: Mapping[str, NodeTally], barren: int) -> None:
-        """Go on from what a record says."""
+        """Restore from a record."""
         for node, tally in tallies.items():
             totals = msgspec.structs.replace(tally.totals)
             self._totals[node] = totals
@@ -50,14 +50,14 @@ class Tallies:
         self._last[node] = NodeTally(number, file.step, reward, totals)
 
     def submit_winners(self, node: str, winner: str | None) -> None:
-        """Count a node's vote for the round before; one for itself or for nobody is none."""
+        """Count a node's vote for the previous round; votes for itself or for no node are ignored."""
         if winner is not None and winner != node:
             self._votes[winner] += 1
 
     def close_round(self, files: Iterable[RoundFile], nodes: Collection[str]) -> tuple[str, ...]:
-        """Note whether anything in the round could teach; answers who of `nodes` has most votes.
+        """Note whether any group of the round had an advantage; answers which of `nodes` has most votes.
 
-        A game's files without a reward do not tell.
+        A game's files without a reward do not count for this.
         """
         if telling := [f for f in files if f.reward is not None]:
             self.barren = 0 if any(f.informative for f in telling) else self.barren + 1
@@ -84,11 +84,11 @@ class Tallies:
 
 
 KEPT = 512
-"""Of so many rounds it is known who handed something in, and what the mean reward was."""
+"""Rounds for which submitters and mean rewards are kept."""
 
 
 class RoundHistory:
-    """Which stage comes next, the rewards of the rounds before, and whose files they had.
+    """The next stage, the rewards of previous rounds, and whose files were accepted in them.
 
     Args:
         stages: of a round.
@@ -97,17 +97,17 @@ class RoundHistory:
     def __init__(self, stages: int = 1) -> None:
         self._stages = stages
         self.next = Moment(0)
-        """The stage that opens next, or that is open."""
+        """The open stage, or the next one."""
         self.opened = Moment(-1)
         """The last stage that opened."""
         self.members: tuple[Member, ...] = ()
-        """Of the last round that opened: nobody enters in its middle."""
+        """Of the last round that opened: nodes join at round starts only."""
         self.rewards: deque[float] = deque(maxlen=KEPT)
         """Mean own reward over the nodes, of the last rounds that closed."""
         self._submissions: dict[int, list[str]] = {}
 
     def restore(self, records: Iterable[StateRecord], upcoming: Moment) -> None:
-        """Take over what the log says, and the stage to go on with."""
+        """Restore from the log, with the stage to continue with."""
         for record in records:
             if record.closed:
                 self.closed(record.closed)
@@ -130,7 +130,7 @@ class RoundHistory:
             del self._submissions[number]
 
     def adopt(self, record: StateRecord) -> None:
-        """Go on above what a record of another coordinator opened or closed."""
+        """Continue above what another coordinator's record opened or closed."""
         if record.closed:
             self.next = max(self.next, Moment.of(record.closed).following(self._stages))
         if record.opens:

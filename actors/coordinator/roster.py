@@ -1,4 +1,4 @@
-"""Who belongs to the swarm: registrations, beats and problems, as the coordinator sees them."""
+"""The members of the swarm: registrations, heartbeats and problems, as the coordinator sees them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from swarm_ray.records.state import Member
 
 @dataclass
 class Peer:
-    """One node of the swarm, with its latest beat."""
+    """One node of the swarm, with its latest heartbeat."""
 
     registration: Registration
     incarnations: list[str]
-    """All that were the node's, the present one last."""
+    """All incarnations of the node, the current one last."""
     beat: Beat | None = None
     failure: str | None = None
-    """What the present incarnation says went wrong; only another one takes it back."""
+    """The problem that the current incarnation reported; cleared only by a new incarnation."""
     silence: str | None = None
-    """Why the node is thought dead; taken back when it is heard again."""
+    """Why the node is considered dead; cleared by its next heartbeat."""
     mark: object = None
 
     @property
@@ -34,7 +34,7 @@ class Peer:
 
     @property
     def problem(self) -> str | None:
-        """Why the node takes no part."""
+        """Why the node does not take part."""
         return self.failure or self.silence
 
     @property
@@ -43,12 +43,12 @@ class Peer:
         return self.beat is not None and self.beat.done
 
     def skips(self, number: int) -> bool:
-        """Whether the node has said that it hands nothing in for a round."""
+        """Whether the node has reported that it skips a round."""
         return self.beat is not None and self.beat.skipped >= number
 
     @property
     def unanswered(self) -> tuple[int, ...]:
-        """Rounds of files that the node still waits to hear of."""
+        """Rounds of the node's files without an answer."""
         return self.beat.unanswered if self.beat else ()
 
 
@@ -57,9 +57,8 @@ class Roster:
 
     Args:
         experiment: the experiment in the shared folder.
-        config_hashes: of the swarm-wide settings, the first one's and those that followed; a node with another one is
-            refused.
-        pace: beats and silence.
+        config_hashes: of the swarm-wide settings, the first and later ones; nodes with another one are refused.
+        pace: heartbeats, and when a node is dead.
     """
 
     def __init__(self, experiment: ExperimentStore, config_hashes: Collection[str], pace: PaceConfig) -> None:
@@ -75,17 +74,17 @@ class Roster:
         """Incarnations that may not take part, `node.incarnation` to reason."""
 
     def restore(self, members: Mapping[str, str], problems: Mapping[str, str]) -> None:
-        """Take over what a former coordinator knew; to be called before the first scan.
+        """Restore what the previous coordinator knew; to be called before the first scan.
 
         Args:
             members: node to the incarnation that was a member last.
-            problems: node to why it took no part.
+            problems: node to why it did not take part.
         """
         self._preferred.update(members)
         self._given_up.update(problems)
 
     def scan(self, now: float, *, every_beat: bool = False) -> None:
-        """Read new registrations (one listing), and the beats of nodes that published nothing lately, or all."""
+        """Read new registrations (one listing), and the heartbeats of all nodes, or of those that published nothing."""
         for (node, incarnation), reading in sorted(self._registry.registrations().items()):
             if isinstance(reading, Valid) and self._read.get((node, incarnation)) != reading.sha256:
                 self._read[node, incarnation] = reading.sha256
@@ -98,27 +97,27 @@ class Roster:
                 self._read_beat(peer, now)
 
     def register_peer(self, registration: Registration, now: float) -> None:
-        """Take a node, or a further incarnation of one, in; or note in `refused` why not.
+        """Admit a node or a new incarnation of one, or note in `refused` why not.
 
-        A node belongs to the incarnation that has it, until one that continues it is announced, or until it is done,
-        has failed or is silent.
+        A node belongs to its current incarnation until a successor is announced, or until it is done, has failed or
+        is silent.
         """
         if self._is_eligible(registration):
             self._announced.setdefault(registration.node, {})[registration.incarnation] = registration
             self._admit(registration.node, now)
 
     def published(self, node: str, key: str, now: float) -> None:
-        """A published file is a sign of life too."""
+        """Count a published file as a heartbeat."""
         self._alive.observe(node, key, now)
         self.peers[node].silence = None
 
     def excuse(self, now: float) -> None:
-        """Count every node's silence from now on: it was the coordinator that could not hear."""
+        """Restart every node's silence timer: the coordinator itself could not reach the folder."""
         for node in self.peers:
             self._alive.observe(node, ("excused", now), now)
 
     def get_active_peers(self, now: float) -> list[Member]:
-        """Members that are alive, well and not done, ordered by node id."""
+        """Healthy members that are alive and not done, ordered by node id."""
         return [
             peer.member
             for node, peer in sorted(self.peers.items())
@@ -128,11 +127,11 @@ class Roster:
         ]
 
     def silence(self, node: str, now: float) -> float:
-        """For how many seconds nothing of a node has changed."""
+        """Seconds since a node last made progress."""
         return self._alive.silence(node, now)
 
     def mark_silent(self, now: float) -> list[str]:
-        """Give up nodes that have been silent for too long; answers their ids."""
+        """Mark nodes that have been silent for too long as dead; answers their ids."""
         silent = [
             node
             for node, peer in self.peers.items()
@@ -150,11 +149,11 @@ class Roster:
         return silent
 
     def totals(self) -> dict[str, NodeTotals]:
-        """The sums in the last words of nodes that are done; a beat before that is behind a node's files."""
+        """The totals in the final heartbeats of nodes that are done; earlier heartbeats lag behind a node's files."""
         return {node: peer.beat.totals for node, peer in self.peers.items() if peer.beat and peer.done}
 
     def highest_round(self) -> int:
-        """The highest round that any node speaks of; -1 for none."""
+        """The highest round in any node's heartbeat; -1 without any."""
         return max((peer.beat.round for peer in self.peers.values() if peer.beat), default=-1)
 
     def _take_in(self, node: str, incarnation: str, payload: bytes) -> None:
@@ -177,7 +176,7 @@ class Roster:
         return False
 
     def _admit(self, node: str, now: float) -> None:
-        """Settle which incarnation has the node, and say of the others that it is taken."""
+        """Decide which incarnation has the node, and refuse the others."""
         announced = self._announced[node]
         if node not in self.peers:
             line = first_and_older(announced, self._preferred.get(node))
@@ -193,7 +192,7 @@ class Roster:
             self.refused[f"{node}.{other}"] = f"node {node} is taken by {peer.registration.incarnation}"
 
     def _is_free(self, peer: Peer, now: float) -> bool:
-        """Whether an incarnation that does not say whom it continues may have the node."""
+        """Whether an incarnation that does not name a predecessor may have the node."""
         alive = self._alive.alive(peer.registration.node, now, self._pace.dead_after_s)
         return peer.done or peer.problem is not None or not alive
 
@@ -217,15 +216,15 @@ class Roster:
 
 
 def progress_of(beat: Beat) -> object:
-    """What differs when the trainer has done something; the count of beats grows while it hangs, too."""
+    """What changes when the trainer makes progress; the heartbeat count also grows while it hangs."""
     return beat.round, beat.step, beat.phase, beat.progress, beat.done, beat.problem
 
 
 def first_and_older(announced: Mapping[str, Registration], preferred: str | None) -> tuple[str, ...]:
-    """The incarnation to begin with, last, and before it those that it continues.
+    """The current incarnation, last, preceded by those that it continues.
 
     Args:
-        announced: what a node's incarnations said of themselves, at least one.
+        announced: registrations of a node's incarnations, at least one.
         preferred: the one that the state log named last.
     """
     roots = [name for name in sorted(announced) if announced[name].succeeds not in announced]
@@ -237,17 +236,17 @@ def first_and_older(announced: Mapping[str, Registration], preferred: str | None
 
 
 def heir_of(incarnations: Sequence[str], waiting: Mapping[str, Registration], *, free: bool) -> str | None:
-    """The incarnation that takes a node over now; None while it stays with the one that has it.
+    """The incarnation that takes a node over; None while its current one keeps it.
 
     Args:
-        incarnations: those that had the node, the present one last.
-        waiting: what others announced.
-        free: whether the present one is done, has failed or is silent.
+        incarnations: those that had the node, the current one last.
+        waiting: registrations of other incarnations.
+        free: whether the current one is done, has failed or is silent.
     """
     others = [name for name in sorted(waiting) if name not in incarnations]
     named = [name for name in others if waiting[name].succeeds == incarnations[-1]]
     if named:
         return named[0]
-    # What continues a further one that is waiting too has its turn after that one.
+    # The successor of another waiting incarnation comes after that one.
     roots = [name for name in others if waiting[name].succeeds not in others]
     return roots[0] if free and roots else None

@@ -32,16 +32,16 @@ from swarm_ray.records.state import (
 )
 
 LONGEST_DRAIN = 30
-"""Times `pace.drain_s`: nobody holds the experiment's end up for longer, whatever it says."""
+"""Times `pace.drain_s`: a node can delay the end of the experiment by at most this."""
 ANSWERED_AFTER = 2
-"""Beats after which a node that hands nothing in, and has files without an answer, is taken to wait for that."""
+"""Heartbeats after which a node that submits nothing and has unanswered files counts as waiting for them."""
 
 
 class RoundKeeper:
     """One coordinator in one epoch, tick by tick.
 
     Args:
-        context: what it works with.
+        context: shared between epochs.
         epoch: writes its records.
         note: of its first record.
         now: the monotonic time.
@@ -53,7 +53,7 @@ class RoundKeeper:
         self._received, self._meter = Received(), StoreMeter(context.experiment.store)
         self._opens: StageOpen | None = None
         self._now = now
-        self._scanned, self._heeded = -inf, -inf
+        self._scanned, self._rivals_checked = -inf, -inf
         self._drains_since: float | None = None
         self.record: StateRecord | None = None
         """The newest of the epoch."""
@@ -61,19 +61,19 @@ class RoundKeeper:
         """When it was written."""
 
     def tick(self, now: float, ending: tuple[ExperimentState, str] | None) -> bool:
-        """Do what there is to do now; True when something changed.
+        """Do what is due; True when something changed.
 
         Args:
             now: the monotonic time.
-            ending: the state and the note with which the experiment is to end.
+            ending: final state and note, if the experiment is to end.
 
         Raises:
-            Superseded: somebody else coordinates the experiment.
-            StoreError: the folder is lost, full or not writable; the next call goes on where this one failed.
+            Superseded: another coordinator has the better claim.
+            StoreError: the folder is lost, full or not writable; the next call resumes where this one failed.
         """
         self._now = now
         if self._epoch.unwritten:
-            self._heed_rivals()
+            self._check_rivals()
             self._commit()
             return True
         obeyed = self._scan()
@@ -87,12 +87,12 @@ class RoundKeeper:
         return changed or obeyed
 
     def _scan(self) -> bool:
-        """Look at everything but the open stage, often while there is nothing else to wait for."""
+        """Look at everything except the open stage, often while nothing else is pending."""
         waiting, context, now = self._opens is None, self._context, self._now
         every = min(self._pace.beat_s / 2, 0.2) if waiting else self._pace.beat_s / 2
         if now - self._scanned < min(every, self._pace.poll_max_s):
             return False
-        self._heed_rivals()
+        self._check_rivals()
         context.roster.scan(now, every_beat=waiting)
         context.roster.mark_silent(now)
         self._epoch.beat(max(context.history.opened.round, 0), now)
@@ -105,16 +105,16 @@ class RoundKeeper:
         self._scanned = now
         return obeyed
 
-    def _heed_rivals(self) -> None:
-        """End where another's claim is better; adopt what lower claims have accepted. Once a tick is enough."""
-        if self._heeded < self._now:
+    def _check_rivals(self) -> None:
+        """End if another claim is better; adopt what lower claims have accepted. Once per tick is enough."""
+        if self._rivals_checked < self._now:
             for record in self._epoch.rivals():
                 self._context.submissions.acknowledge(record, self._received)
                 self._context.history.adopt(record)
-            self._heeded = self._now
+            self._rivals_checked = self._now
 
     def _between(self, record: StateRecord) -> bool:
-        """While no stage is open: answer what comes in, and go on as soon as that is possible."""
+        """While no stage is open: answer incoming files, and open the next stage as soon as possible."""
         if self._context.is_over and record.state == ExperimentState.DRAINING and self._finish():
             return True
         if self._context.history.next.stage > 0 and not self._context.members(self._now):
@@ -125,8 +125,8 @@ class RoundKeeper:
             paused=self._context.control.paused,
             can_open=bool(self._context.members(self._now)),
         )
-        news = self._received.answers() is not None or bool(self._context.control.replies)
-        if state == ExperimentState.RUNNING or state != record.state or news:
+        pending = self._received.answers() is not None or bool(self._context.control.replies)
+        if state == ExperimentState.RUNNING or state != record.state or pending:
             self._go_on()
             return True
         return False
@@ -136,7 +136,7 @@ class RoundKeeper:
         taken = self._collect(opens)
         over, hopeless = self._stage_is_over(opens), self._is_hopeless(opens)
         if over or hopeless:
-            self._heed_rivals()
+            self._check_rivals()
         if self._context.history.next > Moment.of(opens):
             self._received.late += [counted.ref for counted in self._received.accepted]
             self._go_on(
@@ -153,7 +153,7 @@ class RoundKeeper:
         return True
 
     def _collect(self, opens: StageOpen) -> bool:
-        """Look into the folders of those who have not handed in; in async pace, of all who are alive."""
+        """List the folders of members that have not submitted; in async pace, of all living nodes."""
         peers, active = self._context.roster.peers, self._context.roster.get_active_peers(self._now)
         pending = active if self._context.is_async else self._received.missing(opens.members)
         looks = [look for m in pending for look in listings_of_round(peers[m.node], opens.round)]
@@ -170,16 +170,16 @@ class RoundKeeper:
         return stage_is_over(self._pace, Observed(living, submitted, len(self._received.accepted), seconds))
 
     def _is_hopeless(self, opens: StageOpen) -> bool:
-        """Whether nothing is in, and nobody is left who could hand anything in."""
+        """Whether nothing was submitted and no living member could submit anything."""
         could = {m.node for m in self._received.missing(opens.members)} & self._context.able(
             opens.round, self._now
         )
         return not self._received.accepted and not could
 
     def _waits_for_answers(self, opens: StageOpen) -> bool:
-        """Whether nothing is in, and all who could hand something in wait for answers to earlier files.
+        """Whether nothing was submitted and all members that could submit wait for answers to earlier files.
 
-        A node whose own disk holds as many of those as it may makes no further one, and would be waited for for ever.
+        A node whose spool is full of unanswered files makes no more, so the stage would never close.
         """
         if self._received.accepted or self._received.answers() is None:
             return False
@@ -190,13 +190,13 @@ class RoundKeeper:
         return waits and self._now - self.began >= ANSWERED_AFTER * self._pace.beat_s
 
     def _answer_first(self, opens: StageOpen) -> None:
-        """Answer what came in late, and leave the stage open."""
+        """Answer late files, and leave the stage open."""
         spent = self._received.spent
         self._go_on(f"files of rounds before {opens.round} are answered first")
         self._received.spent = spent
 
     def _give_up(self, opens: StageOpen) -> None:
-        """Open the round again for others; or the next one, where those who are left have spent this one."""
+        """Reopen the round for other nodes, or open the next if the remaining ones have used this one up."""
         if opens.stage > 0:
             self._leave_round("whose file counts")
         elif self._context.alive(self._now).isdisjoint(m.node for m in opens.members):
@@ -206,13 +206,13 @@ class RoundKeeper:
             self._go_on(f"no file of round {opens.round} counts; the next opens")
 
     def _leave_round(self, whom: str) -> None:
-        """Go on with the next round where a later stage has nobody left."""
+        """Open the next round if no member is left for a later stage."""
         number, stage = self._context.history.next
         self._context.history.next = Moment(number + 1)
-        self._go_on(f"round {number} ends before its stage {stage}: nobody is left {whom}; the next opens")
+        self._go_on(f"round {number} ends before its stage {stage}: no node is left {whom}; the next opens")
 
     def _close(self, opens: StageOpen) -> StageClosed:
-        """Count what came in."""
+        """Count accepted files."""
         received, tallies = self._received, self._context.tallies
         for ref, file in sorted(received.accepted, key=lambda c: (c.ref.node, c.ref.step)):
             tallies.submit_reward(ref.node, opens.round, file)
@@ -225,7 +225,7 @@ class RoundKeeper:
         return closed
 
     def _go_on(self, note: str = "", closed: StageClosed | None = None) -> None:
-        """Write the record that says what comes next, and opens it where that can be."""
+        """Write the record for what comes next, opening it if possible."""
         members = self._context.members(self._now)
         state = next_state(
             over=self._context.is_over, paused=self._context.control.paused, can_open=bool(members)
@@ -240,14 +240,14 @@ class RoundKeeper:
         self._append(state, note, closed, opens)
 
     def _finish(self) -> bool:
-        """After the last round: end once every living node has sent its last beat and has its answers."""
+        """After the last round: end once every living node has sent its final heartbeat and has its answers."""
         peers, context = self._context.roster.peers, self._context
         owed = {node: files_owed(peer, context.submissions.is_answered) for node, peer in peers.items()}
         unfinished = sorted(self._context.alive(self._now))
         since = self._now if self._drains_since is None else self._drains_since
         if awaited_at_the_end(peers, unfinished, owed) and self._drains(since, unfinished):
             return False
-        note = f"no last word from {', '.join(unfinished)}" if unfinished else ""
+        note = f"no final heartbeat from {', '.join(unfinished)}" if unfinished else ""
         self._append(
             ExperimentState.FINISHED, note, expired={node: rounds for node, rounds in owed.items() if rounds}
         )
@@ -268,7 +268,7 @@ class RoundKeeper:
         expired: dict[str, tuple[int, ...]] | None = None,
     ) -> None:
         """Write a state record: the commit point."""
-        self._heed_rivals()
+        self._check_rivals()
         context = self._context
         nodes = {node: peer.problem for node, peer in context.roster.peers.items()}
         answers = None if closed else self._received.answers()
@@ -291,7 +291,7 @@ class RoundKeeper:
         self._commit()
 
     def _commit(self) -> None:
-        """Write the record that is held, and go on from it."""
+        """Write the held record, and continue from it."""
         record = self._epoch.write()
         self.record, self._opens, self.began = record, record.opens, self._now
         self._received = Received()

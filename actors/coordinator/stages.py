@@ -1,4 +1,4 @@
-"""What is written of a stage that ends, and what comes after it: pure functions."""
+"""Closing a stage and choosing what follows: pure functions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from swarm_ray.records.state import (
 
 
 class Counted(NamedTuple):
-    """An accepted file and what is in it."""
+    """An accepted file and its content."""
 
     ref: FileRef
     file: RoundFile
@@ -36,14 +36,14 @@ class Counted(NamedTuple):
 
 @dataclass
 class Received:
-    """Files by what became of them."""
+    """Files by outcome."""
 
     accepted: list[Counted] = field(default_factory=list)
     late: list[FileRef] = field(default_factory=list)
     superseded: list[FileRef] = field(default_factory=list)
     rejected: list[Refusal] = field(default_factory=list)
     spent: set[str] = field(default_factory=set)
-    """Nodes that cannot hand in another file of this round; one of an earlier round costs a node nothing."""
+    """Nodes that cannot submit again in this round; files of earlier rounds do not count against a node."""
 
     @property
     def nodes(self) -> set[str]:
@@ -56,7 +56,7 @@ class Received:
         return [m for m in members if m.node not in done]
 
     def answers(self) -> Answers | None:
-        """What a record without a stage says of these files; None when there are none."""
+        """Answers to these files in a record without a stage; None without files."""
         if not (self.late or self.superseded or self.rejected):
             return None
         return Answers(tuple(self.late), tuple(self.superseded), tuple(self.rejected))
@@ -71,11 +71,11 @@ class DueStage:
     stage: int = 0
     """The open stage, or the next one."""
     members: frozenset[str] = frozenset()
-    """Nodes whose files of it are taken; nobody's while no stage is open."""
+    """Nodes whose files of it are accepted; empty while no stage is open."""
     staleness: int | None = None
-    """In async pace, files of so many rounds before count too."""
+    """In async pace, files up to this many rounds old count too."""
     over: bool = False
-    """No round will open again: whatever comes is late."""
+    """No round will open again: every new file is late."""
 
     @property
     def moment(self) -> Moment:
@@ -113,7 +113,7 @@ class Observed:
     living: int
     """Members of the round that are alive, or whose file is in."""
     submitted: int
-    """Members that have nothing more to hand in: a file was accepted or rejected."""
+    """Members that are finished with the stage: a file was accepted or rejected."""
     accepted: int
     """Accepted files."""
     seconds: float
@@ -151,7 +151,7 @@ def close_stage(
         winners: whom most nodes voted for.
         seconds: how long it took.
         store: what the coordinator asked of the folder since the stage before.
-        awaited: in barrier pace every member was to hand in a file; in async pace nobody is missing.
+        awaited: whether every member had to submit a file (barrier pace); in async pace none counts as missing.
     """
     accepted = sorted(received.accepted, key=lambda counted: (counted.ref.node, counted.ref.step))
     rewards: dict[str, list[float]] = {}
@@ -187,8 +187,8 @@ def next_state(*, over: bool, paused: bool, can_open: bool) -> ExperimentState:
 
     Args:
         over: the last round has closed.
-        paused: somebody asked for a pause.
-        can_open: enough living nodes are there.
+        paused: a pause was requested.
+        can_open: enough nodes are alive.
     """
     if over:
         return ExperimentState.DRAINING
@@ -214,7 +214,7 @@ def write_copies(experiment: ExperimentStore, record: StateRecord) -> None:
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     experiment.store.replace_copy(experiment.paths.current_state, _readable(current))
-    if closed is None or closed.stage > 0:  # a game's files tell rewards and votes in its first stage
+    if closed is None or closed.stage > 0:  # a game's files have rewards and votes in its first stage
         return
     for key, value in (
         (experiment.paths.rewards(closed.round), closed.rewards),

@@ -23,7 +23,7 @@ from swarm_ray.records.state import FileRef, Moment, Refusal, StateRecord
 T = TypeVar("T", bound=Hashable)
 
 REMEMBERED_ROUNDS = 2 * BUCKET
-"""For so many rounds it is known what became of a file; nobody lists the buckets before, unless a node asks for it."""
+"""Rounds for which outcomes are remembered; earlier buckets are listed only if a node asks for an answer."""
 
 
 class Recent(dict[T, int]):
@@ -49,7 +49,7 @@ class Listing(NamedTuple):
     incarnation: str
     round: int
     asked: frozenset[int] = frozenset()
-    """Rounds of which the node says that its files are unanswered."""
+    """Rounds for which the node reports unanswered files."""
 
 
 class _Stage(NamedTuple):
@@ -96,7 +96,7 @@ class Submissions:
         """Take over what the newest records of the log say, so that nothing is accepted twice.
 
         Args:
-            records: of the chain that is continued.
+            records: of the continued chain.
             floor: the first round of which `records` name every file; those before it are looked at only where their
                 node says that they are unanswered.
         """
@@ -112,7 +112,7 @@ class Submissions:
                 self._counted.add(_update(ref), self._now)
 
     def acknowledge(self, record: StateRecord, received: Received) -> None:
-        """Adopt what a record that is not obeyed has accepted: such files are late here, not accepted again."""
+        """Adopt what a record of a lower claim has accepted: such files are late here, not accepted again."""
         accepted, _, _ = named_in(record)
         for update in {_update(ref) for ref in accepted}:
             if not self._counts(update):
@@ -217,7 +217,7 @@ class Submissions:
         return update.step <= last or update in self._counted
 
     def _begin_round(self, number: int) -> None:
-        """Forget what lies far behind the open round; what is found there again is left alone unless its node asks."""
+        """Forget rounds far behind the open one; files found there again are ignored unless their node asks."""
         self._now = max(self._now, number)
         old = self._now - REMEMBERED_ROUNDS
         if old <= self._floor:

@@ -1,4 +1,4 @@
-"""Discovery: registers a worker's nodes, gives their signs of life, and finds peers."""
+"""Discovery: registers a worker's nodes, writes their heartbeats, and finds peers."""
 
 from __future__ import annotations
 
@@ -40,32 +40,31 @@ from swarm_ray.records.nodes import (
 from swarm_ray.records.state import Member
 
 TIDIED_EVERY = 10
-"""So many times `pace.dead_after_s` lie between two looks for records that nobody will rewrite."""
+"""Stale records are cleaned up every so many times `pace.dead_after_s`."""
 TIDIED_EVERY_S = 600.0
-"""And never less than this."""
+"""And no more often than this."""
 
 
 class NodeBeat(msgspec.Struct):
-    """What discovery says of a node; kept on this machine's disk."""
+    """The latest heartbeat of a node; kept on this machine's disk."""
 
     incarnation: str
     beat: Beat
-    unsaid: bool = True
-    """The beat has not reached the folder yet and must: it is tried again until it has."""
+    pending: bool = True
+    """The heartbeat has not reached the folder yet and is retried."""
 
 
 class Discovery:
-    """The worker's kept in `peers/` and `discovery/`, and its ear: it finds the nodes of other workers.
+    """Announces the worker's nodes in `peers/` and `discovery/`, and finds those of other workers.
 
-    Beats are written from here, so that a long computation silences nobody.
-
-    What it says lies on this machine's own disk too, so that one that was restarted goes on beating.
+    Heartbeats are written from here, so that a node is not silent during a long computation. They are kept on this
+    machine's disk too, so that they continue after a restart.
 
     Args:
         address: the experiment.
         worker: the worker's id.
-        pace: how often to beat.
-        config_hash: of the swarm-wide settings that this worker obeys.
+        pace: how often to send heartbeats.
+        config_hash: of this worker's swarm-wide settings.
         versions: of Python and the packages that matter.
         spool: a folder on this machine's own disk; None keeps nothing.
     """
@@ -86,12 +85,12 @@ class Discovery:
         self._registry = Registry(self._experiment)
         self._worker, self._pace = worker, pace
         self._config_hash, self._versions = config_hash, versions
-        self._local = LocalJson(spool / "voices.json" if spool else None, dict[str, NodeBeat])
+        self._local = LocalJson(spool / "heartbeats.json" if spool else None, dict[str, NodeBeat])
         self._beats: dict[str, NodeBeat] = self._local.load() or {}
-        self._spoken: dict[str, float] = {}
-        told = LocalJson(spool / "peers.json" if spool else None, dict[str, PeerRecord])
+        self._last_written: dict[str, float] = {}
+        local = LocalJson(spool / "peers.json" if spool else None, dict[str, PeerRecord])
         self._records = PeerRecords(
-            self._store, self._lazy.check, self._experiment.name, renewal_s(pace), told
+            self._store, self._lazy.check, self._experiment.name, renewal_s(pace), local
         )
         self._book = PeerBook(self._store, ttl_s=pace.dead_after_s)
         self._tidied, self._tidied_every_s = -math.inf, max(TIDIED_EVERY_S, TIDIED_EVERY * pace.dead_after_s)
@@ -108,7 +107,7 @@ class Discovery:
         succeeds: dict[str, str] | None = None,
         keys: dict[str, NodeKey] | None = None,
     ) -> None:
-        """Make each node's folders and announce it, then give its first beat; harmless when repeated.
+        """Make each node's folders, register it and write its first heartbeat; harmless when repeated.
 
         Args:
             nodes: with their incarnations; a new incarnation takes the place of an earlier one.
@@ -121,7 +120,7 @@ class Discovery:
         self._lazy.check()
         for member in nodes:
             known = self._beats.get(member.node)
-            if known and known.incarnation == member.incarnation and not known.unsaid:
+            if known and known.incarnation == member.incarnation and not known.pending:
                 continue
             make_node_folders(self._experiment, member.node, member.incarnation)
             key = (keys or {}).get(member.node, NodeKey("", ""))
@@ -135,9 +134,9 @@ class Discovery:
         self._records.publish()
 
     def loading(self, former: list[Member]) -> None:
-        """Let the incarnations that nodes continue go on beating while the new ones load: each call is progress.
+        """Keep the heartbeats of former incarnations alive while their successors load: each call is progress.
 
-        Their last beats are repeated but for the phase; those that are done or have failed stay so.
+        Their last heartbeats are repeated with another phase; those that are done or have failed stay so.
         """
         with self._lock:
             for member in former:
@@ -145,13 +144,13 @@ class Discovery:
                 if kept is None or kept.incarnation != member.incarnation:
                     continue
                 if not (kept.beat.done or kept.beat.problem):
-                    said = msgspec.structs.replace(
+                    beat = msgspec.structs.replace(
                         kept.beat, phase="loading", progress=kept.beat.progress + 1
                     )
-                    self._beats[member.node] = NodeBeat(member.incarnation, said, kept.unsaid)
+                    self._beats[member.node] = NodeBeat(member.incarnation, beat, kept.pending)
 
     def _last_beat(self, member: Member) -> NodeBeat | None:
-        """What an earlier process said last of a node; None where that is not to be read."""
+        """A node's last heartbeat by an earlier process; None if unreadable."""
         try:
             beat = record_in(self._registry.read_beat(member.node, member.incarnation), Beat)
         except StoreError:
@@ -161,12 +160,12 @@ class Discovery:
     def announce_links(
         self, nodes: Sequence[str], peer_id: str, multiaddrs: Sequence[str], reach: Reachable
     ) -> None:
-        """Say how nodes of this worker are reached directly from now on.
+        """Announce how this worker's nodes are reached directly from now on.
 
         Args:
             nodes: ids.
             peer_id: of the link that carries them.
-            multiaddrs: under which the link is dialled; none where files carry all again.
+            multiaddrs: under which the link is dialled; empty if files carry everything.
             reach: from where.
         """
         self._records.link(nodes, peer_id, multiaddrs, reach)
@@ -175,12 +174,12 @@ class Discovery:
     def report(
         self, beats: list[tuple[str, Beat]], *, published: bool, logger: StoreUse | None = None
     ) -> None:
-        """Take note of what trainers say; what is new beside their progress is written at once.
+        """Take heartbeats from trainers; anything new besides progress is written at once.
 
         Args:
-            beats: node ids and what they have to say; the count is set here.
-            published: whether each node has just published a file, which is a sign of life in itself.
-            logger: what the worker's logger has asked of the folder so far, where that is known.
+            beats: node ids and heartbeats; the count is set here.
+            published: whether each node has just published a file, which counts as a heartbeat.
+            logger: store operations of the worker's logger so far, if known.
         """
         with self._lock:
             self._logger_use = logger or self._logger_use
@@ -188,20 +187,20 @@ class Discovery:
                 known = self._beats.get(node)
                 if known is None:
                     continue
-                problem = beat.problem or known.beat.problem  # once said, it stays
+                problem = beat.problem or known.beat.problem  # a reported problem stays
                 before = known.beat
                 known.beat = msgspec.structs.replace(beat, count=before.count, problem=problem)
                 if published:
-                    self._spoken[node] = time.monotonic()
+                    self._last_written[node] = time.monotonic()
                 if beat.done or beat.problem or (not published and _differs(before, known.beat)):
                     self._write(node)
                 if beat.done or beat.problem:
                     self._records.leave([node])
 
     def run(self) -> None:
-        """Beat for every node that has been quiet for `pace.beat_s`, and say by what it is found, until `stop`.
+        """Send heartbeats for nodes quiet for `pace.beat_s`, and renew discovery records, until `stop`.
 
-        A folder that cannot be reached is tried again for ever; `problem` says so.
+        An unreachable folder is retried forever; `problem` says so.
         """
         while not self._stop.wait(self._pace.beat_s / 4):
             self._beat()
@@ -211,7 +210,7 @@ class Discovery:
         self._records.publish()
 
     def fail(self, problem: str) -> None:
-        """Say of every node that is not done that it is lost, and why."""
+        """Report every node that is not done as failed, with the reason."""
         with self._lock:
             beats = [(node, kept.beat) for node, kept in self._beats.items()]
         unfinished = [(n, b) for n, b in beats if not (b.done or b.problem)]
@@ -220,7 +219,7 @@ class Discovery:
         )
 
     def folder_problem(self) -> str:
-        """Why the last beat or record did not reach the folder; empty when it did."""
+        """Why the last heartbeat or record did not reach the folder; empty when it did."""
         return self.problem or self._records.problem
 
     def stop(self) -> None:
@@ -228,18 +227,20 @@ class Discovery:
         self._stop.set()
 
     def flush(self) -> None:
-        """Return when all that had to be said is in the folder.
+        """Return when every pending heartbeat is in the folder.
 
         Raises:
-            StoreUnavailable: a beat could not be written.
+            StoreUnavailable: a heartbeat could not be written.
         """
         with self._lock:
             for node, kept in self._beats.items():
-                if kept.unsaid:
+                if kept.pending:
                     self._write(node)
-            unsaid = [node for node, kept in self._beats.items() if kept.unsaid]
-        if unsaid:
-            raise StoreUnavailable(f"the beat of {', '.join(unsaid)} could not be written: {self.problem}")
+            pending = [node for node, kept in self._beats.items() if kept.pending]
+        if pending:
+            raise StoreUnavailable(
+                f"the heartbeat of {', '.join(pending)} could not be written: {self.problem}"
+            )
 
     def discover_peers(
         self,
@@ -248,7 +249,7 @@ class Discovery:
         role_filter: Role | None = None,
         experiment: str | None = None,
     ) -> list[PeerRecord]:
-        """Nodes that are to be found, this worker's own left out unless asked for; see `PeerBook.discover_peers`."""
+        """Peers, without this worker's own nodes unless asked for; see `PeerBook.discover_peers`."""
         return self._book.discover_peers(exclude_self, max_peers, role_filter, experiment)
 
     def get_peer_info(self, node_or_peer_id: str) -> PeerRecord | None:
@@ -264,25 +265,25 @@ class Discovery:
         return self._book.cleanup_stale_entries(older_than_s)
 
     def _tidy(self) -> None:
-        """Now and then remove records that nobody will rewrite."""
+        """Remove stale records from time to time."""
         now = time.monotonic()
         if now - self._tidied >= self._tidied_every_s:
             self._tidied = now
-            with suppress(StoreError):  # beats, too, do not reach such a folder, and that is said
+            with suppress(StoreError):  # heartbeats fail too on such a folder, and report it
                 self._book.cleanup_stale_entries(self._tidied_every_s)
 
     def _beat(self) -> None:
-        """Beat for every node that has been quiet for long enough."""
+        """Send a heartbeat for every node that has been quiet long enough."""
         now = time.monotonic()
         with self._lock:
             for node, kept in list(self._beats.items()):
-                quiet = now - self._spoken.get(node, 0.0)
+                quiet = now - self._last_written.get(node, 0.0)
                 ended = kept.beat.done or kept.beat.problem
-                if kept.unsaid or (quiet >= self._pace.beat_s and not ended):
+                if kept.pending or (quiet >= self._pace.beat_s and not ended):
                     self._write(node)
 
     def _announce(self, member: Member, succeeds: str, key: NodeKey) -> None:
-        """Register; an announcement that is there already is this very one, made before a restart."""
+        """Register; an existing registration must be our own, made before a restart."""
         registration = Registration(
             node=member.node,
             incarnation=member.incarnation,
@@ -303,10 +304,10 @@ class Discovery:
                 raise
 
     def _write(self, node: str) -> None:
-        """Give a sign of life; the count is kept first, so that it grows over a restart too."""
+        """Write a heartbeat; its count is saved first, so that it also grows across restarts."""
         kept = self._beats[node]
         kept.beat = msgspec.structs.replace(kept.beat, count=kept.beat.count + 1)
-        kept.unsaid = True
+        kept.pending = True
         try:
             self._local.save(self._beats)
             payload = msgspec.json.encode(self._with_use(node, kept.beat))
@@ -314,11 +315,11 @@ class Discovery:
         except StoreError as error:
             self.problem = str(error)
             return
-        self.problem, kept.unsaid = "", False
-        self._spoken[node] = time.monotonic()
+        self.problem, kept.pending = "", False
+        self._last_written[node] = time.monotonic()
 
     def _with_use(self, node: str, beat: Beat) -> Beat:
-        """The worker's first node tells in its beats what discovery and the logger ask of the folder."""
+        """Add store operations of discovery and the logger to the heartbeats of the worker's first node."""
         if node != min(self._beats):
             return beat
         return msgspec.structs.replace(beat, store=add_use(beat.store, self._logger_use, self._meter.total()))

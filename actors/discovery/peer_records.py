@@ -1,4 +1,4 @@
-"""What a process says of its nodes in the folder's `discovery/`: by which they are found, whatever their experiment."""
+"""Discovery records of a process's nodes in `discovery/`, by which peers of any experiment find them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from swarm_ray.records.nodes import MAX_MULTIADDRS, PeerRecord, Reachable, Role
 from swarm_ray.records.state import Member
 
 RENEWALS = 3
-"""A live node's record is renewed so many times before readers would take it for stale."""
+"""Renewals of a live node's record before readers would consider it stale."""
 
 
 def renewal_s(pace: PaceConfig) -> float:
-    """Seconds between two records of a node: as rare as `pace.dead_after_s` allows, and no more often than beats."""
+    """Seconds between two records of a node: as rare as `pace.dead_after_s` allows, and at most once per heartbeat."""
     return max(pace.beat_s, pace.dead_after_s / RENEWALS)
 
 
 class PeerRecords:
-    """Writes one record for each node, again and again while the node takes part, and a last one when it has left.
+    """Writes and renews one record per node while the node takes part, and a final one when it leaves.
 
-    What was said is kept on this machine's disk, so that a restart goes on with it.
+    Records are kept on this machine's disk, so that a restart continues them.
 
     Args:
         store: the root.
-        check: makes sure that the folder is the one that it was; raises a `StoreError`.
+        check: makes sure that the folder has not been replaced; raises a `StoreError`.
         experiment: to which the nodes belong.
         every_s: seconds between two records of a node.
-        local: where they are local.
+        local: keeps the records on this machine.
         clock: monotonic seconds.
     """
 
@@ -51,19 +51,19 @@ class PeerRecords:
         self._every_s, self._local, self._clock = every_s, local, clock
         self._records: dict[str, PeerRecord] = local.load() or {}
         self._written: dict[str, float] = {}
-        self._unsaid: set[str] = set(self._records)
+        self._pending: set[str] = set(self._records)
         self._removed: list[tuple[str, str]] = []
         self._lock, self._publishing = threading.Lock(), threading.Lock()
         self.problem = ""
         """Why the last record did not reach the folder; empty when it did."""
 
     def add(self, member: Member, peer_id: str, succeeds: str, role: Role = "trainer") -> None:
-        """Take up a node; harmless when repeated.
+        """Add a node; harmless when repeated.
 
         Args:
             member: with its incarnation, which takes the place of an earlier one.
-            peer_id: of its identity; empty where it has none.
-            succeeds: the incarnation that it continues, whose record goes; empty where there was none.
+            peer_id: of its identity; empty without one.
+            succeeds: the incarnation that it continues, whose record is removed; empty for a first one.
             role: what it is in the swarm.
         """
         with self._lock:
@@ -76,15 +76,15 @@ class PeerRecords:
             self._records[member.node] = PeerRecord(
                 member.node, member.incarnation, self._experiment, peer_id, role, started_at=now
             )
-            self._unsaid.add(member.node)
+            self._pending.add(member.node)
 
     def link(self, nodes: Sequence[str], via: str, multiaddrs: Sequence[str], reach: Reachable) -> None:
-        """Say how nodes are reached directly from now on; written with the next `publish`.
+        """Set how nodes are reached directly; written with the next `publish`.
 
         Args:
-            nodes: ids; those that were not added are passed over.
+            nodes: ids; those that were not added are skipped.
             via: the peer id of their link.
-            multiaddrs: under which it is dialled; the first `MAX_MULTIADDRS` are told.
+            multiaddrs: under which it is dialled; the first `MAX_MULTIADDRS` are published.
             reach: from where.
         """
         with self._lock:
@@ -96,22 +96,22 @@ class PeerRecords:
                 said = msgspec.structs.replace(known, via=via, multiaddrs=told, reach=reach)
                 if said != known:
                     self._records[node] = said
-                    self._unsaid.add(node)
+                    self._pending.add(node)
 
     def leave(self, nodes: Collection[str] | None = None) -> None:
-        """Let the next record of nodes be their last, which says no more how they are reached; None for all."""
+        """Make the next record of nodes their final one, without addresses; None for all nodes."""
         with self._lock:
             for node, known in self._records.items():
                 if not known.left and (nodes is None or node in nodes):
                     self._records[node] = msgspec.structs.replace(
                         known, via="", multiaddrs=(), reach="none", left=True
                     )
-                    self._unsaid.add(node)
+                    self._pending.add(node)
 
     def publish(self) -> None:
-        """Write the records whose time has come or whose content has changed, and remove those of former lives.
+        """Write records that are due or changed, and remove those of former incarnations.
 
-        A folder that cannot be reached is no error: `problem` says so, and the next call tries again.
+        An unreachable folder does not raise: `problem` says so, and the next call retries.
         """
         with self._publishing:
             due = self._due()
@@ -132,19 +132,19 @@ class PeerRecords:
             self.problem = ""
 
     def _due(self) -> list[PeerRecord]:
-        """What is to be written, with its count: that is kept first, so that it grows over a restart too."""
+        """The record to write, with its count, which is saved first, so that it also grows across restarts."""
         now = self._clock()
         with self._lock:
             nodes = [
                 node
                 for node, record in self._records.items()
-                if node in self._unsaid
+                if node in self._pending
                 or (not record.left and now - self._written.get(node, 0.0) >= self._every_s)
             ]
             for node in nodes:
                 record = self._records[node]
                 self._records[node] = msgspec.structs.replace(record, count=record.count + 1)
-                self._unsaid.add(node)
+                self._pending.add(node)
             return [self._records[node] for node in nodes]
 
     def _write(self, record: PeerRecord) -> None:
@@ -153,4 +153,4 @@ class PeerRecords:
         with self._lock:
             self._written[record.node] = self._clock()
             if self._records[record.node] == record:
-                self._unsaid.discard(record.node)
+                self._pending.discard(record.node)

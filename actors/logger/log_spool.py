@@ -15,7 +15,7 @@ from swarm_ray.records.metrics import Event, StepMetrics
 
 Kind = Literal["metrics", "events"]
 REMEMBERED = 1024
-"""So many rows are told apart one by one; a row that is older than all of them was logged."""
+"""Rows remembered for deduplication; an older row counts as logged."""
 
 
 class Logged(msgspec.Struct):
@@ -55,8 +55,8 @@ class Logged(msgspec.Struct):
 class LogSpool:
     """The rows of one node.
 
-    A row lies in the spool before the call that brought it returns. What of it was logged is kept when a segment is
-    about to be closed, and made good from the spool after a restart: a row that is sent twice is logged once.
+    A row is in the spool before the call that brought it returns. What was logged is saved before a segment is closed,
+    and completed from the spool after a restart: a row that is sent twice is logged once.
 
     Args:
         experiment: where segments go.
@@ -82,7 +82,7 @@ class LogSpool:
         """Take a row; False when it was logged before.
 
         Raises:
-            StoreFull: the machine's own disk does not take it.
+            StoreFull: this machine's disk is full or not writable.
         """
         fresh = self.logged.take_metrics(row)
         if fresh:
@@ -93,7 +93,7 @@ class LogSpool:
         """Take an event; False when it was logged before.
 
         Raises:
-            StoreFull: the machine's own disk does not take it.
+            StoreFull: this machine's disk is full or not writable.
         """
         fresh = self.logged.take_event(event)
         if fresh:

@@ -26,7 +26,7 @@ from swarm_ray.tracking.files import TrackerFiles
 from swarm_ray.tracking.tracker import Tracker, TrackerFeed, tracked_evaluation, tracked_row
 
 TRACKERS_WITHIN_S = 45.0
-"""So long trackers may take to bring what they were given to its end; the driver may end the logger sooner."""
+"""Seconds that trackers may take to finish; the driver may end the logger sooner."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Progress:
 class RunLogger:
     """Takes rows from the trainers and writes them, a node's rows into the node's own folder.
 
-    Rows may be sent again after a restart; each is logged once. A folder that cannot be written now fails nobody:
+    Rows may be sent again after a restart; each is logged once. An unwritable folder raises nothing:
     rows wait in the spool, and `progress` says why.
 
     Args:
@@ -123,10 +123,10 @@ class RunLogger:
         """Append rows; segments that are due are closed.
 
         Returns:
-            What the logger has asked of the folder so far.
+            The logger's store operations so far.
 
         Raises:
-            StoreFull: this machine's own disk does not take them.
+            StoreFull: this machine's disk is full or not writable.
         """
         with self._lock:
             for row in rows:
@@ -140,7 +140,7 @@ class RunLogger:
         """Append events to the logs of the nodes that they name; those of no node go to the first node's.
 
         Raises:
-            StoreFull: this machine's own disk does not take them.
+            StoreFull: this machine's disk is full or not writable.
         """
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._lock:
@@ -181,7 +181,7 @@ class RunLogger:
         """Close every segment that holds rows.
 
         Returns:
-            What the logger has asked of the folder so far.
+            The logger's store operations so far.
 
         Raises:
             StoreError: a segment could not be written; its rows stay in the spool.
@@ -205,7 +205,7 @@ class RunLogger:
         finally:
             if not self._feed.close(TRACKERS_WITHIN_S):
                 self._tell_tracker(
-                    f"trackers had not ended after {TRACKERS_WITHIN_S:g} s; the next start goes on"
+                    f"trackers had not ended after {TRACKERS_WITHIN_S:g} s; the next start continues"
                 )
             else:
                 self._copy_tracked()
@@ -219,7 +219,7 @@ class RunLogger:
             self._feed.log(tracked_evaluation(found, incarnation, max(steps, default=0)))
 
     def _copy_tracked(self) -> None:
-        """Bring the trackers' files to the folder; what cannot be copied now waits for the end, or the next start."""
+        """Copy the trackers' files to the folder; what fails waits for the end or the next start."""
         if not self._files.waiting:
             return
         try:
@@ -229,12 +229,12 @@ class RunLogger:
             self._tell_tracker(f"what trackers wrote waits on this machine's disk: {error}")
 
     def _tell_tracker(self, text: str) -> None:
-        """Say what went wrong with a tracker: on the display, and in the log of the first node."""
+        """Report a tracker's problem on the display and in the log of the first node."""
         self._remark = text
         try:
             self.log_events([Event("tracker", text)])
         except StoreError:
-            return  # the own disk is full, which the next row says
+            return  # this machine's disk is full, which the next row reports
 
     def _open_spool(self, node: str) -> LogSpool:
         if node not in self._spools:
@@ -242,7 +242,7 @@ class RunLogger:
         return self._spools[node]
 
     def _close_due(self) -> None:
-        """Close what is old or large; a folder that cannot be written now is tried again with later rows."""
+        """Close old or large segments; an unwritable folder is retried with later rows."""
         now = time.monotonic()
         for node, spool in self._spools.items():
             old = now - self._closed_at.setdefault(node, now) >= self._config.segment_s
@@ -268,7 +268,7 @@ def evaluation_events(evaluations: Sequence[Evaluation]) -> list[Event]:
 
 
 def system_info(versions: dict[str, str]) -> dict[str, object]:
-    """What machine this is, for people: no names of users or hosts."""
+    """A description of this machine, without names of users or hosts."""
     memory = psutil.virtual_memory()
     return {
         "platform": platform.platform(),

@@ -1,4 +1,4 @@
-"""After a restart: the steps between a node's checkpoint and the swarm's round, taken again or given up."""
+"""After a restart: the steps between a node's checkpoint and the swarm's round are repeated or given up."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def catch_up(
     reporter: TrainerReporter,
     take_again: TakeAgain,
 ) -> int:
-    """Take again, without generating anything, every step whose rollouts are kept; say what was and what was not.
+    """Repeat every step whose rollouts are kept, without generating, and report what was recovered.
 
     Args:
         nodes: as their checkpoints left them.
         state: follows the state log, from the oldest checkpoint on.
-        made: finds what earlier processes made.
-        restored: what was found of each node.
-        reporter: says it.
+        made: finds the rollouts of earlier processes.
+        restored: what was restored of each node.
+        reporter: reports it.
         take_again: runs the round of a step once more.
 
     Returns:
-        Rounds that were taken again.
+        Rounds that were repeated.
     """
     state.poll()
     again: Counter[str] = Counter()
@@ -64,7 +64,7 @@ def catch_up(
 def _close_gap(
     node: Node, state: StateFollower, made: StepReplay, former: Sequence[str]
 ) -> tuple[int | None, int]:
-    """Move on past steps of which nothing is left; answers the open round whose file is adopted, and what was lost."""
+    """Skip steps whose rollouts are gone; answers the open round whose file is adopted, and the steps lost."""
     opens = state.latest.opens if state.latest else None
     here = opens is not None and node.id in {m.node for m in opens.members} and opens.round > node.round
     if here and opens is not None and made.find(node) is None:
@@ -80,7 +80,7 @@ def _close_gap(
 
 
 def _is_gone(made: PublishedStep | None, node: Node, state: StateFollower) -> bool:
-    """Whether a step cannot be taken any more: nothing is left of it, or the swarm is past its round."""
+    """Whether a step cannot be repeated: its rollouts are gone, or the swarm is past its round."""
     if made is None:
         return True
     latest = state.latest

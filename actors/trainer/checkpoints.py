@@ -1,4 +1,4 @@
-"""What a trainer keeps of its nodes, and what it lets go once a checkpoint holds it."""
+"""A trainer's checkpoints, and removal of what they make superfluous."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from swarm_ray.sapo.node import Node
 
 
 class TrainerCheckpoints:
-    """Takes checkpoints after rounds; spools, closings, rows and old files go when they are not needed any more.
+    """Takes checkpoints after rounds; removes spooled files, closings, rows and round files no longer needed.
 
     Args:
         folder: for checkpoints, on this machine's disk.
@@ -60,7 +60,7 @@ class TrainerCheckpoints:
         )
 
     def after_round(self, nodes: Sequence[Node], number: int) -> None:
-        """Take a checkpoint if one is due, and let go of what an earlier one holds."""
+        """Take a checkpoint if one is due, and drop what an earlier one holds."""
         self._checkpointer.after_round([n for n in nodes if not n.problem], self._node_state)
         while not self._saved.empty():
             node, step = self._saved.get()
@@ -76,13 +76,13 @@ class TrainerCheckpoints:
             self._rows.setdefault(row.node, []).append(row)
 
     def close(self, nodes: Sequence[Node], within_s: float) -> list[str]:
-        """Take a last checkpoint, and push it; answers what is not safe, in words."""
+        """Take a final checkpoint and push it; answers a line for each thing that is not safe."""
         deadline = time.monotonic() + within_s
-        well = [n for n in nodes if not n.problem and n.step > 0]
-        left = self._checkpointer.flush(well, self._node_state, within_s=within_s) if well else []
+        healthy = [n for n in nodes if not n.problem and n.step > 0]
+        left = self._checkpointer.flush(healthy, self._node_state, within_s=within_s) if healthy else []
         self._checkpointer.close()
         if self._pushes is not None:
-            left += self._pushes.finish(well, deadline - time.monotonic())
+            left += self._pushes.finish(healthy, deadline - time.monotonic())
             self._pushes.close()
         return left
 
@@ -91,7 +91,7 @@ class TrainerCheckpoints:
             self._pushes.offer(state, checkpoint)
 
     def _remove_old(self, number: int) -> None:
-        """Remove round files past retention; a folder out of reach is tidied up later."""
+        """Remove round files past retention; a folder out of reach is cleaned up later."""
         keep = self._config.retention.rounds
         if keep is None:
             return

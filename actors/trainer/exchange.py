@@ -1,4 +1,4 @@
-"""What carries a trainer's rollouts: the exchange through the folder, and the direct link beside it."""
+"""How a trainer exchanges rollouts: through the folder, and over a direct link beside it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def build_exchange(
         settings: what the trainer is built from.
         experiment: the experiment in the shared folder.
         state: the swarm as the trainer sees it.
-        restored: the nodes, their folders on this machine and their former lives.
-        tasks: makes questions again.
-        verifier: scores what the folder gives back.
+        restored: the nodes, their folders on this machine and former incarnations.
+        tasks: recreates questions.
+        verifier: scores rollouts from the folder.
     """
     config, pace = settings.config, settings.config.pace
     spools = {

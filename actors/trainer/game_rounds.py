@@ -1,4 +1,4 @@
-"""Which round a game plays next: the one that the coordinator opens, or the one after the last where there is none."""
+"""Which round a game plays next: the one that the coordinator opens or, without a coordinator, the following one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from swarm_ray.sapo.node import Node
 
 
 class GameOver(StopRequested):
-    """There is no further round for the node.
+    """The node has no further round to play.
 
     Args:
-        stopped: why, where the experiment did not come to its own end.
+        stopped: the reason, if the experiment was stopped or failed.
     """
 
     def __init__(self, stopped: str = "") -> None:
@@ -29,13 +29,13 @@ class GameOver(StopRequested):
 
 
 class GameRounds:
-    """Waits for rounds, and takes a game's manager to them.
+    """Waits for rounds, and moves a game's manager to them.
 
     Args:
-        node: as its checkpoint left it.
+        node: as restored from its checkpoint.
         former: incarnations that the node had.
         context: the trainer's configuration, state and reporter.
-        spool: holds the node's files; None where no coordinator answers any.
+        spool: holds the node's files; None without a coordinator.
         files: of the game's stages.
         peers: who else plays.
     """
@@ -52,7 +52,7 @@ class GameRounds:
         self._node, self._former, self._spool, self._files, self._peers = node, former, spool, files, peers
         self._config, self._state, self._reporter = context.config, context.state, context.reporter
         self.alone = False
-        """Whether the round under way is played without the coordinator that there should be."""
+        """Whether the current round is played alone because the coordinator is missing."""
 
     @property
     def opened(self) -> Moment | None:
@@ -64,8 +64,8 @@ class GameRounds:
         """The round to begin with.
 
         Raises:
-            GameOver: there is none.
-            StopRequested: the worker was told to stop.
+            GameOver: no round is left.
+            StopRequested: the worker was asked to stop.
         """
         before, step = self._node.round, self._node.step
         if self._spool is None:
@@ -83,17 +83,17 @@ class GameRounds:
         return number
 
     def go_on(self, manager: Any, number: int) -> None:
-        """Wait for a round after `number`, and let the manager pass over those between.
+        """Wait for a round after `number`, and let the manager skip those in between.
 
         Raises:
-            GameOver: there is none.
-            StopRequested: the worker was told to stop.
+            GameOver: no round is left.
+            StopRequested: the worker was asked to stop.
         """
         if self._spool is None:
             return
         skipped = self._wait(manager, number) - number - 1
         if skipped:
-            manager.pass_over(skipped)  # the data stream goes on as if the rounds had been played
+            manager.pass_over(skipped)  # the data stream continues as if the rounds had been played
             manager.state.round += skipped
             self._reporter.tell(
                 "game", f"{skipped} round(s) went by without this node", self._node.id, number + skipped
@@ -114,24 +114,23 @@ class GameRounds:
             manager.max_round = max(latest.rounds if latest else 0, opened.round + 1)
             if opened.stage == 0 and not (enters and self._has_shared(opened.round)):
                 return opened.round
-            # Nobody enters a round in its middle, or twice; nor need anybody wait for us in it.
+            # No node enters a round in its middle, or twice; and none needs to wait for us in it.
             self._node.skipped = "it was started again in the middle of the round"
             self._reporter.failed(self._node, opened.round)
             self._node.skipped = ""
             after = opened.round
 
     def _why_ended(self) -> str:
-        """Empty where the experiment has come to its own end."""
+        """Why the experiment ended early; empty if it finished."""
         record = self._state.latest
         if record is not None and record.state in {ExperimentState.STOPPED, ExperimentState.FAILED}:
             return f"the experiment is {record.state}: {record.note}"
         return ""
 
     def _after_all_others(self) -> int:
-        """Without a coordinator: where the others are, so that nobody plays what all have finished.
+        """Without a coordinator: the round after the other players' rounds, so that no finished round is played again.
 
-        Those who play are within a round or two of each other: who says that he is far from most is not believed, nor
-        who is beyond the game's end.
+        Players are within a round or two of each other: outliers and rounds beyond the game's end are ignored.
         """
         try:
             self._peers.look(now=True)
@@ -142,7 +141,7 @@ class GameRounds:
         return max(self._node.round, median_low(others) if others else -1) + 1
 
     def _leave_lost_steps(self, spool: Spool) -> None:
-        """Move on past steps that were shared, and whose updates no checkpoint holds: one file counts for each."""
+        """Skip steps that were shared but whose updates no checkpoint holds: only one file counts per step."""
         latest = self._state.latest
         tally = latest.tallies.get(self._node.id) if latest else None
         shared = [entry.step // self._config.stages for entry in spool.entries()]
@@ -151,6 +150,6 @@ class GameRounds:
             self._node.step = max([self._node.step, *(step + 1 for step in shared)])
 
     def _has_shared(self, number: int) -> bool:
-        """Whether an earlier life of the node has published something for a round."""
+        """Whether an earlier incarnation has published something for a round."""
         held = self._spool is not None and any(entry.round == number for entry in self._spool.entries())
         return held or any(self._files.any_of(number, life) for life in self._former)

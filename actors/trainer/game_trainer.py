@@ -1,4 +1,4 @@
-"""The trainer of a GenRL game: one node, which plays it with a manager of its own."""
+"""The trainer of a GenRL game: one node with its game manager."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from swarm_ray.records.state import Member
 
 
 class GameTrainer(NodeTrainer, GameRecorder):
-    """Plays a game as one node, and is its manager's recorder: it keeps, tells and resumes.
+    """Plays a game as one node, and is its manager's recorder: it checkpoints, reports and resumes.
 
     Args:
         settings: what to play, and where; `game` makes the manager.
-        sink: where metrics, events and signs of life go.
+        sink: takes metrics, events and heartbeats.
 
     Raises:
         UserError: there is not exactly one node, or the manager is not built on what it was given.
@@ -61,11 +61,11 @@ class GameTrainer(NodeTrainer, GameRecorder):
         (self._node,) = self.nodes
         self._communication.counted = self._node.step
         self._told: set[str] = set()
-        self._barren = 0  # rounds in a row without an own group that had an advantage
+        self._barren = 0  # rounds in a row in which no own group had an advantage
         self._join()
 
     def _join(self) -> None:
-        """Build what joins the node to the swarm, each part on those before it, and have its payloads travel."""
+        """Connect the node to the swarm, and attach the transport of its payloads."""
         config, node, experiment = self._config, self._node, self._experiment
         self._follow()
         files, peers = (
@@ -90,7 +90,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
         self._rounds = GameRounds(node, former, self._context, spool, files, peers)
 
     def _direct_values(self) -> DirectValues:
-        """Payloads that travel directly; one that comes after its stage is of no use in a game."""
+        """Direct payloads; in a game one that arrives after its stage is useless."""
         uid, node = experiment_uid(self._store, self._settings.address), self._node
         value_s = self._config.direct.value_s
         return DirectValues(self._experiment, uid, {node.id: node.incarnation}, staleness=0, value_s=value_s)
@@ -98,18 +98,18 @@ class GameTrainer(NodeTrainer, GameRecorder):
     def first_round(self) -> int:
         """The round to begin with; see `GameRecorder`."""
         number = self._rounds.first(self._manager)
-        self._communication.counted = self._node.step  # steps that are lost count, too
+        self._communication.counted = self._node.step  # lost steps count, too
         return number
 
     def restore(self, manager: Any) -> None:
-        """The checkpoint was given to the trainer when this was built; how long the game is the experiment says."""
+        """Nothing to load: the trainer has its checkpoint already, and the experiment sets the number of rounds."""
         manager.max_round = self._config.rounds
 
     def round_ended(self, manager: Any, row: GameRow) -> None:
-        """Count, tell and keep a round; then wait for the next, and pass over those that went by without us.
+        """Count, report and checkpoint a round; then wait for the next, skipping those that closed without us.
 
         Raises:
-            StopRequested: there is none, or the worker was told to stop.
+            StopRequested: no round is left, or the worker was asked to stop.
         """
         node, alone = self._node, self._rounds.alone
         with manager.phases.phase("report"):
@@ -119,14 +119,14 @@ class GameTrainer(NodeTrainer, GameRecorder):
             self._checkpoints.hold([metrics])
             self._sink.metrics([metrics])
             for problem in row.problems:
-                if _gist(problem) not in self._told:  # what stays as it is need not be said in every round
+                if _without_numbers(problem) not in self._told:  # a lasting problem is reported once
                     self._reporter.tell("game", problem, node.id, row.round)
-            self._told = {_gist(problem) for problem in row.problems}
+            self._told = {_without_numbers(problem) for problem in row.problems}
             if self._link is not None:
                 self._link.keep()
-            # A beat is all that shows peers without a coordinator how far we are.
+            # Without a coordinator only heartbeats show peers our progress.
             self._reporter.published(self.nodes, alone=alone or not self._settings.coordinated)
-            self._reporter.tell_standing(alone=alone)
+            self._reporter.tell_connection(alone=alone)
         with manager.phases.phase("checkpoint"):
             self._checkpoints.after_round(self.nodes, row.round)
         if self._config.slow_down_s:
@@ -135,18 +135,18 @@ class GameTrainer(NodeTrainer, GameRecorder):
             self._rounds.go_on(manager, row.round)
 
     def failed(self, manager: Any, error: SwarmError) -> None:  # noqa: ARG002
-        """The node is given up, and everybody told at once."""
+        """Give the node up, and report it at once."""
         self._node.problem = str(error)
         self._reporter.failed(self._node, self._communication.step_)
 
     def ended(self, manager: Any) -> None:
-        """`run` sees to it."""
+        """Nothing to do: `run` closes everything."""
 
     def _make_manager(self) -> Any:
-        """The game's manager, on our parts.
+        """The game's manager, built on the parts it was given.
 
         Raises:
-            UserError: it is built on others.
+            UserError: it is built on other parts.
         """
         place = GamePlace(
             self._communication.get_id(),
@@ -171,20 +171,20 @@ class GameTrainer(NodeTrainer, GameRecorder):
         return manager
 
     def _restore(self) -> None:
-        """Give the node its trainer's model and optimizer, as its newest checkpoint left them."""
+        """Give the node its trainer's model and optimizer, restored from its newest checkpoint."""
         learner = learner_of(self._manager.trainer)
         restore_nodes(self._restored, [learner], self._disk, self._experiment, self._config)
         if hasattr(learner, "check_cancelled"):
             learner.check_cancelled = self._cancellation.check
-        else:  # GenRL's own tells nothing of its progress, but every pass goes through here
+        else:  # GenRL's own trainer reports no progress, but every pass goes through here
             learner.model.register_forward_hook(lambda *_: self._cancellation.check())
-        gc.freeze()  # what the imports left needs no collection
+        gc.freeze()  # objects left by imports need no collection
 
     def _take_part(self) -> str:
         """Register and play until the game is over; answers why it was stopped, empty where it was not.
 
         Raises:
-            StopRequested: the worker was told to stop.
+            StopRequested: the worker was asked to stop.
         """
         self._register()
         self._reporter.start(self.nodes, lambda _: describe_learner(self._manager.trainer, self._config))
@@ -196,7 +196,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
         except (StopRequested, Superseded):
             raise
         except SwarmError:
-            if not self._node.problem:  # it is not the game that failed
+            if not self._node.problem:  # the game itself did not fail
                 raise
         self._give_up_idle(self._communication.step_)
         return ""
@@ -205,7 +205,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
         return self._barren >= self._config.alarm_streak
 
     def _count(self, row: GameRow) -> None:
-        """The node's counters after a round, and what its next file tells of it."""
+        """Update the node's counters after a round, and what its next file reports."""
         node, totals = self._node, self._node.totals
         node.round, node.step = row.round, node.step + 1
         self._taken += 1
@@ -221,7 +221,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
         )
 
     def _reachable_peers(self) -> list[str]:
-        """Multiaddrs of the experiment's nodes that have a direct link, of those that are alive."""
+        """Multiaddrs of living nodes of the experiment that have a direct link."""
         experiment = self._settings.address.experiment
         return [
             address
@@ -231,13 +231,13 @@ class GameTrainer(NodeTrainer, GameRecorder):
         ]
 
 
-def _gist(problem: str) -> str:
-    """A problem without its numbers, which differ from round to round."""
+def _without_numbers(problem: str) -> str:
+    """A problem without its numbers, which differ between rounds."""
     return re.sub(r"\d+", "0", problem)
 
 
 def learner_of(trainer: Any) -> Any:
-    """What of a game's trainer has the model and the optimizer: our policy, or GenRL's trainer itself.
+    """The object with the model and the optimizer: our policy, or GenRL's trainer itself.
 
     Raises:
         UserError: neither is there.
@@ -252,7 +252,7 @@ def learner_of(trainer: Any) -> Any:
 
 
 def describe_learner(trainer: Any, config: SwarmConfig) -> str:
-    """What the figures of a game's node were made on."""
+    """Describes the trainer and hardware behind the figures of a game's node."""
     parameters = sum(p.numel() for p in learner_of(trainer).model.parameters())
     return (
         f"{config.game}: {type(trainer).__name__}, {parameters:,} parameters, "

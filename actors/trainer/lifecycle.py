@@ -1,4 +1,4 @@
-"""What every trainer does: claim its nodes, announce them, drain, take a last checkpoint, and say farewell."""
+"""What every trainer does: claim its nodes, register them, drain, take a final checkpoint, and report its end."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from swarm_ray.records.state import ENDED
 from swarm_ray.sapo.node import Node
 
 STOP_WITHIN_S = 5.0
-"""A trainer that is told to stop takes so long for its last checkpoint, at most."""
+"""Time limit of the final checkpoint of a trainer that was asked to stop."""
 
 
 class NodeTrainer(ABC):
-    """The life of a trainer from its first beat to its last; a subclass says what it takes part in.
+    """A trainer from its first heartbeat to its last; a subclass defines what it takes part in.
 
     A subclass restores `nodes` and calls `_follow`, `_connect` and `_keep_checkpoints` before `run`.
 
@@ -58,36 +58,36 @@ class NodeTrainer(ABC):
         return self._restored.nodes
 
     def run(self) -> TrainerResult:
-        """Take part until there is nothing left to do; a last checkpoint is taken in any case.
+        """Take part until nothing is left to do; always takes a final checkpoint.
 
         Raises:
             Superseded: another process continues one of the nodes.
-            StoreError: this machine's own disk is full.
+            StoreError: this machine's disk is full.
         """
         try:
-            return self._farewell(*self._live())
+            return self._result(*self._live())
         finally:
             self._reporter.end()
 
     def stop(self) -> None:
-        """End within the next token, pass or look at the folder; harmless when repeated."""
+        """Stop within the next token, pass or poll of the folder; harmless when repeated."""
         self._cancellation.cancel()
 
     @abstractmethod
     def _take_part(self) -> str:
-        """Announce the nodes and take part to the end; answers why it was stopped, empty where it was not."""
+        """Register the nodes and take part to the end; answers why it was stopped, empty if it was not."""
 
     def _learned_nothing(self) -> bool:
-        """Whether the node's last rounds could teach it nothing, where this trainer counts that."""
+        """Whether no group had an advantage in the node's last rounds, if this trainer counts that."""
         return False
 
     def _claim(self) -> None:
-        """Take the nodes' places on this machine."""
+        """Lock the nodes on this machine."""
         settings = self._settings
         self._restored = claim_nodes(settings.nodes, self._disk, self._experiment, settings.identities)
 
     def _loading(self) -> AbstractContextManager[None]:
-        """Beats of the incarnations that our nodes continue, until these are announced."""
+        """Heartbeats of the incarnations that our nodes continue, until ours are announced."""
         return beats_while_loading(self._sink, self._restored.continued, self._config.pace.beat_s)
 
     def _follow(self, *, whole: bool = False) -> None:
@@ -114,7 +114,7 @@ class NodeTrainer(ABC):
             )
 
     def _keep_checkpoints(self, pushes: HubPushes | None = None) -> None:
-        """Take checkpoints from now on, and bring models to the Hub where that is asked for."""
+        """Set up checkpoints, and pushes to the Hub if there are any."""
         self._checkpoints = TrainerCheckpoints(
             self._disk / "checkpoints",
             self._context,
@@ -123,7 +123,7 @@ class NodeTrainer(ABC):
         )
 
     def _register(self) -> None:
-        """Announce the nodes, and how they are reached directly."""
+        """Register the nodes, and announce how they are reached directly."""
         self._reporter.register(self._restored)
         if self._link is not None:
             self._link.start()
@@ -155,10 +155,10 @@ class NodeTrainer(ABC):
             self._link.close()
 
     def _drain(self) -> list[str]:
-        """Wait for the answers to what was published; answers a line for each node that has files without one.
+        """Wait until published files are answered; returns a line for each node with unanswered files.
 
         Raises:
-            StopRequested: the worker was told to stop; what is left stays in the spools for the next process.
+            StopRequested: the worker was asked to stop; remaining files stay in the spools for the next process.
         """
         state, exchange = self._state, self._exchange
         deadline = time.monotonic() + self._config.pace.drain_s
@@ -175,16 +175,16 @@ class NodeTrainer(ABC):
         ]
 
     def _give_up_idle(self, number: int) -> None:
-        """Mark nodes that took part in no round of an experiment that is over as failed."""
+        """Mark nodes that took part in no round of a finished experiment as failed."""
         for node in self.nodes:
             if not node.problem and node.step == 0:
                 node.problem = "it took part in no round: its id is another worker's, or it came too late"
                 self._reporter.failed(node, number)
 
-    def _farewell(self, stopped: str, left: Sequence[str]) -> TrainerResult:
+    def _result(self, stopped: str, left: Sequence[str]) -> TrainerResult:
         for line in left:
             self._reporter.tell("left", line)
-        self._reporter.farewell(self.nodes, done=not stopped)
+        self._reporter.final_heartbeat(self.nodes, done=not stopped)
         self._restored.release()
         problems = {node.id: node.problem for node in self.nodes if node.problem}
         return TrainerResult(self._taken, problems, stopped, tuple(left), self._learned_nothing())

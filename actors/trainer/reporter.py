@@ -1,4 +1,4 @@
-"""What a trainer says: its news for the logger, and its nodes' signs of life for discovery."""
+"""A trainer's reports: metrics and events for the logger, and its nodes' heartbeats for discovery."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.metrics import Event
-from swarm_ray.records.nodes import LAST_WORD, Beat
+from swarm_ray.records.nodes import FINAL_PHASE, Beat
 from swarm_ray.records.state import Member
 from swarm_ray.sapo.node import Node
 
 BOUNDED = ("checkpointing", "uploading")
-"""Phases that end by a deadline of their own, and while which nothing else counts as progress."""
+"""Phases that end by a deadline, and during which nothing else counts as progress."""
 
 
 class TrainerReporter:
-    """Puts a trainer's state into words, and its progress into beats while it is busy.
+    """Reports a trainer's events, and its progress in heartbeats while it is busy.
 
     Args:
-        sink: where they go.
+        sink: takes both.
         state: the swarm as the trainer sees it.
-        exchange: knows what is still unanswered.
+        exchange: knows which files are unanswered.
         cancellation: counts what the trainer does.
-        meter: counts what it asks of the folder.
+        meter: counts its store operations.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TrainerReporter:
         self._thread: threading.Thread | None = None
 
     def register(self, restored: Restored) -> None:
-        """Announce the nodes, and log again what their dead processes perhaps did not."""
+        """Announce the nodes, and log rows that their dead processes may not have logged."""
         self._sink.register(restored.members, restored.succeeds, restored.keys)
         for problem in restored.problems:
             self.tell("checkpoint", problem)
@@ -72,19 +72,19 @@ class TrainerReporter:
             self._sink.metrics(restored.rows)
 
     def start(self, nodes: Sequence[Node], described: Callable[[Node], str]) -> None:
-        """Say that the nodes begin, and go on telling their progress until `end`."""
+        """Report that the nodes begin, and their progress until `end`."""
         self._sink.events([Event("started", described(n), n.id) for n in nodes])
         for node in nodes:
             if node.problem:
                 self.failed(node, -1)
-        self._thread = threading.Thread(target=self._tell_progress, args=(nodes,), daemon=True)
+        self._thread = threading.Thread(target=self._report_progress, args=(nodes,), daemon=True)
         self._thread.start()
 
     @contextmanager
     def busy(self, phase: str) -> Iterator[None]:
-        """Name what the nodes do meanwhile in their beats.
+        """Show `phase` in the nodes' heartbeats meanwhile.
 
-        Work that counts no progress, but ends by a deadline of its own, counts as progress while it goes on.
+        Work without progress of its own that ends by a deadline counts as progress while it lasts.
         """
         self._phase = phase
         try:
@@ -93,64 +93,64 @@ class TrainerReporter:
             self._phase = "training"
 
     def end(self) -> None:
-        """Tell no more progress; harmless when repeated."""
+        """Stop reporting progress; harmless when repeated."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
 
     def tell(self, kind: str, text: str, node: str = "", number: int = -1) -> None:
-        """Say something that happened."""
+        """Report an event."""
         self._sink.events([Event(kind, text, node, number)])
 
     def tell_recovered(self, node: Node, text: str) -> None:
-        """Say what a node took over from its earlier incarnation, in an event and in all its beats."""
+        """Report what a node recovered from its earlier incarnation, in an event and in all its heartbeats."""
         self._recovered[node.id] = text
         self.tell("resumed", text, node.id, node.round)
 
     def tell_once(self, kind: str, text: str) -> None:
-        """Say how something stands, unless it was said last; an empty text says nothing and is remembered."""
+        """Report a condition when it changes; an empty text reports nothing and clears it."""
         if self._said.get(kind, "") != text:
             self._said[kind] = text
             if text:
                 self.tell(kind, text)
 
-    def tell_standing(self, *, alone: bool) -> None:
-        """Say when the nodes begin to train alone, and when they are taken back; and how the folder is."""
+    def tell_connection(self, *, alone: bool) -> None:
+        """Report when the nodes begin to train alone or rejoin the swarm, and when the folder is out of reach."""
         if alone and not self._alone:
-            why = self._state.problem or "no coordinator has been heard of"
+            why = self._state.problem or "no heartbeat of a coordinator"
             self.tell("alone", f"training alone: {why}")
         if self._alone and not alone:
-            self.tell("back", "the swarm is heard of again; taking its round")
+            self.tell("back", "the coordinator is back; joining its round")
         self._alone = alone
         problem = self._state.problem
         self.tell_once("folder", f"the folder is out of reach: {problem}" if problem else "")
 
     def failed(self, node: Node, number: int) -> None:
-        """Say at once that a node sits out a round or was given up, so that nobody waits for its file."""
+        """Report at once that a node skips a round or was given up, so that no node waits for its file."""
         kind = "node-failed" if node.problem else "node-skipped"
         self.tell(kind, node.problem or node.skipped, node.id, number)
-        if not node.problem:  # said in every beat from now on: the next takes this one's place
+        if not node.problem:  # repeated in every heartbeat from now on
             self._skipped[node.id] = max(number, self._skipped.get(node.id, -1))
         self._sink.beat([(node.id, self._beat(node, "failed"))], published=False)
 
     def published(self, nodes: Sequence[Node], *, alone: bool, phase: str = "training") -> None:
-        """Say how far the nodes are, after a round."""
+        """Report the nodes' progress after a round."""
         beats = [(n.id, self._beat(n, phase)) for n in nodes]
         self._sink.beat(beats, published=not alone and phase == "training")
 
     def flush(self) -> None:
-        """Bring what was logged to the folder, if it is in reach; else it stays on the own disk."""
+        """Write logged rows to the folder, if it is reachable; else they stay on this machine's disk."""
         try:
             self._sink.flush()
         except (*RETRYABLE, ActorFailure):
-            return  # the logger keeps it, and says so itself
+            return  # the logger keeps and reports them
 
-    def farewell(self, nodes: Sequence[Node], *, done: bool) -> None:
-        """The nodes' last word, when all that was said before is in the folder."""
+    def final_heartbeat(self, nodes: Sequence[Node], *, done: bool) -> None:
+        """Send the nodes' final heartbeats, once all earlier reports are in the folder."""
         with self.busy("uploading"):
             self._sink.flush()
         self.end()
-        beats = [self._beat(node, LAST_WORD, done=done) for node in nodes]
+        beats = [self._beat(node, FINAL_PHASE, done=done) for node in nodes]
         if beats:
             beats[0] = msgspec.structs.replace(beats[0], store=self._meter.since_last())
         self._sink.beat([(n.id, beat) for n, beat in zip(nodes, beats, strict=True)], published=False)
@@ -173,19 +173,19 @@ class TrainerReporter:
             reached=self._exchange.reached,
         )
 
-    def _tell_progress(self, nodes: Sequence[Node]) -> None:
-        """Carry the progress to discovery's beats: a trainer that hangs has a discovery that goes on beating."""
-        told = -1
+    def _report_progress(self, nodes: Sequence[Node]) -> None:
+        """Pass progress on for heartbeats, which discovery also sends while the trainer hangs."""
+        reported = -1
         while not self._ended.wait(self._state.pace.beat_s / 2):
             self._counted += self._phase in BOUNDED
             done = self._cancellation.progress + self._counted
-            if done != told:
-                told = done
+            if done != reported:
+                reported = done
                 beats = [(n.id, self._beat(n, self._phase)) for n in nodes if not n.problem]
                 try:
                     self._sink.beat(beats, published=False)
                 except (ActorFailure, StoreError):
-                    return  # the trainer's own news fail as well, and end it with the cause
+                    return  # the trainer's own reports fail too, and end it with the cause
 
 
 @dataclass(frozen=True)
@@ -203,17 +203,17 @@ class TrainerContext:
 
 @contextmanager
 def beats_while_loading(sink: ReportSink, former: list[Member], every_s: float) -> Iterator[None]:
-    """Beat for the incarnations that nodes continue, until the new ones are announced: loading is progress.
+    """Send heartbeats for former incarnations until their successors are announced: loading is progress.
 
     Args:
-        sink: where the beats go.
-        former: the incarnations; none where all nodes are new, which nobody waits for yet.
-        every_s: seconds between two beats.
+        sink: takes the heartbeats.
+        former: the incarnations; empty if all nodes are new, for which no node waits yet.
+        every_s: seconds between two heartbeats.
     """
     ended = threading.Event()
 
     def beat() -> None:
-        with suppress(ActorFailure, StoreError):  # what the trainer itself says next fails as well
+        with suppress(ActorFailure, StoreError):  # the trainer's own next report fails too
             sink.loading(former)
             while not ended.wait(every_s):
                 sink.loading(former)

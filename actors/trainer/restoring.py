@@ -1,4 +1,4 @@
-"""Nodes as a trainer begins with them: new, or as their newest whole checkpoint left them."""
+"""Nodes as a trainer starts with them: new, or restored from their newest whole checkpoint."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from swarm_ray.sapo.node import Node
 
 
 class NodeFolder:
-    """Belongs to the one process of this machine that trains the node.
+    """A node's folder on this machine, held by the one process that trains the node.
 
-    The lock proves that every incarnation named here is gone: it is held for the whole life of a process.
+    The lock is held for the life of a process, so it proves that every incarnation named here is gone.
 
     Args:
         state: this machine's folder for the experiment.
         node: the node's id.
-        identities: the folder with the keys of nodes that have a name of their own; None gives the node a key that is
-            kept here and is good for this experiment alone.
+        identities: the folder with the keys of named nodes; None gives the node a key that is kept here, for this
+            experiment alone.
 
     Raises:
-        NodeTakenError: another process of this machine trains the node, or another one with its identity.
+        NodeTakenError: another process of this machine trains the node or uses its identity.
         IdentityError: its key cannot be read or made.
     """
 
@@ -41,7 +41,7 @@ class NodeFolder:
         self.node = node
         folder = state / "nodes" / node
         self.spool = folder / "spool"
-        """Where its files wait for an answer."""
+        """Where its files wait for answers."""
         self.incarnation = new_incarnation()
         self._lock = Lock(folder / "lock", f"node {node}")
         self._held: IdentityLock | None = None
@@ -57,15 +57,15 @@ class NodeFolder:
             file.write(f"{self.incarnation}\n")
 
     def release(self) -> None:
-        """Let another process have the node; harmless when repeated."""
+        """Release the node; harmless when repeated."""
         if self._held is not None:
             self._held.release()
         self._lock.release()
 
     def _take_identity(self, folder: Path, identities: Path | None) -> Identity:
-        """The node's key; what is kept here is in nobody else's hands while the lock is held."""
+        """The node's key; no other process uses it while the lock is held."""
         if identities is None:
-            # Good for one experiment, it is worth nothing to whoever shares a root that this disk lies in.
+            # Valid for one experiment only, so it is useless to others who share this disk.
             return load_or_new(folder / "identity.pem", shared=True)
         identity = identity_for(self.node, identities)
         self._held = IdentityLock(identity, self.incarnation)
@@ -74,18 +74,18 @@ class NodeFolder:
 
 @dataclass
 class Restored:
-    """The nodes of a trainer, and what is known of their earlier lives."""
+    """The nodes of a trainer, and what is known of their earlier incarnations."""
 
     nodes: list[Node] = field(default_factory=list)
     folders: dict[str, NodeFolder] = field(default_factory=dict)
     found: dict[str, Found] = field(default_factory=dict)
     """The checkpoint that each node continues, of those that have one."""
     weights_of: dict[str, Found] = field(default_factory=dict)
-    """The checkpoint whose weights alone a node took, of those that were asked to (`resume=weights`)."""
+    """The checkpoint from which a node took the weights alone (`resume=weights`)."""
     former: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """All incarnations that each node had, the newest last."""
     problems: list[str] = field(default_factory=list)
-    """Checkpoints that are damaged, and what could not be had instead."""
+    """Damaged checkpoints, and what could not be restored instead."""
 
     @property
     def members(self) -> list[Member]:
@@ -114,7 +114,7 @@ class Restored:
 
     @property
     def state_ref(self) -> StateRef | None:
-        """The oldest record after which some node has something to learn; None to begin with the newest."""
+        """The oldest record after which a node has something to learn; None to begin with the newest."""
         refs = [f.state.state_ref for f in self.found.values()]
         if not refs or any(ref is None for ref in refs):
             return None
@@ -122,17 +122,17 @@ class Restored:
 
     @property
     def reads_all(self) -> bool:
-        """Whether a node that took part before has no checkpoint, so that only the whole log says what it learned."""
+        """Whether a node that took part before has no checkpoint, so that the whole log must be read."""
         known = self.found.keys() | self.weights_of.keys()
         return any(lives and node not in known for node, lives in self.former.items())
 
     @property
     def rows(self) -> list[StepMetrics]:
-        """Rows that were perhaps not logged when their process died; the logger knows which were."""
+        """Rows that may not have been logged when their process died; the logger deduplicates them."""
         return [row for found in self.found.values() for row in found.state.rows]
 
     def release(self) -> None:
-        """Let other processes have the nodes; harmless when repeated."""
+        """Release the nodes; harmless when repeated."""
         for folder in self.folders.values():
             folder.release()
 
@@ -140,16 +140,16 @@ class Restored:
 def claim_nodes(
     names: Sequence[str], state: Path, experiment: ExperimentStore, identities: Path | None = None
 ) -> Restored:
-    """Take each node's place on this machine, and find its earlier lives.
+    """Lock each node on this machine, and find its earlier incarnations.
 
     Args:
         names: node ids.
         state: this machine's folder for the experiment.
         experiment: the experiment in the shared folder.
-        identities: the folder with the nodes' keys; None gives each one of its own for this experiment.
+        identities: the folder with the nodes' keys; None gives each node a key for this experiment alone.
 
     Raises:
-        NodeTakenError: another process of this machine trains a node, or one with its identity.
+        NodeTakenError: another process of this machine trains a node or uses its identity.
         IdentityError: a node's key cannot be read or made.
     """
     restored = Restored()
@@ -171,14 +171,14 @@ def restore_nodes(
     experiment: ExperimentStore,
     config: SwarmConfig,
 ) -> None:
-    """Give each node that was claimed what its newest whole checkpoint holds.
+    """Restore each claimed node from its newest whole checkpoint.
 
     Args:
         restored: takes the nodes.
         policies: a fresh one for each.
         state: this machine's folder for the experiment.
         experiment: the experiment in the shared folder.
-        config: the swarm; with `resume=weights` the optimizer and all counters are left at their beginning.
+        config: the swarm; with `resume=weights` the optimizer and all counters start over.
 
     Raises:
         CheckpointMismatch: a checkpoint is of another model.
@@ -217,7 +217,7 @@ def _announced(experiment: ExperimentStore) -> dict[str, list[Registration]]:
 
 
 def _lives(announced: Sequence[Registration], here: Sequence[str]) -> tuple[str, ...]:
-    """A node's incarnations: those that nobody continues come last, and of these this machine's newest."""
+    """A node's incarnations: those without a successor come last, and of these this machine's newest."""
     continued = {r.succeeds for r in announced}
     names = {r.incarnation for r in announced}
     known = [name for name in here if name in names]

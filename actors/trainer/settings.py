@@ -1,4 +1,4 @@
-"""What a trainer is built from, what it answers, and whom it tells: light, so that a driver needs no torch."""
+"""A trainer's settings, its result, and the sink of its reports: light, so that a driver does not load torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from swarm_ray.records.state import Member
 
 
 class ReportSink(Protocol):
-    """Where a trainer's news go: the worker's logger and discovery."""
+    """Takes a trainer's reports: the worker's logger and discovery."""
 
     def register(
         self, nodes: list[Member], succeeds: dict[str, str], keys: dict[str, NodeKey] | None = None
@@ -26,7 +26,7 @@ class ReportSink(Protocol):
         ...
 
     def loading(self, former: list[Member]) -> None:
-        """Beat for the incarnations that nodes continue, while the new ones load; each call counts as progress."""
+        """Send heartbeats for former incarnations while their successors load; each call counts as progress."""
         ...
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
@@ -34,7 +34,7 @@ class ReportSink(Protocol):
         ...
 
     def links(self, nodes: list[str], peer_id: str, multiaddrs: tuple[str, ...], reach: Reachable) -> None:
-        """Say how nodes are reached directly: the peer id of their link, its addresses, and from where."""
+        """Announce how nodes are reached directly: the peer id of their link, its addresses, and from where."""
         ...
 
     def metrics(self, rows: list[StepMetrics]) -> None:
@@ -50,7 +50,7 @@ class ReportSink(Protocol):
         ...
 
     def flush(self) -> None:
-        """Return when all that was passed on is in the folder."""
+        """Return when everything passed on is in the folder."""
         ...
 
 
@@ -70,11 +70,11 @@ class TrainerSettings:
     import_from: tuple[str, ...] = ()
     """Folders in which modules with tasks are looked for: those where the driver found them."""
     identities: Path | None = None
-    """The folder with the keys of nodes that have a name of their own; None for those of a swarm on one machine."""
+    """The folder with the keys of named nodes; None for a swarm on one machine."""
     game: Any = None
     """Makes the manager of a GenRL game (`swarm_ray.genrl.recorder.ManagerFactory`); None trains by SAPO."""
     coordinated: bool = True
-    """Whether a coordinator closes the stages of a game; else its nodes go by the deadline."""
+    """Whether a coordinator closes the stages of a game; else they close by deadline."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class TrainerResult:
     problems: dict[str, str]
     """Nodes that were given up, and why."""
     stopped: str = ""
-    """Why it ended before the experiment's last round; empty when it did not."""
+    """Why it stopped before the experiment's last round; empty if it did not."""
     left: tuple[str, ...] = ()
-    """What was not brought to the shared folder, in words: files without an answer, checkpoints that wait."""
+    """What did not reach the shared folder: unanswered files, checkpoints that wait."""
     learned_nothing: bool = False
-    """In a game: none of the node's own groups had an advantage in its last rounds (`SwarmConfig.alarm_streak`)."""
+    """In a game: no own group had an advantage in the node's last rounds (`SwarmConfig.alarm_streak`)."""

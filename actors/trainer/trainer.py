@@ -37,11 +37,11 @@ from swarm_ray.tasks.scoring import Scorer, Verifier
 
 
 class Trainer(NodeTrainer):
-    """Hosts a list of nodes, each as its newest checkpoint left it; one that fails is marked, and the others go on.
+    """Hosts a list of nodes, each restored from its newest checkpoint; one that fails does not stop the others.
 
     Args:
         settings: what to train, and where.
-        sink: where metrics, events and signs of life go.
+        sink: takes metrics, events and heartbeats.
     """
 
     _exchange: FolderExchange
@@ -62,7 +62,7 @@ class Trainer(NodeTrainer):
             unless_built.pop_all()
 
     def _restore(self) -> None:
-        """Load the nodes as their newest checkpoints left them, which stop when we are told to."""
+        """Restore the nodes from their newest checkpoints, and let them check for cancellation."""
         policies = first_policies(self._settings, self._tasks, self._verifier)
         restore_nodes(self._restored, policies, self._disk, self._experiment, self._config)
         gc.freeze()  # the imports leave 300,000 objects that no collection needs to visit
@@ -71,7 +71,7 @@ class Trainer(NodeTrainer):
         self._number = max((n.round for n in self.nodes), default=-1)
 
     def _join(self) -> None:
-        """Build what joins the nodes to the swarm, each part on those before it."""
+        """Build the parts that connect the nodes to the swarm."""
         config = self._config
         self._follow(whole=self._restored.reads_all)
         exchange = build_exchange(
@@ -102,7 +102,7 @@ class Trainer(NodeTrainer):
             self._run_opened(opened)
         self._check_not_stopped()
         with self._reporter.busy("evaluating"):
-            self._sink.evaluations(self._evaluator.evaluate(self._who_took_part(), "end"))
+            self._sink.evaluations(self._evaluator.evaluate(self._participants(), "end"))
         return ""
 
     def _close(self) -> None:
@@ -110,7 +110,7 @@ class Trainer(NodeTrainer):
         super()._close()
 
     def _begin(self) -> None:
-        """Measure nodes that are new, announce all, and begin to tell of them."""
+        """Evaluate new nodes, register all, and begin to report."""
         with self._loading():
             new = [n for n in self.nodes if n.id not in self._restored.found]
             measured = self._evaluator.evaluate(new, "start")
@@ -122,13 +122,13 @@ class Trainer(NodeTrainer):
         self._phases.take()
 
     def _next_round(self) -> StageOpen | NoRound:
-        """Wait for a round in which a node that is well takes part; the end when there will be none."""
-        well = {n.id for n in self.nodes if not n.problem}
-        if not well:
+        """Wait for a round in which a healthy node takes part, or for the end."""
+        healthy = {n.id for n in self.nodes if not n.problem}
+        if not healthy:
             return NoRound.ENDED
         while self._exchange.bytes_waiting > self._config.retention.spool_bytes:
             self._reporter.tell_once(
-                "spool", "the own disk holds as many unanswered files as it may; waiting"
+                "spool", "the spool of unanswered files is full (retention.spool_bytes); waiting"
             )
             self._exchange.retry()
             self._state.poll()
@@ -137,10 +137,10 @@ class Trainer(NodeTrainer):
             self._state.pause()
         self._reporter.tell_once("spool", "")
         again = self._config.pace.mode == "async"  # the same round may be taken part in more than once
-        return self._state.wait_open(well, self._number - 1 if again else self._number)
+        return self._state.wait_open(healthy, self._number - 1 if again else self._number)
 
-    def _heed_changes(self) -> None:
-        """Learn with the settings that the state log names: how fast, how long, what is kept.
+    def _apply_changes(self) -> None:
+        """Apply changed settings that the state log names: learning rate, rounds, retention.
 
         Raises:
             ConfigError: they are of another experiment.
@@ -153,12 +153,12 @@ class Trainer(NodeTrainer):
         self._round_context = replace(self._round_context, config=self._config)
         for node in self.nodes:
             node.policy.use(self._config.grpo)
-        self._reporter.tell("settings", f"goes on with configuration {record.config_hash}")
+        self._reporter.tell("settings", f"continues with configuration {record.config_hash}")
 
     def _run_opened(self, opened: StageOpen | NoRound) -> None:
         """Run a round of the swarm, or a step alone."""
         if isinstance(opened, StageOpen):
-            self._heed_changes()
+            self._apply_changes()
             members = {m.node for m in opened.members}
             self._number = opened.round
             self._take_round([n for n in self.nodes if n.id in members], opened.round, alone=False)
@@ -169,7 +169,7 @@ class Trainer(NodeTrainer):
     def _take_round(
         self, nodes: list[Node], number: int, *, alone: bool, replayed: bool = False
     ) -> list[StepMetrics]:
-        """One round: what it made is logged, and kept in a checkpoint when one is due."""
+        """Run one round, log it, and take a checkpoint when one is due."""
         rows: list[StepMetrics] = []
         try:
             run_round(nodes, number, self._round_context, alone=alone, rows=rows)
@@ -178,10 +178,10 @@ class Trainer(NodeTrainer):
             with self._phases.phase("report"):
                 self._exchange.retry()
                 if self._link is not None:
-                    self._link.keep()  # in async pace nobody waits, and nothing else would call it
+                    self._link.keep()  # in async pace nothing else would call it
                 self._reporter.published([n for n in nodes if not n.problem], alone=alone)
-                self._reporter.tell_standing(alone=any(row.alone for row in rows))
-        finally:  # a round that is stopped, or fails, leaves steps that some nodes have taken
+                self._reporter.tell_connection(alone=any(row.alone for row in rows))
+        finally:  # a stopped or failed round leaves steps that some nodes have taken
             rows = self._log(rows, replayed=replayed)
         if any(row.alone for row in rows) and not replayed:
             self._state.alone_left -= 1
@@ -190,10 +190,10 @@ class Trainer(NodeTrainer):
         return rows
 
     def _log(self, rows: list[StepMetrics], *, replayed: bool) -> list[StepMetrics]:
-        """Say what was learned, and keep it for the next checkpoint: nobody else has it."""
+        """Log rows, and hold them for the next checkpoint."""
         seconds = {phase: s / max(1, len(rows)) for phase, s in self._phases.take().items()}
         rows = [msgspec.structs.replace(row, seconds=seconds, replayed=replayed) for row in rows]
-        if rows and not replayed:  # a row that was logged before is not logged again, and its counts would go
+        if rows and not replayed:  # a repeated row is not logged again, and its counts would be lost
             rows[0].store = self._meter.since_last()
         self._checkpoints.hold(rows)
         self._sink.metrics(rows)
@@ -203,12 +203,12 @@ class Trainer(NodeTrainer):
         self._reporter.failed(node, self._number)
 
     def _check_not_stopped(self) -> None:
-        """An experiment that was stopped, or failed, is not measured at its end: it may go on."""
+        """Skip the final evaluation of a stopped or failed experiment, which may be resumed."""
         record = self._state.latest
         if record is not None and record.state in {ExperimentState.STOPPED, ExperimentState.FAILED}:
             raise StopRequested(f"the experiment is {record.state}: {record.note}")
 
-    def _who_took_part(self) -> list[Node]:
+    def _participants(self) -> list[Node]:
         """The nodes to evaluate at the end; one that took part in no round is a failure, and is reported."""
         latest = self._state.latest
         if latest is not None and latest.state in {ExperimentState.DRAINING, ExperimentState.FINISHED}:
@@ -220,7 +220,7 @@ def first_policies(settings: TrainerSettings, tasks: TaskSet, verifier: Verifier
     """A policy for each node: the embedded model's start, or copies of a Hugging Face model.
 
     Raises:
-        ModelError: the model cannot be loaded, or does not fit so often.
+        ModelError: the model cannot be loaded, or the device has no room for all nodes.
     """
     config = settings.config
     if not config.policy.is_tiny:
@@ -230,7 +230,7 @@ def first_policies(settings: TrainerSettings, tasks: TaskSet, verifier: Verifier
 
 
 def describe_policy(policy: Policy, config: SwarmConfig) -> str:
-    """What a figure of a node with this policy was made on."""
+    """Describes the policy and hardware behind a node's figures."""
     name = torch.cuda.get_device_name(policy.device) if policy.device.type == "cuda" else "cpu"
     parameters = sum(p.numel() for p in policy.model.parameters())
     return (

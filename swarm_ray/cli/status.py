@@ -49,7 +49,7 @@ def define_watch(command: Parser) -> None:
         metavar="SECONDS",
         type=float,
         default=EVERY_S,
-        help=f"seconds between two looks (default: {EVERY_S:g})",
+        help=f"seconds between two updates (default: {EVERY_S:g})",
     )
     command.add_argument("--once", action="store_true", help="print one snapshot and end")
     command.set_defaults(words="names")

@@ -12,7 +12,7 @@ from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, complain_o
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.files import asked_path, require_outside
 from swarm_ray.sweeps.plan import read_plan
-from swarm_ray.sweeps.results import Outcome, Standing, standings
+from swarm_ray.sweeps.results import Outcome, RunStatus, run_statuses
 from swarm_ray.sweeps.table import plan_text, result_text, size_text
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 
     import_from_here()
     plan, parallel = read_plan(Path(arguments.file)), _parallel(arguments.parallel)
-    found = standings(plan, arguments.root)
+    found = run_statuses(plan, arguments.root)
     page = _page(arguments.report, arguments.root, plan.name)
     width, styled = layout()
     if arguments.dry_run:
@@ -51,9 +51,9 @@ def sweep(arguments: argparse.Namespace) -> int:
         return DONE
     complain(size_text(plan, found))
     outcome = run_sweep(arguments.root, found, parallel)
-    found = standings(plan, arguments.root)
+    found = run_statuses(plan, arguments.root)
     if outcome.interrupted:
-        finished = sum(standing.finished for standing in found)
+        finished = sum(status.finished for status in found)
         complain(
             f"interrupted; {finished} of {len(found)} runs are finished; run the same command again for the rest"
         )
@@ -68,9 +68,9 @@ def sweep(arguments: argparse.Namespace) -> int:
     return FAILED if outcome.failed else DONE
 
 
-def run_sweep(root: str, found: Sequence[Standing], parallel: int | Literal["auto"]) -> Outcome:
+def run_sweep(root: str, found: Sequence[RunStatus], parallel: int | Literal["auto"]) -> Outcome:
     """Run what is left; a finished sweep needs neither torch nor Ray."""
-    if all(standing.finished for standing in found):
+    if all(status.finished for status in found):
         return Outcome()
     from swarm_ray.sweeps.runner import SweepRunner
 

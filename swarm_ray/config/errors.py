@@ -87,7 +87,7 @@ def _unknown(place: _Place) -> str:
         near = [key for key in keys if key.rpartition(".")[2] == name]
         near = near or difflib.get_close_matches(place.key, keys, n=1)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{place.key}: there is no such key; {hint}{where or 'the top level'} has {', '.join(allowed)}"
+    return f"{place.key}: unknown key; {hint}{where or 'the top level'} has {', '.join(allowed)}"
 
 
 def _allowed(detail: ErrorDetails, place: _Place) -> str:

@@ -178,7 +178,7 @@ def require_same_experiment(config: SwarmConfig, stored: SwarmConfig) -> None:
     """
     _refuse(
         differences(config, stored, fixed_only=True),
-        "fixed since the experiment was made; leave it out to go on, take another --experiment name, or give "
+        "fixed since the experiment was made; leave it out to continue, take another --experiment name, or give "
         "--overwrite to start anew",
     )
 

@@ -58,11 +58,11 @@ class Loader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping in which no key stands twice, since the earlier one would be ignored silently."""
+        """A mapping without duplicate keys, of which the earlier one would be ignored silently."""
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise _refused(f"the key {key.value} stands twice", key)
+                raise _refused(f"the key {key.value} is given twice", key)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep=deep)
 
@@ -137,7 +137,7 @@ def parse_mapping(data: bytes, where: str) -> dict[str, Any]:
         raise ConfigError(f"{where}: a configuration is a mapping of keys, such as `rounds: 100`")
     for key in content:
         if not isinstance(key, str):
-            raise ConfigError(without_secrets(f"{where}: the key {key} is no text"))
+            raise ConfigError(without_secrets(f"{where}: the key {key} is not text"))
     return content
 
 

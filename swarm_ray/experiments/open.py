@@ -42,7 +42,7 @@ class Opened:
 
     @property
     def over(self) -> bool:
-        """Whether all its rounds are run."""
+        """Whether all its rounds have run."""
         record = self.record
         return (
             record is not None

@@ -35,7 +35,7 @@ from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.machine.versions import installed_versions
-from swarm_ray.records.nodes import LAST_WORD, Beat, NodeTotals, Registration
+from swarm_ray.records.nodes import FINAL_PHASE, Beat, NodeTotals, Registration
 from swarm_ray.records.state import Member
 
 GAME = "genrl"
@@ -114,7 +114,7 @@ class Membership:
             return
         self._closed.set()
         self._thread.join()
-        self._beat(LAST_WORD, done=True)
+        self._beat(FINAL_PHASE, done=True)
         self._lock.release()
 
     def _played_by(self, incarnation: str) -> int:

@@ -184,6 +184,6 @@ def _require_different_tasks(name: str, config: SwarmConfig) -> None:
     twice = sorted({task for task in tasks if tasks.count(task) > 1})
     if twice:
         raise ConfigError(
-            f"recipe {name}: {twice[0]} stands twice in tasks.specialties, and in rgym each is known by its task: "
+            f"recipe {name}: {twice[0]} is given twice in tasks.specialties, and in rgym each is known by its task: "
             "leave one out"
         )

@@ -18,7 +18,7 @@ class ActorDied(ActorFailure):
 
 
 class ActorRaised(ActorFailure):
-    """An actor raised an error that is none of Swarm Ray's: it would do so again."""
+    """An actor raised an error that is not one of Swarm Ray's: a retry would raise it again."""
 
 
 def raised_in_call(raised: BaseException) -> Exception:

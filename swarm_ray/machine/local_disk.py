@@ -78,7 +78,7 @@ class Lock:
 
 
 class LocalJson:
-    """One JSON file, replaced as a whole: a process that is killed leaves the value before or the one after.
+    """One JSON file, replaced as a whole: a killed process leaves either the old value or the new one.
 
     Args:
         path: on the machine's own disk; None keeps nothing.
@@ -91,7 +91,7 @@ class LocalJson:
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> Any:
-        """The value; None when there is none, or it is of another version's shape."""
+        """The stored value; None if nothing is stored or the format is another version's."""
         if self._path is None or not self._path.exists():
             return None
         try:
@@ -100,10 +100,10 @@ class LocalJson:
             return None
 
     def save(self, value: Any) -> None:
-        """Keep `value` in place of the one before.
+        """Replace the stored value.
 
         Raises:
-            StoreFull: the machine's own disk does not take it.
+            StoreFull: this machine's disk is full or not writable.
         """
         if self._path is None:
             return

@@ -16,7 +16,7 @@ class Sample:
     resident: int | None
     """Of the actor; None when its process was not known yet."""
     available: int
-    """On the whole machine, by the system's own reckoning; the least of the last few samples."""
+    """Of the whole machine, as the system reports it; the minimum of the last few samples."""
     total: int
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with nodes and with the swarm, in words. Pure."""
+"""Diagnoses of nodes and of the swarm, as text. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from swarm_ray.records.nodes import Beat
 from swarm_ray.records.state import ENDED, ExperimentState, NodeTally, StateRecord
 
 WARN_AFTER = 5
-"""After so many rounds in a row without any advantage a note says so."""
+"""A note appears after so many rounds in a row without any advantage."""
 
 
 def diagnosed(line: NodeSnapshot, found: NodeLiveness, reading: ExperimentReading) -> NodeSnapshot:
@@ -23,7 +23,7 @@ def diagnosed(line: NodeSnapshot, found: NodeLiveness, reading: ExperimentReadin
     Args:
         line: its figures, as the state records have them.
         found: its last heartbeat.
-        reading: what the same look at the folder found.
+        reading: the same read of the folder.
     """
     record, beat = reading.record, found.beat
     if beat is not None:
@@ -49,7 +49,7 @@ def _troubles(line: NodeSnapshot, found: NodeLiveness, record: StateRecord, pace
     if found.silent(pace):
         said.append(f"silent for {duration(found.seen_s or 0.0)}")
     elif found.trains_alone(pace):
-        said.append("trains alone: it hears of no coordinator")
+        said.append("trains alone: no heartbeat from a coordinator")
     if record.opens is None:
         return said
     tolerated = pace.staleness if pace.mode == "async" else 0
@@ -60,7 +60,7 @@ def _troubles(line: NodeSnapshot, found: NodeLiveness, record: StateRecord, pace
 
 
 def _unanswered(beat: Beat | None, tolerated: int) -> list[str]:
-    """Files that have waited for long: a beat is older than the newest record, so its own round decides what is old."""
+    """Files unanswered for long; judged by the heartbeat's own round, which may lag behind the newest record."""
     old = [number for number in beat.unanswered if number < beat.round - tolerated] if beat else []
     if not old:
         return []
@@ -68,7 +68,7 @@ def _unanswered(beat: Beat | None, tolerated: int) -> list[str]:
 
 
 def with_lost_files(line: NodeSnapshot, record: StateRecord) -> NodeSnapshot:
-    """With the published files that were never seen, once the experiment has ended."""
+    """With published files that never arrived, once the experiment has ended."""
     expired = record.answers.expired.get(line.node, ()) if record.answers else ()
     if not expired:
         return line
@@ -92,7 +92,7 @@ def swarm_notes(record: StateRecord, *, lost: bool = False) -> list[str]:
 
 
 def swarm_alarm(record: StateRecord) -> str:
-    """That nothing is learned."""
+    """The warning that nothing is learned."""
     if not record.learned_nothing:
         return ""
     return f"LEARNED NOTHING: {without_advantage(record.barren, rounds_closed(record))}"
@@ -110,7 +110,7 @@ def without_advantage(streak: int, closed: int) -> str:
 
 
 def result_line(tallies: Sequence[NodeTally]) -> str:
-    """What came out: cumulative reward, pass@1 before and after, tokens."""
+    """The results: cumulative reward, pass@1 before and after, tokens."""
     totals = [tally.totals for tally in tallies if tally.round >= 0]
     if not totals:
         return ""

@@ -1,4 +1,4 @@
-"""Live progress: a table that is redrawn in a terminal or notebook, a line now and then anywhere else."""
+"""Live progress: a table redrawn in a terminal or notebook, occasional lines anywhere else."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ NOTEBOOK_COLOURS = TerminalTheme(
         (140, 140, 140),
     ],
 )
-"""Nobody can tell whether a cell is light or dark: each of these has a contrast of 3 to 1 with both."""
+"""A cell may be light or dark: each of these has a contrast of 3 to 1 with both."""
 
 
 class Display:
     """Shows what is going on; this one shows nothing."""
 
     def step(self, text: str, share: float | None = None) -> None:
-        """Say what is being done before the swarm runs, and the share of it that is done."""
+        """Show a preparation step, and the share of it that is done."""
 
     def tell(self, text: str) -> None:
         """Print a line that stays."""
@@ -58,7 +58,7 @@ class Display:
         """Show one swarm as it is now."""
 
     def close(self) -> None:
-        """End; what was shown last stays. Harmless when repeated."""
+        """End the display, which leaves the last output. Harmless when repeated."""
 
 
 class LiveDisplay(Display):
@@ -117,7 +117,7 @@ class NotebookDisplay(LiveDisplay):
         """Nothing to end."""
 
     def tell(self, text: str) -> None:
-        """A line of its own below the output."""
+        """A separate line below the output."""
         print(text, file=sys.stderr)  # noqa: T201
 
     def _width(self) -> int:
@@ -139,7 +139,7 @@ class NotebookDisplay(LiveDisplay):
 
 
 class LineDisplay(Display):
-    """Prints a line when something new is done, and every few seconds while it runs."""
+    """Prints a line on every change, and every few seconds while the swarm runs."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._began = console, time.monotonic()
@@ -185,10 +185,10 @@ class LineDisplay(Display):
 
 
 class RunConsole(Console):
-    """Standard error, whose reader may leave at any time (`2>&1 | head`); the run continues without one."""
+    """Standard error, whose reader may close it at any time (`2>&1 | head`); the run continues."""
 
     def on_broken_pipe(self) -> None:
-        """Say nothing any more; rich would end the process."""
+        """Stay silent from now on; rich would end the process."""
         self.quiet = True
 
 
@@ -211,7 +211,7 @@ def _in_notebook() -> bool:
 
 
 def _warnings(swarms: Sequence[ExperimentSnapshot]) -> list[str]:
-    """What a person should know beside the figures."""
+    """Warnings beside the figures."""
     lines = [f"{swarm.label}: {note}" for swarm in swarms for note in swarm.notes[:1]]
     lines += [f"{s.label}: {n.node}: {text}" for s in swarms for n in s.nodes for text in n.problems]
     return [clean(line) for line in lines]

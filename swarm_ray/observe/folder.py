@@ -1,4 +1,4 @@
-"""A swarm's snapshot from its folder alone, wherever its nodes run; the cost of a look does not grow."""
+"""A swarm's snapshot from its folder alone, wherever its nodes run; at a cost that does not grow with the run."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from swarm_ray.observe.snapshot import (
 from swarm_ray.records.state import ENDED, StateRecord
 
 SAMPLES = 16
-"""So many older records are read at the first look, for the curve."""
+"""Older records read at first, for the curve."""
 MOST_POINTS = 240
 PARTS = 40
 
 
 class NewestRecords:
-    """Keeps the newest records: a look reads those that are new, `WINDOW` at most.
+    """Keeps the newest records: each poll reads new ones, `WINDOW` at most.
 
     Args:
         experiment: the experiment in the shared folder.
@@ -60,7 +60,7 @@ class NewestRecords:
         return next(reversed(self._records), None)
 
     def look(self) -> tuple[StateRecord, ...]:
-        """The newest records of the chain that is obeyed, oldest first.
+        """The newest records of the valid chain, oldest first.
 
         Raises:
             SwarmStateError: this version cannot read the newest.
@@ -72,7 +72,7 @@ class NewestRecords:
 
 
 class RewardCurve:
-    """Mean own reward over the run: sums that the records carry tell it, however few of them are read."""
+    """Mean own reward over the run, from the sums that records carry, however few are read."""
 
     def __init__(self) -> None:
         self._points: list[tuple[int, float]] = []
@@ -87,7 +87,7 @@ class RewardCurve:
             self._points = [self._points[0], *self._points[2::2]]
 
     def values(self, most: int = PARTS) -> tuple[float, ...]:
-        """Means of equal parts of the steps so far, oldest first; where few records are known, of whole stretches."""
+        """Means of equal parts of the steps so far, oldest first; coarser if few records are known."""
         if not self._points:
             return ()
         steps, parts = self._points[-1][0], min(most, len(self._points))
@@ -128,9 +128,9 @@ def sample_log(experiment: ExperimentStore, head: StateRef, most: int = SAMPLES)
 
 
 class SnapshotReader:
-    """Looks at an experiment again and again.
+    """Polls an experiment.
 
-    A look costs five listings or so, and a small read per node, per coordinator and per new record (20 at most),
+    A poll costs about five listings, and a small read per node, per coordinator and per new record (20 at most),
     however many rounds there were. The first one reads some older records too.
 
     Args:
@@ -152,9 +152,9 @@ class SnapshotReader:
 
         Raises:
             SwarmStateError: this version cannot read the newest state record.
-            StoreError: the folder is out of reach, or is not the one that it was.
+            StoreError: the folder is out of reach, or has been replaced.
         """
-        self._opened.store.check()  # an unmounted Drive is an empty folder, in which nothing ever changes
+        self._opened.store.check()  # an unmounted Drive looks like an empty folder that never changes
         before = self._log.ref
         records = self._log.look()
         if records and self._log.ref != before:

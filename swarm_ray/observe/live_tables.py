@@ -16,10 +16,10 @@ from swarm_ray.formatting import NOTHING, clean, count, duration, large, share
 from swarm_ray.observe.snapshot import ExperimentSnapshot, NodeSnapshot
 
 MOST_NODES = 12
-"""So many nodes have a row of their own."""
+"""Most nodes with their own row."""
 SHORT_NAME, LEAST_NAME = 16, 6
 WARNING = "yellow"
-"""Style of what is wrong."""
+"""Style of problems."""
 SPARKS = "▁▂▃▄▅▆▇█"
 BAR = ("█", "░")
 ASCII_BAR = ("#", ".")
@@ -50,11 +50,11 @@ class _Column:
 def choose(
     nodes: Sequence[NodeSnapshot], most: int = MOST_NODES
 ) -> tuple[list[NodeSnapshot], list[NodeSnapshot]]:
-    """The nodes that have rows, and the others; those in trouble go first, then those that are furthest behind.
+    """The nodes that have rows, and the others; those with problems come first, then those furthest behind.
 
     Args:
         nodes: all of them.
-        most: rows that there are.
+        most: available rows.
 
     Returns:
         Both lists by name, numbers in names by their size.
@@ -71,7 +71,7 @@ def _order(node: str) -> list[tuple[bool, int, str]]:
 
 
 def node_table(nodes: Sequence[NodeSnapshot], width: int) -> Table:
-    """As many columns as there is room for; names give way before columns do, and after them."""
+    """As many columns as fit; names are shortened before and after columns are dropped."""
     cells = {column.head: [column.cell(node) for node in nodes] for column in _COLUMNS}
     widths = {head: max(map(len, [head, *texts])) for head, texts in cells.items()}
     longest = widths["node"]
@@ -97,13 +97,13 @@ def node_table(nodes: Sequence[NodeSnapshot], width: int) -> Table:
 
 
 def _short(name: str, width: int) -> str:
-    """Without its middle where it is too long: names of one worker's nodes differ at their ends."""
+    """Cut in the middle if too long: names of one worker's nodes differ at their ends."""
     tail = min(4, width // 3)
     return name if len(name) <= width else f"{name[: width - tail - 2]}..{name[-tail:]}"
 
 
 def swarm_table(swarms: Sequence[ExperimentSnapshot], width: int) -> Table:
-    """A row for each swarm, with as many columns as there is room for."""
+    """A row per swarm, with as many columns as fit."""
     rows = [_cells(swarm) for swarm in swarms]
     columns = {head: (WEIGHTS[head], max(map(len, [head, *(row[head] for row in rows)]))) for head in rows[0]}
     heads = fitting(columns, width - LEAST_CURVE - 2)
@@ -152,7 +152,7 @@ def fitting(columns: Mapping[str, tuple[int, int]], width: int) -> list[str]:
     """The columns that there is room for, in their order.
 
     Args:
-        columns: head to weight and width; the one with the largest weight gives way first, one without weight never.
+        columns: head to weight and width; the largest weight is dropped first; columns without weight stay.
         width: of the whole table; two more columns of letters stand between every two.
     """
     shown = dict(columns)
@@ -167,12 +167,12 @@ def plain_table() -> Table:
 
 
 def seconds(value: float | None) -> str:
-    """A duration; strangers may claim any."""
+    """A duration, which other nodes may claim arbitrarily."""
     return NOTHING if value is None or not math.isfinite(value) else duration(value)
 
 
 def reward(value: float | None) -> str:
-    """Three places; what a stranger claims may be of any size."""
+    """Three decimals; other nodes may claim any size."""
     return share(value) if value is None or abs(value) < 1e4 else f"{value:.0e}"
 
 
@@ -183,7 +183,7 @@ def _rate(per_s: float | None) -> str:
 
 
 def _seen(node: NodeSnapshot) -> str:
-    """Seconds since the last heartbeat, with a ~ where they rest on wall clocks."""
+    """Seconds since the last heartbeat, with a ~ if they rely on wall clocks."""
     if node.seen_s is None:
         return NOTHING
     if node.seen_s < NOW_S:

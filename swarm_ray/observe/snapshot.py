@@ -21,11 +21,11 @@ WINDOW = 20
 MEAN_OF = 10
 """Rounds that a recent reward is the mean of."""
 LEAST_ROUNDS = 3
-"""Fewer rounds say nothing of how long one takes."""
+"""With fewer rounds their duration is not estimated."""
 STALLED = 10.0
-"""A round that takes so many times as long as others do is held up, and nobody knows for how long."""
+"""A round that takes so many times as long as others counts as held up, without an estimate of its end."""
 STALLED_LEAST_S = 5.0
-"""No round counts as held up before."""
+"""No round counts as held up earlier than this."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class NodeSnapshot:
     by_clocks: bool = False
     """Whether `seen_s` rests on wall clocks, since this machine has not seen it change yet."""
     problems: tuple[str, ...] = ()
-    """What is wrong with it, in words."""
+    """Its problems, as text."""
     notes: tuple[str, ...] = ()
-    """What else a reader should know of it."""
+    """Other remarks on it."""
     done: bool = False
     """Whether it has ended."""
 
@@ -73,7 +73,7 @@ class ExperimentSnapshot:
     round_s: float | None = None
     """Seconds that a round takes: the median of the newest ones."""
     left_s: float | None = None
-    """Seconds until the last round will have closed; None where nobody can tell."""
+    """Seconds until the last round will have closed; None if unknown."""
     rewards: tuple[float, ...] = ()
     """Mean own reward over the run, oldest first: per round, or of equal parts."""
     reward: float | None = None
@@ -82,13 +82,13 @@ class ExperimentSnapshot:
     """Own reward summed over nodes and rounds."""
     nodes: tuple[NodeSnapshot, ...] = ()
     coordinator: str = ""
-    """Who coordinates, and when it was last heard of."""
+    """The coordinator, and its last heartbeat."""
     result: str = ""
-    """What came out of it, once it has ended."""
+    """Its results, once it has ended."""
     alarms: tuple[str, ...] = ()
-    """What a person should see first."""
+    """Warnings to show first."""
     notes: tuple[str, ...] = ()
-    """What is said of the swarm as a whole."""
+    """Remarks on the whole swarm."""
     used: int = 0
     """External rollouts that this machine's nodes used so far; 0 where the folder alone is read."""
     unreachable: str = ""
@@ -119,7 +119,7 @@ def closings(records: Sequence[StateRecord]) -> list[StageClosed]:
 
 
 def rounds_closed(record: StateRecord) -> int:
-    """Rounds that are over, by what a record says."""
+    """Closed rounds, by a record."""
     if record.opens is not None:
         return record.opens.round
     if record.closed is not None:
@@ -160,7 +160,7 @@ def node_snapshot(node: str, records: Sequence[StateRecord], local: int | None) 
 
 
 def external_share(used: int, steps: int, local: int | None) -> float | None:
-    """Share of external rollouts in all that a node learned from; each step has `local` of its own."""
+    """Share of external rollouts in all that a node learned from; each step has `local` own ones."""
     if local is None or steps <= 0:
         return None
     return used / (used + steps * local)
@@ -169,7 +169,7 @@ def external_share(used: int, steps: int, local: int | None) -> float | None:
 def _speed(node: str, records: Sequence[StateRecord]) -> tuple[float | None, float | None]:
     """Seconds per step and tokens per second, since the first record of the window that has the node.
 
-    A node counts its steps and tokens whether it waits for others or not, so this is what the swarm gets of it.
+    Time spent waiting counts, so this is the throughput that the swarm gets from the node.
     """
     known = [(i, r.tallies[node]) for i, r in enumerate(records) if node in r.tallies]
     if not known:
@@ -188,7 +188,7 @@ def _tokens(tally: NodeTally) -> int:
 
 
 def round_seconds(seconds: Sequence[float]) -> float | None:
-    """The median of the newest rounds; None where there are too few.
+    """The median of the newest rounds; None if there are too few.
 
     Args:
         seconds: of each, from its opening to its closing.
@@ -201,13 +201,13 @@ def seconds_left(state: str, rounds_left: int, round_s: float | None, since_s: f
     """Seconds until the last round will have closed.
 
     Args:
-        state: a swarm that does not run has no end in sight.
+        state: only running swarms have an estimate.
         rounds_left: rounds that are not over, the open one among them.
         round_s: seconds that a round takes.
-        since_s: seconds since the open round began; None where that is not known.
+        since_s: seconds since the open round began; None if unknown.
 
     Returns:
-        None where it cannot be told: too little is known, nothing runs, or the open round is held up.
+        None without an estimate: too few rounds, not running, or the open round is held up.
     """
     if state != ExperimentState.RUNNING or round_s is None or rounds_left <= 0:
         return None

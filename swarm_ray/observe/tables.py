@@ -1,6 +1,6 @@
-"""Tables for people: what experiments say, as text of 100 columns unless told otherwise.
+"""Tables of experiments as text, 100 columns wide by default.
 
-For a terminal heads are bold above a rule; anywhere else the text is ASCII, as far as the names in it are.
+On a terminal heads are bold above a rule; elsewhere the text is ASCII, unless names are not.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from swarm_ray.records.state import UNDER_WAY, ExperimentState
 
 
 def list_table(summaries: Sequence[ExperimentSummary], *, width: int = WIDTH, styled: bool = False) -> str:
-    """A line for each experiment, and below them what is wrong."""
+    """A line per experiment, and their problems below."""
     if not summaries:
         return "no experiments\n"
     heads = ["experiment", "state", "round", "rounds", "nodes", "I/J", "G", "seed", "created"]
@@ -64,7 +64,7 @@ def list_table(summaries: Sequence[ExperimentSummary], *, width: int = WIDTH, st
 def status_table(
     status: ExperimentStatus, *, width: int = WIDTH, styled: bool = False, alarm: str = ""
 ) -> str:
-    """Where an experiment stands, a line for each node, and below them what is wrong.
+    """The status of an experiment: a line per node, and their problems below.
 
     Args:
         status: what to show.
@@ -88,7 +88,7 @@ def status_table(
 
 
 def _node_table(nodes: Sequence[NodeStatus], width: int, *, styled: bool) -> str:
-    """A line for each node; animal names stand in it only where it stays within the width."""
+    """A line for each node; animal names are shown only if they fit the width."""
     heads = ["node", "round", "step", "seen", "reward", "sum", "offered", "used", "rejected"]
     heads += ["tokens", "pass@1"]
     table = grid(heads, [_node_row(n) for n in nodes], width=width, styled=styled)
@@ -102,7 +102,7 @@ def _node_table(nodes: Sequence[NodeStatus], width: int, *, styled: bool) -> str
 
 
 def _coordinator_lines(status: ExperimentStatus) -> list[str]:
-    """Who coordinates, as the live view has it, and what it means that nothing is heard."""
+    """The coordinator, as in the live view, and what its silence means."""
     found = status.coordinator
     if found is None:
         return []
@@ -113,13 +113,13 @@ def _coordinator_lines(status: ExperimentStatus) -> list[str]:
 
 
 def _remarks(node: NodeStatus, state: str) -> list[str]:
-    """What is to be said of a node beside its figures."""
+    """Remarks on a node beside its figures."""
     remarks = [node.problem] if node.problem else []
     if node.alone:
-        remarks.append("trains alone: it hears of no coordinator")
+        remarks.append("trains alone: no heartbeat from a coordinator")
     if node.unanswered:
         rounds = ", ".join(map(str, node.unanswered))
-        over = state == ExperimentState.FINISHED  # what was stopped may go on, and then they are answered
+        over = state == ExperimentState.FINISHED  # a stopped experiment may be resumed, which answers them
         remarks.append(f"its file(s) of round {rounds} {'never arrived' if over else 'have no answer yet'}")
     if node.recovered:
         remarks.append(node.recovered)
@@ -129,18 +129,18 @@ def _remarks(node: NodeStatus, state: str) -> list[str]:
 
 
 def _reached(reached: Reached) -> str:
-    """Who is reached how."""
+    """How other nodes are reached."""
     ways = [
         (reached.direct, "directly"),
         (reached.folder, "through the folder"),
         (reached.asked, "not at all: they were asked to put their rollouts into the folder"),
     ]
     said = [f"{', '.join(names)} {how}" for names, how in ways if names]
-    return f"reaches {'; '.join(said)}" if said else "has a direct link, and nobody to reach"
+    return f"reaches {'; '.join(said)}" if said else "has a direct link, but no peers to reach"
 
 
 def comparison_table(comparisons: Sequence[Comparison], *, width: int = WIDTH, styled: bool = False) -> str:
-    """A line for each experiment, against the first without external rollouts where there is one.
+    """A line per experiment, compared with the first one without external rollouts, if any.
 
     `cumulative` is the sum over nodes and rounds of the mean raw reward of own completions, `reward` its mean
     over the first and the last tenth of the rounds, `pass@1` held out, before and after.
@@ -173,7 +173,7 @@ def comparison_table(comparisons: Sequence[Comparison], *, width: int = WIDTH, s
 
 
 def time_text(breakdown: TimeBreakdown, *, width: int = WIDTH) -> str:
-    """Where the time of a round goes: the sum and the overhead, and below them the phases, largest first."""
+    """Time per round: the sum and the overhead, and below them the phases, largest first."""
     if not breakdown.rounds:
         return "no round was timed\n"
     overhead = NOTHING if breakdown.overhead is None else f"{breakdown.overhead:.1%}"
@@ -203,7 +203,7 @@ def _node_row(node: NodeStatus) -> list[str]:
 
 
 def _sizes(comparison: Comparison) -> dict[str, int]:
-    """What is said once, above the table, where it is the same in all experiments."""
+    """Values that are the same in all experiments, shown once above the table."""
     return {"nodes": comparison.nodes, "rounds": comparison.rounds, "completions": comparison.completions}
 
 
@@ -221,5 +221,5 @@ def _split(local: int | None, external: int | None) -> str:
 
 
 def _lines(texts: Sequence[str]) -> str:
-    """Texts, each on a line of its own; the terminal wraps long ones."""
+    """Texts on separate lines; the terminal wraps long ones."""
     return "".join(f"{clean(text)}\n" for text in texts)

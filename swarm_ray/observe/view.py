@@ -1,7 +1,6 @@
-"""A snapshot as text: a head, a line on the coordinator, a row for each node, and what is wrong.
+"""A snapshot as text: a head, a line on the coordinator, a row per node, and problems.
 
-What does not fit into the width is left out, the least important column first; nothing is cut in the middle but
-names that are very long.
+What does not fit the width is left out, the least important column first; only very long names are shortened.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from swarm_ray.records.state import ExperimentState
 BAR_WIDTH = (10, 40)
 SPARK_WIDTH, LEAST_SPARK, FEWEST_SPARKS = 40, 20, 5
 MOST_LINES = 12
-"""Lines on what is wrong; the rest is counted."""
+"""Most lines on problems; further ones are counted."""
 STYLES: dict[str, str] = {
     ExperimentState.RUNNING: "green",
     ExperimentState.FINISHED: "green",
@@ -41,7 +40,7 @@ class SwarmView:
         self._snapshot, self._clock = snapshot, clock
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Lines and a table; plain characters where the console has no others."""
+        """Lines and a table; plain characters on consoles without others."""
         snapshot, width = self._snapshot, options.max_width
         plain = options.ascii_only
         yield self._head()
@@ -69,7 +68,7 @@ class SwarmView:
 
 
 _STATE_WORDS: dict[str, str] = {
-    ExperimentState.DRAINING: "draining: the last files and logs come in",
+    ExperimentState.DRAINING: "draining: waiting for the last files and logs",
     "absent": "not created yet",
 }
 
@@ -103,7 +102,7 @@ def reward_line(snapshot: ExperimentSnapshot, width: int) -> str:
 
 
 def one_line(snapshot: ExperimentSnapshot) -> str:
-    """A snapshot where nothing can be redrawn."""
+    """A snapshot on one line, for outputs that cannot be redrawn."""
     parts = [f"{snapshot.experiment}: {_state(snapshot)}"]
     if snapshot.rounds:
         parts.append(f"{snapshot.closed} of {snapshot.rounds} rounds")
@@ -116,7 +115,7 @@ def one_line(snapshot: ExperimentSnapshot) -> str:
 
 
 def troubles(nodes: Sequence[NodeSnapshot]) -> list[str]:
-    """A line for each node with which something is wrong."""
+    """A line for each node with problems."""
     return _limited([shortened(f"{n.node}: {'; '.join(n.problems)}") for n in nodes if n.problems])
 
 

@@ -26,7 +26,7 @@ EVERY_S = 2.0
 
 
 class OutputConsole(Console):
-    """Standard output, whose reader may go at any time (`| head`); rich would end the whole process then."""
+    """Standard output, whose reader may close it at any time (`| head`); rich would then end the process."""
 
     def on_broken_pipe(self) -> None:
         """Leave it to the caller.
@@ -34,15 +34,15 @@ class OutputConsole(Console):
         Raises:
             BrokenPipeError: always.
         """
-        raise BrokenPipeError(errno.EPIPE, "nobody reads standard output any more")
+        raise BrokenPipeError(errno.EPIPE, "standard output was closed")
 
 
 class Watcher:
-    """Looks at an experiment while somebody watches: before it exists, and while its folder is out of reach.
+    """Polls an experiment, also before it exists and while its folder is out of reach.
 
     Args:
         root: the folder that holds the experiment.
-        experiment: its name; None for the one that is under way, or the only one.
+        experiment: its name; None for the running one, or the only one.
         clock: seconds, monotonic.
 
     Raises:
@@ -98,12 +98,12 @@ class Watcher:
             return None
 
     def _absent(self) -> ExperimentSnapshot:
-        """Before it was made; one that was there and is gone may lie on a Drive that was unmounted."""
+        """Before it was created; a missing experiment that existed may be on an unmounted Drive."""
         name = self._address.experiment if self._address else ""
         if self._last is not None and self._last.state != "absent":
             raise UserError(f"no experiment {name!r} in {self._root}; mount the folder, if it was mounted")
         what = f"experiment {name!r}" if name else "an experiment"
-        note = f"waiting for {what} in {self._root}: no coordinator has made it yet"
+        note = f"waiting for {what} in {self._root}: no coordinator has created it yet"
         return ExperimentSnapshot(name or "the experiment", "absent", notes=(note,))
 
 
@@ -114,25 +114,25 @@ def watch(
     every_s: float = EVERY_S,
     until: Callable[[ExperimentSnapshot], bool] | None = None,
 ) -> None:
-    """Show live progress of a swarm until it has ended, wherever it runs; nothing is written and nothing is trained.
+    """Show live progress of a swarm until it has ended, wherever it runs; read only.
 
     In a notebook the cell has one output, which is redrawn in place. It waits for an experiment that does not exist
     yet, and for a folder that goes out of reach. An interrupt ends it, and what was drawn last stays.
 
     Args:
         root: the folder that holds the experiment.
-        experiment: its name; None for the one that is under way, or the only one.
-        every_s: seconds between two looks.
+        experiment: its name; None for the running one, or the only one.
+        every_s: seconds between two updates.
         until: ends it earlier, when it answers True to a snapshot: `until=lambda seen: seen.closed >= 100`.
 
     Raises:
         UserError: the root is not a folder, or the name or the seconds are not valid.
         StoreError: the folder cannot be read at the first look.
-        BrokenPipeError: nobody reads standard output any more.
+        BrokenPipeError: standard output was closed.
         SwarmStateError: this version cannot read the newest state record.
     """
     if not 0 < every_s < math.inf:
-        raise UserError(f"{every_s:g} seconds between two looks are not possible; give a number above 0")
+        raise UserError(f"{every_s:g} seconds between two updates are not possible; give a number above 0")
     keep_watching(Watcher(root, experiment), display_on(OutputConsole()), every_s, until)
 
 
@@ -143,17 +143,17 @@ def keep_watching(
     until: Callable[[ExperimentSnapshot], bool] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Look and show until the experiment has ended, `until` says so, or somebody interrupts.
+    """Show updates until the experiment has ended, `until` says so, or an interrupt.
 
     Args:
-        watcher: looks.
+        watcher: polls.
         display: shows; it is closed at the end.
-        every_s: seconds between two looks.
+        every_s: seconds between two updates.
         until: see `watch`.
         sleep: waits for so many seconds.
     """
     try:
-        display.step("looking at the folder")
+        display.step("reading the folder")
         while True:
             snapshot = watcher.look()
             display.paint(snapshot)
@@ -173,12 +173,12 @@ def snapshot_text(
 
     Args:
         root: the folder that holds the experiment.
-        experiment: its name; None for the one that is under way, or the only one.
+        experiment: its name; None for the running one, or the only one.
         width: columns.
         styled: for a terminal.
 
     Raises:
-        ExperimentNotFoundError: there is no experiment of that name.
+        ExperimentNotFoundError: no experiment has that name.
         UserError: the root is not a folder, or several experiments could be meant.
         StoreError: the folder cannot be read.
         SwarmStateError: this version cannot read the newest state record.

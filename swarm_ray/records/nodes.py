@@ -100,8 +100,8 @@ class NodeTotals(msgspec.Struct):
     pass_at_1_end: float | None = None
 
 
-LAST_WORD = "ended"
-"""The phase in a trainer's last beat, whether or not it had taken its last step."""
+FINAL_PHASE = "ended"
+"""The phase in a trainer's final heartbeat, whether or not it had taken its last step."""
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -132,11 +132,11 @@ class Beat(msgspec.Struct, frozen=True):
     alone: bool = False
     """True while the node trains without a coordinator."""
     skipped: int = -1
-    """The last round for which the node hands nothing in, since its data failed; nobody need wait for it."""
+    """The last round for which the node hands nothing in, since its data failed; no node needs to wait for it."""
     store: StoreUse | None = None
-    """What the processes of discovery and of the logger of the node's worker asked of the folder so far; in the beat
-    of the worker's first node alone. One that is restarted begins at 0. In the last word of a trainer's first node also
-    what the trainer asked since its last row."""
+    """Store operations of the worker's discovery and logger so far, in the heartbeats of its first node alone; counted
+    from 0 after a restart. The final heartbeat of a trainer's first node also has what the trainer asked since its
+    last row."""
     recovered: str = ""
     """What this incarnation took over from the one before and what not, in words; empty for a node's first."""
     reached: Reached | None = None
@@ -145,7 +145,7 @@ class Beat(msgspec.Struct, frozen=True):
     @property
     def ended(self) -> bool:
         """Whether the node takes no further step in this process: it is done, was ended, or has failed."""
-        return self.done or self.phase == LAST_WORD or self.problem is not None
+        return self.done or self.phase == FINAL_PHASE or self.problem is not None
 
 
 class CoordinatorBeat(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What an error means: whether a restart may help, and one line with a remedy for people."""
+"""Classifies errors: whether a restart may help, and one line with a remedy for the user."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from swarm_ray.machine.process_memory import Sample
 from swarm_ray.runtime.failure_policy import Kind
 
 NEAR_LIMIT = 0.9
-"""A process that was killed while the machine used so much of its memory was killed for want of it."""
+"""A process killed while the machine used at least this share of its memory counts as out of memory."""
 
 
 def kind_of(error: Exception) -> Kind:
-    """What an error means for the decision whether to start again."""
+    """The kind of failure, for the restart decision."""
     if isinstance(error, UserError):
         return Kind.USER
     if isinstance(error, NodeFailure):
@@ -33,15 +33,15 @@ def kind_of(error: Exception) -> Kind:
 
 
 def explained(role: str, error: Exception, seen: Sample) -> Exception:
-    """The error for people: which actor, and for a death what its memory was.
+    """The error for the user: which actor, and for a dead process its memory.
 
     Args:
         role: the actor.
         error: what `raised_in_call` or `died` answered.
-        seen: its memory before.
+        seen: its last memory sample.
 
     Returns:
-        An error of the same family; the user's mistakes and other errors of ours stay as they are.
+        An error of the same family; user errors and other errors of ours stay unchanged.
     """
     if isinstance(error, ActorDied):
         memory = _memory(seen)

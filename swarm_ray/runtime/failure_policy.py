@@ -1,4 +1,4 @@
-"""What to do about a failure: start the actor again, or stop. Pure; `failure_causes` tells the kinds apart."""
+"""Decides about a failure: restart the actor, or stop. Pure; `failure_causes` classifies errors."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ LONGEST_PAUSE_S = 30.0
 
 
 class Kind(Enum):
-    """What failed, as far as the answer depends on it."""
+    """Kinds of failure that are answered differently."""
 
     INFRASTRUCTURE = "infrastructure"
-    """A process or a folder went away; another try may do better."""
+    """A process or a folder went away; a retry may succeed."""
     DATA = "data"
-    """What an actor made or was given; it would fail again. A trainer deals itself with the data of single nodes."""
+    """Bad data; it would fail again. A trainer handles the data of single nodes itself."""
     USER = "user"
-    """What was asked for cannot be done."""
+    """The request cannot be carried out."""
     BROKEN = "broken"
-    """Something raises, and would raise again."""
+    """A bug, which would raise again."""
 
 
 class Decision(Enum):
@@ -31,7 +31,7 @@ class FailurePolicy:
     """Counts failures and decides.
 
     Args:
-        restarts: restarts of one actor without a finished round of its own between them.
+        restarts: restarts of one actor without a round finished in between.
     """
 
     def __init__(self, restarts: int) -> None:
@@ -39,10 +39,10 @@ class FailurePolicy:
         self._used: dict[str, int] = {}
 
     def decide(self, role: str, kind: Kind) -> Decision:
-        """What to do about a failure; a restart is counted.
+        """Decide about a failure; a restart is counted.
 
         Args:
-            role: the actor: `trainer-0`, `coordinator`; `ray` for all at once.
+            role: the actor: `trainer-0`, `coordinator`; `ray` for Ray itself.
             kind: what failed.
         """
         if kind is not Kind.INFRASTRUCTURE or self.used(role) >= self._restarts:
@@ -59,5 +59,5 @@ class FailurePolicy:
         return min(LONGEST_PAUSE_S, 2.0 ** (max(1, self.used(role)) - 1))
 
     def progressed(self, role: str) -> None:
-        """A round was finished: the budget of `role` is whole again."""
+        """Reset the restart budget of `role`: it has finished a round."""
         self._used.pop(role, None)

@@ -1,4 +1,4 @@
-"""The handle of what runs here: wait for it, look at it, stop it, read its results."""
+"""The handle of the workers on this machine: wait, watch, stop, read results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from swarm_ray.tracking.factory import require_ray_default
 DONE, FAILED, LEARNED_NOTHING, INTERRUPTED = 0, 1, 3, 130
 _SEVERITY = (DONE, LEARNED_NOTHING, INTERRUPTED, FAILED)
 Disconnected = Callable[[str], object]
-"""Told why the shared folder is out of reach, once per time, in the thread that waits; it may mount it again."""
+"""Called with the reason whenever the shared folder goes out of reach, in the waiting thread; may remount it."""
 Prepare = Callable[[Display, RayInstance], Sequence[Worker]]
-"""Makes the workers; says on the display what it does, and lets Ray begin when the user's mistakes are ruled out."""
+"""Makes the workers; reports its steps on the display, and starts Ray once user errors are ruled out."""
 
 
 class Running:
@@ -34,9 +34,9 @@ class Running:
     Args:
         root: the shared folder.
         experiments: the swarm's, and its baseline's where there is one.
-        prepare: makes the workers when all is ready for them; none for an experiment that is finished already.
+        prepare: makes the workers; none for a finished experiment.
         show: show progress.
-        on_disconnect: what to do when the shared folder goes out of reach; training goes on meanwhile.
+        on_disconnect: what to do when the shared folder goes out of reach; training continues meanwhile.
         dashboard: serve Ray's dashboard on this machine, where Ray is started here.
 
     Raises:
@@ -69,8 +69,8 @@ class Running:
         """Prepare, and start every actor once Ray is there.
 
         Raises:
-            UserError: what was asked for cannot be done.
-            SwarmError: Ray or an actor does not start; no process is left behind.
+            UserError: the request cannot be carried out.
+            SwarmError: Ray or an actor does not start; no process is left running.
         """
         try:
             self._workers = tuple(self._prepare(self._display, self._ray))
@@ -92,7 +92,7 @@ class Running:
         """Watch and show until every worker has ended; an interrupt ends them cleanly.
 
         Raises:
-            UserError: a mistake of the user's that only an actor could see.
+            UserError: a user error that only an actor could detect.
         """
         try:
             while [worker for worker in self._workers if not worker.watch(0.25)]:
@@ -102,18 +102,18 @@ class Running:
                 self._tell_resumed()
         except KeyboardInterrupt:
             self._interrupted = True
-            self._display.step("interrupted: ending the swarm and writing what there is")
+            self._display.step("interrupted: stopping the swarm and writing its logs")
         finally:
             self.stop()
         self._verdict = self._judge()
         return self
 
     def progress(self) -> list[ExperimentSnapshot]:
-        """How things stand."""
+        """The current snapshot of each experiment."""
         return [worker.progress() for worker in self._workers]
 
     def stop(self) -> None:
-        """End every actor, and the Ray that was started for them; what was published and logged is whole."""
+        """Stop every actor, and Ray if it was started for them; published files and logs stay complete."""
         if self._stopped:
             return
         self._stopped = True
@@ -176,10 +176,10 @@ class Running:
     def _judge(self) -> tuple[int, str]:
         """Exit status and one line: the worst of all workers."""
         if self._interrupted:
-            return INTERRUPTED, "interrupted; what was published and logged is whole"
+            return INTERRUPTED, "interrupted; published files and logs are complete"
         if not self._workers:
             name = self.experiments[0]
-            return DONE, f"{name} is finished already; give more rounds to go on with it, such as rounds=200"
+            return DONE, f"{name} is finished already; request more rounds to continue it, such as rounds=200"
         swarm, *baseline = [_verdict(worker) for worker in self._workers]
         # A baseline that learned nothing is a result, not a failure.
         worse = [v for v in baseline if v[0] not in {DONE, LEARNED_NOTHING}]
@@ -189,14 +189,14 @@ class Running:
 
 
 def _verdict(worker: Worker) -> tuple[int, str]:
-    """What the state log says of the experiment, and what this machine saw."""
+    """The exit status from the state log, and from what this machine saw."""
     name = worker.address.experiment
     if isinstance(worker.failure, UserError):
         raise worker.failure
     if worker.state == "superseded":
         return (
             FAILED,
-            f"{name} is coordinated elsewhere now; this coordinator was thought dead, and has ended",
+            f"{name} is coordinated elsewhere now; this coordinator was considered dead, and has ended",
         )
     if worker.failure is not None:
         return FAILED, f"{name} failed: {worker.failure}"
@@ -223,7 +223,7 @@ def _verdict(worker: Worker) -> tuple[int, str]:
 
 
 def _verdict_of_nodes(worker: Worker) -> tuple[int, str]:
-    """Without a coordinator nobody speaks for the whole swarm: what the nodes of this machine say."""
+    """Without a coordinator: the exit status of this machine's nodes."""
     name, results = worker.address.experiment, worker.results
     stopped = [result.stopped for result in results if result.stopped]
     if stopped or len(results) < len(worker.nodes):

@@ -1,6 +1,6 @@
-"""Whether a node's place is free: its last process has said goodbye, lies on this machine, or has been silent for long.
+"""A node's lease: free once its last process has left, was on this machine, or has been silent long enough.
 
-A place is the node's id, and the identity that the node comes with.
+It covers the node's id and its identity.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from swarm_ray.records.nodes import Beat, PeerRecord, Registration
 
 @dataclass(frozen=True)
 class _Mark:
-    """How far somebody is who may have the place."""
+    """The progress of a possible holder."""
 
     experiment: str
     node: str
     incarnation: str
     progress: tuple[int | str, ...]
-    """What only a living process changes."""
+    """What only a live process changes."""
 
 
-def wait_for_place(
+def wait_for_lease(
     address: ExperimentAddress,
     node: str,
     pace: PaceConfig,
@@ -53,10 +53,10 @@ def wait_for_place(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return when it is certain that no other process trains the node, or another one with its identity.
+    """Return when no other process can be training the node or using its identity.
 
-    On the machine where it was trained last its locks say so at once. Elsewhere its beats have to stand still for
-    `pace.dead_after_s`, as the coordinator judges it, too.
+    On the machine where it was trained last, its locks tell at once. Elsewhere its heartbeats must show no progress for
+    `pace.dead_after_s`, the coordinator's criterion too.
 
     Raises:
         NodeTakenError: another process trains it, or has its identity, here or elsewhere.
@@ -74,7 +74,7 @@ def wait_for_place(
     while marks and (passed := clock() - began) < pace.dead_after_s:
         display.step(
             f"{_before(marks, node)} on another machine; waiting {pace.dead_after_s - passed:.0f} s to be sure that it "
-            "is gone"
+            "has ended"
         )
         sleep(min(pace.beat_s, 0.5))
         alive = _marks(experiment, node, peer_id, gone) - marks
@@ -83,7 +83,7 @@ def wait_for_place(
 
 
 def _before(marks: set[_Mark], node: str) -> str:
-    """Who had the place."""
+    """The last holder, in words."""
     last = min(marks, key=lambda m: (m.node != node, m.node))
     return (
         f"node {node} was trained"
@@ -100,13 +100,13 @@ def _refusal(mark: _Mark, address: ExperimentAddress, node: str, identity: Ident
         )
     return (
         f"the identity of node {node}, {identity.peer_id} ({identity.file}), is in use on another machine, by node "
-        f"{mark.node} of experiment {mark.experiment!r}: end that one first, or give another --node name, which has a "
-        "key of its own"
+        f"{mark.node} of experiment {mark.experiment!r}: end that one first, or give another --node name, which has "
+        "its own key"
     )
 
 
 def _marks(experiment: ExperimentStore, node: str, peer_id: str, gone: set[str]) -> set[_Mark]:
-    """How far each incarnation of another machine is that has the node's id or peer id, and has not said goodbye."""
+    """The progress of other machines' incarnations with the node's id or peer id that have not left."""
     registry = Registry(experiment)
     found = _marks_elsewhere(experiment.store, experiment.name, peer_id, gone) if peer_id else set[_Mark]()
     for (name, incarnation), reading in registry.registrations().items():
@@ -120,19 +120,19 @@ def _marks(experiment: ExperimentStore, node: str, peer_id: str, gone: set[str])
 
 
 def _marks_elsewhere(store: Store, experiment: str, peer_id: str, gone: set[str]) -> set[_Mark]:
-    """The same in the root's other experiments, of which `discovery/` tells."""
+    """The same in the root's other experiments, from `discovery/`."""
     found: set[_Mark] = set()
     for (node, incarnation), reading in DiscoveryFolder(store).read_all().items():
         if incarnation in gone or not isinstance(reading, Valid) or reading.header.experiment == experiment:
             continue
-        record = record_in(reading, PeerRecord)  # anybody may write there
+        record = record_in(reading, PeerRecord)  # any process may write there
         if record is not None and record.peer_id == peer_id and not record.left:
             found.add(_Mark(reading.header.experiment, node, incarnation, (reading.header.sequence,)))
     return found
 
 
 def _peer_id_in(reading: Reading) -> str:
-    """The peer id that a registration names; none where it cannot be read."""
+    """The peer id in a registration; empty if unreadable."""
     registration = record_in(
         reading, Registration
     )  # the coordinator refuses what cannot be read, and says so
@@ -140,7 +140,7 @@ def _peer_id_in(reading: Reading) -> str:
 
 
 def _beat(registry: Registry, node: str, incarnation: str, *, trusted: bool) -> Beat | None:
-    """The last sign of life; None while it is being written, and where another node writes what is none."""
+    """The last heartbeat; None while it is being written, or if an untrusted node's is invalid."""
     reading = registry.read_beat(node, incarnation)
     if not isinstance(reading, Valid):
         return None

@@ -1,4 +1,4 @@
-"""How many trainers a worker has, which nodes each hosts, what share each asks of Ray, and on which machine it is."""
+"""Placement: the trainers of a worker, their nodes, their share of Ray's resources, and their machines."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def place_trainers(
         config: says how many, and on what device.
         nodes: to host.
         sharers: how many workers like this one share the machines at the same time.
-        within_s: how long to wait for places on several machines.
+        within_s: how long to wait for resources on several machines.
 
     Raises:
-        MissingResource: several machines have no place for them.
+        MissingResource: the machines have too few free resources.
     """
     machines = ray_actors.machines()
     cuda = config.policy.device != "cpu" and any(m.gpus for m in machines)

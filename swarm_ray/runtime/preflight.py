@@ -1,4 +1,4 @@
-"""What is made sure of, and made, before any actor runs."""
+"""Checks and preparations before any actor starts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from swarm_ray.tasks.scoring import Scorer
 
 
 def require_exchange(config: SwarmConfig) -> None:
-    """Make sure that rollouts can travel as the configuration says.
+    """Check that rollouts can be exchanged as configured.
 
     Raises:
-        UserError: hivemind is wanted and not installed, or a peer to start with is none.
+        UserError: hivemind is required but not installed, or an initial peer is not a valid address.
     """
     if config.exchange == "hivemind":
         require_hivemind()
@@ -27,14 +27,14 @@ def require_exchange(config: SwarmConfig) -> None:
 
 
 def refuse_game(config: SwarmConfig) -> None:
-    """Make sure that nobody trains by SAPO what is a game of GenRL's.
+    """Refuse to train a GenRL game by SAPO.
 
     Raises:
         ConfigError: it is one.
     """
     if config.game:
         raise ConfigError(
-            f"the experiment plays {config.game}, a game of GenRL's: go on with `swarm-ray genrl --recipe ...`, or "
+            f"the experiment plays {config.game}, a GenRL game: continue it with `swarm-ray genrl --recipe ...`, or "
             "take another --experiment name"
         )
 
@@ -48,7 +48,7 @@ def prepare_model(
     """Make the embedded model's starts, or check that a Hugging Face model exists and fits, before any actor runs.
 
     Raises:
-        UserError: a task, model or device that is not to be had, or no token for the Hub.
+        UserError: a task, model or device is not available, or the Hub's token is missing.
     """
     require_hub(config.hub, nodes)
     if not config.policy.is_tiny:
@@ -62,7 +62,7 @@ def prepare_model(
         return
     tasks, indices = TaskSet(config.tasks, allowed_modules=allowed_modules), [start_index(n) for n in nodes]
     if config.policy.device == "auto" and all_made(config, cache_folder(), indices):
-        return  # torch takes seconds to load, and here nothing needs it
+        return  # torch takes seconds to load and is not needed here
     from swarm_ray.policies.tiny.loading import TinyStart
 
     with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:

@@ -1,4 +1,4 @@
-"""Watches a worker's actors: their calls, their processes' memory, and what to do when one ends before its time."""
+"""Supervises a worker's actors: their calls, their processes' memory, and restarts when one dies."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from swarm_ray.runtime.failure_policy import Decision, FailurePolicy
 
 ANSWER_WITHIN_S = 60.0
 QUICK_S = 1.0
-"""A display waits no longer for what an actor says now."""
+"""Time limit of an actor's answer to a display."""
 RAY = "ray"
 """The role of Ray itself in the policy."""
 
 
 @dataclass
 class Watched:
-    """An actor and the calls on it that are under way."""
+    """An actor and its calls in flight."""
 
     role: str
     make: Callable[[], Any]
-    """Starts its process and answers its handle."""
+    """Starts its process and returns its handle."""
     runs: bool
-    """Whether it has a `run`, whose end is the end of its work."""
+    """Whether it has a `run`, with which its work ends."""
     by_ray: bool
     """Whether Ray itself restarts it."""
     share: Share
@@ -40,19 +40,19 @@ class Watched:
     calls: dict[Any, str] = field(default_factory=dict)
     """Method names by call: `run`, `where`."""
     asked: float = 0.0
-    """When it was made, until it has answered; 0 once it has."""
+    """When it was started, until its first answer; then 0."""
     due: float | None = None
-    """When it is to be made again."""
+    """When it is to be restarted."""
 
 
 class Supervisor:
-    """Starts actors, answers what they ended with, and starts them again as the policy says.
+    """Starts actors, returns their results, and restarts them as the policy says.
 
     Args:
         policy: decides.
-        ray: the Ray that they run on; None where nobody starts that again.
-        tell: takes one line about what was done: the actor, and the text.
-        started_within_s: an actor that has not come up by then never will.
+        ray: the Ray that they run on; None if it is not restarted.
+        tell: takes the actor and a line about what was done.
+        started_within_s: time limit of an actor's start.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Supervisor:
         self._make(self._actors[role])
 
     def watch(self, timeout_s: float) -> list[tuple[str, Any]]:
-        """Wait a little; answers actors whose work has ended, with its results.
+        """Wait briefly; returns actors whose work has ended, with their results.
 
         Raises:
             SwarmError: a failure that ends the run, with its cause.
@@ -111,18 +111,18 @@ class Supervisor:
         return ended
 
     def handle(self, role: str) -> Any:
-        """The handle of an actor; None when there is none now."""
+        """The handle of an actor; None while it is not running."""
         return self._actors[role].handle if role in self._actors else None
 
     def call(self, role: str, method: str, *arguments: Any) -> Any:
-        """Call a method of an actor; None when it is not there now."""
+        """Call a method of an actor; None while it is not running."""
         handle = self.handle(role)
         if handle is None or (self._ray is not None and self._ray.lost()):
             return None
         return getattr(handle, method).remote(*arguments)
 
     def ask(self, role: str, method: str) -> Any:
-        """What an actor answers within a moment; None while it is busy or gone, and a later call takes the answer."""
+        """An actor's quick answer; None while it is busy or dead, when a later call takes the answer."""
         call = self._asked.pop(role, None) or self.call(role, method)
         if call is None:
             return None
@@ -132,22 +132,22 @@ class Supervisor:
         try:
             return ray_actors.result_of(call, QUICK_S)
         except (SwarmError, StoreError):
-            return None  # `watch` sees to what has died
+            return None  # `watch` handles dead actors
 
     def running(self) -> dict[Any, str]:
         """Calls of `run` that have not ended, with their actors."""
         return {c: a.role for a in self._actors.values() for c, what in a.calls.items() if what == "run"}
 
     def at_work(self) -> set[str]:
-        """Actors whose `run` has not ended, those that wait for their restart among them."""
+        """Actors whose `run` has not ended, including those waiting for a restart."""
         return {*self.running().values(), *[a.role for a in self._actors.values() if a.due is not None]}
 
     def starting(self) -> bool:
-        """Whether an actor has not come up yet, or waits for its restart."""
+        """Whether an actor is starting or waits for a restart."""
         return any(actor.asked or actor.due is not None for actor in self._actors.values())
 
     def wait_for(self, calls: Iterable[Any], within_s: float, ended: Callable[[Any], None]) -> None:
-        """Wait for calls until all have ended or the time is over; `ended` is told of each that has."""
+        """Wait for calls until all have ended or the time is up; `ended` is called with each."""
         waiting, deadline = [call for call in calls if call is not None], time.monotonic() + within_s
         while waiting and time.monotonic() < deadline:
             for call in ray_actors.finished(waiting, 0.2):
@@ -169,7 +169,7 @@ class Supervisor:
             actor.calls[actor.handle.run.remote()] = "run"
 
     def _take(self, actor: Watched, call: Any) -> list[tuple[str, Any]]:
-        """What a call that has ended answered, where it is the end of the actor's work."""
+        """The result of an ended call, if it ends the actor's work."""
         what = actor.calls.pop(call)
         try:
             answer = ray_actors.result_of(call, ANSWER_WITHIN_S)
@@ -185,7 +185,7 @@ class Supervisor:
         return []
 
     def _failed(self, actor: Watched, error: Exception) -> None:
-        """Start an actor again in a while, or raise why not."""
+        """Schedule an actor's restart, or raise its failure."""
         cause = explained(actor.role, error, self._memory.last(actor.role))
         self._decide(actor.role, cause)
         self._memory.forget(actor.role)
@@ -196,7 +196,7 @@ class Supervisor:
         self._tell(actor.role, f"{cause}; it is started again in {pause:g} s")
 
     def _restarted_by_ray(self, actor: Watched) -> None:
-        """Ray starts it again by itself, and repeats its calls; count that, and ask where it is now."""
+        """Count a restart by Ray, which also repeats the calls, and ask for the new process."""
         cause = explained(actor.role, ActorDied("its process has gone"), self._memory.last(actor.role))
         self._decide(actor.role, cause)
         actor.asked = time.monotonic()
@@ -209,7 +209,7 @@ class Supervisor:
             raise cause
 
     def _revive(self, ray: RayInstance) -> None:
-        """Start Ray again, unless another worker has, and every actor that was at work."""
+        """Restart Ray, unless another worker has, and every actor that was running."""
         if ray.lost():
             self._decide(RAY, ActorDied("Ray died on this machine: its raylet was killed, or crashed"))
             self._memory.end_all()

@@ -1,4 +1,4 @@
-"""A worker: one experiment's actors on this machine, started, watched and ended. Alone in importing actors."""
+"""A worker: one experiment's actors on this machine, started, watched and stopped. Only this module imports actors."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from swarm_ray.runtime.supervision import QUICK_S, RAY, Supervisor
 from swarm_ray.runtime.worker_view import WorkerView
 
 STOP_WITHIN_S = 6.5
-"""So long trainers may take to end a decode and write a last checkpoint."""
+"""Time limit for trainers to end a decode and write a final checkpoint."""
 GONE_WITHIN_S = 8.0
-"""What is still there then is ended; rows that were not written stay on the disk for the next start."""
+"""Then remaining actors are killed; unwritten rows stay on this machine's disk for the next start."""
 ENDED_WITHIN_S = 60.0
-"""At the end of a run that nobody stopped, so long may trackers take to send and copy what they have."""
+"""Time limit for trackers to send and copy their data at the end of a run that was not stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class Worker:
         nodes: Sequence[str],
         settings: WorkerSettings,
     ) -> None:
-        # Actors of a Ray that was there before begin in another folder, where a relative root is another one.
+        # Actors of an existing Ray start in another working directory, where a relative root would differ.
         self.address = ExperimentAddress(Store(address.root).root, address.experiment)
         self.config, self.nodes, self.settings = config, tuple(nodes), settings
         self.failure: Exception | None = None
@@ -96,10 +96,10 @@ class Worker:
         """Start all actors; they build themselves while `watch` waits for them.
 
         Args:
-            ray: the Ray that they run on, which is started again when it dies; None where nobody does that.
+            ray: the Ray that they run on, which is started again when it dies; None if it is not restarted.
 
         Raises:
-            ActorFailure: an actor could not be started, or there is no place for the trainers.
+            ActorFailure: an actor could not be started, or the trainers find no free resources.
             StoreUnavailable: the experiment's folder cannot be read.
         """
         supervisor = Supervisor(self._policy, ray, self._restarted, STARTED_WITHIN_S)
@@ -109,9 +109,7 @@ class Worker:
         if not self.nodes:
             return
         kept = local_folder(self.address)
-        shutil.rmtree(
-            kept / "voices" / self.settings.name, ignore_errors=True
-        )  # of the nodes' earlier incarnations
+        shutil.rmtree(kept / "heartbeats" / self.settings.name, ignore_errors=True)  # of earlier incarnations
         if self.config.tracking.prometheus:
             self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")
         supervisor.start("logger", partial(self._make_logger, kept), runs=False, by_ray=True)
@@ -121,11 +119,11 @@ class Worker:
             supervisor.start(role, partial(self._make_trainer, number), share=self._placement.share)
 
     def tell(self, notice: str) -> None:
-        """Show a line until there is something more urgent to say."""
+        """Show a line until something more urgent comes up."""
         self._notice = " | ".join(filter(None, [self._notice, notice]))
 
     def watch(self, timeout_s: float) -> bool:
-        """Wait a little; True once everything has ended. A failure ends the run as failed, and is kept."""
+        """Wait briefly; True once everything has ended. A failure ends the run as failed, and is kept."""
         if not self._over():
             try:
                 for role, result in self._supervisor.watch(timeout_s):
@@ -135,7 +133,7 @@ class Worker:
         return self._over()
 
     def progress(self) -> ExperimentSnapshot:
-        """What the actors say now; what they said last while they are busy or gone."""
+        """The actors' current state; the last known state while they are busy or dead."""
         view = self._view
         if not self._over():
             starting = self._supervisor.starting()
@@ -192,12 +190,12 @@ class Worker:
             self.config.pace,
             config_hash(self.config),
             installed_versions(),
-            kept / "voices" / self.settings.name,
+            kept / "heartbeats" / self.settings.name,
         )
 
     def _make_trainer(self, number: int) -> Any:
         placed = self._placement
-        # What was asked for at the start of the worker holds for that start alone.
+        # The requested `resume` applies to the first start alone.
         again = {"resume": "all"} if number in self._begun else {}
         self._begun.add(number)
         settings = TrainerSettings(
@@ -223,14 +221,14 @@ class Worker:
         )
 
     def _spawn(self, role: str, actor: Any, *arguments: Any, **where: Any) -> Any:
-        """Start an actor; those that ask for nothing stay on the driver's machine, where their files are."""
+        """Start an actor; without a placement it stays on the driver's machine, where its files are."""
         root = hashlib.sha256(self.address.root.encode()).hexdigest()[:8]
         namespace = f"swarm-ray-{self.address.experiment}-{root}"
         place = where or {"place": ray_actors.beside_driver()}
         return ray_actors.spawn(actor, f"{role}/{self.settings.name}", namespace, *arguments, **place)
 
     def _ended(self, role: str, result: Any) -> None:
-        """An actor's work is over: keep its result."""
+        """Keep the result of an actor whose work has ended."""
         if role == "coordinator":
             self.state = str(result)
         elif isinstance(result, TrainerResult):
@@ -240,13 +238,13 @@ class Worker:
                 self.state = ExperimentState.STOPPED if result.stopped else ExperimentState.FINISHED
 
     def _check_nodes_left(self) -> None:
-        """Raise when every node here was given up: a coordinator would wait for others for ever."""
+        """Raise when every node here was given up: a coordinator would wait for other nodes forever."""
         problems = {n: p for result in self.results for n, p in result.problems.items()}
         if set(problems) == set(self.nodes):
             raise NodeFailure(f"every node failed; {min(problems)}: {problems[min(problems)]}")
 
     def _restarted(self, role: str, text: str) -> None:
-        """Say that an actor is started again: on the display until it gets on, and in the log for good."""
+        """Report a restart: on the display until the actor makes progress, and in the log."""
         self._notice = text
         nodes = self._placement.nodes_of(role) or ("",)
         self._supervisor.call("logger", "log_events", [Event("restarted", self._notice, n) for n in nodes])
@@ -254,17 +252,17 @@ class Worker:
     def _rounds_closed(self, count: int) -> None:
         if count != self._closed:
             self._closed = count
-            self._got_on("coordinator")
+            self._progressed("coordinator")
 
     def _steps_taken(self, steps: dict[str, int]) -> None:
         moved = {node for node, step in steps.items() if self._steps.get(node) != step}
         self._steps |= steps
         for role in self._placement.roles:
             if moved & set(self._placement.nodes_of(role)):
-                self._got_on(role)
+                self._progressed(role)
 
-    def _got_on(self, role: str) -> None:
-        """A round was finished: the budget of `role`, and of what it stands on, is whole again."""
+    def _progressed(self, role: str) -> None:
+        """Reset the restart budgets of `role` and of what it depends on: it has finished a round."""
         for one in (role, "logger", "discovery", RAY):
             if self._policy.used(one):
                 self._policy.progressed(one)
@@ -275,20 +273,20 @@ class Worker:
         self._finish(ExperimentState.FAILED, str(error))
 
     def _finish(self, state: ExperimentState, note: str) -> None:
-        """Tell everybody to stop, give them a moment, and end every process."""
+        """Ask every actor to stop, wait briefly, and end every process."""
         began, supervisor = time.monotonic(), self._supervisor
-        farewells = [
+        stops = [
             supervisor.call("coordinator", "stop", state, note),
             supervisor.call("discovery", "fail", note) if state == ExperimentState.FAILED else None,
             *[supervisor.call(role, "stop") for role in self._placement.roles],
         ]
         runs = {call: role for call, role in supervisor.running().items() if role != "discovery"}
-        supervisor.wait_for([*runs, *farewells], STOP_WITHIN_S, lambda c: self._keep_result(runs.get(c), c))
+        supervisor.wait_for([*runs, *stops], STOP_WITHIN_S, lambda c: self._keep_result(runs.get(c), c))
         self.state = state
         self.close(GONE_WITHIN_S - (time.monotonic() - began))
 
     def _keep_result(self, role: str | None, call: Any) -> None:
-        """What a trainer that was stopped says of its end; how one failed that was stopped changes nothing."""
+        """Keep the result of a stopped trainer; a failure after the stop is ignored."""
         try:
             result = ray_actors.result_of(call, QUICK_S) if role else None
         except (SwarmError, StoreError):
@@ -297,7 +295,7 @@ class Worker:
             self.results.append(result)
 
     def close(self, within_s: float = GONE_WITHIN_S) -> None:
-        """Write what the logger still holds, and end every actor's process; harmless when repeated."""
+        """Write the logger's remaining rows, and end every actor's process; harmless when repeated."""
         last = [self._supervisor.call("logger", "close"), self._supervisor.call("discovery", "stop")]
         calls = [*last, *self._supervisor.running()]
         self._supervisor.wait_for(calls, max(QUICK_S, within_s), lambda _: None)

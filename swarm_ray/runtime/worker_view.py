@@ -1,6 +1,6 @@
-"""The snapshot of a worker's own swarm, from what its coordinator and its logger say.
+"""The snapshot of a worker's own swarm, from its coordinator's and its logger's status.
 
-Where another machine coordinates, the rows that this machine's nodes logged stand for the state records.
+If another machine coordinates, rows logged by this machine's nodes replace the state records.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Trainer = tuple[int, tuple[tuple[str, float], ...]]
 
 
 class Coordinating(Protocol):
-    """What a coordinator says."""
+    """A coordinator's status."""
 
     @property
     def state(self) -> str: ...  # noqa: D102
@@ -57,7 +57,7 @@ class Coordinating(Protocol):
 
 
 class Logging(Protocol):
-    """What a logger says."""
+    """A logger's status."""
 
     @property
     def rows(self) -> Sequence[StepMetrics]: ...  # noqa: D102
@@ -73,35 +73,35 @@ class Logging(Protocol):
 
 @dataclass(frozen=True)
 class WorkerView:
-    """What a worker's actors said last; `snapshot` shows it."""
+    """The last status of a worker's actors; `snapshot` shows it."""
 
     experiment: str
     config: SwarmConfig
     nodes: tuple[str, ...]
-    """Those of this machine; where the coordinator is here, all that registered."""
+    """This machine's nodes; if it coordinates, all registered nodes."""
     state: str = "starting"
     """starting, waiting, running, paused, draining, finished, stopped, failed or superseded."""
     rewards: tuple[float, ...] = ()
     """Mean own reward per closed round; after a coordinator's restart the oldest are missing."""
     closed: int = 0
-    """Rounds of the experiment that are over."""
+    """Closed rounds of the experiment."""
     used: int = 0
     problems: Mapping[str, str] | None = None
     note: str = ""
     unreachable: str = ""
     records: tuple[StateRecord, ...] = ()
-    """The newest state records, oldest first, where the coordinator is here."""
+    """The newest state records, oldest first, if the coordinator is here."""
     rows: tuple[StepMetrics, ...] = ()
     """The newest rows of this machine's nodes, oldest first."""
     open_s: float | None = None
-    """Seconds since the open round began; None where another machine coordinates."""
+    """Seconds since the open round began; None if another machine coordinates."""
 
     def with_coordinator(self, status: Coordinating, *, starting: bool, hosts: bool) -> WorkerView:
-        """With what the coordinator says.
+        """With the coordinator's status.
 
         Args:
-            status: what it says.
-            starting: whether an actor here has not come up yet.
+            status: of the coordinator.
+            starting: whether an actor here is still starting.
             hosts: whether nodes are trained here.
         """
         record, state = status.record, status.state
@@ -127,13 +127,13 @@ class WorkerView:
     def with_logger(
         self, said: Logging, discovery_problem: str, *, coordinates: bool, starting: bool
     ) -> WorkerView:
-        """With what the logger says; its nodes' rewards stand for the swarm's where another machine coordinates.
+        """With the logger's status; its nodes' rewards stand for the swarm's if another machine coordinates.
 
         Args:
-            said: what it says.
+            said: of the logger.
             discovery_problem: why discovery cannot write; empty while it can.
             coordinates: whether the coordinator is here.
-            starting: whether an actor here has not come up yet.
+            starting: whether an actor here is still starting.
         """
         note = f"rows wait on this machine's disk: {said.problem}" if said.problem else ""
         unreachable = (self.unreachable if coordinates else "") or said.problem or discovery_problem
@@ -172,13 +172,13 @@ class WorkerView:
         )
 
     def _cumulative(self) -> float:
-        """The newest record has the sums of the whole run."""
+        """Sums of the whole run, from the newest record."""
         if self.records:
             return sum(tally.totals.reward for tally in self.records[-1].tallies.values())
         return sum(self.rewards) * max(1, len(self.nodes))
 
     def _node(self, node: str) -> NodeSnapshot:
-        """The swarm's own records where there are any, else what the node itself logged here."""
+        """From the swarm's records if there are any, else from what the node logged here."""
         records = self.records
         line = node_snapshot(node, records, self.config.local) if records else node_of_rows(node, self.rows)
         problem = (self.problems or {}).get(node)
@@ -194,7 +194,7 @@ def extended_rows(known: tuple[StepMetrics, ...], rows: Sequence[StepMetrics]) -
 
 
 def node_of_rows(node: str, rows: Sequence[StepMetrics]) -> NodeSnapshot:
-    """What its newest rows say of a node.
+    """A node's figures from its newest rows.
 
     Args:
         node: its id.
@@ -229,9 +229,9 @@ def trainer_seconds(rows: Sequence[StepMetrics]) -> dict[Trainer, float]:
 
 
 def rounds_seconds(rows: Sequence[StepMetrics]) -> list[float]:
-    """Seconds of each round that was met from its beginning to its end; the slowest trainer's.
+    """Seconds of each round that was seen from beginning to end; the slowest trainer's.
 
-    In async pace a round has several steps, so the oldest and the newest are left out: they may be met in part.
+    In async pace a round has several steps, so the oldest and the newest are left out: they may be incomplete.
     """
     spent = trainer_seconds(rows)
     rounds: dict[int, dict[str, float]] = {}

@@ -35,7 +35,7 @@ class Evaluator:
         """
         found = each(nodes, lambda node: self._evaluate(node, when), self._context)
         for node in nodes:
-            node.skipped = ""  # there is no round to sit out
+            node.skipped = ""  # no round to sit out
         return list(found.values())
 
     def _evaluate(self, node: Node, when: str) -> Evaluation:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_CURVES = 12
-"""More grid points than this are not told apart in one figure; the first ones are drawn."""
+"""Grid points in one figure; more could not be told apart, so only the first ones are drawn."""
 HEIGHT, ROW_HEIGHT, EDGE_HEIGHT = 3.4, 0.3, 1.1
 
 
@@ -79,7 +79,7 @@ def dot_chart(result: SweepResult, measure: Measure) -> Chart:
 
 
 def seed_curves(point: PointResult) -> SeedCurves:
-    """The smoothed curves of a grid point's runs, put together; shorter runs end where they end."""
+    """The smoothed curves of a grid point's runs, put together; shorter runs end earlier."""
     smooth = [curves_of(run.stages).smooth for run in point.runs]
     rounds = max(map(len, smooth), default=0)
     columns = [

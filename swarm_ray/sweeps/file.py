@@ -33,9 +33,9 @@ from swarm_ray.errors import ConfigError
 
 KEYS = ("name", "preset", "set", "grid", "seeds", "baseline")
 MOST_NAME = 32
-"""Characters of a sweep's name; an experiment's has at most 63, and the values and the seed want theirs."""
-OWN_PLACES = {"seed": "seeds", "preset": "preset"}
-"""Configuration keys that have a key of their own in the file."""
+"""Characters of a sweep's name; an experiment's has at most 63, part of which is for values and seed."""
+OWN_KEYS = {"seed": "seeds", "preset": "preset"}
+"""Configuration keys with their own key in the file."""
 
 Line = tuple[str, ...]
 
@@ -51,7 +51,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What the file says, its keys known and its shapes right; the values are not looked at yet."""
+    """The parsed file, with known keys and valid shapes; values are not checked yet."""
 
     where: str
     """Its path, for errors."""
@@ -76,7 +76,7 @@ def read_file(path: Path) -> SweepFile:
     """Read a sweep's file.
 
     Raises:
-        ConfigError: it cannot be read, is malformed, or holds a key that is unknown, stands twice or keeps a secret.
+        ConfigError: it cannot be read, is malformed, or holds a key that is unknown, duplicate or secret.
     """
     data = read_bytes(path)
     values = parse_mapping(data, str(path))
@@ -90,7 +90,7 @@ def _checked(values: Mapping[str, Any], file: SweepFile) -> SweepFile:
         if key not in KEYS:
             near = difflib.get_close_matches(key, KEYS, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise file.mistake(f"{key}: there is no such key; {hint}a sweep has {', '.join(KEYS)}", key)
+            raise file.mistake(f"{key}: unknown key; {hint}a sweep has {', '.join(KEYS)}", key)
     fixed = _settings(file, values.get("set"), "set")
     axes = tuple(_axes(file, values.get("grid")))
     _check_grid(file, fixed, axes)
@@ -129,7 +129,7 @@ def _seeds(file: SweepFile, seeds: object) -> tuple[int, ...]:
                 f"seeds: {shown(seed)} is not a seed; give a whole number, 0 or above", "seeds"
             )
         if seeds.count(seed) > 1:
-            raise file.mistake(f"seeds: {seed} stands twice, and would be the same run again", "seeds")
+            raise file.mistake(f"seeds: {seed} is given twice, and would be the same run again", "seeds")
     return tuple(seeds)
 
 
@@ -142,7 +142,7 @@ def _settings(file: SweepFile, values: object, place: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for way, key, value in _flat(values, (place,), ""):
         if key in flat:
-            raise file.mistake(f"{place}: {key} stands twice; leave one of them out", *way)
+            raise file.mistake(f"{place}: {key} is given twice; remove one", *way)
         _require_known(file, key, value, way)
         flat[key] = value
     return flat
@@ -187,11 +187,9 @@ def _row(file: SweepFile, keys: tuple[str, ...], row: object, way: Line) -> tupl
 
 
 def _require_known(file: SweepFile, key: str, value: object, way: Line) -> None:
-    """Refuse a key that no configuration has, and one that has a place of its own in the file."""
-    if key in OWN_PLACES:
-        raise file.mistake(
-            f"{way[0]}: {key} has a place of its own; write it under `{OWN_PLACES[key]}:`", *way
-        )
+    """Refuse unknown configuration keys, and keys with their own key in the file."""
+    if key in OWN_KEYS:
+        raise file.mistake(f"{way[0]}: {key} has its own key; write it under `{OWN_KEYS[key]}:`", *way)
     if key in dotted_keys(SwarmConfig):
         return
     try:
@@ -202,15 +200,15 @@ def _require_known(file: SweepFile, key: str, value: object, way: Line) -> None:
 
 
 def _check_grid(file: SweepFile, fixed: Mapping[str, Any], axes: tuple[Axis, ...]) -> None:
-    """Refuse a key that two places set, since one of them would count for nothing."""
+    """Refuse a key that is set twice, since one value would be ignored."""
     seen: set[str] = set()
     for axis in axes:
         way = ("grid", ", ".join(axis.keys))
         for key in axis.keys:
             if key in seen:
-                raise file.mistake(f"grid: {key} stands twice; leave one of them out", *way)
+                raise file.mistake(f"grid: {key} is given twice; remove one", *way)
             if key in fixed:
-                raise file.mistake(f"set: {key} is in the grid too; leave one of them out", "set", key)
+                raise file.mistake(f"set: {key} is in the grid too; remove one", "set", key)
             seen.add(key)
 
 

@@ -30,9 +30,9 @@ from swarm_ray.sweeps.table import (
     bounds_text,
     difference_cells,
     interval_text,
+    limitations,
     mean_text,
     p_text,
-    remarks_on,
 )
 
 CSV_HEADS = ("experiment", "setting", "baseline", "seed")
@@ -60,8 +60,8 @@ def json_text(result: SweepResult) -> str:
         "name": result.name,
         "seeds": result.seeds,
         "baseline": dict(result.baseline.values) if result.baseline else None,
-        "remarks": remarks_on(result),
-        "not_finished": {standing.run.experiment: standing.state for standing in result.missing},
+        "remarks": limitations(result),
+        "not_finished": {status.run.experiment: status.state for status in result.missing},
         "not_counted": result.not_counted,
         "points": [_point(point) for point in result.points],
     }
@@ -88,7 +88,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 
 def _cell(value: object) -> object:
-    """Numbers and texts as they are, anything else as JSON; nothing as an empty cell."""
+    """Numbers and texts unchanged, anything else as JSON; None as an empty cell."""
     if value is None or (isinstance(value, int | float | str) and not isinstance(value, bool)):
         return value
     return msgspec.json.encode(value).decode()
@@ -105,7 +105,7 @@ _METHOD = (
 
 
 def write_reports(result: SweepResult, page: Path) -> list[Path]:
-    """Write the page, and beside it the runs as CSV and everything as JSON; what a sweep wrote before is renewed.
+    """Write the page, and beside it the runs as CSV and everything as JSON; files of an earlier sweep are replaced.
 
     Args:
         result: of the sweep.
@@ -115,7 +115,7 @@ def write_reports(result: SweepResult, page: Path) -> list[Path]:
         The three paths.
 
     Raises:
-        UserError: the page cannot have that name, there is another file of it, or one cannot be written.
+        UserError: the name is not allowed, another file has it, or a file cannot be written.
     """
     require_page(page)
     paths = list(_marks(page))
@@ -127,15 +127,15 @@ def write_reports(result: SweepResult, page: Path) -> list[Path]:
 
 
 def require_page(page: Path, root: Path | None = None) -> None:
-    """Refuse a name that the page cannot have, before anything runs for hours.
+    """Refuse an impossible page name before anything runs for hours.
 
     Args:
         page: where it is to go, CSV and JSON beside it.
         root: a folder that will be there by then.
 
     Raises:
-        UserError: the name does not end in `.html`, is that of a folder, or lies in none; or one of the three files is
-            there and no sweep wrote it.
+        UserError: the name does not end in `.html`, is a folder, or is not in a folder; or one of the three files
+            exists and was not written by a sweep.
         StoreError: what is there cannot be read.
     """
     if page.suffix != ".html":
@@ -143,13 +143,13 @@ def require_page(page: Path, root: Path | None = None) -> None:
     with writing_errors(page):
         if page.is_dir() or not (page.absolute().parent.is_dir() or page.parent == root):
             raise UserError(
-                f"--report {page}: this is a folder, or lies in none; give the name of a file in a folder"
+                f"--report {page}: this is a folder, or its folder is missing; give the name of a file in a folder"
             )
     require_renewable(_marks(page), "sweep's report", "give another --report, or move it away")
 
 
 def _marks(page: Path) -> dict[Path, str]:
-    """Page, CSV and JSON, and by what each is known."""
+    """Page, CSV and JSON, with the mark that identifies each."""
     return {
         page: SWEEP_MARK,
         page.with_suffix(".csv"): ",".join(CSV_HEADS),
@@ -179,23 +179,23 @@ def page_text(result: SweepResult) -> str:
         findings=[conclusion(result, point) for point in others],
         summary=_means(result),
         sections=sections,
-        remarks=[("Limits of these figures", remarks_on(result))],
+        remarks=[("Limits of these figures", limitations(result))],
         details=[seeds, *([f"baseline {baseline}"] if baseline else [])],
     ).html()
 
 
 def conclusion(result: SweepResult, point: PointResult) -> Finding:
-    """What may be said of a grid point by the first measure."""
+    """The conclusion about a grid point, by the first measure."""
     measure, label = MEASURES[0], point.point.label
     about = f"against {result.baseline.label}" if result.baseline else ""
     figure = point.figures[measure.key]
     test, paired = figure.difference, figure.paired
     if test is None or paired is None or figure.p_holm is None:
-        said = "Not compared: it has no finished run that counts, or the baseline has none."
+        said = "Not compared: the setting or the baseline has no valid finished run."
         return Finding(label, about, "open", said, ())
     answer, verdict = _verdict(test.p, figure.p_holm, paired.mean, result.least_p())
     ratio = "" if paired.ratio is None else f", {paired.ratio:.2f} times the baseline's"
-    bounds = "no interval of one seed" if paired.low is None else f"interval {bounds_text(measure, paired)}"
+    bounds = "no interval with one seed" if paired.low is None else f"interval {bounds_text(measure, paired)}"
     said = (
         f"{verdict}: {measure.title} {amount(measure, paired.mean, signed=True)} ({bounds}){ratio}. A run of it is "
         f"ahead of one of the baseline in {test.superiority:.0%} of the pairs; p = {p_text(test.p)}, after Holm "
@@ -205,12 +205,12 @@ def conclusion(result: SweepResult, point: PointResult) -> Finding:
 
 
 def _verdict(p: float, adjusted: float, change: float, least: float) -> tuple[str, str]:
-    """By the test alone: an interval of a few seeds leaves out 0 too easily to decide anything."""
+    """By the test alone: an interval over a few seeds excludes 0 too easily."""
     better = "better" if change > 0 else "worse"
     if adjusted <= LEVEL:
         return ("yes" if change > 0 else "no"), better.capitalize()
     if p <= LEVEL:
-        return "partly", f"Perhaps {better}, though not after the adjustment for several comparisons"
+        return "partly", f"Perhaps {better}, but not after the adjustment for several comparisons"
     return "open", "Too few seeds to tell" if least > LEVEL else "Not shown to differ"
 
 

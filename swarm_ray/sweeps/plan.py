@@ -91,7 +91,7 @@ def read_plan(path: Path) -> SweepPlan:
 
 
 def experiment_name(sweep: str, point: GridPoint, seed: int) -> str:
-    """`<sweep>-<point>-s<seed>`: an id that depends on nothing else in the file, so that it stays the same.
+    """`<sweep>-<point>-s<seed>`: an id that is independent of the rest of the file, so it is stable.
 
     Where that is too long, the middle is cut and ends with a hash of the whole.
     """
@@ -121,7 +121,7 @@ def _points(file: SweepFile) -> tuple[GridPoint, ...]:
 
 
 def _config(file: SweepFile, point: GridPoint) -> SwarmConfig:
-    """What all runs of a point have in common; a whole swarm waits for all its nodes, as `Swarm` has it."""
+    """What all runs of a point have in common; a whole swarm waits for all its nodes, as in `Swarm`."""
     try:
         config = load_config(file.preset, overrides={**file.fixed, **dict(point.values)})
     except ConfigError as error:
@@ -134,7 +134,7 @@ def _config(file: SweepFile, point: GridPoint) -> SwarmConfig:
 
 
 def _way_to(file: SweepFile, key: str) -> tuple[str, ...]:
-    """Where in the file a configuration key is set, as far as one line says it."""
+    """Where in the file a configuration key is set, if one line says so."""
     key = key.partition("[")[0]
     for axis in file.axes:
         if key in axis.keys:
@@ -154,7 +154,7 @@ def _refuse_twins(file: SweepFile, points: Sequence[GridPoint], configs: Sequenc
         text = json.dumps(to_json(config), sort_keys=True)
         if text in seen:
             raise file.mistake(
-                f"grid: {seen[text].label} and {point.label} are the same run; leave one out", "grid"
+                f"grid: {seen[text].label} and {point.label} are the same run; remove one", "grid"
             )
         seen[text] = point
 
@@ -192,7 +192,7 @@ def _has(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The last part of each key, or the whole where two end alike."""
+    """The last part of each key, or the whole key if two end alike."""
     ends = [key.rpartition(".")[2] for key in keys]
     return {key: key if ends.count(end) > 1 else end for key, end in zip(keys, ends, strict=True)}
 
@@ -203,7 +203,7 @@ def _spelled(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value on one line; the end of a long one is a hash of the whole, so that two are told apart."""
+    """A value on one line; a long one ends in a hash of the whole, to keep it distinct."""
     text = clean(_spelled(value))
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 10]}...{_hash(_spelled(value), 6)}"
 
@@ -213,7 +213,7 @@ def _hash(text: str, digits: int) -> str:
 
 
 def _slug(value: object) -> str:
-    """A value in the letters of an id; what does not fit them is cut, and marked with a hash of the whole."""
+    """A value in the letters of an id; others are removed, and a hash of the whole is added."""
     text = _spelled(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return text.replace(".", "p").replace("+", "")

@@ -39,16 +39,16 @@ NEW, FINISHED = "new", ExperimentState.FINISHED
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """One run in the folder."""
 
     run: SweepRun
     state: str
-    """new, finished, or what its newest state record says: running, stopped, failed and so on."""
+    """new, finished, or the state in its newest record: running, stopped, failed and so on."""
 
     @property
     def finished(self) -> bool:
-        """Whether all its rounds are run."""
+        """Whether all its rounds have run."""
         return self.state == FINISHED
 
 
@@ -59,24 +59,24 @@ class Outcome:
     done: list[str] = field(default_factory=list)
     """Experiments that were run to their end."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Experiment to why, on one line."""
+    """Experiment to the reason, on one line."""
     interrupted: bool = False
 
 
-def standings(plan: SweepPlan, root: str) -> list[Standing]:
-    """How far each run of a plan is, in the plan's order.
+def run_statuses(plan: SweepPlan, root: str) -> list[RunStatus]:
+    """The status of each run of a plan, in the plan's order.
 
     Raises:
         ConfigError: the folder holds an experiment of that name with other settings, or one that cannot be read.
         StoreError: the folder cannot be read.
     """
     store = Store(root)
-    return [Standing(run, _state(plan, store, run, root)) for run in plan.runs]
+    return [RunStatus(run, _state(plan, store, run, root)) for run in plan.runs]
 
 
-def to_do(found: Sequence[Standing]) -> list[SweepRun]:
-    """The runs that are not finished, those already begun first: a sweep resumes where it stopped."""
-    left = [standing for standing in found if not standing.finished]
+def to_do(found: Sequence[RunStatus]) -> list[SweepRun]:
+    """The runs that are not finished, those already begun first, so a sweep resumes where it stopped."""
+    left = [status for status in found if not status.finished]
     return [s.run for s in sorted(left, key=lambda s: s.state == NEW)]
 
 
@@ -135,11 +135,11 @@ MEASURES = (
     Measure(
         "seconds",
         "seconds",
-        "from opening to close, summed over rounds; what else ran on the machine counts too",
+        "from opening to close, summed over rounds; other load on the machine counts too",
         lambda c: c.seconds,
     ),
 )
-"""The first is what a sweep decides by; the others are looked at beside it."""
+"""The first decides; the others are shown beside it."""
 
 
 @dataclass(frozen=True)
@@ -179,16 +179,16 @@ class PointResult:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """All that a sweep found."""
+    """All results of a sweep."""
 
     name: str
     seeds: tuple[int, ...]
     baseline: GridPoint | None
     points: tuple[PointResult, ...]
-    missing: tuple[Standing, ...]
+    missing: tuple[RunStatus, ...]
     """Runs that are not finished."""
     not_counted: dict[str, str]
-    """Experiment to why a finished run stands in no figure: part of what it did cannot be read."""
+    """Experiment to why a finished run is not counted: part of its records cannot be read."""
 
     def sizes(self) -> tuple[int, list[int]]:
         """Runs of the baseline, and of each grid point that is compared with it."""
@@ -201,22 +201,22 @@ class SweepResult:
         return min(1.0, smallest_p(base, min(others)) * len(others)) if base and others else 1.0
 
 
-def sweep_result(plan: SweepPlan, found: Sequence[Standing], root: str) -> SweepResult:
+def sweep_result(plan: SweepPlan, found: Sequence[RunStatus], root: str) -> SweepResult:
     """Compute the figures of the finished runs that can be read whole.
 
-    A sum over some of a run's rounds would pass for a small one, so a run of which records are missing is left out.
+    A sum over part of a run's rounds would look like a small one, so runs with missing records are left out.
 
     Raises:
         StoreError: the folder cannot be read.
     """
     done: dict[GridPoint, list[FinishedRun]] = {}
     not_counted: dict[str, str] = {}
-    for standing in found:
-        if standing.finished:
+    for status in found:
+        if status.finished:
             try:
-                done.setdefault(standing.run.point, []).append(_read(standing.run, root))
+                done.setdefault(status.run.point, []).append(_read(status.run, root))
             except SwarmStateError as error:
-                not_counted[standing.run.experiment] = str(error)
+                not_counted[status.run.experiment] = str(error)
     figures = {
         measure.key: _figures(measure, [done.get(p, []) for p in plan.points], _place(plan))
         for measure in MEASURES
@@ -230,12 +230,12 @@ def sweep_result(plan: SweepPlan, found: Sequence[Standing], root: str) -> Sweep
         )
         for number, point in enumerate(plan.points)
     )
-    missing = tuple(standing for standing in found if not standing.finished)
+    missing = tuple(status for status in found if not status.finished)
     return SweepResult(plan.name, plan.seeds, plan.baseline, points, missing, not_counted)
 
 
 def _read(run: SweepRun, root: str) -> FinishedRun:
-    """One run; a damaged record that the log does without, such as one of two twins, takes nothing from its figures.
+    """One run; a damaged record that the log can do without, such as one of two twins, does not affect its figures.
 
     Raises:
         SwarmStateError: a record is missing or not whole, or is not one that this version reads.

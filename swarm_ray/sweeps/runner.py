@@ -1,4 +1,4 @@
-"""Runs a sweep: ordinary experiments, as many at once as the machine has room for, on one Ray that stays up."""
+"""Runs a sweep: ordinary experiments, as many at once as the machine has room for, on one shared Ray instance."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from swarm_ray.runtime.handle import DONE, LEARNED_NOTHING, Running
 from swarm_ray.runtime.preflight import prepare_model
 from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.sweeps.plan import SweepRun
-from swarm_ray.sweeps.results import Outcome, Standing, to_do
+from swarm_ray.sweeps.results import Outcome, RunStatus, to_do
 
 PROCESSES_BYTES = 1_500_000_000
-"""Host memory set aside for one run's actors and its scoring process, beside their models: 0.75 GB were measured with
+"""Host memory reserved for one run's actors and its scoring process, beside their models: 0.75 GB were measured with
 the embedded model on a CPU, and PyTorch with CUDA takes more."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What there is, and what the largest run of the sweep takes of it."""
+    """The machine's resources, and what the largest run of the sweep needs."""
 
     cpus: float
     """Cores that Ray has."""
@@ -43,7 +43,7 @@ class Room:
     host_bytes: int
     """Free memory of this machine."""
     device_bytes: int | None
-    """Free memory of the device; None where policies live in the host's memory."""
+    """Free memory of the device; None if policies are in host memory."""
     policies_bytes: int
     """What one run's policies take, of the device's memory or else of the host's; 0 for the embedded model."""
 
@@ -57,10 +57,10 @@ class Room:
 
 
 def runs_at_once(configs: Sequence[SwarmConfig]) -> int:
-    """How many runs with these configurations fit at once; Ray is there.
+    """How many runs with these configurations fit at once; Ray is running.
 
     Raises:
-        UserError: a device or model that is not to be had, or a run that does not fit by itself.
+        UserError: a device or model is not available, or a single run does not fit.
     """
     device = choose_device(configs[0].policy.device)
     cuda = device.type != "cpu"
@@ -84,7 +84,7 @@ LOOK_S = 0.25
 
 
 class SweepWorker(Worker):
-    """A worker on the sweep's Ray, which outlives the run and is started again when it dies.
+    """A worker on the sweep's Ray, which outlives the run and is restarted when it dies.
 
     Args:
         ray: shared by all runs of the sweep.
@@ -100,14 +100,14 @@ class SweepWorker(Worker):
         super().__init__(address, config, node_ids(config), settings)
         self._shared = ray
 
-    def start(self, ray: RayInstance | None = None) -> None:  # noqa: ARG002  (the run's own is never begun)
+    def start(self, ray: RayInstance | None = None) -> None:  # noqa: ARG002  (a run never starts Ray)
         """Start all actors on the sweep's Ray."""
         super().start(self._shared)
 
 
 @dataclass
 class Slot:
-    """One run that is under way."""
+    """One running experiment."""
 
     number: int
     run: SweepRun
@@ -116,11 +116,11 @@ class Slot:
 
 
 class SweepRunner:
-    """Runs what is left of a sweep.
+    """Runs the unfinished runs of a sweep.
 
     Args:
         root: the shared folder.
-        found: all runs of the plan, and how far they are.
+        found: all runs of the plan, with their status.
         parallel: how many run at once; `auto` is as many as the machine has room for.
         show: show progress.
     """
@@ -128,13 +128,13 @@ class SweepRunner:
     def __init__(
         self,
         root: str,
-        found: Sequence[Standing],
+        found: Sequence[RunStatus],
         *,
         parallel: int | Literal["auto"] = "auto",
         show: bool = True,
     ) -> None:
         self._root, self._parallel = root, parallel
-        self._numbers = {standing.run.experiment: n for n, standing in enumerate(found, 1)}
+        self._numbers = {status.run.experiment: n for n, status in enumerate(found, 1)}
         self._waiting = to_do(found)
         self._before = len(found) - len(self._waiting)
         self._ray, self._display = RayInstance(), choose_display(show=show)
@@ -143,12 +143,12 @@ class SweepRunner:
         self._began, self._at_once = 0.0, 1
 
     def run(self) -> Outcome:
-        """Do all that is left; a run that fails does not keep the others from being done.
+        """Run everything unfinished; a failed run does not stop the others.
 
-        An interrupt ends what is under way in order, and the same sweep can be resumed later.
+        An interrupt stops the current runs cleanly, and the sweep can be resumed later.
 
         Raises:
-            UserError: a model or task that is not to be had, before any run has begun.
+            UserError: a model or task is not available, before any run has begun.
             ActorFailure: Ray does not start.
         """
         if not self._waiting:
@@ -186,7 +186,7 @@ class SweepRunner:
             self._start(self._waiting.pop(0))
 
     def _start(self, run: SweepRun) -> None:
-        """Begin a run; one that cannot be is a failed one."""
+        """Start a run; if that is impossible, it counts as failed."""
         made: list[Worker] = []
 
         def prepare(_: Display, __: RayInstance) -> list[Worker]:
@@ -202,7 +202,7 @@ class SweepRunner:
             running.start()
         except ExperimentExistsError:
             self._outcome.failed[run.experiment] = (
-                f"its folder in {self._root} has no experiment.json, as when a command was killed while it made it; "
+                f"its folder in {self._root} has no experiment.json, as when a command was killed while creating it; "
                 "delete the folder, and give the same command again"
             )
             return
@@ -212,7 +212,7 @@ class SweepRunner:
         self._slots.append(Slot(self._numbers[run.experiment], run, running, made[0]))
 
     def _look(self) -> None:
-        """Watch every run for a moment, show them, and keep what has ended."""
+        """Watch every run briefly, show them, and record ended ones."""
         if not self._slots:
             return
         over = [slot for slot in self._slots if slot.worker.watch(LOOK_S / len(self._slots))]
@@ -222,7 +222,7 @@ class SweepRunner:
             self._end(slot)
 
     def _end(self, slot: Slot) -> None:
-        """Write what the run still holds, and keep how it ended; an interrupt meanwhile is the sweep's."""
+        """Close the run and record how it ended; an interrupt meanwhile applies to the sweep."""
         name = slot.run.experiment
         try:
             slot.running.stop()
@@ -230,13 +230,13 @@ class SweepRunner:
         except (SwarmError, StoreError) as error:
             self._outcome.failed[name] = str(error)
             return
-        if ended in {DONE, LEARNED_NOTHING}:  # that nothing was learned is a result too
+        if ended in {DONE, LEARNED_NOTHING}:  # having learned nothing is a result too
             self._outcome.done.append(name)
         else:
             self._outcome.failed[name] = message
 
     def _lines(self) -> list[ExperimentSnapshot]:
-        """What a display shows of each run; with the first, how far the sweep is."""
+        """A snapshot per run; the first also has the progress of the sweep."""
         lines = []
         for slot in self._slots:
             label = f"{slot.number} of {len(self._numbers)}: {slot.run.experiment}"
@@ -251,7 +251,7 @@ class SweepRunner:
         parts = [f"in all, {self._before + done} of {len(self._numbers)} runs are finished"]
         if failed:
             parts.append(f"{len(failed)} failed ({', '.join([*failed][:3])})")
-        if done:  # what failed may have failed at once, and says nothing of the rest
+        if done:  # a failed run may have failed at once, and says nothing about the rest
             under_way = sum(p.closed / (p.rounds + 1) for p in progress)
             left = len(self._waiting) + len(self._slots) - under_way
             pace = (time.monotonic() - self._began) / (done + under_way)
@@ -260,12 +260,12 @@ class SweepRunner:
 
 
 def node_ids(config: SwarmConfig) -> list[str]:
-    """The nodes of a whole swarm, as `Swarm` names them."""
+    """The nodes of a whole swarm, named as in `Swarm`."""
     return [f"node-{i}" for i in range(config.nodes)]
 
 
 def distinct_models(configs: Sequence[SwarmConfig]) -> list[SwarmConfig]:
-    """One configuration of each that needs a model of its own: seeds, and rounds, need none."""
+    """One configuration per distinct model; seeds and rounds do not matter."""
     kept: dict[tuple[bytes, int, str], SwarmConfig] = {}
     for config in configs:
         alike = config.model_copy(update={"seed": 0, "rounds": 1})

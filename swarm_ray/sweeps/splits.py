@@ -26,13 +26,13 @@ def plan_splits(
     """The configurations of a comparison, by the names of their experiments: `<experiment>-<I>-<J>`.
 
     Args:
-        root: the folder that holds them, or will.
+        root: the folder for them.
         experiment: what their names begin with.
         splits: own and external rollouts, as in `8/0 6/2 4/4 2/6`.
         preset: what the configurations begin with.
         overrides: `key=value`, for all of them.
-        nodes: of each swarm; 0 takes those of an experiment that is there already, else as many as fit on the device,
-            at most 8 as in the paper.
+        nodes: of each swarm; 0 takes those of an existing experiment, else as many as fit on the device, at most 8 as
+            in the paper.
 
     Raises:
         UserError: a split, key or value is impossible, or too few nodes fit.
@@ -47,7 +47,7 @@ def plan_splits(
         name: [*overrides, f"local={own}", f"external={others}"] for name, (own, others) in pairs.items()
     }
     if not nodes:
-        # `nodes=2` is there so that external rollouts are possible while the number is not known.
+        # `nodes=2` makes external rollouts valid while the number is still unknown.
         configs = [load_config(preset, overrides=[*words, "nodes=2"]) for words in asked.values()]
         nodes = _nodes_there(root, tuple(pairs)) or min(nodes_that_fit(config) for config in configs)
     return {name: load_config(preset, overrides=[*words, f"nodes={nodes}"]) for name, words in asked.items()}
@@ -58,11 +58,11 @@ def nodes_that_fit(config: SwarmConfig, most: int = PAPER_NODES) -> int:
 
     Args:
         config: says which model and device.
-        most: no more than so many are answered.
+        most: upper limit of the result.
 
     Raises:
-        ModelError: there is no such model, or not even two fit, without which nothing is shared.
-        ConfigError: there is no such device.
+        ModelError: the model does not exist, or fewer than two nodes fit, so nothing could be shared.
+        ConfigError: the device does not exist.
     """
     if config.policy.is_tiny:
         return most
@@ -81,10 +81,10 @@ def nodes_that_fit(config: SwarmConfig, most: int = PAPER_NODES) -> int:
 
 
 def begun(root: str, names: Iterable[str]) -> list[str]:
-    """Those of these experiments that are there.
+    """Those of these experiments that exist.
 
     Raises:
-        UserError: none is.
+        UserError: none exists.
         StoreError: the folder cannot be read.
     """
     store = Store(root)
@@ -95,14 +95,14 @@ def begun(root: str, names: Iterable[str]) -> list[str]:
 
 
 def beside_paper(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """Cumulative rewards of own completions and their ratios to the first, beside those of the paper.
+    """Cumulative rewards of own completions and their ratios to the first, beside the paper's.
 
     Args:
         comparisons: of the splits, the one without external rollouts first.
 
     Returns:
-        A row per experiment, indexed by `I/J`. The paper's sums are over 8 nodes and 2000 rounds of one seed; what
-        compares is the ratio, which runs of other sizes than the first do not have.
+        A row per experiment, indexed by `I/J`. The paper's sums are over 8 nodes and 2000 rounds of one seed; only
+        ratios are comparable, and only between runs of one size.
     """
     import pandas as pd
 
@@ -133,7 +133,7 @@ def _read_split(text: str) -> tuple[int, int]:
 
 
 def _nodes_there(root: str, names: Sequence[str]) -> int:
-    """The nodes of the first of these experiments that is there; 0 where none is."""
+    """The number of nodes of the first existing experiment; 0 if none exists."""
     store = Store(root)
     for address in (ExperimentAddress(root, name) for name in names):
         if read_identity(store, address) is not None:

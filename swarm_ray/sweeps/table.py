@@ -1,4 +1,4 @@
-"""A sweep as text: its plan, its results, and what a reader must know to read them right."""
+"""A sweep as text: its plan, its results, and their limitations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from swarm_ray.formatting import NOTHING, WIDTH, clean, duration, grid, large, reward_sum, share
 from swarm_ray.observe.statistics import LEVEL, Interval, PairedDifference, interval_coverage, smallest_p
 from swarm_ray.sweeps.plan import SweepPlan
-from swarm_ray.sweeps.results import MEASURES, Figure, Measure, Standing, SweepResult
+from swarm_ray.sweeps.results import MEASURES, Figure, Measure, RunStatus, SweepResult
 
 
-def remarks_on(result: SweepResult) -> list[str]:
-    """Sentences to stand beside the figures."""
+def limitations(result: SweepResult) -> list[str]:
+    """Sentences on the limitations of the figures."""
     return [
         *_missing(result),
-        *[f"{name} is finished, and left out: {why}." for name, why in result.not_counted.items()],
+        *[f"{name} is finished but left out: {why}." for name, why in result.not_counted.items()],
         *_unlike(result),
         *_learned_nothing(result),
         *_interval_remarks(result),
@@ -24,7 +24,7 @@ def remarks_on(result: SweepResult) -> list[str]:
 
 
 def seeds_needed(comparisons: int) -> int:
-    """Seeds a side, from which on the test can get below `LEVEL` after Holm's adjustment."""
+    """Seeds per side needed for the test to get below `LEVEL` after Holm's adjustment."""
     count = 2
     while smallest_p(count, count) * comparisons > LEVEL:
         count += 1
@@ -34,13 +34,13 @@ def seeds_needed(comparisons: int) -> int:
 def _missing(result: SweepResult) -> list[str]:
     if not result.missing:
         return []
-    names = ", ".join(f"{standing.run.experiment} ({standing.state})" for standing in result.missing[:9])
+    names = ", ".join(f"{status.run.experiment} ({status.state})" for status in result.missing[:9])
     more = f" and {len(result.missing) - 9} more" if len(result.missing) > 9 else ""
     return [f"Not finished, and left out: {names}{more}."]
 
 
 def _unlike(result: SweepResult) -> list[str]:
-    """Sums over different numbers of nodes and rounds are not comparable as they stand."""
+    """Warn that sums over different numbers of nodes and rounds are not comparable."""
     configs = [run.run.config for point in result.points for run in point.runs]
     found = {"nodes": {config.nodes for config in configs}, "rounds": {config.rounds for config in configs}}
     differing = [key for key, values in found.items() if len(values) > 1]
@@ -53,14 +53,14 @@ def _unlike(result: SweepResult) -> list[str]:
 
 def _learned_nothing(result: SweepResult) -> list[str]:
     names = [r.run.experiment for p in result.points for r in p.runs if r.figures.learned_nothing]
-    return [f"Learned nothing, and counted all the same: {', '.join(names)}."] if names else []
+    return [f"Learned nothing, but counted: {', '.join(names)}."] if names else []
 
 
 def _interval_remarks(result: SweepResult) -> list[str]:
     counts = [len(point.runs) for point in result.points]
     said = []
     if min(counts) < 2:
-        said.append("With fewer than 2 seeds of a setting no interval is possible: one run is one draw.")
+        said.append("With fewer than 2 seeds of a setting no interval is possible.")
     if several := [count for count in counts if count > 1]:
         least, most = min(several), max(several)
         seeds = str(least) if least == most else f"{least} to {most}"
@@ -72,13 +72,13 @@ def _interval_remarks(result: SweepResult) -> list[str]:
 
 
 def _test_remarks(result: SweepResult) -> list[str]:
-    """What the test cannot say with so few seeds, and what several tests do."""
+    """What the test cannot show with so few seeds, and the effect of several tests."""
     if result.baseline is None:
         return ["No baseline is named, so nothing is tested."]
     base, others = result.sizes()
     if not base or not others:
         return [
-            "Nothing could be tested: the baseline, or all that it is compared with, has no finished run that counts."
+            "Nothing could be tested: the baseline, or everything compared with it, has no valid finished run."
         ]
     lowest, adjusted = smallest_p(base, min(others)), result.least_p()
     several = (
@@ -97,16 +97,18 @@ def _test_remarks(result: SweepResult) -> list[str]:
     return [" ".join(said)]
 
 
-def plan_text(plan: SweepPlan, found: Sequence[Standing], *, width: int = WIDTH, styled: bool = False) -> str:
-    """Every run with its state, and below them how large it all is."""
+def plan_text(
+    plan: SweepPlan, found: Sequence[RunStatus], *, width: int = WIDTH, styled: bool = False
+) -> str:
+    """Every run with its state, and below them the size of the sweep."""
     rows = [[s.run.point.label, str(s.run.seed), s.state, s.run.experiment] for s in found]
     table = grid(["setting", "seed", "state", "experiment"], rows, width=width, styled=styled)
     return table + size_text(plan, found) + "\n"
 
 
-def size_text(plan: SweepPlan, found: Sequence[Standing]) -> str:
-    """How many runs there are, how many are left, and what those will generate."""
-    left = [standing.run.config for standing in found if not standing.finished]
+def size_text(plan: SweepPlan, found: Sequence[RunStatus]) -> str:
+    """The number of runs, how many are left, and what those will generate."""
+    left = [status.run.config for status in found if not status.finished]
     rounds = sum(config.rounds for config in left)
     completions = sum(c.nodes * c.rounds * c.local * c.completions for c in left)
     tokens = sum(c.nodes * c.rounds * c.local * c.completions * c.policy.max_new_tokens for c in left)
@@ -120,14 +122,14 @@ def size_text(plan: SweepPlan, found: Sequence[Standing]) -> str:
 
 
 def result_text(result: SweepResult, *, width: int = WIDTH, styled: bool = False) -> str:
-    """A table of means, one of each measure against the baseline, and what to bear in mind."""
+    """A table of means, one per measure against the baseline, and the limitations."""
     parts = [means_table(result, width=width, styled=styled)]
     if result.baseline is not None:
         for measure in MEASURES:
             parts.append(f"{measure.title}, against {result.baseline.label}\n")
             parts.append(differences_table(result, measure, width=width, styled=styled))
     wrapped = [
-        "\n".join(textwrap.wrap(clean(line), width, subsequent_indent="  ")) for line in remarks_on(result)
+        "\n".join(textwrap.wrap(clean(line), width, subsequent_indent="  ")) for line in limitations(result)
     ]
     return "\n".join([*parts, *[f"{text}\n" for text in wrapped]]).replace("\n\n\n", "\n\n")
 
@@ -149,7 +151,7 @@ def means_table(result: SweepResult, *, width: int = WIDTH, styled: bool = False
 def differences_table(
     result: SweepResult, measure: Measure, *, width: int = WIDTH, styled: bool = False
 ) -> str:
-    """A line for each other grid point: how far from the baseline it is, and how sure that is."""
+    """A line for each other grid point: its difference from the baseline, and the uncertainty."""
     rows = [
         [p.point.label, *difference_cells(measure, p.figures[measure.key])]
         for p in result.points
@@ -162,7 +164,7 @@ DIFFERENCE_HEADS = ("ratio", "difference", "95 % interval", "U", "p", "p (Holm)"
 
 
 def difference_cells(measure: Measure, figure: Figure) -> list[str]:
-    """Under `DIFFERENCE_HEADS`: the paired difference, and the test of all against all."""
+    """Under `DIFFERENCE_HEADS`: the paired difference, and the unpaired test."""
     test, paired = figure.difference, figure.paired
     if test is None or paired is None:
         return [NOTHING] * len(DIFFERENCE_HEADS)
@@ -201,13 +203,13 @@ def interval_text(measure: Measure, found: Interval | None) -> str:
 
 
 def amount(measure: Measure, value: float, *, signed: bool = False) -> str:
-    """A value of a measure, in its own way."""
+    """A value in its measure's format."""
     sign = "-" if value < 0 else "+" if signed else ""
     return sign + _spelled(measure, abs(value))
 
 
 def p_text(p: float) -> str:
-    """A probability: two digits, and not more zeros than one can count."""
+    """A probability with two significant digits."""
     return "<0.001" if p < 0.001 else f"{p:.2g}"
 
 

@@ -53,7 +53,7 @@ class TaskSet:
         """Make a question, or find it among those made before.
 
         Raises:
-            UnknownQuestionError: There is no such specialty.
+            UnknownQuestionError: Unknown specialty.
             TaskError: The task cannot make it.
         """
         return self._cached(specialty, seed, index)

@@ -181,7 +181,7 @@ def test_who_never_says_its_last_word_is_named(tmp_path: Path) -> None:
     played.tick()
     played.beat("node-1", 5, done=True)
     played.tick(31)
-    assert (played.last.state, played.last.note) == ("finished", "no last word from node-2")
+    assert (played.last.state, played.last.note) == ("finished", "no final heartbeat from node-2")
 
 
 def test_the_state_between_rounds_holds_the_sums_of_the_files(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_who_stops_making_progress_at_the_end_is_waited_for_no_longer_than_drain
     assert played.last.state == "draining"
     played.beat("node-2", 4, step=3, progress=2)
     played.tick(31)
-    assert (played.last.state, played.last.note) == ("finished", "no last word from node-2")
+    assert (played.last.state, played.last.note) == ("finished", "no final heartbeat from node-2")
 
 
 def test_nobody_holds_the_end_up_for_ever(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_further_records_do_not_make_the_draining_longer(tmp_path: Path) -> None
         assert played.last.state == "draining"
     played.tick(9)
     assert played.last.state == "finished"
-    assert played.last.note == "no last word from node-1, node-2"
+    assert played.last.note == "no final heartbeat from node-1, node-2"
 
 
 def test_a_late_file_of_one_who_handed_in_is_answered_when_its_beat_asks(tmp_path: Path) -> None:

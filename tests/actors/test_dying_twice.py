@@ -36,7 +36,7 @@ def kill_at(trainer: Trainer, method: str, count: int, patch: pytest.MonkeyPatch
         if calls == count:
             until(lambda: trainer._checkpoints._checkpointer._thread.idle)
             patch.setattr(trainer._checkpoints, "close", lambda *_: [])
-            patch.setattr(trainer._reporter, "farewell", lambda *_, **__: None)
+            patch.setattr(trainer._reporter, "final_heartbeat", lambda *_, **__: None)
             raise Killed
         return real(*arguments)
 

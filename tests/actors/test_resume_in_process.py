@@ -69,7 +69,7 @@ def kill_at(trainer: Trainer, where: str, count: int, patch: pytest.MonkeyPatch)
         calls += 1
         if calls == count:
             patch.setattr(trainer._checkpoints, "close", lambda *_: [])
-            patch.setattr(trainer._reporter, "farewell", lambda *_, **__: None)
+            patch.setattr(trainer._reporter, "final_heartbeat", lambda *_, **__: None)
             raise Killed
         return real(*arguments, **named)
 
@@ -142,7 +142,7 @@ def test_a_worker_heeds_a_change_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_vanished_costs_what_was_not_uploaded(tmp_path: Path) -> None:
-    """Another machine goes on from the folder alone: uploaded checkpoint, then updates from the state log."""
+    """Another machine resumes from the folder alone: uploaded checkpoint, then updates from the state log."""
     root = tmp_path / "My Drive"
     config = small_config(
         nodes=2,
@@ -173,7 +173,7 @@ def vanish(swarm: OneProcessSwarm, number: int) -> None:
     """End a trainer's thread at its next look, with nothing written after it."""
     trainer = swarm.trainers[number]
     trainer._checkpoints.close = lambda *_: []  # type: ignore[method-assign]
-    trainer._reporter.farewell = lambda *_, **__: None  # type: ignore[method-assign]
+    trainer._reporter.final_heartbeat = lambda *_, **__: None  # type: ignore[method-assign]
     trainer.stop()
     swarm._ends[number].result(60)
     for home in trainer._restored.folders.values():

@@ -66,7 +66,7 @@ def kill_in_third_round(swarm: OneProcessSwarm) -> None:
         calls.append(1)
         if len(calls) == 3:
             trainer._checkpoints.close = lambda *_: []
-            trainer._reporter.farewell = lambda *_, **__: None
+            trainer._reporter.final_heartbeat = lambda *_, **__: None
             raise Killed
         return real(*arguments, **named)
 

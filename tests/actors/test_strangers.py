@@ -1,4 +1,4 @@
-"""T4: whatever a peer publishes, it is skipped, counted and shown, and training goes on."""
+"""T4: whatever a peer publishes, it is skipped, counted and shown, and training continues."""
 
 from __future__ import annotations
 

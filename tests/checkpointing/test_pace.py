@@ -36,7 +36,7 @@ def test_auto_costs_no_more_than_its_share() -> None:
             pace.taken()
             pace.spent(0.05)
             cost += 0.05
-        if number % 7 == 0:  # an upload goes on beside it
+        if number % 7 == 0:  # an upload runs beside it
             pace.spent(0.01)
             cost += 0.01
         clock.now += 1.0

@@ -103,7 +103,7 @@ def test_nothing_is_stored_or_joined_with_a_secret() -> None:
         f"policy.model=org/model@{HEX}",
         "policy.model=https://host:8000/model",
         "policy.model=org/task-one-two-three-four-five",
-        "policy.system_prompt=Count the tokens; the password is no part of it.",
+        "policy.system_prompt=Count the tokens; the password is not part of it.",
     ],
 )
 def test_what_only_sounds_like_a_secret_is_allowed(override: str) -> None:

@@ -41,7 +41,7 @@ def clean(experiment: FakeExperiment) -> None:
 
 
 def begin_anew(experiment: FakeExperiment, *, succeeds: str) -> None:
-    """A new process goes on with node-1, and gives its first beat."""
+    """A new process takes node-1 over, and writes its first heartbeat."""
     registration = Registration(
         "node-1", NEW, "worker", config_hash(experiment.config), {}, CREATED_AT, succeeds=succeeds
     )

@@ -117,10 +117,10 @@ def test_a_swarm_that_drains_is_shown_as_running(tmp_path: Path) -> None:
     experiment.close(0, {"node-0": 0.5})
     status = experiment_status(str(tmp_path), "swarm")
     assert (status.state, status.round) == ("running", 0)
-    experiment.finish(note="no last word from node-7", learned_nothing=True)
+    experiment.finish(note="no final heartbeat from node-7", learned_nothing=True)
     status = experiment_status(str(tmp_path), "swarm")
     assert (status.state, status.round, status.learned_nothing) == ("finished", 0, True)
-    assert (status.note, status.nodes[0].pass_at_1_end) == ("no last word from node-7", 0.5)
+    assert (status.note, status.nodes[0].pass_at_1_end) == ("no final heartbeat from node-7", 0.5)
 
 
 def test_an_experiment_without_a_record_waits(tmp_path: Path, config: SwarmConfig) -> None:

@@ -1,4 +1,4 @@
-"""The game manager: what fails is told with its place, a bad peer costs its payload, a game goes on where it was."""
+"""The game manager: failures name their place, a bad peer costs only its payload, a game resumes where it was."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_a_game_is_played_and_goes_on_where_it_stopped(
 def test_updates_that_no_checkpoint_holds_are_lost_and_no_step_is_taken_twice(
     tmp_path: Path, verifier: Any
 ) -> None:
-    """As after SIGKILL: what was shared is in the log, and the checkpoint is older, or there is none."""
+    """As after SIGKILL: what was shared is in the log, and the checkpoint is older or missing."""
     swarm = GameSwarm(tmp_path / "root", game_config(2), RgymFactory(verifier))
     swarm.played()
     for folder in (local_folder(swarm.address), Path(swarm.root, swarm.address.paths.folder)):

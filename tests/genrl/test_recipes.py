@@ -60,7 +60,7 @@ def test_what_is_played_has_its_own_hash(tmp_path: Path) -> None:
         (
             RGYM
             + "swarm: {tasks: {specialties: [{name: a, task: chain_sum}, {name: b, task: chain_sum}]}}\n",
-            "chain_sum stands twice",
+            "chain_sum is given twice",
         ),
     ],
 )
@@ -99,7 +99,7 @@ def test_whoever_joins_a_game_imports_no_module_that_strangers_name(tmp_path: Pa
         lambda: coordinate(config, str(tmp_path), "rgym", show=False),
         lambda: work(str(tmp_path), "rgym", "b", show=False),
     ):
-        with pytest.raises(ConfigError, match="go on with `swarm-ray genrl"):
+        with pytest.raises(ConfigError, match="continue it with `swarm-ray genrl"):
             train()
 
 

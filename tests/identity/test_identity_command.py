@@ -101,7 +101,7 @@ def test_a_shared_folder_needs_a_word(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.fixture
 def running(tmp_path: Path) -> FakeExperiment:
-    """Two nodes, of which one says who it is, and one says something that is no peer id."""
+    """Two nodes, one with a valid peer id and one with an invalid one."""
     import msgspec
 
     from drive_store import make_node_folders

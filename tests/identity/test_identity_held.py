@@ -22,7 +22,7 @@ from swarm_ray.identity import Identity, former_incarnations, identity_for, load
 from swarm_ray.observe.display import Display
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
 from swarm_ray.records.state import Member
-from swarm_ray.runtime.node_lease import wait_for_place
+from swarm_ray.runtime.node_lease import wait_for_lease
 
 PACE = PaceConfig(beat_s=1, dead_after_s=20)
 HOLD = """
@@ -60,7 +60,7 @@ class Elsewhere:
         self._sign()
 
     def wait(self, node: str = "node-1", identity: Identity | None = None) -> float:
-        wait_for_place(
+        wait_for_lease(
             self.folder.address,
             node,
             PACE,

@@ -1,4 +1,4 @@
-"""A run that may not restart anything says what killed it, and the same command goes on with it."""
+"""A run that may not restart anything says what killed it, and the same command resumes it."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def test_silence_is_told_by_wall_clocks_until_something_changes() -> None:
         (NodeLiveness("x", beat(), seen_s=43.0), ("silent for 43 s",)),
         (NodeLiveness("x", beat(round=7), seen_s=1.0), ("2 rounds behind",)),
         (NodeLiveness("x", beat(round=8), seen_s=1.0), ("1 round behind",)),
-        (NodeLiveness("x", beat(alone=True), seen_s=1.0), ("trains alone: it hears of no coordinator",)),
+        (NodeLiveness("x", beat(alone=True), seen_s=1.0), ("trains alone: no heartbeat from a coordinator",)),
         (
             NodeLiveness("x", beat(unanswered=(3, 4, 9)), seen_s=1.0),
             ("no answer yet to its files of round 3 to 4",),

@@ -1,4 +1,4 @@
-"""A snapshot as text: exact at two widths, less of it where there is no room, and nothing of others' that steers."""
+"""A snapshot as text: exact at two widths, less of it where room is short, and no control characters of others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from swarm_ray.observe.snapshot import ExperimentSnapshot, NodeSnapshot
 from swarm_ray.observe.view import SwarmView, one_line, troubles
 
 NODES = (
-    NodeSnapshot("node-0", 36, 37, 0.25, 0.312, 0.391, 2.0, 278.4, 0.2, notes=("goes on from step 30",)),
+    NodeSnapshot("node-0", 36, 37, 0.25, 0.312, 0.391, 2.0, 278.4, 0.2, notes=("resumed at step 30",)),
     NodeSnapshot(
         "node-1", 12, 13, 0.0, None, 0.4, None, None, 43.0, problems=("silent for 43 s", "24 rounds behind")
     ),
@@ -46,7 +46,7 @@ node-0      36    37   0.250    0.312       39%   2.0 s       278     now
 node-1      12    13   0.000        -       40%       -         -    43 s
 node-10      -     0       -        -         -       -         -  ~7.0 s
 node-1: silent for 43 s; 24 rounds behind
-node-0: goes on from step 30
+node-0: resumed at step 30
 """
 NARROW = """\
 first is running  4 local / 4 external
@@ -60,7 +60,7 @@ node-0      36   0.250    0.312       39%   2.0 s     now
 node-1      12   0.000        -       40%       -    43 s
 node-10      -       -        -         -       -  ~7.0 s
 node-1: silent for 43 s; 24 rounds behind
-node-0: goes on from step 30
+node-0: resumed at step 30
 """
 
 

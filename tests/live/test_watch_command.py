@@ -106,7 +106,7 @@ def test_in_a_pipe_it_says_lines(tmp_path: Path, capsys: pytest.CaptureFixture[s
     captured = capsys.readouterr()
     assert captured.err == ""
     assert captured.out.startswith(
-        "   0 s  looking at the folder\n   0 s  done: finished, 12 of 12 rounds, reward 0."
+        "   0 s  reading the folder\n   0 s  done: finished, 12 of 12 rounds, reward 0."
     )
     assert captured.out.count("\n") == 2
 
@@ -117,7 +117,7 @@ def test_a_reader_that_goes_ends_it_without_a_word(tmp_path: Path) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert process.stdout is not None
-        assert process.stdout.readline().endswith(b"looking at the folder\n")
+        assert process.stdout.readline().endswith(b"reading the folder\n")
         process.stdout.close()
         assert process.wait(WITHIN_S) == 0
         assert process.stderr is not None
@@ -135,7 +135,7 @@ def test_a_reader_that_goes_ends_it_without_a_word(tmp_path: Path) -> None:
         (["nope", "--once"], "no experiment 'nope' in "),
         (["No Name"], "'No Name' cannot name an experiment"),
         (["one", "two"], "watch shows one experiment, not 2"),
-        (["one", "--every", "0"], "0 seconds between two looks are not possible"),
+        (["one", "--every", "0"], "0 seconds between two updates are not possible"),
         (["one", "--every", "often"], "argument --every: invalid float value: 'often'"),
         (["one", "--often"], "no such argument: --often"),
     ],

@@ -137,7 +137,7 @@ def test_a_coordinator_that_only_beats_is_heard_of(tmp_path: Path) -> None:
     assert seen.alarms == (
         "no heartbeat of a coordinator for 30 s: 2 of 3 nodes train alone until a coordinator comes back",
     )
-    assert seen.nodes[0].problems == ("trains alone: it hears of no coordinator",)
+    assert seen.nodes[0].problems == ("trains alone: no heartbeat from a coordinator",)
     assert seen.left_s is None, "the open round is held up"
 
 
@@ -197,9 +197,9 @@ def test_states_without_an_end_in_sight(tmp_path: Path) -> None:
     seen = folder.look()
     assert (seen.state, seen.left_s, seen.closed) == ("paused", None, 5)
     assert seen.notes == ("no further round opens until somebody asks it to resume",)
-    experiment.append("draining", note="no last word from node-2")
+    experiment.append("draining", note="no final heartbeat from node-2")
     seen = folder.look()
-    assert (seen.state, seen.notes) == ("draining", ("no last word from node-2",))
+    assert (seen.state, seen.notes) == ("draining", ("no final heartbeat from node-2",))
     assert not seen.ended
     experiment.finish(state="failed", note="node-2 broke", learned_nothing=True)
     seen = folder.look()

@@ -1,4 +1,4 @@
-"""Watching goes on: before an experiment is there, while its folder is away, until it has ended or somebody leaves."""
+"""Watching continues: before an experiment exists, while its folder is away, until it has ended or an interrupt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_an_experiment_that_is_to_come_is_waited_for(tmp_path: Path) -> None:
     watcher = Watcher(str(tmp_path), "grown")
     seen = watcher.look()
     assert (seen.state, seen.ended) == ("absent", False)
-    assert seen.notes == (f"waiting for experiment 'grown' in {tmp_path}: no coordinator has made it yet",)
+    assert seen.notes == (f"waiting for experiment 'grown' in {tmp_path}: no coordinator has created it yet",)
     underway(tmp_path, 3)
     assert watcher.look().closed == 3
 
@@ -29,7 +29,7 @@ def test_an_experiment_that_is_to_come_is_waited_for(tmp_path: Path) -> None:
 def test_whichever_experiment_comes_is_taken(tmp_path: Path) -> None:
     watcher = Watcher(str(tmp_path), None)
     assert watcher.look().notes == (
-        f"waiting for an experiment in {tmp_path}: no coordinator has made it yet",
+        f"waiting for an experiment in {tmp_path}: no coordinator has created it yet",
     )
     underway(tmp_path, 3)
     assert watcher.look().experiment == "grown"
@@ -81,7 +81,7 @@ def test_watching_ends_with_the_experiment(tmp_path: Path) -> None:
     keep_watching(Watcher(str(tmp_path), "grown"), display, 7.0, sleep=sleep)
     assert slept == [7.0] * 3
     began, first, last = out.getvalue().splitlines()
-    assert began == "   0 s  looking at the folder"
+    assert began == "   0 s  reading the folder"
     assert first.startswith("   0 s  grown: running, 5 of 40 rounds, reward 0.020")
     assert last.endswith(
         "grown: finished, 5 of 40 rounds, reward 0.020 | cumulative reward 0.30, "

@@ -220,7 +220,7 @@ def test_a_fresh_kernel_resumes_from_the_setup_cells_and_run(played: Played) -> 
 
 def test_an_interrupted_run_ends_in_order_and_the_cells_below_go_on(played: Played) -> None:
     said = printed(titled(played.interrupted, "Run"))
-    assert said.endswith("interrupted; what was published and logged is whole\n")
+    assert said.endswith("interrupted; published files and logs are complete\n")
     assert NAME in printed(titled(played.interrupted, "Results"))
     assert printed(titled(played.resumed, "Run")).endswith(f"{NAME} is done\n")
 

@@ -14,7 +14,7 @@ from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.machine.local_disk import Lock
 from swarm_ray.observe.display import Display
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
-from swarm_ray.runtime.node_lease import wait_for_place
+from swarm_ray.runtime.node_lease import wait_for_lease
 
 PACE = PaceConfig(beat_s=1, dead_after_s=20)
 
@@ -42,7 +42,7 @@ class Elsewhere:
             self.beat()
 
     def wait(self, node: str = "node-1") -> float:
-        wait_for_place(self.folder.address, node, PACE, Display(), clock=lambda: self.now, sleep=self.sleep)
+        wait_for_lease(self.folder.address, node, PACE, Display(), clock=lambda: self.now, sleep=self.sleep)
         return self.now
 
 

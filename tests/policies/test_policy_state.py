@@ -1,4 +1,4 @@
-"""A policy stopped, stored and restored goes on exactly as one that was never stopped."""
+"""A policy stopped, stored and restored continues exactly like one that was never stopped."""
 
 from __future__ import annotations
 

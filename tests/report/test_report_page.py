@@ -230,7 +230,7 @@ def test_the_command_writes_over_reports_and_over_nothing_else(
     ("words_given", "said"),
     [
         (["nobody"], "no experiment 'nobody'"),
-        (["shared", "shared"], "'shared' is named twice"),
+        (["shared", "shared"], "'shared' is given twice"),
         (["shared", "-o", "."], "is a folder"),
         (["shared", "-o", "no/where.html"], "could not be written"),
         (["shared", "--figures", "page.html/x"], "a file stands where a folder is needed"),

@@ -119,9 +119,9 @@ class OneProcessSwarm:
         )
         self.coordinating, self.discovering, self.logging = self._watched(), self._watched(), self._watched()
         self.coordinator = Coordinator(self.coordinating, config)
-        self._voices = root.parent / f"voices of {experiment}"
+        self._spool = root.parent / f"spool of {experiment}"
         self.discovery = Discovery(
-            self.discovering, "here", config.pace, config_hash(config), {}, self._voices
+            self.discovering, "here", config.pace, config_hash(config), {}, self._spool
         )
         self.logger = RunLogger(self.logging, config.log, root.parent / f"spool of {experiment}", {})
         self._reporter = reporter = DirectSink(self.logger, self.discovery)
@@ -158,9 +158,9 @@ class OneProcessSwarm:
         """Every part anew, as a second start of the command builds them."""
         hosted = [trainer._settings.nodes for trainer in self.trainers]
         self.coordinator = Coordinator(self._watched(), self.config)
-        shutil.rmtree(self._voices)
+        shutil.rmtree(self._spool)
         self.discovery = Discovery(
-            self._watched(), "here", self.config.pace, config_hash(self.config), {}, self._voices
+            self._watched(), "here", self.config.pace, config_hash(self.config), {}, self._spool
         )
         self._reporter = DirectSink(self.logger, self.discovery)
         self.trainers = [self.trainer(self._watched(), nodes, self._reporter) for nodes in hosted]

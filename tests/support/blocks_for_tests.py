@@ -22,7 +22,7 @@ HUB_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
 UNTIL_STOPPED = "2000"
 WITHIN_S = 150.0
 TALKERS = ("coordinate", "work")
-"""Commands that go on while the reader gives the next ones."""
+"""Commands that keep running while the reader gives the next ones."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Reader:
                 self.give(self._placed(line))
 
     def give(self, line: str) -> None:
-        """Give a command, and wait for it unless it is one that goes on."""
+        """Give a command, and wait for it unless it keeps running."""
         words = shlex.split(line)
         if words[0] == "make":
             self._run(self._made(words), cwd=ROOT)
@@ -93,7 +93,7 @@ class Reader:
             self._swarm_ray(words[1:])
 
     def end(self) -> None:
-        """Wait for what goes on."""
+        """Wait for running commands."""
         for line, process in self._running:
             said, _ = process.communicate(timeout=WITHIN_S)
             allowed = (0, 130) if self.stopped else (0,)
@@ -101,7 +101,7 @@ class Reader:
         self._running.clear()
 
     def give_up(self) -> None:
-        """End what still goes on; nothing does after `end`."""
+        """End running commands; none is left after `end`."""
         for _, process in self._running:
             process.terminate()
             process.communicate(timeout=WITHIN_S)
@@ -171,7 +171,7 @@ class Reader:
 def _smaller(words: list[str], places: Mapping[str, str], *, stopped: bool) -> list[str]:
     """The same command with fewer nodes and rounds."""
     if words[0] == "work":
-        return [*words, "slow_down_s=0.3"]  # it goes on beside what is read next, and must not be over before
+        return [*words, "slow_down_s=0.3"]  # it runs beside what is read next, and must not end before
     if words[0] == "genrl":
         return [*words, "--rounds", "2"]
     if words[0] not in {"simulate", "coordinate"}:

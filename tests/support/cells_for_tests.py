@@ -222,7 +222,7 @@ def _check_weights(outcome: Outcome, diary: Sequence[Entry], undisturbed: Undist
 
 
 def _check_told(outcome: Outcome, root: str) -> None:
-    """A recovery is told: what was started again, and where each node of a dead trainer goes on."""
+    """A recovery is reported: what was restarted, and where each node of a dead trainer resumes."""
     resumed = [event.text for event in events_of(root, "resumed")]
     restarted = [event.text for event in events_of(root, "restarted")]
     outcome.said = resumed + restarted
@@ -230,7 +230,7 @@ def _check_told(outcome: Outcome, root: str) -> None:
     outcome.check("lost", [text for text in resumed if not text.endswith("nothing lost")], [])
     for victim, _ in outcome.cells:
         said = "Ray died" if victim == "raylet" else victim
-        if victim != "tree":  # a new command is no restart
+        if victim != "tree":  # a new command does not count as a restart
             outcome.check(f"a restart of the {victim} is told", any(said in text for text in restarted), True)
 
 

@@ -63,7 +63,7 @@ class Turns:
     def _next(self) -> None:
         me = threading.current_thread()
         self._turn.notify_all()
-        assert self._turn.wait_for(lambda: self._first() is me, 60), "nobody goes on"
+        assert self._turn.wait_for(lambda: self._first() is me, 60), "no process continues"
         self.now = max(self.now, self._wakes[me])
 
     def _first(self) -> threading.Thread:

@@ -23,7 +23,7 @@ __all__ = ["DirectSink", "GameSwarm", "RgymFactory", "game_config", "until"]
 
 
 def game_config(rounds: int, **more: Any) -> SwarmConfig:
-    """Two nodes, of which none goes on without the other; every round leaves a checkpoint."""
+    """Two nodes, neither of which continues without the other; every round leaves a checkpoint."""
     said = {
         "game": "rgym-test",
         "nodes": 2,

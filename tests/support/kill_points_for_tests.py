@@ -99,7 +99,7 @@ class Stopper:
         self._point, self._visits, self._lock = point, 0, threading.Lock()
 
     def visit(self) -> None:
-        """Stop here if it is time, until the test says go on."""
+        """Stop here if it is time, until the test says continue."""
         before = self._point.before
         if before is not None and not before.exists():
             return

@@ -66,7 +66,7 @@ def play(folder: Path, what: Play) -> Played:
 def _act(stage: Stage) -> None:
     first, *others = [part for part in stage.play.parts if part.joins_at == 0]
     stage.start(first)
-    stage.machines[first.name].waits_for("no coordinator has made it yet")
+    stage.machines[first.name].waits_for("no coordinator has created it yet")
     stage.start_coordinator()
     for part in others:
         stage.start(part)

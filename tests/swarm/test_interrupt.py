@@ -66,7 +66,7 @@ def interrupted(root: str, process: subprocess.Popen[str], number: signal.Signal
     finally:
         process.kill()
     assert process.returncode == 130, complained
-    assert complained.splitlines()[-1] == "swarm-ray: interrupted; what was published and logged is whole"
+    assert complained.splitlines()[-1] == "swarm-ray: interrupted; published files and logs are complete"
     assert "Traceback" not in complained
     assert "halted is stopped" in said
     _, alive = psutil.wait_procs(started, timeout=20)

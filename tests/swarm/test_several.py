@@ -48,7 +48,7 @@ def test_two_swarms_with_the_same_node_ids_do_not_meet(
 
 
 def stopped_and_whole(swarm: Swarm, root: str) -> None:
-    """What holds of the swarm that was stopped, whose Ray goes on."""
+    """What holds of the stopped swarm, whose Ray keeps running."""
     assert swarm.exit_code == 130
     assert "stopped" in swarm.message
     assert experiment_status(root, "other").state == "stopped"

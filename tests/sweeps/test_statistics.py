@@ -144,7 +144,7 @@ def test_pairs_are_compared_pair_by_pair() -> None:
     assert found.ratio == pytest.approx(23 / 19)
     assert found.low is not None
     assert apart.low is not None
-    assert found.low > 0 > apart.low  # what a pair has in common is no noise here
+    assert found.low > 0 > apart.low  # what a pair has in common does not add noise here
     assert found.correlation == pytest.approx(np.corrcoef(first, second)[0, 1])
     assert paired_difference([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]).correlation is None  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="shorter"):

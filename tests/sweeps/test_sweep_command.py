@@ -60,7 +60,7 @@ def test_a_dry_run_lists_and_makes_nothing(tmp_path: Path, capsys: pytest.Captur
         (["--parallel", "0"], "--parallel: '0' is not possible; give auto or a whole number above 0"),
         (["--parallel", "two"], "--parallel: 'two' is not possible"),
         (["--report", "page.pdf"], "--report page.pdf: the page's name must end in .html"),
-        (["--report", "none/such/page.html"], "lies in none"),
+        (["--report", "none/such/page.html"], "its folder is missing"),
         (
             ["--report", "notes.html"],
             "notes.json exists, and it is not a sweep's report that this version",

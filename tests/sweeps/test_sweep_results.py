@@ -18,8 +18,8 @@ from swarm_ray.observe.statistics import difference, interval, paired_difference
 from swarm_ray.sweeps.charts import seed_curves, sweep_charts
 from swarm_ray.sweeps.page import csv_text, json_text, page_text, write_reports
 from swarm_ray.sweeps.plan import SweepPlan
-from swarm_ray.sweeps.results import SweepResult, standings, sweep_result, to_do
-from swarm_ray.sweeps.table import plan_text, remarks_on, result_text, seeds_needed
+from swarm_ray.sweeps.results import SweepResult, run_statuses, sweep_result, to_do
+from swarm_ray.sweeps.table import limitations, plan_text, result_text, seeds_needed
 
 THREE = {
     "grid": {"local, external": [[8, 0], [6, 2], [4, 4]]},
@@ -41,7 +41,7 @@ def root(plan: SweepPlan, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def result(plan: SweepPlan, root: str) -> SweepResult:
-    return sweep_result(plan, standings(plan, root), root)
+    return sweep_result(plan, run_statuses(plan, root), root)
 
 
 def test_a_point_is_its_seeds(plan: SweepPlan, root: str, result: SweepResult) -> None:
@@ -62,7 +62,7 @@ def test_a_point_is_its_seeds(plan: SweepPlan, root: str, result: SweepResult) -
 
 
 def test_too_few_seeds_are_said_to_be_too_few(result: SweepResult) -> None:
-    few, tested = remarks_on(result)
+    few, tested = limitations(result)
     assert few.startswith("Intervals are bootstrapped over 3 seeds")
     assert "of 3 values about 74% of them hold the true mean" in few
     assert "With 3 and 3 runs the smallest possible two-sided p is 0.1, 0.2 after Holm's adjustment" in tested
@@ -77,8 +77,8 @@ def test_enough_seeds_can_tell(tmp_path: Path) -> None:
     changes = {"seeds": [0, 1, 2, 3, 4], "grid": {"local, external": [[8, 0], [4, 4]]}}
     plan = plan_of(tmp_path, THREE | changes)
     write_runs(plan, tmp_path)
-    found = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
-    assert not any("significant" in line for line in remarks_on(found))
+    found = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    assert not any("significant" in line for line in limitations(found))
     assert found.points[1].figures["cumulative_reward"].p_holm == pytest.approx(2 / 252)
     text = page_text(found)
     assert '<article class="finding yes">' in text
@@ -88,9 +88,9 @@ def test_enough_seeds_can_tell(tmp_path: Path) -> None:
 def test_one_seed_has_no_interval_and_no_baseline_no_test(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, THREE | {"seeds": [4]}, "baseline")
     write_runs(plan, tmp_path)
-    found = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
-    assert remarks_on(found) == [
-        "With fewer than 2 seeds of a setting no interval is possible: one run is one draw.",
+    found = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    assert limitations(found) == [
+        "With fewer than 2 seeds of a setting no interval is possible.",
         "No baseline is named, so nothing is tested.",
     ]
     assert "against" not in result_text(found)
@@ -101,18 +101,18 @@ def test_what_is_not_finished_is_named_and_left_out(plan: SweepPlan, tmp_path: P
     write_runs(plan, tmp_path, 4)
     running = FakeExperiment(tmp_path, plan.runs[4].experiment, plan.runs[4].config)
     running.append("running", opens=running.opens(0, ["node-0"]))
-    found = standings(plan, str(tmp_path))
-    assert [standing.state for standing in found] == [*["finished"] * 4, "running", *["new"] * 4]
+    found = run_statuses(plan, str(tmp_path))
+    assert [status.state for status in found] == [*["finished"] * 4, "running", *["new"] * 4]
     assert to_do(found) == [plan.runs[4], *plan.runs[5:]]
     result = sweep_result(plan, found, str(tmp_path))
     assert [len(point.runs) for point in result.points] == [3, 1, 0]
-    remarks = " ".join(remarks_on(result))
+    remarks = " ".join(limitations(result))
     assert f"Not finished, and left out: {plan.runs[4].experiment} (running)" in remarks
     assert "With 3 and 1 runs the smallest possible two-sided p is 0.5." in remarks
     point = result.points[1].figures["cumulative_reward"]
     assert point.paired is not None
     assert (point.paired.count, point.paired.low) == (1, None)
-    assert "no interval of one seed" in page_text(result)
+    assert "no interval with one seed" in page_text(result)
     assert len(result_text(result).splitlines()) > 20
 
 
@@ -125,7 +125,7 @@ def test_a_run_with_a_gap_in_its_log_is_named_and_left_out(
     record = next(whole.glob("*/*-s00000006.*"))
     record.with_name(f"{record.stem} (1){record.suffix}").write_bytes(record.read_bytes())
     record.write_text("damaged; its twin is not")
-    result = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
+    result = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
     name = plan.runs[1].experiment
     assert [sorted(point.figures["seconds"].values) for point in result.points] == [
         [0, 2],
@@ -133,19 +133,19 @@ def test_a_run_with_a_gap_in_its_log_is_named_and_left_out(
         [0, 1, 2],
     ]
     assert [*result.not_counted] == [name]
-    [remark] = [line for line in remarks_on(result) if "left out" in line]
-    assert remark.startswith(f"{name} is finished, and left out: the state log of {name} can be read up to ")
+    [remark] = [line for line in limitations(result) if "left out" in line]
+    assert remark.startswith(f"{name} is finished but left out: the state log of {name} can be read up to ")
     assert remark in page_text(result)
     assert json.loads(json_text(result))["not_counted"] == result.not_counted
     assert main(["sweep", str(plan.where), "--root", str(tmp_path)]) == 0
     told = capsys.readouterr()
     assert f"swarm-ray: {name} is left out: the state log of" in told.err
-    assert f"{name} is finished, and left out" in " ".join(told.out.split())
+    assert f"{name} is finished but left out" in " ".join(told.out.split())
 
 
 def test_nothing_at_all_is_a_result_too(plan: SweepPlan, tmp_path: Path) -> None:
-    result = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
-    assert "Nothing could be tested" in " ".join(remarks_on(result))
+    result = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    assert "Nothing could be tested" in " ".join(limitations(result))
     assert "Not compared" in page_text(result)
     assert csv_text(result).count("\n") == 1
 
@@ -154,13 +154,13 @@ def test_a_run_that_goes_on_comes_first(plan: SweepPlan, tmp_path: Path) -> None
     late = plan.runs[-1]
     experiment = FakeExperiment(tmp_path, late.experiment, late.config)
     experiment.append("stopped")
-    assert to_do(standings(plan, str(tmp_path)))[0] == late
+    assert to_do(run_statuses(plan, str(tmp_path)))[0] == late
 
 
 def test_other_settings_under_a_name_are_refused(plan: SweepPlan, root: str, tmp_path: Path) -> None:
     changed = plan_of(tmp_path, THREE | {"set": {"nodes": 2, "rounds": 20}})
     with pytest.raises(ConfigError) as raised:
-        standings(changed, root)
+        run_statuses(changed, root)
     said = str(raised.value)
     assert "the folder has splits-local8-external0-s0 with other settings: rounds: 20 here, 10 there" in said
     assert said.startswith(changed.where)
@@ -170,8 +170,8 @@ def test_other_settings_under_a_name_are_refused(plan: SweepPlan, root: str, tmp
 def test_runs_of_different_length_are_told_apart(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, {"grid": {"rounds": [10, 20]}, "set": {"nodes": 2}, "baseline": {"rounds": 10}})
     write_runs(plan, tmp_path)
-    result = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
-    assert "The runs differ in rounds" in " ".join(remarks_on(result))
+    result = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    assert "The runs differ in rounds" in " ".join(limitations(result))
     curve = seed_curves(result.points[1])
     assert len(curve.mean) == 20
     assert all(low <= mean <= high for low, mean, high in zip(curve.low, curve.mean, curve.high, strict=True))
@@ -194,7 +194,7 @@ def test_files_hold_every_run_and_every_figure(result: SweepResult) -> None:
     assert [float(row["cumulative_reward"]) for row in rows[6:]] == list(last["values"].values())
     assert last["difference"]["p"] == pytest.approx(0.1)
     assert last["paired_difference"]["count"] == 3
-    assert document["remarks"] == remarks_on(result)
+    assert document["remarks"] == limitations(result)
 
 
 def test_the_table_fits_and_is_plain(result: SweepResult) -> None:
@@ -207,10 +207,10 @@ def test_the_table_fits_and_is_plain(result: SweepResult) -> None:
 
 
 def test_a_plan_says_how_large_it_is(plan: SweepPlan, root: str, tmp_path: Path) -> None:
-    text = plan_text(plan, standings(plan, str(tmp_path)))
+    text = plan_text(plan, run_statuses(plan, str(tmp_path)))
     size = "splits: 3 settings x 3 seeds = 9 runs, 0 finished; left are 90 rounds with 8640 completions, "
     assert size in text  # 2 nodes, 10 rounds, 8 completions and 3 seeds, times 8 + 6 + 4
-    assert "9 finished" in plan_text(plan, standings(plan, root))
+    assert "9 finished" in plan_text(plan, run_statuses(plan, root))
 
 
 def test_the_page_holds_all_it_shows(result: SweepResult) -> None:
@@ -228,7 +228,7 @@ def test_text_of_the_file_is_escaped_in_the_page(tmp_path: Path) -> None:
     grid = {"policy.system_prompt": ["<script>alert(1)</script>", "a & \u202e b"]}
     plan = plan_of(tmp_path, {"grid": grid, "seeds": [0]}, "baseline")
     write_runs(plan, tmp_path)
-    text = page_text(sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path)))
+    text = page_text(sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path)))
     assert "<script" not in text
     assert "\u202e" not in text
     assert "&lt;script&gt;" in text
@@ -243,7 +243,7 @@ def test_figures_can_be_written_as_files(result: SweepResult, tmp_path: Path) ->
 def test_a_page_that_cannot_be_written_is_one_line(result: SweepResult, tmp_path: Path) -> None:
     for path, said in (
         ("page.pdf", "must end in .html"),
-        ("none/page.html", "lies in none"),
+        ("none/page.html", "its folder is missing"),
         ("d.html", "a folder"),
     ):
         (tmp_path / "d.html").mkdir(exist_ok=True)
@@ -260,6 +260,6 @@ def test_what_learned_nothing_counts_and_is_named(tmp_path: Path) -> None:
     for number in range(run.config.rounds):
         experiment.close(number, {"node-0": 0.0, "node-1": 0.0})
     experiment.finish(learned_nothing=True)
-    result = sweep_result(plan, standings(plan, str(tmp_path)), str(tmp_path))
+    result = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
     assert result.points[0].figures["cumulative_reward"].values == {0: 0.0}
-    assert "Learned nothing, and counted all the same: splits-s0." in remarks_on(result)
+    assert "Learned nothing, but counted: splits-s0." in limitations(result)

@@ -56,7 +56,7 @@ class DirectValues:
 
     Args:
         experiment: the experiment in the shared folder.
-        uid: the experiment's, which no other has.
+        uid: the experiment's unique id.
         lives: own nodes and their incarnations.
         staleness: values of so many rounds before may still be learned from; with 0 none is put into the folder when it
             was asked for, for nobody could use it.

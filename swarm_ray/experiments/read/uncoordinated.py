@@ -13,7 +13,7 @@ from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.liveness import Peers
 from swarm_ray.records.metrics import StepMetrics
-from swarm_ray.records.nodes import LAST_WORD, Beat
+from swarm_ray.records.nodes import FINAL_PHASE, Beat
 from swarm_ray.records.state import ExperimentState, NodeTally, StageClosed, StateRecord
 
 NOTE = "no coordinator: its nodes close rounds at a deadline"
@@ -71,7 +71,9 @@ def _newest_beats(experiment: OpenExperiment) -> Mapping[str, Beat]:
     for node, lives in peers.announced().items():
         beats = [beat for life in sorted(lives) if (beat := peers.beat(node, life)[0]) is not None]
         if beats:
-            found[node] = max(beats, key=lambda beat: (beat.round, not beat.done and beat.phase != LAST_WORD))
+            found[node] = max(
+                beats, key=lambda beat: (beat.round, not beat.done and beat.phase != FINAL_PHASE)
+            )
     return found
 
 

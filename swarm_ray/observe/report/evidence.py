@@ -1,4 +1,4 @@
-"""All that a report knows of one experiment, read once from its folder; what could not be read is said."""
+"""The data of a report on one experiment, read once from its folder, with a list of what could not be read."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from swarm_ray.records.nodes import Beat, StoreUse
 from swarm_ray.records.state import UNDER_WAY, StageClosed, StateRecord
 
 MOST = float(1 << 40)
-"""More than any honest number in a log; what is beyond it would end every sum in infinity."""
+"""More than any valid number in a log; larger ones would make sums infinite."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A state record with the term of the coordinator that wrote it."""
+    """A state record with the epoch of the coordinator that wrote it."""
 
     epoch: int
     state: StateRecord
@@ -52,7 +52,7 @@ class Evidence:
     evaluations: tuple[Evaluation, ...]
     beats: tuple[Beat, ...]
     problems: tuple[str, ...]
-    """What is missing or damaged in the folder, a line each."""
+    """Missing or damaged files, a line each."""
 
     @property
     def name(self) -> str:
@@ -116,7 +116,7 @@ class Evidence:
 
     @cached_property
     def store_use(self) -> StoreUse | None:
-        """What all processes asked of the folder, as far as they told; None where none did."""
+        """Store operations of all processes, as far as reported; None if none were."""
         told = [u for u in (*(r.store for r in self.rows), *(s.store for s in self.stages)) if u is not None]
         told += [beat.store for beat in self.beats if beat.store is not None]
         kinds: Counter[str] = Counter()
@@ -129,7 +129,7 @@ class Evidence:
 def read_evidence(experiment: OpenExperiment) -> Evidence:
     """Read all that a report shows of an experiment.
 
-    A torn record or segment and a row that cannot be are left out and named in `problems`.
+    Torn records and segments and invalid rows are left out and listed in `problems`.
 
     Raises:
         ConfigError: its stored configuration is missing or was altered.
@@ -169,7 +169,7 @@ def _records(experiment: OpenExperiment, problems: list[str]) -> list[Record]:
 
 
 def _possible(row: StepMetrics, known: set[str], problems: list[str]) -> bool:
-    """Whether a row is of a node that took part and holds no number beyond reason."""
+    """Whether a row is of a node that took part and has plausible numbers."""
     if row.node not in known or not valid_id(row.node):
         problems.append(
             f"a row of metrics names the node {row.node[:64]!r}, which took no part; it was left out"
@@ -197,7 +197,7 @@ def _use_numbers(use: StoreUse | None) -> Iterable[int]:
 
 
 def _beats(experiment: OpenExperiment, lives: Iterable[tuple[str, str]]) -> list[Beat]:
-    """The last beat of every incarnation of which one is seen; status says what is wrong with the others."""
+    """The last heartbeat of every incarnation with one; status reports problems with the others."""
     peers, beats = Peers(experiment), list[Beat]()
     for node, incarnation in lives:
         with suppress(StoreError):

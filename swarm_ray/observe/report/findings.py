@@ -1,4 +1,4 @@
-"""Verdicts in words: whether an experiment learned, and by what that is known."""
+"""Verdicts as text: whether an experiment learned, and the evidence."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Finding:
     about: str
     """The experiments it is about."""
     answer: str
-    """yes or no where that is certain, partly where there are signs of it, open where it cannot be said."""
+    """yes or no if certain, partly if there are indications, open otherwise."""
     said: str
     """The answer as a sentence."""
     because: tuple[str, ...]
-    """What it rests on, and what it does not say."""
+    """The evidence for it, and its limits."""
 
 
 def learning_of(evidence: Evidence) -> Finding:
-    """Whether the nodes of one experiment became better.
+    """Whether the nodes of one experiment improved.
 
     It is about these nodes, in this run: the intervals are over rounds and over held-out questions. Another seed is
     another run, and one run says nothing of how far runs differ.
@@ -52,7 +52,7 @@ def signed(value: float) -> str:
 def _rise(evidence: Evidence) -> tuple[Difference | None, int]:
     """The last rounds' rewards against the first rounds', and how many rounds each are.
 
-    Given what the nodes knew, rounds are independent: each draws its own questions. That the nodes went on learning
+    Given what the nodes knew, rounds are independent: each draws its own questions. That the nodes kept learning
     within a window makes its spread, and so the interval, larger rather than smaller.
     """
     means = [evidence.round_means[number] for number in sorted(evidence.round_means)]
@@ -63,7 +63,7 @@ def _rise(evidence: Evidence) -> tuple[Difference | None, int]:
 
 
 def _answer(evidence: Evidence, gain: Gain | None, rise: Difference | None) -> tuple[str, str]:
-    """What was measured on held-out questions decides; own rewards alone say less."""
+    """Held-out questions decide; own rewards alone are weaker evidence."""
     if evidence.status.learned_nothing:
         return "no", f"It learned nothing: {without_advantage(evidence.streak, len(evidence.rounds))}."
     up = rise is not None and rise.low is not None and rise.low > 0

@@ -1,4 +1,4 @@
-"""What did not go as usual: files that did not count, restarts, resumes, new coordinators, pauses."""
+"""Incidents: files that did not count, restarts, resumes, new coordinators, pauses."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from swarm_ray.records.state import Answers, ExperimentState, StageClosed
 MOST_SHOWN = 100
 TOLD = {
     "restarted": "an actor was started again",
-    "resumed": "a node went on from its checkpoint",
+    "resumed": "a node resumed from its checkpoint",
     "node-failed": "a node was given up",
-    "node-skipped": "a node sat out a round",
+    "node-skipped": "a node skipped a round",
     "alone": "nodes trained without a coordinator",
     "folder": "the folder was out of reach",
     "store": "logs could not be written",
@@ -30,7 +30,7 @@ class Incident:
     """One thing that happened."""
 
     at: str
-    """Wall clock, as its writer had it; empty for what the state log says."""
+    """Wall clock, as its writer had it; empty for entries of the state log."""
     round: int
     node: str
     kind: str
@@ -38,7 +38,7 @@ class Incident:
 
 
 def counts_of(evidence: Evidence) -> dict[str, int]:
-    """What happened to how many, in words; what never happened is left out."""
+    """Counts by kind of incident, without zeros."""
     counts: Counter[str] = Counter()
     for part in _answered(evidence):
         counts["late files"] += len(part.late)
@@ -56,7 +56,7 @@ def counts_of(evidence: Evidence) -> dict[str, int]:
     for event in evidence.events:
         if event.kind in TOLD:
             counts[TOLD[event.kind]] += 1
-    counts["new terms of a coordinator"] += len({record.epoch for record in evidence.records}) - 1
+    counts["coordinator epochs after the first"] += len({record.epoch for record in evidence.records}) - 1
     return {what: count for what, count in counts.items() if count > 0}
 
 
@@ -69,7 +69,7 @@ def rejections_of(evidence: Evidence) -> dict[str, int]:
 
 
 def incidents_of(evidence: Evidence) -> list[Incident]:
-    """All that is worth a line: by round where it is known, what nodes logged without one at the end."""
+    """All incidents, by round; events without a round come last."""
     found = [*_from_state(evidence), *_from_events(evidence)]
     return sorted(found, key=lambda one: (one.round < 0, one.round, one.at))
 
@@ -81,13 +81,13 @@ def _from_events(evidence: Evidence) -> Iterator[Incident]:
 
 
 def _from_state(evidence: Evidence) -> Iterator[Incident]:
-    """Files that did not count, and turns of the swarm's state."""
+    """Files that did not count, and changes of the swarm's state."""
     epoch, state, number = None, "", -1
     for record in evidence.records:
         closed = record.state.closed
         number = closed.round if closed else number
         if epoch is not None and record.epoch != epoch:
-            yield Incident("", number, "", "coordinator", f"a coordinator took over: term {record.epoch}")
+            yield Incident("", number, "", "coordinator", f"a coordinator took over: epoch {record.epoch}")
         if record.state.state != state and record.state.state in (
             ExperimentState.PAUSED,
             ExperimentState.STOPPED,

@@ -26,7 +26,7 @@ from swarm_ray.observe.report.sharing import sharing_of
 _CAUTION = (
     "The nodes and the coordinator report all figures themselves, and the report checks no signatures, only that files "
     "are whole (their hashes fit) and well-formed. Each node scores the external rollouts that it learns from again; "
-    "nobody scores a node's own rewards, which are summed here, a second time."
+    "a node's own rewards, which are summed here, are not scored a second time."
 )
 _NOT_ALL = "Not all of {} could be read, so what follows may be incomplete:"
 
@@ -57,15 +57,15 @@ def write_report(
         ExperimentNotFoundError: one of them is not there.
         ConfigError: the stored configuration of one is missing or was altered.
         SwarmStateError: the newest state record of one is not one that this version reads.
-        UserError: one is named twice or none is, another file has the name of the page or of a figure, or one of them
-            cannot be written.
+        UserError: a name is given twice or none at all, another file has the name of the page or of a figure, or one
+            of them cannot be written.
         StoreError: the folder cannot be read.
     """
     if not names:
         raise UserError("a report needs the name of an experiment")
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:
-        raise UserError(f"{twice!r} is named twice; name each experiment once")
+        raise UserError(f"{twice!r} is given twice; name each experiment once")
     path, folder = asked_path(path), None if figures is None else asked_path(figures)
     for written in (path, *([folder] if folder else [])):
         require_outside(root, written)
@@ -91,7 +91,7 @@ def write_report(
 
 
 def _require_place(path: Path) -> None:
-    """Refuse what no page can be written to, before anything is read."""
+    """Refuse paths that cannot be written, before anything is read."""
     with writing_errors(path):
         if path.is_dir():
             raise UserError(f"{path} is a folder; give the name of a file")
@@ -102,7 +102,7 @@ def _require_place(path: Path) -> None:
             why = (
                 "a file stands where a folder is needed"
                 if parent.exists()
-                else f"there is no folder {parent}"
+                else f"the folder {parent} does not exist"
             )
             raise UserError(f"{path} could not be written: {why}; name another path")
 
