@@ -121,14 +121,14 @@ class Problems:
             text: for people.
         """
         with self._lock:
-            news = self._told.get((node, what)) != kind
+            changed = self._told.get((node, what)) != kind
             self._told[node, what] = kind
-        if news:
+        if changed:
             self._report(node, text)
 
     def well(self, node: str, what: str) -> None:
         """It works, or works again."""
         with self._lock:
-            news = self._told.pop((node, what), None) is not None
-        if news:
+            changed = self._told.pop((node, what), None) is not None
+        if changed:
             self._report(node, f"the {what} works again")

@@ -67,7 +67,7 @@ def load_config(
     Args:
         preset: One of `presets()`; None takes the one that the file or an override names, else `tiny`.
         file: A YAML file with any of the keys.
-        overrides: The last word; values are read as YAML.
+        overrides: Highest priority; values are read as YAML.
 
     Raises:
         ConfigError: A key is unknown, a value or combination impossible, a file unreadable, or a secret is

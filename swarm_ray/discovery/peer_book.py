@@ -41,7 +41,7 @@ class PeerStats(msgspec.Struct, frozen=True):
     stale: int
     """Not changed for the time to live, as far as this reader has seen."""
     left: int
-    """Of nodes that said goodbye."""
+    """Of nodes that have left."""
     unreadable: int
     """Files that hold no record of the node they are named after, or not a whole one."""
     by_role: dict[str, int]
@@ -54,7 +54,7 @@ class PeerBook:
 
     A record is fresh while its count changes, by this process's own monotonic clock; one that is seen for the first
     time is fresh until `ttl_s` has passed without a change. Every question costs one listing of the folder, and a
-    read for each record of a node that has not said goodbye.
+    read for each record of a node that has not left.
 
     Args:
         store: the root.
@@ -156,10 +156,10 @@ class PeerBook:
         """Remove records that will not be rewritten, and answer whose they were, as `<node>.<incarnation>`.
 
         A name has one writer, who alone knows whether it continues. So three kinds are removed: those of own nodes'
-        earlier incarnations; those in which the writer said goodbye; and those that this process has not seen
+        earlier incarnations; those whose writer has left; and those that this process has not seen
         change for `older_than_s`, if their experiment has ended, or if the silence has also lasted for the time to
-        live, after which the node's beats, which the same process writes, are dead as well. Should that one be alive
-        after all, its next heartbeat brings the record back.
+        live, after which the node's heartbeats, which the same process writes, are dead as well. If that process is
+        alive after all, its next heartbeat brings the record back.
 
         Raises:
             StoreError: the folder cannot be read, or not be written.

@@ -118,7 +118,7 @@ class FolderExchange(Outbox):
         return [peer_file(one) for one in fetched] + refused + [peer_file(one) for one in late_values]
 
     def restore_values(self) -> None:
-        """Store the values of files that earlier processes published: whoever takes steps again may ask for them."""
+        """Store the values of files that earlier processes published: peers that repeat steps may ask for them."""
         for node, spool in self._spools.items():
             for kept in spool.entries():
                 if kept.keys and (value := kept_value(kept.attachment)):

@@ -106,7 +106,7 @@ def read_peer_value(
 
 
 def decode_value(value: bytes, receipt: Receipt) -> RoundFile | str:
-    """The file in a value, whoever delivered it, or why the value is refused."""
+    """The file in a value from any source, or why the value is refused."""
     if len(value) != receipt.size:
         return f"a value of {len(value)} bytes, and its receipt says {receipt.size}"
     try:

@@ -1,7 +1,7 @@
 """GenRL's `Communication` over a shared folder: a stage's payloads are gathered, and values shown under names.
 
-`GameCommunication` is given its parts by whoever runs a node of a game (Swarm Ray's trainer actor does);
-`FolderCommunication` makes them itself, for GenRL's own launchers and scripts of one's own.
+`GameCommunication` is given its parts by the process that runs a node of a game (Swarm Ray's trainer actor);
+`FolderCommunication` makes them itself, for GenRL's launchers and your own scripts.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ class FolderCommunication(GameCommunication):
         return self._membership.played
 
     def close(self) -> None:
-        """Say goodbye; harmless when repeated. The last round counts as played only where a `with` block ends."""
+        """Leave; harmless when repeated. The last round counts as played only where a `with` block ends."""
         self._membership.close()
 
     def __enter__(self) -> Self:

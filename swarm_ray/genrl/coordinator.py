@@ -37,7 +37,7 @@ class GameCoordinator:
         self._communication, self._opened, self._bootnodes = communication, opened, bootnodes
 
     def register_peer(self, peer_id: str) -> None:
-        """Whoever carries the payloads has registered the node already; harmless when repeated.
+        """The transport has registered the node already; harmless when repeated.
 
         Raises:
             ImpossibleSubmission: it is another node's id.

@@ -112,9 +112,9 @@ class DeadlineGathering:
             gathered.problems.append(f"the folder is out of reach: {problem or unread}")
 
     def _look(self, moment: Moment, gathered: Gathered, refused: dict[str, str]) -> bool:
-        """Read what is new; whether there was something."""
+        """Read new files; True if there were any."""
         self.peers.look()
-        news = False
+        found_any = False
         for node in self.peers.present().keys() - gathered.payloads.keys() - refused.keys():
             for peer in self.peers.lives(node):
                 if not (peer.alive or peer.round >= moment.round - 1):
@@ -122,14 +122,14 @@ class DeadlineGathering:
                 found = self._files.find(moment, peer)
                 if found is None:
                     continue
-                news = True
+                found_any = True
                 if isinstance(found, RoundFile):
                     gathered.payloads[node] = found.game
                     self.peers.reached(node, moment.round - 1)
                     refused.pop(node, None)
                     break
                 refused[node] = found
-        return news
+        return found_any
 
     def _awaited(self, moment: Moment, settled: set[str]) -> list[str]:
         """Who may still come, in words for people."""

@@ -41,12 +41,12 @@ from swarm_ray.records.state import Member
 GAME = "genrl"
 """The game's name in an experiment that a launcher of one's own made: only its players know the game."""
 MADE_WITHIN_S = 30.0
-"""Whoever has begun to make an experiment takes no longer."""
+"""Time limit of another process that is creating the experiment."""
 _CREATOR = "coordinator"
 
 
 class Membership:
-    """Registers a node, writes its heartbeats from a thread, and says goodbye.
+    """Registers a node, writes its heartbeats from a thread, and leaves.
 
     Args:
         root: the shared folder.
@@ -109,7 +109,7 @@ class Membership:
         self._round = max(self._round, self._entered)
 
     def close(self) -> None:
-        """Say goodbye, and let others have the node; harmless when repeated."""
+        """Leave, and release the node; harmless when repeated."""
         if self._closed.is_set():
             return
         self._closed.set()

@@ -23,7 +23,7 @@ class Peer:
     round: int
     """The last round that the node finished, in an earlier life it may be; -1 before its first."""
     over: bool
-    """It has said goodbye, or was given up."""
+    """It has left, or was given up."""
     alive: bool
 
 
@@ -82,7 +82,7 @@ class Peers:
         return {node: self.lives(node)[0] for node in sorted({node for node, _ in self._registrations})}
 
     def playing(self) -> dict[str, Peer]:
-        """Those that are alive and have not said goodbye."""
+        """Those that are alive and have not left."""
         return {node: peer for node, peer in self.present().items() if peer.alive and not peer.over}
 
     def _see(self, node: str, incarnation: str, payload: bytes, now: float) -> None:

@@ -86,7 +86,7 @@ class Recipe:
         """The configuration of a new experiment.
 
         Args:
-            overrides: the command line's, the last word.
+            overrides: the command line's, with the highest priority.
 
         Raises:
             ConfigError: a key or a value is impossible, or is for the recipe to say.

@@ -52,7 +52,7 @@ def identity_names(folder: Path) -> list[str]:
 
 
 def require_private(path: Path) -> None:
-    """Refuse a place in a folder that holds experiments: whoever shares it could take the key.
+    """Refuse a place in a folder that holds experiments: others who share it could take the key.
 
     Args:
         path: where a key is to lie.
@@ -63,7 +63,7 @@ def require_private(path: Path) -> None:
     for folder in _real(path.parent):
         if _holds_experiments(folder):
             raise IdentityError(
-                f"{path} would lie in {folder}, which holds experiments, and whoever shares them could take the key: "
+                f"{path} would lie in {folder}, which holds experiments, and others who share them could take the key: "
                 f"name a folder of your own (--folder, {IDENTITIES}), or say --shared to `swarm-ray identity new`"
             )
 

@@ -10,7 +10,7 @@ from swarm_ray.errors import StopRequested
 class Cancellation:
     """Checked at every token that is decoded, every pass of an update and every look at the folder.
 
-    Whoever watches `progress` can tell a slow trainer from one that hangs.
+    `progress` tells a slow trainer from one that hangs.
     """
 
     def __init__(self) -> None:

@@ -30,8 +30,8 @@ class Registration(msgspec.Struct, frozen=True):
     peer_id: str = ""
     """By which libp2p knows the node: of the key in its identity file, as the public key is."""
     succeeds: str = ""
-    """The incarnation that this one continues; empty for a node's first. Whoever registers has made sure that
-    it is gone: by a lock on its own disk, or by a silence of `pace.dead_after_s`."""
+    """The incarnation that this one continues; empty for a node's first. The registering process
+    made sure that it is gone: by a lock on its disk, or by a silence of `pace.dead_after_s`."""
 
 
 Role = Literal["trainer", "coordinator", "relay"]

@@ -12,6 +12,7 @@ from checkpoints_for_tests import (
     Trial,
     assert_equal,
     everything,
+    notify,
     small_node,
     small_policy,
     state_of,
@@ -55,7 +56,7 @@ def test_what_a_round_left_comes_back_bit_for_bit(trial) -> None:
 def test_it_is_told_as_saved_when_it_is_whole(trial) -> None:
     one, node, seen = trial(), small_node(), []
     own = node_checkpoints(one.folder, PATHS, "node-0")
-    one.checkpointer._on_saved = lambda _, step: seen.append((step, own.verify(own.folders()[0])))
+    notify(one, lambda _, step: seen.append((step, own.verify(own.folders()[0]))))
     train(node)
     one.round(node)
     [(step, manifest)] = seen
@@ -92,7 +93,7 @@ def test_auto_waits_until_the_last_is_paid_for(trial) -> None:
 def test_a_round_does_not_wait_for_a_disk(trial) -> None:
     one, node = trial(), small_node()
     goes_on = threading.Event()
-    one.checkpointer._on_saved = lambda _node, _step: goes_on.wait() and None
+    notify(one, lambda _node, _step: goes_on.wait() and None)
     train(node)
     assert one.checkpointer.after_round([node], state_of)
     for _ in range(5):

@@ -198,7 +198,7 @@ def test_no_key_is_made_where_experiments_are_shared(tmp_path: Path, rsa: bytes)
         tmp_path / "short cut" / "keys" / "pi.pem",
     ):
         for made in (new_identity, load_or_new, lambda path: import_identity(theirs, path)):
-            with pytest.raises(IdentityError, match="whoever shares them could take the key"):
+            with pytest.raises(IdentityError, match="others who share them could take the key"):
                 made(path)
         assert not path.exists()
         assert not (root / "experiments" / "keys").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -132,3 +134,8 @@ class Trial:
 
     def flush(self, *nodes: Node, **options: object) -> list[str]:
         return self.checkpointer.flush(nodes, state_of, **{"within_s": WITHIN_S, **options})
+
+
+def notify(trial: Trial, on_saved: Callable[[str, int], object]) -> None:
+    """Call `on_saved` from now on when a checkpoint is safe on this machine's disk."""
+    trial.checkpointer._callbacks = replace(trial.checkpointer._callbacks, on_saved=on_saved)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
-from checkpoints_for_tests import Trial, everything, make_store, small_node, train
+from checkpoints_for_tests import Trial, everything, make_store, notify, small_node, train
 
 from swarm_ray.policies.policy import Policy
 
@@ -26,7 +26,7 @@ def digest(policy: Policy) -> str:
 
 def write(folder: Path) -> None:
     trial, node = Trial(folder / "here", make_store(folder / "root"), store_every_s=0.0), small_node()
-    trial.checkpointer._on_saved = lambda _node, step: os.write(1, b"%d\n" % step)
+    notify(trial, lambda _node, step: os.write(1, b"%d\n" % step))
     (folder / "digests").mkdir()
     while True:
         train(node)

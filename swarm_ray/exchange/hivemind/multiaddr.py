@@ -126,8 +126,8 @@ def reach_of(multiaddrs: Sequence[str], *, nat: bool = False) -> Reachable:
 
     Returns:
         public: one is a name or lies in the public internet. local: all lie in a private network or on this machine,
-        and whoever is there too reaches it. nat: the same, but nobody is there; or there is a relay. none: there is
-        no address.
+        and peers there reach it. nat: the same without peers there, or through a relay. none: it has no
+        address.
     """
     parsed = [found for text in multiaddrs if (found := parse_multiaddr(text)) is not None]
     if not parsed:

@@ -1,7 +1,7 @@
 """How links find each other through the folder: candidates are probed, live ones are joined, and later ones follow.
 
 Nodes that started apart, each with a DHT of its own, become one DHT by it (https://github.com/learning-at-home/hivemind
-has an issue about that, number 624): whoever sees the other's record first connects.
+has an issue about that, number 624): the peer that sees the other's record first connects.
 """
 
 from __future__ import annotations

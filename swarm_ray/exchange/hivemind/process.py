@@ -45,7 +45,7 @@ SETTING = {
     "GOLOG_LOG_LEVEL": "error",
 }
 SHOWN = 300
-"""Bytes of its last words that are shown."""
+"""Bytes of its last output that are shown."""
 
 
 class LinkProcess:

@@ -71,7 +71,7 @@ def files_of(experiment: OpenExperiment) -> FolderFiles:
         StoreError: the folder cannot be listed.
     """
     found = files_below(folder_of(experiment))
-    # Whoever copies or removes what this names, and is interrupted, leaves what can be told from an experiment.
+    # An interrupted copy or removal in this order leaves something distinguishable from an experiment.
     files = sorted(found.files, key=lambda file: (str(file.within) == "experiment.json", file.within))
     return FolderFiles(tuple(files), found.left_out)
 

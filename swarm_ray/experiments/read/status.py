@@ -221,7 +221,7 @@ class ExperimentReader:
         )
 
     def _note_coordinators(self, ref: StateRef) -> None:
-        """A record and a beat are heartbeats of a coordinator, whoever that is."""
+        """Records and beats are both heartbeats of a coordinator, whichever it is."""
         experiment = self._experiment
         beats, paths = coordinator_beats(experiment), experiment.paths
         key = paths.state_record(ref.epoch, ref.sequence, ref.claimant)

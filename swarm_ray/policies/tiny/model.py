@@ -29,7 +29,7 @@ CHAT_TEMPLATE = (
     + ANSWER
     + "{% endif %}"
 )
-"""The same prompt for whoever loads the model from a folder: one question by the user, the answer by the assistant."""
+"""The same prompt as a chat template in the model's folder: a question by the user, the answer by the assistant."""
 
 
 def build_tokenizer(texts: Iterable[str]) -> TextTokenizer:
