@@ -23,6 +23,14 @@ TOLD = {
     "spool": "a spool was damaged",
 }
 """Kinds of events that are counted, with what they mean."""
+FILES = {
+    "late": "late files",
+    "superseded": "superseded files",
+    "rejected": "rejected files",
+    "missing": "missing files",
+    "expired": "files that never arrived",
+}
+"""Kinds of incidents of files, with what they are counted as."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +43,16 @@ class Incident:
     node: str
     kind: str
     text: str
+    count: int = 1
+    """How many files it is about."""
 
 
 def counts_of(evidence: Evidence) -> dict[str, int]:
     """Counts by kind of incident, without zeros."""
     counts: Counter[str] = Counter()
-    for part in _answered(evidence):
-        counts["late files"] += len(part.late)
-        counts["superseded files"] += len(part.superseded)
-        counts["rejected files"] += len(part.rejected)
-        if isinstance(part, StageClosed):
-            counts["missing files"] += len(part.missing)
-        else:
-            counts["files that never arrived"] += sum(map(len, part.expired.values()))
+    for one in _from_state(evidence):
+        if one.kind in FILES:
+            counts[FILES[one.kind]] += one.count
     for row in evidence.rows:
         counts["rejected external rollouts"] += sum(row.counters.rejected.values())
         counts["failed verifications"] += row.scoring_failures
@@ -113,11 +118,5 @@ def _of_files(part: StageClosed | Answers, number: int) -> Iterator[Incident]:
             yield Incident("", number, node, "missing", "no file of this node counted")
     else:
         for node, rounds in part.expired.items():
-            yield Incident("", number, node, "expired", f"rounds {', '.join(map(str, rounds))} never arrived")
-
-
-def _answered(evidence: Evidence) -> Iterator[StageClosed | Answers]:
-    for record in evidence.records:
-        for part in (record.state.closed, record.state.answers):
-            if part is not None:
-                yield part
+            said = f"rounds {', '.join(map(str, rounds))} never arrived"
+            yield Incident("", number, node, "expired", said, len(rounds))

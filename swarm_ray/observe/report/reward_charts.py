@@ -165,16 +165,13 @@ def reward_figure(
 
 def _title(configs: Sequence[SwarmConfig], nodes: Sequence[int]) -> str:
     """What the experiments have in common, or each one's own."""
-    said = (
-        ("nodes", nodes),
-        ("completions per question", [config.completions for config in configs]),
-        ("seed", [config.seed for config in configs]),
-    )
-    texts = []
-    for what, values in said:
-        numbers = ", ".join(str(value) for value in dict.fromkeys(values))
-        texts.append(f"seed {numbers}" if what == "seed" else f"{numbers} {what}")
-    return "  ·  ".join(texts)
+    said = {
+        "{} nodes": nodes,
+        "{} completions per question": [config.completions for config in configs],
+        "seed {}": [config.seed for config in configs],
+    }
+    numbers = (", ".join(map(str, dict.fromkeys(values))) for values in said.values())
+    return "  ·  ".join(text.format(number) for text, number in zip(said, numbers, strict=True))
 
 
 def _figure(labels: Sequence[str], curves: Sequence[Curves], title: str) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -207,20 +207,14 @@ def time_of(evidence: Evidence) -> TimeBreakdown | None:
 
 def time_chart(evidences: Sequence[Evidence]) -> Chart | None:
     """Seconds per round by phase, a bar for each experiment; None where nothing was timed."""
-    found = [(one.name, time) for one in evidences if (time := time_of(one)) is not None]
-    if not found:
-        return None
-    parts = [(p, [time.seconds.get(p, 0.0) for _, time in found]) for p in PHASES]
-    return Chart(
+    return _bars(
+        {one.name: time.seconds for one in evidences if (time := time_of(one)) is not None},
+        PHASES,
         slug="time",
         title="Where the time of a round went",
         caption=f"Summed over the nodes; the first {SKIPPED_ROUNDS} rounds are left out of runs that have more.",
-        height=1.5 + 0.34 * len(found),
-        draw=lambda figure: stacked_bars(
-            figure, [name for name, _ in found], parts, "seconds per round, all nodes"
-        ),
+        what="seconds per round, all nodes",
         columns=("experiment", "phase", "seconds_per_round"),
-        rows=tuple((name, phase, time.seconds.get(phase, 0.0)) for name, time in found for phase in PHASES),
     )
 
 
@@ -234,16 +228,37 @@ def operations_per_round(evidence: Evidence) -> dict[str, float] | None:
 
 def store_chart(evidences: Sequence[Evidence]) -> Chart | None:
     """Operations per round by kind, a bar for each experiment; None where none was told."""
-    found = [(one.name, kinds) for one in evidences if (kinds := operations_per_round(one)) is not None]
-    if not found:
-        return None
-    parts = [(kind, [kinds[kind] for _, kinds in found]) for kind in KINDS]
-    return Chart(
+    return _bars(
+        {one.name: kinds for one in evidences if (kinds := operations_per_round(one)) is not None},
+        KINDS,
         slug="store",
         title="What was asked of the shared folder",
         caption="Operations per round of all processes: trainers, coordinator, discovery and logger.",
-        height=1.5 + 0.34 * len(found),
-        draw=lambda figure: stacked_bars(figure, [name for name, _ in found], parts, "operations per round"),
+        what="operations per round",
         columns=("experiment", "operation", "per_round"),
-        rows=tuple((name, kind, kinds[kind]) for name, kinds in found for kind in KINDS),
+    )
+
+
+def _bars(
+    found: Mapping[str, Mapping[str, float]],
+    kinds: Sequence[str],
+    *,
+    slug: str,
+    title: str,
+    caption: str,
+    what: str,
+    columns: tuple[str, ...],
+) -> Chart | None:
+    """A bar for each experiment, of its values of each kind; None without any."""
+    if not found:
+        return None
+    parts = [(kind, [values.get(kind, 0.0) for values in found.values()]) for kind in kinds]
+    return Chart(
+        slug=slug,
+        title=title,
+        caption=caption,
+        height=1.5 + 0.34 * len(found),
+        draw=lambda figure: stacked_bars(figure, [*found], parts, what),
+        columns=columns,
+        rows=tuple((name, kind, values.get(kind, 0.0)) for name, values in found.items() for kind in kinds),
     )
