@@ -12,6 +12,7 @@ from statistics import median
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.read.compare import mean
+from swarm_ray.experiments.read.status import current_round
 from swarm_ray.records.state import ENDED, ExperimentState, NodeTally, StageClosed, StateRecord
 
 OVER = (*ENDED, "superseded")
@@ -120,11 +121,7 @@ def closings(records: Sequence[StateRecord]) -> list[StageClosed]:
 
 def rounds_closed(record: StateRecord) -> int:
     """Closed rounds, by a record."""
-    if record.opens is not None:
-        return record.opens.round
-    if record.closed is not None:
-        return record.closed.round + 1
-    return max((tally.round + 1 for tally in record.tallies.values()), default=0)
+    return record.opens.round if record.opens else current_round(record) + 1
 
 
 def swarm_reward(records: Sequence[StateRecord]) -> float | None:

@@ -87,8 +87,7 @@ def begun(root: str, names: Iterable[str]) -> list[str]:
         UserError: none exists.
         StoreError: the folder cannot be read.
     """
-    store = Store(root)
-    found = [name for name in names if read_identity(store, ExperimentAddress(root, name)) is not None]
+    found = _there(root, names)
     if not found:
         raise UserError(f"none of these experiments is in {root} yet: run them first")
     return found
@@ -132,10 +131,12 @@ def _read_split(text: str) -> tuple[int, int]:
     return int(own), int(others)
 
 
-def _nodes_there(root: str, names: Sequence[str]) -> int:
-    """The number of nodes of the first existing experiment; 0 if none exists."""
+def _there(root: str, names: Iterable[str]) -> list[str]:
     store = Store(root)
-    for address in (ExperimentAddress(root, name) for name in names):
-        if read_identity(store, address) is not None:
-            return config_in_force(store, address).nodes
-    return 0
+    return [name for name in names if read_identity(store, ExperimentAddress(root, name)) is not None]
+
+
+def _nodes_there(root: str, names: Iterable[str]) -> int:
+    """The number of nodes of the first existing experiment; 0 if none exists."""
+    first = next(iter(_there(root, names)), None)
+    return config_in_force(Store(root), ExperimentAddress(root, first)).nodes if first else 0

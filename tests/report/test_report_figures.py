@@ -11,7 +11,7 @@ from reports_for_tests import config_of, evidence_of, full
 from swarm_ray.observe.report.chart import Chart, shortened
 from swarm_ray.observe.report.curves import Point, thin, thin_evenly
 from swarm_ray.observe.report.html_page import head, visible
-from swarm_ray.observe.report.sections import sections_of
+from swarm_ray.observe.report.page import sections_of
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from reports_for_tests import HOSTILE, FullExperiment, config_of, evidence_of, f
 from swarm_ray.cli import main
 from swarm_ray.errors import ExperimentNotFoundError, UserError
 from swarm_ray.observe.report import write_report
-from swarm_ray.observe.report.sections import Section, sections_of
+from swarm_ray.observe.report.page import Section, sections_of
 from swarm_ray.records.metrics import Event
 from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.records.state import Answers, FileRef, Refusal, StageClosed, StateRecord

@@ -14,7 +14,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -189,8 +189,8 @@ class ExperimentCopier:
             (self._folder / text).mkdir(parents=True, exist_ok=True)
         for part in folders_of(self._experiment):
             (self._folder / part).mkdir(exist_ok=True)
-        records = [file for file in files if _is_record(file.within)]
-        for file in sorted(records, key=_sequence):
+        records = {file: number for file in files if (number := _sequence(file)) is not None}
+        for file in sorted(records, key=lambda file: records[file]):
             self._put(file, self._record(file))
         checkpoints = [file for file in files if file.within.parts[0] == "checkpoints"]
         for file in checkpoints:
@@ -271,13 +271,10 @@ class ExperimentCopier:
         shutil.copystat(file.path, target)
 
 
-def _is_record(within: PurePosixPath) -> bool:
-    return within.parts[0] == "state" and parse_state_name(within.name) is not None
-
-
-def _sequence(file: FolderFile) -> int:
-    name = parse_state_name(file.within.name)
-    return name.sequence if name else -1
+def _sequence(file: FolderFile) -> int | None:
+    """The number of a state record; None of any other file."""
+    name = parse_state_name(file.within.name) if file.within.parts[0] == "state" else None
+    return name.sequence if name else None
 
 
 def _with_keys(value: Any, old: str, new: str) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from drive_store import UNREADABLE, Registry, Valid, read_coordinator_beats, record_in
+from drive_store import UNREADABLE, Registry, Valid, record_in
 from drive_store.envelope_reading import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.config.schema import PaceConfig
@@ -306,13 +306,3 @@ def coordinator_alarm(
     if left <= 0:
         return f"{since}: its nodes wait for a coordinator to come back"
     return f"{since}: its nodes wait, and train alone in {duration(left)}"
-
-
-def coordinator_beats(experiment: OpenExperiment) -> dict[str, int]:
-    """Claimant to the count in its last heartbeat, of all coordinators that there ever were.
-
-    Raises:
-        StoreError: the folder cannot be read.
-    """
-    found = read_coordinator_beats(experiment.view)
-    return {claimant: beat.header.sequence for claimant, beat in found.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import InvalidName, StateRef
+from drive_store import InvalidName, StateRef, read_coordinator_beats
 from swarm_ray.config.schema import PaceConfig, SwarmConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.read.experiment import OpenExperiment
@@ -19,7 +19,6 @@ from swarm_ray.experiments.read.liveness import (
     NodeLiveness,
     Peers,
     coordinator_alarm,
-    coordinator_beats,
 )
 from swarm_ray.experiments.read.uncoordinated import record_from_nodes
 from swarm_ray.formatting import duration
@@ -223,7 +222,8 @@ class ExperimentReader:
     def _note_coordinators(self, ref: StateRef) -> None:
         """Records and beats are both heartbeats of a coordinator, whichever it is."""
         experiment = self._experiment
-        beats, paths = coordinator_beats(experiment), experiment.paths
+        paths, found = experiment.paths, read_coordinator_beats(experiment.view)
+        beats = {claimant: beat.header.sequence for claimant, beat in found.items()}
         key = paths.state_record(ref.epoch, ref.sequence, ref.claimant)
         self._changes.note(_RECORD, ref, lambda: experiment.age(key))
 

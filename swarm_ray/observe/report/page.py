@@ -1,10 +1,16 @@
-"""The report: one page that opens anywhere, without a network, and its figures as files."""
+"""The report: one page that opens anywhere, without a network, and its figures as files.
+
+What stands in it, section by section; where there is nothing to show, it says why.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+from swarm_ray.config.load import render_yaml
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.files import (
     PAGE_MARK,
@@ -16,11 +22,33 @@ from swarm_ray.experiments.manage.files import (
     written_whole,
 )
 from swarm_ray.experiments.read.experiment import open_experiment
+from swarm_ray.observe.report.chart import Chart
 from swarm_ray.observe.report.evidence import Evidence, read_evidence
 from swarm_ray.observe.report.findings import learning_of
-from swarm_ray.observe.report.html_page import Page, Section
-from swarm_ray.observe.report.page_tables import summary_table
-from swarm_ray.observe.report.sections import sections_of
+from swarm_ray.observe.report.html_page import Page, Section, Table
+from swarm_ray.observe.report.incidents import rejections_of
+from swarm_ray.observe.report.page_tables import (
+    count_table,
+    incident_table,
+    node_table,
+    origin_table,
+    paper_table,
+    settings_table,
+    specialty_table,
+    store_table,
+    summary_table,
+    time_table,
+)
+from swarm_ray.observe.report.reward_charts import reward_charts
+from swarm_ray.observe.report.run_charts import (
+    MOST_NODES,
+    batch_chart,
+    matrix_chart,
+    specialty_chart,
+    store_chart,
+    time_chart,
+)
+from swarm_ray.observe.report.samples import questions_for, samples_of
 from swarm_ray.observe.report.sharing import sharing_of
 
 _CAUTION = (
@@ -121,3 +149,180 @@ def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> Page:
         caution=_CAUTION,
         remarks=[(_NOT_ALL.format(one.name), one.problems) for one in evidences if one.problems],
     )
+
+
+Part = TypeVar("Part", Chart, Table)
+_NO_METRICS = "no metrics have been logged yet, or they are gone."
+_NO_STORE_USE = "the logs do not say what was asked of the folder; another version of Swarm Ray wrote them."
+_HOW_PICKED = (
+    "The first rollout of the first nodes in the first, the middle and the last round whose files are kept; none is "
+    "picked by how good it is. Rewards are those that the node itself published."
+)
+
+
+def sections_of(evidences: Sequence[Evidence]) -> list[Section]:
+    """All sections, in the order of the page."""
+    return [
+        _rewards(evidences),
+        _held_out(evidences),
+        _from_whom(evidences),
+        _batches(evidences),
+        _time(evidences),
+        _store(evidences),
+        _incidents(evidences),
+        _nodes(evidences),
+        _rollouts(evidences),
+        _configuration(evidences),
+    ]
+
+
+def _rewards(evidences: Sequence[Evidence]) -> Section:
+    """Both figures of the paper, and its table."""
+    closed = [one for one in evidences if one.rounds]
+    said = _grouped(evidences, lambda one: None if one.rounds else _why_no_round(one))
+    if not closed:
+        return Section("rewards", "Rewards", tuple(said))
+    return Section("rewards", "Rewards", tuple(said), tuple(reward_charts(closed)), (paper_table(evidences),))
+
+
+def _why_no_round(evidence: Evidence) -> str:
+    unread = not evidence.records and evidence.status.round >= 0
+    return "the state log could not be read, so no round is known." if unread else "no round has closed yet."
+
+
+def _held_out(evidences: Sequence[Evidence]) -> Section:
+    chart, table = specialty_chart(evidences), specialty_table(evidences)
+    return _measured(
+        Section("held-out", "Held-out questions"), evidences, chart, table, _why_not_measured, before=2
+    )
+
+
+def _why_not_measured(evidence: Evidence) -> str:
+    if evidence.config.evaluation.questions == 0:
+        return "held-out pass@1 is not measured: evaluation.questions is 0."
+    if evidence.under_way:
+        return "not ended yet; held-out pass@1 is measured again after the last round."
+    return "the logs do not hold held-out pass@1 of both start and end for any node."
+
+
+def _from_whom(evidences: Sequence[Evidence]) -> Section:
+    charts, said = _each(evidences, matrix_chart, "matrix", _why_no_exchange)
+    if any(len(one.nodes) > MOST_NODES for one in evidences):
+        said.append(f"Of more than {MOST_NODES} nodes those are shown that exchanged most.")
+    return Section("from-whom", "Who learned from whom", tuple(said), tuple(charts))
+
+
+def _why_no_exchange(evidence: Evidence) -> str:
+    if evidence.config.external == 0:
+        return "every node learned from its own rollouts alone (J is 0)."
+    if not evidence.rows:
+        return _NO_METRICS
+    return "no external rollout has been used: none passed the filter, or none was there."
+
+
+def _batches(evidences: Sequence[Evidence]) -> Section:
+    charts, said = _each(evidences, batch_chart, "rollouts", lambda _: _NO_METRICS)
+    return Section("rollouts", "Own and external rollouts over time", tuple(said), tuple(charts))
+
+
+def _time(evidences: Sequence[Evidence]) -> Section:
+    chart, table = time_chart(evidences), time_table(evidences)
+    return _measured(Section("time", "Where the time went"), evidences, chart, table, lambda _: _NO_METRICS)
+
+
+def _store(evidences: Sequence[Evidence]) -> Section:
+    chart, table = store_chart(evidences), store_table(evidences)
+    return _measured(Section("store", "The shared folder"), evidences, chart, table, _why_no_store_use)
+
+
+def _why_no_store_use(evidence: Evidence) -> str:
+    return _NO_STORE_USE if evidence.rounds else _why_no_round(evidence)
+
+
+def _measured(
+    section: Section,
+    evidences: Sequence[Evidence],
+    chart: Chart | None,
+    table: Table | None,
+    why_none: Callable[[Evidence], str],
+    before: int = 1,
+) -> Section:
+    """A section with a chart and a table of the experiments that have figures, and why others have none.
+
+    The table has a column for each experiment, after `before` others.
+    """
+    shown = table.heads[before:] if table else ()
+    said = _grouped(evidences, lambda one: None if one.name in shown else why_none(one))
+    return replace(section, said=tuple(said), charts=_there(chart), tables=_there(table))
+
+
+def _there(*parts: Part | None) -> tuple[Part, ...]:
+    return tuple(part for part in parts if part is not None)
+
+
+def _incidents(evidences: Sequence[Evidence]) -> Section:
+    counts = count_table(evidences)
+    each = [incident_table(one) for one in evidences]
+    said = []
+    if counts is None and not any(each):
+        said.append("Nothing out of the ordinary was logged.")
+    for one in evidences:
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in rejections_of(one).items())
+        if reasons:
+            said.append(f"External rollouts were rejected in {one.name}: {reasons}.")
+    return Section("incidents", "Incidents", tuple(said), (), _there(counts, *each))
+
+
+def _nodes(evidences: Sequence[Evidence]) -> Section:
+    tables = _there(*(node_table(one) for one in evidences))
+    said = _grouped(evidences, lambda one: None if one.status.nodes else "no node has registered yet.")
+    return Section("nodes", "Nodes", tuple(said), (), tables)
+
+
+def _configuration(evidences: Sequence[Evidence]) -> Section:
+    differing = settings_table(evidences) if len(evidences) > 1 else None
+    said = ["Their configurations are the same."] if len(evidences) > 1 and differing is None else []
+    tables = _there(differing, origin_table(evidences))
+    whole = tuple((f"The whole configuration of {one.name}", render_yaml(one.config)) for one in evidences)
+    return Section("configuration", "Configuration", tuple(said), (), tables, whole)
+
+
+def _rollouts(evidences: Sequence[Evidence]) -> Section:
+    """Rollouts to read, where files are kept."""
+    questions = questions_for(evidences)
+    found = [(one.name, tuple(samples_of(one, questions[one.name]))) for one in evidences]
+    shown = tuple((name, samples) for name, samples in found if samples)
+    names = {name for name, _ in shown}
+    said = [_HOW_PICKED] if shown else []
+    said += _grouped(evidences, lambda one: None if one.name in names else _why_no_files(one))
+    return Section("samples", "Rollouts to read", tuple(said), samples=shown)
+
+
+def _why_no_files(evidence: Evidence) -> str:
+    if not evidence.stages:
+        return _why_no_round(evidence)
+    kept = evidence.config.retention.rounds
+    why = f"older ones are removed (retention.rounds is {kept})" if kept else "they were removed"
+    return f"none of the round files that were looked for could be read; {why}, or they are damaged."
+
+
+def _grouped(evidences: Sequence[Evidence], why: Callable[[Evidence], str | None]) -> list[str]:
+    """Why something is not shown, once for all experiments of which it holds; None means that it is."""
+    names: dict[str, list[str]] = {}
+    for one in evidences:
+        reason = why(one)
+        if reason is not None:
+            names.setdefault(reason, []).append(one.name)
+    return [f"{', '.join(found)}: {reason}" for reason, found in names.items()]
+
+
+def _each(
+    evidences: Sequence[Evidence],
+    chart_of: Callable[[Evidence, str], Chart | None],
+    slug: str,
+    why_none: Callable[[Evidence], str],
+) -> tuple[list[Chart], list[str]]:
+    """A chart for each experiment, and why others have none."""
+    found = {one.name: chart_of(one, f"{slug}-{one.name}") for one in evidences}
+    said = _grouped(evidences, lambda one: why_none(one) if found[one.name] is None else None)
+    return [*_there(*found.values())], said
