@@ -59,7 +59,7 @@ from drive_store.statelog.epochs import (
 )
 from drive_store.statelog.log import StateEntry, StateLogWriter, StateRef
 from drive_store.statelog.reader import StateLogReader, StateLogTail, history, newest
-from drive_store.store.root import Capabilities, Operations
+from drive_store.store.backend import Capabilities, Operations
 from drive_store.store.store import Store
 
 __all__ = [

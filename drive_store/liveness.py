@@ -1,5 +1,7 @@
 """Who is alive, judged by change and on the judge's own monotonic clock.
 
+For how long silence counts as alive is the caller's to say: in a swarm, `pace.dead_after_s`.
+
 Clocks of other machines and times in files decide nothing: a peer is alive while something of it changes.
 The first sight of a peer counts as a change, so that a judge that has just started calls nobody dead.
 """

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from actors.coordinator.closing import DueStage
 from actors.coordinator.control import Control
 from actors.coordinator.failover import EpochStart, known_nodes
 from actors.coordinator.history import RoundHistory, Tallies
 from actors.coordinator.roster import Peer, Roster
-from actors.coordinator.stages import DueStage
 from actors.coordinator.submissions import Listing, Submissions
 from drive_store import ExperimentStore
 from drive_store.paths import BUCKET

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from actors.coordinator.stages import mean
+from actors.coordinator.closing import mean
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import Member, Moment, NodeTally, StageClosed, StageOpen, StateRecord

@@ -6,14 +6,7 @@ from math import inf
 
 import msgspec
 
-from actors.coordinator.context import (
-    CoordinatorContext,
-    awaited_at_the_end,
-    files_owed,
-    listings_of_round,
-)
-from actors.coordinator.epoch import Epoch
-from actors.coordinator.stages import (
+from actors.coordinator.closing import (
     Observed,
     Received,
     close_stage,
@@ -21,6 +14,13 @@ from actors.coordinator.stages import (
     stage_is_over,
     write_copies,
 )
+from actors.coordinator.context import (
+    CoordinatorContext,
+    awaited_at_the_end,
+    files_owed,
+    listings_of_round,
+)
+from actors.coordinator.epoch import Epoch
 from actors.store_meter import StoreMeter
 from swarm_ray.records.state import (
     Answers,

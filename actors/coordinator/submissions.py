@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable
 from itertools import takewhile
 from typing import NamedTuple, TypeVar
 
-from actors.coordinator.stages import Counted, DueStage, Received, outcome
+from actors.coordinator.closing import Counted, DueStage, Received, outcome
 from drive_store import (
     ExperimentStore,
     NotYet,

@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 
 from drive_store.errors import StoreUnavailable, errors_of
 from drive_store.store import transfer
-from drive_store.store.deadline import DEADLINE_S, Deadline
-from drive_store.store.root import (
+from drive_store.store.backend import (
     LOCAL_PATH,
     Capabilities,
     Operations,
@@ -27,6 +26,7 @@ from drive_store.store.root import (
     remember,
     require_key,
 )
+from drive_store.store.deadline import DEADLINE_S, Deadline
 
 __all__ = ["Capabilities", "Operations", "Store"]
 

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple, Protocol, Self
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.records.rollouts import QuestionRef
-from swarm_ray.tasks.frames import Job, Score, Start
-from swarm_ray.tasks.scoring_child import ChildLost, ScoringChild
+from swarm_ray.tasks.scoring_client import ChildLost, ScoringClient
+from swarm_ray.tasks.scoring_messages import Job, Score, Start
 
 OPEN, CLOSE = "<answer>", "</answer>"
 CACHED_SCORES = 100_000
@@ -59,7 +59,7 @@ class Scorer:
         """
         self._config = config
         self._start = Start(config.model_dump_json().encode(), allowed_modules)
-        self._child: ScoringChild | None = None
+        self._child: ScoringClient | None = None
         self._cache: OrderedDict[Key, Score] = OrderedDict()
         self._refusing: frozenset[str] | None = None
         self._lock = threading.Lock()
@@ -151,10 +151,10 @@ class Scorer:
             self._refusing = frozenset(self._running().ready().refuses_external)
         return self._refusing
 
-    def _running(self) -> ScoringChild:
+    def _running(self) -> ScoringClient:
         """The process; starts one if necessary."""
         if self._child is None:
-            self._child = ScoringChild(self._start)
+            self._child = ScoringClient(self._start)
         return self._child
 
     def _drop(self, *, kill: bool) -> None:

@@ -23,8 +23,8 @@ import msgspec
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import SwarmError
-from swarm_ray.tasks.frames import FOLDER_PREFIX, LENGTH_BYTES, Job, Ready, Score, Start, frame
 from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.scoring_messages import FOLDER_PREFIX, LENGTH_BYTES, Job, Ready, Score, Start, frame
 
 ADDRESS_SPACE_BYTES = 4 * 2**30
 CPU_SLACK_S = 30

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.coordinator.stages import Observed, stage_is_over
+from actors.coordinator.closing import Observed, stage_is_over
 from swarm_ray.config.schema import PaceConfig
 
 paces = st.builds(

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from folder_for_tests import Folder, closed, incarnation, round_file
 
+from actors.coordinator.closing import DueStage, Received
 from actors.coordinator.context import listings_of_round
 from actors.coordinator.history import KEPT, RoundHistory
 from actors.coordinator.roster import Peer
-from actors.coordinator.stages import DueStage, Received
 from actors.coordinator.submissions import REMEMBERED_ROUNDS, Listing, Submissions
 from drive_store import ExperimentStore, Header, Publication, publish_round_file, seal_packed
 from drive_store.names import twin_name

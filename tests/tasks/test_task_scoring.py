@@ -13,10 +13,10 @@ from swarm_ray.config.schema import TasksConfig
 from swarm_ray.config.specialties import SETS
 from swarm_ray.errors import ScoringError
 from swarm_ray.records.rollouts import QuestionRef
-from swarm_ray.tasks import scoring, scoring_child
-from swarm_ray.tasks.frames import FOLDER_PREFIX, Score
+from swarm_ray.tasks import scoring, scoring_client
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import ScoreItem, Scorer
+from swarm_ray.tasks.scoring_messages import FOLDER_PREFIX, Score
 
 EVAL = ("binary_matrix", "string_insertion", "spiral_matrix", "n_queens")
 SYMPY = ("puzzle24", "countdown", "simple_integration", "intermediate_integration")
@@ -158,13 +158,13 @@ def test_big_and_odd_texts(scorer, tasks):
 
 def test_equal_items_are_sent_once_and_known_ones_not_at_all(monkeypatch):
     sent = []
-    real = scoring_child.ScoringChild.scores
+    real = scoring_client.ScoringClient.scores
 
     def counted(self, jobs, each_s):
         sent.extend(jobs)
         return real(self, jobs, each_s)
 
-    monkeypatch.setattr(scoring_child.ScoringChild, "scores", counted)
+    monkeypatch.setattr(scoring_client.ScoringClient, "scores", counted)
     monkeypatch.setattr(scoring, "CACHED_SCORES", 3)
     with Scorer(TasksConfig(**OWN)) as scorer:
         item = unnamed("twice", 1, 0, "1")
@@ -254,7 +254,7 @@ def test_a_process_that_does_not_start(monkeypatch):
     stranger = Scorer(TasksConfig(**OWN), allowed_modules=())
     with stranger, pytest.raises(ScoringError, match=r"'own_tasks_for_tests'.*command line"):
         do(stranger, "half")
-    monkeypatch.setattr(scoring_child, "_program", lambda: "raise SystemExit('broken installation')")
+    monkeypatch.setattr(scoring_client, "_program", lambda: "raise SystemExit('broken installation')")
     broken = Scorer(TasksConfig(specialties=["gcd"]))
     with broken, pytest.raises(ScoringError, match=r"does not start.*broken installation"):
         broken.score([unnamed("gcd", 1, 0, "1")])

@@ -14,6 +14,7 @@ from msgspec.msgpack import Decoder
 from swarm_ray.config.schema import DirectConfig
 from swarm_ray.errors import LinkError
 from swarm_ray.exchange.hivemind import require_hivemind
+from swarm_ray.exchange.hivemind.link_client import LinkClient
 from swarm_ray.exchange.hivemind.messages import (
     Begin,
     Begun,
@@ -29,7 +30,6 @@ from swarm_ray.exchange.hivemind.messages import (
     part_keys,
     part_sizes,
 )
-from swarm_ray.exchange.hivemind.process import LinkProcess
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class DhtLink:
     def __init__(self, identity: Path | None, direct: DirectConfig, initial: Sequence[str] = ()) -> None:
         self._identity, self._direct = identity, direct
         self._initial = (*direct.bootnodes, *initial)
-        self._process: LinkProcess | None = None
+        self._process: LinkClient | None = None
         self.peer_id = ""
         """Known once it was started, and kept."""
         self.multiaddrs: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class DhtLink:
         deadline = time.monotonic() + self._direct.start_s
         identity = None if self._identity is None else _read_identity(self._identity)
         _require_free(self._direct.listen, self._direct.port)
-        self._process = LinkProcess()
+        self._process = LinkClient()
         try:
             self._begin(self._process, identity)
         except LinkError as error:
@@ -171,7 +171,7 @@ class DhtLink:
             self._process.close()
             self._process = None
 
-    def _begin(self, process: LinkProcess, identity: bytes | None) -> None:
+    def _begin(self, process: LinkClient, identity: bytes | None) -> None:
         direct = self._direct
         begin = Begin(
             identity,
@@ -192,7 +192,7 @@ class DhtLink:
         except LinkError as error:
             raise LinkError(f"{key}: {error}") from error
 
-    def _running(self) -> LinkProcess:
+    def _running(self) -> LinkClient:
         process = self._process
         if process is None:
             raise LinkError("the direct link was not started, or was closed")

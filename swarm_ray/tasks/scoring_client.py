@@ -16,7 +16,7 @@ from typing import IO
 import msgspec
 
 from swarm_ray.errors import ScoringError
-from swarm_ray.tasks.frames import FOLDER_PREFIX, Job, Ready, Score, Start, frame, split
+from swarm_ray.tasks.scoring_messages import FOLDER_PREFIX, Job, Ready, Score, Start, frame, split
 
 START_S = 60.0
 """Longest start: importing reasoning-gym takes 1 to 3 seconds, on a busy machine many times that."""
@@ -32,7 +32,7 @@ class ChildLost(Exception):
     """The process died or did not answer in time."""
 
 
-class ScoringChild:
+class ScoringClient:
     """One scoring process, from its start to its end."""
 
     def __init__(self, start: Start) -> None:

@@ -48,7 +48,7 @@ SHOWN = 300
 """Bytes of its last output that are shown."""
 
 
-class LinkProcess:
+class LinkClient:
     """One process with hivemind's DHT node, from its start to its end. Threads may share it."""
 
     def __init__(self) -> None:
