@@ -35,7 +35,7 @@ from swarm_ray.swarm import wait_for_experiment
 from swarm_ray.tracking.factory import require_trackers
 
 if TYPE_CHECKING:
-    from swarm_ray.genrl.recorder import ManagerFactory
+    from swarm_ray.genrl.setup import ManagerFactory
 
 Coordination = Literal["here", "elsewhere", "none"]
 """Who closes the stages: this machine, another one, or a deadline."""

@@ -24,7 +24,8 @@ from swarm_ray.genrl.communication import GameCommunication, GameTransport, Prev
 from swarm_ray.genrl.coordinator import GameCoordinator
 from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering
 from swarm_ray.genrl.peers import Peers
-from swarm_ray.genrl.recorder import GamePlace, GameRecorder, GameRow, step_metrics
+from swarm_ray.genrl.recorder import GameRecorder, GameRow, step_metrics
+from swarm_ray.genrl.setup import GamePlace
 from swarm_ray.genrl.stage_files import Gathering, StageFiles
 from swarm_ray.records.state import Member
 

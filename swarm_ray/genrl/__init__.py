@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from swarm_ray.genrl.math import MathDataManager, math_rewards
     from swarm_ray.genrl.policy_trainer import PolicyTrainer
     from swarm_ray.genrl.recipe import read_recipe
-    from swarm_ray.genrl.recorder import GamePlace
     from swarm_ray.genrl.rgym import GymDataManager, GymRewards
+    from swarm_ray.genrl.setup import GamePlace
 
 PACKAGE = "gensyn-genrl"
 SERIES = (0, 3)
@@ -29,7 +29,7 @@ SERIES = (0, 3)
 _HOMES = {
     "FolderCommunication": "swarm_ray.genrl.communication",
     "GameCoordinator": "swarm_ray.genrl.coordinator",
-    "GamePlace": "swarm_ray.genrl.recorder",
+    "GamePlace": "swarm_ray.genrl.setup",
     "GymDataManager": "swarm_ray.genrl.rgym",
     "GymRewards": "swarm_ray.genrl.rgym",
     "MathDataManager": "swarm_ray.genrl.math",

@@ -22,7 +22,7 @@ from swarm_ray.config.load import Overrides, load_config, named_modules, read_ov
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.yaml import parse_mapping, read_mapping
 from swarm_ray.errors import ConfigError
-from swarm_ray.genrl.recorder import GamePlace, ShortForm
+from swarm_ray.genrl.setup import GamePlace, ShortForm
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.manager import SwarmGameManager

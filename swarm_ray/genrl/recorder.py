@@ -1,4 +1,4 @@
-"""What a game's manager is built from, and what it reports: a row for each round, to a recorder.
+"""What a game's manager reports: a row for each round, to a recorder.
 
 Neither GenRL nor torch is needed to read it: an actor or a launcher of one's own derives from `GameRecorder`.
 """
@@ -6,21 +6,12 @@ Neither GenRL nor torch is needed to read it: an actor or a launcher of one's ow
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-import msgspec
-
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.rollouts import StepCounters
-
-if TYPE_CHECKING:
-    from swarm_ray.genrl.communication import GameCommunication
-    from swarm_ray.genrl.coordinator import GameCoordinator
-    from swarm_ray.genrl.manager import SwarmGameManager
 
 _log = logging.getLogger("swarm_ray.genrl")
 
@@ -155,58 +146,3 @@ class GameRecorder:
     def ended(self, manager: Any) -> None:  # noqa: ARG002
         """The game is over: its last round was played."""
         _log.info("the game is over")
-
-
-class ShortForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the games that come with GenRL, in a few words."""
-
-    kind: Literal["rgym", "multistage_math"]
-    rule: Literal["upstream", "paper"] = "paper"
-    """rgym: which rollouts of others are learned from."""
-    datasets: Literal["tasks", "genrl"] = "tasks"
-    """rgym: the specialties of `swarm.tasks`, or GenRL's own composite of the paper's nine."""
-    num_train_samples: int | None = None
-    """I: questions per node and round; None takes `swarm.local`."""
-    num_transplant_trees: int | None = None
-    """J: rollouts of others per round, at most; None takes `swarm.external`. multistage_math has no such choice: all
-    that others say stands in the prompts of the next stage."""
-    num_generations: int | None = None
-    """G: completions per question; None takes `swarm.completions`."""
-    trainer: Literal["policy", "genrl"] = "policy"
-    """Our policies, or GenRL's own `GRPOLanguageTrainerModule` (for a Hugging Face model with a chat template)."""
-    system_prompt_id: str = "default"
-    """rgym: of reasoning-gym's system prompts."""
-    openings: tuple[str, ...] = ()
-    """With our policies: how the completions of each stage begin, for a model that cannot be told to."""
-
-
-@dataclass(frozen=True)
-class GamePlace:
-    """A node's place in the swarm."""
-
-    node: str
-    config: SwarmConfig
-    """The experiment's, with this worker's local settings."""
-    communication: GameCommunication
-    """Carries the payloads; to be given to the manager."""
-    coordinator: GameCoordinator
-    """GenRL's coordinator, answered from the folder; to be given to the manager."""
-    recorder: GameRecorder
-    """Keeps checkpoints and metrics; to be given to the manager."""
-    allowed_modules: tuple[str, ...] | None = None
-    """Modules with tasks that may be imported; None for those that the configuration names."""
-
-    @property
-    def rounds(self) -> int:
-        """Rounds of the game: the manager's `max_round`."""
-        return self.config.rounds
-
-    @property
-    def seed(self) -> int:
-        """Root of the random streams; those of a node are derived from it and the node's id."""
-        return self.config.seed
-
-
-ManagerFactory = Callable[[GamePlace], "SwarmGameManager"]
-"""Makes a node's manager, in the process that plays. It travels there by pickle: a function of a module, a lambda or a
-dataclass with `__call__` will do."""
