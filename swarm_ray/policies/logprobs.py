@@ -139,18 +139,31 @@ def lay_out(
 
 
 def completion_logprobs(
-    model: CausalModel, rows: Rows, layout: Layout, temperature: float
+    model: CausalModel,
+    rows: Rows,
+    layout: Layout,
+    temperature: float,
+    banned: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and (without gradient) entropies of the completion tokens, nats, both [tokens]."""
+    """Log-probabilities and (without gradient) entropies of the completion tokens, nats, both [tokens].
+
+    Args:
+        model: on the device of the rows.
+        rows: its inputs.
+        layout: how they are laid out.
+        temperature: of sampling.
+        banned: tokens that are never sampled, and have no part in the distribution; one that a peer's text holds all
+            the same is scored as if it alone of them could be.
+    """
     if layout is Layout.PADDED_FULL:
         logits = model(**_inputs(model, rows)).logits
-        return _of_logits(logits.flatten(0, 1)[rows.predictors], rows.targets, temperature)
+        return _of_logits(logits.flatten(0, 1)[rows.predictors], rows.targets, temperature, banned)
     decoder = decoder_of(model)
     hidden = decoder(**_inputs(decoder, rows)).last_hidden_state.flatten(0, 1)[rows.predictors]
     head = model.get_output_embeddings()
 
     def part(states: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return _of_logits(head(states), targets, temperature)
+        return _of_logits(head(states), targets, temperature, banned)
 
     size = max(1, CHUNK_LOGITS // int(text_setting(model, "vocab_size")))
     if len(hidden) <= size:
@@ -173,9 +186,14 @@ def _inputs(module: object, rows: Rows) -> dict[str, Any]:
 
 
 def _of_logits(
-    logits: torch.Tensor, targets: torch.Tensor, temperature: float
+    logits: torch.Tensor, targets: torch.Tensor, temperature: float, banned: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    logs = (logits.float() / temperature).log_softmax(-1)
+    scores, chosen = logits.float() / temperature, targets[:, None]
+    if banned is not None:
+        masked = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
+        masked.index_fill_(1, banned, value=True).scatter_(1, chosen, value=False)
+        scores = scores.masked_fill(masked, float("-inf"))
+    logs = scores.log_softmax(-1)
     with torch.no_grad():
-        entropy = -(logs.exp() * logs).sum(-1)
-    return logs.gather(1, targets[:, None]).squeeze(1), entropy
+        entropy = torch.special.entr(logs.exp()).sum(-1)
+    return logs.gather(1, chosen).squeeze(1), entropy

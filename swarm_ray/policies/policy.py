@@ -93,6 +93,7 @@ class Policy:
             language.banned_ids,
         )
         """How it decodes."""
+        self._banned = torch.tensor(self.sampling.banned_ids, device=device, dtype=torch.long)
         self.check_cancelled: Callable[[], None] = never_cancelled
         """Called at every token and every pass; what it raises ends them, with weights and optimizer as before."""
         self._prompt = lru_cache(_REMEMBERED)(language.prompt)
@@ -242,7 +243,9 @@ class Policy:
         ]
         advantages = torch.tensor(by_token, device=self.device)
         with self._autocast():
-            logprobs, entropy = completion_logprobs(self.model, rows, self.layout, self._config.temperature)
+            logprobs, entropy = completion_logprobs(
+                self.model, rows, self.layout, self.sampling.temperature, self._banned
+            )
         loss, clipped = loss_of(logprobs, logprobs.detach(), advantages)
         return loss, clipped, entropy.sum(), len(rows.targets)
 

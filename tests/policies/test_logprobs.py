@@ -14,21 +14,34 @@ GROUPS = [
 ]
 
 
-def reference(model, temperature=1.0):
+def reference(model, temperature=1.0, banned=()):
     """One completion at a time, unpadded, through the model's own head."""
     found = []
     for group in GROUPS:
         for completion in group.completions:
             logits = model(input_ids=torch.tensor([[*group.prompt, *completion]])).logits[0]
-            logs = torch.log_softmax(logits.double() / temperature, -1)
             start = len(group.prompt) - 1
-            found += [logs[start + i, token] for i, token in enumerate(completion)]
+            for i, token in enumerate(completion):
+                scores = logits[start + i].double() / temperature
+                scores[[b for b in banned if b != token]] = -torch.inf
+                found.append(scores.log_softmax(-1)[token])
     return torch.stack(found)
 
 
-def computed(model, layout, temperature=1.0):
+def computed(model, layout, temperature=1.0, banned=None):
     rows = lay_out(GROUPS, layout, 0, CPU, torch.float32)
-    return completion_logprobs(model, rows, layout, temperature)
+    return completion_logprobs(model, rows, layout, temperature, banned)
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_tokens_that_are_never_sampled_have_no_part_in_the_distribution(model, layout):
+    banned = [0, 6, 200, *range(100, 180)]  # 6, 100 and 200 are in completions, as a peer may write them
+    with torch.no_grad():
+        expected, free = reference(model, 0.6, banned), reference(model, 0.6)
+        found, entropy = computed(model, layout, 0.6, torch.tensor(banned))
+    assert (found - expected).abs().max() < 1e-4
+    assert (expected > free).all()
+    assert ((entropy > 0) & (entropy < torch.tensor(239.0).log())).all()
 
 
 @pytest.mark.parametrize("layout", Layout)

@@ -154,7 +154,8 @@ def test_an_update_is_the_gradient_of_the_token_mean(model, policy_of, layout):
     for group in [*GROUPS, IDLE]:
         for completion, advantage in zip(group.completions, group.advantages, strict=True):
             ids = torch.tensor([[*group.prompt, *completion]])
-            logs = plain(input_ids=ids).logits[0].log_softmax(-1)
+            logits = plain(input_ids=ids).logits[0]
+            logs = logits.index_fill(1, torch.tensor([0]), -torch.inf).log_softmax(-1)  # 0 is never sampled
             start = len(group.prompt) - 1
             for i, token in enumerate(completion):
                 loss = loss - logs[start + i, token] * advantage
