@@ -99,6 +99,20 @@ def examine(
             left_bytes = own.clear()
             if left_bytes:
                 means.say(f"{left_bytes} bytes could not be removed from {store.root}/{own.folder}")
+    findings = _concluded(found, together, store, session, own_id, paired=pair_name is not None)
+    return _reported(msgspec.structs.replace(findings, remains_bytes=left_bytes), store, means)
+
+
+def _concluded(
+    found: Sequence[Finding],
+    together: pair.Together,
+    store: Store,
+    session: str,
+    own_id: str,
+    *,
+    paired: bool,
+) -> Findings:
+    """The findings with their verdict and the settings that follow from them."""
     slow = _is_slow(found, together, store)
     level = worst(found)
     pace = (
@@ -106,18 +120,16 @@ def examine(
         if level == FAIL
         else settings(together.median_between_machines_s, together.p99_s, together.samples, slow=slow)
     )
-    findings = Findings(
+    return Findings(
         root=store.root,
         session=session,
         id=own_id,
         level=level,
-        verdict=verdict(found, together.between_machines_s, paired=pair_name is not None),
+        verdict=verdict(found, together.between_machines_s, paired=paired),
         findings=tuple(found),
         preset="colab" if slow else "tiny",
         settings=tuple(f"pace.{key}={value}" for key, value in pace.items()),
-        remains_bytes=left_bytes,
     )
-    return _reported(findings, store, means)
 
 
 def _not_met(failing: Sequence[str]) -> Finding:
