@@ -27,7 +27,13 @@ PUSHED = r"small: (node-[01]), step (\d), round (\d)"
 
 def trained(root: Path, **changes: object) -> tuple[OneProcessSwarm, tuple[str, ...]]:
     """A swarm that has run to its end with pushes every second round, and what it could not bring away."""
-    settings = {"hub__repository": "me/swarm", "hub__every": 2, "checkpoint__every": 1, "rounds": 4}
+    settings = {
+        "hub__repository": "me/swarm",
+        "hub__every": 2,
+        "checkpoint__every": 1,
+        "rounds": 4,
+        "pace__expect": 2,
+    }
     with OneProcessSwarm(root, small_config(**settings | changes), [NODES]) as swarm:
         (result,) = swarm.results()
     assert (result.rounds, result.problems, result.stopped) == (4, {}, "")
