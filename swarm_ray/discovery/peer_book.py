@@ -30,7 +30,6 @@ from drive_store import (
 from swarm_ray.records.nodes import PeerRecord, Role
 from swarm_ray.records.state import ENDED, StateRecord
 
-"""States of an experiment whose nodes say nothing more."""
 Peer = tuple[str, str]
 
 
