@@ -1,4 +1,5 @@
-"""Run as a process that, for each folder it reads, forks one that trains and writes checkpoints until it is killed.
+"""Run as a process that, for each folder it reads, forks one that trains and writes checkpoints until it is killed,
+or until whoever feeds it is gone.
 
 Told are its process id, each step that is safe, and `gone`. So torch is loaded once for all that are killed.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
 import sys
 from pathlib import Path
 
@@ -28,7 +30,9 @@ def write(folder: Path) -> None:
     trial, node = Trial(folder / "here", make_store(folder / "root"), store_every_s=0.0), small_node()
     notify(trial, lambda _node, step: os.write(1, b"%d\n" % step))
     (folder / "digests").mkdir()
-    while True:
+    owner = select.poll()
+    owner.register(0, select.POLLHUP)
+    while not owner.poll(0):
         train(node)
         (folder / "digests" / str(node.step)).write_text(digest(node.policy))
         trial.round(node)
@@ -41,6 +45,7 @@ def main() -> None:
         if child == 0:
             os.write(1, b"%d\n" % os.getpid())
             write(Path(line.strip()))
+            os._exit(0)
         os.waitpid(child, 0)
         os.write(1, b"gone\n")
 
