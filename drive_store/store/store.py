@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from drive_store.errors import StoreUnavailable, errors_of
@@ -59,18 +59,28 @@ class Store:
     def make_folder(self, key: str) -> None:
         """Make a folder and its parents; a folder that exists already is left as it is.
 
-        An attached store looks at its sentinel first: where Drive was unmounted, a new tree would hide the mount.
+        An attached store never makes its root, nor a folder that holds its sentinel: where Drive was unmounted, a
+        new tree would hide the mount.
 
         Raises:
             NotAFile: a file has the folder's name.
-            StoreUnavailable: the root is not the one that was attached.
+            StoreUnavailable: the root is not the one that was attached, or vanishes meanwhile.
             StoreError: the folder cannot be made.
         """
-        path = self._path(key)
+        path, folders = self._path(key), [PurePosixPath(key)]
+        attached = self._sentinel is not None
         if self._sentinel is not None:
             self.check()
+            there = PurePosixPath(self._sentinel.key).parents
+            folders = [folder for folder in (*folders[0].parents[::-1], *folders) if folder not in there]
         self._count(folders=1)
-        self._do("make the folder", path, lambda: transfer.make_folder(self._fs, path))
+
+        def make() -> None:
+            with transfer.writing(path, self.root):
+                for folder in folders:
+                    transfer.make_folder(self._fs, f"{self.root}/{folder}", parents=not attached)
+
+        self._do("make the folder", path, make)
 
     def create(self, key: str, data: bytes) -> None:
         """Write a new file; its folder must exist. A write that fails half-way leaves the name and a part.

@@ -29,17 +29,21 @@ class Moved:
         return self.bytes
 
 
-def make_folder(fs: Any, path: str) -> None:
-    """Make a folder and its parents.
+def make_folder(fs: Any, path: str, *, parents: bool) -> None:
+    """Make a folder, with its parents if told to; one that is there already is left as it is.
 
     Raises:
         NotAFile: a file has the folder's name.
         OSError: from the file system.
     """
     try:
-        fs.makedirs(path, exist_ok=True)
+        if parents:
+            fs.makedirs(path, exist_ok=True)
+        else:
+            fs.mkdir(path, create_parents=False)
     except FileExistsError as error:
-        raise NotAFile(f"{path} is a file where a folder is needed. Move it away.") from error
+        if fs.info(path)["type"] != "directory":
+            raise NotAFile(f"{path} is a file where a folder is needed. Move it away.") from error
 
 
 def names_in(fs: Any, path: str) -> list[str]:

@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,33 @@ def test_a_root_replaced_by_an_empty_folder_is_unavailable(tmp_path: Path) -> No
     root.rmdir()
     (tmp_path / "elsewhere").rename(root)
     store.check()
+
+
+@pytest.mark.parametrize("key", ["e/tea/rollouts/n0/000000", "e/tea/state", "discovery", "e/tea", "e"])
+def test_an_attached_store_never_makes_a_root_that_vanished(key: str, tmp_path: Path) -> None:
+    root, away = tmp_path / "mount/root", tmp_path / "away"
+    store = Store(str(root))
+    store.make_folder("e/tea")
+    store.create("e/tea/experiment.json", b"{}")
+    store.attach("e/tea/experiment.json")
+    check = store.check
+
+    def check_and_vanish() -> None:
+        check()
+        root.rename(away)
+
+    store.check = check_and_vanish  # type: ignore[method-assign]
+    expected = (
+        nullcontext() if key in "e/tea" else pytest.raises(StoreUnavailable, match=f"Is {root} mounted")
+    )
+    with expected:
+        store.make_folder(key)
+    assert not root.exists()
+    away.rename(root)
+    store.check = check  # type: ignore[method-assign]
+    store.make_folder(key)
+    store.make_folder(key)
+    assert (root / key).is_dir()
 
 
 def test_another_device_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
