@@ -1,16 +1,13 @@
-"""Every block of the README and of the documentation runs, in the order in which it is read."""
+"""Every block of the documentation runs, in the order in which it is read; the README's are in a file of their own."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from blocks_for_tests import HUB_MODEL, ROOT, Reader, blocks_of
+from blocks_for_tests import ROOT, RUN, SHOWN, blocks_of, do_all_of
 
-RUN = ("sh", "python", "yaml")
-SHOWN = ("", "text", "json")
-"""Languages of blocks that show what is printed, or how files lie."""
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 WITH_COMMANDS = [page for page in PAGES if any(block.language in RUN for block in blocks_of(page))]
 REPEATING = {"genrl", "looking", "recovery", "tracking", "tutorial"}
 """Pages that start swarms as the README or other tests do; the rest is run each time."""
@@ -28,23 +25,7 @@ REPEATING = {"genrl", "looking", "recovery", "tracking", "tutorial"}
 def test_a_reader_can_do_all_of_it(
     page: Path, ray_session: str, hub_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", ray_session)
-    found = blocks_of(page)
-    stopped = any("swarm-ray stop" in block.text for block in found)
-    places = {
-        "/content/drive/MyDrive/swarm": str(tmp_path / "mount"),
-        HUB_MODEL: hub_model,
-    }
-    (tmp_path / "mount").mkdir()
-    monkeypatch.chdir(tmp_path)
-    modules = any(block.file and block.file.endswith(".py") for block in found)
-    reader = Reader(tmp_path, places, stopped, modules)
-    try:
-        for block in found:
-            reader.follow(block)
-        reader.end()
-    finally:
-        reader.give_up()
+    do_all_of(page, ray_session, hub_model, tmp_path, monkeypatch)
 
 
 def test_the_repeating_pages_are_there() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from swarm_ray.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +20,9 @@ BLOCK = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
 FILE_NAME = re.compile(r"# ([\w.-]+\.\w+)")
 SIZES = {"--rounds": "2", "--nodes": "2"}
 SMALL = ("evaluation.questions=1", "pace.poll_max_s=0.1")
+RUN = ("sh", "python", "yaml")
+SHOWN = ("", "text", "json")
+"""Languages of blocks that show what is printed, or how files lie."""
 HUB_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
 UNTIL_STOPPED = "2000"
 WITHIN_S = 150.0
@@ -166,6 +171,28 @@ class Reader:
         for word, place in self.places.items():
             text = text.replace(word, place)
         return text
+
+
+def do_all_of(
+    page: Path, ray_session: str, hub_model: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Follow a page from its first block to its last, in `folder`, with `hub_model` in place of the hub's."""
+    monkeypatch.setenv("RAY_ADDRESS", ray_session)
+    monkeypatch.chdir(folder)
+    mount = folder / "mount"
+    mount.mkdir()
+    found = blocks_of(page)
+    stopped = any("swarm-ray stop" in block.text for block in found)
+    modules = any(block.file and block.file.endswith(".py") for block in found)
+    reader = Reader(
+        folder, {"/content/drive/MyDrive/swarm": str(mount), HUB_MODEL: hub_model}, stopped, modules
+    )
+    try:
+        for block in found:
+            reader.follow(block)
+        reader.end()
+    finally:
+        reader.give_up()
 
 
 def _smaller(words: list[str], places: Mapping[str, str], *, stopped: bool) -> list[str]:
