@@ -34,7 +34,7 @@ from drive_store.errors import (
     UnsupportedStore,
 )
 from drive_store.experiment_store import ExperimentStore, create_experiment_folder, make_node_folders
-from drive_store.liveness import Liveness
+from drive_store.liveness import Liveness, is_dead
 from drive_store.names import ID_RULE, new_incarnation, require_id, valid_id
 from drive_store.outbox.disk import SpoolEntry
 from drive_store.outbox.outbox import Spool
@@ -111,6 +111,7 @@ __all__ = [
     "find_round_files",
     "highest_round_seen",
     "history",
+    "is_dead",
     "make_node_folders",
     "new_incarnation",
     "newest",

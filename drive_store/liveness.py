@@ -1,6 +1,6 @@
 """Who is alive, judged by change and on the judge's own monotonic clock.
 
-For how long silence counts as alive is the caller's to say: in a swarm, `pace.dead_after_s`.
+For how long silence counts as alive is the caller's to say: in a swarm, `pace.dead_after_s`. `is_dead` alone compares.
 
 Clocks of other machines and times in files decide nothing: a peer is alive while something of it changes.
 The first sight of a peer counts as a change, so that a judge that has just started calls nobody dead.
@@ -12,10 +12,20 @@ from dataclasses import dataclass, field
 from math import inf
 
 
+def is_dead(silence_s: float | None, dead_after_s: float) -> bool:
+    """Say whether a silence is long enough for somebody to count as dead; one that is not known (None) never is."""
+    return silence_s is not None and silence_s > dead_after_s
+
+
 @dataclass
 class Liveness:
-    """When each peer was last seen to change. Does no reading and asks no clock."""
+    """When each peer was last seen to change. Does no reading and asks no clock.
 
+    Args:
+        dead_after_s: for how many seconds silence counts as alive.
+    """
+
+    dead_after_s: float
     _seen: dict[str, tuple[object, float]] = field(default_factory=dict)
     """The last mark of each, and since when it has been the same."""
 
@@ -36,6 +46,6 @@ class Liveness:
         seen = self._seen.get(key)
         return inf if seen is None else max(0.0, now - seen[1])
 
-    def alive(self, key: str, now: float, dead_after: float) -> bool:
-        """Say whether a peer has changed within the last `dead_after` seconds."""
-        return self.silence(key, now) <= dead_after
+    def alive(self, key: str, now: float) -> bool:
+        """Say whether a peer was seen and is not dead."""
+        return not is_dead(self.silence(key, now), self.dead_after_s)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from actors.coordinator.roster import Roster
-from drive_store import ExperimentStore, StateEntry, StateLogTail, StateRef, newest
+from drive_store import ExperimentStore, StateEntry, StateLogTail, StateRef, is_dead, newest
 from drive_store.statelog.epochs import best_claim, highest_round_seen, read_coordinator_beats
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
@@ -131,7 +131,7 @@ class Failover:
                 "worker, or end that coordinator first"
             )
         wait_s = self._pace.settle_s if ended else max(self._pace.dead_after_s, self._pace.settle_s)
-        return self._silence.seconds(now) >= wait_s
+        return is_dead(self._silence.seconds(now), wait_s)
 
     def _beats(self) -> tuple[tuple[str, str], ...]:
         beats = read_coordinator_beats(self._experiment)

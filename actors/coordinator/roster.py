@@ -64,7 +64,7 @@ class Roster:
     def __init__(self, experiment: ExperimentStore, config_hashes: Collection[str], pace: PaceConfig) -> None:
         self._registry = Registry(experiment)
         self.config_hashes, self._pace = set(config_hashes), pace
-        self._alive = Liveness()
+        self._alive = Liveness(pace.dead_after_s)
         self._read: dict[tuple[str, str], str] = {}
         self._announced: dict[str, dict[str, Registration]] = {}
         self._preferred: dict[str, str] = {}
@@ -121,9 +121,7 @@ class Roster:
         return [
             peer.member
             for node, peer in sorted(self.peers.items())
-            if peer.problem is None
-            and not peer.done
-            and self._alive.alive(node, now, self._pace.dead_after_s)
+            if peer.problem is None and not peer.done and self._alive.alive(node, now)
         ]
 
     def silence(self, node: str, now: float) -> float:
@@ -135,9 +133,7 @@ class Roster:
         silent = [
             node
             for node, peer in self.peers.items()
-            if peer.problem is None
-            and not peer.done
-            and not self._alive.alive(node, now, self._pace.dead_after_s)
+            if peer.problem is None and not peer.done and not self._alive.alive(node, now)
         ]
         for node in silent:
             seconds = self._alive.silence(node, now)
@@ -193,7 +189,7 @@ class Roster:
 
     def _is_free(self, peer: Peer, now: float) -> bool:
         """Whether an incarnation that does not name a predecessor may have the node."""
-        alive = self._alive.alive(peer.registration.node, now, self._pace.dead_after_s)
+        alive = self._alive.alive(peer.registration.node, now)
         return peer.done or peer.problem is not None or not alive
 
     def _read_beat(self, peer: Peer, now: float) -> None:

@@ -23,6 +23,7 @@ from drive_store import (
     Store,
     StoreDenied,
     Valid,
+    is_dead,
     newest,
     record_in,
     valid_id,
@@ -64,7 +65,7 @@ class PeerBook:
     def __init__(self, store: Store, *, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._folder = store, DiscoveryFolder(store)
         self.ttl_s, self._clock = ttl_s, clock
-        self._liveness = Liveness()
+        self._liveness = Liveness(ttl_s)
         self._records: dict[Peer, PeerRecord] = {}
         self._unreadable: set[Peer] = set()
         self._own: dict[Peer, str] = {}
@@ -177,7 +178,7 @@ class PeerBook:
         silence = self._silence(record)
         if silence < older_than_s:
             return False
-        if silence > self.ttl_s:
+        if is_dead(silence, self.ttl_s):
             return True
         if record.experiment not in ended:
             ended[record.experiment] = self._has_ended(record.experiment)
@@ -219,7 +220,7 @@ class PeerBook:
         return self._liveness.silence(_key(record), self._clock())
 
     def _is_fresh(self, record: PeerRecord) -> bool:
-        return not record.left and self._silence(record) <= self.ttl_s
+        return not record.left and self._liveness.alive(_key(record), self._clock())
 
 
 def _record_of(reading: Valid) -> PeerRecord | None:

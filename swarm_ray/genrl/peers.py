@@ -46,7 +46,7 @@ class Peers:
     ) -> None:
         self._registry = Registry(experiment)
         self._own, self._pace, self._clock = node, pace, clock
-        self._liveness = Liveness()
+        self._liveness = Liveness(pace.dead_after_s)
         self._beats: dict[tuple[str, str], Beat] = {}
         self._registrations: dict[tuple[str, str], Registration] = {}
         self._looked = -inf
@@ -103,7 +103,7 @@ class Peers:
 
     def _peer(self, node: str, incarnation: str) -> Peer:
         beat = self._beats.get((node, incarnation))
-        alive = self._liveness.alive(f"{node}.{incarnation}", self._clock(), self._pace.dead_after_s)
+        alive = self._liveness.alive(f"{node}.{incarnation}", self._clock())
         over = beat is not None and bool(beat.done or beat.problem)
         rounds = [known.round for (name, _), known in self._beats.items() if name == node]
         return Peer(node, incarnation, max([self._reached.get(node, -1), *rounds]), over, alive)

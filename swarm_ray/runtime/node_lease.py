@@ -20,6 +20,7 @@ from drive_store import (
     Store,
     StoreError,
     Valid,
+    is_dead,
     record_in,
 )
 from swarm_ray.config.schema import PaceConfig
@@ -71,7 +72,7 @@ def wait_for_lease(
     experiment, peer_id = address.open(), identity.peer_id if identity else ""
     marks = _marks(experiment, node, peer_id, gone)
     began = clock()
-    while marks and (passed := clock() - began) < pace.dead_after_s:
+    while marks and not is_dead(passed := clock() - began, pace.dead_after_s):
         display.step(
             f"{_before(marks, node)} on another machine; waiting {pace.dead_after_s - passed:.0f} s to be sure that it "
             "has ended"

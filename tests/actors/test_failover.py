@@ -94,7 +94,7 @@ def test_elsewhere_a_successor_waits_for_silence(tmp_path: Path) -> None:
         played.tick(10)
         assert epoch_of(played) == 1
         assert "silent" in played.coordinator.status().problem
-    played.tick(10)
+    played.tick(10.1)
     assert (epoch_of(played), played.coordinator.get_round_and_stage()) == (2, (0, 0))
     assert played.coordinator.status().problem == ""
 

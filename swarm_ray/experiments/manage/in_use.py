@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 import msgspec
 
-from drive_store import UNREADABLE, InvalidName, StateEntry, newest, read_coordinator_beats
+from drive_store import UNREADABLE, InvalidName, StateEntry, is_dead, newest, read_coordinator_beats
 from drive_store.names import parse_coordinator_beat_name
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
@@ -66,8 +67,8 @@ def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
     patience = _patience(folder, now.record)
     keys = _unfinished(folder, now, patience) if now.ended else _all_heartbeats(folder, now)
     heartbeats = _ages(folder, keys)
-    who, age = min(heartbeats.items(), key=lambda heartbeat: heartbeat[1], default=("nobody", patience))
-    if age >= patience:
+    who, age = min(heartbeats.items(), key=lambda heartbeat: heartbeat[1], default=("nobody", inf))
+    if is_dead(age, patience):
         return
     if now.ended:
         raise UserError(
@@ -142,7 +143,7 @@ def _unfinished(folder: ExperimentFolder, now: _Standing, patience: float) -> It
     for node, incarnations in peers.announced().items():
         for life in {life for life in incarnations if (node, life) not in gone}:
             age = folder.age(paths.beat(node, life))
-            beat = peers.beat(node, life)[0] if age is not None and age < patience else None
+            beat = peers.beat(node, life)[0] if age is not None and not is_dead(age, patience) else None
             if beat is None or not beat.ended:
                 yield node, paths.beat(node, life)
     last = now.entry.ref.epoch if now.entry else 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from drive_store import UNREADABLE, Registry, Valid, record_in
+from drive_store import UNREADABLE, Registry, Valid, is_dead, record_in
 from drive_store.envelope_reading import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.config.schema import PaceConfig
@@ -179,7 +179,7 @@ class NodeLiveness:
 
     def silent(self, pace: PaceConfig) -> bool:
         """Whether nothing of it has changed for so long that the coordinator thinks it dead."""
-        return self.seen_s is not None and self.seen_s > pace.dead_after_s
+        return is_dead(self.seen_s, pace.dead_after_s)
 
     def trains_alone(self, pace: PaceConfig) -> bool:
         """Whether it said last that it trains without a coordinator, and is not silent since."""
@@ -295,7 +295,7 @@ def coordinator_alarm(
         silent: nodes that are silent themselves.
         nodes: how many there are.
     """
-    if state in ENDED or seen_s is None or seen_s <= pace.dead_after_s:
+    if state in ENDED or seen_s is None or not is_dead(seen_s, pace.dead_after_s):
         return ""
     since = f"no heartbeat of a coordinator for {duration(seen_s)}"
     if silent == nodes:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from drive_store import DiscoveryFolder, InvalidName, StoreError
+from drive_store import DiscoveryFolder, InvalidName, StoreError, is_dead
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import SwarmError
@@ -80,7 +80,7 @@ def _patience(root: str, experiment: str) -> float:
 
 
 def _peer(record: PeerRecord, age_s: float | None, patience_s: float) -> Peer:
-    silent = age_s is None or age_s > patience_s
+    silent = age_s is None or is_dead(age_s, patience_s)
     return Peer(
         node=record.node,
         incarnation=record.incarnation,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import InvalidName, StateRef, read_coordinator_beats
+from drive_store import InvalidName, StateRef, is_dead, read_coordinator_beats
 from swarm_ray.config.schema import PaceConfig, SwarmConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.experiments.read.experiment import OpenExperiment
@@ -166,12 +166,12 @@ class ExperimentReading:
         ages += [self.record_seen_s] if self.ref else []
         if shown_state(self.record) not in UNDER_WAY:
             return False
-        return all(age is not None and age > self.pace.dead_after_s for age in ages)
+        return all(is_dead(age, self.pace.dead_after_s) for age in ages)
 
     def _coordinator(self, ref: StateRef) -> CoordinatorStatus:
         """One that beats is alive, however long its rounds take."""
         seen_s = self.coordinator_seen_s
-        heard = seen_s is not None and seen_s <= self.pace.dead_after_s
+        heard = seen_s is not None and not is_dead(seen_s, self.pace.dead_after_s)
         alive = heard and shown_state(self.record) in UNDER_WAY
         return CoordinatorStatus(ref.claimant, seen_s, alive, self.coordinator_problem() or None)
 
