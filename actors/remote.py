@@ -20,7 +20,7 @@ import ray
 from ray.util.metrics import Gauge
 
 from actors.coordinator.control import Action
-from actors.coordinator.coordinator import Coordinator, CoordinatorStatus
+from actors.coordinator.coordinator import Coordinator
 from actors.discovery.discovery import Discovery
 from actors.logger.logger import RunLogger, evaluation_events
 from actors.trainer.settings import TrainerResult, TrainerSettings
@@ -29,7 +29,7 @@ from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.ray_actors import result_of
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, NodeKey, Reachable, StoreUse
-from swarm_ray.records.state import ExperimentState, Member
+from swarm_ray.records.state import CoordinatorProgress, ExperimentState, Member
 from swarm_ray.tracking.factory import make_trackers
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class CoordinatorShell(Located, Coordinator):
     """The coordinator as an actor."""
 
     @ray.method(concurrency_group="control")
-    def status(self) -> CoordinatorStatus:  # type: ignore[override]
+    def status(self) -> CoordinatorProgress:  # type: ignore[override]
         """See `Coordinator.status`."""
         return super().status()
 

@@ -29,10 +29,9 @@ from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.observe.display import Display
 from swarm_ray.runtime.handle import Disconnected, Running
 from swarm_ray.runtime.node_lease import wait_for_lease
-from swarm_ray.runtime.preflight import prepare_model, require_exchange
+from swarm_ray.runtime.preflight import prepare_model, require_extras
 from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.swarm import wait_for_experiment
-from swarm_ray.tracking.factory import require_trackers
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.setup import ManagerFactory
@@ -188,8 +187,7 @@ class _GameRun:
         Raises:
             UserError: it asks for what is not installed, or cannot be in a game.
         """
-        require_trackers(config.tracking)
-        require_exchange(config)
+        require_extras(config.tracking, config.exchange, config.direct)
         if config.exchange == "hivemind" and self.coordinator == "none":
             raise ConfigError(
                 "exchange=hivemind: direct exchange needs a coordinator; take --coordinator here, or "

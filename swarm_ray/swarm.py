@@ -19,10 +19,9 @@ from swarm_ray.observe.display import Display
 from swarm_ray.records.state import UNDER_WAY, ExperimentState
 from swarm_ray.runtime.handle import Disconnected, Running
 from swarm_ray.runtime.node_lease import wait_for_lease
-from swarm_ray.runtime.preflight import prepare_model, refuse_game, require_exchange
+from swarm_ray.runtime.preflight import prepare_model, refuse_game, require_extras
 from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tracking.factory import require_trackers
 
 WAIT_LOOK_S = 0.5
 
@@ -76,11 +75,10 @@ class Swarm(Running):
         )
 
     def _make_workers(self, display: Display, ray: RayInstance) -> list[Worker]:
-        refuse_game(self.config)
+        refuse_game(self.config.game)
         display.step("preparing the model")
         nodes = [f"node-{i}" for i in range(self.config.nodes)]
-        require_trackers(self.config.tracking)
-        require_exchange(self.config)
+        require_extras(self.config.tracking, self.config.exchange, self.config.direct)
         require_hub(self.config.hub, nodes)
         addresses = [address for address, _ in self._plan]
         new = self._overwrite or any(read_identity(Store(one.root), one) is None for one in addresses)
@@ -155,9 +153,8 @@ def coordinate(  # noqa: PLR0913  (public signature)
     address = ExperimentAddress(root, experiment)
 
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
-        refuse_game(config)
-        require_trackers(config.tracking)
-        require_exchange(config)
+        refuse_game(config.game)
+        require_extras(config.tracking, config.exchange, config.direct)
         opened = open_or_create(address, config, overwrite=overwrite)
         if opened.over:
             return []
@@ -205,10 +202,9 @@ def work(  # noqa: PLR0913  (public signature)
 
     def prepare(display: Display, ray: RayInstance) -> list[Worker]:
         stored = wait_for_experiment(address, display)
-        refuse_game(stored)
+        refuse_game(stored.game)
         config = join_config(stored, read_overrides(overrides, {"nodes": nodes}))
-        require_trackers(config.tracking)
-        require_exchange(config)
+        require_extras(config.tracking, config.exchange, config.direct)
         ray.begin()
         allowed = named_modules(overrides)
         prepare_model(config, ids, allowed, display.step)

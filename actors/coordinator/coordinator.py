@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 
 from actors.coordinator.context import CoordinatorContext
 from actors.coordinator.control import Action, Control
@@ -23,29 +22,7 @@ from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.nodes import PeerRecord
-from swarm_ray.records.state import ENDED, ExperimentState, Member, StateRecord
-
-
-@dataclass(frozen=True)
-class CoordinatorStatus:
-    """What a display needs."""
-
-    state: str
-    round: int
-    rounds: int
-    registered: tuple[str, ...]
-    record: StateRecord | None
-    problems: dict[str, str]
-    seconds: float
-    """Since the open stage began."""
-    rewards: tuple[float, ...]
-    """Mean own reward over the nodes, of the last rounds that closed."""
-    closed: int = 0
-    """Closed rounds of the experiment, including those of earlier coordinators."""
-    problem: str = ""
-    """What stops the coordinator from continuing, or made it end."""
-    unreachable: bool = False
-    """Whether the folder is unreachable, which may pass."""
+from swarm_ray.records.state import ENDED, CoordinatorProgress, ExperimentState, Member, StateRecord
 
 
 class Coordinator:
@@ -168,14 +145,14 @@ class Coordinator:
         """Stop, pause or resume, at the next look at the folder."""
         self._context.control.ask(action)
 
-    def status(self) -> CoordinatorStatus:
+    def status(self) -> CoordinatorProgress:
         """The current status; may be called from another thread."""
         peers, history = dict(self._context.roster.peers), self._context.history
         problems = {node: p.problem for node, p in peers.items() if p.problem}
         record = self._keeper.record if self._keeper else None
         record = record or self._found
         began = self._keeper.began if self._keeper else self._made
-        return CoordinatorStatus(
+        return CoordinatorProgress(
             state=self._end or (record.state if record else ExperimentState.WAITING),
             round=history.opened.round,
             rounds=self._config.rounds,

@@ -6,7 +6,6 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from drive_store import ExperimentStore, NameTaken, StoreError
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.local_disk import LocalJson
-from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.metrics import Evaluation, Event, LoggerProgress, StepMetrics
 from swarm_ray.records.nodes import StoreUse
 from swarm_ray.records.state import Member
 from swarm_ray.tracking.files import TrackerFiles
@@ -27,28 +26,6 @@ from swarm_ray.tracking.tracker import Tracker, TrackerFeed, tracked_evaluation,
 
 TRACKERS_WITHIN_S = 45.0
 """Seconds that trackers may take to finish; the driver may end the logger sooner."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a display needs of a worker."""
-
-    rows: tuple[StepMetrics, ...]
-    """The latest row of each node."""
-    seconds: dict[str, float]
-    """Sum over nodes and rounds so far, per phase."""
-    rewards: tuple[float, ...]
-    """Mean own reward of this worker's nodes, for every round they took part in."""
-    used: int
-    """External rollouts used so far."""
-    events: tuple[Event, ...]
-    """The last few."""
-    resumed: dict[str, str]
-    """What each node that resumed here recovered, and what not."""
-    problem: str = ""
-    """Why the folder cannot be written now; rows wait on this machine's own disk meanwhile."""
-    remark: str = ""
-    """What went wrong with a tracker."""
 
 
 class RunLogger:
@@ -155,7 +132,7 @@ class RunLogger:
                     self._track(stamped, incarnation)
             self._close_due()
 
-    def progress(self) -> Progress:
+    def progress(self) -> LoggerProgress:
         """The latest row of each node, and sums."""
         with self._lock:
             logged = [spool.logged for spool in self._spools.values()]
@@ -166,7 +143,7 @@ class RunLogger:
                     seconds[phase] = seconds.get(phase, 0.0) + spent
                 for number, reward in one.rewards.items():
                     rewards.setdefault(number, []).append(reward)
-            return Progress(
+            return LoggerProgress(
                 rows=tuple(self._latest.values()),
                 seconds=seconds,
                 rewards=tuple(sum(found) / len(found) for _, found in sorted(rewards.items())),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
 from swarm_ray.records.nodes import StoreUse
@@ -69,3 +71,25 @@ class Event(msgspec.Struct, frozen=True):
     round: int = -1
     at: str = ""
     """Wall clock, ISO 8601, for people."""
+
+
+@dataclass(frozen=True)
+class LoggerProgress:
+    """What a display needs of a worker."""
+
+    rows: tuple[StepMetrics, ...]
+    """The latest row of each node."""
+    seconds: dict[str, float]
+    """Sum over nodes and rounds so far, per phase."""
+    rewards: tuple[float, ...]
+    """Mean own reward of this worker's nodes, for every round they took part in."""
+    used: int
+    """External rollouts used so far."""
+    events: tuple[Event, ...]
+    """The last few."""
+    resumed: dict[str, str]
+    """What each node that resumed here recovered, and what not."""
+    problem: str = ""
+    """Why the folder cannot be written now; rows wait on this machine's own disk meanwhile."""
+    remark: str = ""
+    """What went wrong with a tracker."""

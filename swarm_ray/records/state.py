@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple, Self
 
@@ -159,6 +160,28 @@ class StateRecord(msgspec.Struct, frozen=True):
     """Files answered outside a stage; None where there were none."""
     replies: dict[str, str] = {}
     """Control requests answered by this record, id to what was done."""
+
+
+@dataclass(frozen=True)
+class CoordinatorProgress:
+    """What a display needs of a coordinator."""
+
+    state: str
+    round: int
+    rounds: int
+    registered: tuple[str, ...]
+    record: StateRecord | None
+    problems: dict[str, str]
+    seconds: float
+    """Since the open stage began."""
+    rewards: tuple[float, ...]
+    """Mean own reward over the nodes, of the last rounds that closed."""
+    closed: int = 0
+    """Closed rounds of the experiment, including those of earlier coordinators."""
+    problem: str = ""
+    """What stops the coordinator from continuing, or made it end."""
+    unreachable: bool = False
+    """Whether the folder is unreachable, which may pass."""
 
 
 class Moment(NamedTuple):

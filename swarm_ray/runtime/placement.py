@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.machine import ray_actors
 from swarm_ray.machine.ray_actors import NOTHING, Machine, PlacementGroup, Share
+from swarm_ray.machine.ray_instance import STARTED_WITHIN_S
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,24 @@ class TrainerPlacement:
 
 
 def place_trainers(
-    config: SwarmConfig, nodes: tuple[str, ...], sharers: int, within_s: float
+    wanted: int | Literal["auto"], device: str, nodes: tuple[str, ...], sharers: int
 ) -> TrainerPlacement:
     """The trainers for `nodes`, with their exact share of the machines that Ray has.
 
     Args:
-        config: says how many, and on what device.
+        wanted: how many, as `trainers` of the configuration says.
+        device: `policy.device`.
         nodes: to host.
         sharers: how many workers like this one share the machines at the same time.
-        within_s: how long to wait for resources on several machines.
 
     Raises:
         MissingResource: the machines have too few free resources.
     """
     machines = ray_actors.machines()
-    cuda = config.policy.device != "cpu" and any(m.gpus for m in machines)
-    count = trainer_count(config.trainers, len(nodes), machines, cuda=cuda)
+    cuda = device != "cpu" and any(m.gpus for m in machines)
+    count = trainer_count(wanted, len(nodes), machines, cuda=cuda)
     share = share_of(count, machines, sharers, cuda=cuda)
-    group = PlacementGroup(share, count, within_s) if len(machines) > 1 else None
+    group = PlacementGroup(share, count, STARTED_WITHIN_S) if len(machines) > 1 else None
     found = group.machines() if group else [machines[0].ray_id] * count
     hosted = tuple(nodes[number::count] for number in range(count))
     return TrainerPlacement(hosted, share, tuple(threads_of(found, machines, sharers)), group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import DirectConfig, SwarmConfig, TrackingConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.exchange.hivemind import require_hivemind
 from swarm_ray.exchange.hivemind.multiaddr import read_bootnodes
@@ -13,28 +13,30 @@ from swarm_ray.models.hub import require_hub
 from swarm_ray.policies.tiny.starts import all_made, start_index
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
+from swarm_ray.tracking.factory import require_trackers
 
 
-def require_exchange(config: SwarmConfig) -> None:
-    """Check that rollouts can be exchanged as configured.
+def require_extras(tracking: TrackingConfig, exchange: str, direct: DirectConfig) -> None:
+    """Check that runs can be tracked and rollouts exchanged as configured.
 
     Raises:
-        UserError: hivemind is required but not installed, or an initial peer is not a valid address.
+        UserError: a tracker or hivemind is required but not installed, or an initial peer is not a valid address.
     """
-    if config.exchange == "hivemind":
+    require_trackers(tracking)
+    if exchange == "hivemind":
         require_hivemind()
-        read_bootnodes(config.direct)
+        read_bootnodes(direct)
 
 
-def refuse_game(config: SwarmConfig) -> None:
+def refuse_game(game: str) -> None:
     """Refuse to train a GenRL game by SAPO.
 
     Raises:
         ConfigError: it is one.
     """
-    if config.game:
+    if game:
         raise ConfigError(
-            f"the experiment plays {config.game}, a GenRL game: continue it with `swarm-ray genrl --recipe ...`, or "
+            f"the experiment plays {game}, a GenRL game: continue it with `swarm-ray genrl --recipe ...`, or "
             "take another --experiment name"
         )
 

@@ -114,7 +114,9 @@ class Worker:
             self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")
         supervisor.start("logger", partial(self._make_logger, kept), runs=False, by_ray=True)
         supervisor.start("discovery", partial(self._make_discovery, kept), by_ray=True)
-        self._placement = place_trainers(self.config, self.nodes, self.settings.sharers, STARTED_WITHIN_S)
+        self._placement = place_trainers(
+            self.config.trainers, self.config.policy.device, self.nodes, self.settings.sharers
+        )
         for number, role in enumerate(self._placement.roles):
             supervisor.start(role, partial(self._make_trainer, number), share=self._placement.share)
 

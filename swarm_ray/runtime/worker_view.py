@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Protocol
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.read.compare import mean
@@ -26,49 +25,11 @@ from swarm_ray.observe.snapshot import (
     rounds_closed,
     seconds_left,
 )
-from swarm_ray.records.metrics import StepMetrics
-from swarm_ray.records.state import ExperimentState, StateRecord
+from swarm_ray.records.metrics import LoggerProgress, StepMetrics
+from swarm_ray.records.state import CoordinatorProgress, ExperimentState, StateRecord
 
 Trainer = tuple[int, tuple[tuple[str, float], ...]]
 """A round and its seconds per phase: the rows that a trainer writes together agree in both."""
-
-
-class Coordinating(Protocol):
-    """A coordinator's status."""
-
-    @property
-    def state(self) -> str: ...  # noqa: D102
-    @property
-    def registered(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def record(self) -> StateRecord | None: ...  # noqa: D102
-    @property
-    def problems(self) -> dict[str, str]: ...  # noqa: D102
-    @property
-    def problem(self) -> str: ...  # noqa: D102
-    @property
-    def unreachable(self) -> bool: ...  # noqa: D102
-    @property
-    def closed(self) -> int: ...  # noqa: D102
-    @property
-    def rewards(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def seconds(self) -> float: ...  # noqa: D102
-
-
-class Logging(Protocol):
-    """A logger's status."""
-
-    @property
-    def rows(self) -> Sequence[StepMetrics]: ...  # noqa: D102
-    @property
-    def seconds(self) -> Mapping[str, float]: ...  # noqa: D102
-    @property
-    def rewards(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def used(self) -> int: ...  # noqa: D102
-    @property
-    def problem(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -96,7 +57,7 @@ class WorkerView:
     open_s: float | None = None
     """Seconds since the open round began; None if another machine coordinates."""
 
-    def with_coordinator(self, status: Coordinating, *, starting: bool, hosts: bool) -> WorkerView:
+    def with_coordinator(self, status: CoordinatorProgress, *, starting: bool, hosts: bool) -> WorkerView:
         """With the coordinator's status.
 
         Args:
@@ -125,7 +86,7 @@ class WorkerView:
         )
 
     def with_logger(
-        self, said: Logging, discovery_problem: str, *, coordinates: bool, starting: bool
+        self, said: LoggerProgress, discovery_problem: str, *, coordinates: bool, starting: bool
     ) -> WorkerView:
         """With the logger's status; its nodes' rewards stand for the swarm's if another machine coordinates.
 
