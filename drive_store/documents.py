@@ -15,7 +15,6 @@ from drive_store.experiment_store import ExperimentStore
 from drive_store.names import (
     PeerName,
     new_incarnation,
-    parse_discovery_name,
     parse_registration_name,
     parse_request_name,
     twin_name,
@@ -290,7 +289,7 @@ class DiscoveryFolder:
             self._store.remove(twin_name(key, twin))
 
     def _names(self) -> Iterator[PeerName]:
-        parsed = [parse_discovery_name(text) for text in self._store.names(DISCOVERY)]
+        parsed = [parse_registration_name(text) for text in self._store.names(DISCOVERY)]
         names = [name for name in parsed if name is not None and name.twin <= _MAX_TWIN]
         yield from names[:MAX_RECORDS]
 

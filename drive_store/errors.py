@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
@@ -78,6 +79,7 @@ _KINDS: dict[int, tuple[type[StoreError], str]] = {
     errno.ENOTCONN: (StoreUnavailable, "The mount has died: mount Drive again."),
     errno.ESTALE: (StoreUnavailable, "The mount has died: mount the folder again."),
     errno.ENOENT: (StoreUnavailable, "Check that the folder is mounted."),
+    errno.ETIMEDOUT: (StoreUnavailable, "If it stays so, mount the folder again."),
     errno.EIO: (StoreUnavailable, "Try later; on Drive it means a timeout, a quota or too full a folder."),
 }
 _OTHERWISE = (StoreUnavailable, "Try again later, or check that the folder is mounted.")
@@ -97,6 +99,11 @@ def store_error(error: OSError, doing: str, path: str) -> StoreError:
     kind, advice = _KINDS.get(error.errno or 0, _OTHERWISE)
     name = errno.errorcode.get(error.errno or 0, type(error).__name__)
     return kind(f"Could not {doing} {path}: {error.strerror or error} ({name}). {advice}")
+
+
+def own_disk(path: Path) -> str:
+    """How a message names a path that is not in the store."""
+    return f"{path} (on this machine's own disk)"
 
 
 @contextmanager

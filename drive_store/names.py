@@ -25,6 +25,10 @@ HASH_DIGITS = 12
 
 _ID = r"[a-z0-9][a-z0-9_-]{0,62}"
 _INCARNATION = r"[0-9a-f]{8}"
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}"
+_KEY = re.compile(rf"{_PART}(?:/{_PART})*")
+# A twin is what Drive's mount shows for a second file of the same name. It may be read, never made.
+_KEY_OR_TWIN = re.compile(rf"{_KEY.pattern}(?: \([1-9][0-9]{{0,3}}\)(?:\.[A-Za-z0-9]{{1,16}})?)?")
 _TWIN = r"(?: \((?P<twin>[1-9][0-9]{0,3})\))?"
 _PEER = rf"(?P<node>{_ID})\.(?P<incarnation>{_INCARNATION})"
 _IS_ID = re.compile(_ID)
@@ -57,6 +61,8 @@ _NAMED_VALUE = re.compile(
     rf"k(?P<name>[0-9a-f]{{{HASH_DIGITS}}})-n(?P<number>{_SIX})\.(?P<hash>[0-9a-f]{{{HASH_DIGITS}}})"
     rf"{_TWIN}{re.escape(VALUE_FILE_SUFFIX)}"
 )
+_NUMBERS = {"epoch", "sequence", "round", "stage", "attempt", "number", "n", "twin"}
+"""The groups of all these that are numbers."""
 _SEGMENT = re.compile(rf"(?P<kind>metrics|events)-(?P<n>{_SIX}){_TWIN}\.jsonl")
 
 
@@ -111,48 +117,37 @@ class SegmentName:
 
 def parse_state_name(name: str) -> StateName | None:
     """Read a state record's name; None for any other."""
-    return _parsed(
-        _STATE, name, lambda f: StateName(int(f["epoch"]), int(f["sequence"]), f["claimant"], _twin(f))
-    )
+    return _parsed(_STATE, name, StateName)
 
 
 def parse_registration_name(name: str) -> PeerName | None:
-    """Read a registration's name; None for any other."""
-    return _parsed(_REGISTRATION, name, _peer_name)
+    """Read the name of a registration, or of a record by which a node is found; None for any other."""
+    return _parsed(_REGISTRATION, name, PeerName)
 
 
 def parse_beat_name(name: str) -> PeerName | None:
     """Read a beat's name; None for any other."""
-    return _parsed(_BEAT, name, _peer_name)
-
-
-def parse_discovery_name(name: str) -> PeerName | None:
-    """Read the name of a record by which a node is found; None for any other."""
-    return _parsed(_REGISTRATION, name, _peer_name)
+    return _parsed(_BEAT, name, PeerName)
 
 
 def parse_peer_folder(name: str) -> PeerName | None:
     """Read the name of a folder that belongs to one incarnation; None for any other."""
-    return _parsed(_PEER_FOLDER, name, lambda f: PeerName(f["node"], f["incarnation"]))
+    return _parsed(_PEER_FOLDER, name, PeerName)
 
 
 def parse_coordinator_beat_name(name: str) -> tuple[str, int] | None:
     """Read the name of a coordinator's beat: claimant and twin; None for any other."""
-    return _parsed(_COORDINATOR_BEAT, name, lambda f: (f["claimant"], _twin(f)))
+    return _parsed(_COORDINATOR_BEAT, name, lambda claimant, twin: (claimant, twin))
 
 
 def parse_request_name(name: str) -> tuple[str, int] | None:
     """Read a request's name: id and twin; None for any other."""
-    return _parsed(_REQUEST, name, lambda f: (f["request"], _twin(f)))
+    return _parsed(_REQUEST, name, lambda request, twin: (request, twin))
 
 
 def parse_round_file_name(name: str) -> RoundFileName | None:
     """Read a round file's name; None for any other."""
-    return _parsed(
-        _ROUND_FILE,
-        name,
-        lambda f: RoundFileName(int(f["round"]), int(f["stage"]), int(f["attempt"]), f["hash"], _twin(f)),
-    )
+    return _parsed(_ROUND_FILE, name, RoundFileName)
 
 
 def round_of_own_file(name: str) -> int | None:
@@ -163,14 +158,26 @@ def round_of_own_file(name: str) -> int | None:
 
 def parse_named_value_name(name: str) -> NamedValueName | None:
     """Read the name of a value under a name; None for any other."""
-    return _parsed(
-        _NAMED_VALUE, name, lambda f: NamedValueName(f["name"], int(f["number"]), f["hash"], _twin(f))
-    )
+    return _parsed(_NAMED_VALUE, name, NamedValueName)
 
 
 def parse_segment_name(name: str) -> SegmentName | None:
     """Read a segment's name; None for any other."""
-    return _parsed(_SEGMENT, name, lambda f: SegmentName(f["kind"], int(f["n"]), _twin(f)))
+    return _parsed(_SEGMENT, name, SegmentName)
+
+
+def require_key(key: str, *, twins: bool = False) -> str:
+    """Return a key of the store that was checked.
+
+    Args:
+        key: the key.
+        twins: accept the name of a twin too.
+
+    Raises:
+        InvalidName: no path is built from it.
+    """
+    rule = "use parts of letters, digits, '.', '_' and '-', joined by '/'"
+    return _require(_KEY_OR_TWIN if twins else _KEY, key, "key", rule)
 
 
 def valid_id(text: str) -> bool:
@@ -234,17 +241,12 @@ def twin_name(name: str, twin: int) -> str:
     return f"{stem} ({twin}).{suffix}"
 
 
-def _twin(found: re.Match[str]) -> int:
-    return int(found["twin"] or 0)
-
-
-def _parsed(pattern: re.Pattern[str], name: str, make: Callable[[re.Match[str]], _Name]) -> _Name | None:
+def _parsed(pattern: re.Pattern[str], name: str, make: Callable[..., _Name]) -> _Name | None:
     found = pattern.fullmatch(name)
-    return None if found is None else make(found)
-
-
-def _peer_name(found: re.Match[str]) -> PeerName:
-    return PeerName(found["node"], found["incarnation"], _twin(found))
+    if found is None:
+        return None
+    parts = found.groupdict("0")
+    return make(**{part: int(text) if part in _NUMBERS else text for part, text in parts.items()})
 
 
 def _require(pattern: re.Pattern[str], text: str, what: str, rule: str) -> str:

@@ -132,7 +132,7 @@ def look(doing: str, path: str, work: Callable[[], T]) -> T:
         StoreError: from the file system.
     """
     with errors_of(doing, path):
-        return Deadline(DEADLINE_S).call(doing, path, work)
+        return Deadline(DEADLINE_S).call(work)
 
 
 def list_raw(path: str) -> list[str]:

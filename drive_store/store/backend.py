@@ -1,4 +1,4 @@
-"""A store's root: opening it by URL, what it guarantees, which keys become its paths, and whether it is still the same.
+"""A store's root: opening it by URL, what it guarantees, and whether it is still the same.
 
 This version knows local paths; a mounted Drive is one. An unmounted Drive is an empty folder of the machine itself:
 writes into such a folder succeed and are lost with the machine. So the device and the experiment's own file, the
@@ -8,13 +8,12 @@ sentinel, are compared before each batch of writes.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drive_store.errors import InvalidName, StoreError, StoreUnavailable, UnsupportedStore
+from drive_store.errors import StoreError, StoreUnavailable, UnsupportedStore
 
 
 @dataclass(frozen=True)
@@ -56,30 +55,6 @@ class Operations:
     folders: int = 0
     bytes_written: int = 0
     bytes_read: int = 0
-
-
-_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}"
-_KEY = re.compile(rf"{_PART}(?:/{_PART})*")
-# A twin is what Drive's mount shows for a second file of the same name. It may be read, never made.
-_TWIN = r"(?: \([1-9][0-9]{0,3}\)(?:\.[A-Za-z0-9]{1,16})?)?"
-_KEY_OR_TWIN = re.compile(rf"{_PART}(?:/{_PART})*{_TWIN}")
-
-
-def require_key(key: str, *, twins: bool = False) -> str:
-    """Return a key that was checked.
-
-    Args:
-        key: the key.
-        twins: accept the name of a twin too.
-
-    Raises:
-        InvalidName: no path is built from it.
-    """
-    if not (_KEY_OR_TWIN if twins else _KEY).fullmatch(key):
-        raise InvalidName(
-            f"{key!r} is not a valid key: use parts of letters, digits, '.', '_' and '-', joined by '/'."
-        )
-    return key
 
 
 def open_file_system(root_url: str) -> tuple[Any, str]:

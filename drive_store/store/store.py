@@ -8,6 +8,7 @@ names for patterns, and ``mv`` and ``pipe_file`` are not exclusive.
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from drive_store.errors import StoreUnavailable, errors_of
+from drive_store.names import require_key
 from drive_store.store import transfer
 from drive_store.store.backend import (
     LOCAL_PATH,
@@ -24,7 +26,6 @@ from drive_store.store.backend import (
     Sentinel,
     open_file_system,
     remember,
-    require_key,
 )
 from drive_store.store.deadline import DEADLINE_S, Deadline
 
@@ -67,13 +68,12 @@ class Store:
             StoreUnavailable: the root is not the one that was attached, or vanishes meanwhile.
             StoreError: the folder cannot be made.
         """
-        path, folders = self._path(key), [PurePosixPath(key)]
+        path, folders = self._asked("folders", key), [PurePosixPath(key)]
         attached = self._sentinel is not None
         if self._sentinel is not None:
             self.check()
             there = PurePosixPath(self._sentinel.key).parents
             folders = [folder for folder in (*folders[0].parents[::-1], *folders) if folder not in there]
-        self._count(folders=1)
 
         def make() -> None:
             with transfer.writing(path, self.root):
@@ -90,9 +90,7 @@ class Store:
             FolderMissing: the folder is not there.
             StoreError: the write failed; publish again under another name.
         """
-        path = self._path(key)
-        self._count(creates=1)
-        self._write(path, "xb", data)
+        self._write(self._asked("creates", key), "xb", data)
 
     def replace_copy(self, key: str, data: bytes) -> None:
         """Write a file in place, over what is there: for copies that people read, and for beats.
@@ -105,9 +103,7 @@ class Store:
             FolderMissing: the folder is not there.
             StoreError: the write failed.
         """
-        path = self._path(key)
-        self._count(overwrites=1)
-        self._write(path, "wb", data)
+        self._write(self._asked("overwrites", key), "wb", data)
 
     def read(self, key: str, limit: int) -> bytes | None:
         """Read a whole file of at most `limit` bytes; None when no such file is seen, which proves nothing.
@@ -117,12 +113,9 @@ class Store:
             NotAFile: the name belongs to a folder, a pipe or a device.
             StoreError: the read failed.
         """
-        path = self._path(key, twins=True)
-        self._count(reads=1)
+        path = self._asked("reads", key, twins=True)
         data = self._look("read", path, lambda: transfer.read_whole(self._fs, path, limit))
-        if data is None:
-            return None
-        self._count(bytes_read=len(data))
+        self._count("bytes_read", len(data or b""))
         return data
 
     def names(self, folder_key: str) -> list[str]:
@@ -134,15 +127,13 @@ class Store:
             NotAFile: a file has the folder's name.
             StoreError: the folder cannot be listed.
         """
-        path = self._path(folder_key)
-        self._count(lists=1)
+        path = self._asked("lists", folder_key)
         found = self._look("list the folder", path, lambda: transfer.names_in(self._fs, path))
         return sorted(found or [])
 
     def size(self, key: str) -> int | None:
         """Ask for a file's size in bytes; None when no such file is seen."""
-        path = self._path(key, twins=True)
-        self._count(sizes=1)
+        path = self._asked("sizes", key, twins=True)
         return self._look("look at", path, lambda: transfer.file_size(self._fs, path))
 
     def holds(self, key: str, data: bytes, *, beginning: bool = False) -> bool:
@@ -167,14 +158,12 @@ class Store:
 
         For people: clocks differ, and nothing is decided by it.
         """
-        path = self._path(key, twins=True)
-        self._count(sizes=1)
+        path = self._asked("sizes", key, twins=True)
         return self._look("look at", path, lambda: float(self._fs.info(path)["mtime"]))
 
     def remove(self, key: str) -> None:
         """Remove a file; one that is gone already is fine. On Drive it still uses space, in the trash."""
-        path = self._path(key, twins=True)
-        self._count(removes=1)
+        path = self._asked("removes", key, twins=True)
         self._look("remove", path, lambda: self._fs.rm_file(path))
 
     def remove_tree(self, key: str) -> None:
@@ -182,7 +171,7 @@ class Store:
 
         Links are removed, not followed. A folder that is gone already is fine.
         """
-        self._remove_folder(self._path(key))
+        self._remove_folder(f"{self.root}/{require_key(key)}")
 
     def attach(self, sentinel_key: str) -> None:
         """Remember the root's device and the sentinel's content, so that `check` can tell a change.
@@ -215,11 +204,9 @@ class Store:
             FolderMissing: the folder is not there.
             StoreError: the copy failed; copy again under another name.
         """
-        target = self._path(key)
-        self._count(creates=1)
-        moved = transfer.Moved()
+        target, moved = self._asked("creates", key), transfer.Moved()
         self._do("write", target, lambda: transfer.copy_in(self._fs, self.root, path, target, moved), moved)
-        self._count(bytes_written=moved.bytes)
+        self._count("bytes_written", moved.bytes)
 
     def get_file(self, key: str, path: Path, limit: int) -> bool:
         """Copy a file of at most `limit` bytes to this machine, over what is there.
@@ -232,54 +219,49 @@ class Store:
             NotAFile: the name belongs to a folder, a pipe or a device.
             StoreError: the copy failed; what was at `path` before is still there.
         """
-        source = self._path(key, twins=True)
-        self._count(reads=1)
-        moved = transfer.Moved()
-
-        def copy() -> bool:
-            transfer.require_size(self._fs, source, limit)
-            transfer.copy_out(self._fs, source, path, limit, moved)
-            return True
-
-        if not self._look("read", source, copy, moved):
-            return False
-        self._count(bytes_read=moved.bytes)
-        return True
+        source, moved = self._asked("reads", key, twins=True), transfer.Moved()
+        seen = self._look(
+            "read", source, lambda: transfer.copy_out(self._fs, source, path, limit, moved), moved
+        )
+        self._count("bytes_read", moved.bytes)
+        return bool(seen)
 
     def free_space(self) -> int | None:
         """Ask how many bytes may still be written; None where the store does not say.
 
         What a mount of Drive answers is its own idea of the quota.
         """
-        self._count(probes=1)
-        return self._do("look at", self.root, lambda: transfer.free_bytes(self._root_path))
+        self._count("probes")
+        return self._look("look at", self.root, lambda: shutil.disk_usage(self._root_path).free)
 
     def uploaded(self, key: str) -> bool | None:
         """Ask whether a file has left this machine; None where that is not known; see `transfer.upload_state`.
 
         The first file that answers sets `capabilities.upload_probe`.
         """
-        path = self._path(key, twins=True)
-        self._count(probes=1)
+        path = self._asked("probes", key, twins=True)
         state = self._look("look at", path, lambda: transfer.upload_state(path))
         if state is not None:
             self.capabilities = replace(self.capabilities, upload_probe=True)
         return state
 
-    def _count(self, **done: int) -> None:
+    def _asked(self, operation: str, key: str, *, twins: bool = False) -> str:
+        """Count an operation, and answer the path that it is done to."""
+        path = f"{self.root}/{require_key(key, twins=twins)}"
+        self._count(operation)
+        return path
+
+    def _count(self, operation: str, number: int = 1) -> None:
         """Add to `operations`; several threads may."""
         with self._counting:
-            for name, number in done.items():
-                setattr(self.operations, name, getattr(self.operations, name) + number)
+            setattr(self.operations, operation, getattr(self.operations, operation) + number)
 
-    def _do(self, doing: str, path: str, work: Callable[[], T], moved: transfer.Moved | None = None) -> T:
+    def _do(self, doing: str, path: str, work: Callable[[], T], moved: Callable[[], int] = int) -> T:
         """Do what touches the file system: within the deadline, and with the store's errors."""
         with errors_of(doing, path):
-            return self._deadline.call(doing, path, work, moved)
+            return self._deadline.call(work, moved)
 
-    def _look(
-        self, doing: str, path: str, work: Callable[[], T], moved: transfer.Moved | None = None
-    ) -> T | None:
+    def _look(self, doing: str, path: str, work: Callable[[], T], moved: Callable[[], int] = int) -> T | None:
         """Do what may find nothing: None then."""
 
         def look() -> T | None:
@@ -296,7 +278,7 @@ class Store:
                 file.write(data)
 
         self._do("write", path, write)
-        self._count(bytes_written=len(data))
+        self._count("bytes_written", len(data))
 
     def _remove_folder(self, path: str) -> None:
         entries: list[dict[str, Any]] | None = self._look(
@@ -308,9 +290,6 @@ class Store:
             if entry["type"] == "directory":
                 self._remove_folder(entry["name"])
             else:
-                self._count(removes=1)
+                self._count("removes")
                 self._do("remove", entry["name"], partial(self._fs.rm_file, entry["name"]))
         self._do("remove the folder", path, lambda: self._fs.rmdir(path))
-
-    def _path(self, key: str, *, twins: bool = False) -> str:
-        return f"{self.root}/{require_key(key, twins=twins)}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from drive_store.errors import FolderMissing, NameTaken, NotAFile, TooLarge, errors_of
+from drive_store.errors import FolderMissing, NameTaken, NotAFile, TooLarge, errors_of, own_disk
 
 CHUNK = 1 << 20
 """Bytes that are copied at a time."""
@@ -119,71 +119,46 @@ def copy_in(fs: Any, root: str, source: Path, path: str, moved: Moved) -> None:
         NameTaken: the name exists.
         StoreError: either side failed; a part may be left under the name.
     """
-    with _local("read", source), source.open("rb") as local, writing(path, root), fs.open(path, "xb") as file:
-        while chunk := _piece(local, source):
-            file.write(chunk)
-            moved.bytes += len(chunk)
+    own = own_disk(source)
+    with errors_of("read", own), source.open("rb") as local, writing(path, root), fs.open(path, "xb") as file:
+        for piece in _pieces(local, own):
+            file.write(piece)
+            moved.bytes += len(piece)
 
 
-def copy_out(fs: Any, path: str, target: Path, limit: int, moved: Moved) -> None:
+def copy_out(fs: Any, path: str, target: Path, limit: int, moved: Moved) -> bool:
     """Copy a file of the store to this machine, over what has the name there; nothing is left of a copy that failed.
+
+    Returns:
+        True.
 
     Raises:
         TooLarge: the file has more than `limit` bytes.
         FileNotFoundError: the store has no such file.
         StoreError: either side failed.
     """
+    require_size(fs, path, limit)
+    part = target.with_name(target.name + ".part")
     with fs.open(path, "rb") as file:
-        part = target.with_name(target.name + ".part")
         try:
-            with _local("write", part), part.open("wb") as local:
-                _copy(_reader(file, path), local.write, path, limit, moved)
-            with _local("write", target):
+            with errors_of("write", own_disk(part)), part.open("wb") as local:
+                for piece in _pieces(file, path):
+                    moved.bytes += len(piece)
+                    if moved.bytes > limit:
+                        raise _too_large(path, limit)
+                    local.write(piece)
+            with errors_of("write", own_disk(target)):
                 part.replace(target)
         finally:
             with suppress(OSError):  # a part that stays is overwritten by the next copy
                 part.unlink(missing_ok=True)
+    return True
 
 
-def _copy(
-    read: Callable[[], bytes], write: Callable[[bytes], object], path: str, limit: int, moved: Moved
-) -> None:
-    while chunk := read():
-        moved.bytes += len(chunk)
-        if moved.bytes > limit:
-            raise _too_large(path, limit)
-        write(chunk)
-
-
-def _reader(file: Any, path: str) -> Callable[[], bytes]:
-    def read() -> bytes:
-        with errors_of("read", path):
-            chunk: bytes = file.read(CHUNK)
-            return chunk
-
-    return read
-
-
-def _piece(local: Any, source: Path) -> bytes:
-    with _local("read", source):
-        chunk: bytes = local.read(CHUNK)
-        return chunk
-
-
-@contextmanager
-def _local(doing: str, path: Path) -> Iterator[None]:
-    """Errors of the machine's own disk; the message says whose disk it is."""
-    with errors_of(doing, f"{path} (on this machine's own disk)"):
-        yield
-
-
-def free_bytes(root: Path) -> int | None:
-    """Bytes that may still be written below a folder; None where the system does not say."""
-    try:
-        found = os.statvfs(root)
-    except FileNotFoundError:
-        return None
-    return found.f_bavail * found.f_frsize
+def _pieces(file: Any, path: str) -> Iterator[bytes]:
+    with errors_of("read", path):
+        while piece := file.read(CHUNK):
+            yield piece
 
 
 def upload_state(path: str) -> bool | None:

@@ -13,7 +13,7 @@ import msgspec
 from drive_store.errors import StoreDenied, StoreFull, StoreUnavailable
 from drive_store.store.deadline import DEADLINE_S
 from drive_store.store.store import Store
-from drive_store.store.transfer import Moved, writing
+from drive_store.store.transfer import writing
 
 T = TypeVar("T")
 _WRITING = {"write", "make the folder"}
@@ -117,7 +117,7 @@ class FaultyStore(Store):
         self._known.update(f"{folder_key}/{name}" for name in names)
         return names
 
-    def _do(self, doing: str, path: str, work: Callable[[], T], moved: Moved | None = None) -> T:
+    def _do(self, doing: str, path: str, work: Callable[[], T], moved: Callable[[], int] = int) -> T:
         faults = self._now()
         if faults.unavailable:
             raise StoreUnavailable(f"Could not {doing} {path}: the store was made unavailable for a test.")
@@ -145,7 +145,7 @@ class FaultyStore(Store):
 
     def _pretend(self, key: str) -> None:
         """Do as if a file were created."""
-        path = Path(self._path(key))
+        path = Path(self._asked("creates", key))
 
         def look() -> None:
             with writing(str(path), self.root):
@@ -153,7 +153,6 @@ class FaultyStore(Store):
                     raise FileExistsError(errno.EEXIST, "it is there", str(path))
                 path.parent.stat()
 
-        self.operations.creates += 1
         self._do("write", str(path), look)
 
     def _visible(self, key: str) -> bool:

@@ -19,7 +19,7 @@ from drive_store import (
     Valid,
 )
 from drive_store.documents import MAX_RECORD
-from drive_store.names import parse_discovery_name, twin_name
+from drive_store.names import parse_registration_name, twin_name
 from drive_store.paths import discovery_record
 from drive_store.testing import FaultyStore
 
@@ -74,7 +74,7 @@ def test_a_settled_record_is_not_read_again_and_is_gone_with_its_name(store: Sto
     ],
 )
 def test_names_are_checked(text: str, parsed: tuple[str, str, int] | None) -> None:
-    found = parse_discovery_name(text)
+    found = parse_registration_name(text)
     assert (found and (found.node, found.incarnation, found.twin)) == parsed
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from drive_store import InvalidName, Store
+from drive_store.errors import errors_of
 from drive_store.store.deadline import Deadline
 from swarm_ray.errors import ConfigError, ExperimentNotFoundError, SwarmError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress, ExperimentSizes, read_config_file, sizes_of
@@ -69,10 +70,10 @@ def list_experiments(root: str) -> list[ExperimentSummary]:
     look = Deadline()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = pool.map(
-            lambda name: look.call("list", name, lambda: _summary(store, ExperimentAddress(root, name))),
-            names,
+            lambda name: look.call(lambda: _summary(store, ExperimentAddress(root, name))), names
         )
-        summaries = [summary for summary in found if summary is not None]
+        with errors_of("list the folder", root):
+            summaries = [summary for summary in found if summary is not None]
     return sorted(summaries, key=lambda summary: (summary.created_at, summary.name))
 
 
