@@ -7,17 +7,20 @@ and whose it is; the state log says what counts. Nothing here knows Ray, torch, 
 from __future__ import annotations
 
 from drive_store.documents import DiscoveryFolder, Registry, RequestReader, write_request
-from drive_store.envelope import Header, payload_sha256, seal_json, seal_packed
-from drive_store.envelope_reading import (
+from drive_store.envelope import (
     Corrupt,
     Expected,
+    Header,
     NotYet,
     Reading,
     Rejected,
     Valid,
     open_envelope,
+    payload_sha256,
     read_envelope,
     record_in,
+    seal_json,
+    seal_packed,
 )
 from drive_store.errors import (
     RETRYABLE,

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from drive_store.envelope import Header, seal_json
-from drive_store.envelope_reading import Expected, NotYet, Reading, Valid, read_envelope
+from drive_store.envelope import Expected, Header, NotYet, Reading, Valid, read_envelope, seal_json
 from drive_store.errors import FolderMissing
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import (

@@ -13,8 +13,17 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from drive_store.envelope import Header, payload_sha256, seal_packed
-from drive_store.envelope_reading import Expected, NotYet, Reading, Rejected, Valid, read_envelope
+from drive_store.envelope import (
+    Expected,
+    Header,
+    NotYet,
+    Reading,
+    Rejected,
+    Valid,
+    payload_sha256,
+    read_envelope,
+    seal_packed,
+)
 from drive_store.errors import FolderMissing, InvalidName, NameTaken, TooLarge
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import (

@@ -10,7 +10,7 @@ import msgspec
 
 from drive_store import UNREADABLE, ExperimentStore, StoreError, Valid
 from drive_store.documents import RequestReader
-from drive_store.envelope_reading import Reading
+from drive_store.envelope import Reading
 from swarm_ray.records.state import ControlRequest
 
 Action = Literal["stop", "pause", "resume"]

@@ -25,7 +25,7 @@ from drive_store.checkpoints.manifest import (
     manifest_of,
     seal_manifest,
 )
-from drive_store.envelope_reading import Expected, open_envelope
+from drive_store.envelope import Expected, open_envelope
 from drive_store.errors import StoreError, errors_of
 from drive_store.names import require_id, require_number
 from drive_store.store.transfer import sync_folder, write_durably

@@ -14,8 +14,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from drive_store.envelope import Header, seal_json
-from drive_store.envelope_reading import Reading, Valid
+from drive_store.envelope import Header, Reading, Valid, seal_json
 from drive_store.errors import UNREADABLE, errors_of
 
 KIND = "checkpoint"

@@ -18,7 +18,7 @@ from drive_store.checkpoints.manifest import (
     manifest_of,
     seal_manifest,
 )
-from drive_store.envelope_reading import Expected, read_envelope
+from drive_store.envelope import Expected, read_envelope
 from drive_store.errors import NotAFile, StoreUnavailable, TooLarge
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import require_id

@@ -16,8 +16,17 @@ import msgspec
 
 from drive_store.doctor.report import seconds
 from drive_store.doctor.workspace import Means, OwnFiles
-from drive_store.envelope import HEAD_LIMIT, Header, seal_json
-from drive_store.envelope_reading import Expected, NotYet, Reading, Rejected, Valid, open_envelope
+from drive_store.envelope import (
+    HEAD_LIMIT,
+    Expected,
+    Header,
+    NotYet,
+    Reading,
+    Rejected,
+    Valid,
+    open_envelope,
+    seal_json,
+)
 from drive_store.errors import UNREADABLE, NameTaken, NotAFile, StoreError, TooLarge
 from drive_store.store.store import Store
 

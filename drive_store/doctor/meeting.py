@@ -24,7 +24,7 @@ from drive_store.doctor.channel import (
 )
 from drive_store.doctor.report import seconds
 from drive_store.doctor.workspace import CHECK, TWIN, Means, OwnFiles, list_raw
-from drive_store.envelope_reading import Valid
+from drive_store.envelope import Valid
 from drive_store.errors import StoreError
 from drive_store.store.store import Store
 

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from drive_store.envelope import Header, payload_sha256, seal_packed
-from drive_store.envelope_reading import Expected, Valid, open_envelope
+from drive_store.envelope import Expected, Header, Valid, open_envelope, payload_sha256, seal_packed
 from drive_store.errors import StoreFull, errors_of
 from drive_store.names import require_id
 from drive_store.store.transfer import sync_folder, write_durably

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from drive_store.envelope import Header, seal_json
-from drive_store.envelope_reading import Expected, Valid, read_envelope
+from drive_store.envelope import Expected, Header, Valid, read_envelope, seal_json
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import (
     PeerName,

@@ -11,8 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from drive_store.envelope import Header, payload_sha256, seal_json
-from drive_store.envelope_reading import Corrupt, Expected, NotYet, Reading, Rejected, Valid, read_envelope
+from drive_store.envelope import (
+    Corrupt,
+    Expected,
+    Header,
+    NotYet,
+    Reading,
+    Rejected,
+    Valid,
+    payload_sha256,
+    read_envelope,
+    seal_json,
+)
 from drive_store.errors import NameTaken
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import StateName, parse_state_name, require_claimant, twin_name

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from drive_store.envelope_reading import Corrupt, Rejected
+from drive_store.envelope import Corrupt, Rejected
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import StateName
 from drive_store.paths import bucket_start

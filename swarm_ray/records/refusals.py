@@ -1,7 +1,7 @@
 """Why a published file or a rollout of a peer is refused: the stored reasons and their kinds.
 
 Reasons for a single rollout are listed here. Those for a whole file say what is wrong with its form, and stand where
-the form is checked: `swarm_ray.exchange.validation` for the content, `drive_store.envelope_reading` for the envelope.
+the form is checked: `swarm_ray.exchange.validation` for the content, `drive_store.envelope` for the envelope.
 """
 
 from __future__ import annotations

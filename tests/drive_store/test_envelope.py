@@ -207,7 +207,10 @@ def test_hostile_ids_are_neither_written_nor_read(node: str) -> None:
         with pytest.raises(InvalidName):
             seal(header, b"[]")
     encoded = zstandard.compress(b"[]", 3)
-    assert isinstance(opened(packed(make_frame(header, b"[]", "zstd", len(encoded)), encoded)), Corrupt)
+    assert isinstance(
+        opened(packed(resealed(make_frame(HEADER, b"[]", "zstd", len(encoded)), header=header), encoded)),
+        Corrupt,
+    )
 
 
 def test_only_json_goes_into_a_json_envelope() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from drive_store import UNREADABLE, Registry, Valid, is_dead, record_in
-from drive_store.envelope_reading import NotYet
+from drive_store.envelope import NotYet
 from drive_store.names import parse_beat_name, parse_registration_name
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
