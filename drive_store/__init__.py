@@ -6,7 +6,6 @@ and whose it is; the state log says what counts. Nothing here knows Ray, torch, 
 
 from __future__ import annotations
 
-from drive_store.documents import DiscoveryFolder, Registry, RequestReader, write_request
 from drive_store.envelope import (
     Corrupt,
     Expected,
@@ -52,13 +51,16 @@ from drive_store.published import (
     read_round_file,
     read_value,
 )
+from drive_store.registry import DiscoveryFolder, Registry
 from drive_store.retention import Retention
 from drive_store.segments import SegmentWriter, read_segments
-from drive_store.statelog.epochs import (
+from drive_store.statelog.coordinator import (
+    RequestReader,
     best_claim,
     highest_round_seen,
     read_coordinator_beats,
     write_coordinator_beat,
+    write_request,
 )
 from drive_store.statelog.log import StateEntry, StateLogWriter, StateRef
 from drive_store.statelog.reader import StateLogReader, StateLogTail, history, newest

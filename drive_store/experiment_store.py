@@ -5,8 +5,12 @@ Each folder has one creator, since Drive lets two machines make one name twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from drive_store.envelope import Expected, Header, Reading, read_envelope
+from drive_store.errors import FolderMissing
 from drive_store.paths import ExperimentPaths
 from drive_store.store.store import Store
 
@@ -23,6 +27,30 @@ class ExperimentStore:
         """The experiment's id."""
         return self.paths.experiment
 
+    def header(self, kind: str, node: str, incarnation: str = "", **place: Any) -> Header:
+        """The header of a file of this experiment; `place` holds its other fields, the round say."""
+        return Header(kind=kind, experiment=self.name, node=node, incarnation=incarnation, **place)
+
+    def read(
+        self,
+        key: str,
+        kind: str,
+        node: str,
+        incarnation: str | None = None,
+        *,
+        max_payload: int,
+        twin_too: bool = False,
+    ) -> Reading:
+        """Read a file that must say of itself that it is of this experiment, kind and origin; see `read_envelope`.
+
+        Raises:
+            StoreError: the store itself cannot be read.
+        """
+        expected = Expected(
+            kind=kind, experiment=self.name, node=node, incarnation=incarnation, max_payload=max_payload
+        )
+        return read_envelope(self.store, key, expected, twin_too=twin_too)
+
 
 def create_experiment_folder(experiment: ExperimentStore) -> None:
     """Make the experiment's folder and the parents that nodes share; for the coordinator.
@@ -33,17 +61,7 @@ def create_experiment_folder(experiment: ExperimentStore) -> None:
     Raises:
         StoreError: a folder cannot be made.
     """
-    for folder in (
-        experiment.paths.folder,
-        experiment.paths.state_folder,
-        experiment.paths.peers_folder,
-        experiment.paths.requests_folder,
-        experiment.paths.rewards_folder,
-        experiment.paths.winners_folder,
-        experiment.paths.rollouts_parent,
-        experiment.paths.checkpoints_parent,
-        experiment.paths.logs_parent,
-    ):
+    for folder in experiment.paths.shared_folders:
         experiment.store.make_folder(folder)
 
 
@@ -59,3 +77,16 @@ def make_node_folders(experiment: ExperimentStore, node: str, incarnation: str) 
         experiment.paths.checkpoints_folder(node, incarnation),
     ):
         experiment.store.make_folder(folder)
+
+
+def write_in_folder(store: Store, folder: str, write: Callable[[], None]) -> None:
+    """Write a file into a folder that is made when its first file is.
+
+    Raises:
+        StoreError: the folder cannot be made, or whatever `write` raises.
+    """
+    try:
+        write()
+    except FolderMissing:
+        store.make_folder(folder)
+        write()

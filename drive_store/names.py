@@ -78,11 +78,16 @@ class StateName:
 
 @dataclass(frozen=True)
 class PeerName:
-    """The name of a registration or of a beat."""
+    """The name of a registration, of a beat, or of a folder of one incarnation."""
 
     node: str
     incarnation: str
     twin: int = 0
+
+    @property
+    def peer(self) -> tuple[str, str]:
+        """Node and incarnation."""
+        return self.node, self.incarnation
 
 
 @dataclass(frozen=True)

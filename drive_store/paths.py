@@ -65,6 +65,12 @@ class ExperimentPaths:
         return f"{EXPERIMENTS}/{self.experiment}"
 
     @property
+    def shared_folders(self) -> tuple[str, ...]:
+        """The experiment's own folder, and the parents that its nodes share."""
+        parents = ("state", "peers", "requests", "rewards", "winners", "rollouts", "checkpoints", "logs")
+        return self.folder, *(f"{self.folder}/{name}" for name in parents)
+
+    @property
     def experiment_json(self) -> str:
         """Identity, versions and who may coordinate; the sentinel."""
         return f"{self.folder}/experiment.json"
@@ -142,8 +148,8 @@ class ExperimentPaths:
     ) -> str:
         """One published file; the name keeps 12 digits of `payload_hash`, the payload's sha256 in hex."""
         turn = f"r{round:06d}-s{require_number(stage, 'stage')}.{require_number(attempt, 'attempt')}"
-        name = f"{turn}.{require_hash(payload_hash)}{ROUND_FILE_SUFFIX}"
-        return f"{self.rollouts_bucket(node, incarnation, round)}/{name}"
+        folder = self.rollouts_bucket(node, incarnation, round)
+        return f"{folder}/{turn}.{require_hash(payload_hash)}{ROUND_FILE_SUFFIX}"
 
     def value_file(
         self,
@@ -168,32 +174,17 @@ class ExperimentPaths:
         name = f"{turn}.{require_hash(value_hash)}{VALUE_FILE_SUFFIX}"
         return f"{self.named_values_folder(node, incarnation)}/{name}"
 
-    @property
-    def rewards_folder(self) -> str:
-        """Holds the rewards per round, for people."""
-        return f"{self.folder}/rewards"
-
     def rewards(self, round: int) -> str:  # noqa: A002
         """A copy of one round's rewards, for people."""
-        return f"{self.rewards_folder}/{bucket(round)}/r{round:06d}.json"
-
-    @property
-    def winners_folder(self) -> str:
-        """Holds the winners per round, for people."""
-        return f"{self.folder}/winners"
+        return f"{self.folder}/rewards/{bucket(round)}/r{round:06d}.json"
 
     def winners(self, round: int) -> str:  # noqa: A002
         """A copy of one round's winners, for people."""
-        return f"{self.winners_folder}/{bucket(round)}/r{round:06d}.json"
-
-    @property
-    def logs_parent(self) -> str:
-        """Holds the logs of all nodes."""
-        return f"{self.folder}/logs"
+        return f"{self.folder}/winners/{bucket(round)}/r{round:06d}.json"
 
     def logs_folder(self, node: str, incarnation: str) -> str:
         """Holds what one incarnation logged."""
-        return f"{self.logs_parent}/{_peer(node, incarnation)}"
+        return f"{self.folder}/logs/{_peer(node, incarnation)}"
 
     def segment(self, node: str, incarnation: str, kind: str, n: int) -> str:
         """One closed segment of a kind, which is "metrics" or "events"."""

@@ -9,8 +9,8 @@ from typing import Literal
 import msgspec
 
 from drive_store import UNREADABLE, ExperimentStore, StoreError, Valid
-from drive_store.documents import RequestReader
 from drive_store.envelope import Reading
+from drive_store.statelog.coordinator import RequestReader
 from swarm_ray.records.state import ControlRequest
 
 Action = Literal["stop", "pause", "resume"]

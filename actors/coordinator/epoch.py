@@ -9,7 +9,7 @@ import msgspec
 
 from drive_store import ExperimentStore, NotYet, StateEntry, StateLogWriter, StateRef
 from drive_store.names import StateName, parse_state_name
-from drive_store.statelog.epochs import EPOCH_LEAP, write_coordinator_beat
+from drive_store.statelog.coordinator import EPOCH_LEAP, write_coordinator_beat
 from drive_store.statelog.log import claimant_rank, read_record
 from swarm_ray.errors import Superseded, SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from actors.coordinator.roster import Roster
 from drive_store import ExperimentStore, StateEntry, StateLogTail, StateRef, is_dead, newest
-from drive_store.statelog.epochs import best_claim, highest_round_seen, read_coordinator_beats
+from drive_store.statelog.coordinator import best_claim, highest_round_seen, read_coordinator_beats
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import decode_state

@@ -9,8 +9,7 @@ import pytest
 from played_for_tests import Played
 
 from actors.coordinator.control import Action, reply_to
-from drive_store import ExperimentStore
-from drive_store.documents import write_request
+from drive_store import ExperimentStore, write_request
 from swarm_ray.records.state import ControlRequest
 
 

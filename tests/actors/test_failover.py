@@ -11,7 +11,7 @@ from played_for_tests import Played
 
 from actors.coordinator.failover import Silence, has_nothing_left, next_stage
 from drive_store import ExperimentStore, newest
-from drive_store.statelog.epochs import write_coordinator_beat
+from drive_store.statelog.coordinator import write_coordinator_beat
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.records.nodes import CoordinatorBeat, NodeTotals
 from swarm_ray.records.state import NodeTally, StateRecord

@@ -18,9 +18,9 @@ from drive_store import (
     StoreUnavailable,
     Valid,
 )
-from drive_store.documents import MAX_RECORD
 from drive_store.names import parse_registration_name, twin_name
 from drive_store.paths import discovery_record
+from drive_store.registry import MAX_RECORD
 from drive_store.testing import FaultyStore
 
 

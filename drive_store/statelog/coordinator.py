@@ -1,15 +1,18 @@
-"""What a coordinator's succession asks of the folder: who beats, who claims, and how far the swarm has come."""
+"""Coordinators beside the state log: their heartbeats, requests to them, and what a succession asks of the folder."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
-from drive_store.envelope import Expected, Header, Valid, read_envelope, seal_json
-from drive_store.experiment_store import ExperimentStore
+from drive_store.envelope import NotYet, Reading, Valid, seal_json
+from drive_store.experiment_store import ExperimentStore, write_in_folder
 from drive_store.names import (
     PeerName,
+    new_incarnation,
     parse_coordinator_beat_name,
     parse_peer_folder,
+    parse_request_name,
     parse_round_file_name,
     twin_name,
 )
@@ -17,9 +20,8 @@ from drive_store.paths import BUCKET, bucket_start
 from drive_store.statelog.log import list_bucket, preference
 from drive_store.statelog.reader import bucket_folders
 
-COORDINATOR = "coordinator"
-MAX_COORDINATOR_BEAT = 1 << 16
-"""The most bytes a coordinator's beat may have as payload."""
+COORDINATOR, REQUEST = "coordinator", "request"
+_MAX_PAYLOAD = 1 << 16  # bytes, of a beat or a request
 EPOCH_LEAP = 1000
 """Terms follow each other; a name whose epoch is further above the others is nobody's."""
 
@@ -37,8 +39,8 @@ def write_coordinator_beat(experiment: ExperimentStore, claimant: str, count: in
         InvalidName: the claimant is not valid.
         StoreError: the beat could not be written.
     """
-    header = Header(kind=COORDINATOR, experiment=experiment.name, node=claimant, sequence=count)
-    experiment.store.replace_copy(experiment.paths.coordinator_beat(claimant), seal_json(header, payload))
+    data = seal_json(experiment.header(COORDINATOR, claimant, sequence=count), payload)
+    experiment.store.replace_copy(experiment.paths.coordinator_beat(claimant), data)
 
 
 def read_coordinator_beats(experiment: ExperimentStore) -> dict[str, Valid]:
@@ -51,16 +53,67 @@ def read_coordinator_beats(experiment: ExperimentStore) -> dict[str, Valid]:
         StoreError: the store itself cannot be read.
     """
     found: dict[str, Valid] = {}
-    for text in experiment.store.names(experiment.paths.state_folder):
-        name = parse_coordinator_beat_name(text)
+    for name in map(parse_coordinator_beat_name, experiment.store.names(experiment.paths.state_folder)):
         if name is None:
             continue
         claimant, twin = name
-        beat = _read_beat(experiment, claimant, twin)
-        known = found.get(claimant)
-        if beat is not None and (known is None or known.header.sequence < beat.header.sequence):
-            found[claimant] = beat
+        key = twin_name(experiment.paths.coordinator_beat(claimant), twin)
+        beat = experiment.read(key, COORDINATOR, claimant, max_payload=_MAX_PAYLOAD)
+        if isinstance(beat, Valid):
+            found[claimant] = max(found.get(claimant, beat), beat, key=lambda valid: valid.header.sequence)
     return found
+
+
+def write_request(experiment: ExperimentStore, payload: bytes) -> str:
+    """Leave a request; the coordinator finds it at its next look.
+
+    Args:
+        experiment: where to.
+        payload: one JSON value, without white space around it.
+
+    Returns:
+        The request's id, 8 hex digits, under which it will be answered.
+
+    Raises:
+        StoreError: it could not be written; a second call makes another request.
+    """
+    request = new_incarnation()
+    data = seal_json(experiment.header(REQUEST, request), payload)
+    write = partial(experiment.store.create, experiment.paths.request(request), data)
+    # An experiment from before there were requests has no folder for them.
+    write_in_folder(experiment.store, experiment.paths.requests_folder, write)
+    return request
+
+
+class RequestReader:
+    """Reads the requests of an experiment, each once."""
+
+    def __init__(self, experiment: ExperimentStore) -> None:
+        self._experiment = experiment
+        self._done: set[str] = set()
+
+    def poll(self) -> dict[str, Reading]:
+        """Answer the requests that are new since the last call: id to reading.
+
+        Costs one listing, and a read for each new file. A file that is not whole yet is left for a later call; one
+        that is damaged or no request is answered as such, once.
+
+        Raises:
+            StoreError: the store itself cannot be read; what was not answered comes at the next call.
+        """
+        found: dict[str, Reading] = {}
+        for name in map(
+            parse_request_name, self._experiment.store.names(self._experiment.paths.requests_folder)
+        ):
+            if name is None or name[0] in self._done or name[0] in found:
+                continue
+            request, twin = name
+            key = twin_name(self._experiment.paths.request(request), twin)
+            reading = self._experiment.read(key, REQUEST, request, max_payload=_MAX_PAYLOAD)
+            if not isinstance(reading, NotYet):
+                found[request] = reading
+        self._done.update(found)
+        return found
 
 
 def best_claim(experiment: ExperimentStore) -> tuple[int, str] | None:
@@ -127,14 +180,3 @@ def _highest_of(experiment: ExperimentStore, peer: PeerName) -> int:
     files = experiment.store.names(experiment.paths.rollouts_bucket(peer.node, peer.incarnation, first))
     rounds = [name.round for text in files if (name := parse_round_file_name(text)) is not None]
     return max([first, *(number for number in rounds if first <= number < first + BUCKET)])
-
-
-def _read_beat(experiment: ExperimentStore, claimant: str, twin: int) -> Valid | None:
-    reading = read_envelope(
-        experiment.store,
-        twin_name(experiment.paths.coordinator_beat(claimant), twin),
-        Expected(
-            kind=COORDINATOR, experiment=experiment.name, node=claimant, max_payload=MAX_COORDINATOR_BEAT
-        ),
-    )
-    return reading if isinstance(reading, Valid) else None
