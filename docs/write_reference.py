@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from swarm_ray.cli.arguments import Parser
+from swarm_ray.cli.arguments import Command, Parser, define
 from swarm_ray.cli.main import COMMANDS
 from swarm_ray.config.base import Section
 from swarm_ray.config.diff import CHANGEABLE_FIELDS, LOCAL_FIELDS
@@ -42,7 +42,7 @@ configuration with the values of that preset. The defaults below are those befor
 
 def commands_page() -> str:
     """Every command with its options, as Markdown."""
-    parts = [_command(command.name, command.what, command.define) for command in COMMANDS]
+    parts = [_command(command) for command in COMMANDS]
     return (
         f"""# Every command
 
@@ -108,11 +108,12 @@ def _default(value: object) -> str:
     return f"`{json.dumps(value)}`" if not isinstance(value, str) else f"`{value}`"
 
 
-def _command(name: str, what: str, define: Any) -> str:
-    parser = Parser(prog=f"swarm-ray {name}", add_help=False)
-    define(parser)
+def _command(command: Command) -> str:
+    parser = Parser(prog=f"swarm-ray {command.name}", add_help=False)
+    define(parser, command)
     table = "\n".join(["| argument | meaning |", "|---|---|", *_rows(parser)])
-    return f"## swarm-ray {name}\n\n{what[0].upper()}{what[1:]}.\n\n{table}\n\n"
+    what = f"{command.what[0].upper()}{command.what[1:]}"
+    return f"## swarm-ray {command.name}\n\n{what}.\n\n{table}\n\n"
 
 
 def _rows(parser: argparse.ArgumentParser) -> Iterator[str]:

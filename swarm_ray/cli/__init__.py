@@ -1,4 +1,4 @@
-"""The command `swarm-ray`: `main` has the table of subcommands, and a module each group of them.
+"""The command `swarm-ray`: `main` joins the subcommands, which a table at the end of each module defines.
 
 Neither torch nor Ray is imported for the commands that only read.
 """

@@ -19,6 +19,36 @@ EPILOG = (
     "130 interrupted."
 )
 ALGORITHM = ("rounds", "local", "external", "completions", "seed", "model")
+Option = tuple[tuple[str, ...], dict[str, Any]]
+"""The names and the settings of an argument, as `add_argument` takes them."""
+
+
+def option(*names: str, **settings: Any) -> Option:
+    """An argument of a command."""
+    return names, settings
+
+
+ROOT = option("--root", metavar="DIR", required=True, help="the folder that holds experiments")
+NEW_ROOT = option("--root", metavar="DIR", default="runs", help="where experiments go (default: runs)")
+EXPERIMENT = option("experiment", metavar="EXPERIMENT", help="which")
+JSON = option("--json", action="store_true", help="print one JSON document and nothing else")
+OVERWRITE = option("--overwrite", action="store_true", help="delete an experiment of that name first")
+WRITE_OVER = option("--overwrite", action="store_true", help="overwrite existing files")
+DASHBOARD = option("--dashboard", action="store_true", help="serve Ray's dashboard on this machine")
+MODULES = option(
+    "--module",
+    metavar="NAME",
+    action="append",
+    default=[],
+    help="a Python module with tasks of your own that the experiment may import (any number)",
+)
+OVERRIDES = option(
+    "overrides",
+    metavar="key=value",
+    nargs="*",
+    default=[],
+    help="any key of the configuration, such as grpo.learning_rate=1e-4",
+)
 FLAGS = {
     "nodes": ("N", "nodes to start on this machine"),
     "rounds": ("N", "rounds to run"),
@@ -31,6 +61,7 @@ FLAGS = {
     "expect": ("N", "the first round opens when this many nodes have registered"),
 }
 """Flags for keys that are often set, with what they take and mean."""
+
 FLAG_KEYS = {flag: flag for flag in FLAGS} | {"model": "policy.model", "expect": "pace.expect"}
 """Which configuration key each flag sets."""
 MOST = 100_000_000
@@ -62,10 +93,10 @@ class Command:
     name: str
     what: str
     """What it does, as its help says it."""
-    define: Callable[[Parser], None]
-    """Adds its options; names in the default `words` the argument that takes its free words, if it has any."""
-    run: Callable[[argparse.Namespace], int]
-    """Does it, and returns the exit status."""
+    run: Callable[[argparse.Namespace], int] | tuple[Command, ...]
+    """Does it, and returns the exit status; or the commands within it, of which it needs one."""
+    options: tuple[Option, ...] = ()
+    """What it takes; one whose `nargs` is `*` or `+` takes all of its free words."""
 
 
 def parse(commands: Sequence[Command], argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -92,78 +123,39 @@ def _parser(commands: Sequence[Command]) -> Parser:
         description="Swarms of small language models that learn to reason by sharing rollouts (SAPO).",
         epilog=EPILOG,
     )
-    added = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in commands:
-        what = f"{command.what[0].upper()}{command.what[1:]}."
-        one = added.add_parser(command.name, help=command.what, description=what, epilog=EPILOG)
-        one.set_defaults(run=command.run, words="")
-        command.define(one)
+    _add_commands(parser, "command", commands)
     return parser
 
 
-def add_root(command: Parser) -> None:
-    """`--root`, which says where the experiments are."""
-    command.add_argument("--root", metavar="DIR", required=True, help="the folder that holds experiments")
+def _add_commands(parser: Parser, kind: str, commands: Sequence[Command]) -> None:
+    added = parser.add_subparsers(dest=kind, required=True, metavar=kind.upper())
+    for command in commands:
+        description = f"{command.what[0].upper()}{command.what[1:]}."
+        define(
+            added.add_parser(command.name, help=command.what, description=description, epilog=EPILOG), command
+        )
 
 
-def add_new_root(command: Parser) -> None:
-    """`--root` of commands that may make it."""
-    command.add_argument("--root", metavar="DIR", default="runs", help="where experiments go (default: runs)")
+def define(parser: Parser, command: Command) -> None:
+    """Give a parser what a command takes."""
+    free = [names[0] for names, settings in command.options if settings.get("nargs") in {"*", "+"}]
+    parser.set_defaults(run=command.run, words="".join(free))
+    for names, settings in command.options:
+        parser.add_argument(*names, **settings)
+    if isinstance(command.run, tuple):
+        _add_commands(parser, "action", command.run)
 
 
-def add_json(command: Parser) -> None:
-    """`--json`."""
-    command.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-
-
-def add_overwrite(command: Parser) -> None:
-    """`--overwrite`."""
-    command.add_argument("--overwrite", action="store_true", help="delete an experiment of that name first")
-
-
-def add_dashboard(command: Parser) -> None:
-    """`--dashboard`."""
-    command.add_argument("--dashboard", action="store_true", help="serve Ray's dashboard on this machine")
-
-
-def add_modules(command: Parser) -> None:
-    """`--module`, for commands that read an experiment with tasks of its own."""
-    command.add_argument(
-        "--module",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="a Python module with tasks of your own that the experiment may import (any number)",
-    )
-
-
-def add_configuration(command: Parser, *flags: str) -> None:
-    """`--preset`, `--config`, the given flags, and `key=value`."""
-    command.add_argument(
-        "--preset", metavar="NAME", help="what the configuration begins with (default: tiny)"
-    )
-    command.add_argument("--config", metavar="FILE", help="a YAML file to lay over the preset")
-    add_flags(command, *flags)
-    add_overrides(command)
-
-
-def add_flags(command: Parser, *flags: str) -> None:
+def flags(*names: str) -> tuple[Option, ...]:
     """Flags for keys that are often set."""
-    for flag in flags:
-        metavar, what = FLAGS[flag]
-        command.add_argument(f"--{flag}", metavar=metavar, help=what)
+    return tuple(option(f"--{name}", metavar=FLAGS[name][0], help=FLAGS[name][1]) for name in names)
 
 
-def add_overrides(command: Parser) -> None:
-    """`key=value`, as free words."""
-    command.add_argument(
-        "overrides",
-        metavar="key=value",
-        nargs="*",
-        default=[],
-        help="any key of the configuration, such as grpo.learning_rate=1e-4",
-    )
-    command.set_defaults(words="overrides")
+def configuration(*names: str) -> tuple[Option, ...]:
+    """`--preset`, `--config`, the flags of these names, and `key=value`."""
+    preset = option("--preset", metavar="NAME", help="what the configuration begins with (default: tiny)")
+    file = option("--config", metavar="FILE", help="a YAML file to lay over the preset")
+    return preset, file, *flags(*names), OVERRIDES
 
 
 def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from drive_store import InvalidName, NotAFile, StoreDenied, StoreError, UnsupportedStore
-from swarm_ray.cli import doctor, identity, manage, metrics, report, run, status, sweep
-from swarm_ray.cli.arguments import Command, parse
+from swarm_ray.cli import manage, prepare, results, run, status, sweep
+from swarm_ray.cli.arguments import parse
 from swarm_ray.cli.output import FAILED, INTERRUPTED, MISTAKE, complain
 from swarm_ray.errors import SwarmError, UserError
 
@@ -16,104 +16,14 @@ _MISTAKES = (UserError, StoreDenied, InvalidName, NotAFile, UnsupportedStore)
 """What another command line mends, such as another folder."""
 
 COMMANDS = (
-    Command("simulate", "run or resume a whole swarm on this machine", run.define_simulate, run.simulate),
-    Command(
-        "coordinate",
-        "create or resume an experiment and coordinate it; other machines train",
-        run.define_coordinate,
-        run.coordinate,
-    ),
-    Command(
-        "work", "train nodes of an experiment that another machine coordinates", run.define_work, run.work
-    ),
-    Command("genrl", "play or resume a GenRL game on this machine", run.define_genrl, run.genrl),
-    Command("status", "show where an experiment stands", status.define_status, status.status),
-    Command(
-        "stop",
-        "ask an experiment's coordinator, wherever it is, to end it",
-        status.define_control,
-        status.control,
-    ),
-    Command(
-        "pause",
-        "ask an experiment's coordinator to open no further round",
-        status.define_control,
-        status.control,
-    ),
-    Command(
-        "resume",
-        "ask an experiment's coordinator to continue after a pause",
-        status.define_control,
-        status.control,
-    ),
-    Command(
-        "peers",
-        "list the nodes that can be found in a folder, and how each can be reached",
-        status.define_peers,
-        status.peers,
-    ),
-    Command("watch", "show a swarm's live progress, wherever it runs", status.define_watch, status.watch_),
-    Command("list", "list the experiments in a folder", status.define_list, status.list_),
-    Command("compare", "compare experiments", status.define_compare, status.compare),
-    Command("create", "create an experiment to run later", manage.define_create, manage.create),
-    Command(
-        "metrics",
-        "show what an experiment's nodes logged, by round, node or specialty",
-        metrics.define_metrics,
-        metrics.metrics,
-    ),
-    Command(
-        "export",
-        "write a summary, tables, and all rollouts as a data set",
-        manage.define_export,
-        manage.export,
-    ),
-    Command("archive", "write an experiment into one verified file", manage.define_archive, manage.archive),
-    Command(
-        "clean",
-        "remove what an experiment does not need, or all of it; without --yes only list it",
-        manage.define_clean,
-        manage.clean_,
-    ),
-    Command("rename", "rename an experiment that is not running", manage.define_rename, manage.rename),
-    Command(
-        "report",
-        "write a page about experiments: verdict, curves, tables, incidents, sample rollouts",
-        report.define_report,
-        report.report,
-    ),
-    Command(
-        "doctor",
-        "check whether a swarm can run over a folder, from one machine or two",
-        doctor.define_doctor,
-        doctor.doctor,
-    ),
-    Command(
-        "sweep",
-        "run or resume a grid of settings under several seeds, and report on all runs",
-        sweep.define_sweep,
-        sweep.sweep,
-    ),
-    Command(
-        "export-model",
-        "write a node's model as a folder that transformers loads",
-        manage.define_export_model,
-        manage.export_model,
-    ),
-    Command(
-        "identity",
-        "make a node's key, show its peer id and animal name, or import one of RL Swarm",
-        identity.define_identity,
-        identity.identity,
-    ),
-    Command(
-        "config",
-        "print a whole configuration, with the meaning of every key",
-        status.define_config,
-        status.config,
-    ),
+    *run.COMMANDS,
+    *status.COMMANDS,
+    *results.COMMANDS,
+    *manage.COMMANDS,
+    *sweep.COMMANDS,
+    *prepare.COMMANDS,
 )
-"""Every subcommand. A new one is a `define_...` and a function in a module of this package, and a line here."""
+"""Every subcommand. A new one is a function in a module of this package, and an entry in the `COMMANDS` at its end."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

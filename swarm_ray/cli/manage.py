@@ -1,4 +1,4 @@
-"""Commands that make, change or export experiments: create, export, export-model, archive, clean, rename."""
+"""Commands that export or change experiments: export, export-model, archive, clean, rename."""
 
 from __future__ import annotations
 
@@ -6,64 +6,25 @@ import argparse
 from typing import TYPE_CHECKING
 
 from swarm_ray.cli.arguments import (
-    ALGORITHM,
-    Parser,
-    add_configuration,
-    add_modules,
-    add_overwrite,
-    add_root,
+    EXPERIMENT,
+    MODULES,
+    ROOT,
+    WRITE_OVER,
+    Command,
+    Option,
     import_from_here,
-    overrides_of,
+    option,
 )
 from swarm_ray.cli.output import DONE, complain_of, write
-from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.archive import archive_experiment
 from swarm_ray.experiments.manage.clean import Cleanup, cleanup_experiment
 from swarm_ray.experiments.manage.export import export_experiment
 from swarm_ray.experiments.manage.rename import rename_experiment
-from swarm_ray.experiments.open import init_experiment
 from swarm_ray.formatting import byte_count, clean
 
 if TYPE_CHECKING:
     from swarm_ray.models.checkpoints import Which
-
-
-def define_create(command: Parser) -> None:
-    """Options of `create`."""
-    add_root(command)
-    command.add_argument("experiment", metavar="EXPERIMENT", help="the name it will have")
-    add_overwrite(command)
-    add_configuration(command, "nodes", "expect", *ALGORITHM)
-
-
-def create(arguments: argparse.Namespace) -> int:
-    """Create an experiment that is run later."""
-    import_from_here()
-    config = init_experiment(
-        arguments.root,
-        arguments.experiment,
-        arguments.preset,
-        overrides_of(arguments),
-        file=arguments.config,
-        overwrite=arguments.overwrite,
-    )
-    write(
-        f"{arguments.experiment} created in {arguments.root}: preset {config.preset}, {config.rounds} rounds, "
-        f"I/J {config.local}/{config.external}, G {config.completions}, seed {config.seed}, "
-        f"configuration {config_hash(config)}\n"
-    )
-    return DONE
-
-
-def define_export(command: Parser) -> None:
-    """Options of `export`."""
-    _add_experiment(command)
-    _add_output(
-        command, "a folder for all, or a file that ends in .json (the summary) or .parquet (the rollouts)"
-    )
-    _add_write_over(command)
-    add_modules(command)
 
 
 def export(arguments: argparse.Namespace) -> int:
@@ -85,13 +46,6 @@ def export(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def define_archive(command: Parser) -> None:
-    """Options of `archive`."""
-    _add_experiment(command)
-    _add_output(command, "a file that ends in .zip or .tar.zst")
-    _add_write_over(command)
-
-
 def archive(arguments: argparse.Namespace) -> int:
     """Write an experiment into one file."""
     problems: list[str] = []
@@ -110,17 +64,6 @@ def archive(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def define_clean(command: Parser) -> None:
-    """Options of `clean`."""
-    _add_experiment(command)
-    command.add_argument(
-        "--yes", action="store_true", help="do it; without it, only list what would be removed"
-    )
-    command.add_argument(
-        "--all", action="store_true", help="the whole experiment, not only what it does not need"
-    )
-
-
 def clean_(arguments: argparse.Namespace) -> int:
     """Remove what an experiment does not need, or all of it."""
     cleanup = cleanup_experiment(
@@ -128,13 +71,6 @@ def clean_(arguments: argparse.Namespace) -> int:
     )
     write(_cleanup_text(cleanup))
     return DONE
-
-
-def define_rename(command: Parser) -> None:
-    """Options of `rename`."""
-    add_root(command)
-    command.add_argument("experiment", metavar="OLD", help="the experiment's name")
-    command.add_argument("name", metavar="NEW", help="the name it is to have")
 
 
 def rename(arguments: argparse.Namespace) -> int:
@@ -145,22 +81,6 @@ def rename(arguments: argparse.Namespace) -> int:
         f"{done.sealed} of them sealed again; checkpoints that are only on a machine's own disk keep the old name\n"
     )
     return DONE
-
-
-def define_export_model(command: Parser) -> None:
-    """Options of `export-model`."""
-    command.add_argument("experiment", metavar="EXPERIMENT", help="which")
-    add_root(command)
-    command.add_argument("--node", metavar="ID", required=True, help="whose model")
-    command.add_argument(
-        "--step",
-        metavar="N|last|best",
-        default="last",
-        help="which of its checkpoints in the folder; best: highest mean own reward (default: last)",
-    )
-    command.add_argument("-o", "--output", metavar="FOLDER", required=True, help="the folder to write")
-    command.add_argument("--overwrite", action="store_true", help="replace a model that is there")
-    add_modules(command)
 
 
 def export_model(arguments: argparse.Namespace) -> int:
@@ -195,19 +115,6 @@ def _cleanup_text(cleanup: Cleanup) -> str:
     return "\n".join([head, *lines, *remarks, ""])
 
 
-def _add_experiment(command: Parser) -> None:
-    add_root(command)
-    command.add_argument("experiment", metavar="EXPERIMENT", help="which")
-
-
-def _add_output(command: Parser, what: str) -> None:
-    command.add_argument("-o", "--output", metavar="PATH", required=True, help=what)
-
-
-def _add_write_over(command: Parser) -> None:
-    command.add_argument("--overwrite", action="store_true", help="overwrite existing files")
-
-
 def _step(text: str) -> Which:
     if text == "last":
         return "last"
@@ -216,3 +123,71 @@ def _step(text: str) -> Which:
     if text.isascii() and text.isdigit() and len(text) <= 9:
         return int(text)
     raise UserError(f"--step {text!r} is not possible; it must be a step (a whole number), last or best")
+
+
+def _output(what: str, metavar: str = "PATH") -> Option:
+    return option("-o", "--output", metavar=metavar, required=True, help=what)
+
+
+COMMANDS = (
+    Command(
+        "export",
+        "write a summary, tables, and all rollouts as a data set",
+        export,
+        (
+            ROOT,
+            EXPERIMENT,
+            _output(
+                "a folder for all, or a file that ends in .json (the summary) or .parquet (the rollouts)"
+            ),
+            WRITE_OVER,
+            MODULES,
+        ),
+    ),
+    Command(
+        "export-model",
+        "write a node's model as a folder that transformers loads",
+        export_model,
+        (
+            EXPERIMENT,
+            ROOT,
+            option("--node", metavar="ID", required=True, help="whose model"),
+            option(
+                "--step",
+                metavar="N|last|best",
+                default="last",
+                help="which of its checkpoints in the folder; best: highest mean own reward (default: last)",
+            ),
+            _output("the folder to write", "FOLDER"),
+            option("--overwrite", action="store_true", help="replace a model that is there"),
+            MODULES,
+        ),
+    ),
+    Command(
+        "archive",
+        "write an experiment into one verified file",
+        archive,
+        (ROOT, EXPERIMENT, _output("a file that ends in .zip or .tar.zst"), WRITE_OVER),
+    ),
+    Command(
+        "clean",
+        "remove what an experiment does not need, or all of it; without --yes only list it",
+        clean_,
+        (
+            ROOT,
+            EXPERIMENT,
+            option("--yes", action="store_true", help="do it; without it, only list what would be removed"),
+            option("--all", action="store_true", help="the whole experiment, not only what it does not need"),
+        ),
+    ),
+    Command(
+        "rename",
+        "rename an experiment that is not running",
+        rename,
+        (
+            ROOT,
+            option("experiment", metavar="OLD", help="the experiment's name"),
+            option("name", metavar="NEW", help="the name it is to have"),
+        ),
+    ),
+)

@@ -1,4 +1,4 @@
-"""Commands that train: simulate, coordinate, work, genrl."""
+"""Commands that run a swarm: simulate, coordinate, work, genrl; and stop, pause, resume, which ask its coordinator."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from drive_store import EXPERIMENTS, StoreError
 from swarm_ray.cli.arguments import (
     ALGORITHM,
-    Parser,
-    add_configuration,
-    add_dashboard,
-    add_flags,
-    add_new_root,
-    add_overrides,
-    add_overwrite,
-    add_root,
+    DASHBOARD,
+    NEW_ROOT,
+    OVERRIDES,
+    OVERWRITE,
+    ROOT,
+    Command,
+    configuration,
+    flags,
     import_from_here,
+    option,
     overrides_of,
     whole_number,
 )
@@ -32,18 +33,6 @@ from swarm_ray.observe.tables import comparison_table, time_text
 
 if TYPE_CHECKING:
     from swarm_ray.runtime.handle import Running
-
-COORDINATION = ("here", "elsewhere", "none")
-
-
-def define_simulate(command: Parser) -> None:
-    """Options of `simulate`."""
-    add_new_root(command)
-    command.add_argument("--experiment", metavar="NAME", help="its name (default: the preset and the time)")
-    command.add_argument("--baseline", action="store_true", help="also run it without sharing, side by side")
-    add_dashboard(command)
-    add_overwrite(command)
-    add_configuration(command, "nodes", "trainers", *ALGORITHM)
 
 
 def simulate(arguments: argparse.Namespace) -> int:
@@ -63,15 +52,6 @@ def simulate(arguments: argparse.Namespace) -> int:
     return report_and_end(run, seed_results_text(config))
 
 
-def define_coordinate(command: Parser) -> None:
-    """Options of `coordinate`."""
-    add_root(command)
-    command.add_argument("--experiment", metavar="NAME", required=True, help="the name it will have")
-    add_dashboard(command)
-    add_overwrite(command)
-    add_configuration(command, "expect", *ALGORITHM)
-
-
 def coordinate(arguments: argparse.Namespace) -> int:
     """Coordinate an experiment."""
     config = _config_to_run(arguments)
@@ -87,16 +67,6 @@ def coordinate(arguments: argparse.Namespace) -> int:
             dashboard=arguments.dashboard,
         )
     )
-
-
-def define_work(command: Parser) -> None:
-    """Options of `work`."""
-    add_root(command)
-    command.add_argument("--experiment", metavar="NAME", required=True, help="the experiment to join")
-    command.add_argument("--node", metavar="ID", required=True, help="the node's id, unique in the swarm")
-    add_dashboard(command)
-    add_flags(command, "nodes", "trainers")
-    add_overrides(command)
 
 
 def work(arguments: argparse.Namespace) -> int:
@@ -118,33 +88,6 @@ def work(arguments: argparse.Namespace) -> int:
             dashboard=arguments.dashboard,
         )
     )
-
-
-def define_genrl(command: Parser) -> None:
-    """Options of `genrl`."""
-    command.add_argument(
-        "--recipe",
-        metavar="FILE",
-        required=True,
-        help="the game: a YAML file, or rgym or multistage_math, which come with Swarm Ray",
-    )
-    add_new_root(command)
-    command.add_argument("--experiment", metavar="NAME", help="its name (default: the recipe's)")
-    command.add_argument(
-        "--node",
-        metavar="ID",
-        help="id of this machine's node, unique in the swarm; the prefix, where there are several",
-    )
-    command.add_argument(
-        "--coordinator",
-        choices=COORDINATION,
-        default="here",
-        help="who closes the stages: this machine, another one, or no machine, only a deadline (default: here)",
-    )
-    add_dashboard(command)
-    add_overwrite(command)
-    add_flags(command, "nodes", "rounds", "local", "external", "completions", "seed", "model", "expect")
-    add_overrides(command)
 
 
 def genrl(arguments: argparse.Namespace) -> int:
@@ -172,6 +115,14 @@ def genrl(arguments: argparse.Namespace) -> int:
         dashboard=arguments.dashboard,
     )
     return report_and_end(run)
+
+
+def control(arguments: argparse.Namespace) -> int:
+    """Ask a coordinator to stop, pause or resume, and print its answer."""
+    from swarm_ray.experiments.control import ask_coordinator
+
+    write(f"{ask_coordinator(arguments.root, arguments.experiment, arguments.command)}\n")
+    return DONE
 
 
 def _config_to_run(arguments: argparse.Namespace) -> SwarmConfig:
@@ -225,3 +176,79 @@ def end(run: Running) -> int:
     else:
         complain(run.message)
     return run.exit_code
+
+
+_ASKED = (ROOT, option("--experiment", metavar="NAME", required=True, help="which"))
+COMMANDS = (
+    Command(
+        "simulate",
+        "run or resume a whole swarm on this machine",
+        simulate,
+        (
+            NEW_ROOT,
+            option("--experiment", metavar="NAME", help="its name (default: the preset and the time)"),
+            option("--baseline", action="store_true", help="also run it without sharing, side by side"),
+            DASHBOARD,
+            OVERWRITE,
+            *configuration("nodes", "trainers", *ALGORITHM),
+        ),
+    ),
+    Command(
+        "coordinate",
+        "create or resume an experiment and coordinate it; other machines train",
+        coordinate,
+        (
+            ROOT,
+            option("--experiment", metavar="NAME", required=True, help="the name it will have"),
+            DASHBOARD,
+            OVERWRITE,
+            *configuration("expect", *ALGORITHM),
+        ),
+    ),
+    Command(
+        "work",
+        "train nodes of an experiment that another machine coordinates",
+        work,
+        (
+            ROOT,
+            option("--experiment", metavar="NAME", required=True, help="the experiment to join"),
+            option("--node", metavar="ID", required=True, help="the node's id, unique in the swarm"),
+            DASHBOARD,
+            *flags("nodes", "trainers"),
+            OVERRIDES,
+        ),
+    ),
+    Command(
+        "genrl",
+        "play or resume a GenRL game on this machine",
+        genrl,
+        (
+            option(
+                "--recipe",
+                metavar="FILE",
+                required=True,
+                help="the game: a YAML file, or rgym or multistage_math, which come with Swarm Ray",
+            ),
+            NEW_ROOT,
+            option("--experiment", metavar="NAME", help="its name (default: the recipe's)"),
+            option(
+                "--node",
+                metavar="ID",
+                help="id of this machine's node, unique in the swarm; the prefix, where there are several",
+            ),
+            option(
+                "--coordinator",
+                choices=("here", "elsewhere", "none"),
+                default="here",
+                help="who closes the stages: this machine, another one, or no machine, only a deadline (default: here)",
+            ),
+            DASHBOARD,
+            OVERWRITE,
+            *flags("nodes", "rounds", "local", "external", "completions", "seed", "model", "expect"),
+            OVERRIDES,
+        ),
+    ),
+    Command("stop", "ask an experiment's coordinator, wherever it is, to end it", control, _ASKED),
+    Command("pause", "ask an experiment's coordinator to open no further round", control, _ASKED),
+    Command("resume", "ask an experiment's coordinator to continue after a pause", control, _ASKED),
+)

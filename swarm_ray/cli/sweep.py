@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from swarm_ray.cli.arguments import Parser, add_root, import_from_here
+from swarm_ray.cli.arguments import ROOT, Command, import_from_here, option
 from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, complain_of, layout, write
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.files import asked_path, require_outside
@@ -17,24 +17,6 @@ from swarm_ray.sweeps.table import plan_text, result_text, size_text
 
 if TYPE_CHECKING:
     from swarm_ray.sweeps.results import SweepResult
-
-
-def define_sweep(command: Parser) -> None:
-    """Options of `sweep`."""
-    command.add_argument("file", metavar="FILE", help="a YAML file: name, preset, set, grid, seeds, baseline")
-    add_root(command)
-    command.add_argument("--dry-run", action="store_true", help="check the file, list its runs, and end")
-    command.add_argument(
-        "--parallel",
-        metavar="auto|N",
-        default="auto",
-        help="runs at once (default: as many as fit)",
-    )
-    command.add_argument(
-        "--report",
-        metavar="FILE",
-        help="where the page goes, CSV and JSON beside it (default: <name>.html in the root)",
-    )
 
 
 def sweep(arguments: argparse.Namespace) -> int:
@@ -108,3 +90,28 @@ def _parallel(text: str) -> int | Literal["auto"]:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise UserError(f"--parallel: {text!r} is not possible; give auto or a whole number above 0")
     return int(text)
+
+
+COMMANDS = (
+    Command(
+        "sweep",
+        "run or resume a grid of settings under several seeds, and report on all runs",
+        sweep,
+        (
+            option("file", metavar="FILE", help="a YAML file: name, preset, set, grid, seeds, baseline"),
+            ROOT,
+            option("--dry-run", action="store_true", help="check the file, list its runs, and end"),
+            option(
+                "--parallel",
+                metavar="auto|N",
+                default="auto",
+                help="runs at once (default: as many as fit)",
+            ),
+            option(
+                "--report",
+                metavar="FILE",
+                help="where the page goes, CSV and JSON beside it (default: <name>.html in the root)",
+            ),
+        ),
+    ),
+)

@@ -25,7 +25,6 @@ from swarm_ray.experiments.manage.files import (
     files_of,
     folder_of,
     folders_of,
-    require_new,
     resolved,
     written_whole,
 )
@@ -84,10 +83,8 @@ def archive_experiment(
         raise UserError(f"{target}: an archive ends in {ZIP} or {TAR}")
     if resolved(target).is_relative_to(folder_of(opened).resolve()):
         raise UserError(f"{target} lies in the experiment itself; write the archive elsewhere")
-    if not overwrite:
-        require_new(target)
     write, read = kind
-    with written_whole(target) as part:
+    with written_whole(target, overwrite=overwrite) as part:
         found = files_of(opened)
         told += [f"{line}, so it is left out" for line in found.left_out]
         # Coordinators and nodes count on the shared folders, empty or not.

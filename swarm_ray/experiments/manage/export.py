@@ -20,7 +20,6 @@ from swarm_ray.errors import MalformedFile, UserError
 from swarm_ray.exchange.validation import MAX_COUNT
 from swarm_ray.experiments.manage.files import (
     asked_path,
-    require_new,
     require_outside,
     writing_errors,
     written_whole,
@@ -79,12 +78,10 @@ def export_experiment(
     if found is not None and opened.config_in_force().game and target.suffix != ".json":
         found.append("a game's payloads are not SAPO rollouts: rollouts.parquet leaves them out")
     writers = _writers(opened, target, tuple(modules), found)
-    if not overwrite:
-        for file in writers:
-            require_new(file)
-    with ExitStack() as parts:  # all or nothing: half an export would have to be removed by hand
-        for file, write in writers.items():
-            write(parts.enter_context(written_whole(file)))
+    with ExitStack() as whole:  # all or nothing: half an export would have to be removed by hand
+        parts = [whole.enter_context(written_whole(file, overwrite=overwrite)) for file in writers]
+        for part, write in zip(parts, writers.values(), strict=True):
+            write(part)
     if problems is not None and found is not None:
         problems += dict.fromkeys(found)  # the tables are made of the same files, and find the same
     return list(writers)
@@ -116,9 +113,7 @@ def export_experiment_summary(
     """
     opened, target = open_experiment(root, experiment), asked_path(path)
     require_outside(root, target)
-    if not overwrite:
-        require_new(target)
-    with written_whole(target) as part:
+    with written_whole(target, overwrite=overwrite) as part:
         _write_summary(opened, part, problems)
     return target
 

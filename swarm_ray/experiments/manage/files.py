@@ -19,6 +19,8 @@ from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
 from swarm_ray.formatting import clean
 
+OVERWRITE = "take another name, or give --overwrite to write over it"
+
 
 @dataclass(frozen=True)
 class FolderFile:
@@ -161,16 +163,6 @@ def resolved(path: Path) -> Path:
         return path.resolve()
 
 
-def require_new(path: Path) -> None:
-    """Make sure that a file can be written without writing over another.
-
-    Raises:
-        UserError: there is something of that name.
-    """
-    if os.path.lexists(path):
-        raise UserError(f"{path} is there already: take another name, or give --overwrite to write over it")
-
-
 def require_outside(root: str, path: Path) -> None:
     """Make sure that what is written for people does not land among the experiments' own files.
 
@@ -183,12 +175,18 @@ def require_outside(root: str, path: Path) -> None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """A file beside the one that is wanted; it takes that one's name when the block has ended, and is gone otherwise.
 
+    Args:
+        path: the file that is wanted.
+        overwrite: write over one that is there.
+
     Raises:
-        UserError: a folder has the file's name, or the file cannot be written.
+        UserError: it is there and is not written over, a folder has its name, or it cannot be written.
     """
+    if not overwrite and os.path.lexists(path):
+        raise UserError(f"{path} is there already: {OVERWRITE}")
     with writing_errors(path):
         if path.is_dir():
             raise UserError(f"{path} is a folder where a file is to be written; take another name")
@@ -209,7 +207,6 @@ SWEEP_MARK = f'<meta name="generator" content="{WRITER} sweep">'
 JSON_MARK = f'"written_by": "{WRITER}"'
 HEAD_BYTES = 4096
 """A mark stands within so many bytes."""
-OVERWRITE = "take another name, or give --overwrite to write over it"
 
 
 def require_renewable(marks: Mapping[Path, str], what: str, remedy: str = OVERWRITE) -> None:
