@@ -143,15 +143,7 @@ def copy_experiment(root: Path, name: str, config: SwarmConfig, rounds: int) -> 
 def create(root: Path, name: str, config: SwarmConfig) -> ExperimentAddress:
     """Make an experiment's folder."""
     address = ExperimentAddress(str(root), name)
-    create_experiment(
-        address,
-        config,
-        claimant="coordinator",
-        created_at="2026-08-01T12:00:00+00:00",
-        versions={},
-        machine="benchmark",
-        overwrite=False,
-    )
+    create_experiment(address, config, claimant="coordinator")
     return address
 
 

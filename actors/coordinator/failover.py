@@ -12,8 +12,7 @@ from drive_store.statelog.coordinator import best_claim, highest_round_seen, rea
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import ExperimentAddress, local_folder
 from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.records.state import ENDED, FIRST, ExperimentState, Moment, StateRecord
 

@@ -18,7 +18,7 @@ from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
 from swarm_ray.errors import StopRequested, Superseded
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import local_folder
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.models.push import HubPushes
 from swarm_ray.records.state import ENDED

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from drive_store import StateLogReader, newest, read_coordinator_beats, write_request
+from drive_store import StateLogReader, read_coordinator_beats, write_request
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import open_experiment
@@ -48,24 +48,23 @@ def ask_coordinator(
         SwarmStateError: nobody answered in time; the request stays for the next coordinator.
     """
     opened = open_experiment(root, experiment)
-    found = newest(opened.view)
-    record = decode_state(found) if found else None
+    entry, record = opened.newest() or (None, None)
     if record is not None and record.state in ENDED:
         again = "; run the command that started it to resume it" if action == "resume" else ""
         return f"nothing to do: {experiment} is {record.state}{again}"
-    config = opened.config(record.config_hash if record else "")
-    patience = 2 * config.pace.dead_after_s if within_s is None else within_s
+    pace = opened.config(record.config_hash if record else "").pace
+    patience = 2 * pace.dead_after_s if within_s is None else within_s
     asked = ControlRequest(action, datetime.now(UTC).isoformat(timespec="seconds"))
     opened.store.attach(opened.paths.experiment_json)
     request = write_request(opened.view, msgspec.json.encode(asked))
-    reader = StateLogReader(opened.view, after=found.ref if found else None, list_every=4)
+    reader = StateLogReader(opened.view, after=entry.ref if entry else None, list_every=4)
     began, beats = clock(), read_coordinator_beats(opened.view)
     while clock() - began < patience:
         for entry in reader.poll():
             reply = decode_state(entry).replies.get(request)
             if reply is not None:
                 return reply
-        sleep(min(LOOK_S, config.pace.poll_max_s))
+        sleep(min(LOOK_S, pace.poll_max_s))
         now = read_coordinator_beats(opened.view)
         if now != beats:  # somebody is there: a pause is answered when the open round has closed
             began, beats = clock(), now

@@ -1,10 +1,13 @@
-"""An experiment's folder: its address, its identity (`experiment.json`), and its configurations."""
+"""An experiment's folder: its address, its identity (`experiment.json`), its configurations; and this machine's own."""
 
 from __future__ import annotations
 
 import hashlib
+import platform
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -17,12 +20,15 @@ from drive_store import (
     ExperimentStore,
     NameTaken,
     Store,
+    StoreUnavailable,
     create_experiment_folder,
     valid_id,
 )
 from swarm_ray.config.load import config_hash, parse_stored, render_yaml
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, ExperimentExistsError, ExperimentNotFoundError, UserError
+from swarm_ray.machine.local_disk import state_folder
+from swarm_ray.machine.versions import installed_versions
 
 SCHEMA = 1
 MAX_IDENTITY = 1 << 20
@@ -111,12 +117,17 @@ def create_experiment(
     config: SwarmConfig,
     *,
     claimant: str,
-    created_at: str,
-    versions: dict[str, str],
-    machine: str,
-    overwrite: bool,
+    overwrite: bool = False,
+    created_at: str | None = None,
 ) -> ExperimentIdentity:
     """Make the folder with its configuration and sentinel, the sentinel last.
+
+    Args:
+        address: the experiment.
+        config: what it begins with.
+        claimant: who may coordinate it.
+        overwrite: delete an experiment of that name first.
+        created_at: what is said of the time, ISO 8601; None takes the clock's.
 
     Raises:
         ExperimentExistsError: there is one of that name, and `overwrite` is not set.
@@ -128,28 +139,31 @@ def create_experiment(
     store.make_folder(EXPERIMENTS)
     store.make_folder(DISCOVERY)
     create_experiment_folder(ExperimentStore(store, paths))
-    text = _stored_text(config)
+    text, key = _stored_text(config), paths.config(config_hash(config))
     identity = ExperimentIdentity(
         experiment=address.experiment,
         schema=SCHEMA,
-        config_file=paths.config(config_hash(config)).rpartition("/")[2],
+        config_file=key.rpartition("/")[2],
         config_sha256=_sha256(text),
         config_hash=config_hash(config),
         coordinators=(claimant,),
-        created_at=created_at,
-        versions=versions,
-        machine=machine,
+        created_at=created_at or datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=installed_versions(),
+        machine=platform.platform(),
         uid=secrets.token_hex(8),
         sizes=sizes_of(config),
     )
     try:
-        store.create(paths.config(identity.config_hash), text)
-        store.create(
-            paths.experiment_json, msgspec.json.format(msgspec.json.encode(identity), indent=1) + b"\n"
-        )
+        store.create(key, text)
+        store.create(paths.experiment_json, identity_json(identity))
     except NameTaken as error:
         raise _exists(address) from error
     return identity
+
+
+def identity_json(identity: ExperimentIdentity) -> bytes:
+    """What stands in `experiment.json`."""
+    return msgspec.json.format(msgspec.json.encode(identity), indent=1) + b"\n"
 
 
 def sizes_of(config: SwarmConfig) -> ExperimentSizes:
@@ -283,3 +297,18 @@ def _stored_text(config: SwarmConfig) -> bytes:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def local_folder(address: ExperimentAddress) -> Path:
+    """This machine's own folder for an experiment: checkpoints, spools and logs.
+
+    It is named after the experiment and its sentinel, so that one that was overwritten starts with nothing, and one
+    whose root was moved or mounted elsewhere finds its own again.
+
+    Raises:
+        StoreUnavailable: the experiment's folder cannot be read.
+    """
+    sentinel = Store(address.root).read(address.paths.experiment_json, MAX_IDENTITY)
+    if sentinel is None:
+        raise StoreUnavailable(f"{address.root}/{address.paths.experiment_json} is not there; is it mounted?")
+    return state_folder() / f"{address.experiment}-{_sha256(sentinel)[:12]}"

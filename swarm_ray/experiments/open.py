@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from drive_store import ExperimentStore, Store, newest
@@ -15,16 +13,15 @@ from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import (
     ExperimentAddress,
     create_experiment,
+    local_folder,
     read_config,
     read_identity,
     require_free,
     store_config,
 )
-from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.experiments.manage.files import refuse_link
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import ExperimentFolder
-from swarm_ray.machine.versions import installed_versions
 from swarm_ray.records.state import ExperimentState, StateRecord
 from swarm_ray.tasks.questions import TaskSet
 
@@ -151,15 +148,6 @@ def _make(address: ExperimentAddress, config: SwarmConfig, *, overwrite: bool) -
         folder = ExperimentFolder(address, Store(address.root))
         refuse_link(folder, "overwritten")
         refuse_in_use(folder, "overwritten")
-        here = local_folder(address)
-        if here.exists():
+        if (here := local_folder(address)).exists():
             shutil.rmtree(here)
-    create_experiment(
-        address,
-        config,
-        claimant=ROLE,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=installed_versions(),
-        machine=platform.platform(),
-        overwrite=overwrite,
-    )
+    create_experiment(address, config, claimant=ROLE, overwrite=overwrite)

@@ -24,11 +24,11 @@ from swarm_ray.errors import ExperimentExistsError, UserError
 from swarm_ray.experiments.folder import (
     ExperimentAddress,
     create_experiment,
+    local_folder,
     read_config,
     read_identity,
     require_name,
 )
-from swarm_ray.experiments.local_state import local_folder
 from swarm_ray.genrl.gathering import DeadlineGathering
 from swarm_ray.genrl.peers import Peers
 from swarm_ray.genrl.stage_files import StageFiles
@@ -199,12 +199,4 @@ def _make(address: ExperimentAddress, nodes: int, deadline_s: float | None) -> N
         asked["external"] = 0
     if deadline_s is not None:
         asked["pace.max_s"] = deadline_s
-    create_experiment(
-        address,
-        load_config(None, None, asked),
-        claimant=_CREATOR,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=installed_versions(),
-        machine=platform.platform(),
-        overwrite=False,
-    )
+    create_experiment(address, load_config(None, None, asked), claimant=_CREATOR)

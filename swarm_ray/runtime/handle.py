@@ -10,7 +10,7 @@ from drive_store import ExperimentStore, Store, newest
 from swarm_ray.errors import UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments import Comparison, compare_experiments
-from swarm_ray.experiments.local_state import hold_for_run
+from swarm_ray.experiments.manage.in_use import hold_for_run
 from swarm_ray.machine.local_disk import Lock
 from swarm_ray.machine.ray_instance import RayInstance, dashboard_address
 from swarm_ray.observe.diagnosis import without_advantage

@@ -25,8 +25,7 @@ from drive_store import (
 )
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import ExperimentAddress, local_folder
 from swarm_ray.identity import Identity, former_incarnations
 from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.observe.display import Display

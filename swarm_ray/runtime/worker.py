@@ -18,8 +18,7 @@ from drive_store import Store, StoreError
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeFailure, SwarmError
-from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import ExperimentAddress, local_folder
 from swarm_ray.machine import ray_actors
 from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance

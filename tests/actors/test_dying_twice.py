@@ -12,7 +12,7 @@ from swarm_for_tests import closed_stages, small_config
 
 from actors.trainer.trainer import Trainer
 from swarm_ray.experiments import experiment_metrics, experiment_status
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import local_folder
 
 ROUNDS = 8
 KEPT_STEP = 2

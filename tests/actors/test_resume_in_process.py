@@ -15,7 +15,7 @@ from swarm_for_tests import closed_stages, records_of, small_config
 from actors.trainer.trainer import Trainer
 from swarm_ray.config.load import config_hash, extend_config
 from swarm_ray.experiments import experiment_metrics, experiment_status
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import local_folder
 from swarm_ray.experiments.open import open_or_create
 from swarm_ray.records.metrics import StepMetrics
 

@@ -21,8 +21,7 @@ import pytest
 
 from swarm_ray.cli import main
 from swarm_ray.experiments import experiment_metrics, experiment_status
-from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import ExperimentAddress, local_folder
 
 TESTS = Path(__file__).parent.parent
 BEFORE = ["before", "--root", "runs"]

@@ -13,9 +13,8 @@ from drive_store import ExperimentStore, Store, write_coordinator_beat
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import hold_for_run
 from swarm_ray.experiments.manage.clean import cleanup_experiment
-from swarm_ray.experiments.manage.in_use import refuse_in_use
+from swarm_ray.experiments.manage.in_use import hold_for_run, refuse_in_use
 from swarm_ray.experiments.open import init_experiment
 from swarm_ray.experiments.read.experiment import ExperimentFolder, open_experiment
 from swarm_ray.records.nodes import Beat, CoordinatorBeat, NodeTotals, Registration

@@ -35,8 +35,7 @@ from swarm_ray.errors import (
 )
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments import compare_experiments, experiment_metrics, experiment_status, list_experiments
-from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import ExperimentAddress, local_folder
 from swarm_ray.experiments.manage.rename import rename_experiment
 from swarm_ray.experiments.open import init_experiment, open_or_create
 from swarm_ray.experiments.read.experiment import open_experiment

@@ -15,7 +15,7 @@ from drive_store import DiscoveryFolder, Registry, make_node_folders
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_history, experiment_metrics, experiment_status, list_experiments
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import local_folder
 from swarm_ray.genrl.recipe import read_recipe
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
 

@@ -81,15 +81,7 @@ def test_whoever_joins_a_game_imports_no_module_that_strangers_name(tmp_path: Pa
         None, None, {"game": recipe.game_id, "policy.start": "base", "tasks.modules": ["evil_tasks"]}
     )
     address = ExperimentAddress(str(tmp_path), "rgym")
-    create_experiment(
-        address,
-        config,
-        claimant="coordinator.0a0b0c0d",
-        created_at="2026-08-01T12:00:00+00:00",
-        versions={},
-        machine="test",
-        overwrite=False,
-    )
+    create_experiment(address, config, claimant="coordinator.0a0b0c0d")
     for coordinator in ("elsewhere", "none"):
         with pytest.raises(UserError, match="evil_tasks"):
             run_game(recipe, str(tmp_path), "rgym", node="b", nodes=1, coordinator=coordinator, show=False)

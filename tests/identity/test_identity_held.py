@@ -17,7 +17,7 @@ from drive_store import DiscoveryFolder, Valid
 from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import IdentityError, NodeTakenError
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import local_folder
 from swarm_ray.identity import Identity, former_incarnations, identity_for, load_identity
 from swarm_ray.observe.display import Display
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration

@@ -15,8 +15,7 @@ from actors.trainer.settings import TrainerSettings
 from actors.trainer.trainer import Trainer
 from drive_store import DiscoveryFolder, ExperimentStore, Registry, Store, Valid
 from swarm_ray.experiments import experiment_status
-from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import ExperimentAddress, local_folder
 from swarm_ray.identity import load_identity
 from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.records.nodes import PeerRecord, Registration

@@ -28,8 +28,7 @@ class Folder:
     def __init__(self, place: Path) -> None:
         self.root, self._own = place / "My Drive", place / "own"
         address = ExperimentAddress(str(self.root), "tea")
-        said = {"claimant": "c.0a0b0c0d", "created_at": "", "versions": {}, "machine": "test"}
-        create_experiment(address, SwarmConfig(), overwrite=False, **said)
+        create_experiment(address, SwarmConfig(), claimant="c.0a0b0c0d")
         self.paths, self.store = address.paths, Store(str(self.root))
         self.store.attach(self.paths.experiment_json)
 

@@ -10,7 +10,7 @@ from folder_for_tests import Folder
 
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import NodeTakenError
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import local_folder
 from swarm_ray.machine.local_disk import Lock
 from swarm_ray.observe.display import Display
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration

@@ -11,8 +11,7 @@ from swarm_for_tests import small_config
 from drive_store import StateLogWriter, Store, write_coordinator_beat
 from swarm_ray.config.load import config_hash
 from swarm_ray.errors import ConfigError, UserError
-from swarm_ray.experiments.folder import ExperimentAddress, read_identity
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import ExperimentAddress, local_folder, read_identity
 from swarm_ray.experiments.open import config_for, config_in_force, open_or_create
 from swarm_ray.records.state import StateRecord
 

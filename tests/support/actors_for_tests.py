@@ -108,15 +108,7 @@ class OneProcessSwarm:
     ) -> None:
         self.root, self.config, self.experiment = root, config, experiment
         self.address = ExperimentAddress(str(root), experiment)
-        create_experiment(
-            self.address,
-            config,
-            claimant=CLAIMANT,
-            created_at="2026-08-01T12:00:00+00:00",
-            versions={},
-            machine="test",
-            overwrite=False,
-        )
+        create_experiment(self.address, config, claimant=CLAIMANT)
         self.coordinating, self.discovering, self.logging = self._watched(), self._watched(), self._watched()
         self.coordinator = Coordinator(self.coordinating, config)
         self._spool = root.parent / f"spool of {experiment}"

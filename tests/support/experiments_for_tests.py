@@ -45,15 +45,7 @@ class FakeExperiment:
 
     def __post_init__(self) -> None:
         self.address = ExperimentAddress(str(self.root), self.name)
-        create_experiment(
-            self.address,
-            self.config,
-            claimant=CLAIMANT,
-            created_at=self.created_at,
-            versions={},
-            machine="test",
-            overwrite=False,
-        )
+        create_experiment(self.address, self.config, claimant=CLAIMANT, created_at=self.created_at)
         self.store = Store(str(self.root))
         self.paths = self.address.paths
         self.log = StateLogWriter(ExperimentStore(self.store, self.paths), 1, CLAIMANT)

@@ -52,15 +52,7 @@ class Folder:
         self.root = tmp_path / "My Drive"
         self.config = small_config(**changes)
         self.address = ExperimentAddress(str(self.root), experiment)
-        create_experiment(
-            self.address,
-            self.config,
-            claimant=CLAIMANT,
-            created_at="2026-08-01T12:00:00+00:00",
-            versions={},
-            machine="test",
-            overwrite=False,
-        )
+        create_experiment(self.address, self.config, claimant=CLAIMANT)
         self.paths = self.address.paths
         self.store = self.address.open().store
         self.registry = Registry(ExperimentStore(self.store, self.paths))

@@ -13,7 +13,7 @@ from drive_store.checkpoints.manifest import MANIFEST, Manifest, choose_kept
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
 from drive_store.errors import errors_of
 from drive_store.names import VALUE_FILE_SUFFIX, parse_peer_folder, round_of_own_file
-from swarm_ray.experiments.local_state import local_folder
+from swarm_ray.experiments.folder import local_folder
 from swarm_ray.experiments.manage.files import files_below, files_of, folders_of, refuse_link
 from swarm_ray.experiments.manage.in_use import refuse_in_use
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment

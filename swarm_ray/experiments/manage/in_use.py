@@ -1,4 +1,4 @@
-"""Refuses to change an experiment that is in use."""
+"""Says that an experiment is in use, and refuses to change one that is."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import msgspec
 
 from drive_store import UNREADABLE, InvalidName, StateEntry, is_dead, newest, read_coordinator_beats
 from drive_store.names import parse_coordinator_beat_name
-from swarm_ray.errors import SwarmStateError, UserError
+from swarm_ray.errors import NodeTakenError, SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.experiments.folder import read_config
-from swarm_ray.experiments.local_state import is_run_here
+from swarm_ray.experiments.folder import ExperimentAddress, local_folder, read_config
 from swarm_ray.experiments.read.experiment import ExperimentFolder
 from swarm_ray.experiments.read.liveness import Peers
 from swarm_ray.experiments.read.metrics import predecessors_of
 from swarm_ray.experiments.read.status import shown_state
+from swarm_ray.machine.local_disk import Lock
 from swarm_ray.records.nodes import CoordinatorBeat
 from swarm_ray.records.state import UNDER_WAY, ExperimentState, StateRecord
 
+_RUN_LOCK = "run.lock"
 _COORDINATOR = "its coordinator"
 _UNKNOWN_PATIENCE_S = 600.0
 """Counts where `pace.dead_after_s` cannot be read: that of the preset `colab`, whose nodes beat most rarely."""
@@ -43,6 +44,27 @@ class _Standing:
         return self.state not in {*UNDER_WAY, _UNREADABLE}
 
 
+def hold_for_run(address: ExperimentAddress) -> Lock:
+    """A lock that says that a process of this machine runs the experiment; several may hold it.
+
+    Raises:
+        StoreUnavailable: the experiment's folder cannot be read.
+        NodeTakenError: the experiment is just being removed.
+    """
+    return Lock(local_folder(address) / _RUN_LOCK, f"experiment {address.experiment}", shared=True)
+
+
+def _is_run_here(address: ExperimentAddress) -> bool:
+    """Whether a living process of this machine runs the experiment."""
+    path = local_folder(address) / _RUN_LOCK
+    try:
+        if path.exists():
+            Lock(path, address.experiment).release()
+    except NodeTakenError:
+        return True
+    return False
+
+
 def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
     """Make sure that an experiment is not in use.
 
@@ -61,7 +83,7 @@ def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
         StoreError: the folder cannot be read.
     """
     name = folder.paths.experiment
-    if is_run_here(folder.address):
+    if _is_run_here(folder.address):
         raise UserError(f"a process of this machine runs {name}, so it cannot be {what}; end that one first")
     now = _standing(folder)
     patience = _patience(folder, now.record)

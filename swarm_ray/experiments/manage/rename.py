@@ -33,7 +33,7 @@ from drive_store.checkpoints.manifest import MANIFEST, Manifest, manifest_of, se
 from drive_store.errors import errors_of
 from drive_store.names import parse_state_name
 from swarm_ray.errors import ExperimentExistsError, MalformedFile, UserError
-from swarm_ray.experiments.folder import ExperimentAddress, require_free
+from swarm_ray.experiments.folder import ExperimentAddress, identity_json, require_free
 from swarm_ray.experiments.manage.clean import remove_folder
 from swarm_ray.experiments.manage.files import (
     FolderFile,
@@ -205,7 +205,7 @@ class ExperimentCopier:
         kind = _KINDS.get((file.within.parts[0], file.within.suffix))
         if str(file.within) == _SENTINEL:
             identity = msgspec.structs.replace(self._experiment.identity, experiment=self._paths.experiment)
-            self._put(file, msgspec.json.format(msgspec.json.encode(identity), indent=1) + b"\n")
+            self._put(file, identity_json(identity))
         elif kind is None:
             shutil.copy2(file.path, self._folder / file.within)
         else:

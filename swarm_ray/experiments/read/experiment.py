@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +57,10 @@ class ExperimentFolder:
         """The store with the experiment's paths."""
         return ExperimentStore(self.store, self.paths)
 
-    def age(self, key: str) -> float | None:
-        """Seconds since a file was written, None if it is not seen; by wall clocks, so for people only."""
-        modified = self.store.modified(key)
-        return None if modified is None else max(0.0, time.time() - modified)
+    def age(self, *keys: str) -> float | None:
+        """Seconds since the newest of the files was written; None if none is seen; by wall clocks, so for people."""
+        written = [at for key in keys if (at := self.store.modified(key)) is not None]
+        return max(0.0, time.time() - max(written)) if written else None
 
 
 @dataclass(frozen=True)
@@ -168,17 +169,10 @@ def open_experiment(root: str, experiment: str) -> OpenExperiment:
     store = open_root(root)
     identity = find_identity(store, address)
     if identity is None:
-        others = experiment_names(store)
+        others = [name for name in possible_names(store) if _has_identity(store, name)]
         known = f"there are {', '.join(others[:9])}" if others else "it holds no experiments"
         raise ExperimentNotFoundError(f"no experiment {experiment!r} in {store.root}; {known}")
     return OpenExperiment(address, store, identity)
-
-
-def experiment_names(store: Store) -> list[str]:
-    """Names of the folders that hold an `experiment.json`, sorted; the rest belongs to others."""
-    return [
-        name for name in possible_names(store) if _has_identity(ExperimentStore(store, ExperimentPaths(name)))
-    ]
 
 
 def possible_names(store: Store) -> list[str]:
@@ -194,9 +188,7 @@ def find_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentit
     """
     try:
         identity = read_identity(store, address)
-    except (
-        NotAFile
-    ):  # a file of that name lies among the experiments, or a folder where the identity should be
+    except NotAFile:  # a file lies among the experiments, or a folder where the identity should be
         return None
     if identity is not None and identity.experiment != address.experiment:
         raise UserError(
@@ -206,8 +198,7 @@ def find_identity(store: Store, address: ExperimentAddress) -> ExperimentIdentit
     return identity
 
 
-def _has_identity(experiment: ExperimentStore) -> bool:
-    try:
-        return experiment.store.size(experiment.paths.experiment_json) is not None
-    except NotAFile:
-        return False
+def _has_identity(store: Store, name: str) -> bool:
+    with suppress(NotAFile):
+        return store.size(ExperimentPaths(name).experiment_json) is not None
+    return False

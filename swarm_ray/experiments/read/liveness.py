@@ -32,9 +32,6 @@ class Peers:
     def __init__(self, experiment: ExperimentFolder) -> None:
         self._experiment = experiment
         self._registry = Registry(experiment.view)
-        self._listed = False
-        self._registered: dict[tuple[str, str], tuple[str, str]] = {}
-        """Node and incarnation to the hash of its configuration, and why that cannot be told."""
 
     def announced(self) -> dict[str, set[str]]:
         """Node to its incarnations, of all that ever announced themselves; one listing.
@@ -47,7 +44,6 @@ class Peers:
             name = parse_beat_name(text) or parse_registration_name(text)
             if name is not None:
                 lives.setdefault(name.node, set()).add(name.incarnation)
-        self._listed = False
         return lives
 
     def beat(self, node: str, incarnation: str) -> tuple[Beat | None, str]:
@@ -80,6 +76,8 @@ class Peers:
     def refused(self, node: str, incarnation: str, first: str, in_force: str) -> str:
         """Why a node that stands in no state record is kept out of the swarm; empty where it may still come in.
 
+        Costs one read, of a registration.
+
         Args:
             node: its id.
             incarnation: its process life.
@@ -89,24 +87,15 @@ class Peers:
         Raises:
             StoreError: the folder cannot be read.
         """
-        peer = (node, incarnation)
-        if peer not in self._registered and not self._listed:
-            self._read_registrations()
-        theirs, problem = self._registered.get(peer, (first, ""))
-        if problem or theirs in {first, in_force}:
-            return problem
-        return f"refused: its configuration is {theirs}, not {in_force or first}"
-
-    def _read_registrations(self) -> None:
-        """All at once, and once a look: another listing finds no more."""
-        self._listed = True
-        for peer, reading in self._registry.registrations().items():
-            if isinstance(reading, Valid) and peer not in self._registered:
-                try:
-                    theirs = msgspec.json.decode(reading.payload, type=Registration).config_hash
-                    self._registered[peer] = theirs, ""
-                except UNREADABLE as error:
-                    self._registered[peer] = "", f"its registration cannot be read: {error}"
+        reading = self._registry.registration(node, incarnation)
+        if not isinstance(reading, Valid):
+            return ""
+        try:
+            theirs = msgspec.json.decode(reading.payload, type=Registration).config_hash
+        except UNREADABLE as error:
+            return f"its registration cannot be read: {error}"
+        accepted = theirs in {first, in_force}
+        return "" if accepted else f"refused: its configuration is {theirs}, not {in_force or first}"
 
 
 def participants(record: StateRecord | None) -> dict[str, str]:
@@ -120,10 +109,10 @@ def participants(record: StateRecord | None) -> dict[str, str]:
 @dataclass(frozen=True)
 class _Change:
     mark: object
-    at: float
-    age_then: float | None
-    """By wall clocks when it was first seen; 0 for a change that was seen."""
+    since: float | None
+    """On this machine's own clock; None where it is not known when it was before it was first seen."""
     seen: bool
+    """False where that rests on wall clocks."""
 
 
 class ChangeClock:
@@ -146,17 +135,15 @@ class ChangeClock:
             age: seconds since it was written, by wall clocks; asked at the first look alone.
         """
         known = self._changes.get(key)
-        if known is None:
-            self._changes[key] = _Change(mark, self._clock(), age(), seen=False)
-        elif known.mark != mark:
-            self._changes[key] = _Change(mark, self._clock(), 0.0, seen=True)
+        if known is None or known.mark != mark:
+            before = 0.0 if known else age()
+            since = None if before is None else self._clock() - before
+            self._changes[key] = _Change(mark, since, seen=known is not None)
 
     def silence(self, key: str) -> float | None:
         """Seconds since it changed; None where that is not known."""
-        known = self._changes.get(key)
-        if known is None or known.age_then is None:
-            return None
-        return max(0.0, self._clock() - known.at) + known.age_then
+        since = known.since if (known := self._changes.get(key)) else None
+        return None if since is None else max(0.0, self._clock() - since)
 
     def by_clocks(self, key: str) -> bool:
         """Whether `silence` rests on wall clocks."""
@@ -243,9 +230,8 @@ class LivenessReader:
     def _age(self, node: str, incarnation: str, published: list[str]) -> float | None:
         """By wall clocks; a node that died before its first beat is as old as its registration."""
         experiment, paths = self._experiment, self._experiment.paths
-        keys = [paths.beat(node, incarnation), *published]
-        ages = [age for key in keys if (age := experiment.age(key)) is not None]
-        return min(ages) if ages else experiment.age(paths.registration(node, incarnation))
+        age = experiment.age(paths.beat(node, incarnation), *published)
+        return experiment.age(paths.registration(node, incarnation)) if age is None else age
 
 
 NOW_S = 1.0

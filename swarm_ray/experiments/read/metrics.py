@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -44,14 +45,13 @@ def metrics_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         StoreError: the folder cannot be read.
     """
     reported: list[str] = []
-    lives = incarnations_of(experiment)
-    best: dict[tuple[str, int], tuple[tuple[bool, int], StepMetrics]] = {}
-    for (node, life), depth in lives.items():
-        for row in _rows(experiment, node, life, reported):
-            known = best.get((row.node, row.step))
-            rank = (not row.replayed, depth)
-            if known is None or rank > known[0]:
-                best[row.node, row.step] = (rank, row)
+    ranked = [
+        ((not row.replayed, depth), row)
+        for (node, life), depth in incarnations_of(experiment).items()
+        for row in _rows(experiment, node, life, reported)
+    ]
+    ranked.sort(key=itemgetter(0), reverse=True)
+    best = {(row.node, row.step): row for _, row in reversed(ranked)}
     if problems is not None:
         problems.extend(reported)
     elif reported:
@@ -59,8 +59,7 @@ def metrics_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
         raise MalformedFile(
             f"{experiment.store.root}/{reported[0]}{more}; pass a list of problems to have the rest"
         )
-    rows = [row for _, row in best.values()]
-    return sorted(rows, key=lambda row: (row.round, row.node, row.step))
+    return sorted(best.values(), key=attrgetter("round", "node", "step"))
 
 
 def time_breakdown(rows: Sequence[StepMetrics], first: int = 10, last: int = 60) -> TimeBreakdown:
@@ -98,11 +97,9 @@ def incarnations_of(experiment: OpenExperiment) -> dict[tuple[str, str], int]:
 
 def predecessors_of(experiment: ExperimentFolder) -> dict[tuple[str, str], str]:
     """Nodes and incarnations that were announced, with the incarnation that each one continues; empty for a first."""
-    continues: dict[tuple[str, str], str] = {}
-    for peer, reading in Registry(experiment.view).registrations().items():
-        registration = record_in(reading, Registration)  # status says what the coordinator refuses
-        continues[peer] = registration.succeeds if registration is not None else ""
-    return continues
+    registrations = Registry(experiment.view).registrations()
+    said = {peer: record_in(reading, Registration) for peer, reading in registrations.items()}
+    return {peer: one.succeeds if one else "" for peer, one in said.items()}  # status says what is refused
 
 
 def _depth(peer: tuple[str, str], continues: dict[tuple[str, str], str]) -> int:

@@ -223,13 +223,12 @@ class ExperimentReader:
         """Records and beats are both heartbeats of a coordinator, whichever it is."""
         experiment = self._experiment
         paths, found = experiment.paths, read_coordinator_beats(experiment.view)
-        beats = {claimant: beat.header.sequence for claimant, beat in found.items()}
+        beats = {paths.coordinator_beat(claimant): beat.header.sequence for claimant, beat in found.items()}
         key = paths.state_record(ref.epoch, ref.sequence, ref.claimant)
         self._changes.note(_RECORD, ref, lambda: experiment.age(key))
 
         def age() -> float | None:
-            ages = [self._changes.silence(_RECORD)]
-            ages += [experiment.age(paths.coordinator_beat(claimant)) for claimant in beats]
+            ages = (self._changes.silence(_RECORD), experiment.age(*beats))
             return min((age for age in ages if age is not None), default=None)
 
         self._changes.note(_COORDINATOR, (ref, beats), age)
@@ -251,12 +250,10 @@ def read_now(experiment: OpenExperiment) -> ExperimentReading:
         SwarmStateError: the newest state record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    found = experiment.newest()
-    if found is None:
+    entry, record = experiment.newest() or (None, None)
+    if entry is None:
         experiment.config()
-        return ExperimentReader(experiment).look(None, None)
-    entry, record = found
-    return ExperimentReader(experiment).look(record, entry.ref)
+    return ExperimentReader(experiment).look(record, entry.ref if entry else None)
 
 
 def status_of(experiment: OpenExperiment) -> ExperimentStatus:

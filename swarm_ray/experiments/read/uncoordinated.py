@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import groupby
+from operator import attrgetter
 from statistics import median_low
 
-import msgspec
 from msgspec.structs import replace
 
 from swarm_ray.errors import ConfigError
@@ -45,10 +46,8 @@ def record_from_nodes(experiment: OpenExperiment) -> StateRecord | None:
 
 def stages_from_rows(rows: Iterable[StepMetrics]) -> list[StageClosed]:
     """Closed stages for the rounds that a game's nodes logged."""
-    rounds: dict[int, list[StepMetrics]] = {}
-    for row in rows:
-        rounds.setdefault(row.round, []).append(row)
-    return [_closed(number, rounds[number]) for number in sorted(rounds)]
+    by_round = attrgetter("round")
+    return [_closed(number, list(told)) for number, told in groupby(sorted(rows, key=by_round), by_round)]
 
 
 def with_logged_rewards(stages: Iterable[StageClosed], rows: Iterable[StepMetrics]) -> list[StageClosed]:
@@ -56,13 +55,10 @@ def with_logged_rewards(stages: Iterable[StageClosed], rows: Iterable[StepMetric
 
     A game's files hold the reward of the round before, and no file that of the last one.
     """
-    told = {closed.round: closed for closed in stages_from_rows(rows)}
-    found = []
-    for stage in stages:
-        closed = told.get(stage.round) if stage.stage == 0 else None
-        rewards, informative = (closed.rewards, closed.informative) if closed else ({}, {})
-        found.append(replace(stage, rewards=rewards, informative=informative))
-    return found
+    told = {(closed.round, 0): closed for closed in stages_from_rows(rows)}
+    nothing = StageClosed.empty(0, 0)
+    pairs = [(stage, told.get((stage.round, stage.stage), nothing)) for stage in stages]
+    return [replace(stage, rewards=one.rewards, informative=one.informative) for stage, one in pairs]
 
 
 def _newest_beats(experiment: OpenExperiment) -> Mapping[str, Beat]:
@@ -82,13 +78,11 @@ def _state(beats: Iterable[Beat]) -> ExperimentState:
     known = list(beats)
     if all(beat.done for beat in known):
         return ExperimentState.FINISHED
-    if all(beat.ended for beat in known):
-        return ExperimentState.STOPPED
-    return ExperimentState.RUNNING
+    return ExperimentState.STOPPED if all(beat.ended for beat in known) else ExperimentState.RUNNING
 
 
 def _closed(number: int, rows: list[StepMetrics]) -> StageClosed:
-    return msgspec.structs.replace(
+    return replace(
         StageClosed.empty(number, 0),
         rewards={row.node: row.reward for row in rows},
         informative={row.node: row.local - row.counters.zero_advantage_local for row in rows},
