@@ -8,74 +8,43 @@ files before they are whole (an empty file, a beginning) is counted, and when wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from drive_store.doctor.report import seconds
 from drive_store.doctor.workspace import Means, OwnFiles
 from drive_store.envelope import (
-    HEAD_LIMIT,
+    ABSENT,
+    EMPTY,
     Expected,
     Header,
     NotYet,
-    Reading,
-    Rejected,
     Valid,
-    open_envelope,
+    read_envelope,
+    record_in,
     seal_json,
 )
-from drive_store.errors import UNREADABLE, NameTaken, NotAFile, StoreError, TooLarge
-from drive_store.store.store import Store
+from drive_store.errors import StoreError
+from drive_store.liveness import Liveness
 
+T = TypeVar("T")
 KIND = "check"
 NOTE_LIMIT = 200_000
 """Most bytes of a note; one that carries a filler has half of it."""
-_MOST = 1e9
 _Word = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_]{1,40}\Z")]
 _Value = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+._-]{0,64}\Z")]
+_Figure = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One thing that is told."""
+    """One thing that is told; figures are such as may have been measured."""
 
-    figures: Annotated[dict[_Word, float], msgspec.Meta(max_length=40)] = {}
+    figures: Annotated[dict[_Word, _Figure], msgspec.Meta(max_length=40)] = {}
     texts: Annotated[dict[_Word, _Value], msgspec.Meta(max_length=10)] = {}
     filler: str = ""
     """Makes the file as large as those of a swarm; nobody reads it."""
-
-
-def tell(own: OwnFiles, session: str, own_id: str, name: str, note: Note) -> None:
-    """Write a note, once; raises `StoreError`. One that an attempt before this has left is the same note."""
-    header = Header(kind=KIND, experiment=session, node=own_id)
-    with suppress(NameTaken):
-        own.create(own.key(f"{name}.json"), seal_json(header, msgspec.json.encode(note)))
-
-
-def read_note(store: Store, key: str, session: str, writer: str) -> tuple[Reading, bytes | None]:
-    """Open a note; also the bytes that were there, None for no file.
-
-    Raises:
-        StoreError: the store failed; not for files that are too large, or no files.
-    """
-    try:
-        data = store.read(key, NOTE_LIMIT + 2 * HEAD_LIMIT)
-    except (TooLarge, NotAFile) as error:
-        return Rejected(str(error)), b""
-    return open_envelope(
-        data, Expected(kind=KIND, experiment=session, node=writer, max_payload=NOTE_LIMIT)
-    ), data
-
-
-def decode_note(payload: bytes) -> Note | None:
-    """A note, if it is one, with figures that may have been measured."""
-    try:
-        note = msgspec.json.decode(payload, type=Note)
-    except UNREADABLE:
-        return None
-    return note if all(abs(value) <= _MOST for value in note.figures.values()) else None
 
 
 FIRST_PAUSE_S = 0.02
@@ -91,16 +60,15 @@ class Silence(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
-    """A folder of a session as this machine sees it; Drive may show it a second time, as ``check (1)``."""
+class Met:
+    """The other machine."""
 
-    store: Store
+    id: str
     folder: str
-    """Key of the folder; "" for the root of a store of its own."""
-
-    def key(self, name: str) -> str:
-        """Key of something in the folder."""
-        return f"{self.folder}/{name}" if self.folder else name
+    """Key of the session's folder as this machine sees it; Drive may show it a second time, as ``check (1)``."""
+    hello: Note
+    after_s: float = 0.0
+    """How long the meeting took, by the own clock."""
 
 
 @dataclass
@@ -126,29 +94,16 @@ class Channel:
 
     Args:
         own: the files of this machine; notes go into its folder.
-        session: the name that both machines were given.
-        own_id: this machine.
-        place: where the other machine's folder is seen.
-        peer_id: the other machine.
+        peer: the other machine.
         means: clock and sleep.
         wait_s: how long one note of the other is waited for.
     """
 
-    def __init__(
-        self,
-        own: OwnFiles,
-        session: str,
-        own_id: str,
-        place: Place,
-        peer_id: str,
-        means: Means,
-        wait_s: float,
-    ) -> None:
-        self.own, self.means, self.wait_s, self.place = own, means, wait_s, place
-        self.folder = place.key(peer_id)
+    def __init__(self, own: OwnFiles, peer: Met, means: Means, wait_s: float) -> None:
+        self.own, self.peer, self.means, self.wait_s = own, peer, means, wait_s
+        self.folder = f"{peer.folder}/{peer.id}"
         self.sights = Sights()
-        self._session, self._own_id, self._peer_id = session, own_id, peer_id
-        self._empty_since: float | None = None
+        self._presence = Liveness(GONE_S)
         self._listed_now = False
 
     def tell(self, name: str, note: Note) -> None:
@@ -157,8 +112,9 @@ class Channel:
         Raises:
             StoreError: it could not be written.
         """
+        own, header = self.own, Header(kind=KIND, experiment=self.own.paths.experiment, node=self.own.id)
         # Its addressee stands in the name, so that a third machine does not take the note for its own.
-        tell(self.own, self._session, self._own_id, f"{name}.{self._peer_id}", note)
+        own.create(own.key(f"{name}.{self.peer.id}.json"), seal_json(header, msgspec.json.encode(note)))
 
     def hear(self, name: str) -> Note:
         """Wait for a note of the other machine.
@@ -166,17 +122,10 @@ class Channel:
         Raises:
             Silence: it did not come in time.
         """
-        note: list[Note] = []
+        file = f"{self.folder}/{name}.{self.own.id}.json"
+        return self.until(lambda: self.peek(name), f"the file {file} of the other machine")
 
-        def heard() -> bool:
-            found = self.peek(name)
-            note.extend([] if found is None else [found])
-            return found is not None
-
-        self.until(heard, f"the file {self.folder}/{name}.{self._own_id}.json of the other machine")
-        return note[0]
-
-    def until(self, done: Callable[[], bool], what: str, within_s: float | None = None) -> None:
+    def until(self, done: Callable[[], T | None], what: str, within_s: float | None = None) -> T:
         """Look again and again, ever more slowly, until something is so.
 
         Args:
@@ -184,13 +133,16 @@ class Channel:
             what: is looked for, for the message.
             within_s: how long; None: as long as a note is waited for.
 
+        Returns:
+            The first answer of `done` that is not empty.
+
         Raises:
-            Silence: it was not so in time, or the other machine has left.
+            Silence: there was none in time, or the other machine has left.
         """
         within_s = self.wait_s if within_s is None else within_s
         for _ in looks(self.means, within_s):
-            if done():
-                return
+            if found := done():
+                return found
             if self._left():
                 raise Silence(
                     f"the other machine has removed its files, while {what} was waited for: it was stopped"
@@ -200,24 +152,29 @@ class Channel:
 
     def peek(self, name: str) -> Note | None:
         """A note of the other machine if it is there, whole and right."""
-        return self.peek_file(f"{name}.{self._own_id}.json")
+        return self.peek_file(f"{name}.{self.own.id}.json")
 
     def peek_file(self, file: str) -> Note | None:
         """The note in a file of the other machine; see `peek`."""
         self._list_once_more(file)
-        reading, data = self._open(f"{self.folder}/{file}")
-        if isinstance(reading, Valid):
-            note = decode_note(reading.payload)
-            if note is not None:
-                self.sights.read.setdefault(file, self.means.clock())
-                self._list_once_more(file)  # it may have come between the listing and the look at its name
-                return note
-            self.sights.damaged[file] = "it holds no note"
+        session = self.own.paths.experiment
+        expected = Expected(kind=KIND, experiment=session, node=self.peer.id, max_payload=NOTE_LIMIT)
+        try:
+            reading = read_envelope(self.own.store, f"{self.folder}/{file}", expected)
+        except StoreError:
+            self.sights.errors += 1
+            return None
+        note = record_in(reading, Note)
+        if note is not None:
+            self.sights.read.setdefault(file, self.means.clock())
+            self._list_once_more(file)  # it may have come between the listing and the look at its name
         elif not isinstance(reading, NotYet):
-            self.sights.damaged[file] = reading.reason
-        elif data is not None:
-            (self.sights.beginnings if data else self.sights.empty).add(file)
-        return None
+            self.sights.damaged[file] = (
+                "it holds no note" if isinstance(reading, Valid) else reading.reason
+            )
+        elif reading != ABSENT:
+            (self.sights.empty if reading == EMPTY else self.sights.beginnings).add(file)
+        return note
 
     def _list_once_more(self, file: str) -> None:
         if file not in self.sights.listed:
@@ -225,33 +182,22 @@ class Channel:
 
     def look_at_listing(self) -> list[str]:
         """The names that the other machine's folder shows now."""
-        names: list[str] = []
+        now, names, gone = self.means.clock(), list[str](), False
         try:
-            names = self.place.store.names(self.folder)
+            names = self.own.store.names(self.folder)
+            gone = bool(self.sights.listed) and not names
         except StoreError:
             self.sights.errors += 1
-            return names
-        now, self._listed_now = self.means.clock(), True
-        for name in names[:10_000]:
-            self.sights.listed.setdefault(name, now)
-        if names or not self.sights.listed:
-            self._empty_since = None
-        elif self._empty_since is None:
-            self._empty_since = now
+        self.sights.listed = dict.fromkeys(names[:10_000], now) | self.sights.listed
+        # Whatever is shown is a sign of life, and a store that fails says nothing of the other machine.
+        self._presence.observe(self.peer.id, "gone" if gone else now, now)
+        self._listed_now = True
         return names
 
     def _left(self) -> bool:
         if not self._listed_now:
             self.look_at_listing()
-        return self._empty_since is not None and self.means.clock() - self._empty_since >= GONE_S
-
-    def _open(self, key: str) -> tuple[Reading, bytes | None]:
-        try:
-            reading, data = read_note(self.place.store, key, self._session, self._peer_id)
-        except StoreError:
-            self.sights.errors += 1
-            return NotYet("the store failed"), None
-        return reading, data
+        return not self._presence.alive(self.peer.id, self.means.clock())
 
     def _last(self, what: str) -> str:
         """What was seen in place of a file."""

@@ -63,37 +63,29 @@ def _watch(channel: Channel) -> dict[str, float]:
 def _content(channel: Channel) -> str:
     """Which content the other's file shows: old, new, mixed, empty or absent."""
     try:
-        data = channel.place.store.read(f"{channel.folder}/{COPY}", NOTE_LIMIT)
+        data = channel.own.store.read(f"{channel.folder}/{COPY}", NOTE_LIMIT)
     except StoreError:
-        return "absent"
-    if data is None:
-        return "absent"
-    return {OLD: "old", NEW: "new", b"": "empty"}.get(data, "mixed")
+        data = None
+    return {None: "absent", OLD: "old", NEW: "new", b"": "empty"}.get(data, "mixed")
 
 
 def _replaced(figures: dict[str, float]) -> Finding:
     """What was seen of a file that was written over."""
     after = figures.get("after_s", -1.0)
-    odd = {kind: int(figures.get(kind, 0)) for kind in ("mixed", "empty", "absent") if figures.get(kind, 0)}
     if after < 0:
         return Finding(
-            check="overwriting",
-            level=WARN,
-            found="the new content of a file that was written over was not seen",
-            advice="Beats are such files. Set pace.beat_s to 60 or more; if it stays so, nodes will be thought dead.",
-            figures=figures,
+            "overwriting",
+            WARN,
+            "the new content of a file that was written over was not seen",
+            "Beats are such files. Set pace.beat_s to 60 or more; if it stays so, nodes will be thought dead.",
+            figures,
         )
-    between = ", ".join(f"{kind} {count} times" for kind, count in odd.items())
+    odd = [f"{k} {figures[k]:.0f} times" for k in ("mixed", "empty", "absent") if figures.get(k)]
     found = f"new content is seen {seconds(after)} after the word of it"
-    return Finding(
-        check="overwriting",
-        level=WARN if odd else OK,
-        found=f"{found}; before that it was {between}" if odd else f"{found}, and never a mixture",
-        advice="Nothing is decided by such a file; beats that are not whole are looked at again."
-        if odd
-        else "",
-        figures=figures,
-    )
+    if not odd:
+        return Finding("overwriting", OK, f"{found}, and never a mixture", figures=figures)
+    advice = "Nothing is decided by such a file; beats that are not whole are looked at again."
+    return Finding("overwriting", WARN, f"{found}; before that it was {', '.join(odd)}", advice, figures)
 
 
 def remove(channel: Channel) -> Finding:
@@ -128,34 +120,22 @@ def _removed(figures: dict[str, float]) -> Finding:
     """What was seen of a file that was removed."""
     name, listing = figures.get("name_s", -1.0), figures.get("listing_s", -1.0)
     if min(name, listing) >= 0:
-        after = seconds(max(name, listing))
-        return Finding(
-            check="other's removal",
-            level=OK,
-            found=f"a removed file is gone {after} after the word of it",
-            figures=figures,
-        )
-    what = "still there" if name < 0 else "still listed"
-    return Finding(
-        check="other's removal",
-        level=WARN,
-        found=f"a file that the other machine removed is {what}",
-        advice="Old files are read again or counted for a while; Swarm Ray tolerates that.",
-        figures=figures,
-    )
+        found = f"a removed file is gone {seconds(max(name, listing))} after the word of it"
+        return Finding("other's removal", OK, found, figures=figures)
+    found = f"a file that the other machine removed is still {'there' if name < 0 else 'listed'}"
+    advice = "Old files are read again or counted for a while; Swarm Ray tolerates that."
+    return Finding("other's removal", WARN, found, advice, figures)
 
 
 RACES = 3
+_NO_LOCK = "Nothing to do: Swarm Ray does not depend on it. Let no other program use it as a lock."
 
 
-def race(channel: Channel, folder: str, ids: tuple[str, str], *, first: bool, one_way_s: float) -> Finding:
+def race(channel: Channel, one_way_s: float) -> Finding:
     """Create names together with the other machine.
 
     Args:
         channel: to the other machine.
-        folder: key of the folder of both.
-        ids: of this machine and of the other.
-        first: whether this machine has the smaller id.
         one_way_s: seconds that a file usually takes to the other machine.
 
     Returns:
@@ -165,61 +145,40 @@ def race(channel: Channel, folder: str, ids: tuple[str, str], *, first: bool, on
         Silence: the other machine stopped answering.
         StoreError: the store failed.
     """
-    both = neither = 0
+    own, peer = channel.own, channel.peer
+    if peer.folder != own.paths.folder:
+        found = "each machine made the session's folder, and Drive keeps both: creation is exclusive on one machine only"
+        return Finding("exclusive names", WARN, found, _NO_LOCK, {"both": 1.0, "races": 0.0})
+    channel.means.say("creating the same names on both machines")
+    outcomes: Counter[int] = Counter()
     for number in range(RACES):
-        if first:
+        if own.id < peer.id:
             channel.hear(f"ready-{number}")
         else:
             channel.tell(f"ready-{number}", Note())
             channel.means.sleep(one_way_s)
-        mine = _create(channel, f"{folder}/race-{min(ids)}-{number}.txt", ids[0])
+        mine = _create(channel, f"{peer.folder}/race-{min(own.id, peer.id)}-{number}.txt")
         channel.tell(f"raced-{number}", Note(figures={"created": float(mine)}))
-        theirs = channel.hear(f"raced-{number}").figures.get("created") == 1
-        both += mine and theirs
-        neither += not mine and not theirs
-    return _raced(both, neither)
+        outcomes[mine + (channel.hear(f"raced-{number}").figures.get("created") == 1)] += 1
+    return _raced(both=outcomes[2], neither=outcomes[0])
 
 
-def not_raced() -> Finding:
-    """Where the two machines see the session's folder twice, they have no folder to race in."""
-    return Finding(
-        check="exclusive names",
-        level=WARN,
-        found="each machine made the session's folder, and Drive keeps both: creation is exclusive on one machine only",
-        advice="Nothing to do: Swarm Ray does not depend on it. Let no other program use it as a lock.",
-        figures={"both": 1.0, "races": 0.0},
-    )
-
-
-def _create(channel: Channel, key: str, own_id: str) -> bool:
+def _create(channel: Channel, key: str) -> bool:
     try:
-        channel.own.create_shared(key, own_id.encode())
+        channel.own.create_shared(key, channel.own.id.encode())
     except NameTaken:
         return False
     return True
 
 
-def _raced(both: int, neither: int) -> Finding:
+def _raced(*, both: int, neither: int) -> Finding:
     figures = {"races": float(RACES), "both": float(both), "neither": float(neither)}
     if neither:
-        return Finding(
-            check="exclusive names",
-            level=FAIL,
-            found=f"a new name could be created by neither of two machines, in {neither} of {RACES} tries",
-            advice="Something else writes into the folder, or names are taken that nobody sees. Use a new folder.",
-            figures=figures,
-        )
+        found = f"a new name could be created by neither of two machines, in {neither} of {RACES} tries"
+        advice = "Something else writes into the folder, or names are taken that nobody sees. Use a new folder."
+        return Finding("exclusive names", FAIL, found, advice, figures)
     if both:
-        return Finding(
-            check="exclusive names",
-            level=WARN,
-            found=f"both machines created the same name, in {both} of {RACES} tries",
-            advice="Nothing to do: Swarm Ray does not depend on it. Let no other program use it as a lock.",
-            figures=figures,
-        )
-    return Finding(
-        check="exclusive names",
-        level=OK,
-        found=f"of two machines one created the name, in {RACES} of {RACES} tries",
-        figures=figures,
-    )
+        found = f"both machines created the same name, in {both} of {RACES} tries"
+        return Finding("exclusive names", WARN, found, _NO_LOCK, figures)
+    found = f"of two machines one created the name, in {RACES} of {RACES} tries"
+    return Finding("exclusive names", OK, found, figures=figures)

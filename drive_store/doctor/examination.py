@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
 
 from drive_store.doctor import mount, one_machine, pair
 from drive_store.doctor.report import FAIL, OK, Finding, Findings, is_slow, settings, verdict, worst
-from drive_store.doctor.workspace import CHECK, Means, OwnFiles, device_of, tried
+from drive_store.doctor.workspace import CHECK, Means, OwnFiles, SessionPaths, device_of, tried
 from drive_store.errors import InvalidName, StoreError
 from drive_store.names import new_incarnation, require_id
 from drive_store.store.store import Store
@@ -37,7 +37,7 @@ def write_and_read(own: OwnFiles, means: Means, counts: tuple[int, ...]) -> list
         found += [one_machine.removal(own), one_machine.case(own), mount.upload(own, means)]
         found.append(one_machine.clocks(own, means, began))
     except StoreError as error:
-        found.append(Finding(check="store", level=FAIL, found=str(error), advice=LOOK_AGAIN))
+        found.append(Finding("store", FAIL, str(error), LOOK_AGAIN))
     return found
 
 
@@ -82,7 +82,7 @@ def examine(
     if say is not None:
         means = replace(means, say=say)
     session = f"alone-{own_id}" if pair_name is None else require_id(pair_name, "name of a pair")
-    own = OwnFiles(store, f"{CHECK}/{session}/{own_id}")
+    own = OwnFiles(store, SessionPaths(session), own_id)
     found, together, left_bytes = look_at(store), pair.Together(), 0
     if not any(finding.check == "folder" and finding.level == FAIL for finding in found):
         device = device_of(store.root or "/")
@@ -90,61 +90,41 @@ def examine(
             found += write_and_read(own, means, counts or (FULL if pair_name is None else FEW))
             failing = [finding.check for finding in found if finding.level == FAIL]
             if pair_name is not None and failing:
-                found.append(_not_met(failing))
+                unmet = f"not waited for, since this fails here: {', '.join(failing)}"
+                found.append(Finding("other machine", FAIL, unmet, "Fix that first."))
             elif pair_name is not None:
-                together = pair.together(own, session, own_id, means, rounds=rounds, wait_s=wait_s)
+                together = pair.together(own, means, rounds=rounds, wait_s=wait_s)
                 found += together.findings
             found.append(tried("mount stays", lambda: mount.still_there(store, device)))
         finally:
             left_bytes = own.clear()
             if left_bytes:
                 means.say(f"{left_bytes} bytes could not be removed from {store.root}/{own.folder}")
-    findings = _concluded(found, together, store, session, own_id, paired=pair_name is not None)
+    findings = _concluded(found, together, own, paired=pair_name is not None)
     return _reported(msgspec.structs.replace(findings, remains_bytes=left_bytes), store, means)
 
 
-def _concluded(
-    found: Sequence[Finding],
-    together: pair.Together,
-    store: Store,
-    session: str,
-    own_id: str,
-    *,
-    paired: bool,
-) -> Findings:
+def _concluded(found: list[Finding], together: pair.Together, own: OwnFiles, *, paired: bool) -> Findings:
     """The findings with their verdict and the settings that follow from them."""
-    slow = _is_slow(found, together, store)
-    level = worst(found)
-    pace = (
-        {}
-        if level == FAIL
-        else settings(together.median_between_machines_s, together.p99_s, together.samples, slow=slow)
+    # Two ends of one machine say nothing of others.
+    p50_s, p99_s = (None, None) if together.one_machine else (together.p50_s, together.p99_s)
+    marked = any(f.check == "upload" and any(f.figures.get(m) for m in ("id", "uncommitted")) for f in found)
+    slow = is_slow(
+        p99_s,
+        drive=marked or mount.expects_drive(own.store.root),
+        own_disk=any(finding.check == "mount" and finding.level != OK for finding in found),
     )
+    level = worst(found)
+    pace = {} if level == FAIL else settings(p50_s, together.p99_s, together.samples, slow=slow)
     return Findings(
-        root=store.root,
-        session=session,
-        id=own_id,
+        root=own.store.root,
+        session=own.paths.experiment,
+        id=own.id,
         level=level,
-        verdict=verdict(found, together.between_machines_s, paired=paired),
+        verdict=verdict(found, p99_s, paired=paired),
         findings=tuple(found),
         preset="colab" if slow else "tiny",
         settings=tuple(f"pace.{key}={value}" for key, value in pace.items()),
-    )
-
-
-def _not_met(failing: Sequence[str]) -> Finding:
-    """Nobody is waited for while something fails here."""
-    found = f"not waited for, since this fails here: {', '.join(failing)}"
-    return Finding(check="other machine", level=FAIL, found=found, advice="Fix that first.")
-
-
-def _is_slow(found: Sequence[Finding], together: pair.Together, store: Store) -> bool:
-    """Whether the folder needs the settings of a slow one."""
-    marked = any(f.check == "upload" and any(f.figures.get(m) for m in ("id", "uncommitted")) for f in found)
-    return is_slow(
-        together.between_machines_s,
-        drive=marked or mount.expects_drive(store.root),
-        own_disk=any(finding.check == "mount" and finding.level != OK for finding in found),
     )
 
 

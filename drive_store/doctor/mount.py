@@ -7,11 +7,12 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 from drive_store.doctor.report import FAIL, OK, WARN, Finding, seconds, size_text
-from drive_store.doctor.workspace import CHECK, TWIN, Means, OwnFiles, device_of, list_raw, look
+from drive_store.doctor.workspace import CHECK, TWIN, Means, OwnFiles, device_of, look
 from drive_store.paths import DISCOVERY, EXPERIMENTS
 from drive_store.store.store import Store
 from drive_store.store.transfer import UNCOMMITTED
@@ -29,15 +30,10 @@ _MOST_NAMED = 3
 
 def folder(store: Store) -> Finding:
     """Is there such a folder?"""
-    is_folder = look("look at", store.root or "/", lambda: Path(store.root or "/").is_dir())
-    if is_folder:
-        return Finding(check="folder", level=OK, found=f"{store.root} is there")
-    return Finding(
-        check="folder",
-        level=FAIL,
-        found=f"{store.root} does not exist, or is not a folder",
-        advice="Mount Drive first; then make the folder, on one machine only, and wait until the other shows it.",
-    )
+    if look(store.root or "/", Path(store.root or "/").is_dir):
+        return Finding("folder", OK, f"{store.root} is there")
+    advice = "Mount Drive first; then make the folder, on one machine only, and wait until the other shows it."
+    return Finding("folder", FAIL, f"{store.root} does not exist, or is not a folder", advice)
 
 
 def expects_drive(root: str) -> bool:
@@ -48,87 +44,70 @@ def expects_drive(root: str) -> bool:
 
 def mount(store: Store) -> Finding:
     """Is it another device than this machine's own disk?"""
-    own = {device_of("/"), device_of(tempfile.gettempdir())}
-    if device_of(store.root or "/") not in own:
-        return Finding(check="mount", level=OK, found="a mount of its own, not this machine's disk")
-    if expects_drive(store.root):
-        return Finding(
-            check="mount",
-            level=FAIL,
-            found="lies on this machine's own disk, though its path is one of Google Drive: Drive is not mounted",
-            advice="Move the folder away, since no other machine sees it unless Drive mirrors it, and mount Drive: "
-            "drive.mount('/content/drive').",
-        )
+    if device_of(store.root or "/") not in {device_of("/"), device_of(tempfile.gettempdir())}:
+        return Finding("mount", OK, "a mount of its own, not this machine's disk")
+    found = "lies on this machine's own disk"
+    if not expects_drive(store.root):
+        advice = "Good for a swarm on this machine alone; other machines need a folder that they see too."
+        return Finding("mount", WARN, found, advice)
     return Finding(
-        check="mount",
-        level=WARN,
-        found="lies on this machine's own disk",
-        advice="Good for a swarm on this machine alone; other machines need a folder that they see too.",
+        "mount",
+        FAIL,
+        f"{found}, though its path is one of Google Drive: Drive is not mounted",
+        "Move the folder away, since no other machine sees it unless Drive mirrors it, and mount Drive: "
+        "drive.mount('/content/drive').",
     )
 
 
 def still_there(store: Store, device: int | None) -> Finding:
     """Is it at the end the device that it was at the beginning?"""
     if device_of(store.root or "/") == device:
-        return Finding(check="mount stays", level=OK, found="the same device from beginning to end")
-    return Finding(
-        check="mount stays",
-        level=FAIL,
-        found="another device than at the beginning: the folder was unmounted or mounted again meanwhile",
-        advice="Mount it and run the doctor again; what was measured before is worth nothing.",
-    )
+        return Finding("mount stays", OK, "the same device from beginning to end")
+    found = "another device than at the beginning: the folder was unmounted or mounted again meanwhile"
+    advice = "Mount it and run the doctor again; what was measured before is worth nothing."
+    return Finding("mount stays", FAIL, found, advice)
 
 
 def space(store: Store) -> Finding:
     """How much may still be written?"""
     free = store.free_space()
     if free is None:
-        return Finding(
-            check="free space",
-            level=WARN,
-            found="the folder does not say",
-            advice="Look on drive.google.com; the trash counts.",
-        )
-    figures = {"free_bytes": float(free)}
-    found = f"{size_text(free)} are free"
-    level = FAIL if free < LEAST_FREE else WARN if free < ENOUGH_FREE else OK
-    need = "With checkpoint.store_every_s large and tiny models it may do. " if level == WARN else ""
-    advice = "" if level == OK else f"{need}Free some space: on Drive the trash counts until it is emptied."
-    return Finding(check="free space", level=level, found=found, advice=advice, figures=figures)
+        advice = "Look on drive.google.com; the trash counts."
+        return Finding("free space", WARN, "the folder does not say", advice)
+    figures, found = {"free_bytes": float(free)}, f"{size_text(free)} are free"
+    if free >= ENOUGH_FREE:
+        return Finding("free space", OK, found, figures=figures)
+    advice = "Free some space: on Drive the trash counts until it is emptied."
+    if free < LEAST_FREE:
+        return Finding("free space", FAIL, found, advice, figures)
+    advice = f"With checkpoint.store_every_s large and tiny models it may do. {advice}"
+    return Finding("free space", WARN, found, advice, figures)
 
 
 def twins(store: Store) -> Finding:
     """Names that Drive shows for a second file or folder of one name."""
-    places = ("", EXPERIMENTS, DISCOVERY, CHECK)
-    found = [
+    names = [
         f"{place}/{name}".lstrip("/")
-        for place in places
-        for name in list_raw(f"{store.root}/{place}".rstrip("/"))
+        for place in ("", EXPERIMENTS, DISCOVERY, CHECK)
+        for name in store.names(place)
         if TWIN.search(name)
     ]
-    if not found:
-        return Finding(check="twins", level=OK, found="no name with ' (1)' in the folder")
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return Finding(
-        check="twins",
-        level=WARN,
-        found=f"two of one name: {', '.join(repr(name) for name in found[:_MOST_NAMED])}{more}",
-        advice="Two machines made them at once. Join or remove them on drive.google.com, before a swarm uses them.",
-        figures={"twins": float(len(found))},
-    )
+    if not names:
+        return Finding("twins", OK, "no name with ' (1)' in the folder")
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    found = f"two of one name: {', '.join(map(repr, names[:_MOST_NAMED]))}{more}"
+    advice = "Two machines made them at once. Join or remove them on drive.google.com, before a swarm uses them."
+    return Finding("twins", WARN, found, advice, {"twins": float(len(names))})
 
 
 def versions(found: Callable[[str], str] = version) -> Finding:
     """Are Python and fsspec of a version that the store was made for?"""
     fsspec = found("fsspec")
     numbers = tuple(int(part) for part in re.findall(r"\d+", fsspec)[:2])
-    good = sys.version_info[:2] >= _LEAST_PYTHON and numbers >= _LEAST_FSSPEC
-    return Finding(
-        check="versions",
-        level=OK if good else FAIL,
-        found=f"Python {sys.version.split()[0]}, fsspec {fsspec}",
-        advice="" if good else "Python 3.11 and fsspec 2025.3.0 are the least.",
-    )
+    seen = f"Python {sys.version.split()[0]}, fsspec {fsspec}"
+    if sys.version_info[:2] >= _LEAST_PYTHON and numbers >= _LEAST_FSSPEC:
+        return Finding("versions", OK, seen)
+    return Finding("versions", FAIL, seen, "Python 3.11 and fsspec 2025.3.0 are the least.")
 
 
 UPLOAD_S = 120.0
@@ -147,7 +126,7 @@ def upload(own: OwnFiles, means: Means) -> Finding:
     figures = {"uncommitted": float(UNCOMMITTED in marks), "id": float(ID in marks)}
     if not marks:
         found = "the folder does not say when a file is uploaded; only the answers of other machines do"
-        return Finding(check="upload", level=OK, found=found, figures=figures)
+        return Finding("upload", OK, found, figures=figures)
     if not all(marks.values()):
         means.say(f"waiting until a small file is uploaded (at most {UPLOAD_S:.0f} s)")
     while not all(marks.values()) and means.clock() - began <= UPLOAD_S:
@@ -156,14 +135,10 @@ def upload(own: OwnFiles, means: Means) -> Finding:
     took = means.clock() - began
     if all(marks.values()):
         found = f"{' and '.join(marks)} say when a file is uploaded: after {seconds(took)}"
-        return Finding(check="upload", level=OK, found=found, figures=figures | {"upload_s": round(took, 3)})
-    return Finding(
-        check="upload",
-        level=WARN,
-        found=f"a small file is not uploaded after {seconds(took)}, say {' and '.join(marks)}",
-        advice="Wait until earlier uploads are through, and look at the quota on drive.google.com.",
-        figures=figures,
-    )
+        return Finding("upload", OK, found, figures=figures | {"upload_s": round(took, 3)})
+    found = f"a small file is not uploaded after {seconds(took)}, say {' and '.join(marks)}"
+    advice = "Wait until earlier uploads are through, and look at the quota on drive.google.com."
+    return Finding("upload", WARN, found, advice, figures)
 
 
 def _marks(path: str) -> dict[str, bool]:
@@ -172,13 +147,11 @@ def _marks(path: str) -> dict[str, bool]:
     def values() -> dict[str, bytes]:
         found = {}
         for name in (UNCOMMITTED, ID):
-            try:
+            with suppress(OSError):  # no such mark, or no marks at all
                 found[name] = os.getxattr(path, name)
-            except OSError:  # no such mark, or no marks at all
-                continue
         return found
 
-    found = look("look at", path, values)
+    found = look(path, values) or {}
     return {
         name: value.strip(b"\0 \n") == b"0" if name == UNCOMMITTED else not value.startswith(_LOCAL_ID)
         for name, value in found.items()

@@ -20,7 +20,7 @@ Level = Literal["OK", "WARN", "FAIL"]
 _RANK: tuple[Level, ...] = (OK, WARN, FAIL)
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Finding(msgspec.Struct, frozen=True):
     """One thing that was looked at."""
 
     check: str
@@ -62,10 +62,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             KeyError: nothing was found about it.
         """
-        for finding in self.findings:
-            if finding.check == check:
-                return finding
-        raise KeyError(check)
+        return {finding.check: finding for finding in self.findings}[check]
 
 
 def worst(findings: Sequence[Finding]) -> Level:
@@ -97,13 +94,11 @@ def spread_of(values: Sequence[float], name: str) -> dict[str, float]:
 
 def seconds(value: float) -> str:
     """A duration for people: under 1 ms, 35 ms, 2.5 s, 95 s, 12 min."""
-    if value < 0.001:
-        return "under 1 ms"
     if value < 1:
-        return f"{value * 1000:.0f} ms"
-    if value < 120:
-        return f"{value:.1f}".removesuffix(".0") + " s" if value < 10 else f"{value:.0f} s"
-    return f"{value / 60:.0f} min"
+        return "under 1 ms" if value < 0.001 else f"{value * 1000:.0f} ms"
+    if value < 10:
+        return f"{value:.1f}".removesuffix(".0") + " s"
+    return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
 
 
 def size_text(number: float) -> str:
@@ -139,7 +134,11 @@ def findings_text(findings: Findings, *, width: int = WIDTH) -> str:
     if findings.settings:
         lines += ["", f"settings, over the preset {findings.preset}:"]
         lines += _wrapped(" ".join(findings.settings), "  ", 2, width)
-    lines += _left(findings)
+    if findings.report:
+        lines += ["", f"report: {findings.report}"]
+    if findings.remains_bytes:
+        where = f"{findings.root}/check/{findings.session}/{findings.id}"
+        lines.append(f"{size_text(findings.remains_bytes)} could not be removed from {where}")
     return "".join(f"{_clean(line).rstrip()}\n" for line in lines)
 
 
@@ -153,14 +152,6 @@ def figures_text(findings: Findings) -> str:
     check = max((len(row[0]) for row in rows), default=0) + 2
     name = max((len(row[1]) for row in rows), default=0) + 2
     return "".join(f"{row[0]:<{check}}{row[1]:<{name}}{row[2]:,.6g}\n" for row in rows)
-
-
-def _left(findings: Findings) -> list[str]:
-    lines = ["", f"report: {findings.report}"] if findings.report else []
-    if findings.remains_bytes:
-        where = f"{findings.root}/check/{findings.session}/{findings.id}"
-        lines.append(f"{size_text(findings.remains_bytes)} could not be removed from {where}")
-    return lines
 
 
 def _wrapped(text: str, head: str, beneath: int, width: int) -> list[str]:
@@ -199,9 +190,7 @@ def is_slow(p99_s: float | None, *, drive: bool, own_disk: bool) -> bool:
         drive: it is one of Google Drive, whose good hours prove nothing.
         own_disk: it is on the machine's own disk, so that no other machine sees it.
     """
-    if p99_s is not None and p99_s > FAST_P99_S:
-        return True
-    return drive or (p99_s is None and not own_disk)
+    return drive or (not own_disk if p99_s is None else p99_s > FAST_P99_S)
 
 
 def settings(p50_s: float | None, p99_s: float | None, samples: int, *, slow: bool) -> dict[str, int]:

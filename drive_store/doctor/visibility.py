@@ -65,33 +65,26 @@ def pong(channel: Channel, rounds: int, took: list[float]) -> None:
             return
 
 
-def visibility(took: Sequence[float], silence: str) -> Finding:
+def visibility(ways: Sequence[float], silence: str) -> Finding:
     """What the rounds say of one way.
 
     Args:
-        took: seconds there and back.
+        ways: seconds of each.
         silence: why the exchange broke off; "" where it did not.
     """
-    ways = [there_and_back / 2 for there_and_back in took]
     figures = spread_of(ways, "one_way")
     if not ways or silence:
         before = f" after {len(ways)} answers" if ways else ""
+        advice = "Look at the other machine: does it run, is it the same folder? Lost files look the same."
         return Finding(
-            check="visibility",
-            level=FAIL,
-            found=f"{silence or 'nothing was exchanged'}{before}",
-            advice="Look at the other machine: does it run, is it the same folder? Lost files look the same.",
-            figures=figures,
+            "visibility", FAIL, f"{silence or 'nothing was exchanged'}{before}", advice, figures
         )
-    long = figures["one_way_p99_s"] > LONG_S
     parts = (f"{name} {seconds(figures[f'one_way_{name}_s'])}" for name in ("p50", "p90", "p99", "max"))
-    return Finding(
-        check="visibility",
-        level=WARN if long else OK,
-        found=f"a file takes to the other machine: {', '.join(parts)} ({len(ways)} times)",
-        advice="Use pace.mode=async and the settings below: a round takes several such ways." if long else "",
-        figures=figures,
-    )
+    found = f"a file takes to the other machine: {', '.join(parts)} ({len(ways)} times)"
+    if figures["one_way_p99_s"] <= LONG_S:
+        return Finding("visibility", OK, found, figures=figures)
+    advice = "Use pace.mode=async and the settings below: a round takes several such ways."
+    return Finding("visibility", WARN, found, advice, figures)
 
 
 def partial_files(sights: Sights) -> Finding:
@@ -105,38 +98,25 @@ def partial_files(sights: Sights) -> Finding:
     }
     if sights.damaged:
         named = "; ".join(f"{name}: {why}" for name, why in sorted(sights.damaged.items())[:_NAMED])
-        return Finding(
-            check="whole files",
-            level=FAIL,
-            found=f"{len(sights.damaged)} files of the other machine are not what it wrote ({named})",
-            advice="Remove what others put there, if it is that; a folder that changes files cannot be used.",
-            figures=figures,
-        )
+        found = f"{len(sights.damaged)} files of the other machine are not what it wrote ({named})"
+        advice = "Remove what others put there, if it is that; a folder that changes files cannot be used."
+        return Finding("whole files", FAIL, found, advice, figures)
     if sights.vanished:
-        return Finding(
-            check="whole files",
-            level=FAIL,
-            found=f"{len(sights.vanished)} files of the other machine were read, and are gone or changed",
-            advice="Let nothing else write or tidy there. If nothing does, the folder loses files: take another.",
-            figures=figures | {"vanished": float(len(sights.vanished))},
+        found = f"{len(sights.vanished)} files of the other machine were read, and are gone or changed"
+        advice = "Let nothing else write or tidy there. If nothing does, the folder loses files: take another."
+        vanished = {"vanished": float(len(sights.vanished))}
+        return Finding("whole files", FAIL, found, advice, figures | vanished)
+    seen = [f"{len(sights.read)} files of the other machine were read whole"]
+    advised: list[str] = []
+    if sights.empty or sights.beginnings:
+        seen.append(
+            f"{len(sights.empty)} were empty at first, {len(sights.beginnings)} a beginning of themselves"
         )
-    found = f"{len(sights.read)} files of the other machine were read whole"
-    partial = len(sights.empty | sights.beginnings)
-    if partial:
-        found += (
-            f"; {len(sights.empty)} were empty at first, {len(sights.beginnings)} a beginning of themselves"
-        )
+        advised.append("Swarm Ray waits until a file is whole; other programs that read here must do so too.")
     if sights.errors:
-        found += f"; {sights.errors} looks failed in the store"
-    advice = (
-        "Swarm Ray waits until a file is whole; other programs that read here must do so too."
-        if partial
-        else ""
-    )
-    if sights.errors:
-        advice = f"{advice} Errors come and go on Drive; they are tried again.".strip()
-    level = WARN if advice else OK
-    return Finding(check="whole files", level=level, found=found, advice=advice, figures=figures)
+        seen.append(f"{sights.errors} looks failed in the store")
+        advised.append("Errors come and go on Drive; they are tried again.")
+    return Finding("whole files", WARN if advised else OK, "; ".join(seen), " ".join(advised), figures)
 
 
 def listing_lag(sights: Sights, now: float) -> Finding:
@@ -152,17 +132,9 @@ def listing_lag(sights: Sights, now: float) -> Finding:
     worst = max(lags, default=0.0)
     figures = {"lag_max_s": round(worst, 3), "unlisted": float(unlisted), "listed_first": float(ahead)}
     if unlisted == 0 and worst <= LAG_S:
-        return Finding(
-            check="other's listing",
-            level=OK,
-            found="a listing shows the other machine's files as soon as a look at the name does",
-            figures=figures,
-        )
+        found = "a listing shows the other machine's files as soon as a look at the name does"
+        return Finding("other's listing", OK, found, figures=figures)
     named = f"{unlisted} files that were read are in no listing" if unlisted else "all came"
-    return Finding(
-        check="other's listing",
-        level=WARN,
-        found=f"listings are up to {seconds(worst)} behind a look at the name; {named}",
-        advice="Swarm Ray reads by name what the state log names. Newcomers and strays are found later.",
-        figures=figures,
-    )
+    found = f"listings are up to {seconds(worst)} behind a look at the name; {named}"
+    advice = "Swarm Ray reads by name what the state log names. Newcomers and strays are found later."
+    return Finding("other's listing", WARN, found, advice, figures)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import TypeVar
 from drive_store.doctor.report import FAIL, Finding
 from drive_store.errors import StoreError, errors_of
 from drive_store.names import twin_name
+from drive_store.paths import ExperimentPaths
 from drive_store.store.deadline import Deadline
 from drive_store.store.store import Store
 
@@ -26,9 +26,25 @@ DEADLINE_S = 60.0
 """Seconds that a look past the store may take."""
 TWIN = re.compile(r" \([1-9][0-9]{0,3}\)")
 _MOST_TWINS = 2
-
-
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class SessionPaths(ExperimentPaths):
+    """The keys of an examination, of which `experiment` is the name; machines register in its folder."""
+
+    shown_as: str = ""
+    """Key of the folder where Drive shows a second one, such as ``check/first (1)``; "" for the first."""
+
+    @property
+    def folder(self) -> str:
+        """The folder of both machines, in which each has one of its own."""
+        return self.shown_as or f"{CHECK}/{self.experiment}"
+
+    @property
+    def peers_folder(self) -> str:
+        """Holds registrations and beats."""
+        return self.folder
 
 
 def boot_id() -> str:
@@ -54,10 +70,14 @@ class Means:
     sleep: Callable[[float], object] = time.sleep
     say: Callable[[str], object] = _silent
     """Takes, in a line, what is waited for."""
-    open_store: Callable[[str], Store] = Store
-    """Opens a folder that Drive shows a second time."""
     machine: str = field(default_factory=boot_id)
     """What two processes of one machine have in common; "" where that is not known."""
+
+    def timed(self, work: Callable[..., T], *arguments: object) -> tuple[float, T]:
+        """How many seconds something takes, and what it answers."""
+        began = self.clock()
+        answer = work(*arguments)
+        return self.clock() - began, answer
 
 
 @dataclass
@@ -65,24 +85,34 @@ class OwnFiles:
     """The files that an examination made, so that it removes these and no others."""
 
     store: Store
-    folder: str
-    """Key of the folder that is its own."""
+    paths: SessionPaths
+    id: str
+    """Of this machine, in this examination alone."""
     _sizes: dict[str, int] = field(default_factory=dict)
     _shared: dict[str, bytes] = field(default_factory=dict)
     """What was written in a folder of both machines, where the name alone does not say whose file it is."""
+
+    @property
+    def folder(self) -> str:
+        """Key of the folder that is its own."""
+        return f"{self.paths.folder}/{self.id}"
 
     def key(self, name: str) -> str:
         """Key of a file in its own folder."""
         return f"{self.folder}/{name}"
 
+    def expect(self, key: str, size: int) -> None:
+        """Take a file that is about to be written for its own: one that is lost on the way is removed like the others."""
+        self._sizes[key] = size
+
     def create(self, key: str, data: bytes) -> None:
-        """Create a file; see `Store.create`. One that was lost on the way is removed like the others."""
-        self._sizes[key] = len(data)
+        """Create a file; see `Store.create`."""
+        self.expect(key, len(data))
         self.store.create(key, data)
 
     def replace(self, key: str, data: bytes) -> None:
         """Write over a file of its own; see `Store.replace_copy`."""
-        self._sizes[key] = len(data)
+        self.expect(key, len(data))
         self.store.replace_copy(key, data)
 
     def create_shared(self, key: str, data: bytes) -> None:
@@ -114,7 +144,7 @@ class OwnFiles:
         """Remove a file under whichever name Drive shows it now, and no other machine's of that name."""
         data = self._shared[key]
         for name in (twin_name(key, twin) for twin in range(_MOST_TWINS + 1)):
-            if self.store.size(name) == len(data) and self.store.read(name, len(data)) == data:
+            if self.store.holds(name, data):
                 self.store.remove(name)
         del self._shared[key]
 
@@ -125,42 +155,20 @@ def unlike_text(number: int, size: int) -> str:
     return "".join(blocks)[:size]
 
 
-def look(doing: str, path: str, work: Callable[[], T]) -> T:
-    """Look at something that no method of the store tells, in time and with the store's errors.
+def look(path: str, work: Callable[[], T]) -> T | None:
+    """Look at something that no method of the store tells, in time; None for a path that does not exist.
 
     Raises:
         StoreError: from the file system.
     """
-    with errors_of(doing, path):
-        return Deadline(DEADLINE_S).call(work)
-
-
-def list_raw(path: str) -> list[str]:
-    """The names in a folder, whatever they are, sorted; [] for a folder that does not exist.
-
-    Raises:
-        StoreError: the folder cannot be listed.
-    """
-
-    def names() -> list[str]:
-        try:
-            return sorted(os.listdir(path))  # noqa: PTH208
-        except FileNotFoundError:
-            return []
-
-    return look("list the folder", path, names)
+    with errors_of("look at", path), suppress(FileNotFoundError):
+        return Deadline(DEADLINE_S).call("look at", path, work)
+    return None
 
 
 def device_of(path: str) -> int | None:
     """The number of the device that holds a path; None for a path that does not exist."""
-
-    def device() -> int | None:
-        try:
-            return Path(path).stat().st_dev
-        except FileNotFoundError:
-            return None
-
-    return look("look at", path, device)
+    return look(path, lambda: Path(path).stat().st_dev)
 
 
 def tried(
@@ -173,4 +181,4 @@ def tried(
     try:
         return work()
     except errors as error:
-        return Finding(check=check, level=FAIL, found=str(error), advice=advice)
+        return Finding(check, FAIL, str(error), advice)
