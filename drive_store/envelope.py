@@ -186,6 +186,9 @@ class NotYet:
     reason: str
 
 
+ABSENT, EMPTY = NotYet("no file is seen"), NotYet("the file is empty")
+
+
 @dataclass(frozen=True)
 class Corrupt:
     """All of a file is there, and it is not what any writer wrote."""
@@ -259,7 +262,7 @@ def open_envelope(data: bytes | None, expected: Expected) -> Reading:
         The one reading that applies. Never raises, whatever `data` holds.
     """
     if not data:
-        return NotYet("no file is seen" if data is None else "the file is empty")
+        return ABSENT if data is None else EMPTY
     opener = _open_packed if data[0] == PACKED_START[0] else _open_json
     try:
         return opener(data, expected)

@@ -27,8 +27,9 @@ _ID = r"[a-z0-9][a-z0-9_-]{0,62}"
 _INCARNATION = r"[0-9a-f]{8}"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}"
 _KEY = re.compile(rf"{_PART}(?:/{_PART})*")
-# A twin is what Drive's mount shows for a second file of the same name. It may be read, never made.
-_KEY_OR_TWIN = re.compile(rf"{_KEY.pattern}(?: \([1-9][0-9]{{0,3}}\)(?:\.[A-Za-z0-9]{{1,16}})?)?")
+# A twin is what Drive's mount shows for a second file or folder of the same name. It may be read, never made.
+_PART_OR_TWIN = rf"{_PART}(?: \([1-9][0-9]{{0,3}}\)(?:\.[A-Za-z0-9]{{1,16}})?)?"
+_KEY_OR_TWIN = re.compile(rf"{_PART_OR_TWIN}(?:/{_PART_OR_TWIN})*")
 _TWIN = r"(?: \((?P<twin>[1-9][0-9]{0,3})\))?"
 _PEER = rf"(?P<node>{_ID})\.(?P<incarnation>{_INCARNATION})"
 _IS_ID = re.compile(_ID)

@@ -169,9 +169,7 @@ class Channel:
             self.sights.read.setdefault(file, self.means.clock())
             self._list_once_more(file)  # it may have come between the listing and the look at its name
         elif not isinstance(reading, NotYet):
-            self.sights.damaged[file] = (
-                "it holds no note" if isinstance(reading, Valid) else reading.reason
-            )
+            self.sights.damaged[file] = "it holds no note" if isinstance(reading, Valid) else reading.reason
         elif reading != ABSENT:
             (self.sights.empty if reading == EMPTY else self.sights.beginnings).add(file)
         return note

@@ -84,8 +84,13 @@ def _replaced(figures: dict[str, float]) -> Finding:
     found = f"new content is seen {seconds(after)} after the word of it"
     if not odd:
         return Finding("overwriting", OK, f"{found}, and never a mixture", figures=figures)
-    advice = "Nothing is decided by such a file; beats that are not whole are looked at again."
-    return Finding("overwriting", WARN, f"{found}; before that it was {', '.join(odd)}", advice, figures)
+    return Finding(
+        "overwriting",
+        WARN,
+        f"{found}; before that it was {', '.join(odd)}",
+        "Nothing is decided by such a file; beats that are not whole are looked at again.",
+        figures,
+    )
 
 
 def remove(channel: Channel) -> Finding:
@@ -120,11 +125,19 @@ def _removed(figures: dict[str, float]) -> Finding:
     """What was seen of a file that was removed."""
     name, listing = figures.get("name_s", -1.0), figures.get("listing_s", -1.0)
     if min(name, listing) >= 0:
-        found = f"a removed file is gone {seconds(max(name, listing))} after the word of it"
-        return Finding("other's removal", OK, found, figures=figures)
-    found = f"a file that the other machine removed is still {'there' if name < 0 else 'listed'}"
-    advice = "Old files are read again or counted for a while; Swarm Ray tolerates that."
-    return Finding("other's removal", WARN, found, advice, figures)
+        return Finding(
+            "other's removal",
+            OK,
+            f"a removed file is gone {seconds(max(name, listing))} after the word of it",
+            figures=figures,
+        )
+    return Finding(
+        "other's removal",
+        WARN,
+        f"a file that the other machine removed is still {'there' if name < 0 else 'listed'}",
+        "Old files are read again or counted for a while; Swarm Ray tolerates that.",
+        figures,
+    )
 
 
 RACES = 3
@@ -147,8 +160,13 @@ def race(channel: Channel, one_way_s: float) -> Finding:
     """
     own, peer = channel.own, channel.peer
     if peer.folder != own.paths.folder:
-        found = "each machine made the session's folder, and Drive keeps both: creation is exclusive on one machine only"
-        return Finding("exclusive names", WARN, found, _NO_LOCK, {"both": 1.0, "races": 0.0})
+        return Finding(
+            "exclusive names",
+            WARN,
+            "each machine made the session's folder, and Drive keeps both: on one machine alone creation is exclusive",
+            _NO_LOCK,
+            {"both": 1.0, "races": 0.0},
+        )
     channel.means.say("creating the same names on both machines")
     outcomes: Counter[int] = Counter()
     for number in range(RACES):
@@ -174,11 +192,24 @@ def _create(channel: Channel, key: str) -> bool:
 def _raced(*, both: int, neither: int) -> Finding:
     figures = {"races": float(RACES), "both": float(both), "neither": float(neither)}
     if neither:
-        found = f"a new name could be created by neither of two machines, in {neither} of {RACES} tries"
-        advice = "Something else writes into the folder, or names are taken that nobody sees. Use a new folder."
-        return Finding("exclusive names", FAIL, found, advice, figures)
+        return Finding(
+            "exclusive names",
+            FAIL,
+            f"a new name could be created by neither of two machines, in {neither} of {RACES} tries",
+            "Something else writes into the folder, or names are taken that nobody sees. Use a new folder.",
+            figures,
+        )
     if both:
-        found = f"both machines created the same name, in {both} of {RACES} tries"
-        return Finding("exclusive names", WARN, found, _NO_LOCK, figures)
-    found = f"of two machines one created the name, in {RACES} of {RACES} tries"
-    return Finding("exclusive names", OK, found, figures=figures)
+        return Finding(
+            "exclusive names",
+            WARN,
+            f"both machines created the same name, in {both} of {RACES} tries",
+            _NO_LOCK,
+            figures,
+        )
+    return Finding(
+        "exclusive names",
+        OK,
+        f"of two machines one created the name, in {RACES} of {RACES} tries",
+        figures=figures,
+    )

@@ -62,7 +62,8 @@ def examine(
     """Say whether a swarm can run over a folder, and with which settings.
 
     Writes only into a folder of its own, `<root>/check/<session>/<id>`, which it removes at its end (on Ctrl-C too),
-    and a report beside it; with another machine also three small files beside it. Every wait ends in time.
+    and a report beside it; with another machine also a registration, a heartbeat and three small files beside it,
+    which it removes too. Every wait ends in time.
 
     Args:
         store: the folder.
@@ -90,8 +91,14 @@ def examine(
             found += write_and_read(own, means, counts or (FULL if pair_name is None else FEW))
             failing = [finding.check for finding in found if finding.level == FAIL]
             if pair_name is not None and failing:
-                unmet = f"not waited for, since this fails here: {', '.join(failing)}"
-                found.append(Finding("other machine", FAIL, unmet, "Fix that first."))
+                found.append(
+                    Finding(
+                        "other machine",
+                        FAIL,
+                        f"not waited for, since this fails here: {', '.join(failing)}",
+                        "Fix that first.",
+                    )
+                )
             elif pair_name is not None:
                 together = pair.together(own, means, rounds=rounds, wait_s=wait_s)
                 found += together.findings

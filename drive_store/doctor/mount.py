@@ -32,8 +32,12 @@ def folder(store: Store) -> Finding:
     """Is there such a folder?"""
     if look(store.root or "/", Path(store.root or "/").is_dir):
         return Finding("folder", OK, f"{store.root} is there")
-    advice = "Mount Drive first; then make the folder, on one machine only, and wait until the other shows it."
-    return Finding("folder", FAIL, f"{store.root} does not exist, or is not a folder", advice)
+    return Finding(
+        "folder",
+        FAIL,
+        f"{store.root} does not exist, or is not a folder",
+        "Mount Drive first; then make the folder, on one machine only, and wait until the other shows it.",
+    )
 
 
 def expects_drive(root: str) -> bool:
@@ -48,8 +52,12 @@ def mount(store: Store) -> Finding:
         return Finding("mount", OK, "a mount of its own, not this machine's disk")
     found = "lies on this machine's own disk"
     if not expects_drive(store.root):
-        advice = "Good for a swarm on this machine alone; other machines need a folder that they see too."
-        return Finding("mount", WARN, found, advice)
+        return Finding(
+            "mount",
+            WARN,
+            found,
+            "Good for a swarm on this machine alone; other machines need a folder that they see too.",
+        )
     return Finding(
         "mount",
         FAIL,
@@ -63,25 +71,34 @@ def still_there(store: Store, device: int | None) -> Finding:
     """Is it at the end the device that it was at the beginning?"""
     if device_of(store.root or "/") == device:
         return Finding("mount stays", OK, "the same device from beginning to end")
-    found = "another device than at the beginning: the folder was unmounted or mounted again meanwhile"
-    advice = "Mount it and run the doctor again; what was measured before is worth nothing."
-    return Finding("mount stays", FAIL, found, advice)
+    return Finding(
+        "mount stays",
+        FAIL,
+        "another device than at the beginning: the folder was unmounted or mounted again meanwhile",
+        "Mount it and run the doctor again; what was measured before is worth nothing.",
+    )
 
 
 def space(store: Store) -> Finding:
     """How much may still be written?"""
     free = store.free_space()
     if free is None:
-        advice = "Look on drive.google.com; the trash counts."
-        return Finding("free space", WARN, "the folder does not say", advice)
+        return Finding(
+            "free space", WARN, "the folder does not say", "Look on drive.google.com; the trash counts."
+        )
     figures, found = {"free_bytes": float(free)}, f"{size_text(free)} are free"
     if free >= ENOUGH_FREE:
         return Finding("free space", OK, found, figures=figures)
     advice = "Free some space: on Drive the trash counts until it is emptied."
     if free < LEAST_FREE:
         return Finding("free space", FAIL, found, advice, figures)
-    advice = f"With checkpoint.store_every_s large and tiny models it may do. {advice}"
-    return Finding("free space", WARN, found, advice, figures)
+    return Finding(
+        "free space",
+        WARN,
+        found,
+        f"With checkpoint.store_every_s large and tiny models it may do. {advice}",
+        figures,
+    )
 
 
 def twins(store: Store) -> Finding:
@@ -95,9 +112,13 @@ def twins(store: Store) -> Finding:
     if not names:
         return Finding("twins", OK, "no name with ' (1)' in the folder")
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    found = f"two of one name: {', '.join(map(repr, names[:_MOST_NAMED]))}{more}"
-    advice = "Two machines made them at once. Join or remove them on drive.google.com, before a swarm uses them."
-    return Finding("twins", WARN, found, advice, {"twins": float(len(names))})
+    return Finding(
+        "twins",
+        WARN,
+        f"two of one name: {', '.join(map(repr, names[:_MOST_NAMED]))}{more}",
+        "Two machines made them at once. Join or remove them on drive.google.com, before a swarm uses them.",
+        {"twins": float(len(names))},
+    )
 
 
 def versions(found: Callable[[str], str] = version) -> Finding:
@@ -125,8 +146,12 @@ def upload(own: OwnFiles, means: Means) -> Finding:
     marks = _marks(path)
     figures = {"uncommitted": float(UNCOMMITTED in marks), "id": float(ID in marks)}
     if not marks:
-        found = "the folder does not say when a file is uploaded; only the answers of other machines do"
-        return Finding("upload", OK, found, figures=figures)
+        return Finding(
+            "upload",
+            OK,
+            "the folder does not say when a file is uploaded; only the answers of other machines do",
+            figures=figures,
+        )
     if not all(marks.values()):
         means.say(f"waiting until a small file is uploaded (at most {UPLOAD_S:.0f} s)")
     while not all(marks.values()) and means.clock() - began <= UPLOAD_S:
@@ -134,11 +159,19 @@ def upload(own: OwnFiles, means: Means) -> Finding:
         marks = _marks(path)
     took = means.clock() - began
     if all(marks.values()):
-        found = f"{' and '.join(marks)} say when a file is uploaded: after {seconds(took)}"
-        return Finding("upload", OK, found, figures=figures | {"upload_s": round(took, 3)})
-    found = f"a small file is not uploaded after {seconds(took)}, say {' and '.join(marks)}"
-    advice = "Wait until earlier uploads are through, and look at the quota on drive.google.com."
-    return Finding("upload", WARN, found, advice, figures)
+        return Finding(
+            "upload",
+            OK,
+            f"{' and '.join(marks)} say when a file is uploaded: after {seconds(took)}",
+            figures=figures | {"upload_s": round(took, 3)},
+        )
+    return Finding(
+        "upload",
+        WARN,
+        f"a small file is not uploaded after {seconds(took)}, say {' and '.join(marks)}",
+        "Wait until earlier uploads are through, and look at the quota on drive.google.com.",
+        figures,
+    )
 
 
 def _marks(path: str) -> dict[str, bool]:

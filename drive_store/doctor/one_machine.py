@@ -25,17 +25,24 @@ def one_file(own: OwnFiles) -> Finding:
         own.store.create(key, b"again")
     except NameTaken:
         return Finding("writing", OK, "a new file reads as written; its name cannot be taken again")
-    found = "a name that exists could be created a second time, on this machine"
-    advice = "Files would overwrite each other. Use another folder or another kind of mount."
-    return Finding("writing", FAIL, found, advice)
+    return Finding(
+        "writing",
+        FAIL,
+        "a name that exists could be created a second time, on this machine",
+        "Files would overwrite each other. Use another folder or another kind of mount.",
+    )
 
 
 def case(own: OwnFiles) -> Finding:
     """Are `a` and `A` one name?"""
     own.create(own.key("case.txt"), b"lower")
     same = own.store.size(own.key("CASE.txt")) is not None
-    found = f"upper and lower case are {'the same' if same else 'different'} names; Swarm Ray's own are all lower case"
-    return Finding("letter case", OK, found, figures={"insensitive": float(same)})
+    return Finding(
+        "letter case",
+        OK,
+        f"upper and lower case are {'the same' if same else 'different'} names; Swarm Ray's own are all lower case",
+        figures={"insensitive": float(same)},
+    )
 
 
 def clocks(own: OwnFiles, means: Means, began: tuple[float, float]) -> Finding:
@@ -56,9 +63,13 @@ def clocks(own: OwnFiles, means: Means, began: tuple[float, float]) -> Finding:
     if max(abs(apart), abs(jump)) <= CLOCK_S:
         return Finding("clocks", OK, f"within {CLOCK_S:.0f} s of the folder's", figures=figures)
     differs = f"differs from the folder's by {seconds(abs(apart))}"
-    found = f"this machine's clock {differs if abs(apart) > CLOCK_S else 'jumped meanwhile'}"
-    advice = "Nothing is decided by it, but times in tables and logs will mislead people. Set the clock."
-    return Finding("clocks", WARN, found, advice, figures)
+    return Finding(
+        "clocks",
+        WARN,
+        f"this machine's clock {differs if abs(apart) > CLOCK_S else 'jumped meanwhile'}",
+        "Nothing is decided by it, but times in tables and logs will mislead people. Set the clock.",
+        figures,
+    )
 
 
 def removal(own: OwnFiles) -> Finding:
@@ -69,9 +80,11 @@ def removal(own: OwnFiles) -> Finding:
     seen = own.store.size(key) is not None
     if not seen and "removed.txt" not in own.store.names(own.folder):
         return Finding("removal", OK, "a removed file is gone, for this machine")
-    found = f"a removed file is still {'there' if seen else 'listed'}"
     return Finding(
-        "removal", WARN, found, "Old files will use space for a while; empty the trash, where there is one."
+        "removal",
+        WARN,
+        f"a removed file is still {'there' if seen else 'listed'}",
+        "Old files will use space for a while; empty the trash, where there is one.",
     )
 
 
@@ -120,8 +133,13 @@ def _speed(write_s: Sequence[float]) -> Finding:
         found += f", {figures['writes_per_s']:.0f} a second"
     if figures["write_p99_s"] <= SLOW_WRITE_S:
         return Finding("small writes", OK, found, figures=figures)
-    advice = "Give fewer nodes to each machine and longer rounds: every node writes a file per round."
-    return Finding("small writes", WARN, found, advice, figures)
+    return Finding(
+        "small writes",
+        WARN,
+        found,
+        "Give fewer nodes to each machine and longer rounds: every node writes a file per round.",
+        figures,
+    )
 
 
 def _read_all(own: OwnFiles, means: Means, count: int) -> Finding:
@@ -134,10 +152,19 @@ def _read_all(own: OwnFiles, means: Means, count: int) -> Finding:
         changed += data is not None and data != _content(number)
     figures = spread_of(took, "read") | {"gone": float(gone), "changed": float(changed)}
     if gone or changed:
-        found = f"{gone} of {count} files are not there, {changed} are not as they were written"
-        return Finding("read back", FAIL, found, NOT_AS_WRITTEN, figures)
-    found = f"{count} files read as written, {seconds(figures['read_p50_s'])} each"
-    return Finding("read back", OK, found, figures=figures)
+        return Finding(
+            "read back",
+            FAIL,
+            f"{gone} of {count} files are not there, {changed} are not as they were written",
+            NOT_AS_WRITTEN,
+            figures,
+        )
+    return Finding(
+        "read back",
+        OK,
+        f"{count} files read as written, {seconds(figures['read_p50_s'])} each",
+        figures=figures,
+    )
 
 
 def _listings(listing_s: dict[int, float], unlisted: int) -> Finding:

@@ -22,10 +22,10 @@ from drive_store.doctor import contention, visibility
 from drive_store.doctor.channel import Channel, Met, Note, Silence, looks
 from drive_store.doctor.report import FAIL, OK, WARN, Finding, percentile, seconds
 from drive_store.doctor.workspace import CHECK, TWIN, Means, OwnFiles, SessionPaths, tried
-from drive_store.documents import Registry
 from drive_store.envelope import record_in
 from drive_store.errors import StoreError
 from drive_store.experiment_store import ExperimentStore
+from drive_store.registry import Registry
 from drive_store.store.store import Store
 
 MOST_ROUNDS = 1000
@@ -151,9 +151,7 @@ class Meeting:
 
     def _hint(self) -> str:
         if len(self._seen) >= MOST_SEEN:
-            return (
-                f"; {MOST_SEEN} registrations of earlier examinations are in the way: remove them or take another name"
-            )
+            return f"; {MOST_SEEN} registrations of earlier examinations are in the way: take another name"
         if self._seen:
             return f"; machines registered that are gone or have met already: {', '.join(self._seen)}"
         return "; no other machine has registered"

@@ -75,16 +75,24 @@ def visibility(ways: Sequence[float], silence: str) -> Finding:
     figures = spread_of(ways, "one_way")
     if not ways or silence:
         before = f" after {len(ways)} answers" if ways else ""
-        advice = "Look at the other machine: does it run, is it the same folder? Lost files look the same."
         return Finding(
-            "visibility", FAIL, f"{silence or 'nothing was exchanged'}{before}", advice, figures
+            "visibility",
+            FAIL,
+            f"{silence or 'nothing was exchanged'}{before}",
+            "Look at the other machine: does it run, is it the same folder? Lost files look the same.",
+            figures,
         )
     parts = (f"{name} {seconds(figures[f'one_way_{name}_s'])}" for name in ("p50", "p90", "p99", "max"))
     found = f"a file takes to the other machine: {', '.join(parts)} ({len(ways)} times)"
     if figures["one_way_p99_s"] <= LONG_S:
         return Finding("visibility", OK, found, figures=figures)
-    advice = "Use pace.mode=async and the settings below: a round takes several such ways."
-    return Finding("visibility", WARN, found, advice, figures)
+    return Finding(
+        "visibility",
+        WARN,
+        found,
+        "Use pace.mode=async and the settings below: a round takes several such ways.",
+        figures,
+    )
 
 
 def partial_files(sights: Sights) -> Finding:
@@ -98,14 +106,21 @@ def partial_files(sights: Sights) -> Finding:
     }
     if sights.damaged:
         named = "; ".join(f"{name}: {why}" for name, why in sorted(sights.damaged.items())[:_NAMED])
-        found = f"{len(sights.damaged)} files of the other machine are not what it wrote ({named})"
-        advice = "Remove what others put there, if it is that; a folder that changes files cannot be used."
-        return Finding("whole files", FAIL, found, advice, figures)
+        return Finding(
+            "whole files",
+            FAIL,
+            f"{len(sights.damaged)} files of the other machine are not what it wrote ({named})",
+            "Remove what others put there, if it is that; a folder that changes files cannot be used.",
+            figures,
+        )
     if sights.vanished:
-        found = f"{len(sights.vanished)} files of the other machine were read, and are gone or changed"
-        advice = "Let nothing else write or tidy there. If nothing does, the folder loses files: take another."
-        vanished = {"vanished": float(len(sights.vanished))}
-        return Finding("whole files", FAIL, found, advice, figures | vanished)
+        return Finding(
+            "whole files",
+            FAIL,
+            f"{len(sights.vanished)} files of the other machine were read, and are gone or changed",
+            "Let nothing else write or tidy there. If nothing does, the folder loses files: take another.",
+            figures | {"vanished": float(len(sights.vanished))},
+        )
     seen = [f"{len(sights.read)} files of the other machine were read whole"]
     advised: list[str] = []
     if sights.empty or sights.beginnings:
@@ -132,9 +147,17 @@ def listing_lag(sights: Sights, now: float) -> Finding:
     worst = max(lags, default=0.0)
     figures = {"lag_max_s": round(worst, 3), "unlisted": float(unlisted), "listed_first": float(ahead)}
     if unlisted == 0 and worst <= LAG_S:
-        found = "a listing shows the other machine's files as soon as a look at the name does"
-        return Finding("other's listing", OK, found, figures=figures)
+        return Finding(
+            "other's listing",
+            OK,
+            "a listing shows the other machine's files as soon as a look at the name does",
+            figures=figures,
+        )
     named = f"{unlisted} files that were read are in no listing" if unlisted else "all came"
-    found = f"listings are up to {seconds(worst)} behind a look at the name; {named}"
-    advice = "Swarm Ray reads by name what the state log names. Newcomers and strays are found later."
-    return Finding("other's listing", WARN, found, advice, figures)
+    return Finding(
+        "other's listing",
+        WARN,
+        f"listings are up to {seconds(worst)} behind a look at the name; {named}",
+        "Swarm Ray reads by name what the state log names. Newcomers and strays are found later.",
+        figures,
+    )

@@ -102,7 +102,7 @@ class OwnFiles:
         return f"{self.folder}/{name}"
 
     def expect(self, key: str, size: int) -> None:
-        """Take a file that is about to be written for its own: one that is lost on the way is removed like the others."""
+        """Take a file for its own before it is written: one that is lost on the way is removed like the others."""
         self._sizes[key] = size
 
     def create(self, key: str, data: bytes) -> None:
@@ -162,7 +162,7 @@ def look(path: str, work: Callable[[], T]) -> T | None:
         StoreError: from the file system.
     """
     with errors_of("look at", path), suppress(FileNotFoundError):
-        return Deadline(DEADLINE_S).call("look at", path, work)
+        return Deadline(DEADLINE_S).call(work)
     return None
 
 

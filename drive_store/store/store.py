@@ -119,7 +119,7 @@ class Store:
         return data
 
     def names(self, folder_key: str) -> list[str]:
-        """List the names in a folder, sorted; [] when no such folder is seen.
+        """List the names in a folder ("" for the root), sorted; [] when no such folder is seen.
 
         Others write into the folder too: a name is only text until a parser of `paths` accepts it.
 
@@ -127,7 +127,7 @@ class Store:
             NotAFile: a file has the folder's name.
             StoreError: the folder cannot be listed.
         """
-        path = self._asked("lists", folder_key)
+        path = self._asked("lists", folder_key, twins=True) if folder_key else self.root or "/"
         found = self._look("list the folder", path, lambda: transfer.names_in(self._fs, path))
         return sorted(found or [])
 

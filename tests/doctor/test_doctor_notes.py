@@ -7,16 +7,30 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drive_store import Header, NotYet, Rejected, Store, Valid, seal_json
-from drive_store.doctor.channel import NOTE_LIMIT, Note, decode_note, read_note, tell
-from drive_store.doctor.workspace import OwnFiles
+from drive_store import Header, Store, seal_json
+from drive_store.doctor import Means
+from drive_store.doctor.channel import KIND, NOTE_LIMIT, Channel, Met, Note
+from drive_store.doctor.workspace import OwnFiles, SessionPaths
+
+ONE, OTHER = "00000001", "00000002"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> OwnFiles:
+    store = Store(str(tmp_path))
+    for id_ in (ONE, OTHER):
+        store.make_folder(f"check/pair/{id_}")
+    return OwnFiles(store, SessionPaths("pair"), ONE)
+
+
+def channel(own: OwnFiles, peer: str) -> Channel:
+    return Channel(own, Met(peer, own.paths.folder, Note()), Means(), 0.0)
 
 
 @pytest.mark.parametrize(
     "payload",
     [
         b"[]",
-        b"{",
         b"[" * 100_000,
         b'{"other": 1}',
         b'{"figures": {"a": "1"}}',
@@ -29,37 +43,40 @@ from drive_store.doctor.workspace import OwnFiles
         msgspec.json.encode({"figures": {f"a{n}": 1 for n in range(41)}}),
     ],
 )
-def test_what_is_no_note_is_none(payload: bytes) -> None:
-    assert decode_note(payload) is None
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> OwnFiles:
-    store = Store(str(tmp_path))
-    store.make_folder("check/pair/00000001")
-    return OwnFiles(store, "check/pair/00000001")
+def test_what_is_no_note_is_refused(own: OwnFiles, payload: bytes) -> None:
+    header, reader = Header(kind=KIND, experiment="pair", node=OTHER), channel(own, OTHER)
+    try:
+        data = seal_json(header, payload)
+    except ValueError:  # not JSON either
+        data = payload
+    own.store.create(f"check/pair/{OTHER}/note.json", data)
+    assert reader.peek_file("note.json") is None
+    assert list(reader.sights.damaged) == ["note.json"]
 
 
 def test_a_note_is_read_by_those_it_is_from_and_for(own: OwnFiles) -> None:
     note = Note(figures={"rounds": 2.0}, texts={"python": "3.13.0+"}, filler="x")
-    for _ in range(2):  # a second attempt writes the same
-        tell(own, "pair", "00000001", "hello", note)
-    key = own.key("hello.json")
-    reading, _ = read_note(own.store, key, "pair", "00000001")
-    assert isinstance(reading, Valid)
-    assert decode_note(reading.payload) == note
-    assert isinstance(read_note(own.store, key, "pair", "00000002")[0], Rejected)
-    assert isinstance(read_note(own.store, key, "other", "00000001")[0], Rejected)
-    assert isinstance(read_note(own.store, own.key("absent.json"), "pair", "00000001")[0], NotYet)
+    channel(own, OTHER).tell("hello", note)
+    other, third = OwnFiles(own.store, own.paths, OTHER), OwnFiles(own.store, SessionPaths("other"), OTHER)
+    assert channel(other, ONE).peek("hello") == note
+    assert channel(other, ONE).peek("absent") is None
+    stranger = Channel(third, Met(ONE, own.paths.folder, Note()), Means(), 0.0)
+    assert stranger.peek("hello") is None
+    assert "and 'other' is expected" in stranger.sights.damaged[f"hello.{OTHER}.json"]
+    own.store.create(
+        f"check/pair/{OTHER}/hello.{ONE}.json", own.store.read(own.key(f"hello.{OTHER}.json"), 9_999) or b""
+    )
+    assert channel(own, OTHER).peek("hello") is None, "another machine wrote it"
 
 
-def test_what_is_too_large_or_no_file_is_rejected(own: OwnFiles) -> None:
-    header = Header(kind="check", experiment="pair", node="00000001")
+def test_what_is_too_large_or_no_file_is_refused(own: OwnFiles) -> None:
+    header, reader = Header(kind=KIND, experiment="pair", node=ONE), channel(own, ONE)
     own.create(own.key("large.json"), seal_json(header, b'"%s"' % (b"x" * NOTE_LIMIT)))
     own.create(own.key("huge.json"), b"x" * 2_000_000)
     own.store.make_folder(own.key("folder.json"))
-    for name in ("large", "huge", "folder"):
-        assert isinstance(read_note(own.store, own.key(f"{name}.json"), "pair", "00000001")[0], Rejected)
+    names = ["folder.json", "huge.json", "large.json"]
+    assert [reader.peek_file(name) for name in names] == [None] * 3
+    assert sorted(reader.sights.damaged) == names
 
 
 def test_only_own_files_are_removed(own: OwnFiles) -> None:

@@ -106,9 +106,9 @@ def test_files_that_grow_are_seen_to(turns: Turns, views: tuple[View, View]) -> 
 def test_a_file_that_does_not_arrive_is_a_failure(
     turns: Turns, views: tuple[View, View], spoil: str, says: str
 ) -> None:
-    alone = 25  # files that are written before the meeting
-    views[0].spoil_at = {alone + 5: spoil}
-    views[1].spoil_at = {alone + 5: spoil}
+    alone = 25  # files that are written before the two register
+    views[0].spoil_at = {alone + 4: spoil}
+    views[1].spoil_at = {alone + 4: spoil}
     found = together(turns, *views)
     assert all(findings.level == "FAIL" and findings.settings == () for findings in found)
     assert all("visibility" in findings.verdict for findings in found)
@@ -214,7 +214,7 @@ def test_nobody_comes(turns: Turns, views: tuple[View, View], tmp_path: Path) ->
     (findings,) = together(turns, views[0], wait_s=77)
     assert turns.now == pytest.approx(77, abs=1)
     assert levels(findings) == {"other machine": "FAIL", "mount stays": "OK"}
-    assert "no other machine's folder was seen" in findings.of("other machine").found
+    assert "no other machine has registered" in findings.of("other machine").found
     assert findings.verdict == "Whether a swarm can run here is not known: the other machine was not met."
     assert left_in(tmp_path) == []
 
@@ -222,25 +222,22 @@ def test_nobody_comes(turns: Turns, views: tuple[View, View], tmp_path: Path) ->
 def test_what_an_earlier_machine_left_is_passed_over(
     turns: Turns, views: tuple[View, View], tmp_path: Path
 ) -> None:
+    check = tmp_path / "check" / "pair"
     kept: list[tuple[Path, bytes]] = []
-    with pytest.raises(KeyboardInterrupt):
-        _interrupted(tmp_path, kept)
-    path, hello = kept[0]
-    path.parent.mkdir(parents=True)
-    path.write_bytes(hello)
-    for name in ("..x", "abcd123g", "0" * 8):
-        (path.parent.parent / name).mkdir()
-    (path.parent.parent / ("0" * 8) / "hello.json").write_bytes(b"{" * 500_000)
-    assert all(levels(findings) == dict.fromkeys(ALL, "OK") for findings in together(turns, *views))
 
-
-def _interrupted(root: Path, kept: list[tuple[Path, bytes]]) -> None:
     def say(line: str) -> None:
         if line.startswith("waiting for"):
-            kept.extend((path, path.read_bytes()) for path in root.rglob("hello.json"))
+            kept.extend((path, path.read_bytes()) for path in check.glob("machine.*.json"))
             raise KeyboardInterrupt
 
-    examine(Store(str(root)), pair_name="pair", means=Means(say=say))
+    with pytest.raises(KeyboardInterrupt):
+        examine(Store(str(tmp_path)), pair_name="pair", means=Means(say=say))
+    ((path, registration),) = kept
+    path.write_bytes(registration)
+    (check / f"machine.{'0' * 8}.json").write_bytes(b"{" * 500_000)
+    for name in ("..x", "abcd123g", "0" * 8):
+        (check / name).mkdir()
+    assert all(levels(findings) == dict.fromkeys(ALL, "OK") for findings in together(turns, *views))
 
 
 def test_three_machines_of_one_name_are_told(turns: Turns, views: tuple[View, View], tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class View(FaultyStore):
         self.ghost_s = 0.0
         """A file that was removed is seen and listed for so long."""
         self.listing_s = 0.0
-        """A file is listed so much later than it is seen."""
+        """A file is listed so much later than it is seen; registrations apart, by which machines meet."""
         self.fails_at = ""
         """The first look at a file of the other machine whose name begins so fails."""
         self.forgets = ""
@@ -170,7 +170,8 @@ class View(FaultyStore):
 
     def _is_listed(self, key: str) -> bool:
         path = Path(self.root, key)
-        return key in self._own or not path.exists() or self._wall() - path.stat().st_mtime >= self.listing_s
+        at_once = key in self._own or path.name.startswith("machine.") or not path.is_file()
+        return at_once or self._wall() - path.stat().st_mtime >= self.listing_s
 
     def _behind(self, key: str, data: bytes | None) -> bytes | None:
         """What was there before, for as long as this machine does not know better."""
@@ -211,7 +212,6 @@ def together(
                 sleep=turns.sleep,
                 say=(said if said is not None else []).append,
                 machine=f"machine {number}",
-                open_store=lambda path: View(path, turns),
             ),
         )
 
