@@ -17,9 +17,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from swarm_ray.cli.arguments import Command, Parser, define
 from swarm_ray.cli.main import COMMANDS
-from swarm_ray.config.base import Section
 from swarm_ray.config.diff import CHANGEABLE_FIELDS, LOCAL_FIELDS
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import Section, SwarmConfig
 
 NOTICE = "<!-- Written by `make docs` from the code; edit the docstrings there. -->\n"
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from swarm_ray.config.base import nested
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.secrets import shown
 
@@ -63,6 +62,26 @@ CHANGEABLE_FIELDS = (
 )
 """Swarm-wide fields, and whole sections, that may be changed while an experiment runs; what defines the experiment
 (model, tasks, seeds, I, J, G, advantages) is fixed. A change is a new hash in the state log."""
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as sections: `{"grpo.beta1": 0.9}` as `{"grpo": {"beta1": 0.9}}`; of equal keys the last counts."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        section, dot, inner = str(key).partition(".")
+        found = laid_over(found, {section: nested({inner: value}) if dot else value})
+    return found
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`: sections key by key, everything else (lists and options too) as a whole."""
+    joined = {
+        key: {**below[key], **value}
+        for key, value in above.items()
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
+    }
+    return {**below, **above, **joined}
+
 
 _LOCAL = nested(dict.fromkeys(LOCAL_FIELDS, True))
 """The same fields as pydantic includes and excludes them."""

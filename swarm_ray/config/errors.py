@@ -9,8 +9,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from swarm_ray.config.base import Section, dotted_keys, is_section
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import Section, SwarmConfig, dotted_keys, is_section
 from swarm_ray.config.secrets import shown, without_secrets
 from swarm_ray.errors import ConfigError
 

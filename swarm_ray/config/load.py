@@ -15,10 +15,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from swarm_ray.config.base import is_section, laid_over, nested
-from swarm_ray.config.diff import canonical_json, config_hash, differences, local_json, to_json
+from swarm_ray.config.diff import (
+    canonical_json,
+    config_hash,
+    differences,
+    laid_over,
+    local_json,
+    nested,
+    to_json,
+)
 from swarm_ray.config.errors import one_line
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig, is_section
 from swarm_ray.config.secrets import refuse_secrets, shown, without_secrets
 from swarm_ray.config.yaml import parse_mapping, parse_scalar, read_mapping, render_yaml
 from swarm_ray.errors import ConfigError

@@ -1,19 +1,52 @@
 """The typed configuration of a swarm: every default stands here once, with its meaning beneath it.
 
 Presets (`swarm_ray/config/presets/*.yaml`) and `key=value` overrides are laid over these defaults;
-`swarm_ray.config.load` does that and turns every mistake into one line. This module imports neither torch nor
-Ray, so a configuration is checked without either.
+`swarm_ray.config.load` does that and turns every mistake into one line. Neither torch nor Ray is imported.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from typing import Any, Literal, TypeGuard
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from swarm_ray.config.base import NAME, Section, plain_json
+from swarm_ray.config.specialties import SETS
 
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""Names that become parts of paths, tables and messages."""
 Share = float
+
+
+class Section(
+    BaseModel,
+    extra="forbid",
+    frozen=True,
+    use_attribute_docstrings=True,
+    protected_namespaces=(),
+    allow_inf_nan=False,
+):
+    """Base of every part: frozen, unknown keys refused; docstrings under fields are their descriptions."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false, which Python takes for 1 and 0, where no field wants them."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"{str(value).lower()} is neither a number nor a text")
+        return value
+
+
+def is_section(annotation: object) -> TypeGuard[type[Section]]:
+    """Whether a field's type is a section."""
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def dotted_keys(section: type[Section], prefix: str = "") -> tuple[str, ...]:
+    """All keys of a section, those of the sections in it dotted: `rounds`, `grpo`, `grpo.learning_rate`."""
+    found = {f"{prefix}{name}": field.annotation for name, field in section.model_fields.items()}
+    below = {key: dotted_keys(kind, f"{key}.") for key, kind in found.items() if is_section(kind)}
+    return tuple(one for key in found for one in (key, *below.get(key, ())))
 
 
 class SpecialtyConfig(Section):
@@ -31,7 +64,12 @@ class SpecialtyConfig(Section):
     @field_validator("options")
     @classmethod
     def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return plain_json(value)
+        """Options as JSON has them, in which form they are stored, hashed and sent; tuples become lists."""
+        try:
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+            return dict(json.loads(text.encode()))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"only what JSON can hold is allowed here ({error})") from error
 
 
 class TasksConfig(Section):
@@ -50,23 +88,18 @@ class TasksConfig(Section):
     score_timeout_s: float = Field(default=2.0, gt=0)
     """Seconds that a verifier may take for one completion before it counts as a failure with reward 0."""
     modules: tuple[str, ...] = ()
-    """Python modules that register tasks of your own. A worker imports only those named on its own command
-    line."""
+    """Python modules that register tasks of your own. A worker imports only those named on its own command line."""
 
     @field_validator("specialties", mode="before")
     @classmethod
     def _named_sets(cls, value: object) -> object:
-        from swarm_ray.config.specialties import SETS
-
-        if value == ():
-            return SETS["easy"]
-        if isinstance(value, str):
-            if value not in SETS:
-                raise ValueError(
-                    f"no set of specialties is called {value!r}; there are {', '.join(sorted(SETS))}, and a list "
-                    "names data sets, such as [gcd, lcm]"
-                )
-            return SETS[value]
+        if isinstance(value, str) and value not in SETS:
+            raise ValueError(
+                f"no set of specialties is called {value!r}; there are {', '.join(sorted(SETS))}, and a list "
+                "names data sets, such as [gcd, lcm]"
+            )
+        if isinstance(value, str) or value == ():
+            return SETS[value or "easy"]
         if isinstance(value, (list, tuple)):
             return tuple({"name": item} if isinstance(item, str) else item for item in value)
         return value
@@ -87,25 +120,25 @@ class PolicyConfig(Section):
     model: str = "tiny"
     """`tiny` for the embedded model, else a path or Hugging Face name of a causal language model."""
     start: Literal["C0", "C1", "C5", "B2", "base", "blank"] = "C5"
-    """Where the embedded model starts: a skill with a habit that hides it (docs/tiny.md says which letter is
-    which), `base` for the skill alone, `blank` for untrained weights."""
+    """Where the embedded model starts: a skill with a habit that hides it (docs/tiny.md says which letter is which),
+    `base` for the skill alone, `blank` for untrained weights."""
     start_seed: int = Field(default=0, ge=0)
     """Seed of the embedded model's warm start; the start is common to every run that has the same one."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`; each machine may have its own."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of activations; weights and Adam stay float32, since small steps vanish in bfloat16 weights. Not stated
-    in the paper. Each machine may have its own."""
+    """Of activations; weights and Adam stay float32, since small steps vanish in bfloat16 weights. Not stated in the
+    paper. Each machine may have its own."""
     max_new_tokens: PositiveInt = 5
     """Longest completion, in tokens. Not stated in the paper."""
     temperature: float = Field(default=1.0, gt=0)
     """Of sampling over the whole vocabulary (no top-k, no top-p). Not stated in the paper."""
     packing: Literal["auto", "off"] = "auto"
-    """`auto`: prompt once with its completions in one row, where a probe at the start agrees to 1e-4.
-    Each machine may have its own."""
+    """`auto`: prompt once with its completions in one row, where a probe at the start agrees to 1e-4. Each machine may
+    have its own."""
     micro_batch_tokens: PositiveInt = 16384
-    """Most tokens (padding included) in one forward and backward pass; gradients add up over the passes.
-    Each machine may have its own."""
+    """Most tokens (padding included) in one forward and backward pass; gradients add up over the passes. Each machine
+    may have its own."""
     generate_batch: PositiveInt = 512
     """Most completions decoded in one batch. Each machine may have its own."""
     system_prompt: str = ""
@@ -142,13 +175,13 @@ class PaceConfig(Section):
     """When a stage closes, and who counts as living; all durations in seconds."""
 
     mode: Literal["barrier", "async"] = "barrier"
-    """barrier: nodes wait for the record that closes their round; async: nobody waits, and the records are a
-    ledger from which each node takes its peers' newest files."""
+    """barrier: nodes wait for the record that closes their round; async: nobody waits, and the records are a ledger
+    from which each node takes its peers' newest files."""
     staleness: PositiveInt = 4
     """async: files listed more than so many records ago are not learned from."""
     strategy: Literal["completion", "time", "hybrid"] = "completion"
-    """completion: a share of the members, or the maximum time; time: the maximum time;
-    hybrid: (a share and the minimum time) or the maximum time."""
+    """completion: a share of the members, or the maximum time; time: the maximum time; hybrid: (a share and the minimum
+    time) or the maximum time."""
     share: Share = Field(default=1.0, gt=0, le=1)
     """Share of the round's living members whose files must be in."""
     min_s: float = Field(default=0.0, ge=0)
@@ -173,22 +206,19 @@ class PaceConfig(Section):
     """After the last round, so long may nodes take for their last step, evaluation, spools and logs; a node that makes
     progress with them is waited for longer."""
     retry_s: float = Field(default=120.0, gt=0)
-    """A published file that the state log has not answered for so long (or for three times the observed p99, if
-    that is more) is published again under a new name."""
+    """A published file that the state log has not answered for so long (or for three times the observed p99, if that is
+    more) is published again under a new name."""
     alone_after_s: float = Field(default=120.0, gt=0)
-    """A node that has heard nothing of a coordinator, or has not reached the folder, for so long trains on
-    alone."""
+    """A node that has heard nothing of a coordinator, or has not reached the folder, for so long trains on alone."""
     alone_rounds: int = Field(default=100, ge=0)
     """At most so many steps in a row are taken alone; then the node waits."""
 
     @model_validator(mode="after")
     def _consistent(self) -> PaceConfig:
-        if self.min_s > self.max_s:
-            raise ValueError(f"pace.min_s ({self.min_s:g}) is above pace.max_s ({self.max_s:g})")
-        if self.poll_min_s > self.poll_max_s:
-            raise ValueError(
-                f"pace.poll_min_s ({self.poll_min_s:g}) is above pace.poll_max_s ({self.poll_max_s:g})"
-            )
+        for low, high in (("min_s", "max_s"), ("poll_min_s", "poll_max_s")):
+            least, most = getattr(self, low), getattr(self, high)
+            if least > most:
+                raise ValueError(f"pace.{low} ({least:g}) is above pace.{high} ({most:g})")
         if self.dead_after_s < 2 * self.beat_s:
             raise ValueError(
                 f"pace.dead_after_s ({self.dead_after_s:g}) is less than twice pace.beat_s ({self.beat_s:g})"
@@ -215,11 +245,11 @@ class RetentionConfig(Section):
     """What is removed from the folder, and how much may wait on a machine's own disk."""
 
     rounds: PositiveInt | None = None
-    """Rollouts of rounds that closed more than so many rounds ago are removed by the node that wrote them; null
-    keeps all. A node that resumes replays what is kept, so keep more than lies between two checkpoints."""
+    """Rollouts of rounds that closed more than so many rounds ago are removed by the node that wrote them; null keeps
+    all. A node that resumes replays what is kept, so keep more than lies between two checkpoints."""
     spool_bytes: PositiveInt = 1_000_000_000
-    """Most bytes of unanswered files on a machine's own disk; a node that has more waits. Each machine may have
-    its own."""
+    """Most bytes of unanswered files on a machine's own disk; a node that has more waits. Each machine may have its
+    own."""
 
 
 class SupervisionConfig(Section):
@@ -269,8 +299,7 @@ class HubConfig(Section):
     """Pushing nodes' models to the Hugging Face Hub, in the background. Each machine may have its own."""
 
     repository: str = ""
-    """`owner/name`; each node has its own, with `-<node>` after it. Empty pushes nothing. Needs HF_TOKEN or a
-    login."""
+    """`owner/name`; each node has its own, with `-<node>` after it. Empty pushes nothing. Needs HF_TOKEN or a login."""
     every: PositiveInt = 100
     """Rounds between two pushes; the last model of a run is always pushed."""
     private: bool = True
@@ -322,14 +351,14 @@ class SwarmConfig(Section):
     alarm_rounds: PositiveInt = 20
     """So many rounds without any informative group in the whole swarm raise the alarm "learned nothing"."""
     trainers: PositiveInt | Literal["auto"] = "auto"
-    """Trainer processes per worker: `auto` hosts all nodes in one; n shares the device in exact n-ths.
-    Each worker may have its own."""
+    """Trainer processes per worker: `auto` hosts all nodes in one; n shares the device in exact n-ths. Each worker may
+    have its own."""
     resume: Literal["all", "weights"] = "all"
     """What of its newest checkpoint a node of this worker continues with; `weights` leaves the optimizer and the
     counters at their beginning. Each start of a worker has its own."""
     exchange: Literal["folder", "hivemind"] = "folder"
-    """How rollouts leave this worker. hivemind: directly, where peers can be reached, with a receipt in the folder;
-    the folder carries what cannot be. Needs `swarm-ray[hivemind]`. Each worker may have its own."""
+    """How rollouts leave this worker. hivemind: directly, where peers can be reached, with a receipt in the folder; the
+    folder carries what cannot be. Needs `swarm-ray[hivemind]`. Each worker may have its own."""
     slow_down_s: float = Field(default=0.0, ge=0)
     """Seconds that this worker adds to each of its rounds, to try how a swarm copes with a slow member."""
     tasks: TasksConfig = TasksConfig()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from swarm_ray.config.base import Section, dotted_keys
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import Section, SwarmConfig, dotted_keys
 from swarm_ray.errors import ConfigError
 
 OWN_KEYS = frozenset(key.rpartition(".")[2] for key in dotted_keys(SwarmConfig))

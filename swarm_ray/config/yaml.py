@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from swarm_ray.config.base import Section
+from swarm_ray.config.schema import Section
 from swarm_ray.config.secrets import refuse_secrets, without_secrets
 from swarm_ray.errors import ConfigError
 

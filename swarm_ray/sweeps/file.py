@@ -24,9 +24,8 @@ from typing import Any
 import yaml
 
 from drive_store import valid_id
-from swarm_ray.config.base import dotted_keys
 from swarm_ray.config.load import load_config
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import SwarmConfig, dotted_keys
 from swarm_ray.config.secrets import refuse_secrets, shown, without_secrets
 from swarm_ray.config.yaml import Loader, parse_mapping, read_bytes
 from swarm_ray.errors import ConfigError

@@ -10,7 +10,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarm_ray.config.base import dotted_keys
 from swarm_ray.config.diff import LOCAL_FIELDS
 from swarm_ray.config.load import (
     canonical_json,
@@ -23,7 +22,14 @@ from swarm_ray.config.load import (
     render_yaml,
     to_json,
 )
-from swarm_ray.config.schema import GrpoConfig, PolicyConfig, SpecialtyConfig, SwarmConfig, TasksConfig
+from swarm_ray.config.schema import (
+    GrpoConfig,
+    PolicyConfig,
+    SpecialtyConfig,
+    SwarmConfig,
+    TasksConfig,
+    dotted_keys,
+)
 from swarm_ray.config.secrets import refuse_secrets
 from swarm_ray.errors import ConfigError
 
