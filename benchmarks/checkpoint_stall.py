@@ -23,11 +23,11 @@ from drive_store import ExperimentPaths, ExperimentStore, Store, create_experime
 from drive_store.checkpoints.local import LocalCheckpoints
 from swarm_ray.checkpointing.node_state import NodeState, encode_state
 from swarm_ray.checkpointing.writer import CheckpointCallbacks, Checkpointer
-from swarm_ray.config.schema import CheckpointConfig, GrpoConfig, SwarmConfig
+from swarm_ray.config.schema import CheckpointConfig, GrpoConfig, PolicyConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
-from swarm_ray.policies.policy import LanguageModel, Policy
-from swarm_ray.policies.prompts import TinyPrompt
+from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.state import save_tensors, snapshot
+from swarm_ray.policies.tiny.loading import tiny_language
 from swarm_ray.policies.tiny.model import build_tokenizer
 from swarm_ray.policies.transformers_models import llama
 from swarm_ray.sapo.grpo import grpo_loss
@@ -57,11 +57,8 @@ def make_policy(sizes: dict[str, int]) -> Policy:
     tokenizer = build_tokenizer(["what is 1 plus 2?"])
     torch.manual_seed(0)
     model = llama(vocab_size=1024, num_attention_heads=4, num_key_value_heads=2, **sizes)
-    eos = (tokenizer.eos_token_id,)
-    device = torch.device("cpu")
-    return Policy(
-        LanguageModel(model, tokenizer, TinyPrompt(tokenizer), eos), SwarmConfig(), device, Layout.PACKED
-    )
+    language = tiny_language(model, tokenizer)
+    return Policy(language, PolicyConfig(), GrpoConfig(), torch.device("cpu"), Layout.PACKED)
 
 
 def measure(title: str, policy: Policy, folder: Path, repeats: int) -> None:

@@ -40,7 +40,7 @@ def main(repeats: int) -> None:
     config = load_config(overrides=["policy.start=blank"])
     tasks = TaskSet(config.tasks)
     with tempfile.TemporaryDirectory() as cache, Scorer(config.tasks) as verifier:
-        start = TinyStart(config, tasks, verifier, Path(cache), lambda *_: None)
+        start = TinyStart(config.policy, config.grpo, tasks, verifier, Path(cache), lambda *_: None)
         policy, padded = start.policy(0), start.policy(0)
     padded.layout = Layout.PADDED
     texts = [q.text for q in tasks.draw(random.Random(0), QUESTIONS)]
@@ -70,13 +70,16 @@ def training_groups(policy: Policy, texts: list[str]) -> list[TokenGroup]:
     """Groups in which half of the completions were right."""
     advantages = tuple(1.0 if i % 2 else -1.0 for i in range(COPIES))
     generated = policy.generate(texts, COPIES, 0)
-    return [policy.own_group(text, made, advantages) for text, made in zip(texts, generated, strict=True)]
+    return [
+        policy.group(text, (c.ids for c in made), advantages)
+        for text, made in zip(texts, generated, strict=True)
+    ]
 
 
 def generate_calls(policy: Policy, texts: list[str], config: SwarmConfig, calls: int) -> None:
     """All completions by transformers' own `generate`, in `calls` calls."""
     tokenizer = policy.tokenizer
-    prompts = [policy.own_group(text, []).prompt for text in texts]
+    prompts = [policy.group(text, []).prompt for text in texts]
     width = max(map(len, prompts))
     pad = tokenizer.pad_token_id
     ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts])

@@ -28,7 +28,7 @@ from swarm_ray.policies.tiny.loading import TinyStart
 from swarm_ray.policies.tiny.starts import start_index
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import ENDED, ExperimentState, StageOpen
-from swarm_ray.sapo.evaluation import Evaluator
+from swarm_ray.sapo.evaluation import evaluate
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.phases import PhaseClock
 from swarm_ray.sapo.round import RoundContext, run_round
@@ -81,7 +81,6 @@ class Trainer(NodeTrainer):
         self._round_context = RoundContext(
             config, self._tasks, self._verifier, exchange, self._phases, self._tell_failed
         )
-        self._evaluator = Evaluator(self._round_context)
         self._keep_checkpoints(
             hub_pushes(config, self._experiment.name, self.nodes, self._disk / "hub", self._reporter.tell)
         )
@@ -102,7 +101,7 @@ class Trainer(NodeTrainer):
             self._run_opened(opened)
         self._check_not_stopped()
         with self._reporter.busy("evaluating"):
-            self._sink.evaluations(self._evaluator.evaluate(self._participants(), "end"))
+            self._sink.evaluations(evaluate(self._participants(), "end", self._round_context))
         return ""
 
     def _close(self) -> None:
@@ -113,7 +112,7 @@ class Trainer(NodeTrainer):
         """Evaluate new nodes, register all, and begin to report."""
         with self._loading():
             new = [n for n in self.nodes if n.id not in self._restored.found]
-            measured = self._evaluator.evaluate(new, "start")
+            measured = evaluate(new, "start", self._round_context)
         self._register()
         if self._link is not None:
             self._exchange.restore_values()
@@ -225,7 +224,7 @@ def first_policies(settings: TrainerSettings, tasks: TaskSet, verifier: Verifier
     config = settings.config
     if not config.policy.is_tiny:
         return load_policies(config, len(settings.nodes))
-    start = TinyStart(config, tasks, verifier, settings.cache, lambda *_: None)
+    start = TinyStart(config.policy, config.grpo, tasks, verifier, settings.cache, lambda *_: None)
     return [start.policy(start_index(node)) for node in settings.nodes]
 
 

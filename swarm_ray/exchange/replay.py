@@ -118,7 +118,11 @@ def _decode_kept(attachment: bytes) -> _Attachment:
 
 def _encoded(policy: Policy, rollout: Rollout) -> _StoredRollout:
     return _StoredRollout(
-        tuple(_StoredTokens(policy.encode(c), reencodes=True) for c in rollout.completions), 0
+        tuple(
+            _StoredTokens(policy.encode(c.text, finished=c.finished), reencodes=True)
+            for c in rollout.completions
+        ),
+        0,
     )
 
 

@@ -96,7 +96,7 @@ def first_policy(place: GamePlace) -> Policy:
         return load_policies(config, 1)[0]
     with Scorer(config.tasks, allowed_modules=allowed) as verifier:
         tasks = TaskSet(config.tasks, allowed_modules=allowed)
-        start = TinyStart(config, tasks, verifier, cache_folder(), lambda *_: None)
+        start = TinyStart(config.policy, config.grpo, tasks, verifier, cache_folder(), lambda *_: None)
         return start.policy(start_index(place.node))
 
 

@@ -21,7 +21,6 @@ from swarm_ray.policies.logprobs import TokenGroup
 from swarm_ray.policies.policy import Policy, SampledCompletion
 from swarm_ray.policies.prompts import Turn
 from swarm_ray.policies.state import load_tensors, restore, save_tensors, snapshot
-from swarm_ray.records.rollouts import Completion
 from swarm_ray.sapo.grpo import group_advantages, grpo_loss
 from swarm_ray.tasks.streams import derive_seed
 
@@ -193,12 +192,12 @@ class PolicyTrainer(TrainerModule):
     ) -> TokenGroup:
         own = self._made.get((turn, tuple(texts)))
         if own is not None:
-            return self.policy.own_group(turn, own, advantages)
+            return self.policy.group(turn, (c.ids for c in own), advantages)
         # A payload does not say whether a completion was finished: one that is shorter than may be was, and the cut
         # takes the end-of-sequence token of one that is not.
         opening = self._opening(stage)
-        finished = [Completion(text.removeprefix(opening), reward=0.0, finished=True) for text in texts]
-        return self.policy.external_group(turn, finished, advantages)
+        ids = (self.policy.encode(text.removeprefix(opening), finished=True) for text in texts)
+        return self.policy.group(turn, ids, advantages)
 
     def _asked(self, row: Mapping[str, Any]) -> Turn:
         """A row's chat messages as a turn that fits, without the text of a special token, which a peer may write."""

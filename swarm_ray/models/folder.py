@@ -17,11 +17,12 @@ from safetensors import SafetensorError
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
 from swarm_ray.policies.generate import Sampling
-from swarm_ray.policies.huggingface import end_tokens, load_huggingface, unspeakable_tokens
+from swarm_ray.policies.huggingface import load_huggingface
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.state import whole_state
-from swarm_ray.policies.tiny.loading import cached_tokenizer, make_tokenizer
-from swarm_ray.policies.tiny.model import CHAT_TEMPLATE, build_model, markers
+from swarm_ray.policies.tiny.loading import tiny_language, tiny_tokenizer
+from swarm_ray.policies.tiny.model import CHAT_TEMPLATE, build_model
+from swarm_ray.policies.tiny.starts import start_folder
 from swarm_ray.policies.transformers_models import (
     CausalModel,
     TextTokenizer,
@@ -104,35 +105,18 @@ def build_parts(
     """
     if not config.policy.is_tiny:
         with without_progress_bars():
-            model, tokenizer = load_huggingface(config.policy)
-        eos_ids = end_tokens(model, tokenizer)
-        banned = unspeakable_tokens(model, tokenizer, eos_ids)
-        return _parts(config, model, tokenizer, eos_ids, banned)
-    _require_same_questions(versions)
-    tokenizer = cached_tokenizer(config, cache) or make_tokenizer(
-        config, TaskSet(config.tasks, allowed_modules=tuple(modules)), cache
-    )
-    model = build_model(tokenizer, seed=0)
-    return _parts(config, model, tokenizer, (tokenizer.eos_token_id,), markers(tokenizer))
+            language = load_huggingface(config.policy.model)
+    else:
+        _require_same_questions(versions)
+        home = start_folder(config.tasks, config.policy.start_seed, cache)
+        tokenizer = tiny_tokenizer(home, lambda: TaskSet(config.tasks, allowed_modules=tuple(modules)))
+        language = tiny_language(build_model(tokenizer, seed=0), tokenizer)
+    return ModelParts(language.model, language.tokenizer, language.sampling(config.policy), _template(config))
 
 
 def parts_of(policy: Policy, config: SwarmConfig) -> ModelParts:
     """The parts of a policy that is there; it may learn on meanwhile."""
     return ModelParts(policy.model, policy.tokenizer, policy.sampling, _template(config))
-
-
-def _parts(
-    config: SwarmConfig,
-    model: CausalModel,
-    tokenizer: TextTokenizer,
-    eos_ids: tuple[int, ...],
-    banned_ids: tuple[int, ...],
-) -> ModelParts:
-    settings = config.policy
-    sampling = Sampling(
-        settings.max_new_tokens, settings.temperature, eos_ids, tokenizer.pad_token_id, banned_ids
-    )
-    return ModelParts(model, tokenizer, sampling, _template(config))
 
 
 def _template(config: SwarmConfig) -> str:

@@ -20,9 +20,9 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 
-from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.errors import ModelError
-from swarm_ray.policies.prompts import turn_end
+from swarm_ray.policies.policy import LanguageModel
+from swarm_ray.policies.prompts import prompt_format, turn_end
 from swarm_ray.policies.transformers_models import (
     CausalModel,
     TextTokenizer,
@@ -52,9 +52,8 @@ def load_config(name: str) -> Any:
     Raises:
         ModelError: no model of this name, or not a causal language model that can be trained.
     """
-    place = _place(name)
     with _one_line(name):
-        config = read_config(place)
+        config = read_config(_place(name))
     if not is_causal_config(config):
         kind = getattr(config, "model_type", "?")
         raise ModelError(
@@ -68,15 +67,18 @@ def load_config(name: str) -> Any:
     return config
 
 
-def load_huggingface(config: PolicyConfig) -> tuple[CausalModel, TextTokenizer]:
-    """The model `policy.model` with float32 weights on the CPU, in eval mode, and its tokenizer.
+def load_huggingface(name: str, system_prompt: str = "") -> LanguageModel:
+    """The model of this name with float32 weights on the CPU, in eval mode, and its tokenizer.
 
     The tokenizer has a padding token; where it came without, that is its end-of-sequence token.
+
+    Args:
+        name: `policy.model`.
+        system_prompt: opens every prompt that has none of its own.
 
     Raises:
         ModelError: the model or its tokenizer cannot be loaded; one line that says what to do.
     """
-    name = config.model
     load_config(name)
     with _one_line(name):
         model, missing = read_model(_place(name))
@@ -87,12 +89,18 @@ def load_huggingface(config: PolicyConfig) -> tuple[CausalModel, TextTokenizer]:
         )
     with _one_line(name, what="tokenizer"):
         tokenizer = read_tokenizer(_place(name))
-    _give_padding(name, tokenizer, model)
+    vocabulary = range(int(text_setting(model, "vocab_size")))
+    ends = _end_tokens(model, tokenizer, vocabulary)
+    if not ends:
+        raise ModelError(f"policy.model={name!r} has no end-of-sequence token; choose a model that has one")
+    if tokenizer.pad_token_id not in vocabulary:
+        tokenizer.pad_token_id = ends[-1]
     model.eval()
-    return model, tokenizer
+    banned = _unspeakable_tokens(model, tokenizer, vocabulary, ends)
+    return LanguageModel(model, tokenizer, prompt_format(tokenizer, system_prompt), ends, banned)
 
 
-def end_tokens(model: CausalModel, tokenizer: TextTokenizer) -> tuple[int, ...]:
+def _end_tokens(model: CausalModel, tokenizer: TextTokenizer, vocabulary: range) -> tuple[int, ...]:
     """The tokens that end a completion, the one that a finished text of another node is closed with first.
 
     They are the chat template's end of a turn, the tokenizer's end of sequence, and those of the generation
@@ -100,31 +108,20 @@ def end_tokens(model: CausalModel, tokenizer: TextTokenizer) -> tuple[int, ...]:
     """
     named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = named if isinstance(named, (list, tuple)) else [named]
-    vocabulary = int(text_setting(model, "vocab_size"))
     found = [turn_end(tokenizer), tokenizer.eos_token_id, *listed]
-    return tuple(dict.fromkeys(int(i) for i in found if i is not None and 0 <= i < vocabulary))
+    return tuple(dict.fromkeys(int(i) for i in found if i in vocabulary))
 
 
-def unspeakable_tokens(
-    model: CausalModel, tokenizer: TextTokenizer, eos_ids: tuple[int, ...]
+def _unspeakable_tokens(
+    model: CausalModel, tokenizer: TextTokenizer, vocabulary: range, ends: tuple[int, ...]
 ) -> tuple[int, ...]:
     """Tokens never to be sampled, unless they end a completion.
 
     They are padding, ids that the tokenizer lacks, and what the generation configuration suppresses.
     """
-    vocabulary = int(text_setting(model, "vocab_size"))
     named = getattr(getattr(model, "generation_config", None), "suppress_tokens", None) or ()
-    banned = (tokenizer.pad_token_id, *range(len(tokenizer), vocabulary), *map(int, named))
-    return tuple(dict.fromkeys(i for i in banned if 0 <= i < vocabulary and i not in eos_ids))
-
-
-def _give_padding(name: str, tokenizer: TextTokenizer, model: CausalModel) -> None:
-    ends = end_tokens(model, tokenizer)
-    if not ends:
-        raise ModelError(f"policy.model={name!r} has no end-of-sequence token; choose a model that has one")
-    vocabulary = int(text_setting(model, "vocab_size"))
-    if tokenizer.pad_token_id is None or not 0 <= tokenizer.pad_token_id < vocabulary:
-        tokenizer.pad_token_id = ends[-1]
+    banned = (tokenizer.pad_token_id, *vocabulary[len(tokenizer) :], *map(int, named))
+    return tuple(dict.fromkeys(i for i in banned if i in vocabulary and i not in ends))
 
 
 def _place(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from swarm_ray.policies.transformers_models import CausalModel, decoder_of, named_inputs, text_setting
+from swarm_ray.policies.transformers_models import CausalModel, named_inputs, text_setting
 
 CHUNK_LOGITS = 4_000_000
 """Most logits (tokens x vocabulary) made at a time; those of the whole batch would dominate memory."""
@@ -66,8 +66,10 @@ class Rows:
     """[tokens] the completion tokens, group by group, completion by completion."""
 
 
-def packed_rows(groups: Sequence[TokenGroup], pad: int, device: torch.device, dtype: torch.dtype) -> Rows:
-    """One row per group under a tree mask."""
+def lay_out(groups: Sequence[TokenGroup], layout: Layout, pad: int, device: torch.device) -> Rows:
+    """The groups in the given layout: a row per group under a tree mask, or a row per completion."""
+    if layout is not Layout.PACKED:
+        groups = [TokenGroup(g.prompt, (c,)) for g in groups for c in g.completions]
     width = max(len(g.prompt) + g.completion_tokens for g in groups)
     ids, positions, blocks = [], [], []
     predictors: list[int] = []
@@ -87,55 +89,24 @@ def packed_rows(groups: Sequence[TokenGroup], pad: int, device: torch.device, dt
         ids.append(line + [pad] * rest)
         positions.append(place + [0] * rest)
         blocks.append(block + [-1] * rest)
+    laid = torch.tensor(blocks, device=device)
     return Rows(
         torch.tensor(ids, device=device),
         torch.tensor(positions, device=device),
-        _tree_mask(torch.tensor(blocks, device=device), dtype),
+        _tree_mask(laid) if layout is Layout.PACKED else (laid >= 0).long(),
         torch.tensor(predictors, device=device, dtype=torch.long),
         torch.tensor(targets, device=device, dtype=torch.long),
     )
 
 
-def _tree_mask(blocks: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def _tree_mask(blocks: torch.Tensor) -> torch.Tensor:
     """Additive mask [rows, 1, width, width]: causal, within the own completion and the prompt (block 0)."""
     width = blocks.shape[1]
     own, other = blocks[:, :, None], blocks[:, None, :]
     causal = torch.ones(width, width, dtype=torch.bool, device=blocks.device).tril()
     seen = causal & ((other == 0) | (own == other))
-    mask = torch.zeros(seen.shape, dtype=dtype, device=blocks.device)
-    return mask.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
-
-
-def padded_rows(groups: Sequence[TokenGroup], pad: int, device: torch.device) -> Rows:
-    """One row per completion, padded on the right."""
-    lines = [(g.prompt, c) for g in groups for c in g.completions]
-    width = max(len(p) + len(c) for p, c in lines)
-    ids, mask = [], []
-    predictors: list[int] = []
-    targets: list[int] = []
-    for row, (prompt, completion) in enumerate(lines):
-        length = len(prompt) + len(completion)
-        ids.append([*prompt, *completion, *[pad] * (width - length)])
-        mask.append([1] * length + [0] * (width - length))
-        start = row * width + len(prompt) - 1
-        predictors += range(start, start + len(completion))
-        targets += completion
-    return Rows(
-        torch.tensor(ids, device=device),
-        torch.arange(width, device=device).expand(len(lines), width),
-        torch.tensor(mask, device=device),
-        torch.tensor(predictors, device=device, dtype=torch.long),
-        torch.tensor(targets, device=device, dtype=torch.long),
-    )
-
-
-def lay_out(
-    groups: Sequence[TokenGroup], layout: Layout, pad: int, device: torch.device, dtype: torch.dtype
-) -> Rows:
-    """The groups in the given layout."""
-    if layout is Layout.PACKED:
-        return packed_rows(groups, pad, device, dtype)
-    return padded_rows(groups, pad, device)
+    mask = torch.zeros(seen.shape, device=blocks.device)
+    return mask.masked_fill(~seen, torch.finfo(mask.dtype).min)[:, None]
 
 
 def completion_logprobs(
@@ -158,7 +129,7 @@ def completion_logprobs(
     if layout is Layout.PADDED_FULL:
         logits = model(**_inputs(model, rows)).logits
         return _of_logits(logits.flatten(0, 1)[rows.predictors], rows.targets, temperature, banned)
-    decoder = decoder_of(model)
+    decoder = model.base_model
     hidden = decoder(**_inputs(decoder, rows)).last_hidden_state.flatten(0, 1)[rows.predictors]
     head = model.get_output_embeddings()
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
-from swarm_ray.config.schema import GrpoConfig, SwarmConfig
+from swarm_ray.config.schema import GrpoConfig, PolicyConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.machine.cancellation import never_cancelled
 from swarm_ray.policies.batching import micro_batches
@@ -18,7 +17,6 @@ from swarm_ray.policies.generate import Sampling, sample_completions
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
 from swarm_ray.policies.prompts import Asked, PromptFormat
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer, context_length
-from swarm_ray.records.rollouts import Completion
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Given the log-probs of tokens, the same before the update, and the tokens' advantages, all of shape [tokens]: the
@@ -65,6 +63,16 @@ class LanguageModel:
     banned_ids: tuple[int, ...] = ()
     """Tokens that are never sampled: padding, the markers of a prompt, ids without a text."""
 
+    def sampling(self, config: PolicyConfig) -> Sampling:
+        """How it decodes with these settings."""
+        return Sampling(
+            config.max_new_tokens,
+            config.temperature,
+            self.eos_ids,
+            self.tokenizer.pad_token_id,
+            self.banned_ids,
+        )
+
 
 class Policy:
     """A model on a device with Adam, in the layout that the probe found.
@@ -74,24 +82,24 @@ class Policy:
 
     Args:
         language: its model is on the device, and is the policy's own from here on.
-        config: how it decodes and learns.
+        config: how it decodes.
+        grpo: how it learns.
         device: where it lives.
         layout: of the rows in its updates.
     """
 
     def __init__(
-        self, language: LanguageModel, config: SwarmConfig, device: torch.device, layout: Layout
+        self,
+        language: LanguageModel,
+        config: PolicyConfig,
+        grpo: GrpoConfig,
+        device: torch.device,
+        layout: Layout,
     ) -> None:
         self.model, self.tokenizer = language.model, language.tokenizer
         self.layout, self.device = layout, device
-        self._config, self.grpo = config.policy, config.grpo
-        self.sampling = Sampling(
-            config.policy.max_new_tokens,
-            config.policy.temperature,
-            language.eos_ids,
-            self.tokenizer.pad_token_id,
-            language.banned_ids,
-        )
+        self._config, self.grpo = config, grpo
+        self.sampling = language.sampling(config)
         """How it decodes."""
         self._banned = torch.tensor(self.sampling.banned_ids, device=device, dtype=torch.long)
         self.check_cancelled: Callable[[], None] = never_cancelled
@@ -101,9 +109,9 @@ class Policy:
         self.model.eval()
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
-            lr=self.grpo.learning_rate,
-            betas=(self.grpo.beta1, self.grpo.beta2),
-            eps=self.grpo.adam_epsilon,
+            lr=grpo.learning_rate,
+            betas=(grpo.beta1, grpo.beta2),
+            eps=grpo.adam_epsilon,
             fused=True,
         )
 
@@ -139,38 +147,28 @@ class Policy:
         return found
 
     def _sampled(self, ids: tuple[int, ...]) -> SampledCompletion:
-        finished = bool(ids) and ids[-1] in self.sampling.eos_ids
+        finished = ids[-1] in self.sampling.eos_ids
         spoken = ids[:-1] if finished else ids
         text = self.tokenizer.decode(spoken, skip_special_tokens=False)
         return SampledCompletion(text, ids, finished, self._text_ids(text) == spoken)
 
-    def own_group(
-        self,
-        question: Asked,
-        completions: Sequence[SampledCompletion],
-        advantages: tuple[float, ...] = (),
+    def group(
+        self, question: Asked, completions: Iterable[tuple[int, ...]], advantages: tuple[float, ...] = ()
     ) -> TokenGroup:
-        """A group of the policy's own completions, with the tokens it sampled."""
-        return TokenGroup(self._prompt_ids(question), tuple(c.ids for c in completions), advantages)
-
-    def external_group(
-        self, question: Asked, completions: Sequence[Completion], advantages: tuple[float, ...] = ()
-    ) -> TokenGroup:
-        """Another node's completions, encoded as if this policy had produced them.
-
-        A text longer than this policy's own completions may be is cut, and then counts as not finished.
+        """A group to learn from: the tokens that this policy sampled, or those that `encode` gives.
 
         Raises:
             NodeFailure: the prompt leaves no room for a completion.
         """
-        return TokenGroup(self._prompt_ids(question), tuple(map(self.encode, completions)), advantages)
+        return TokenGroup(self._prompt_ids(question), tuple(completions), advantages)
 
-    def encode(self, completion: Completion) -> tuple[int, ...]:
-        """A completion's tokens as its text gives them, cut to the longest that this policy makes."""
-        ids = self._text_ids(completion.text)
-        if completion.finished:
-            ids = (*ids, self.sampling.eos_ids[0])
-        return ids[: self.sampling.max_new_tokens]
+    def encode(self, text: str, *, finished: bool) -> tuple[int, ...]:
+        """The tokens of another node's completion, as if this policy had produced it.
+
+        A text longer than this policy's own completions may be is cut, and then counts as not finished.
+        """
+        end = self.sampling.eos_ids[:1] if finished else ()
+        return (*self._text_ids(text), *end)[: self.sampling.max_new_tokens]
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
         """A text's tokens; the name of a special token in it is spelled out, since a peer may write any."""
@@ -204,7 +202,7 @@ class Policy:
         Raises:
             NodeFailure: the loss or the gradient is not finite; weights and optimizer are as before.
         """
-        total = max(1, sum(g.completion_tokens for g in groups))
+        total = sum(g.completion_tokens for g in groups)
         loss = clipped = entropy = 0.0
         trained = 0
         self.optimizer.zero_grad(set_to_none=True)
@@ -215,26 +213,25 @@ class Policy:
             torch.autograd.backward(part / total)
             loss += part.item() / total
             clipped, entropy, trained = clipped + bound.item(), entropy + spread.item(), trained + tokens
-        norm = self._grad_norm()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if not (math.isfinite(norm) and math.isfinite(loss)):
             self.optimizer.zero_grad(set_to_none=True)
             raise NodeFailure(
-                f"the loss ({loss}) or its gradient's norm ({norm}) is not finite; "
+                f"the loss ({loss}) or its gradient's norm ({float(norm)}) is not finite; "
                 "lower grpo.learning_rate or set grpo.max_grad_norm"
             )
+        if self.grpo.max_grad_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.grpo.max_grad_norm, norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         seen = max(trained, 1)
-        return UpdateStats(
-            loss, clipped / seen, entropy / seen, norm, sum(g.completion_tokens for g in groups)
-        )
+        return UpdateStats(loss, clipped / seen, entropy / seen, float(norm), total)
 
     def _forward(
         self, batch: Sequence[TokenGroup], loss_of: Loss
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
         """Summed loss, clipped tokens, summed entropy and count of tokens of one pass."""
-        dtype = next(self.model.parameters()).dtype
-        rows = lay_out(batch, self.layout, self.sampling.pad_id, self.device, dtype)
+        rows = lay_out(batch, self.layout, self.sampling.pad_id, self.device)
         by_token = [
             advantage
             for group in batch
@@ -249,14 +246,7 @@ class Policy:
         loss, clipped = loss_of(logprobs, logprobs.detach(), advantages)
         return loss, clipped, entropy.sum(), len(rows.targets)
 
-    def _grad_norm(self) -> float:
-        """Of all gradients together, before they are clipped to `grpo.max_grad_norm`."""
-        parameters = list(self.model.parameters())
-        if self.grpo.max_grad_norm is not None:
-            return float(torch.nn.utils.clip_grad_norm_(parameters, self.grpo.max_grad_norm))
-        return float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self._config.dtype == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self._config.dtype == "bfloat16"
+        )

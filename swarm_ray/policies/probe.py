@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.errors import ModelError, NodeFailure
 from swarm_ray.policies.generate import Sampling, sample_completions
 from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
@@ -39,22 +39,21 @@ def one_thread() -> Iterator[None]:
 
 
 @one_thread()
-def probe_layout(
-    model: CausalModel, pad: int, device: torch.device, *, packing: bool, reduced: bool = False
-) -> Layout:
+def probe_layout(model: CausalModel, pad: int, config: PolicyConfig, device: torch.device) -> Layout:
     """The fastest layout whose log-probs agree with one completion at a time, unpadded, to 1e-4 nats.
 
     Deep models err by more than that in any layout, so one passes too when it errs at most twice as much as
     the padded rows through the model's own head do. The comparison is made in float32, where a wrong mask
-    cannot hide in noise; with `reduced`, the layout must run under bfloat16 autocast too. Packed rows have
-    a mask of their own, which would undo a sliding window, so models with one are not packed. Costs up to ten
-    passes over at most 60 tokens.
+    cannot hide in noise; where the policy computes in bfloat16, the layout must run under autocast too. Packed
+    rows have a mask of their own, which would undo a sliding window, so models with one are not packed. Costs
+    up to ten passes over at most 60 tokens.
     """
     groups = _probe_groups(int(text_setting(model, "vocab_size")), pad)
     expected = _one_by_one(model, groups, device)
     error = {layout: _error(model, groups, layout, expected, pad=pad, device=device) for layout in Layout}
     allowed = max(TOLERANCE, 2 * error[Layout.PADDED_FULL])
-    packing = packing and attention_window(model) is None
+    reduced = config.dtype == "bfloat16"
+    packing = config.packing == "auto" and attention_window(model) is None
     candidates = (Layout.PACKED, Layout.PADDED) if packing else (Layout.PADDED,)
     for layout in candidates:
         if error[layout] <= allowed and (not reduced or _runs_reduced(model, groups, layout, pad, device)):
@@ -62,23 +61,12 @@ def probe_layout(
     return Layout.PADDED_FULL
 
 
-def find_layout(model: CausalModel, pad: int, config: SwarmConfig, device: torch.device) -> Layout:
-    """The layout that `probe_layout` finds under the configuration's packing and dtype."""
-    reduced = config.policy.dtype != "float32"
-    return probe_layout(model, pad, device, packing=config.policy.packing == "auto", reduced=reduced)
-
-
 def _probe_groups(vocabulary: int, pad: int) -> list[TokenGroup]:
     stream = random.Random(0)
     tokens = [t for t in range(min(vocabulary, 5000)) if t != pad]
 
-    def draw(length: int) -> tuple[int, ...]:
-        return tuple(stream.choices(tokens, k=length))
-
-    return [
-        TokenGroup(draw(7), (draw(5), draw(1), draw(3))),
-        TokenGroup(draw(3), (draw(2), draw(6))),
-    ]
+    prompt, *rest = [tuple(stream.choices(tokens, k=length)) for length in (7, 5, 1, 3, 3, 2, 6)]
+    return [TokenGroup(prompt, tuple(rest[:3])), TokenGroup(rest[3], tuple(rest[4:]))]
 
 
 @torch.no_grad()
@@ -107,9 +95,8 @@ def _error(
     pad: int,
     device: torch.device,
 ) -> float:
-    dtype = next(model.parameters()).dtype
     try:
-        rows = lay_out(groups, layout, pad, device, dtype)
+        rows = lay_out(groups, layout, pad, device)
         found, _ = completion_logprobs(model, rows, layout, temperature=1.0)
     except _REFUSALS:
         if layout is Layout.PADDED_FULL:

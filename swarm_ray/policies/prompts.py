@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 
 from jinja2 import TemplateError
 
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.policies.tiny.model import PROMPT_TEMPLATE
 from swarm_ray.policies.transformers_models import TextTokenizer
 
@@ -29,17 +30,21 @@ PromptFormat = Callable[[Asked], tuple[int, ...]]
 """Turns a question's text into prompt tokens, generation marker included."""
 
 
-class TinyPrompt:
+def tiny_prompt(tokenizer: TextTokenizer, question: Asked) -> tuple[int, ...]:
     """`<q>question<a>`, the embedded model's template; it knows no system prompt and leaves a turn's out."""
+    text = PROMPT_TEMPLATE.format(question=_turn(question, "").question)
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
 
-    def __init__(self, tokenizer: TextTokenizer) -> None:
-        self._tokenizer = tokenizer
 
-    def __call__(self, question: Asked) -> tuple[int, ...]:
-        """The prompt's tokens."""
-        _, asked = _turn(question, "")
-        text = PROMPT_TEMPLATE.format(question=asked)
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+def plain_prompt(tokenizer: TextTokenizer, system_prompt: str, question: Asked) -> tuple[int, ...]:
+    """For base models without a chat template, GPT-2 say: system prompt, question and `Answer:` as text.
+
+    It has a begin-of-sequence token where the tokenizer adds one, never an end.
+    """
+    system, asked = _turn(question, system_prompt)
+    opening = f"{system}\n\n" if system else ""
+    ids = tokenizer.encode(f"{opening}Question: {asked}\nAnswer:")
+    return tuple(ids[:-1] if ids[-1] == tokenizer.eos_token_id else ids)
 
 
 class ChatPrompt:
@@ -50,12 +55,12 @@ class ChatPrompt:
 
     def __init__(self, tokenizer: TextTokenizer, system_prompt: str) -> None:
         self._tokenizer, self._system = tokenizer, system_prompt
-        self._takes: dict[str, bool] = {}
+        self._known = cache(self._takes_system)
 
     def __call__(self, question: Asked) -> tuple[int, ...]:
         """The prompt's tokens, ending where the assistant speaks."""
         system, asked = _turn(question, self._system)
-        if system and not self._takes_system(system):
+        if system and not self._known(system):
             system, asked = "", f"{system}\n\n{asked}"
         return tuple(self._tokenizer.encode(self._render(system, asked), add_special_tokens=False))
 
@@ -65,26 +70,10 @@ class ChatPrompt:
         return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def _takes_system(self, system: str) -> bool:
-        if system not in self._takes:
-            try:
-                self._takes[system] = system.strip() in self._render(system, "")
-            except TemplateError:
-                self._takes[system] = False
-        return self._takes[system]
-
-
-class PlainPrompt:
-    """For base models without a chat template, GPT-2 say: system prompt, question and `Answer:` as text."""
-
-    def __init__(self, tokenizer: TextTokenizer, system_prompt: str) -> None:
-        self._tokenizer, self._system = tokenizer, system_prompt
-
-    def __call__(self, question: Asked) -> tuple[int, ...]:
-        """The prompt's tokens, with a begin-of-sequence token where the tokenizer adds one, never an end."""
-        system, asked = _turn(question, self._system)
-        opening = f"{system}\n\n" if system else ""
-        ids = self._tokenizer.encode(f"{opening}Question: {asked}\nAnswer:")
-        return tuple(ids[:-1] if ids[-1] == self._tokenizer.eos_token_id else ids)
+        try:
+            return system.strip() in self._render(system, "")
+        except TemplateError:
+            return False
 
 
 def _turn(question: Asked, system_prompt: str) -> Turn:
@@ -95,13 +84,13 @@ def prompt_format(tokenizer: TextTokenizer, system_prompt: str) -> PromptFormat:
     """The chat template where the tokenizer has one, else plain text."""
     if tokenizer.chat_template:
         return ChatPrompt(tokenizer, system_prompt)
-    return PlainPrompt(tokenizer, system_prompt)
+    return partial(plain_prompt, tokenizer, system_prompt)
 
 
-def system_prompt_of(config: SwarmConfig) -> str:
-    """`policy.system_prompt`; reasoning-gym's `DeepSeekZero` where that is empty and answers are tagged."""
-    if config.policy.system_prompt or config.tasks.answer != "tagged":
-        return config.policy.system_prompt
+def system_prompt_of(config: PolicyConfig, answer: str) -> str:
+    """`policy.system_prompt`; reasoning-gym's `DeepSeekZero` where that is empty and answers are `tagged`."""
+    if config.system_prompt or answer != "tagged":
+        return config.system_prompt
     from reasoning_gym.utils import SYSTEM_PROMPTS
 
     return str(SYSTEM_PROMPTS["DeepSeekZero"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,17 +70,15 @@ def restore(policy: Policy, weights: Tensors, optimizer: Tensors | None) -> None
         CheckpointMismatch: names or shapes differ; the policy is as before.
     """
     parameters = dict(_trainable(policy.model))
-    states = _by_parameter(optimizer or {})
-    _require_none([*_weight_differences(parameters, weights), *_state_differences(parameters, states)])
+    _require_same(parameters, weights, optimizer or {})
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
     policy.optimizer.zero_grad(set_to_none=True)
     policy.optimizer.state.clear()
-    for name, state in states.items():
-        policy.optimizer.state[parameters[name]] = {
-            what: _like(parameters[name], what, value) for what, value in state.items()
-        }
+    for key, value in (optimizer or {}).items():
+        what, _, name = key.partition(".")
+        policy.optimizer.state[parameters[name]][what] = _like(parameters[name], what, value)
 
 
 def whole_state(model: CausalModel, weights: Tensors) -> dict[str, torch.Tensor]:
@@ -97,7 +95,7 @@ def whole_state(model: CausalModel, weights: Tensors) -> dict[str, torch.Tensor]
         CheckpointMismatch: names or shapes differ.
     """
     parameters = dict(_trainable(model))
-    _require_none(list(_weight_differences(parameters, weights)))
+    _require_same(parameters, weights)
     names = {parameter.data_ptr(): name for name, parameter in parameters.items()}
     return {
         key: weights[names[tensor.data_ptr()]] if tensor.data_ptr() in names else tensor.cpu()
@@ -135,13 +133,34 @@ def _trainable(model: CausalModel) -> Iterator[tuple[str, torch.nn.Parameter]]:
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
 
 
-def _require_none(differences: Sequence[str]) -> None:
+def _require_same(
+    parameters: Mapping[str, torch.nn.Parameter], weights: Tensors, optimizer: Tensors | None = None
+) -> None:
+    """Refuse other weights than the parameters', and other than whole states of some or all of them."""
+    held = {key.partition(".")[2] for key in optimizer or {}} & parameters.keys()
+    states = {
+        f"{what}.{name}": torch.Size() if what == "step" else parameters[name].shape
+        for name in held
+        for what in ADAM
+    }
+    differences = [
+        *_differences({name: p.shape for name, p in parameters.items()}, weights, ""),
+        *_differences(states, optimizer or {}, "the optimizer's "),
+    ]
     if differences:
         more = f", and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         raise CheckpointMismatch(
             f"the checkpoint is not of this model: {'; '.join(differences[:_SHOWN])}{more}; "
             "take the model that it was made with, or another node id to start anew"
         )
+
+
+def _differences(expected: Mapping[str, torch.Size], found: Tensors, whose: str) -> Iterator[str]:
+    for name in sorted(expected.keys() ^ found.keys()):
+        yield f"{whose}{name} is {'missing' if name in expected else 'unexpected'}"
+    for name in expected:
+        if name in found and found[name].shape != expected[name]:
+            yield f"{whose}{name} is {_shape(found[name].shape)}, and the model's is {_shape(expected[name])}"
 
 
 def _copies(tensors: Tensors, held: Tensors) -> dict[str, torch.Tensor]:
@@ -155,40 +174,8 @@ def _copies(tensors: Tensors, held: Tensors) -> dict[str, torch.Tensor]:
     return copies
 
 
-def _by_parameter(optimizer: Tensors) -> dict[str, dict[str, torch.Tensor]]:
-    states: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in optimizer.items():
-        what, _, name = key.partition(".")
-        states.setdefault(name, {})[what] = value
-    return states
-
-
-def _weight_differences(parameters: Mapping[str, torch.nn.Parameter], weights: Tensors) -> Iterator[str]:
-    for name in sorted(parameters.keys() - weights.keys()):
-        yield f"{name} is missing"
-    for name in sorted(weights.keys() - parameters.keys()):
-        yield f"{name} is unexpected"
-    for name, parameter in parameters.items():
-        if name in weights and weights[name].shape != parameter.shape:
-            yield f"{name} is {_shape(weights[name])}, and the model's is {_shape(parameter)}"
-
-
-def _state_differences(
-    parameters: Mapping[str, torch.nn.Parameter], states: Mapping[str, Mapping[str, torch.Tensor]]
-) -> Iterator[str]:
-    for name, state in states.items():
-        if name not in parameters:
-            yield f"the optimizer's {name} is unexpected"
-        elif set(state) != set(ADAM):
-            yield f"the optimizer's {name} has {', '.join(sorted(state))}, and Adam's has {', '.join(ADAM)}"
-        elif {what: value.shape for what, value in state.items()} != {
-            what: torch.Size() if what == "step" else parameters[name].shape for what in ADAM
-        }:
-            yield f"the optimizer's {name} is {_shape(state['exp_avg'])}, not {_shape(parameters[name])}"
-
-
-def _shape(tensor: torch.Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a number"
+def _shape(size: torch.Size) -> str:
+    return "x".join(map(str, size)) or "a number"
 
 
 def _like(parameter: torch.nn.Parameter, what: str, value: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 Its models take 2.5 CPU-seconds to import, so that is done where one is made or read.
 """
 
-# ruff: noqa: D102 - the protocols' methods are documented by transformers
+# ruff: noqa: D102 - the methods are documented by transformers
 
 from __future__ import annotations
 
@@ -21,25 +21,15 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-class CausalModel(Protocol):
-    """What Swarm Ray uses of a transformers causal language model."""
+class CausalModel(torch.nn.Module):
+    """What Swarm Ray uses of a transformers causal language model, for the type checker; never made itself."""
 
     config: Any
     generation_config: Any
-    training: bool
-
-    def __call__(self, **inputs: Any) -> Any: ...
-    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
-    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
-    def state_dict(self) -> dict[str, torch.Tensor]: ...
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> Any: ...
-    def train(self, mode: bool = True) -> Any: ...
-    def eval(self) -> Any: ...
-    def to(self, device: torch.device) -> Any: ...
-    def get_output_embeddings(self) -> torch.nn.Module: ...
-
     base_model: Any
+    """The model without its language-model head: what makes hidden states."""
 
+    def get_output_embeddings(self) -> torch.nn.Module: ...  # type: ignore[empty-body]
     def save_pretrained(self, folder: Path, **options: Any) -> Any: ...
 
 
@@ -169,11 +159,6 @@ def count_parameters(config: Any) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def decoder_of(model: CausalModel) -> Any:
-    """The model without its language-model head: what makes hidden states."""
-    return model.base_model
-
-
 def text_setting(model: CausalModel, name: str) -> Any:
     """A setting of the language model's configuration (of its text part where it has several), or None."""
     return getattr(model.config.get_text_config(), name, None)
@@ -194,8 +179,7 @@ def attention_window(model: CausalModel) -> int | None:
 
 def named_inputs(module: Any, **inputs: Any) -> dict[str, Any]:
     """The inputs without the optional ones that this architecture's forward does not name."""
-    forward: Any = type(module).forward
-    known = _parameter_names(forward)
+    known = _parameter_names(type(module).forward)
     return {key: value for key, value in inputs.items() if key in known or key not in _OPTIONAL}
 
 

@@ -10,7 +10,7 @@ from swarm_ray.exchange.hivemind import require_hivemind
 from swarm_ray.exchange.hivemind.multiaddr import read_bootnodes
 from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.models.hub import require_hub
-from swarm_ray.policies.tiny.starts import all_made, start_index
+from swarm_ray.policies.tiny.starts import all_made, start_folder, start_index
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 from swarm_ray.tracking.factory import require_trackers
@@ -54,7 +54,7 @@ def prepare_model(
     """
     require_hub(config.hub, nodes)
     if not config.policy.is_tiny:
-        from swarm_ray.policies.preflight import choose_device, free_memory, preflight
+        from swarm_ray.policies.loading import choose_device, free_memory, preflight
 
         device = choose_device(config.policy.device)
         need = preflight(config, len(nodes), device)
@@ -63,10 +63,11 @@ def prepare_model(
         )
         return
     tasks, indices = TaskSet(config.tasks, allowed_modules=allowed_modules), [start_index(n) for n in nodes]
-    if config.policy.device == "auto" and all_made(config, cache_folder(), indices):
+    home = start_folder(config.tasks, config.policy.start_seed, cache_folder())
+    if config.policy.device == "auto" and all_made(home, config.policy.start, indices):
         return  # torch takes seconds to load and is not needed here
     from swarm_ray.policies.tiny.loading import TinyStart
 
     with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
-        start = TinyStart(config, tasks, verifier, cache_folder(), report)
+        start = TinyStart(config.policy, config.grpo, tasks, verifier, cache_folder(), report)
         start.prepare(indices)

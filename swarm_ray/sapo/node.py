@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,3 +45,7 @@ class Node:
     def derive_seed(self, root: int, purpose: str) -> int:
         """The seed of its random stream for a purpose of its present step."""
         return derive_seed(root, self.id, self.step, purpose)
+
+    def stream(self, root: int, purpose: str) -> random.Random:
+        """Its random stream for a purpose of its present step."""
+        return random.Random(self.derive_seed(root, purpose))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 
@@ -19,6 +20,7 @@ from swarm_ray.records.rollouts import Completion, Rollout
 from swarm_ray.sapo.grpo import is_zero_advantage
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import ScoreItem, Verifier
+from swarm_ray.tasks.scoring_messages import Score
 from swarm_ray.tasks.task import Question
 
 
@@ -79,11 +81,7 @@ class Pool:
 
     def refused_for(self, node: str) -> dict[str, int]:
         """Refused external rollouts by reason, as `node` counts them."""
-        total: Counter[str] = Counter()
-        for sender, reasons in self.refused.items():
-            if sender != node:
-                total.update(reasons)
-        return dict(total)
+        return dict(sum((c for sender, c in self.refused.items() if sender != node), Counter[str]()))
 
     def best_peer(self, node: str) -> str | None:
         """The peer whose completions were worth most on average; the smaller id among equals."""
@@ -109,11 +107,9 @@ def score_own(
         verifier: scores the completions.
     """
     made = [(n, q, g) for n in generated for q, g in zip(questions[n], generated[n], strict=True)]
-    items = [ScoreItem(question.ref, c.text) for _, question, group in made for c in group]
-    scores = iter(verifier.score(items) if items else [])
+    scores = _score([(question, group) for _, question, group in made], verifier)
     own: dict[str, list[ScoredRollout]] = {n: [] for n in generated}
-    for node, question, group in made:
-        found = [next(scores) for _ in group]
+    for (node, question, group), found in zip(made, scores, strict=True):
         completions = tuple(
             Completion(c.text, s.reward, c.finished) for c, s in zip(group, found, strict=True)
         )
@@ -147,10 +143,8 @@ def build_pool(
                 known.append((file.node, number, tasks.verify(rollout.question), rollout))
             except UnknownQuestionError as error:
                 refused[str(error)] += 1
-    items = [ScoreItem(q.ref, c.text, external=True) for _, _, q, r in known for c in r.completions]
-    scores = iter(verifier.score(items) if items else [])
-    for node, number, question, rollout in known:
-        found = [next(scores) for _ in rollout.completions]
+    scores = _score([(q, r.completions) for _, _, q, r in known], verifier, external=True)
+    for (node, number, question, rollout), found in zip(known, scores, strict=True):
         if any(score.outcome == "refused" for score in found):
             pool.refused[node][RolloutRefusal.EVALUATES_TEXT] += 1
             continue
@@ -160,3 +154,15 @@ def build_pool(
         )
         pool.rollouts.append(ScoredRollout(node, number, question, completions))
     return pool
+
+
+def _score(
+    asked: Sequence[tuple[Question, Sequence[SampledCompletion | Completion]]],
+    verifier: Verifier,
+    *,
+    external: bool = False,
+) -> list[list[Score]]:
+    """The scores of each question's completions, all in one request."""
+    items = [ScoreItem(question.ref, c.text, external) for question, group in asked for c in group]
+    scores = iter(verifier.score(items))
+    return [list(islice(scores, len(group))) for _, group in asked]

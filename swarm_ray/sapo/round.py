@@ -6,14 +6,13 @@ others it drops those without advantage, selects J, and takes one policy-gradien
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from swarm_ray.config.schema import GrpoConfig, SwarmConfig
 from swarm_ray.errors import NodeFailure
-from swarm_ray.policies.policy import SampledCompletion, UpdateStats
+from swarm_ray.policies.policy import UpdateStats
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.rollouts import Rollout, RoundFile
 from swarm_ray.records.state import StageClosed
@@ -24,7 +23,6 @@ from swarm_ray.sapo.pool import PeerFile, Pool, ScoredRollout, build_pool, score
 from swarm_ray.sapo.selection import Batch, select_batch
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Verifier
-from swarm_ray.tasks.task import Question
 
 T = TypeVar("T")
 
@@ -34,19 +32,15 @@ class Exchange(Protocol):
 
     def adopt(self, node: Node, number: int) -> list[ScoredRollout] | None:
         """What an earlier process of the node made for this step; None when it is to be made now."""
-        ...
 
     def publish(self, node: Node, number: int, file: RoundFile, own: Sequence[ScoredRollout]) -> None:
         """Share a node's file of a round, once: one that an earlier process shared already is left alone."""
-        ...
 
     def wait_closed(self, number: int) -> StageClosed | None:
         """Wait until the round's record says what was accepted; None when no coordinator is there to say so."""
-        ...
 
     def gather(self, closed: StageClosed, without: Sequence[str]) -> list[PeerFile]:
         """Read the accepted files of all nodes but those in `without`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -84,14 +78,24 @@ def run_round(
         A row of metrics for each node that came through; `seconds` is filled in by the caller, who also knows what
         happens after the step.
     """
-    phase, exchange = context.phases.phase, context.exchange
+    phase, exchange, config = context.phases.phase, context.exchange, context.config
     rows = [] if rows is None else rows
     with phase("sample"):
         own = {n.id: made for n in nodes if (made := exchange.adopt(n, number)) is not None}
         fresh = [n for n in nodes if n.id not in own]
-        questions = each(fresh, lambda n: _sample(n, context), context)
+        questions = each(
+            fresh, lambda n: context.tasks.draw(n.stream(config.seed, "questions"), config.local), context
+        )
     with phase("generate"):
-        generated = each(fresh, lambda n: _generate(n, questions[n.id], context.config), context)
+        generated = each(
+            fresh,
+            lambda n: n.policy.generate(
+                [q.text for q in questions[n.id]],
+                config.completions,
+                n.derive_seed(config.seed, "completions"),
+            ),
+            context,
+        )
     with phase("score"):
         own |= score_own(questions, generated, context.verifier)
     with phase("publish"):
@@ -102,13 +106,20 @@ def run_round(
         with phase("gather"):
             pool = _gather(nodes, closed, own, context)
         with phase("select"):
-            batches = each(nodes, lambda n: select_batch(n, own[n.id], pool, context.config), context)
+            batches = each(
+                nodes,
+                lambda n: select_batch(
+                    n, own[n.id], pool, config.external, n.stream(config.seed, "selection")
+                ),
+                context,
+            )
         with phase("update"):
             each(
                 nodes, lambda n: rows.append(_learn(n, number, batches[n.id], pool, context, closed)), context
             )
     for node in nodes:
-        _sit_out(node, number)
+        if node.skipped:  # it begins the next round with fresh random streams
+            node.skipped, node.round, node.step = "", number, node.step + 1
     return rows
 
 
@@ -129,25 +140,6 @@ def each(nodes: Sequence[Node], action: Callable[[Node], T], context: RoundConte
                 node.problem = str(failure)
             context.failed(node)
     return results
-
-
-def _sit_out(node: Node, number: int) -> None:
-    """Let a node that failed in this round begin the next with fresh random streams."""
-    if node.skipped:
-        node.skipped, node.round = "", number
-        node.step += 1
-
-
-def _sample(node: Node, context: RoundContext) -> list[Question]:
-    stream = random.Random(node.derive_seed(context.config.seed, "questions"))
-    return context.tasks.draw(stream, context.config.local)
-
-
-def _generate(
-    node: Node, questions: Sequence[Question], config: SwarmConfig
-) -> list[list[SampledCompletion]]:
-    seed = node.derive_seed(config.seed, "completions")
-    return node.policy.generate([q.text for q in questions], config.completions, seed)
 
 
 def _file(node: Node, own: Sequence[ScoredRollout], alone: bool) -> RoundFile:
@@ -197,10 +189,15 @@ def _update(node: Node, batch: Batch, grpo: GrpoConfig) -> UpdateStats | None:
     """One step; None when no group has an advantage, and weights and optimizer stay as they are."""
     policy, epsilon = node.policy, grpo.advantage_epsilon
     groups = [
-        policy.own_group(r.question.text, r.sampled, group_advantages(r.rewards, epsilon)) for r in batch.own
+        policy.group(r.question.text, (c.ids for c in r.sampled), group_advantages(r.rewards, epsilon))
+        for r in batch.own
     ]
     groups += [
-        policy.external_group(r.question.text, r.completions, group_advantages(r.rewards, epsilon))
+        policy.group(
+            r.question.text,
+            (policy.encode(c.text, finished=c.finished) for c in r.completions),
+            group_advantages(r.rewards, epsilon),
+        )
         for r in batch.external
     ]
     if not any(advantage for group in groups for advantage in group.advantages):

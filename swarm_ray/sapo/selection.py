@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.records.refusals import RolloutRefusal
 from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.sapo.node import Node
@@ -25,8 +24,9 @@ class Batch:
 
 def eligible(pool: Sequence[ScoredRollout], node: str) -> list[ScoredRollout]:
     """Other nodes' rollouts that carry an advantage, ordered by (node id, number) and never by arrival."""
-    found = [r for r in pool if r.node != node and not r.zero_advantage]
-    return sorted(found, key=lambda r: (r.node, r.number))
+    return sorted(
+        (r for r in pool if r.node != node and not r.zero_advantage), key=lambda r: (r.node, r.number)
+    )
 
 
 def select_uniform(
@@ -42,15 +42,16 @@ def select_uniform(
     return stream.sample(list(candidates), min(count, len(candidates)))
 
 
-def select_batch(node: Node, own: list[ScoredRollout], pool: Pool, config: SwarmConfig) -> Batch:
-    """What a node trains on: its own rollouts, and J of the others that its model has room for; counted."""
+def select_batch(
+    node: Node, own: list[ScoredRollout], pool: Pool, count: int, stream: random.Random
+) -> Batch:
+    """What a node trains on: its own rollouts, and `count` of the others that its model has room for; counted."""
     found = eligible(pool.rollouts, node.id)
     candidates = [r for r in found if node.policy.has_room(r.question.text)]
     rejected = pool.refused_for(node.id)
     if len(candidates) < len(found):
         rejected[RolloutRefusal.PROMPT_TOO_LONG] = len(found) - len(candidates)
-    stream = random.Random(node.derive_seed(config.seed, "selection"))
-    external = select_uniform(candidates, config.external, stream)
+    external = select_uniform(candidates, count, stream)
     counters = StepCounters(
         offered=pool.offered_to(node.id),
         used=len(external),

@@ -20,7 +20,7 @@ from swarm_ray.machine import ray_actors
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.observe.display import Display, choose_display
 from swarm_ray.observe.snapshot import ExperimentSnapshot
-from swarm_ray.policies.preflight import choose_device, free_memory, preflight
+from swarm_ray.policies.loading import choose_device, free_memory, preflight
 from swarm_ray.runtime.handle import DONE, LEARNED_NOTHING, Running
 from swarm_ray.runtime.preflight import prepare_model
 from swarm_ray.runtime.worker import Worker, WorkerSettings

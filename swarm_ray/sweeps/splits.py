@@ -67,10 +67,10 @@ def nodes_that_fit(config: SwarmConfig, most: int = PAPER_NODES) -> int:
     if config.policy.is_tiny:
         return most
     from swarm_ray.policies.huggingface import load_config as load_model_config
-    from swarm_ray.policies.preflight import choose_device, free_memory, memory_need, shape_of
+    from swarm_ray.policies.loading import choose_device, free_memory, memory_need
 
     device = choose_device(config.policy.device)
-    need = memory_need(shape_of(load_model_config(config.policy.model)), config)
+    need = memory_need(load_model_config(config.policy.model), config)
     fit = need.nodes_in(free_memory(device))
     if fit < 2:
         raise ModelError(

@@ -12,7 +12,6 @@ from genrl.state import GameState, WorldState
 from swarm_ray.errors import CheckpointError, CheckpointMismatch, NodeFailure
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.policies.prompts import Turn
-from swarm_ray.records.rollouts import Completion
 
 
 def rows(*questions, system="Be brief."):
@@ -81,9 +80,9 @@ def test_own_completions_are_trained_on_as_sampled_and_others_as_their_text(trai
     eos = trainer.policy.sampling.eos_ids[0]
     encode = trainer.policy.encode
     assert theirs.completions == (
-        (*encode(Completion("12", 0.0, finished=False)), eos),
-        (*encode(Completion("3", 0.0, finished=False)), eos),
-        encode(Completion("4444", 0.0, finished=False)),
+        (*encode("12", finished=False), eos),
+        (*encode("3", finished=False), eos),
+        encode("4444", finished=False),
     )
     assert mine.advantages == pytest.approx((1.4997, -0.4999, -0.4999, -0.4999), abs=1e-3)
     assert theirs.advantages == pytest.approx((-0.9998, 0.9998, 0), abs=1e-3)
@@ -159,7 +158,7 @@ def test_openings_begin_every_completion_of_their_stage_and_are_not_trained_on(t
     state, rewards = played({("me", "1 + 1"): (own, [1, 0, 0, 0]), ("peer", "2"): (["\nAnswer: 7"], [1.0])})
     trainer.train(state, Table(), rewards)
     assert groups[0].completions == tuple(c.ids for c in made)
-    assert groups[1].completions == (trainer.policy.encode(Completion("7", 0.0, finished=True)),)
+    assert groups[1].completions == (trainer.policy.encode("7", finished=True),)
     trainer.place = (0, 1)
     assert not trainer.generate(rows("1 + 1"))[0][0].startswith("\n")
 

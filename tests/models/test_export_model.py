@@ -98,7 +98,7 @@ def pretrained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 @torch.inference_mode()
 def greedy(policy: Policy, question: str) -> list[int]:
     """The likeliest tokens, one after the other, of those that the policy ever samples."""
-    sampling, ids = policy.sampling, list(policy.own_group(question, []).prompt)
+    sampling, ids = policy.sampling, list(policy.group(question, []).prompt)
     found: list[int] = []
     while len(found) < sampling.max_new_tokens and not set(found) & set(sampling.eos_ids):
         logits = policy.model(input_ids=torch.tensor([ids + found])).logits[0, -1]
@@ -132,7 +132,7 @@ def test_the_embedded_model_answers_as_the_node_did(tiny: Trained, tmp_path: Pat
     assert path == tmp_path / "a folder"
     policy = tiny.policies[node]
     prompts = [by_template(path, question) for question in QUESTIONS]
-    assert prompts == [list(policy.own_group(question, []).prompt) for question in QUESTIONS]
+    assert prompts == [list(policy.group(question, []).prompt) for question in QUESTIONS]
     assert answers(path, prompts) == [greedy(policy, question) for question in QUESTIONS]
 
 
@@ -140,7 +140,7 @@ def test_a_pretrained_model_answers_as_the_node_did(pretrained: Trained, tmp_pat
     policy = pretrained.policies["node-0"]
     path = export_model(pretrained.root, "small", "node-0", tmp_path / "out")
     prompts = [by_template(path, question) for question in QUESTIONS]
-    assert prompts == [list(policy.own_group(question, []).prompt) for question in QUESTIONS]
+    assert prompts == [list(policy.group(question, []).prompt) for question in QUESTIONS]
     assert answers(path, prompts) == [greedy(policy, question) for question in QUESTIONS]
     start = AutoModelForCausalLM.from_pretrained(pretrained.config.policy.model).state_dict()
     now = AutoModelForCausalLM.from_pretrained(path).state_dict()
@@ -300,8 +300,12 @@ def test_modules_of_a_stranger_are_not_imported(
     with pytest.raises(UserError, match="wants to import the Python module 'swarm_tasks_for_tests'"):
         export_model(tiny.root, "small", "node-0", tmp_path / "out")
     path = export_model(tiny.root, "small", "node-0", tmp_path / "out", modules=["swarm_tasks_for_tests"])
-    assert by_template(path, QUESTIONS[0]) == list(tiny.policies["node-0"].own_group(QUESTIONS[0], []).prompt)
-    assert (start_folder(tiny.config, cache_folder()) / "tokenizer" / "tokenizer.json").exists()
+    assert by_template(path, QUESTIONS[0]) == list(tiny.policies["node-0"].group(QUESTIONS[0], []).prompt)
+    assert (
+        start_folder(tiny.config.tasks, tiny.config.policy.start_seed, cache_folder())
+        / "tokenizer"
+        / "tokenizer.json"
+    ).exists()
 
 
 def test_another_version_of_the_questions_is_refused(tiny: Trained, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ import torch
 from models_for_tests import make_model, make_tokenizer, save_model
 from transformers import PreTrainedTokenizerFast
 
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import GrpoConfig, PolicyConfig
 from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.policy import LanguageModel, Policy
-from swarm_ray.policies.prompts import PlainPrompt
+from swarm_ray.policies.prompts import plain_prompt
 
 CPU = torch.device("cpu")
 
@@ -57,11 +58,10 @@ def policy_of(tokenizer: PreTrainedTokenizerFast) -> Callable[..., Policy]:
         layout: Layout = Layout.PACKED,
         policy: dict[str, object] | None = None,
         grpo: dict[str, object] | None = None,
+        ends: tuple[int, ...] = (3,),
     ) -> Policy:
-        settings = {"max_new_tokens": 6, **(policy or {})}
-        config = SwarmConfig.model_validate({"policy": settings, "grpo": grpo or {}})
-        return Policy(
-            LanguageModel(model, tokenizer, PlainPrompt(tokenizer, ""), (3,), (0,)), config, CPU, layout
-        )
+        config = PolicyConfig.model_validate({"max_new_tokens": 6, **(policy or {})})
+        language = LanguageModel(model, tokenizer, partial(plain_prompt, tokenizer, ""), ends, (0,))
+        return Policy(language, config, GrpoConfig.model_validate(grpo or {}), CPU, layout)
 
     return make

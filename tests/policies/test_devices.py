@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from swarm_ray.errors import ConfigError
-from swarm_ray.policies.preflight import choose_device, free_memory
+from swarm_ray.policies.loading import choose_device, free_memory
 
 
 def cuda(monkeypatch, count):

@@ -9,9 +9,8 @@ import pytest
 import torch
 from transformers import T5Config
 
-from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.errors import ModelError
-from swarm_ray.policies.huggingface import end_tokens, load_config, load_huggingface, unspeakable_tokens
+from swarm_ray.policies.huggingface import load_config, load_huggingface
 
 HUB_ANSWERS = {
     "nobody/nothing": (404, "RepoNotFound"),
@@ -19,13 +18,9 @@ HUB_ANSWERS = {
 }
 
 
-def config(model: object, **settings: object) -> PolicyConfig:
-    return PolicyConfig.model_validate({"model": str(model), **settings})
-
-
 def refusal(model: object) -> str:
     with pytest.raises(ModelError) as error:
-        load_huggingface(config(model))
+        load_huggingface(str(model))
     text = str(error.value)
     assert "\n" not in text
     assert text.startswith(f"policy.model={str(model)!r}")
@@ -41,7 +36,8 @@ def change(folder, **settings):
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "gpt2"])
 def test_a_saved_model_comes_back(saved, build, architecture):
-    model, tokenizer = load_huggingface(config(saved(architecture)))
+    language = load_huggingface(str(saved(architecture)))
+    model, tokenizer = language.model, language.tokenizer
     expected = build(architecture).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
     assert all(p.dtype == torch.float32 and p.requires_grad for p in model.parameters())
@@ -54,28 +50,25 @@ def test_a_saved_model_comes_back(saved, build, architecture):
 def test_weights_saved_in_half_precision_become_float32_masters(saved, build):
     folder = saved("llama")
     build("llama").to(torch.bfloat16).save_pretrained(folder)
-    model, _ = load_huggingface(config(folder))
-    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert {p.dtype for p in load_huggingface(str(folder)).model.parameters()} == {torch.float32}
 
 
 def test_tied_weights_are_not_missing(saved):
-    model, _ = load_huggingface(config(saved("qwen2")))
+    model = load_huggingface(str(saved("qwen2"))).model
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
 def test_a_home_folder_may_be_named(saved, monkeypatch):
     folder = saved("llama")
     monkeypatch.setenv("HOME", str(folder.parent))
-    model, _ = load_huggingface(config("~/llama"))
-    assert sum(1 for _ in model.parameters()) > 0
+    assert sum(1 for _ in load_huggingface("~/llama").model.parameters()) > 0
 
 
 def test_padding_is_the_end_of_sequence_where_there_is_none(saved, tokenizer):
     tokenizer.pad_token = None
-    model, found = load_huggingface(config(saved("llama")))
-    ends = end_tokens(model, found)
-    assert found.pad_token_id == 3
-    assert unspeakable_tokens(model, found, ends) == tuple(range(len(found), 320))
+    found = load_huggingface(str(saved("llama")))
+    assert found.tokenizer.pad_token_id == 3
+    assert found.banned_ids == tuple(range(len(found.tokenizer), 320))
 
 
 def test_every_token_that_ends_is_known_the_turns_end_first(saved, tokenizer):
@@ -83,14 +76,13 @@ def test_every_token_that_ends_is_known_the_turns_end_first(saved, tokenizer):
     path = folder / "generation_config.json"
     for named, expected in [([9, 3], (2, 3, 9)), (9, (2, 3, 9)), (None, (2, 3)), ([9, 5000], (2, 3, 9))]:
         path.write_text(json.dumps({"eos_token_id": named}))
-        model, found = load_huggingface(config(folder))
-        assert end_tokens(model, found) == expected
-        assert unspeakable_tokens(model, found, expected) == (0, *range(len(found), 320))
+        found = load_huggingface(str(folder))
+        assert found.eos_ids == expected
+        assert found.banned_ids == (0, *range(len(found.tokenizer), 320))
 
 
 def test_a_base_model_ends_with_its_tokenizers_token(saved):
-    model, tokenizer = load_huggingface(config(saved("gpt2", chat=False)))
-    assert end_tokens(model, tokenizer) == (3,)
+    assert load_huggingface(str(saved("gpt2", chat=False))).eos_ids == (3,)
 
 
 def test_a_model_without_any_end_is_refused(saved, tokenizer):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel, GPT2Model, MistralConfig, MistralForCausalLM
 
+from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.errors import ModelError
 from swarm_ray.policies.logprobs import Layout
 from swarm_ray.policies.probe import probe_layout, require_decoder
@@ -11,10 +12,10 @@ from swarm_ray.policies.probe import probe_layout, require_decoder
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("reduced", [False, True])
-def test_a_model_that_agrees_is_packed_unless_that_is_off(model, reduced):
-    assert probe_layout(model, 0, CPU, packing=True, reduced=reduced) is Layout.PACKED
-    assert probe_layout(model, 0, CPU, packing=False, reduced=reduced) is Layout.PADDED
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_that_agrees_is_packed_unless_that_is_off(model, dtype):
+    assert probe_layout(model, 0, PolicyConfig(dtype=dtype), CPU) is Layout.PACKED
+    assert probe_layout(model, 0, PolicyConfig(dtype=dtype, packing="off"), CPU) is Layout.PADDED
 
 
 def test_a_model_that_numbers_positions_by_itself_is_padded(build):
@@ -24,7 +25,7 @@ def test_a_model_that_numbers_positions_by_itself_is_padded(build):
 
     model = build("gpt2")
     model.transformer.__class__ = Counting
-    assert probe_layout(model, 0, CPU, packing=True) is Layout.PADDED
+    assert probe_layout(model, 0, PolicyConfig(), CPU) is Layout.PADDED
 
 
 def test_a_model_that_scales_its_logits_makes_them_itself(llama):
@@ -36,7 +37,7 @@ def test_a_model_that_scales_its_logits_makes_them_itself(llama):
         return out
 
     llama.forward = scaled
-    assert probe_layout(llama, 0, CPU, packing=True) is Layout.PADDED_FULL
+    assert probe_layout(llama, 0, PolicyConfig(), CPU) is Layout.PADDED_FULL
 
 
 def test_a_sliding_window_is_not_packed():
@@ -44,9 +45,9 @@ def test_a_sliding_window_is_not_packed():
     sizes = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
     window = MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=64)).eval()
-    assert probe_layout(window, 0, CPU, packing=True) is Layout.PADDED
+    assert probe_layout(window, 0, PolicyConfig(), CPU) is Layout.PADDED
     whole = MistralForCausalLM(MistralConfig(**sizes, **heads, sliding_window=None)).eval()
-    assert probe_layout(whole, 0, CPU, packing=True) is Layout.PACKED
+    assert probe_layout(whole, 0, PolicyConfig(), CPU) is Layout.PACKED
 
 
 def test_causal_models_decode_in_batches(model):
@@ -96,7 +97,7 @@ def test_the_probe_computes_with_one_thread_and_leaves_the_trainer_its_own(llama
     torch.set_num_threads(3)
     try:
         require_decoder(llama, 0, CPU)
-        probe_layout(llama, 0, CPU, packing=True)
+        probe_layout(llama, 0, PolicyConfig(), CPU)
         assert (used, torch.get_num_threads()) == ({1}, 3)
     finally:
         torch.set_num_threads(before)

@@ -29,7 +29,7 @@ def reference(model, temperature=1.0, banned=()):
 
 
 def computed(model, layout, temperature=1.0, banned=None):
-    rows = lay_out(GROUPS, layout, 0, CPU, torch.float32)
+    rows = lay_out(GROUPS, layout, 0, CPU)
     return completion_logprobs(model, rows, layout, temperature, banned)
 
 
@@ -98,6 +98,6 @@ def test_reduced_precision_is_near(model):
 
 def test_a_group_without_tokens_has_no_logprobs(llama):
     for layout in Layout:
-        rows = lay_out([TokenGroup((5, 6), ((), ()))], layout, 0, CPU, torch.float32)
+        rows = lay_out([TokenGroup((5, 6), ((), ()))], layout, 0, CPU)
         found, entropy = completion_logprobs(llama, rows, layout, 1.0)
         assert found.shape == entropy.shape == (0,)

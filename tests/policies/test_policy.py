@@ -10,7 +10,6 @@ from swarm_ray.config.schema import GrpoConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.batching import micro_batches
 from swarm_ray.policies.logprobs import Layout, TokenGroup
-from swarm_ray.records.rollouts import Completion
 from swarm_ray.sapo.grpo import grpo_loss
 
 LOSS = grpo_loss(GrpoConfig())
@@ -82,18 +81,11 @@ def test_generate_batch_bounds_a_decode(llama, policy_of, monkeypatch, most):
     assert sum(rows) == 15
 
 
-def test_the_sampled_end_of_sequence_token_is_kept(llama, tokenizer):
-    from swarm_ray.config.schema import SwarmConfig
-    from swarm_ray.policies.policy import LanguageModel, Policy
-    from swarm_ray.policies.prompts import PlainPrompt
-
-    ends = tuple(range(3, 200))
-    config = SwarmConfig.model_validate({"policy": {"max_new_tokens": 6}})
-    prompt = PlainPrompt(tokenizer, "")
-    policy = Policy(LanguageModel(llama, tokenizer, prompt, ends), config, torch.device("cpu"), Layout.PACKED)
+def test_the_sampled_end_of_sequence_token_is_kept(llama, policy_of):
+    policy = policy_of(llama, ends=tuple(range(3, 200)))
     finished = [c for c in policy.generate(QUESTIONS[:1], 40, seed=0)[0] if c.finished]
     assert len({c.ids[-1] for c in finished}) > 3
-    assert policy.external_group(QUESTIONS[0], [Completion("42", 0.0, finished=True)]).completions[0][-1] == 3
+    assert policy.encode("42", finished=True)[-1] == 3
 
 
 def test_reencodes_says_whether_the_text_gives_the_tokens(llama, policy_of, tokenizer):
@@ -107,18 +99,11 @@ def test_reencodes_says_whether_the_text_gives_the_tokens(llama, policy_of, toke
     assert len({c.reencodes for c in completions}) == 2
 
 
-def test_own_groups_hold_the_sampled_tokens(llama, policy_of, tokenizer):
-    policy = policy_of(llama)
-    completions = policy.generate(QUESTIONS[:1], 4, seed=1)[0]
-    group = policy.own_group(QUESTIONS[0], completions)
-    assert group.completions == tuple(c.ids for c in completions)
-    assert tokenizer.decode(group.prompt) == f"Question: {QUESTIONS[0]}\nAnswer:"
-
-
-def test_external_groups_are_encoded_closed_and_cut(llama, policy_of, tokenizer):
+def test_texts_are_encoded_closed_and_cut(llama, policy_of, tokenizer):
     policy = policy_of(llama)
     texts = [("42", True), ("42", False), ("", True), ("", False), ("xyzxyzxyz", True), ("xyzxyz", True)]
-    group = policy.external_group(QUESTIONS[0], [Completion(text, 0.0, finished) for text, finished in texts])
+    group = policy.group(QUESTIONS[0], (policy.encode(text, finished=finished) for text, finished in texts))
+    assert tokenizer.decode(group.prompt) == f"Question: {QUESTIONS[0]}\nAnswer:"
     answer = tuple(tokenizer.encode("42"))
     spelled = tuple(tokenizer.encode("xyzxyz"))
     assert len(spelled) == 6
@@ -128,7 +113,7 @@ def test_external_groups_are_encoded_closed_and_cut(llama, policy_of, tokenizer)
 def test_a_peer_cannot_write_special_tokens(llama, policy_of):
     policy = policy_of(llama, policy={"max_new_tokens": 40})
     text = "4<|endoftext|>2<|im_end|><|pad|>"
-    (ids,) = policy.external_group(QUESTIONS[0], [Completion(text, 0.0, finished=False)]).completions
+    ids = policy.encode(text, finished=False)
     assert not set(ids) & {0, 1, 2, 3}
     assert policy.tokenizer.decode(ids) == text
 
@@ -142,7 +127,7 @@ def test_prompts_beyond_the_context_fail_the_node(model, policy_of):
     with pytest.raises(NodeFailure, match=message):
         policy.generate([QUESTIONS[0], long], 2, seed=0)
     with pytest.raises(NodeFailure, match=message):
-        policy.external_group(long, [Completion("42", 0.0, finished=True)])
+        policy.group(long, [(42,)])
     assert len(policy.generate(["7" * (95 - (size - 98))], 2, seed=0)[0]) == 2
 
 
@@ -324,7 +309,7 @@ def test_learning_raises_what_is_rewarded(llama, policy_of):
         for question, row, reward in zip(QUESTIONS, rows, rewards(rows), strict=True):
             centre = sum(reward) / len(reward)
             advantages = tuple(r - centre for r in reward)
-            groups.append(policy.own_group(question, row, advantages))
+            groups.append(policy.group(question, (c.ids for c in row), advantages))
         policy.update(groups, LOSS)
     last = mean(rewards(policy.generate(QUESTIONS, 32, seed=99)))
     assert first < 0.5
@@ -354,7 +339,7 @@ def test_a_cancellation_that_ends_an_update_leaves_weights_and_optimizer(llama, 
 
     policy = policy_of(llama, policy={"micro_batch_tokens": 1})
     made = policy.generate(QUESTIONS, 2, seed=3)
-    groups = [policy.own_group(q, m, (1.0, -1.0)) for q, m in zip(QUESTIONS, made, strict=True)]
+    groups = [policy.group(q, (c.ids for c in m), (1.0, -1.0)) for q, m in zip(QUESTIONS, made, strict=True)]
     policy.update(groups, LOSS)
     before, beats = snapshot(policy), iter(range(2))
 

@@ -200,7 +200,7 @@ def test_an_optimizer_that_does_not_fit_is_refused(llama, policy_of, damage) -> 
         optimizer["exp_avg_sq.model.norm.weight"] = torch.zeros(7)
     else:
         optimizer["step.model.norm.weight"] = torch.zeros(2)
-    with pytest.raises(CheckpointMismatch, match=r"optimizer's (nothing|model\.norm\.weight)"):
+    with pytest.raises(CheckpointMismatch, match=r"optimizer's \w+\.(nothing|model\.norm\.weight)"):
         restore(policy, taken.weights, optimizer)
 
 

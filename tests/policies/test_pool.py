@@ -8,7 +8,6 @@ from swarm_ray.config.schema import GrpoConfig, SwarmConfig
 from swarm_ray.errors import ConfigError, ModelError
 from swarm_ray.policies.loading import load_policies
 from swarm_ray.policies.logprobs import Layout
-from swarm_ray.records.rollouts import Completion
 from swarm_ray.sapo.grpo import grpo_loss
 
 LOSS = grpo_loss(GrpoConfig())
@@ -26,7 +25,7 @@ def test_nodes_start_alike_and_learn_apart(saved, architecture, dtype):
     question = "what is 12 plus 30?"
     rows = first.generate([question], 6, seed=1)
     assert second.generate([question], 6, seed=1) == rows
-    group = first.own_group(question, rows[0], (1.0, -1.0, 0.5, -0.5, 0.25, -0.25))
+    group = first.group(question, (c.ids for c in rows[0]), (1.0, -1.0, 0.5, -0.5, 0.25, -0.25))
     first.update([group], LOSS)
     pairs = list(zip(first.model.parameters(), second.model.parameters(), strict=True))
     assert any(not torch.equal(one, other) for one, other in pairs)
@@ -50,11 +49,10 @@ def test_the_layout_is_found_once_and_shared(saved):
 
 def test_chat_models_are_prompted_and_closed_by_their_template(saved, tokenizer):
     (policy,) = load_policies(swarm(saved("llama"), system_prompt="Be brief."), 1)
-    group = policy.external_group("2+2?", [Completion("4", 0.0, finished=True)])
-    text = tokenizer.decode(group.prompt)
+    text = tokenizer.decode(policy.group("2+2?", []).prompt)
     assert text.startswith("<|im_start|>system\nBe brief.<|im_end|>")
     assert text.endswith("<|im_start|>assistant\n")
-    assert group.completions[0][-1] == 2
+    assert policy.encode("4", finished=True)[-1] == 2
 
 
 def test_tokens_without_text_are_never_sampled(saved):

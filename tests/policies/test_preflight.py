@@ -6,16 +6,10 @@ from transformers import AutoConfig, GPT2Config, LlamaConfig, Qwen2Config
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ModelError
-from swarm_ray.policies import preflight as module
-from swarm_ray.policies.logprobs import Layout, TokenGroup, decoder_of, lay_out
-from swarm_ray.policies.preflight import (
-    MemoryNeed,
-    ModelShape,
-    memory_need,
-    preflight,
-    require_room,
-    shape_of,
-)
+from swarm_ray.policies import loading as module
+from swarm_ray.policies.loading import MemoryNeed, memory_need, preflight, require_room
+from swarm_ray.policies.logprobs import CHUNK_LOGITS, Layout, TokenGroup, lay_out
+from swarm_ray.policies.transformers_models import count_parameters
 
 CPU = torch.device("cpu")
 NEED = MemoryNeed(per_node=1000, update=300, decode=200)
@@ -53,7 +47,7 @@ def test_the_refusal_names_bytes_and_ways_out():
 
 
 @pytest.mark.parametrize(
-    ("config", "key_value", "intermediate"),
+    ("model", "key_value", "intermediate"),
     [
         (LlamaConfig(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=8), 16, 11008),
         (
@@ -65,42 +59,36 @@ def test_the_refusal_names_bytes_and_ways_out():
     ],
     ids=["llama", "qwen2", "gpt2"],
 )
-def test_the_shape_is_read_off_the_configuration(config, key_value, intermediate):
-    shape = shape_of(config)
-    assert (shape.hidden, shape.key_value, shape.intermediate) == (64, key_value, intermediate)
-    assert (shape.layers, shape.vocabulary) == (config.num_hidden_layers, config.vocab_size)
+def test_the_need_is_sixteen_bytes_a_parameter_and_the_work(model, key_value, intermediate):
+    settings = {"local": 2, "external": 2, "completions": 4, "policy": {"max_new_tokens": 44}}
+    need = memory_need(model, SwarmConfig.model_validate(settings))
+    parameters, layers, vocabulary = count_parameters(model), model.num_hidden_layers, model.vocab_size
+    tokens, rows, chunk = 4 * 4 * 300, 2 * 4, 4 * min(CHUNK_LOGITS, 4800 * vocabulary)
+    assert need.per_node == 16 * parameters
+    assert need.update == 4 * (tokens * layers * (10 * 64 + 5 * intermediate) + chunk)
+    assert need.decode == 4 * (rows * 300 * layers * 2 * key_value + 2 * rows * vocabulary)
+    settings["policy"] |= {"dtype": "bfloat16", "micro_batch_tokens": 50, "generate_batch": 4}
+    less = memory_need(model, SwarmConfig.model_validate(settings))
+    kept = 50 * layers * (10 * 64 + 5 * intermediate)
+    assert less.update == 4 * (kept + 4 * min(CHUNK_LOGITS, 50 * vocabulary)) + 2 * parameters
+    assert less.decode == 4 * (4 * 300 * layers * 2 * key_value + 8 * vocabulary) + 2 * parameters
 
 
 def test_parameters_are_counted_without_loading(model):
-    counted = shape_of(model.config).parameters
-    assert counted == sum(p.numel() for p in model.parameters())
+    assert count_parameters(model.config) == sum(p.numel() for p in model.parameters())
 
 
 def test_a_model_of_billions_is_counted_on_no_memory():
     heads = {"num_attention_heads": 64, "num_key_value_heads": 8}
     config = LlamaConfig(hidden_size=8192, intermediate_size=28672, num_hidden_layers=80, **heads)
-    assert 60e9 < shape_of(config).parameters < 80e9
-
-
-def test_the_need_is_sixteen_bytes_a_parameter_and_the_work():
-    shape = ModelShape(1_000_000, layers=2, hidden=10, intermediate=20, key_value=5, vocabulary=100)
-    settings = {"local": 2, "external": 2, "completions": 4, "policy": {"max_new_tokens": 44}}
-    need = memory_need(shape, SwarmConfig.model_validate(settings))
-    tokens, rows = 4 * 4 * 300, 2 * 4
-    assert need.per_node == 16_000_000
-    assert need.update == 4 * (tokens * 2 * (10 * 10 + 5 * 20) + 4 * tokens * 100)
-    assert need.decode == 4 * (rows * 300 * 2 * 2 * 5 + 2 * rows * 100)
-    settings["policy"] |= {"dtype": "bfloat16", "micro_batch_tokens": 1000, "generate_batch": 4}
-    less = memory_need(shape, SwarmConfig.model_validate(settings))
-    assert less.update == 4 * (1000 * 2 * (10 * 10 + 5 * 20) + 4 * 1000 * 100) + 2_000_000
-    assert less.decode == 4 * (4 * 300 * 2 * 2 * 5 + 2 * 4 * 100) + 2_000_000
+    assert 60e9 < count_parameters(config) < 80e9
 
 
 @pytest.mark.parametrize("layout", [Layout.PACKED, Layout.PADDED])
 def test_the_estimate_covers_what_a_pass_keeps(model, layout):
     """Bytes kept for the backward pass, counted, against the estimate; it may not be wasteful either."""
     groups = [TokenGroup(tuple(range(5, 25)), tuple(tuple(range(30, 50)) for _ in range(5)))] * 4
-    rows = lay_out(groups, layout, 0, CPU, torch.float32)
+    rows = lay_out(groups, layout, 0, CPU)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -112,11 +100,12 @@ def test_the_estimate_covers_what_a_pass_keeps(model, layout):
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         inputs = {"attention_mask": rows.attention_mask, "position_ids": rows.position_ids}
-        decoder_of(model)(input_ids=rows.input_ids, use_cache=False, **inputs)
+        model.base_model(input_ids=rows.input_ids, use_cache=False, **inputs)
     measured = sum(storage.nbytes() for storage in kept.values())
-    shape = shape_of(model.config)
+    size = model.config
+    inner = getattr(size, "intermediate_size", None) or 4 * size.hidden_size
     tokens = rows.input_ids.numel()
-    estimate = 4 * tokens * shape.layers * (10 * shape.hidden + 5 * shape.intermediate)
+    estimate = 4 * tokens * size.num_hidden_layers * (10 * size.hidden_size + 5 * inner)
     assert 0.5 * estimate < measured < 1.15 * estimate
 
 
@@ -125,9 +114,8 @@ def test_preflight_refuses_before_any_weight_is_read(saved, monkeypatch):
     config = SwarmConfig.model_validate({"policy": {"model": str(folder)}})
     for file in folder.glob("*.safetensors"):
         file.unlink()
-    parameters = shape_of(AutoConfig.from_pretrained(folder)).parameters
     need = preflight(config, 2, CPU)
-    assert need.per_node == 16 * parameters
+    assert need.per_node == 16 * count_parameters(AutoConfig.from_pretrained(folder))
     monkeypatch.setattr(module, "free_memory", lambda device: need.total(3))
     preflight(config, 3, CPU)
     with pytest.raises(ModelError, match=r"4 nodes would take .* room for 3; choose at most 3 nodes here"):

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 from reasoning_gym.utils import SYSTEM_PROMPTS
 
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.policies.prompts import (
     ChatPrompt,
-    PlainPrompt,
-    TinyPrompt,
     Turn,
+    plain_prompt,
     prompt_format,
     system_prompt_of,
+    tiny_prompt,
     turn_end,
 )
 
@@ -74,8 +74,7 @@ def test_a_turn_has_a_system_prompt_of_its_own(tokenizer, template, expected):
 
 
 def test_the_embedded_models_prompt_leaves_a_turns_system_prompt_out(tokenizer):
-    prompt = TinyPrompt(tokenizer)
-    assert prompt(Turn("Judge.", "2+2?")) == prompt("2+2?")
+    assert tiny_prompt(tokenizer, Turn("Judge.", "2+2?")) == tiny_prompt(tokenizer, "2+2?")
 
 
 def test_a_plain_prompt_begins_as_the_tokenizer_does_and_never_ends(tokenizer):
@@ -84,7 +83,7 @@ def test_a_plain_prompt_begins_as_the_tokenizer_does_and_never_ends(tokenizer):
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<|im_start|> $A <|endoftext|>", special_tokens=[("<|im_start|>", 1), ("<|endoftext|>", 3)]
     )
-    ids = PlainPrompt(tokenizer, "")("2+2?")
+    ids = plain_prompt(tokenizer, "", "2+2?")
     assert tokenizer.decode(ids) == "<|im_start|>Question: 2+2?\nAnswer:"
 
 
@@ -108,5 +107,4 @@ def test_the_turns_end_is_the_templates(tokenizer):
     ],
 )
 def test_tagged_answers_have_a_system_prompt(policy, answer, expected):
-    settings = {"policy": {"system_prompt": policy}, "tasks": {"answer": answer}}
-    assert system_prompt_of(SwarmConfig.model_validate(settings)) == expected
+    assert system_prompt_of(PolicyConfig(system_prompt=policy), answer) == expected

@@ -11,9 +11,10 @@ import safetensors.torch
 import torch
 
 from swarm_ray.config.load import load_config
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.policies.tiny.loading import TinyStart
-from swarm_ray.policies.tiny.starts import SKILL, all_made, habit_name, start_file, start_index
+from swarm_ray.policies.tiny.starts import all_made, start_file, start_folder, start_index, start_names
 from swarm_ray.runtime.preflight import prepare_model
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
@@ -32,29 +33,24 @@ print("torch" in sys.modules)
 def prepare(folder: Path, start: str, said: list[str]) -> None:
     config = load_config("tiny", overrides=[*SMALL, f"policy.start={start}"])
     with Scorer(config.tasks) as verifier:
-        made = TinyStart(
-            config, TaskSet(config.tasks), verifier, folder, lambda what, _share: said.append(what)
-        )
-        made.prepare([0, 1])
+        tasks, report = TaskSet(config.tasks), lambda what, _share: said.append(what)
+        TinyStart(config.policy, config.grpo, tasks, verifier, folder, report).prepare([0, 1])
 
 
-def weights(folder: Path, start: str) -> list[Path]:
-    """Where the weights that two nodes start from are to lie."""
-    config = load_config("tiny", overrides=[*SMALL, f"policy.start={start}"])
-    if start == "blank":
-        return []
-    names = [SKILL] if start == "base" else [SKILL, habit_name(start, 0), habit_name(start, 1)]
-    return [start_file(config, folder, name) for name in names]
+def home_of(config: SwarmConfig, folder: Path) -> Path:
+    return start_folder(config.tasks, config.policy.start_seed, folder)
 
 
 @pytest.mark.parametrize("start", ["blank", "base", "C5"])
 def test_what_is_all_there_is_not_made_again(start: str, tmp_path: Path) -> None:
     config = load_config("tiny", overrides=[*SMALL, f"policy.start={start}"])
     prepare(tmp_path, "blank", [])  # the tokenizer, which every start has
-    for file in dict.fromkeys(weights(tmp_path, start)):
-        assert not all_made(config, tmp_path, [0, 1])
-        file.write_bytes(safetensors.torch.save({"a": torch.zeros(3)}))
-    assert all_made(config, tmp_path, [0, 1])
+    home, names = home_of(config, tmp_path), start_names(start, [0, 1])
+    assert names == {"blank": [], "base": ["skill"], "C5": ["skill", "C5-000", "C5-001"]}[start]
+    for name in names:
+        assert not all_made(home, start, [0, 1])
+        start_file(home, name).write_bytes(safetensors.torch.save({"a": torch.zeros(3)}))
+    assert all_made(home, start, [0, 1])
     said: list[str] = []
     prepare(tmp_path, start, said)
     assert said == []
@@ -63,13 +59,14 @@ def test_what_is_all_there_is_not_made_again(start: str, tmp_path: Path) -> None
 def test_a_torn_file_is_not_there(tmp_path: Path) -> None:
     config = load_config("tiny", overrides=[*SMALL, "policy.start=base"])
     prepare(tmp_path, "blank", [])
-    (file,) = weights(tmp_path, "base")
+    home = home_of(config, tmp_path)
+    file = start_file(home, "skill")
     whole = safetensors.torch.save({"a": torch.zeros(3)})
     for torn in (b"", whole[:5], whole[:-1], b"\xff" * 20):
         file.write_bytes(torn)
-        assert not all_made(config, tmp_path, [0])
+        assert not all_made(home, "base", [0])
     file.write_bytes(whole)
-    assert all_made(config, tmp_path, [0])
+    assert all_made(home, "base", [0])
 
 
 def test_a_driver_whose_starts_are_there_loads_no_torch(
@@ -78,9 +75,10 @@ def test_a_driver_whose_starts_are_there_loads_no_torch(
     monkeypatch.setenv("SWARM_RAY_CACHE", str(tmp_path))
     words = [*SMALL[:-1], "policy.start=blank"]
     config = load_config("tiny", overrides=words)
-    assert not all_made(config, cache_folder(), [0, 1])
+    home = home_of(config, cache_folder())
+    assert not all_made(home, "blank", [0, 1])
     prepare_model(config, ["node-0", "node-1"], None, lambda *_: None)
-    assert all_made(config, cache_folder(), [0, 1])
+    assert all_made(home, "blank", [0, 1])
     command = [sys.executable, "-c", DRIVER, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "False\n"

@@ -13,8 +13,8 @@ from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import CheckpointCallbacks, Checkpointer
 from swarm_ray.config.schema import CheckpointConfig, GrpoConfig, SwarmConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
-from swarm_ray.policies.policy import LanguageModel, Policy
-from swarm_ray.policies.prompts import TinyPrompt
+from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.tiny.loading import tiny_language
 from swarm_ray.policies.tiny.model import build_tokenizer
 from swarm_ray.policies.transformers_models import llama
 from swarm_ray.records.nodes import NodeTotals
@@ -51,8 +51,8 @@ def small_policy(seed: int, hidden: int = 32) -> Policy:
         num_key_value_heads=2,
         pad_token_id=tokenizer.pad_token_id,
     )
-    prompt, eos = TinyPrompt(tokenizer), (tokenizer.eos_token_id,)
-    return Policy(LanguageModel(model, tokenizer, prompt, eos), CONFIG, torch.device("cpu"), Layout.PACKED)
+    language = replace(tiny_language(model, tokenizer), banned_ids=())
+    return Policy(language, CONFIG.policy, CONFIG.grpo, torch.device("cpu"), Layout.PACKED)
 
 
 def small_node(name: str = "node-0", incarnation: str = A, seed: int = 0) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from genrl.trainer.grpo_trainer import GRPOLanguageTrainerModule, GRPOTrainerCon
 from models_for_tests import CHAT_TEMPLATE, make_model, make_tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import GrpoConfig, PolicyConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.genrl.manager import SwarmGameManager
 from swarm_ray.genrl.math import STAGES, MathDataManager, math_rewards
@@ -26,9 +27,9 @@ from swarm_ray.genrl.recorder import GameRow
 from swarm_ray.genrl.rgym import GymDataManager, GymRewards
 from swarm_ray.genrl.wire import decode, encode
 from swarm_ray.policies.logprobs import Layout
-from swarm_ray.policies.policy import LanguageModel, Policy
-from swarm_ray.policies.prompts import TinyPrompt
-from swarm_ray.policies.tiny.model import build_model, build_tokenizer, markers
+from swarm_ray.policies.policy import Policy
+from swarm_ray.policies.tiny.loading import tiny_language
+from swarm_ray.policies.tiny.model import build_model, build_tokenizer
 
 DATASETS = {
     "size": 200,
@@ -50,17 +51,15 @@ OPENINGS = ("\nAnswer: ", "\nChoice: Student #", "\nAnswer: ")
 def tiny_policy(seed: int = 0, tokens: int = 4, rate: float = 1e-2) -> Policy:
     """The embedded model, blank, which writes digits alone: it guesses right now and then."""
     tokenizer = build_tokenizer(["What is 3 + 4?", "How many 1 bits are there in 12?"])
-    config = SwarmConfig.model_validate(
-        {"policy": {"max_new_tokens": tokens, "start": "blank"}, "grpo": {"learning_rate": rate}}
-    )
-    model = build_model(tokenizer, seed)
+    language = tiny_language(build_model(tokenizer, seed), tokenizer)
     digits = [tokenizer.encode(str(d), add_special_tokens=False)[0] for d in range(10)]
     others = [i for i in range(len(tokenizer)) if i not in {*digits, tokenizer.eos_token_id}]
-    device = torch.device("cpu")
-    banned = (*markers(tokenizer), *others)
-    eos = (tokenizer.eos_token_id,)
     return Policy(
-        LanguageModel(model, tokenizer, TinyPrompt(tokenizer), eos, banned), config, device, Layout.PACKED
+        replace(language, banned_ids=(*language.banned_ids, *others)),
+        PolicyConfig(max_new_tokens=tokens, start="blank"),
+        GrpoConfig(learning_rate=rate),
+        torch.device("cpu"),
+        Layout.PACKED,
     )
 
 

@@ -102,7 +102,7 @@ def blank_policies(
     config: SwarmConfig, tasks: TaskSet, verifier: Verifier, count: int, cache: Path | None = None
 ) -> list[Policy]:
     """Policies without training."""
-    start = TinyStart(config, tasks, verifier, cache or cache_folder(), lambda *_: None)
+    start = TinyStart(config.policy, config.grpo, tasks, verifier, cache or cache_folder(), lambda *_: None)
     return [start.policy(n) for n in range(count)]
 
 

@@ -51,11 +51,6 @@ def build_tokenizer(texts: Iterable[str]) -> TextTokenizer:
     return wrap_tokenizer(tokenizer, pad=PAD, eos=EOS, unk=UNKNOWN, extra=(QUESTION, ANSWER))
 
 
-def markers(tokenizer: TextTokenizer) -> tuple[int, ...]:
-    """The special tokens that are never sampled: all but the one that ends a completion."""
-    return tuple(i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id)
-
-
 def build_model(tokenizer: TextTokenizer, seed: int) -> CausalModel:
     """A fresh model on the CPU in float32, initialised from `seed` alone.
 

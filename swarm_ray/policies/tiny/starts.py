@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import TasksConfig
 from swarm_ray.tasks.streams import derive_seed
 
 
@@ -51,6 +51,8 @@ STARTS: dict[str, Start] = {
 RECIPE = 1
 """Counted up when the warm start changes, so that no stale start is loaded."""
 SKILL = "skill"
+TOKENIZER = "tokenizer/tokenizer.json"
+"""In a start folder; the last file of the tokenizer that is written."""
 
 
 def start_index(node: str) -> int:
@@ -64,30 +66,28 @@ def start_index(node: str) -> int:
     return numbers[0] if len(numbers) == 1 else 3 * numbers[-2] + numbers[-1]
 
 
-def start_folder(config: SwarmConfig, folder: Path) -> Path:
-    """Where the starts of this configuration are kept below the cache's folder."""
-    return folder / f"tiny-{_recipe_hash(config)}"
+def start_folder(tasks: TasksConfig, seed: int, folder: Path) -> Path:
+    """Where the starts of these tasks and this `policy.start_seed` are kept below the cache's folder."""
+    parts = {
+        "recipe": RECIPE,
+        "tasks": tasks.model_dump(mode="json"),
+        "seed": seed,
+        "reasoning_gym": version("reasoning-gym"),
+    }
+    return folder / f"tiny-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
-def tokenizer_folder(config: SwarmConfig, folder: Path) -> Path | None:
-    """Where the embedded model's tokenizer lies; None where this machine has not made it."""
-    made = start_folder(config, folder) / "tokenizer"
-    return made if (made / "tokenizer.json").exists() else None
+def start_names(start: str, indices: Iterable[int]) -> list[str]:
+    """The names of the weights that the starts numbered `indices` need, those of the last one last."""
+    if start == "blank":
+        return []
+    own = (f"{start}-{0 if STARTS[start].shared else index:03d}" for index in indices if start != "base")
+    return list(dict.fromkeys((SKILL, *own)))
 
 
-def habit_name(start: str, index: int) -> str:
-    """The name of the weights with which the nodes of one start index begin.
-
-    Args:
-        start: one with a habit, `policy.start`.
-        index: see `start_index`.
-    """
-    return f"{start}-{0 if STARTS[start].shared else index:03d}"
-
-
-def start_file(config: SwarmConfig, folder: Path, name: str) -> Path:
-    """Where weights of that name lie: `SKILL`, or a `habit_name`."""
-    return start_folder(config, folder) / f"{name}.safetensors"
+def start_file(home: Path, name: str) -> Path:
+    """Where weights of that name lie in a `start_folder`."""
+    return home / f"{name}.safetensors"
 
 
 def is_made(file: Path) -> bool:
@@ -99,22 +99,7 @@ def is_made(file: Path) -> bool:
         return False
 
 
-def all_made(config: SwarmConfig, folder: Path, indices: Sequence[int]) -> bool:
-    """Whether nothing that the starts numbered `indices` need is to be made any more."""
-    start, names = config.policy.start, [SKILL]
-    if start == "blank":
-        names = []
-    elif start != "base":
-        names += [habit_name(start, index) for index in indices]
-    made = all(is_made(start_file(config, folder, name)) for name in names)
-    return made and tokenizer_folder(config, folder) is not None
-
-
-def _recipe_hash(config: SwarmConfig) -> str:
-    parts = {
-        "recipe": RECIPE,
-        "tasks": config.tasks.model_dump(mode="json"),
-        "seed": config.policy.start_seed,
-        "reasoning_gym": version("reasoning-gym"),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+def all_made(home: Path, start: str, indices: Iterable[int]) -> bool:
+    """Whether nothing that the starts numbered `indices` need is to be made any more in a `start_folder`."""
+    made = all(is_made(start_file(home, name)) for name in start_names(start, indices))
+    return made and (home / TOKENIZER).exists()

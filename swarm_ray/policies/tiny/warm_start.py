@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, padded_rows
-from swarm_ray.policies.prompts import TinyPrompt
+from swarm_ray.policies.logprobs import Layout, TokenGroup, completion_logprobs, lay_out
+from swarm_ray.policies.prompts import tiny_prompt
 from swarm_ray.policies.tiny.starts import Start
 from swarm_ray.policies.transformers_models import CausalModel, TextTokenizer
 from swarm_ray.tasks.questions import TaskSet
@@ -27,13 +27,15 @@ class Lessons:
     """Question and answer pairs as tokens, drawn uniformly over specialties and with replacement."""
 
     def __init__(self, tasks: TaskSet, tokenizer: TextTokenizer) -> None:
-        self.tasks, self.pad = tasks, tokenizer.pad_token_id
-        self._tokenizer, self._prompt = tokenizer, TinyPrompt(tokenizer)
+        self.tasks, self._tokenizer = tasks, tokenizer
+        self.pad = tokenizer.pad_token_id
 
     def lesson(self, question: Question, answer: str) -> TokenGroup:
         """The question's prompt with one completion: the answer, closed by EOS."""
         ids = self._tokenizer.encode(answer, add_special_tokens=False)
-        return TokenGroup(self._prompt(question.text), ((*ids, self._tokenizer.eos_token_id),))
+        return TokenGroup(
+            tiny_prompt(self._tokenizer, question.text), ((*ids, self._tokenizer.eos_token_id),)
+        )
 
 
 def train_skill(model: CausalModel, lessons: Lessons, seed: int, steps: int, report: Report) -> None:
@@ -83,7 +85,7 @@ def habit(start: Start, question: Question) -> str:
 
 def _fit(model: CausalModel, optimizer: torch.optim.Optimizer, batch: Sequence[TokenGroup], pad: int) -> None:
     model.train()
-    rows = padded_rows(batch, pad, torch.device("cpu"))
+    rows = lay_out(batch, Layout.PADDED, pad, torch.device("cpu"))
     logprobs, _ = completion_logprobs(model, rows, Layout.PADDED, temperature=1.0)
     optimizer.zero_grad(set_to_none=True)
     (-logprobs.mean()).backward()  # type: ignore[no-untyped-call]
