@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -58,16 +59,6 @@ class _Position(msgspec.Struct, frozen=True):
     round: int = -1
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What goes: keys of files and of folders, with what they are called and what they take."""
-
-    files: tuple[str, ...]
-    folders: tuple[str, ...]
-    removals: tuple[Removal, ...]
-    remarks: tuple[str, ...] = ()
-
-
 def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: bool = False) -> Cleanup:
     """Remove what an experiment does not need to be resumed or shown, or the whole of it.
 
@@ -93,35 +84,32 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
         refuse_link(experiment, "removed")
     refuse_in_use(experiment, "cleaned")
     if whole:
-        removals = _all_of(experiment)
-        if not dry_run:
-            own = local_folder(experiment.address)
-            remove_folder(experiment)
-            with errors_of("remove the folder", str(own)):
-                shutil.rmtree(own, ignore_errors=not own.exists())
-        return Cleanup(name, removals, (), done=not dry_run)
-    plan = _plan(experiment)
-    if not dry_run and plan.removals:
-        experiment.store.attach(experiment.paths.experiment_json)
-        experiment.store.check()
-        for key in plan.files:
-            experiment.store.remove(key)
-        for key in plan.folders:
-            experiment.store.remove(
-                f"{key}/{MANIFEST}"
-            )  # first: without its manifest a checkpoint does not count
-            experiment.store.remove_tree(key)
-    return Cleanup(name, plan.removals, plan.remarks, done=not dry_run)
+        return _clean_all(experiment, dry_run=dry_run)
+    files, folders, found = _plan(experiment)
+    if not dry_run and found.removals:
+        store = experiment.store
+        store.attach(experiment.paths.experiment_json)
+        store.check()
+        # First, since a checkpoint without its manifest does not count.
+        for key in (*files, *(f"{folder}/{MANIFEST}" for folder in folders)):
+            store.remove(key)
+        for folder in folders:
+            store.remove_tree(folder)
+    return replace(found, done=not dry_run)
 
 
-def _all_of(experiment: OpenExperiment) -> tuple[Removal, ...]:
-    files, own = files_of(experiment).files, local_folder(experiment.address)
-    removals = [Removal("files of the whole experiment", len(files), sum(file.size for file in files))]
-    kept = files_below(own).files
-    if kept:
-        what = "files that this machine keeps of it on its own disk"
-        removals.append(Removal(what, len(kept), sum(file.size for file in kept)))
-    return tuple(removals)
+def _clean_all(experiment: OpenExperiment, *, dry_run: bool) -> Cleanup:
+    own = local_folder(experiment.address)
+    kinds = {
+        "files of the whole experiment": files_of(experiment).files,
+        "files that this machine keeps of it on its own disk": files_below(own).files,
+    }
+    removals = [Removal(what, len(files), sum(file.size for file in files)) for what, files in kinds.items()]
+    if not dry_run:
+        remove_folder(experiment)
+        with errors_of("remove the folder", str(own)):
+            shutil.rmtree(own, ignore_errors=not own.exists())
+    return Cleanup(experiment.paths.experiment, tuple(r for r in removals if r.files), (), done=not dry_run)
 
 
 def remove_folder(experiment: OpenExperiment) -> None:
@@ -141,36 +129,34 @@ def remove_folder(experiment: OpenExperiment) -> None:
     store.remove_tree(paths.folder)
 
 
-def _plan(experiment: OpenExperiment) -> _Plan:
-    """What can go, as the state log and the checkpoints have it."""
+def _plan(experiment: OpenExperiment) -> tuple[list[str], list[str], Cleanup]:
+    """The files and the folders that can go, as the state log and the checkpoints have it, and what they come to."""
     found = experiment.newest()
     sizes = {f"{experiment.paths.folder}/{file.within}": file.size for file in files_of(experiment).files}
     remarks: list[str] = []
     kept, old = _checkpoints(experiment)
     below = _first_needed(found[1] if found else None, kept, remarks)
-    stored = stored_files(experiment, remarks)
     # What lies behind a link belongs to somebody else: it is in no size, and stays.
-    stored = [file for file in stored if file.key in sizes]
-    old = [folder for folder in old if any(key.rpartition("/")[0] == folder for key in sizes)]
-    going = [f.key for f in stored if _may_go(f, below)]
-    values = [key for key in sizes if key.endswith(VALUE_FILE_SUFFIX) and _is_old(key, below)]
-    old_files = [key for key in sizes if key.rpartition("/")[0] in old]
+    stored = [file for file in stored_files(experiment, remarks) if file.key in sizes]
+    folder_of_key = {key: key.rpartition("/")[0] for key in sizes}
+    old = sorted(set(old) & set(folder_of_key.values()))
     why = "the state log has answered" if below is not None else "nobody will learn from again"
-    removals = (
-        Removal(f"round files that {why}", len(going), sum(sizes.get(k, 0) for k in going)),
-        Removal("rollouts that a peer had asked for", len(values), sum(sizes[key] for key in values)),
-        Removal(
-            f"files of {len(old)} older checkpoints", len(old_files), sum(sizes[key] for key in old_files)
-        ),
-    )
-    if len(going) < len(stored):
-        remarks.append(f"{len(stored) - len(going)} round files stay: they may be learned from again")
-    return _Plan((*going, *values), tuple(old), tuple(r for r in removals if r.files), tuple(remarks))
+    going = {
+        f"round files that {why}": [file.key for file in stored if _may_go(file, below)],
+        "rollouts that a peer had asked for": [key for key in sizes if _is_old_value(key, below)],
+        f"files of {len(old)} older checkpoints": [key for key in sizes if folder_of_key[key] in old],
+    }
+    files, values, _ = going.values()
+    removals = [Removal(what, len(keys), sum(sizes[k] for k in keys)) for what, keys in going.items() if keys]
+    if len(files) < len(stored):
+        remarks.append(f"{len(stored) - len(files)} round files stay: they may be learned from again")
+    cleanup = Cleanup(experiment.paths.experiment, tuple(removals), tuple(remarks), done=False)
+    return files + values, old, cleanup
 
 
-def _is_old(key: str, below: int | None) -> bool:
-    """Whether a value can go: it is of a round that nobody will learn from again."""
-    number = round_of_own_file(key.rpartition("/")[2])
+def _is_old_value(key: str, below: int | None) -> bool:
+    """Whether a file holds a value of a round that nobody will learn from again."""
+    number = round_of_own_file(key.rpartition("/")[2]) if key.endswith(VALUE_FILE_SUFFIX) else None
     return number is not None and (below is None or number < below)
 
 
@@ -222,12 +208,10 @@ def _round_of(experiment: OpenExperiment, node: str, checkpoint: StoredCheckpoin
     """The last round that a checkpoint has learned; -1 where its own word cannot be had."""
     data = experiment.store.read(f"{_folder(experiment, node, checkpoint)}/{_STATE}", _MAX_STATE) or b""
     entry = manifest.entry(_STATE)
-    if entry is None or hashlib.sha256(data).hexdigest() != entry.sha256:
-        return -1
-    try:
-        return msgspec.json.decode(data, type=_Position).round
-    except UNREADABLE:
-        return -1
+    with suppress(*UNREADABLE):
+        if entry is not None and hashlib.sha256(data).hexdigest() == entry.sha256:
+            return msgspec.json.decode(data, type=_Position).round
+    return -1
 
 
 def _folder(experiment: OpenExperiment, node: str, checkpoint: StoredCheckpoint) -> str:

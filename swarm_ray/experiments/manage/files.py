@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -103,11 +103,9 @@ def files_below(folder: Path) -> FolderFiles:
 
 
 def _walk(folder: Path, top: Path, left_out: list[str]) -> Iterator[FolderFile]:
-    try:
-        with os.scandir(folder) as entries:
-            found = list(entries)
-    except FileNotFoundError:
-        return
+    found: list[os.DirEntry[str]] = []
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        found = list(entries)
     for entry in found:
         path = Path(entry.path)
         if not entry.name.isprintable():
@@ -115,11 +113,8 @@ def _walk(folder: Path, top: Path, left_out: list[str]) -> Iterator[FolderFile]:
         elif entry.is_dir(follow_symlinks=False):
             yield from _walk(path, top, left_out)
         elif entry.is_file(follow_symlinks=False):
-            try:
-                size = entry.stat(follow_symlinks=False).st_size
-            except FileNotFoundError:
-                continue
-            yield FolderFile(path, PurePosixPath(path.relative_to(top)), size)
+            with suppress(FileNotFoundError):
+                yield FolderFile(path, PurePosixPath(path.relative_to(top)), entry.stat().st_size)
         else:
             left_out.append(f"{path} is {'a link' if entry.is_symlink() else 'no file'}")
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
 
-import msgspec
-
-from drive_store import UNREADABLE, InvalidName, StateEntry, is_dead, newest, read_coordinator_beats
+from drive_store import InvalidName, StateEntry, is_dead, newest, read_coordinator_beats, record_in
 from drive_store.names import parse_coordinator_beat_name
 from swarm_ray.errors import NodeTakenError, SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
@@ -21,7 +18,7 @@ from swarm_ray.experiments.read.metrics import predecessors_of
 from swarm_ray.experiments.read.status import shown_state
 from swarm_ray.machine.local_disk import Lock
 from swarm_ray.records.nodes import CoordinatorBeat
-from swarm_ray.records.state import UNDER_WAY, ExperimentState, StateRecord
+from swarm_ray.records.state import ENDED, ExperimentState, StateRecord
 
 _RUN_LOCK = "run.lock"
 _COORDINATOR = "its coordinator"
@@ -29,19 +26,6 @@ _UNKNOWN_PATIENCE_S = 600.0
 """Counts where `pace.dead_after_s` cannot be read: that of the preset `colab`, whose nodes beat most rarely."""
 _UNREADABLE = "unreadable"
 """The state of one whose newest record this version does not read."""
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """What the newest state record says, as far as it can be had."""
-
-    state: str
-    entry: StateEntry | None = None
-    record: StateRecord | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self.state not in {*UNDER_WAY, _UNREADABLE}
 
 
 def hold_for_run(address: ExperimentAddress) -> Lock:
@@ -85,34 +69,27 @@ def refuse_in_use(folder: ExperimentFolder, what: str) -> None:
     name = folder.paths.experiment
     if _is_run_here(folder.address):
         raise UserError(f"a process of this machine runs {name}, so it cannot be {what}; end that one first")
-    now = _standing(folder)
-    patience = _patience(folder, now.record)
-    keys = _unfinished(folder, now, patience) if now.ended else _all_heartbeats(folder, now)
-    heartbeats = _ages(folder, keys)
-    who, age = min(heartbeats.items(), key=lambda heartbeat: heartbeat[1], default=("nobody", inf))
+    entry, record = newest(folder.view), None
+    with suppress(SwarmStateError):
+        record = decode_state(entry) if entry else None
+    ended, patience = record is not None and record.state in ENDED, _patience(folder, record)
+    keys = _unfinished(folder, entry, patience) if ended else _all_heartbeats(folder, entry, record)
+    ages = [(age, who) for who, key in keys if (age := _age(folder, key)) is not None]
+    age, who = min(ages, default=(inf, ""))
     if is_dead(age, patience):
         return
-    if now.ended:
+    without_record = _UNREADABLE if entry else ExperimentState.WAITING
+    state = shown_state(record) if record else without_record
+    if ended:
         raise UserError(
-            f"{name} is {now.state}, but {who} gave a heartbeat {age:.0f} s ago and has not said that it ended, so it "
+            f"{name} is {state}, but {who} gave a heartbeat {age:.0f} s ago and has not said that it ended, so it "
             f"cannot be {what}; end it, or wait until it has been silent for {patience:.0f} s"
         )
     raise UserError(
-        f"{name} is {now.state}, and {who} gave a heartbeat {age:.0f} s ago, so it cannot be {what}; wait until it has "
+        f"{name} is {state}, and {who} gave a heartbeat {age:.0f} s ago, so it cannot be {what}; wait until it has "
         f"been silent for {patience:.0f} s, or stop it first: swarm-ray stop --root {shlex.quote(folder.address.root)} "
         f"--experiment {name}"
     )
-
-
-def _standing(folder: ExperimentFolder) -> _Standing:
-    entry = newest(folder.view)
-    if entry is None:
-        return _Standing(ExperimentState.WAITING)
-    try:
-        record = decode_state(entry)
-    except SwarmStateError:
-        return _Standing(_UNREADABLE, entry)
-    return _Standing(shown_state(record), entry, record)
 
 
 def _patience(folder: ExperimentFolder, record: StateRecord | None) -> float:
@@ -124,18 +101,16 @@ def _patience(folder: ExperimentFolder, record: StateRecord | None) -> float:
     return config.pace.dead_after_s
 
 
-def _ages(folder: ExperimentFolder, keys: Iterable[tuple[str, str]]) -> dict[str, float]:
-    """Seconds since the newest file of each, of those whose files are seen."""
-    ages: dict[str, float] = {}
-    for who, key in keys:
-        with suppress(InvalidName):  # a state record may name anything
-            age = folder.age(key)
-            if age is not None:
-                ages[who] = min(age, ages.get(who, age))
-    return ages
+def _age(folder: ExperimentFolder, key: str) -> float | None:
+    """Seconds since a file was written; None of one that is not seen."""
+    with suppress(InvalidName):  # a state record may name anything
+        return folder.age(key)
+    return None
 
 
-def _all_heartbeats(folder: ExperimentFolder, now: _Standing) -> Iterator[tuple[str, str]]:
+def _all_heartbeats(
+    folder: ExperimentFolder, entry: StateEntry | None, record: StateRecord | None
+) -> Iterator[tuple[str, str]]:
     """Who gave a heartbeat, and the key of its file.
 
     A node that publishes often beats rarely, so its last accepted file counts as a heartbeat.
@@ -145,31 +120,32 @@ def _all_heartbeats(folder: ExperimentFolder, now: _Standing) -> Iterator[tuple[
         for life in incarnations:
             yield node, paths.beat(node, life)
             yield node, paths.registration(node, life)
-    if now.record and now.record.closed:
-        yield from ((file.node, file.key) for file in now.record.closed.accepted if file.node in lives)
+    if record and record.closed:
+        yield from ((file.node, file.key) for file in record.closed.accepted if file.node in lives)
     for text in folder.store.names(paths.state_folder):
         if parse_coordinator_beat_name(text):
             yield _COORDINATOR, f"{paths.state_folder}/{text}"
-    if now.entry is not None:
-        ref = now.entry.ref
-        yield _COORDINATOR, paths.state_record(ref.epoch, ref.sequence, ref.claimant)
+    if entry is not None:
+        yield _COORDINATOR, paths.state_record(entry.ref.epoch, entry.ref.sequence, entry.ref.claimant)
 
 
-def _unfinished(folder: ExperimentFolder, now: _Standing, patience: float) -> Iterator[tuple[str, str]]:
+def _unfinished(
+    folder: ExperimentFolder, entry: StateEntry | None, patience: float
+) -> Iterator[tuple[str, str]]:
     """Who gave a heartbeat that is not final, and the key of its file; of nodes only those that are fresh are read.
 
     A process that another one continues is gone: that was made sure of when the other one registered.
     """
     peers, paths = Peers(folder), folder.paths
     gone = {(node, life) for (node, _), life in predecessors_of(folder).items()}
-    for node, incarnations in peers.announced().items():
-        for life in {life for life in incarnations if (node, life) not in gone}:
-            age = folder.age(paths.beat(node, life))
-            beat = peers.beat(node, life)[0] if age is not None and not is_dead(age, patience) else None
-            if beat is None or not beat.ended:
-                yield node, paths.beat(node, life)
-    last = now.entry.ref.epoch if now.entry else 0
+    announced = {(node, life) for node, lives in peers.announced().items() for life in lives}
+    for node, life in announced - gone:
+        age = folder.age(paths.beat(node, life))
+        beat = peers.beat(node, life)[0] if age is not None and not is_dead(age, patience) else None
+        if beat is None or not beat.ended:
+            yield node, paths.beat(node, life)
+    last = entry.ref.epoch if entry else 0
     for claimant, reading in read_coordinator_beats(folder.view).items():
-        with suppress(*UNREADABLE):  # no proof of a later epoch
-            if msgspec.json.decode(reading.payload, type=CoordinatorBeat).epoch > last:
-                yield _COORDINATOR, paths.coordinator_beat(claimant)
+        said = record_in(reading, CoordinatorBeat)
+        if said is not None and said.epoch > last:  # else it is no proof of a later epoch
+            yield _COORDINATOR, paths.coordinator_beat(claimant)

@@ -179,7 +179,6 @@ class ExperimentCopier:
 
     def __init__(self, experiment: OpenExperiment, paths: ExperimentPaths, folder: Path) -> None:
         self._experiment, self._paths, self._folder = experiment, paths, folder
-        self._old = experiment.paths.experiment
         self._hashes: dict[str, str] = {}
         self._sealed = 0
 
@@ -189,92 +188,88 @@ class ExperimentCopier:
             (self._folder / text).mkdir(parents=True, exist_ok=True)
         for part in folders_of(self._experiment):
             (self._folder / part).mkdir(exist_ok=True)
-        records = {file: number for file in files if (number := _sequence(file)) is not None}
-        for file in sorted(records, key=lambda file: records[file]):
-            self._put(file, self._record(file))
-        checkpoints = [file for file in files if file.within.parts[0] == "checkpoints"]
-        for file in checkpoints:
-            self._checkpoint_file(file)
-        written = {*records, *checkpoints}
-        for file in files:
-            if file not in written:
-                self._other(file)
+        for file in sorted(files, key=_turn):
+            target, data = self._folder / file.within, self._renewed(file)
+            if data is None:
+                shutil.copyfile(file.path, target)
+            else:
+                target.write_bytes(data)
+            shutil.copystat(file.path, target)
         return Renamed(self._paths.experiment, len(files), sum(file.size for file in files), self._sealed)
 
-    def _other(self, file: FolderFile) -> None:
-        kind = _KINDS.get((file.within.parts[0], file.within.suffix))
+    def _renewed(self, file: FolderFile) -> bytes | None:
+        """What a file holds under the new name; None of one that stays as it is."""
         if str(file.within) == _SENTINEL:
-            identity = msgspec.structs.replace(self._experiment.identity, experiment=self._paths.experiment)
-            self._put(file, identity_json(identity))
-        elif kind is None:
-            shutil.copy2(file.path, self._folder / file.within)
-        else:
-            self._put(file, self._resealed(file.path.read_bytes(), kind))
-
-    def _record(self, file: FolderFile) -> bytes:
-        """A state record with the new keys and the new hash of its predecessor."""
-        data = file.path.read_bytes()
-        opened = open_envelope(data, Expected(kind="state", experiment=self._old, max_payload=_LIMIT))
-        if not isinstance(opened, Valid):
-            return data
-        try:
-            value = _with_keys(
-                msgspec.json.decode(opened.payload), f"experiments/{self._old}/", f"{self._paths.folder}/"
+            identity = self._experiment.identity
+            return identity_json(msgspec.structs.replace(identity, experiment=self._paths.experiment))
+        if file.within.parts[0] != "checkpoints":
+            kind = (
+                "state"
+                if _sequence(file) is not None
+                else _KINDS.get((file.within.parts[0], file.within.suffix))
             )
-        except UNREADABLE as error:
-            raise MalformedFile(f"{file.path} is not a state record: {error}") from error
-        payload = msgspec.json.encode(value)
-        self._hashes[opened.sha256] = hashlib.sha256(payload).hexdigest()
-        previous = self._hashes.get(opened.header.previous, opened.header.previous)
-        self._sealed += 1
-        return seal_json(
-            msgspec.structs.replace(opened.header, experiment=self._paths.experiment, previous=previous),
-            payload,
-        )
-
-    def _checkpoint_file(self, file: FolderFile) -> None:
-        """Weights as they are; a node's state with the new hash of its record, and a manifest that fits."""
+            return self._resealed(file, kind) if kind else None
+        # Weights stay; a node's state has the new hash of its record, and its manifest fits that.
         if file.within.name == _STATE:
-            self._put(file, self._node_state(file.path.read_bytes()))
-        elif file.within.name != MANIFEST:
-            shutil.copy2(file.path, self._folder / file.within)
-        else:
-            data = file.path.read_bytes()
-            opened = open_envelope(
-                data, Expected(kind="checkpoint", experiment=self._old, max_payload=_LIMIT)
-            )
-            header = opened.header if isinstance(opened, Valid) else None
-            manifest = manifest_of(opened, header.node, header.sequence) if header else "no envelope"
-            if isinstance(manifest, Manifest):
-                state = self._node_state((file.path.parent / _STATE).read_bytes())
-                self._sealed += 1
-                data = seal_manifest(_fitted(manifest, state), self._paths.experiment)
-            self._put(file, data)
+            return self._node_state(file.path)
+        return self._manifest(file) if file.within.name == MANIFEST else None
 
-    def _node_state(self, data: bytes) -> bytes:
+    def _resealed(self, file: FolderFile, kind: str) -> bytes | None:
+        """The envelope sealed for the new name; None of what is not a whole envelope.
+
+        A state record gets the new keys, and the new hash of its predecessor.
+        """
+        opened = self._opened(file, kind)
+        if opened is None:
+            return None
+        header, payload = opened.header, opened.payload
+        if kind == "state":
+            try:
+                record = msgspec.json.decode(payload)
+            except UNREADABLE as error:
+                raise MalformedFile(f"{file.path} is not a state record: {error}") from error
+            old_keys, new_keys = f"{self._experiment.paths.folder}/", f"{self._paths.folder}/"
+            payload = msgspec.json.encode(_with_keys(record, old_keys, new_keys))
+            self._hashes[opened.sha256] = hashlib.sha256(payload).hexdigest()
+        header = msgspec.structs.replace(
+            header,
+            experiment=self._paths.experiment,
+            previous=self._hashes.get(header.previous, header.previous),
+        )
+        self._sealed += 1
+        return (seal_packed if kind == "rollouts" else seal_json)(header, payload)
+
+    def _manifest(self, file: FolderFile) -> bytes | None:
+        opened = self._opened(file, "checkpoint")
+        manifest = manifest_of(opened, opened.header.node, opened.header.sequence) if opened else None
+        if not isinstance(manifest, Manifest):
+            return None
+        state = self._node_state(file.path.parent / _STATE)
+        self._sealed += 1
+        return seal_manifest(_fitted(manifest, state), self._paths.experiment)
+
+    def _node_state(self, path: Path) -> bytes:
         """A node's `state.json` with the new hash of the record it stands at."""
         hashes = {old.encode(): new.encode() for old, new in self._hashes.items()}
-        return _HASH.sub(lambda found: hashes.get(found[0], found[0]), data)
+        return _HASH.sub(lambda found: hashes.get(found[0], found[0]), path.read_bytes())
 
-    def _resealed(self, data: bytes, kind: str) -> bytes:
-        """The envelope sealed for the new name; what is not a whole envelope stays as it is."""
-        opened = open_envelope(data, Expected(kind=kind, experiment=self._old, max_payload=_LIMIT))
-        if not isinstance(opened, Valid):
-            return data
-        self._sealed += 1
-        header = msgspec.structs.replace(opened.header, experiment=self._paths.experiment)
-        return (seal_packed if kind == "rollouts" else seal_json)(header, opened.payload)
-
-    def _put(self, file: FolderFile, data: bytes) -> None:
-        target = self._folder / file.within
-        target.write_bytes(data)
-        shutil.copystat(file.path, target)
+    def _opened(self, file: FolderFile, kind: str) -> Valid | None:
+        name = self._experiment.paths.experiment
+        expected = Expected(kind=kind, experiment=name, max_payload=_LIMIT)
+        opened = open_envelope(file.path.read_bytes(), expected)
+        return opened if isinstance(opened, Valid) else None
 
 
 def _sequence(file: FolderFile) -> int | None:
     """The number of a state record; None of any other file."""
     name = parse_state_name(file.within.name) if file.within.parts[0] == "state" else None
     return name.sequence if name else None
+
+
+def _turn(file: FolderFile) -> tuple[int, int]:
+    """State records in their order, then checkpoints, then the others."""
+    sequence = _sequence(file)
+    return (int(file.within.parts[0] != "checkpoints") + 1, 0) if sequence is None else (0, sequence)
 
 
 def _with_keys(value: Any, old: str, new: str) -> Any:
