@@ -78,12 +78,9 @@ class Parser(argparse.ArgumentParser):
         """Raise instead of printing the usage and exiting."""
         raise UserError(f"{message} (see {self.prog} --help)")
 
-    def print_help(self, file: Any = None) -> None:
+    def print_help(self, _file: Any = None) -> None:
         """Print the help as all output is printed: argparse ignores what cannot be written."""
-        if file is None:
-            write(self.format_help())
-        else:
-            super().print_help(file)
+        write(self.format_help())
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +11,7 @@ from swarm_ray.cli.output import DONE, FAILED, INTERRUPTED, complain, complain_o
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.manage.files import asked_path, require_outside
 from swarm_ray.sweeps.plan import read_plan
-from swarm_ray.sweeps.results import Outcome, RunStatus, run_statuses
+from swarm_ray.sweeps.results import Outcome, run_statuses
 from swarm_ray.sweeps.table import plan_text, result_text, size_text
 
 if TYPE_CHECKING:
@@ -32,7 +31,11 @@ def sweep(arguments: argparse.Namespace) -> int:
         write(plan_text(plan, found, width=width, styled=styled))
         return DONE
     complain(size_text(plan, found))
-    outcome = run_sweep(arguments.root, found, parallel)
+    outcome = Outcome()
+    if not all(status.finished for status in found):  # a finished sweep needs neither torch nor Ray
+        from swarm_ray.sweeps.runner import SweepRunner
+
+        outcome = SweepRunner(arguments.root, found, parallel=parallel).run()
     found = run_statuses(plan, arguments.root)
     if outcome.interrupted:
         finished = sum(status.finished for status in found)
@@ -48,15 +51,6 @@ def sweep(arguments: argparse.Namespace) -> int:
         for name, problem in outcome.failed.items():
             complain(f"{name} failed: {problem}")
     return FAILED if outcome.failed else DONE
-
-
-def run_sweep(root: str, found: Sequence[RunStatus], parallel: int | Literal["auto"]) -> Outcome:
-    """Run what is left; a finished sweep needs neither torch nor Ray."""
-    if all(status.finished for status in found):
-        return Outcome()
-    from swarm_ray.sweeps.runner import SweepRunner
-
-    return SweepRunner(root, found, parallel=parallel).run()
 
 
 def _report(result: SweepResult, page: Path) -> None:

@@ -252,8 +252,10 @@ def test_an_ended_swarm_has_no_silent_nodes_but_lost_files() -> None:
 def test_what_it_means_that_no_coordinator_is_heard_of(
     state: str, seen_s: float | None, alone: int, silent: int, expected: str
 ) -> None:
-    names = [f"node-{i}" for i in range(alone)]
-    assert coordinator_alarm(state, seen_s, PACE, names, silent, 4) == expected
+    nodes = [
+        NodeLiveness("x", beat(alone=i < alone), seen_s=0.0 if i < 4 - silent else 21.0) for i in range(4)
+    ]
+    assert coordinator_alarm(state, seen_s, PACE, nodes) == expected
 
 
 def test_what_is_said_of_the_swarm() -> None:

@@ -85,15 +85,16 @@ def archive_experiment(
         raise UserError(f"{target} lies in the experiment itself; write the archive elsewhere")
     write, read = kind
     with written_whole(target, overwrite=overwrite) as part:
-        found = files_of(opened)
-        told += [f"{line}, so it is left out" for line in found.left_out]
+        left_out: list[str] = []
+        files = files_of(opened, left_out)
+        told += [f"{line}, so it is left out" for line in left_out]
         # Coordinators and nodes count on the shared folders, empty or not.
         folders = [f"{opened.paths.experiment}/{folder}" for folder in folders_of(opened)]
-        digests = write(part, folders, _present(found.files, opened.paths.experiment, told))
+        digests = write(part, folders, _present(files, opened.paths.experiment, told))
         if read(part) != digests:
             raise StoreUnavailable(f"{target} does not read back as it was written; write it elsewhere")
         size = part.stat().st_size
-    return Archive(target, len(digests), sum(file.size for file in found.files), size)
+    return Archive(target, len(digests), sum(file.size for file in files), size)
 
 
 class _Source:
@@ -104,7 +105,7 @@ class _Source:
 
     def __init__(self, file: FolderFile, data: IO[bytes]) -> None:
         self._data, self._left, self._path = data, file.size, str(file.path)
-        self._digest = hashlib.sha256()
+        self.digest = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; empty at the end."""
@@ -113,12 +114,8 @@ class _Source:
             chunk = self._data.read(wanted)
         chunk += bytes(wanted - len(chunk))
         self._left -= wanted
-        self._digest.update(chunk)
+        self.digest.update(chunk)
         return chunk
-
-    def digest(self) -> bytes:
-        """The sha256 of what was read."""
-        return self._digest.digest()
 
 
 def _present(
@@ -149,7 +146,7 @@ def _write_zip(
             source = _Source(file, data)
             with archive.open(entry, "w", force_zip64=True) as out:
                 shutil.copyfileobj(source, out, _CHUNK)
-            digests[name] = source.digest()
+            digests[name] = source.digest.digest()
     return digests
 
 
@@ -178,22 +175,17 @@ def _write_tar(
             entry.size, entry.uname, entry.gname = file.size, "", ""
             source = _Source(file, data)
             archive.addfile(entry, source)
-            digests[name] = source.digest()
+            digests[name] = source.digest.digest()
     return digests
 
 
 def _read_tar(path: Path) -> Digests:
-    digests: Digests = {}
     with (
         path.open("rb") as raw,
         zstandard.ZstdDecompressor().stream_reader(raw) as unpacked,
         tarfile.open(fileobj=unpacked, mode="r|") as archive,
     ):
-        for entry in archive:
-            content = archive.extractfile(entry)
-            if content is not None:
-                digests[entry.name] = _digest(content)
-    return digests
+        return {e.name: _digest(content) for e in archive if (content := archive.extractfile(e)) is not None}
 
 
 def _digest(data: IO[bytes]) -> bytes:

@@ -101,8 +101,8 @@ def cleanup_experiment(root: str, name: str, *, dry_run: bool = True, whole: boo
 def _clean_all(experiment: OpenExperiment, *, dry_run: bool) -> Cleanup:
     own = local_folder(experiment.address)
     kinds = {
-        "files of the whole experiment": files_of(experiment).files,
-        "files that this machine keeps of it on its own disk": files_below(own).files,
+        "files of the whole experiment": files_of(experiment),
+        "files that this machine keeps of it on its own disk": files_below(own),
     }
     removals = [Removal(what, len(files), sum(file.size for file in files)) for what, files in kinds.items()]
     if not dry_run:
@@ -132,7 +132,7 @@ def remove_folder(experiment: OpenExperiment) -> None:
 def _plan(experiment: OpenExperiment) -> tuple[list[str], list[str], Cleanup]:
     """The files and the folders that can go, as the state log and the checkpoints have it, and what they come to."""
     found = experiment.newest()
-    sizes = {f"{experiment.paths.folder}/{file.within}": file.size for file in files_of(experiment).files}
+    sizes = {f"{experiment.paths.folder}/{file.within}": file.size for file in files_of(experiment)}
     remarks: list[str] = []
     kept, old = _checkpoints(experiment)
     below = _first_needed(found[1] if found else None, kept, remarks)

@@ -25,10 +25,9 @@ from swarm_ray.experiments.manage.files import (
     written_whole,
 )
 from swarm_ray.experiments.read.compare import comparison_of
-from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment
+from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment, report
 from swarm_ray.experiments.read.rollouts import Questions, StoredFile, read_content, stored_files
 from swarm_ray.experiments.read.status import status_of
-from swarm_ray.formatting import clean
 from swarm_ray.records.rollouts import Rollout, RoundFile
 from swarm_ray.tasks.questions import require_modules
 
@@ -269,24 +268,13 @@ def _rows(
         try:
             content = read_content(experiment, file)
         except MalformedFile as error:
-            _leave_out(str(error), problems)
+            report([str(error)], problems, MalformedFile)
             continue
         for rollout in content.rollouts:
             if max(abs(rollout.question.seed), abs(rollout.question.index)) > MAX_COUNT:
-                _leave_out(f"{file.key}: a rollout of no question is left out", problems)
+                report([f"{file.key}: a rollout of no question is left out"], problems, MalformedFile)
             else:
                 yield _row(experiment, file, content, rollout, questions)
-
-
-def _leave_out(line: str, problems: list[str] | None) -> None:
-    """Say what is not in the data.
-
-    Raises:
-        MalformedFile: no list was passed.
-    """
-    if problems is None:
-        raise MalformedFile(f"{clean(line)}; pass a list of problems to have the rest")
-    problems.append(clean(line))
 
 
 def _row(

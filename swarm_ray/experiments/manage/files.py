@@ -33,15 +33,6 @@ class FolderFile:
     """Bytes."""
 
 
-@dataclass(frozen=True)
-class FolderFiles:
-    """What a walk through a folder found."""
-
-    files: tuple[FolderFile, ...]
-    left_out: tuple[str, ...]
-    """A line for each thing that was left out: links, pipes, and names that cannot be printed."""
-
-
 def folder_of(experiment: ExperimentFolder) -> Path:
     """The experiment's folder on this machine."""
     return Path(experiment.store.root) / experiment.paths.folder
@@ -64,18 +55,21 @@ def refuse_link(experiment: ExperimentFolder, what: str) -> None:
         )
 
 
-def files_of(experiment: OpenExperiment) -> FolderFiles:
+def files_of(experiment: OpenExperiment, left_out: list[str] | None = None) -> list[FolderFile]:
     """All files of an experiment, sorted, `experiment.json` last.
 
     What vanishes while it is looked at is left out: an experiment may be running, and its nodes tidy up.
 
+    Args:
+        experiment: whose.
+        left_out: takes a line for each thing that is left out: links, pipes, and names that cannot be printed.
+
     Raises:
         StoreError: the folder cannot be listed.
     """
-    found = files_below(folder_of(experiment))
     # An interrupted copy or removal in this order leaves something distinguishable from an experiment.
-    files = sorted(found.files, key=lambda file: (str(file.within) == "experiment.json", file.within))
-    return FolderFiles(tuple(files), found.left_out)
+    found = files_below(folder_of(experiment), left_out)
+    return sorted(found, key=lambda file: (str(file.within) == "experiment.json", file.within))
 
 
 def folders_of(experiment: OpenExperiment) -> list[PurePosixPath]:
@@ -90,16 +84,14 @@ def folders_of(experiment: OpenExperiment) -> list[PurePosixPath]:
     return [PurePosixPath(name) for name in sorted(names)]
 
 
-def files_below(folder: Path) -> FolderFiles:
+def files_below(folder: Path, left_out: list[str] | None = None) -> list[FolderFile]:
     """All files below a folder of this machine; none where the folder does not exist.
 
     Raises:
         StoreError: it cannot be listed.
     """
-    left_out: list[str] = []
     with errors_of("list the folder", str(folder)):
-        files = tuple(_walk(folder, folder, left_out))
-    return FolderFiles(files, tuple(left_out))
+        return list(_walk(folder, folder, [] if left_out is None else left_out))
 
 
 def _walk(folder: Path, top: Path, left_out: list[str]) -> Iterator[FolderFile]:

@@ -37,7 +37,6 @@ from swarm_ray.experiments.folder import ExperimentAddress, identity_json, requi
 from swarm_ray.experiments.manage.clean import remove_folder
 from swarm_ray.experiments.manage.files import (
     FolderFile,
-    FolderFiles,
     files_of,
     folder_of,
     folders_of,
@@ -82,14 +81,15 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
     refuse_link(experiment, "renamed")
     refuse_in_use(experiment, "renamed")
     experiment.config_in_force()  # one that cannot be read would not be the same under the new name either
-    found = files_of(experiment)
-    _require_all(experiment, found)
+    left_out: list[str] = []
+    files = files_of(experiment, left_out)
+    _require_all(experiment, left_out)
     before = _whole_log(experiment)
     folder = folder_of(experiment).parent / new
     with errors_of("write", str(folder)):
         folder.mkdir()  # what somebody else makes meanwhile is not removed below
         try:
-            done = ExperimentCopier(experiment, address.paths, folder).write(found.files)
+            done = ExperimentCopier(experiment, address.paths, folder).write(files)
             _require_same(experiment, before, open_experiment(root, new))
             refuse_in_use(experiment, "renamed")
         except BaseException:
@@ -99,15 +99,15 @@ def rename_experiment(root: str, old: str, new: str) -> Renamed:
     return done
 
 
-def _require_all(experiment: OpenExperiment, found: FolderFiles) -> None:
+def _require_all(experiment: OpenExperiment, left_out: Sequence[str]) -> None:
     """Make sure that nothing would be lost: what is not copied is removed with the old folder.
 
     Raises:
         UserError: there is something that cannot be.
     """
-    if found.left_out:
-        more = len(found.left_out) - _NAMED
-        named = "; ".join([*found.left_out[:_NAMED], *([f"and {more} more"] if more > 0 else [])])
+    if left_out:
+        more = len(left_out) - _NAMED
+        named = "; ".join([*left_out[:_NAMED], *([f"and {more} more"] if more > 0 else [])])
         raise UserError(
             f"{experiment.paths.experiment} cannot be renamed, since what is not a plain file would be lost: {named}; "
             "move that elsewhere first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from drive_store import (
     valid_id,
 )
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.errors import ExperimentNotFoundError, SwarmStateError, UserError
+from swarm_ray.errors import ExperimentNotFoundError, SwarmError, SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import ExperimentAddress, ExperimentIdentity, read_config, read_identity
 from swarm_ray.formatting import clean
@@ -132,11 +133,23 @@ class OpenExperiment(ExperimentFolder):
             StoreError: the folder cannot be read.
         """
         log = self.log()
-        if problems is not None:
-            problems += log.problems
-        elif log.problems:
-            raise SwarmStateError(f"{'; '.join(log.problems)}; pass a list of problems to have what there is")
+        report(log.problems, problems, SwarmStateError)
         return log
+
+
+def report(found: Sequence[str], problems: list[str] | None, error: type[SwarmError]) -> None:
+    """Hand on what cannot be read.
+
+    Args:
+        found: a line for each thing.
+        problems: takes the lines.
+        error: raised where no list was passed for them.
+    """
+    if problems is not None:
+        problems.extend(found)
+    elif found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise error(f"{clean(found[0])}{more}; pass a list of problems to have the rest")
 
 
 def open_root(root: str) -> Store:

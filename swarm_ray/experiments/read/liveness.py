@@ -199,11 +199,9 @@ class LivenessReader:
         lives, members = self.peers.announced(), participants(record)
         for node, found in lives.items():
             known, member = self._last.get(node), members.get(node)
-            if member is not None:
-                asked = {member}
-            else:
-                asked = {known.incarnation} if known and found == self._lives.get(node) else found
-            read = [self._read(node, incarnation) for incarnation in sorted(asked)]
+            unchanged = known is not None and found == self._lives.get(node)
+            asked = [member] if member else [known.incarnation] if known and unchanged else sorted(found)
+            read = [self._read(node, incarnation) for incarnation in asked]
             furthest = max(read, key=lambda one: one.beat.step if one.beat else -1)
             self._last[node] = self._dated(node, furthest, record)
         self._lives = lives
@@ -264,12 +262,7 @@ def coordinator_line(claimant: str, epoch: int, seen_s: float | None, *, by_cloc
 
 
 def coordinator_alarm(
-    state: ExperimentState,
-    seen_s: float | None,
-    pace: PaceConfig,
-    alone: Collection[str],
-    silent: int,
-    nodes: int,
+    state: ExperimentState, seen_s: float | None, pace: PaceConfig, nodes: Collection[NodeLiveness]
 ) -> str:
     """What it means that nothing is heard of a coordinator; empty while all is well.
 
@@ -277,18 +270,16 @@ def coordinator_alarm(
         state: of the newest record.
         seen_s: seconds since anything of a coordinator changed; None where that is not known.
         pace: the patience of the swarm.
-        alone: nodes that say that they train alone.
-        silent: nodes that are silent themselves.
-        nodes: how many there are.
+        nodes: the last heartbeat of each.
     """
     if state in ENDED or seen_s is None or not is_dead(seen_s, pace.dead_after_s):
         return ""
     since = f"no heartbeat of a coordinator for {duration(seen_s)}"
-    if silent == nodes:
+    if all(one.silent(pace) for one in nodes):
         return f"{since}, nor of any node: run the command that started it again to resume"
+    alone = sum(one.trains_alone(pace) for one in nodes)
     if alone:
-        return f"{since}: {len(alone)} of {nodes} nodes train alone until a coordinator comes back"
+        return f"{since}: {alone} of {len(nodes)} nodes train alone until a coordinator comes back"
     left = pace.alone_after_s - seen_s
-    if left <= 0:
-        return f"{since}: its nodes wait for a coordinator to come back"
-    return f"{since}: its nodes wait, and train alone in {duration(left)}"
+    ending = f", and train alone in {duration(left)}" if left > 0 else " for a coordinator to come back"
+    return f"{since}: its nodes wait{ending}"

@@ -9,7 +9,7 @@ import msgspec
 
 from drive_store import UNREADABLE, Registry, read_segments, record_in
 from swarm_ray.errors import MalformedFile
-from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment
+from swarm_ray.experiments.read.experiment import ExperimentFolder, OpenExperiment, report
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import Registration
 from swarm_ray.sapo.phases import OVERHEAD, PHASES
@@ -52,13 +52,7 @@ def metrics_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
     ]
     ranked.sort(key=itemgetter(0), reverse=True)
     best = {(row.node, row.step): row for _, row in reversed(ranked)}
-    if problems is not None:
-        problems.extend(reported)
-    elif reported:
-        more = f" (and {len(reported) - 1} more)" if len(reported) > 1 else ""
-        raise MalformedFile(
-            f"{experiment.store.root}/{reported[0]}{more}; pass a list of problems to have the rest"
-        )
+    report(reported, problems, MalformedFile)
     return sorted(best.values(), key=attrgetter("round", "node", "step"))
 
 

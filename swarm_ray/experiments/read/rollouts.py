@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from drive_store import NotYet, Valid, find_bucket_files, read_round_file, read_value
 from drive_store.names import RoundFileName, parse_peer_folder
@@ -37,10 +36,8 @@ class StoredFile:
     """Of its payload, where the state log names it."""
 
 
-@dataclass(frozen=True)
-class _Fate:
-    word: str
-    sha256: str | None = None
+_Fate = tuple[str, str | None]
+"""What became of a file, and the hash of its payload where the state log names it."""
 
 
 def stored_files(experiment: OpenExperiment, problems: list[str] | None) -> list[StoredFile]:
@@ -58,15 +55,15 @@ def stored_files(experiment: OpenExperiment, problems: list[str] | None) -> list
         StoreError: the folder cannot be read.
     """
     log = experiment.checked_log(problems)
-    fates, other = _fates(log), _Fate(UNANSWERED if log.whole else UNKNOWN)
-    by_hash = {(key.rpartition("/")[0], f.sha256[:12]): f for key, f in fates.items() if f.sha256}
+    fates, other = _fates(log), (UNANSWERED if log.whole else UNKNOWN, None)
+    by_hash = {(key.rpartition("/")[0], f[1][:12]): f for key, f in fates.items() if f[1]}
     found: dict[tuple[str, str], StoredFile] = {}
     for node, incarnation, key, name in _listed(experiment):
         same = (key.rpartition("/")[0], name.hash)
         if same in found and key not in fates:
             continue
-        fate = fates.get(key) or by_hash.get(same) or other
-        found[same] = StoredFile(key, name, node, incarnation, fate.word, fate.sha256)
+        fate, sha256 = fates.get(key) or by_hash.get(same) or other
+        found[same] = StoredFile(key, name, node, incarnation, fate, sha256)
     return list(found.values())
 
 
@@ -125,7 +122,11 @@ class Questions:
     """
 
     def __init__(self, config: TasksConfig, modules: tuple[str, ...] = ()) -> None:
-        self._config, self._modules = config, modules
+        self._made: TaskSet | str
+        try:
+            self._made = TaskSet(config, allowed_modules=modules)
+        except SwarmError as error:
+            self._made = str(error)
 
     @property
     def problem(self) -> str:
@@ -141,40 +142,27 @@ class Questions:
         except SwarmError as error:
             return str(error)
 
-    @cached_property
-    def _made(self) -> TaskSet | str:
-        try:
-            return TaskSet(self._config, allowed_modules=self._modules)
-        except SwarmError as error:
-            return str(error)
-
 
 def _fates(log: StateLog) -> dict[str, _Fate]:
     """Key to what the state log says of the file."""
-    fates: dict[str, _Fate] = {}
-    for entry in log.entries:
-        record = decode_state(entry)
-        for source in (record.closed, record.answers):
-            if source is not None:
-                fates |= _answered(source)
-    return fates
+    records = [decode_state(entry) for entry in log.entries]
+    sources = [source for record in records for source in (record.closed, record.answers) if source]
+    return {key: fate for source in sources for key, fate in _answered(source).items()}
 
 
 def _answered(source: StageClosed | Answers) -> dict[str, _Fate]:
-    fates = {refusal.key: _Fate("rejected") for refusal in source.rejected}
-    fates |= {ref.key: _Fate("superseded", ref.sha256) for ref in source.superseded}
-    fates |= {ref.key: _Fate("late", ref.sha256) for ref in source.late}
+    fates: dict[str, _Fate] = {refusal.key: ("rejected", None) for refusal in source.rejected}
+    fates |= {ref.key: ("superseded", ref.sha256) for ref in source.superseded}
+    fates |= {ref.key: ("late", ref.sha256) for ref in source.late}
     accepted = source.accepted if isinstance(source, StageClosed) else ()
-    return fates | {ref.key: _Fate("accepted", ref.sha256) for ref in accepted}
+    return fates | {ref.key: ("accepted", ref.sha256) for ref in accepted}
 
 
 def _listed(experiment: OpenExperiment) -> Iterator[tuple[str, str, str, RoundFileName]]:
     """Node, incarnation, key and name of every round file, from one listing for each folder."""
     store, paths = experiment.store, experiment.paths
-    for text in store.names(paths.rollouts_parent):
-        peer = parse_peer_folder(text)
-        if peer is None:
-            continue
+    peers = [parse_peer_folder(text) for text in store.names(paths.rollouts_parent)]
+    for peer in (peer for peer in peers if peer is not None):
         buckets = store.names(paths.rollouts_folder(peer.node, peer.incarnation))
         for number in (start for text in buckets if (start := bucket_start(text)) is not None):
             for key, name in find_bucket_files(experiment.view, peer.node, peer.incarnation, number):

@@ -136,10 +136,9 @@ class ExperimentReading:
         """What the coordinator's silence means for the nodes; empty while it is heard of, and before the first."""
         if self.ref is None:
             return ""
-        alone = [one.incarnation for one in self.nodes.values() if one.trains_alone(self.pace)]
-        silent = sum(one.silent(self.pace) for one in self.nodes.values())
-        seen_s = self.coordinator_seen_s
-        return coordinator_alarm(self.record.state, seen_s, self.pace, alone, silent, len(self.nodes))
+        return coordinator_alarm(
+            self.record.state, self.coordinator_seen_s, self.pace, list(self.nodes.values())
+        )
 
     def status(self) -> ExperimentStatus:
         """Where the experiment stands.
@@ -162,11 +161,9 @@ class ExperimentReading:
 
     def all_silent(self) -> bool:
         """Whether nobody has written for long while it is under way; clocks may differ, so one fresh file says no."""
-        ages = [one.seen_s for one in self.nodes.values()]
-        ages += [self.record_seen_s] if self.ref else []
-        if shown_state(self.record) not in UNDER_WAY:
-            return False
-        return all(is_dead(age, self.pace.dead_after_s) for age in ages)
+        ages = [*(one.seen_s for one in self.nodes.values()), *([self.record_seen_s] if self.ref else [])]
+        silent = all(is_dead(age, self.pace.dead_after_s) for age in ages)
+        return silent and shown_state(self.record) in UNDER_WAY
 
     def _coordinator(self, ref: StateRef) -> CoordinatorStatus:
         """One that beats is alive, however long its rounds take."""
@@ -274,17 +271,13 @@ def shown_state(record: StateRecord) -> ExperimentState:
 
 def current_round(record: StateRecord) -> int:
     """The round that is open, or the last one that closed; -1 before the first."""
-    if record.opens is not None:
-        return record.opens.round
-    if record.closed is not None:
-        return record.closed.round
-    return max((tally.round for tally in record.tallies.values()), default=-1)
+    stage = record.opens or record.closed
+    return stage.round if stage else max((tally.round for tally in record.tallies.values()), default=-1)
 
 
 def _not_begun(config: SwarmConfig | None) -> StateRecord:
     rounds = config.rounds if config else 0
-    note = "its coordinator has not begun"
-    return StateRecord(ExperimentState.WAITING, rounds, None, None, {}, note=note)
+    return StateRecord(ExperimentState.WAITING, rounds, None, None, {}, note="its coordinator has not begun")
 
 
 def _problem(reading: ExperimentReading, node: str) -> str | None:
