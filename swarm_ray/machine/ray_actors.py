@@ -72,17 +72,13 @@ def spawn(
     Raises:
         ActorFailure: another actor has the name and keeps it.
     """
-    options: dict[str, Any] = {
-        "num_cpus": share.cpus,
-        "num_gpus": share.gpus,
-        "runtime_env": {"env_vars": dict(INHERITED)},
-    }
-    if place is not None:
-        options["scheduling_strategy"] = place
+    options: dict[str, Any] = {"num_cpus": share.cpus, "num_gpus": share.gpus, "scheduling_strategy": place}
     deadline = time.monotonic() + NAME_WITHIN_S
     while True:
         try:
-            return actor.options(name=name, namespace=namespace, **options).remote(*arguments)
+            return actor.options(
+                name=name, namespace=namespace, runtime_env={"env_vars": dict(INHERITED)}, **options
+            ).remote(*arguments)
         except ValueError as error:
             if time.monotonic() > deadline:
                 raise ActorFailure(f"{name} cannot be started in {namespace}: {error}") from error
@@ -105,9 +101,11 @@ def pack(thing: object) -> bytes:
 
 
 def finished(calls: Sequence[Any], timeout_s: float) -> list[Any]:
-    """Those of `calls` that have ended, after at most `timeout_s` seconds."""
-    ended, _ = ray.wait(list(calls), num_returns=1, timeout=timeout_s)
-    return list(ended)
+    """Those of `calls` that have ended, after at most `timeout_s` seconds; without any, after all of these."""
+    if calls:
+        return list(ray.wait(list(calls), num_returns=1, timeout=timeout_s)[0])
+    time.sleep(timeout_s)
+    return []
 
 
 def result_of(call: Any, timeout_s: float) -> Any:

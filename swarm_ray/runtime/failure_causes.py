@@ -18,18 +18,18 @@ from swarm_ray.runtime.failure_policy import Kind
 NEAR_LIMIT = 0.9
 """A process killed while the machine used at least this share of its memory counts as out of memory."""
 
+_KINDS = (
+    (UserError, Kind.USER),
+    (NodeFailure, Kind.DATA),
+    ((ActorRaised, MissingResource), Kind.BROKEN),
+    ((ActorFailure, StoreUnavailable, ScoringError), Kind.INFRASTRUCTURE),
+)
+"""The first that fits applies; all other errors are bugs."""
+
 
 def kind_of(error: Exception) -> Kind:
     """The kind of failure, for the restart decision."""
-    if isinstance(error, UserError):
-        return Kind.USER
-    if isinstance(error, NodeFailure):
-        return Kind.DATA
-    if isinstance(error, ActorRaised | MissingResource):
-        return Kind.BROKEN
-    if isinstance(error, ActorFailure | StoreUnavailable | ScoringError):
-        return Kind.INFRASTRUCTURE
-    return Kind.BROKEN
+    return next((kind for errors, kind in _KINDS if isinstance(error, errors)), Kind.BROKEN)
 
 
 def explained(role: str, error: Exception, seen: Sample) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 
 LONGEST_PAUSE_S = 30.0
@@ -20,13 +21,6 @@ class Kind(Enum):
     """A bug, which would raise again."""
 
 
-class Decision(Enum):
-    """What to do."""
-
-    RESTART = "restart"
-    STOP = "stop"
-
-
 class FailurePolicy:
     """Counts failures and decides.
 
@@ -36,23 +30,22 @@ class FailurePolicy:
 
     def __init__(self, restarts: int) -> None:
         self._restarts = restarts
-        self._used: dict[str, int] = {}
+        self._used: Counter[str] = Counter()
 
-    def decide(self, role: str, kind: Kind) -> Decision:
-        """Decide about a failure; a restart is counted.
+    def may_restart(self, role: str, kind: Kind) -> bool:
+        """Whether the actor is restarted after this failure, which is counted then, or the run stops.
 
         Args:
             role: the actor: `trainer-0`, `coordinator`; `ray` for Ray itself.
             kind: what failed.
         """
-        if kind is not Kind.INFRASTRUCTURE or self.used(role) >= self._restarts:
-            return Decision.STOP
-        self._used[role] = self.used(role) + 1
-        return Decision.RESTART
+        allowed = kind is Kind.INFRASTRUCTURE and self.used(role) < self._restarts
+        self._used[role] += allowed
+        return allowed
 
     def used(self, role: str) -> int:
         """Restarts of `role` since its last progress."""
-        return self._used.get(role, 0)
+        return self._used[role]
 
     def pause_s(self, role: str) -> float:
         """Seconds to wait before the restart that was decided: 1, 2, 4 and so on, at most 30."""

@@ -15,7 +15,7 @@ from swarm_ray.machine.process_memory import ProcessMemory
 from swarm_ray.machine.ray_actors import NOTHING, Share
 from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.runtime.failure_causes import explained, kind_of
-from swarm_ray.runtime.failure_policy import Decision, FailurePolicy
+from swarm_ray.runtime.failure_policy import FailurePolicy
 
 ANSWER_WITHIN_S = 60.0
 QUICK_S = 1.0
@@ -43,6 +43,10 @@ class Watched:
     """When it was started, until its first answer; then 0."""
     due: float | None = None
     """When it is to be restarted."""
+
+    def forget(self) -> None:
+        """Its process has gone."""
+        self.handle, self.calls, self.asked = None, {}, 0.0
 
 
 class Supervisor:
@@ -97,9 +101,8 @@ class Supervisor:
             self._revive(self._ray)
         ended = []
         calls = [call for actor in self._actors.values() for call in actor.calls]
-        for call in ray_actors.finished(calls, timeout_s) if calls else self._idle(timeout_s):
-            actor = next(a for a in self._actors.values() if call in a.calls)
-            ended += self._take(actor, call)
+        for call in ray_actors.finished(calls, timeout_s):
+            ended += self._take(next(a for a in self._actors.values() if call in a.calls), call)
         now = time.monotonic()
         for role in self._memory.sample(now):
             if self._actors[role].by_ray:
@@ -179,9 +182,8 @@ class Supervisor:
         if what == "run":
             return [(actor.role, answer)]
         actor.asked = 0.0
-        pid, machine = answer
-        if machine == ray_actors.own_machine():
-            self._memory.follow(actor.role, pid)
+        if answer[1] == ray_actors.own_machine():
+            self._memory.follow(actor.role, answer[0])
         return []
 
     def _failed(self, actor: Watched, error: Exception) -> None:
@@ -190,8 +192,8 @@ class Supervisor:
         self._decide(actor.role, cause)
         self._memory.forget(actor.role)
         ray_actors.kill(actor.handle)
+        actor.forget()
         pause = self.policy.pause_s(actor.role)
-        actor.handle, actor.calls, actor.asked = None, {}, 0.0
         actor.due = time.monotonic() + pause
         self._tell(actor.role, f"{cause}; it is started again in {pause:g} s")
 
@@ -205,7 +207,7 @@ class Supervisor:
 
     def _decide(self, role: str, cause: Exception) -> None:
         """Raise `cause` unless the policy allows a restart."""
-        if self.policy.decide(role, kind_of(cause)) is Decision.STOP:
+        if not self.policy.may_restart(role, kind_of(cause)):
             raise cause
 
     def _revive(self, ray: RayInstance) -> None:
@@ -217,7 +219,7 @@ class Supervisor:
         self._generation, self._asked = ray.generation, {}
         for actor in self._actors.values():
             at_work = actor.calls or actor.due is not None or not actor.runs
-            actor.handle, actor.calls, actor.asked = None, {}, 0.0
+            actor.forget()
             if at_work:
                 self._make(actor)
         self._tell(RAY, "Ray died on this machine, and was started again with all actors")
@@ -226,8 +228,3 @@ class Supervisor:
         for actor in self._actors.values():
             if actor.asked and now - actor.asked > self._within:
                 raise ray_actors.not_up(actor.role, actor.share, self._within)
-
-    @staticmethod
-    def _idle(timeout_s: float) -> list[Any]:
-        time.sleep(timeout_s)
-        return []

@@ -101,18 +101,24 @@ class Worker:
             ActorFailure: an actor could not be started, or the trainers find no free resources.
             StoreUnavailable: the experiment's folder cannot be read.
         """
-        supervisor = Supervisor(self._policy, ray, self._restarted, STARTED_WITHIN_S)
-        self._supervisor = supervisor
+        supervisor = self._supervisor = Supervisor(self._policy, ray, self._restarted, STARTED_WITHIN_S)
+        address, config, name, versions = self.address, self.config, self.settings.name, installed_versions()
         if self.settings.coordinates:
-            supervisor.start("coordinator", self._make_coordinator)
+            make = partial(self._spawn, "coordinator", remote.CoordinatorActor, address, config, name)
+            supervisor.start("coordinator", make)
         if not self.nodes:
             return
-        kept = local_folder(self.address)
-        shutil.rmtree(kept / "heartbeats" / self.settings.name, ignore_errors=True)  # of earlier incarnations
-        if self.config.tracking.prometheus:
+        kept = local_folder(address)
+        heartbeats = kept / "heartbeats" / name
+        shutil.rmtree(heartbeats, ignore_errors=True)  # of earlier incarnations
+        if config.tracking.prometheus:
             self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")
-        supervisor.start("logger", partial(self._make_logger, kept), runs=False, by_ray=True)
-        supervisor.start("discovery", partial(self._make_discovery, kept), by_ray=True)
+        settings = (address, config, kept / "logs" / name, versions, kept.name)
+        make = partial(self._spawn, "logger", remote.LoggerActor, *settings)
+        supervisor.start("logger", make, runs=False, by_ray=True)
+        shown = (address, name, config.pace, config_hash(config), versions, heartbeats)
+        make = partial(self._spawn, "discovery", remote.DiscoveryActor, *shown)
+        supervisor.start("discovery", make, by_ray=True)
         self._placement = place_trainers(
             self.config.trainers, self.config.policy.device, self.nodes, self.settings.sharers
         )
@@ -139,7 +145,9 @@ class Worker:
         if not self._over():
             starting = self._supervisor.starting()
             if status := self._supervisor.ask("coordinator", "status"):
-                self._rounds_closed(status.closed)
+                if status.closed != self._closed:
+                    self._closed = status.closed
+                    self._progressed("coordinator")
                 view = view.with_coordinator(status, starting=starting, hosts=bool(self.nodes))
             if (reach := self._supervisor.ask("discovery", "folder_problem")) is not None:
                 self._reach = str(reach)
@@ -170,29 +178,6 @@ class Worker:
 
     def _over(self) -> bool:
         return not self._supervisor.at_work() - {"discovery"}
-
-    def _make_coordinator(self) -> Any:
-        return self._spawn(
-            "coordinator", remote.CoordinatorActor, self.address, self.config, self.settings.name
-        )
-
-    def _make_logger(self, kept: Path) -> Any:
-        spool = kept / "logs" / self.settings.name
-        return self._spawn(
-            "logger", remote.LoggerActor, self.address, self.config, spool, installed_versions(), kept.name
-        )
-
-    def _make_discovery(self, kept: Path) -> Any:
-        return self._spawn(
-            "discovery",
-            remote.DiscoveryActor,
-            self.address,
-            self.settings.name,
-            self.config.pace,
-            config_hash(self.config),
-            installed_versions(),
-            kept / "heartbeats" / self.settings.name,
-        )
 
     def _make_trainer(self, number: int) -> Any:
         placed = self._placement
@@ -225,8 +210,8 @@ class Worker:
         """Start an actor; without a placement it stays on the driver's machine, where its files are."""
         root = hashlib.sha256(self.address.root.encode()).hexdigest()[:8]
         namespace = f"swarm-ray-{self.address.experiment}-{root}"
-        place = where or {"place": ray_actors.beside_driver()}
-        return ray_actors.spawn(actor, f"{role}/{self.settings.name}", namespace, *arguments, **place)
+        where = where or {"place": ray_actors.beside_driver()}
+        return ray_actors.spawn(actor, f"{role}/{self.settings.name}", namespace, *arguments, **where)
 
     def _ended(self, role: str, result: Any) -> None:
         """Keep the result of an actor whose work has ended."""
@@ -234,26 +219,17 @@ class Worker:
             self.state = str(result)
         elif isinstance(result, TrainerResult):
             self.results.append(result)
-            self._check_nodes_left()
+            problems = {n: p for result in self.results for n, p in result.problems.items()}
+            if set(problems) == set(self.nodes):  # a coordinator would wait for other nodes forever
+                raise NodeFailure(f"every node failed; {min(problems)}: {problems[min(problems)]}")
             if not self.settings.coordinates:
                 self.state = ExperimentState.STOPPED if result.stopped else ExperimentState.FINISHED
-
-    def _check_nodes_left(self) -> None:
-        """Raise when every node here was given up: a coordinator would wait for other nodes forever."""
-        problems = {n: p for result in self.results for n, p in result.problems.items()}
-        if set(problems) == set(self.nodes):
-            raise NodeFailure(f"every node failed; {min(problems)}: {problems[min(problems)]}")
 
     def _restarted(self, role: str, text: str) -> None:
         """Report a restart: on the display until the actor makes progress, and in the log."""
         self._notice = text
         nodes = self._placement.nodes_of(role) or ("",)
         self._supervisor.call("logger", "log_events", [Event("restarted", self._notice, n) for n in nodes])
-
-    def _rounds_closed(self, count: int) -> None:
-        if count != self._closed:
-            self._closed = count
-            self._progressed("coordinator")
 
     def _steps_taken(self, steps: dict[str, int]) -> None:
         moved = {node for node, step in steps.items() if self._steps.get(node) != step}

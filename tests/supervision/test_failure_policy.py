@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from swarm_ray.runtime.failure_policy import Decision, FailurePolicy, Kind
+from swarm_ray.runtime.failure_policy import FailurePolicy, Kind
 
 
-def death(policy: FailurePolicy, role: str = "trainer-0") -> Decision:
-    return policy.decide(role, Kind.INFRASTRUCTURE)
+def death(policy: FailurePolicy, role: str = "trainer-0") -> bool:
+    return policy.may_restart(role, Kind.INFRASTRUCTURE)
 
 
 def test_an_actor_is_restarted_as_often_as_its_budget_allows() -> None:
     policy = FailurePolicy(restarts=3)
-    assert [death(policy) for _ in range(5)] == [Decision.RESTART] * 3 + [Decision.STOP] * 2
+    assert [death(policy) for _ in range(5)] == [True] * 3 + [False] * 2
 
 
 def test_without_a_budget_the_first_death_is_the_end() -> None:
-    assert death(FailurePolicy(restarts=0)) is Decision.STOP
+    assert not death(FailurePolicy(restarts=0))
 
 
 def test_a_finished_round_makes_the_budget_whole() -> None:
     policy = FailurePolicy(restarts=2)
     for _ in range(10):
-        assert death(policy) is Decision.RESTART
-        assert death(policy) is Decision.RESTART
+        assert death(policy)
+        assert death(policy)
         policy.progressed("trainer-0")
     assert policy.used("trainer-0") == 0
 
@@ -34,14 +34,14 @@ def test_rounds_of_one_actor_do_not_pay_for_another() -> None:
     death(policy, "trainer-0")
     death(policy, "trainer-1")
     policy.progressed("trainer-1")
-    assert death(policy, "trainer-0") is Decision.STOP
-    assert death(policy, "trainer-1") is Decision.RESTART
+    assert not death(policy, "trainer-0")
+    assert death(policy, "trainer-1")
 
 
 @pytest.mark.parametrize("kind", [Kind.DATA, Kind.USER, Kind.BROKEN])
 def test_what_would_happen_again_is_not_tried_again(kind: Kind) -> None:
     policy = FailurePolicy(restarts=5)
-    assert policy.decide("trainer-0", kind) is Decision.STOP
+    assert not policy.may_restart("trainer-0", kind)
     assert policy.used("trainer-0") == 0
 
 
