@@ -52,8 +52,8 @@ def begin_experiment(root: str, experiment: str, preset: str, overrides: Sequenc
         StoreError: the folder cannot be written.
     """
     address = ExperimentAddress(root, experiment)
-    there = read_identity(Store(root), address) is not None
-    config = config_for(root, experiment, None if there else preset, None, overrides, overwrite=False)
+    begins_with = preset if read_identity(Store(root), address) is None else None
+    config = config_for(root, experiment, begins_with, None, overrides, overwrite=False)
     open_or_create(address, config, overwrite=False)
     return config
 
@@ -105,13 +105,14 @@ def about_machine() -> str:
     """Cores, memory, disk and GPUs of this machine, a line each."""
     disk_of = next(p for p in (state_folder(), *state_folder().parents) if p.exists())
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(disk_of)
-    lines = [
-        f"Python {platform.python_version()}, {os.cpu_count()} CPU cores",
-        f"memory: {memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free",
-        f"own disk: {disk.free / GIB:.0f} of {disk.total / GIB:.0f} GiB free, for {state_folder()}",
-        *(_gpus() or ["GPU: none"]),
-    ]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"Python {platform.python_version()}, {os.cpu_count()} CPU cores",
+            f"memory: {memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free",
+            f"own disk: {disk.free / GIB:.0f} of {disk.total / GIB:.0f} GiB free, for {state_folder()}",
+            *(_gpus() or ["GPU: none"]),
+        ]
+    )
 
 
 def secrets_needed(config: SwarmConfig) -> list[str]:

@@ -25,7 +25,7 @@ _DURATIONS = (
     ("h", 3600.0, 172_800.0),
     ("d", 86_400.0, float("inf")),
 )
-_BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
+_BYTES = (("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12))
 _SCALES = (("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9))
 
 
@@ -92,10 +92,12 @@ def change(start: float | None, end: float | None) -> str:
 
 def large(number: int) -> str:
     """A count in at most four digits and a letter: 9999, 123k, 4567M."""
-    for (unit, size), (_, larger) in pairwise(_SCALES):
-        if round(number / size) < 10_000 and number < 10 * larger:
-            return f"{number / size:.0f}{unit}"
-    unit, size = _SCALES[-1]
+    fitting = (
+        scale
+        for scale, (_, larger) in pairwise(_SCALES)
+        if round(number / scale[1]) < 10_000 and number < 10 * larger
+    )
+    unit, size = next(fitting, _SCALES[-1])
     return f"{number / size:.0f}{unit}"
 
 
@@ -108,9 +110,6 @@ def duration(seconds: float) -> str:
 
 def byte_count(number: int) -> str:
     """Bytes for people: 0 B, 12.3 kB, 456 MB."""
-    size, unit = float(number), _BYTE_UNITS[0]
-    for larger in _BYTE_UNITS[1:]:
-        if size < 999.5:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.95 else f"{size:.1f} {unit}"
+    unit, size = next((scale for scale in _BYTES if number / scale[1] < 999.5), _BYTES[-1])
+    value = number / size
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"

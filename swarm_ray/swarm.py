@@ -55,8 +55,9 @@ class Swarm(Running):
         dashboard: bool = False,
     ) -> None:
         name = experiment or f"{config.preset}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        pace = config.pace.model_copy(update={"expect": config.nodes})
-        self.config = config.model_copy(update={"pace": pace})
+        self.config = config.model_copy(
+            update={"pace": config.pace.model_copy(update={"expect": config.nodes})}
+        )
         self._plan = [(ExperimentAddress(root, name), self.config)]
         if baseline:
             # A node has one repository, which belongs to the sharing swarm.
@@ -80,15 +81,14 @@ class Swarm(Running):
         nodes = [f"node-{i}" for i in range(self.config.nodes)]
         require_extras(self.config.tracking, self.config.exchange, self.config.direct)
         require_hub(self.config.hub, nodes)
-        addresses = [address for address, _ in self._plan]
-        new = self._overwrite or any(read_identity(Store(one.root), one) is None for one in addresses)
+        new = self._overwrite or any(read_identity(Store(one.root), one) is None for one, _ in self._plan)
         if new:  # fail before an experiment is created
             self._make_ready(nodes, display, ray)
-        opened = [
-            (address, open_or_create(address, config, overwrite=self._overwrite))
+        opened = {
+            address: open_or_create(address, config, overwrite=self._overwrite)
             for address, config in self._plan
-        ]
-        to_run = [(address, found.config) for address, found in opened if not found.over]
+        }
+        to_run = [(address, found.config) for address, found in opened.items() if not found.over]
         if to_run and not new:
             self._make_ready(nodes, display, ray)
         settings = WorkerSettings(name="here", coordinates=True, sharers=len(to_run))
@@ -118,17 +118,20 @@ def simulate(  # noqa: PLR0913  (public signature)
     Raises:
         UserError: an experiment exists, the model cannot be loaded or does not fit, and the like.
     """
-    swarm = Swarm(
-        config,
-        root,
-        experiment,
-        baseline=baseline,
-        overwrite=overwrite,
-        show=show,
-        on_disconnect=on_disconnect,
-        dashboard=dashboard,
+    return (
+        Swarm(
+            config,
+            root,
+            experiment,
+            baseline=baseline,
+            overwrite=overwrite,
+            show=show,
+            on_disconnect=on_disconnect,
+            dashboard=dashboard,
+        )
+        .start()
+        .wait()
     )
-    return swarm.start().wait()
 
 
 def coordinate(  # noqa: PLR0913  (public signature)
@@ -169,10 +172,11 @@ def coordinate(  # noqa: PLR0913  (public signature)
         settings = WorkerSettings(name="coordinator", coordinates=True, identities=keys)
         return [Worker(address, here, train, settings)]
 
-    running = Running(
-        root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard
+    return (
+        Running(root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard)
+        .start()
+        .wait()
     )
-    return running.start().wait()
 
 
 def work(  # noqa: PLR0913  (public signature)
@@ -213,10 +217,11 @@ def work(  # noqa: PLR0913  (public signature)
         settings = WorkerSettings(name=node, coordinates=False, allowed_modules=allowed, identities=keys)
         return [Worker(address, config, ids, settings)]
 
-    running = Running(
-        root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard
+    return (
+        Running(root, (experiment,), prepare, show=show, on_disconnect=on_disconnect, dashboard=dashboard)
+        .start()
+        .wait()
     )
-    return running.start().wait()
 
 
 def wait_for_experiment(address: ExperimentAddress, display: Display) -> SwarmConfig:

@@ -82,9 +82,8 @@ def _unknown(place: _Place) -> str:
     allowed = tuple(place.parent.model_fields) if place.parent else ()
     near = difflib.get_close_matches(name, allowed, n=2)
     if not near:
-        keys = dotted_keys(SwarmConfig)
-        near = [key for key in keys if key.rpartition(".")[2] == name]
-        near = near or difflib.get_close_matches(place.key, keys, n=1)
+        near = [key for key in dotted_keys(SwarmConfig) if key.rpartition(".")[2] == name]
+    near = near or difflib.get_close_matches(place.key, dotted_keys(SwarmConfig), n=1)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return f"{place.key}: unknown key; {hint}{where or 'the top level'} has {', '.join(allowed)}"
 

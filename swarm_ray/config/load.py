@@ -85,8 +85,9 @@ def load_config(
     refuse_secrets(asked)
     refuse_secrets(said, str(file))
     name = _chosen_preset(preset, str(file), said, asked)
-    layers = [(f"preset {name}", _read_preset(name)), (str(file), said), ("", asked)]
-    return _validated([*layers, ("", {"preset": name})])
+    return _validated(
+        [(f"preset {name}", _read_preset(name)), (str(file), said), ("", asked), ("", {"preset": name})]
+    )
 
 
 def parse_stored(data: bytes, name: str = "config.yaml") -> SwarmConfig:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
@@ -25,8 +26,8 @@ def cache_folder() -> Path:
 
 
 def _named(what: str, usual: Path) -> Path:
-    own = os.environ.get(f"SWARM_RAY_{what}")
-    return Path(own or Path(os.environ.get(f"XDG_{what}_HOME") or Path.home() / usual) / "swarm-ray")
+    usual = Path(os.environ.get(f"XDG_{what}_HOME") or Path.home() / usual) / "swarm-ray"
+    return Path(os.environ.get(f"SWARM_RAY_{what}") or usual)
 
 
 def read_words(path: Path) -> tuple[str, ...]:
@@ -37,7 +38,7 @@ def read_words(path: Path) -> tuple[str, ...]:
     return tuple(path.read_text(errors="replace").split()) if path.exists() else ()
 
 
-class Lock:
+class Lock(AbstractContextManager["Lock"]):
     """Held by the one process of this machine that does a thing; the system releases it when the process dies.
 
     Args:
@@ -65,10 +66,6 @@ class Lock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-    def __enter__(self) -> Self:
-        """It is held already."""
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

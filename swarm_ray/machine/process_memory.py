@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -72,8 +73,6 @@ class ProcessMemory:
     def end_all(self) -> None:
         """End every process that is watched: what held them together has gone."""
         for process in self._processes.values():
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
         self._processes = {}

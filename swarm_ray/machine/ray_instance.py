@@ -143,8 +143,7 @@ def _require_listener(address: str) -> None:
     """Raise OSError where nobody listens: Ray itself would end this process after a while."""
     host, _, port = address.rpartition(":")
     if port.isdigit() and "/" not in host:
-        with socket.create_connection((host, int(port)), timeout=CONNECTED_WITHIN_S):
-            return
+        socket.create_connection((host, int(port)), timeout=CONNECTED_WITHIN_S).close()
 
 
 def dashboard_address() -> str:

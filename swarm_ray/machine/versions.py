@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("swarm-ray", "torch", "transformers", "ray", "reasoning-gym", "fsspec", "numpy")
@@ -13,10 +14,8 @@ def installed_versions() -> dict[str, str]:
     """Package to version, with `python`; a package that is not installed is left out."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 

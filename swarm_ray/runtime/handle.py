@@ -216,9 +216,10 @@ def _verdict(worker: Worker) -> tuple[int, str]:
             else (ExperimentState.WAITING, "no state record was written")
         )
         return (FAILED if state == ExperimentState.FAILED else INTERRUPTED), f"{name} is {state}: {note}"
-    learned = not record.learned_nothing
     return (
-        (DONE, f"{name} is done") if learned else (LEARNED_NOTHING, _learned_nothing(worker, record.barren))
+        (LEARNED_NOTHING, _learned_nothing(worker, record.barren))
+        if record.learned_nothing
+        else (DONE, f"{name} is done")
     )
 
 

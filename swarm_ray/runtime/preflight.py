@@ -69,5 +69,4 @@ def prepare_model(
     from swarm_ray.policies.tiny.loading import TinyStart
 
     with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
-        start = TinyStart(config.policy, config.grpo, tasks, verifier, cache_folder(), report)
-        start.prepare(indices)
+        TinyStart(config.policy, config.grpo, tasks, verifier, cache_folder(), report).prepare(indices)

@@ -5,6 +5,7 @@ If another machine coordinates, rows logged by this machine's nodes replace the 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -182,10 +183,9 @@ def node_of_rows(node: str, rows: Sequence[StepMetrics]) -> NodeSnapshot:
 
 def trainer_seconds(rows: Sequence[StepMetrics]) -> dict[Trainer, float]:
     """How long each trainer took for each step: its nodes' rows have equal shares of that."""
-    spent: dict[Trainer, float] = {}
+    spent: defaultdict[Trainer, float] = defaultdict(float)
     for row in rows:
-        trainer = _trainer(row)
-        spent[trainer] = spent.get(trainer, 0.0) + sum(row.seconds.values())
+        spent[_trainer(row)] += sum(row.seconds.values())
     return spent
 
 
@@ -195,10 +195,9 @@ def rounds_seconds(rows: Sequence[StepMetrics]) -> list[float]:
     In async pace a round has several steps, so the oldest and the newest are left out: they may be incomplete.
     """
     spent = trainer_seconds(rows)
-    rounds: dict[int, dict[str, float]] = {}
+    rounds: defaultdict[int, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
-        of_nodes = rounds.setdefault(row.round, {})
-        of_nodes[row.node] = of_nodes.get(row.node, 0.0) + spent[_trainer(row)]
+        rounds[row.round][row.node] += spent[_trainer(row)]
     return [max(rounds[number].values()) for number in sorted(rounds)[1:-1]]
 
 
