@@ -38,8 +38,7 @@ from drive_store.errors import (
 from drive_store.experiment_store import ExperimentStore, create_experiment_folder, make_node_folders
 from drive_store.liveness import Liveness, is_dead
 from drive_store.names import ID_RULE, new_incarnation, require_id, valid_id
-from drive_store.outbox.disk import SpoolEntry
-from drive_store.outbox.outbox import Spool
+from drive_store.outbox import Spool
 from drive_store.paths import DISCOVERY, EXPERIMENTS, ExperimentPaths
 from drive_store.published import (
     Publication,
@@ -54,6 +53,7 @@ from drive_store.published import (
 from drive_store.registry import DiscoveryFolder, Registry
 from drive_store.retention import Retention
 from drive_store.segments import SegmentWriter, read_segments
+from drive_store.spool_files import SpoolEntry
 from drive_store.statelog.coordinator import (
     RequestReader,
     best_claim,

@@ -13,6 +13,7 @@ from drive_store.errors import FolderMissing, NameTaken, NotAFile, TooLarge, err
 
 CHUNK = 1 << 20
 """Bytes that are copied at a time."""
+PART = ".part"
 _GROWTH = 1 << 16  # bytes: a file rewritten in place may have grown since its size was asked
 UNCOMMITTED = "user.drive.uncommitted"
 _NO_ATTRIBUTE = {errno.ENODATA, errno.ENOTSUP, errno.ENOSYS, errno.EPERM}
@@ -138,21 +139,35 @@ def copy_out(fs: Any, path: str, target: Path, limit: int, moved: Moved) -> bool
         StoreError: either side failed.
     """
     require_size(fs, path, limit)
-    part = target.with_name(target.name + ".part")
-    with fs.open(path, "rb") as file:
-        try:
-            with errors_of("write", own_disk(part)), part.open("wb") as local:
-                for piece in _pieces(file, path):
-                    moved.bytes += len(piece)
-                    if moved.bytes > limit:
-                        raise _too_large(path, limit)
-                    local.write(piece)
-            with errors_of("write", own_disk(target)):
-                part.replace(target)
-        finally:
-            with suppress(OSError):  # a part that stays is overwritten by the next copy
-                part.unlink(missing_ok=True)
+    own = own_disk(target)
+    with (
+        fs.open(path, "rb") as file,
+        errors_of("write", own),
+        becoming(target) as part,
+        part.open("wb") as local,
+    ):
+        for piece in _pieces(file, path):
+            moved.bytes += len(piece)
+            if moved.bytes > limit:
+                raise _too_large(path, limit)
+            local.write(piece)
     return True
+
+
+@contextmanager
+def becoming(target: Path) -> Iterator[Path]:
+    """A path on this machine's own disk to write to, which replaces `target`; nothing is left of what fails.
+
+    Raises:
+        OSError: from the file system.
+    """
+    part = target.with_name(target.name + PART)
+    try:
+        yield part
+        part.replace(target)
+    finally:
+        with suppress(OSError):  # a part that stays is overwritten by the next one
+            part.unlink(missing_ok=True)
 
 
 def _pieces(file: Any, path: str) -> Iterator[bytes]:

@@ -74,7 +74,7 @@ class TestRestart:
         again = open_spool(store, clock, own, B)
         (file,) = again.retry_due()
         (entry,) = again.entries()
-        assert entry.attempts == len(set(entry.keys)) == 2
+        assert len(entry.keys) == len(set(entry.keys)) == 2
         assert in_store(store, entry) == [file.key]
 
     def test_between_send_and_settle(self, spool: Spool, store: Store, clock: Clock, own: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_full_disk_loses_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreFull, match="own disk is full"):
+    with pytest.raises(StoreFull, match=r"own disk.*No space"):
         hold(spool, 6)
     monkeypatch.undo()
     assert spool.entries() == [entry]

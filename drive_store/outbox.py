@@ -15,20 +15,30 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from drive_store.envelope import payload_sha256
 from drive_store.errors import NameTaken, StoreError
 from drive_store.experiment_store import ExperimentStore
 from drive_store.names import require_incarnation
-from drive_store.outbox.disk import SpoolEntry, SpoolFiles
-from drive_store.outbox.retry import OnTheWay
 from drive_store.published import Publication, PublishedFile, publish_round_file
+from drive_store.spool_files import SpoolEntry, SpoolFiles
+from drive_store.store.store import Store
 
 __all__ = ["Spool", "SpoolEntry"]
 
 _MOST_NAMES = 20  # tried in one publication
+OBSERVED = 200
+"""How many of the last answers count."""
+MARGIN = 3
+"""So many times the observed delay a file may be on its way."""
+UPLOADED_WAITS = 3
+"""So many waits a file is given that Drive says it has uploaded: only the others' view of it is late."""
+PROBES = 4
+"""Looks at a file per wait."""
 _TWIN = re.compile(r" \([0-9]+\)(?=\.[a-z]+$)")
 
 
@@ -63,13 +73,10 @@ class Spool:
         self._node, self._incarnation = node, require_incarnation(incarnation)
         self._on_the_way = OnTheWay(experiment.store, retry_s, clock)
         self._files = SpoolFiles(folder, experiment.name, node)
+        self.problems = self._files.problems
+        """What was damaged on the machine's own disk, or could not be noted there."""
         # Replaced as a whole, never changed: another thread may be reading it.
         self._entries = {entry.step: entry for entry in self._files.load()}
-
-    @property
-    def problems(self) -> list[str]:
-        """What was damaged on the machine's own disk, or could not be noted there."""
-        return self._files.problems
 
     def hold(
         self,
@@ -164,19 +171,17 @@ class Spool:
         Returns:
             True if the payload is held here and had no answer; the first answer stands.
         """
-        found = [entry for entry in self.unanswered() if entry.sha256 == sha256]
-        for entry in found:
-            self._on_the_way.answered(entry, _plain(key))
-            self._settle(entry, outcome)
-        return bool(found)
+        return self._answer([e for e in self.unanswered() if e.sha256 == sha256], outcome, _plain(key))
 
     def settle_key(self, key: str, outcome: str) -> bool:
         """Take an answer that names the file only; see `settle`."""
-        found = [entry for entry in self.unanswered() if _plain(key) in entry.keys]
-        for entry in found:
-            self._on_the_way.answered(entry, _plain(key))
+        return self._answer([e for e in self.unanswered() if _plain(key) in e.keys], outcome, _plain(key))
+
+    def _answer(self, entries: list[SpoolEntry], outcome: str, key: str) -> bool:
+        for entry in entries:
+            self._on_the_way.answered(entry, key)
             self._settle(entry, outcome)
-        return bool(found)
+        return bool(entries)
 
     def damaged(self, key: str) -> bool:
         """Take the news that others found a file damaged: the next `retry_due` publishes it under a new name.
@@ -246,9 +251,9 @@ class Spool:
         if not fresh and entry.keys and entry.keys[-1].startswith(f"{own}/"):
             return
         key = self._experiment.paths.round_file(
-            self._node, self._incarnation, entry.round, entry.stage, entry.attempts, entry.sha256
+            self._node, self._incarnation, entry.round, entry.stage, len(entry.keys), entry.sha256
         )
-        entry.attempts, entry.keys, entry.size = entry.attempts + 1, (*entry.keys, key), 0
+        entry.keys, entry.size = (*entry.keys, key), 0
         self._note(entry)
 
     def _write(self, entry: SpoolEntry) -> PublishedFile:
@@ -260,7 +265,7 @@ class Spool:
                 round=entry.round,
                 stage=entry.stage,
                 payload=entry.payload,
-                attempt=entry.attempts - 1,
+                attempt=len(entry.keys) - 1,
                 epoch=entry.epoch,
                 sequence=entry.step,
             ),
@@ -287,3 +292,95 @@ class Spool:
 def _plain(key: str) -> str:
     """The key that a twin's key doubles: a reader may have met our file under a twin's name."""
     return _TWIN.sub("", key)
+
+
+@dataclass
+class _OnItsWay:
+    """What this process knows of a file that no record has answered."""
+
+    since: float
+    """When it was sent; in a former process, when this one began."""
+    looked: float
+    """When it was looked at last."""
+    file: PublishedFile | None = None
+    """None if a former process sent it."""
+    uploaded: bool = False
+    damaged: bool = False
+    """Whether it is of no use to others."""
+
+
+class OnTheWay:
+    """The files that no record has answered, and how long answers take.
+
+    Args:
+        store: where the files are.
+        retry_s: seconds that a file may go unanswered at least.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, store: Store, retry_s: float, clock: Callable[[], float]) -> None:
+        self._store, self._retry_s, self._clock = store, retry_s, clock
+        self._began = clock()
+        self._files: dict[str, _OnItsWay] = {}
+        self._delays: tuple[float, ...] = ()  # replaced as a whole: another thread may be reading it
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds that a file may go unanswered: three times the 99th percentile of delays, or `retry_s`."""
+        return max(MARGIN * percentile_99(self._delays), self._retry_s)
+
+    def add(self, file: PublishedFile) -> None:
+        """Take note that a file was sent now."""
+        self._files[file.key] = _OnItsWay(self._clock(), self._clock(), file)
+
+    def sent(self, key: str) -> PublishedFile | None:
+        """The file of a key, if this process has sent it."""
+        return self._of(key).file
+
+    def answered(self, entry: SpoolEntry, key: str) -> None:
+        """Take note that an answer came now.
+
+        Args:
+            entry: what was answered.
+            key: which of its files; "" where that is not known. Of an entry that was sent more than once the delay is
+                then not known either: counted from the first or from the last it would drift.
+        """
+        one = self._of(key or (entry.keys[0] if len(entry.keys) == 1 else ""))
+        if one.file is not None:
+            self._delays = (*self._delays, self._clock() - one.since)[-OBSERVED:]
+
+    def spoil(self, key: str) -> None:
+        """Take note that a file is of no use to others."""
+        self._of(key).damaged = True
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Drop what is known of files."""
+        self._files = {key: one for key, one in self._files.items() if key not in keys}
+
+    def due(self, entry: SpoolEntry) -> bool:
+        """Say whether an unanswered entry is to be published now.
+
+        Raises:
+            StoreError: its file cannot be looked at.
+        """
+        if not entry.size or self._of(entry.keys[-1]).damaged:
+            return True
+        key, now, wait_s = entry.keys[-1], self._clock(), self.wait_s
+        one = self._of(key)
+        if now - one.since >= wait_s:
+            one.uploaded = one.uploaded or bool(self._store.uploaded(key))
+            if not one.uploaded or now - one.since >= UPLOADED_WAITS * wait_s:
+                return True
+        if now - one.looked < wait_s / PROBES:
+            return False
+        one.looked = now
+        return self._store.size(key) != entry.size
+
+    def _of(self, key: str) -> _OnItsWay:
+        return self._files.setdefault(key, _OnItsWay(self._began, self._began))
+
+
+def percentile_99(values: Collection[float]) -> float:
+    """The 99th percentile by nearest rank: of fewer than 100 values the largest, and 0 of none."""
+    ranked = sorted(values)
+    return ranked[ceil(0.99 * len(ranked)) - 1] if ranked else 0.0

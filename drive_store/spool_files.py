@@ -7,20 +7,18 @@ counts. It is not synced: a line that is lost with the power costs another publi
 
 from __future__ import annotations
 
-import errno
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
 from drive_store.envelope import Expected, Header, Valid, open_envelope, payload_sha256, seal_packed
-from drive_store.errors import StoreFull, errors_of
+from drive_store.errors import errors_of, own_disk
 from drive_store.names import require_id
-from drive_store.store.transfer import sync_folder, write_durably
+from drive_store.store.transfer import PART, becoming, sync_folder, write_durably
 
-ENTRY, FATE, PART, DAMAGED = ".entry", ".fate", ".part", ".damaged"
+ENTRY, FATE, DAMAGED = ".entry", ".fate", ".damaged"
 _MAX_ENTRY = 1 << 31
 
 
@@ -40,10 +38,9 @@ class SpoolEntry(msgspec.Struct):
     """Never published: what its owner needs to use the file again, the token ids say."""
     sha256: str
     """Of the payload."""
-    attempts: int = 0
-    """Names used so far, over all incarnations."""
     keys: tuple[str, ...] = ()
-    """Of the attempts. The last may never have become a file: it is noted before the store is touched."""
+    """Of all attempts, over all incarnations. The last may never have become a file: it is noted before the store is
+    touched."""
     size: int = 0
     """Bytes of the last attempt's file; 0 until the store took it."""
     outcome: str = ""
@@ -80,7 +77,7 @@ class SpoolFiles:
         self._name = re.compile(rf"{re.escape(node)}\.([0-9]{{9,}}){re.escape(ENTRY)}")
         self.problems: list[str] = []
         """What was found damaged, and where it was put."""
-        with _own_disk(folder):
+        with _errors_of(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> list[SpoolEntry]:
@@ -89,7 +86,7 @@ class SpoolFiles:
         Raises:
             StoreError: the folder cannot be read.
         """
-        with _own_disk(self._folder):
+        with _errors_of(self._folder):
             for part in self._folder.glob(f"{self._node}.*{PART}"):
                 part.unlink()
             names = sorted(path.name for path in self._folder.glob(f"{self._node}.*{ENTRY}"))
@@ -126,10 +123,11 @@ class SpoolFiles:
             StoreFull: the machine's own disk is full; what was noted before is still there.
             StoreError: it cannot be written.
         """
-        fate = msgspec.json.encode(_Fate(entry.sha256, entry.attempts, entry.keys, entry.size, entry.outcome))
+        what = _Fate(entry.sha256, len(entry.keys), entry.keys, entry.size, entry.outcome)
+        fate = msgspec.json.encode(what)
         path = self._path(entry.step, FATE)
         # Lines begin with their line end, so that one that was cut off does not spoil the next.
-        with _own_disk(path), path.open("ab") as file:
+        with _errors_of(path), path.open("ab") as file:
             file.write(b"\n%s %s" % (payload_sha256(fate).encode(), fate))
 
     def drop(self, entry: SpoolEntry) -> None:
@@ -138,7 +136,7 @@ class SpoolFiles:
         Raises:
             StoreError: it cannot be removed.
         """
-        with _own_disk(self._folder):
+        with _errors_of(self._folder):
             self._path(entry.step, ENTRY).unlink(missing_ok=True)
             self._path(entry.step, FATE).unlink(missing_ok=True)
 
@@ -172,50 +170,25 @@ class SpoolFiles:
 
     def _add_fate(self, entry: SpoolEntry) -> None:
         path = self._path(entry.step, FATE)
-        lines = [line for line in path.read_bytes().split(b"\n") if line] if path.exists() else []
-        for line in reversed(lines):
-            digest, _, fate_json = line.partition(b" ")
-            if digest.decode(errors="replace") != payload_sha256(fate_json):
-                continue
-            fate = msgspec.json.decode(fate_json, type=_Fate)
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        fates = [(digest, text) for digest, _, text in (line.partition(b" ") for line in lines) if digest]
+        whole = [text for digest, text in fates if digest == payload_sha256(text).encode()]
+        if whole:
+            fate = msgspec.json.decode(whole[-1], type=_Fate)
             if fate.sha256 == entry.sha256:
-                entry.attempts, entry.keys = fate.attempts, fate.keys
-                entry.size, entry.outcome = fate.size, fate.outcome
-            return
-        if lines:
+                entry.keys, entry.size, entry.outcome = fate.keys, fate.size, fate.outcome
+        elif fates:
             self.problems.append(f"{path} is damaged, so the file of step {entry.step} is published again")
 
     def _path(self, step: int, suffix: str) -> Path:
         return self._folder / f"{self._node}.{step:09d}{suffix}"
 
     def _write(self, path: Path, data: bytes) -> None:
-        part = path.with_name(path.name + PART)
-        with _own_disk(path), _removed_on_failure(part):
+        with _errors_of(path), becoming(path) as part:
             write_durably(part, "wb", data)
-            part.replace(path)
+        with _errors_of(path):
             sync_folder(path.parent)
 
 
-@contextmanager
-def _removed_on_failure(part: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def _own_disk(path: Path) -> Iterator[None]:
-    """Errors of the machine's own disk, told apart from the store's."""
-    with errors_of("use", f"{path} (on this machine's own disk)"):
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            raise StoreFull(
-                f"This machine's own disk is full: {path} could not be written. Free some space on it; "
-                "what is there already is kept."
-            ) from error
+def _errors_of(path: Path) -> AbstractContextManager[None]:
+    return errors_of("use", own_disk(path))

@@ -1,1 +1,0 @@
-"""What a node publishes waits on the machine's own disk until the state log has answered it."""
