@@ -246,7 +246,7 @@ def read_envelope(store: Store, key: str, expected: Expected, *, twin_too: bool 
         data = store.read(key, limit)
         if data is None and twin_too:
             data = store.read(twin_name(key, 1), limit)
-    except (TooLarge, NotAFile) as error:
+    except (TooLarge, NotAFile, InvalidName) as error:
         return Rejected(str(error))
     return open_envelope(data, expected)
 

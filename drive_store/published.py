@@ -9,23 +9,14 @@ shown under a name, apart from any round; the newest of each name counts.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
-from drive_store.envelope import (
-    Expected,
-    Header,
-    NotYet,
-    Reading,
-    Rejected,
-    Valid,
-    payload_sha256,
-    read_envelope,
-    seal_packed,
-)
-from drive_store.errors import FolderMissing, InvalidName, NameTaken, TooLarge
-from drive_store.experiment_store import ExperimentStore
+from drive_store.envelope import NotYet, Reading, Rejected, Valid, payload_sha256, seal_packed
+from drive_store.errors import InvalidName, TooLarge
+from drive_store.experiment_store import ExperimentStore, write_in_folder
 from drive_store.names import (
     HASH_DIGITS,
     RoundFileName,
@@ -88,19 +79,17 @@ def publish_round_file(experiment: ExperimentStore, file: Publication) -> Publis
     key = experiment.paths.round_file(
         file.node, file.incarnation, file.round, file.stage, file.attempt, sha256
     )
-    header = Header(
-        kind=ROUND_FILE,
-        experiment=experiment.name,
-        node=file.node,
-        incarnation=file.incarnation,
+    header = experiment.header(
+        ROUND_FILE,
+        file.node,
+        file.incarnation,
         epoch=file.epoch,
         round=file.round,
         stage=file.stage,
         sequence=file.sequence,
     )
     data = seal_packed(header, file.payload)
-    folder = experiment.paths.rollouts_bucket(file.node, file.incarnation, file.round)
-    _create_once(experiment.store, key, data, folder)
+    _create_once(experiment.store, key, data)
     return PublishedFile(key, sha256, len(data))
 
 
@@ -143,16 +132,13 @@ def find_bucket_files(
     folder = experiment.paths.rollouts_bucket(node, incarnation, round)
     fresh = [text for text in experiment.store.names(folder) if f"{folder}/{text}" not in settled]
     names = [name for text in fresh if (name := parse_round_file_name(text)) is not None]
-    best: dict[tuple[int, int, int, str], RoundFileName] = {}
-    for name in sorted(names, key=lambda name: name.twin):
-        best.setdefault((name.round, name.stage, name.attempt, name.hash), name)
-
-    def key_of(name: RoundFileName) -> str:
-        key = experiment.paths.round_file(node, incarnation, name.round, name.stage, name.attempt, name.hash)
-        return twin_name(key, name.twin)
-
-    found = [(key_of(best[turn]), best[turn]) for turn in sorted(best)]
-    return [(key, name) for key, name in found if key_of(replace(name, twin=0)) not in settled]
+    names.sort(key=lambda name: -name.twin)  # so that a name itself counts before its twins
+    found = {(name.round, name.stage, name.attempt, name.hash): name for name in names}
+    return [
+        (twin_name(key, name.twin), name)
+        for turn, name in sorted(found.items())
+        if (key := experiment.paths.round_file(node, incarnation, *turn)) not in settled
+    ]
 
 
 def read_round_file(
@@ -180,20 +166,16 @@ def read_round_file(
     Raises:
         StoreError: the store itself cannot be read.
     """
-    expected = _expected(ROUND_FILE, experiment, node, incarnation, max_payload)
-    try:
-        reading = read_envelope(experiment.store, key, expected, twin_too=True)
-    except InvalidName as error:
-        return Rejected(str(error))
+    reading = experiment.read(key, ROUND_FILE, node, incarnation, max_payload=max_payload, twin_too=True)
     if not isinstance(reading, Valid):
         return reading
     if sha256 is not None and reading.sha256 != sha256:
         return Rejected(f"{key} holds {reading.sha256}, and the state record names {sha256}")
-    return (
-        reading
-        if _fits(key, reading)
-        else Rejected(f"{key} holds what belongs under another name: {reading.header}")
-    )
+    name, header = parse_round_file_name(key.rpartition("/")[2]), reading.header
+    said = (header.round, header.stage, reading.sha256[:HASH_DIGITS])
+    if name is None or (name.round, name.stage, name.hash) != said:
+        return Rejected(f"{key} holds what belongs under another name: {header}")
+    return reading
 
 
 def publish_value(
@@ -211,13 +193,10 @@ def publish_value(
 
     Raises:
         NameTaken: a damaged file has the name.
-        FolderMissing: the round's bucket is not there, as no round file is.
         StoreError: the file could not be written.
     """
     key = experiment.paths.value_file(node, incarnation, round, stage, payload_sha256(value))
-    header = Header(
-        kind=VALUE, experiment=experiment.name, node=node, incarnation=incarnation, round=round, stage=stage
-    )
+    header = experiment.header(VALUE, node, incarnation, round=round, stage=stage)
     _create_once(experiment.store, key, seal_packed(header, value))
     return key
 
@@ -246,12 +225,11 @@ def read_value(
     Raises:
         StoreError: the store itself cannot be read.
     """
-    expected = _expected(VALUE, experiment, node, incarnation, max_payload)
     try:
         key = experiment.paths.value_file(node, incarnation, round, stage, sha256)
-        reading = read_envelope(experiment.store, key, expected, twin_too=True)
     except InvalidName as error:
         return Rejected(str(error))
+    reading = experiment.read(key, VALUE, node, incarnation, max_payload=max_payload, twin_too=True)
     if isinstance(reading, Valid) and reading.sha256 != sha256:
         return Rejected(f"another value lies where {sha256} should")
     return reading
@@ -285,20 +263,14 @@ class NamedValues:
         if len(self._keys) > MAX_NAMES:
             del self._keys[name_hash]
             raise TooLarge(f"{self._node} has values under {MAX_NAMES} names already; use names again")
-        store, paths, peer = self._experiment.store, self._experiment.paths, (self._node, self.incarnation)
-        key = paths.named_value(*peer, name_hash, self._count, payload_sha256(value))
-        header = Header(
-            kind=NAMED_VALUE,
-            experiment=self._experiment.name,
-            node=self._node,
-            incarnation=self.incarnation,
-            sequence=self._count,
-        )
-        _create(store, key, seal_packed(header, value), paths.named_values_folder(*peer))
+        peer = (self._node, self.incarnation)
+        key = self._experiment.paths.named_value(*peer, name_hash, self._count, payload_sha256(value))
+        header = self._experiment.header(NAMED_VALUE, *peer, sequence=self._count)
+        _create_once(self._experiment.store, key, seal_packed(header, value))
         self._count += 1
         keys.append(key)
         while len(keys) > _KEPT:
-            store.remove(keys.pop(0))
+            self._experiment.store.remove(keys.pop(0))
         return key
 
 
@@ -329,44 +301,10 @@ def read_newest_value(
         return NotYet(f"{node} shows nothing under that name")
     newest = max(found, key=lambda value: (value.number, -value.twin))
     key = experiment.paths.named_value(node, incarnation, newest.name, newest.number, newest.hash)
-    expected = _expected(NAMED_VALUE, experiment, node, incarnation, max_payload)
-    return read_envelope(experiment.store, twin_name(key, newest.twin), expected)
-
-
-def _expected(
-    kind: str, experiment: ExperimentStore, node: str, incarnation: str, max_payload: int
-) -> Expected:
-    return Expected(
-        kind=kind,
-        experiment=experiment.name,
-        node=node,
-        incarnation=incarnation,
-        max_payload=max_payload,
+    return experiment.read(
+        twin_name(key, newest.twin), NAMED_VALUE, node, incarnation, max_payload=max_payload
     )
 
 
-def _fits(key: str, reading: Valid) -> bool:
-    name = parse_round_file_name(key.rpartition("/")[2])
-    header = reading.header
-    said = (header.round, header.stage, reading.sha256[:HASH_DIGITS])
-    return name is not None and (name.round, name.stage, name.hash) == said
-
-
-def _create_once(store: Store, key: str, data: bytes, folder: str = "") -> None:
-    """Create a file unless it is there with just this content."""
-    try:
-        _create(store, key, data, folder)
-    except NameTaken:
-        if not store.holds(key, data):
-            raise
-
-
-def _create(store: Store, key: str, data: bytes, folder: str) -> None:
-    """Create a file, and its folder where one is given and missing."""
-    try:
-        store.create(key, data)
-    except FolderMissing:
-        if not folder:
-            raise
-        store.make_folder(folder)
-        store.create(key, data)
+def _create_once(store: Store, key: str, data: bytes) -> None:
+    write_in_folder(store, key.rpartition("/")[0], partial(store.create_once, key, data))

@@ -79,8 +79,8 @@ class Retention:
 
     def _list(self, number: int) -> dict[str, int]:
         folder = self._paths.rollouts_bucket(*self._peer, number * BUCKET)
-        rounds = [(text, round_of_own_file(text)) for text in self._store.names(folder)]
-        return {f"{folder}/{text}": number for text, number in rounds if number is not None}
+        names = self._store.names(folder)
+        return {f"{folder}/{text}": own for text in names if (own := round_of_own_file(text)) is not None}
 
 
 def _old(listed: dict[str, int], below: int, keep: Collection[str]) -> list[str]:

@@ -8,6 +8,10 @@ line of a segment counts and hashes the rows above it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +20,7 @@ import msgspec
 from drive_store.envelope import payload_sha256
 from drive_store.errors import NameTaken, NotAFile, TooLarge
 from drive_store.experiment_store import ExperimentStore
-from drive_store.names import SegmentName, parse_segment_name, twin_name
+from drive_store.names import parse_segment_name, twin_name
 from drive_store.store.store import Store
 
 MAX_SEGMENT = 64 << 20
@@ -52,11 +56,8 @@ class SegmentWriter:
         spool: Path,
         start: int = 0,
     ) -> None:
-        self._store, self._paths = experiment.store, experiment.paths
-        self._node = node
-        self._incarnation = incarnation
-        self._kind = kind
-        self._spool = spool
+        self._store, self._spool = experiment.store, spool
+        self._key = partial(experiment.paths.segment, node, incarnation, kind)
         self.next = start
         """The number of the segment that is gathering."""
         spool.parent.mkdir(parents=True, exist_ok=True)
@@ -101,13 +102,10 @@ class SegmentWriter:
     def _publish(self, rows: bytes) -> str:
         """Write the rows under the first free number; one that holds these very rows already is theirs."""
         while True:
-            key = self._paths.segment(self._node, self._incarnation, self._kind, self.next)
-            data = rows + _seal_line(rows, self.next)
+            key = self._key(self.next)
             try:
-                self._store.create(key, data)
+                self._store.create_once(key, rows + _seal_line(rows, self.next))
             except NameTaken:
-                if self._store.holds(key, data):
-                    return key
                 self.next += 1
             else:
                 return key
@@ -140,31 +138,25 @@ def read_segments(
     names = [
         name for text in experiment.store.names(folder) if (name := parse_segment_name(text)) is not None
     ]
-    copies: dict[int, list[SegmentName]] = {}
-    for name in sorted((name for name in names if name.kind == kind), key=lambda name: name.twin):
-        copies.setdefault(name.n, []).append(name)
+    copies = sorted((name.n, name.twin) for name in names if name.kind == kind)
     expected = 0
-    for n in sorted(copies):
+    for n, twins in groupby(copies, key=itemgetter(0)):
         reported.extend(f"{folder}/{kind}-{gap:06d}.jsonl is not there" for gap in range(expected, n))
         expected = n + 1
-        keys = [
-            twin_name(experiment.paths.segment(node, incarnation, kind, n), name.twin) for name in copies[n]
-        ]
-        rows = _first_whole(experiment.store, keys, n)
+        key = experiment.paths.segment(node, incarnation, kind, n)
+        rows = _first_whole(experiment.store, [twin_name(key, twin) for _, twin in twins], n)
         if rows is None:
-            reported.append(f"{keys[0]} is torn or damaged; its rows were left out")
+            reported.append(f"{key} is torn or damaged; its rows were left out")
         else:
             yield from rows.split(b"\n")[:-1]
 
 
 def _first_whole(store: Store, keys: list[str], n: int) -> bytes | None:
     for key in keys:
-        try:
+        with suppress(TooLarge, NotAFile):
             rows = _rows(store.read(key, MAX_SEGMENT) or b"", n)
-        except (TooLarge, NotAFile):
-            rows = None
-        if rows is not None:
-            return rows
+            if rows is not None:
+                return rows
     return None
 
 

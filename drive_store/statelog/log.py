@@ -8,29 +8,19 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 
-from drive_store.envelope import (
-    Corrupt,
-    Expected,
-    Header,
-    NotYet,
-    Reading,
-    Rejected,
-    Valid,
-    payload_sha256,
-    read_envelope,
-    seal_json,
-)
+from drive_store.envelope import Corrupt, Header, NotYet, Rejected, Valid, payload_sha256, seal_json
 from drive_store.errors import NameTaken
-from drive_store.experiment_store import ExperimentStore
+from drive_store.experiment_store import ExperimentStore, write_in_folder
 from drive_store.names import StateName, parse_state_name, require_claimant, twin_name
 from drive_store.store.store import Store
 
 KIND = "state"
 MAX_STATE = 16 << 20
-"""The most bytes a state record's payload may have, unless a reader says otherwise."""
+"""The most bytes a state record's payload may have."""
 _EPOCH_ENDS, _SEQUENCE_ENDS = len("e000001"), len("e000001-s00000042")
 
 
@@ -61,15 +51,12 @@ def claimant_rank(claimant: str) -> str:
     return hashlib.sha256(claimant.encode()).hexdigest()
 
 
-def read_record(
-    experiment: ExperimentStore, name: StateName, max_payload: int = MAX_STATE
-) -> StateEntry | NotYet | Corrupt | Rejected:
+def read_record(experiment: ExperimentStore, name: StateName) -> StateEntry | NotYet | Corrupt | Rejected:
     """Read one record by its name.
 
     Args:
         experiment: where the log is.
         name: the record's name, or a twin of it.
-        max_payload: the most bytes its payload may have.
 
     Returns:
         The record, or why it cannot be read. A record whose envelope contradicts its name is rejected.
@@ -78,11 +65,7 @@ def read_record(
         StoreError: the store itself cannot be read.
     """
     key = twin_name(experiment.paths.state_record(name.epoch, name.sequence, name.claimant), name.twin)
-    reading: Reading = read_envelope(
-        experiment.store,
-        key,
-        Expected(kind=KIND, experiment=experiment.name, node=name.claimant, max_payload=max_payload),
-    )
+    reading = experiment.read(key, KIND, name.claimant, max_payload=MAX_STATE)
     if not isinstance(reading, Valid):
         return reading
     header = reading.header
@@ -94,8 +77,7 @@ def read_record(
 
 def list_bucket(store: Store, folder: str) -> list[StateName]:
     """List the names of state records in a bucket, in one listing; twins come after the names they double."""
-    names = [name for text in store.names(folder) if (name := parse_state_name(text)) is not None]
-    return sorted(names, key=lambda name: name.twin)
+    return sorted(_parsed(store.names(folder)), key=lambda name: name.twin)
 
 
 def preferred(texts: Sequence[str]) -> Iterator[StateName]:
@@ -147,10 +129,9 @@ class StateLogWriter:
         *,
         resume_after: StateRef | None = None,
     ) -> None:
-        self._store, self._paths = experiment.store, experiment.paths
+        self._experiment = experiment
         self.epoch, self.claimant = epoch, require_claimant(claimant)
         self.last = resume_after
-        self._bucket = ""
 
     def append(self, payload: bytes, *, round: int, stage: int) -> StateRef:  # noqa: A002
         """Write the next record.
@@ -171,37 +152,31 @@ class StateLogWriter:
             StoreError: the record could not be written.
         """
         sequence = 0 if self.last is None else self.last.sequence + 1
-        header = Header(
-            kind=KIND,
-            experiment=self._paths.experiment,
-            node=self.claimant,
+        header = self._experiment.header(
+            KIND,
+            self.claimant,
             epoch=self.epoch,
             round=round,
             stage=stage,
             sequence=sequence,
             previous="" if self.last is None else self.last.sha256,
         )
-        self._make_bucket(sequence)
-        key = self._paths.state_record(self.epoch, sequence, self.claimant)
-        self._create(key, seal_json(header, payload))
+        folder = self._experiment.paths.state_bucket(sequence)
+        key = self._experiment.paths.state_record(self.epoch, sequence, self.claimant)
+        write_in_folder(
+            self._experiment.store, folder, partial(self._create, key, seal_json(header, payload))
+        )
         self.last = StateRef(self.epoch, sequence, self.claimant, payload_sha256(payload))
         return self.last
 
-    def _make_bucket(self, sequence: int) -> None:
-        folder = self._paths.state_bucket(sequence)
-        if folder != self._bucket:
-            self._store.make_folder(folder)
-            self._bucket = folder
-
     def _create(self, key: str, data: bytes) -> None:
+        store = self._experiment.store
         try:
-            self._store.create(key, data)
+            store.create_once(key, data)
         except NameTaken:
-            if self._store.holds(key, data):
-                return
-            if not self._store.holds(key, data, beginning=True):
+            if not store.holds(key, data, beginning=True):
                 raise
             # The beginning of these very bytes: our own write that failed. No reader can have taken it
             # for a record.
-            self._store.remove(key)
-            self._store.create(key, data)
+            store.remove(key)
+            store.create(key, data)

@@ -16,7 +16,6 @@ from drive_store.experiment_store import ExperimentStore
 from drive_store.names import StateName
 from drive_store.paths import bucket_start
 from drive_store.statelog.log import (
-    MAX_STATE,
     StateEntry,
     StateRef,
     claimant_rank,
@@ -35,7 +34,6 @@ class StateLogReader:
 
     Args:
         experiment: where the log is.
-        max_payload: the most bytes a record's payload may have.
         after: the last record that was processed already. None reads the log from its beginning; to start from now,
             give the `ref` of what `newest` answers.
         list_every: a listing follows this many looks that found nothing. Until a first record is seen there is no
@@ -46,14 +44,13 @@ class StateLogReader:
         self,
         experiment: ExperimentStore,
         *,
-        max_payload: int = MAX_STATE,
         after: StateRef | None = None,
         list_every: int = 40,
     ) -> None:
         self._experiment = experiment
-        self._max_payload = max_payload
         self._list_every = list_every
-        self._tip = after  # the last record of the chain that is obeyed
+        self.last = after
+        """The last record of the obeyed chain."""
         self._mark = (-1, -1) if after is None else after.position  # the highest position ever returned
         self._misses = 0
         self._never_listed = True
@@ -61,37 +58,23 @@ class StateLogReader:
         self.problems: list[str] = []
         """Records that no reader can use, and records that were passed over; each is named once."""
 
-    @property
-    def last(self) -> StateRef | None:
-        """The last record of the obeyed chain."""
-        return self._tip
-
-    def poll(self, *, force_list: bool = False) -> list[StateEntry]:
+    def poll(self) -> list[StateEntry]:
         """Answer the records that are new since the last call, in order.
-
-        Args:
-            force_list: list now, whatever the last calls found.
 
         Raises:
             StoreError: the store itself cannot be read; nothing is lost, call again.
         """
-        walk = _Walk(self._experiment, self._max_payload, self.problems)
-        followed = self._follow(walk)
-        self._misses = 0 if followed else self._misses + 1
-        if force_list or self._tip is None or self._never_listed or self._misses >= self._list_every:
-            self._advance(walk.best(walk.heads(self._tip), self._tip))
+        walk = _Walk(self._experiment, self.problems)
+        self._misses += 1
+        while self.last is not None and (entry := walk.successor(self.last)) is not None:
+            self._advance([entry])
+            self._misses = 0
+        if self.last is None or self._never_listed or self._misses >= self._list_every:
+            self._advance(walk.best(walk.heads(self.last), self.last))
             self._never_listed = False
             self._misses = 0
         answer, self._ready = self._ready, []
         return answer
-
-    def _follow(self, walk: _Walk) -> bool:
-        """Take the successors of the tip, by name, as far as they are there; say whether there were any."""
-        found = False
-        while self._tip is not None and (entry := walk.successor(self._tip)) is not None:
-            self._advance([entry])
-            found = True
-        return found
 
     def _advance(self, chain: list[StateEntry]) -> None:
         """Move to the end of a chain; keep what lies beyond the highest position ever taken."""
@@ -107,7 +90,7 @@ class StateLogReader:
             )
         self._ready += chain[len(passed) :]
         self._mark = max(self._mark, chain[-1].ref.position)
-        self._tip = chain[-1].ref
+        self.last = chain[-1].ref
 
 
 class StateLogTail:
@@ -128,7 +111,7 @@ class StateLogTail:
         Raises:
             StoreError: the store cannot be read.
         """
-        walk, found = _Walk(self._experiment, MAX_STATE, []), list[StateEntry]()
+        walk, found = _Walk(self._experiment, []), list[StateEntry]()
         places = {entry.ref: place for place, entry in enumerate(self._known)}
         entry = newest(self._experiment)
         while entry is not None and entry.ref not in places and len(found) < self._most:
@@ -142,12 +125,11 @@ class StateLogTail:
 class _Walk:
     """The reads and listings of one poll, each made at most once."""
 
-    def __init__(self, experiment: ExperimentStore, max_payload: int, problems: list[str]) -> None:
+    def __init__(self, experiment: ExperimentStore, problems: list[str]) -> None:
         self._experiment = experiment
-        self._max_payload = max_payload
         self._problems = problems
         self._read: dict[StateName, StateEntry | None] = {}
-        self._listed: dict[str, dict[int, list[StateName]]] = {}
+        self._listed: dict[str, list[StateName]] = {}
         self._broken: set[StateRef] = set()  # behind these a link is missing: a gap is walked up to once
 
     def successor(self, tip: StateRef) -> StateEntry | None:
@@ -166,11 +148,7 @@ class _Walk:
         else:
             around = (tip.sequence - _FORK_DEPTH, tip.sequence, tip.sequence + 1)
             folders = sorted({self._experiment.paths.state_bucket(max(0, number)) for number in around})
-        return [name for name in self._in(folders) if _beyond(name, tip)]
-
-    def older_heads(self) -> list[StateName]:
-        """List the records in the buckets before those in which the newest is looked for: those to obey first."""
-        return self._in(bucket_folders(self._experiment)[:-_NEWEST])
+        return [name for name in self.records_in(folders) if _beyond(name, tip)]
 
     def best(self, heads: list[StateName], tip: StateRef | None) -> list[StateEntry]:
         """Walk the chain up to the first of some heads that is joined to the tip; empty where none is."""
@@ -206,37 +184,29 @@ class _Walk:
         sequence = entry.ref.sequence - 1
         if sequence < 0 or not entry.header.previous:
             return None
-        for name in self._before(entry.ref, sequence):
-            found = self._entry(name)
-            if found is not None and found.ref.sha256 == entry.header.previous:
-                return found
-        return None
+        found = map(self._entry, self._before(entry.ref, sequence))
+        fitting = (one for one in found if one is not None and one.ref.sha256 == entry.header.previous)
+        return next(fitting, None)
 
     def _before(self, ref: StateRef, sequence: int) -> Iterator[StateName]:
         """Names that may be those of a predecessor, the likeliest first; lists no bucket before it must."""
         own = StateName(ref.epoch, sequence, ref.claimant)
         yield own
-        for name in self._names(self._experiment.paths.state_bucket(sequence)).get(sequence, ()):
-            if name.epoch <= ref.epoch and name != own:
-                yield name
+        listed = self._names(self._experiment.paths.state_bucket(sequence))
+        yield from (n for n in listed if n.sequence == sequence and n.epoch <= ref.epoch and n != own)
 
-    def _in(self, folders: list[str]) -> list[StateName]:
+    def records_in(self, folders: list[str]) -> list[StateName]:
         """List buckets: the records to obey first come first."""
-        found = [name for folder in folders for names in self._names(folder).values() for name in names]
-        return sorted(found, key=preference)
+        return sorted((name for folder in folders for name in self._names(folder)), key=preference)
 
-    def _names(self, folder: str) -> dict[int, list[StateName]]:
-        """List a bucket, by sequence."""
+    def _names(self, folder: str) -> list[StateName]:
         if folder not in self._listed:
-            by_sequence: dict[int, list[StateName]] = {}
-            for name in list_bucket(self._experiment.store, folder):
-                by_sequence.setdefault(name.sequence, []).append(name)
-            self._listed[folder] = by_sequence
+            self._listed[folder] = list_bucket(self._experiment.store, folder)
         return self._listed[folder]
 
     def _entry(self, name: StateName) -> StateEntry | None:
         if name not in self._read:
-            record = read_record(self._experiment, name, self._max_payload)
+            record = read_record(self._experiment, name)
             if isinstance(record, Corrupt | Rejected):
                 self._report(name, record.reason)
             self._read[name] = record if isinstance(record, StateEntry) else None
@@ -260,9 +230,8 @@ def _beyond(name: StateName, tip: StateRef | None) -> bool:
 
 def _better_claim(one: StateName | StateRef, other: StateRef) -> bool:
     """Say whether one record's claim goes before another's: by epoch, then by the claimant's rank."""
-    if one.epoch != other.epoch:
-        return one.epoch > other.epoch
-    return claimant_rank(one.claimant) < claimant_rank(other.claimant)
+    claims = [(-ref.epoch, claimant_rank(ref.claimant)) for ref in (one, other)]
+    return claims[0] < claims[1]
 
 
 def bucket_folders(experiment: ExperimentStore) -> list[str]:
@@ -271,7 +240,7 @@ def bucket_folders(experiment: ExperimentStore) -> list[str]:
     return [experiment.paths.state_bucket(first) for first in firsts if first is not None]
 
 
-def newest(experiment: ExperimentStore, max_payload: int = MAX_STATE) -> StateEntry | None:
+def newest(experiment: ExperimentStore) -> StateEntry | None:
     """Read the newest valid record, in at most three listings; None while no valid record is seen.
 
     The chain behind it is not walked: the highest epoch decides, then the rank of its claimant, then the
@@ -279,17 +248,13 @@ def newest(experiment: ExperimentStore, max_payload: int = MAX_STATE) -> StateEn
     """
     for folder in reversed(bucket_folders(experiment)[-_NEWEST:]):
         for name in preferred(experiment.store.names(folder)):
-            record = read_record(experiment, name, max_payload)
+            record = read_record(experiment, name)
             if isinstance(record, StateEntry):
                 return record
     return None
 
 
-def history(
-    experiment: ExperimentStore,
-    max_payload: int = MAX_STATE,
-    problems: list[str] | None = None,
-) -> list[StateEntry]:
+def history(experiment: ExperimentStore, problems: list[str] | None = None) -> list[StateEntry]:
     """Read all records of the chain that is obeyed, from the first one on; each once.
 
     Where a link is missing, the chain of the best head that is joined to the first record: one that lasts up to the
@@ -297,8 +262,8 @@ def history(
 
     Args:
         experiment: where the log is.
-        max_payload: the most bytes a record's payload may have.
         problems: what could not be read is told here.
     """
-    walk = _Walk(experiment, max_payload, [] if problems is None else problems)
-    return walk.best(walk.heads(None), None) or walk.best(walk.older_heads(), None)
+    walk = _Walk(experiment, [] if problems is None else problems)
+    older = bucket_folders(experiment)[:-_NEWEST]
+    return walk.best(walk.heads(None), None) or walk.best(walk.records_in(older), None)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from drive_store.errors import StoreUnavailable, errors_of
+from drive_store.errors import NameTaken, StoreUnavailable, errors_of
 from drive_store.names import require_key
 from drive_store.store import transfer
 from drive_store.store.backend import (
@@ -91,6 +91,19 @@ class Store:
             StoreError: the write failed; publish again under another name.
         """
         self._write(self._asked("creates", key), "xb", data)
+
+    def create_once(self, key: str, data: bytes) -> None:
+        """Write a new file as `create` does, unless it is there with just this content.
+
+        Raises:
+            NameTaken: another content has the name.
+            StoreError: see `create`.
+        """
+        try:
+            self.create(key, data)
+        except NameTaken:
+            if not self.holds(key, data):
+                raise
 
     def replace_copy(self, key: str, data: bytes) -> None:
         """Write a file in place, over what is there: for copies that people read, and for beats.
