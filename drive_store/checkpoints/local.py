@@ -23,6 +23,7 @@ from drive_store.checkpoints.manifest import (
     choose_kept,
     describe_file,
     manifest_of,
+    mismatch,
     seal_manifest,
 )
 from drive_store.envelope import Expected, open_envelope
@@ -122,8 +123,8 @@ class LocalCheckpoints:
         path = target.path / MANIFEST
         with errors_of("write", str(path)):
             write_durably(path, "xb", seal_manifest(manifest, self._experiment))
-            for folder in (target.path, self.folder):
-                sync_folder(folder)
+            sync_folder(target.path)
+            sync_folder(self.folder)
 
     def manifest(self, checkpoint: LocalCheckpoint) -> Manifest | str:
         """The manifest of a checkpoint, or why it cannot be used; its files are not looked at.
@@ -148,13 +149,8 @@ class LocalCheckpoints:
         manifest = self.manifest(checkpoint)
         if isinstance(manifest, str):
             return manifest
-        for entry in manifest.files:
-            path = checkpoint.file(entry.name)
-            if not path.is_file():
-                return f"its {entry.name} is not there"
-            if path.stat().st_size != entry.bytes or describe_file(path, entry.name) != entry:
-                return f"its {entry.name} is not what the manifest says"
-        return manifest
+        reasons = (mismatch(checkpoint.file(entry.name), entry) for entry in manifest.files)
+        return next(filter(None, reasons), manifest)
 
     def discard(self, checkpoint: LocalCheckpoint) -> None:
         """Remove a checkpoint, its manifest first.

@@ -30,7 +30,6 @@ LIMITS = {
 REQUIRED = frozenset({"weights.safetensors", "state.json"})
 
 FileName = Literal["weights.safetensors", "optimizer.safetensors", "state.json"]
-_CHUNK = 1 << 20
 _Ranked = TypeVar("_Ranked", bound=Hashable)
 
 
@@ -110,14 +109,20 @@ def describe_file(path: Path, name: FileName, *, durable: bool = False) -> FileE
     Raises:
         StoreError: the file cannot be read.
     """
-    digest, size = hashlib.sha256(), 0
     with errors_of("read", str(path)), path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
+        digest, size = hashlib.file_digest(file, "sha256"), file.tell()
         if durable:
             os.fsync(file.fileno())
     return FileEntry(name, size, digest.hexdigest())
+
+
+def mismatch(path: Path, entry: FileEntry, *, durable: bool = False) -> str:
+    """Why a file on the machine's own disk is not what its manifest says; "" where it is. See `describe_file`."""
+    if not path.is_file():
+        return f"its {entry.name} is not there"
+    if path.stat().st_size != entry.bytes or describe_file(path, entry.name, durable=durable) != entry:
+        return f"its {entry.name} is not what the manifest says"
+    return ""
 
 
 def choose_kept(

@@ -14,14 +14,13 @@ from drive_store.checkpoints.manifest import (
     FileEntry,
     Manifest,
     choose_kept,
-    describe_file,
     manifest_of,
+    mismatch,
     seal_manifest,
 )
-from drive_store.envelope import Expected, read_envelope
 from drive_store.errors import NotAFile, StoreUnavailable, TooLarge
 from drive_store.experiment_store import ExperimentStore
-from drive_store.names import require_id
+from drive_store.names import parse_peer_folder, require_id
 
 __all__ = ["StoredCheckpoint", "StoredCheckpoints"]
 
@@ -45,8 +44,8 @@ class StoredCheckpoints:
     """
 
     def __init__(self, experiment: ExperimentStore, node: str) -> None:
-        self._store, self._paths, self._node = experiment.store, experiment.paths, require_id(node, "node")
-        self._peer = re.compile(rf"{re.escape(node)}\.([0-9a-f]{{8}})")
+        self._experiment, self._node = experiment, require_id(node, "node")
+        self._store, self._paths = experiment.store, experiment.paths
 
     def folders(self) -> list[StoredCheckpoint]:
         """All that look like checkpoints by their names, whole or not, the newest step first.
@@ -54,13 +53,14 @@ class StoredCheckpoints:
         Raises:
             StoreError: the store cannot be listed.
         """
-        found = []
-        for name in self._store.names(self._paths.checkpoints_parent):
-            peer = self._peer.fullmatch(name)
-            if peer is not None:
-                steps = self._store.names(self._paths.checkpoints_folder(self._node, peer[1]))
-                matches = [_STEP.fullmatch(text) for text in steps]
-                found += [StoredCheckpoint(peer[1], int(match[1])) for match in matches if match is not None]
+        peers = map(parse_peer_folder, self._store.names(self._paths.checkpoints_parent))
+        found = [
+            StoredCheckpoint(peer.incarnation, int(step[1]))
+            for peer in peers
+            if peer is not None and peer.node == self._node
+            for name in self._store.names(self._paths.checkpoints_folder(*peer.peer))
+            if (step := _STEP.fullmatch(name)) is not None
+        ]
         return sorted(found, key=lambda checkpoint: (-checkpoint.step, checkpoint.incarnation))
 
     def manifest(self, checkpoint: StoredCheckpoint) -> Manifest | str:
@@ -69,16 +69,12 @@ class StoredCheckpoints:
         Raises:
             StoreError: the store cannot be read.
         """
-        reading = read_envelope(
-            self._store,
+        reading = self._experiment.read(
             self._key(checkpoint, MANIFEST),
-            Expected(
-                kind=KIND,
-                experiment=self._paths.experiment,
-                node=self._node,
-                incarnation=checkpoint.incarnation,
-                max_payload=MAX_MANIFEST,
-            ),
+            KIND,
+            self._node,
+            checkpoint.incarnation,
+            max_payload=MAX_MANIFEST,
         )
         return manifest_of(reading, self._node, checkpoint.step)
 
@@ -106,7 +102,8 @@ class StoredCheckpoints:
         for entry in goal.files:
             # A file that a manifest vouched for before is there already, if it is seen.
             if isinstance(there, str) or there.entry(entry.name) != entry or not self._seen(target, entry):
-                self._copy_in(target, entry, local)
+                self._store.remove(self._key(target, entry.name))
+                self._store.put_file(self._key(target, entry.name), local.file(entry.name))
         missing = [entry.name for entry in goal.files if not self._seen(target, entry)]
         if missing:
             raise StoreUnavailable(
@@ -177,22 +174,14 @@ class StoredCheckpoints:
                     self._paths.checkpoint(self._node, checkpoint.incarnation, checkpoint.step)
                 )
 
-    def _copy_in(self, target: StoredCheckpoint, entry: FileEntry, local: LocalCheckpoint) -> None:
-        key = self._key(target, entry.name)
-        self._store.remove(key)
-        self._store.put_file(key, local.file(entry.name))
-
     def _copy_out(self, checkpoint: StoredCheckpoint, entry: FileEntry, target: LocalCheckpoint) -> str:
         """Copy one file and check it; the reason where it is not what the manifest says."""
         key, path = self._key(checkpoint, entry.name), target.file(entry.name)
         try:
-            seen = self._store.get_file(key, path, entry.bytes)
+            self._store.get_file(key, path, entry.bytes)
         except (TooLarge, NotAFile) as error:
             return str(error)
-        if not seen:
-            return f"its {entry.name} is not there"
-        found = describe_file(path, entry.name, durable=True)
-        return "" if found == entry else f"its {entry.name} is not what the manifest says"
+        return mismatch(path, entry, durable=True)
 
     def _seen(self, checkpoint: StoredCheckpoint, entry: FileEntry) -> bool:
         return self._store.size(self._key(checkpoint, entry.name)) == entry.bytes

@@ -70,15 +70,11 @@ class FaultyStore(Store):
 
     def create(self, key: str, data: bytes) -> None:
         """Create; or lose or tear what is created."""
-        faults = self._now()
-        if faults.lose > 0:
-            faults.lose -= 1
-            self._pretend(key)
-        elif faults.tear > 0:
-            faults.tear -= 1
-            super().create(key, data[: len(data) // 2])
-        else:
-            super().create(key, data)
+        if not self._loses(key):
+            faults = self._now()
+            torn = faults.tear > 0
+            faults.tear -= torn
+            super().create(key, data[: len(data) // 2] if torn else data)
         self._known.add(key)
 
     def replace_copy(self, key: str, data: bytes) -> None:
@@ -88,11 +84,7 @@ class FaultyStore(Store):
 
     def put_file(self, key: str, path: Path) -> None:
         """Copy in; or lose it."""
-        faults = self._now()
-        if faults.lose > 0:
-            faults.lose -= 1
-            self._pretend(key)
-        else:
+        if not self._loses(key):
             super().put_file(key, path)
         self._known.add(key)
 
@@ -119,17 +111,18 @@ class FaultyStore(Store):
 
     def _do(self, doing: str, path: str, work: Callable[[], T], moved: Callable[[], int] = int) -> T:
         faults = self._now()
-        if faults.unavailable:
-            raise StoreUnavailable(f"Could not {doing} {path}: the store was made unavailable for a test.")
-        if faults.full and doing in _WRITING:
-            raise StoreFull(f"Could not {doing} {path}: the store was made full for a test.")
-        if faults.denied and doing in _WRITING:
-            raise StoreDenied(f"Could not {doing} {path}: the store was made read-only for a test.")
-        if not faults.hang_s:
-            return super()._do(doing, path, work, moved)
+        writes = doing in _WRITING
+        for wrong, kind, what in (
+            (faults.unavailable, StoreUnavailable, "unavailable"),
+            (faults.full and writes, StoreFull, "full"),
+            (faults.denied and writes, StoreDenied, "read-only"),
+        ):
+            if wrong:
+                raise kind(f"Could not {doing} {path}: the store was made {what} for a test.")
 
         def late() -> T:
-            self._sleep(faults.hang_s)
+            if faults.hang_s:
+                self._sleep(faults.hang_s)
             return work()
 
         return super()._do(doing, path, late, moved)
@@ -143,8 +136,11 @@ class FaultyStore(Store):
                 self.faults = msgspec.json.decode(self._control.read_bytes(), type=Faults)
         return self.faults
 
-    def _pretend(self, key: str) -> None:
-        """Do as if a file were created."""
+    def _loses(self, key: str) -> bool:
+        """Do as if a file were created, if one is to be lost."""
+        if self._now().lose <= 0:
+            return False
+        self.faults.lose -= 1
         path = Path(self._asked("creates", key))
 
         def look() -> None:
@@ -154,6 +150,7 @@ class FaultyStore(Store):
                 path.parent.stat()
 
         self._do("write", str(path), look)
+        return True
 
     def _visible(self, key: str) -> bool:
         faults = self._now()
