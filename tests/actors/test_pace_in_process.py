@@ -10,8 +10,7 @@ import pytest
 from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import closed_stages, records_of, small_config
 
-from drive_store import ExperimentStore, PublishedFile, StoreUnavailable
-from drive_store.outbox import outbox
+from drive_store import ExperimentStore, PublishedFile, StoreUnavailable, outbox
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.records.state import FileRef, StateRecord
 
