@@ -11,7 +11,9 @@ are bounded, and an unknown tag is refused.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -37,10 +39,9 @@ MAX_DIGITS = 1000
 LIST, TUPLE, MAPPING, PAYLOAD, WORLD_STATE, INTEGER, ARRAY = range(7)
 """A tagged value is an array that begins with one of these; a plain map has text keys alone."""
 _KEYS = (str, int, float, bool, bytes, tuple, type(None))
-_DTYPES = {
-    np.dtype(name).str: np.dtype(name) for name in ("?", "u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8")
-}
-_DTYPES |= {np.dtype(name).str: np.dtype(name) for name in ("<i8", "<f2", "<f4", "<f8")}
+_INTEGER = re.compile("-?[0-9]+")
+_NUMBERS = ("?", "u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8")
+_DTYPES = {np.dtype(name).str: np.dtype(name) for name in _NUMBERS}
 _FIELDS: dict[int, tuple[type[Any], tuple[str, ...]]] = {
     PAYLOAD: (Payload, ("world_state", "actions", "metadata")),
     WORLD_STATE: (WorldState, ("environment_states", "opponent_states", "personal_states")),
@@ -85,7 +86,7 @@ def decode(data: bytes) -> Any:
     try:
         tree = msgspec.msgpack.decode(data)
     except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
-        raise WireError(f"the bytes are not a payload: {error}") from error
+        raise _not_payload(str(error)) from error
     return _Unpacker().unpack(tree, 0)
 
 
@@ -116,30 +117,35 @@ class _Packer(_Budget):
     def pack(self, value: Any, where: str, depth: int) -> Any:
         """The tagged form of a value that stands at `where`."""
         self.spend(depth, where)
-        if value is None or isinstance(value, (bool, bytes)):
-            return value
-        if isinstance(value, str):
-            return str.__str__(value)  # that of an enumeration would say its name
-        if isinstance(value, (int, np.integer)):
-            return _integer(int(value), where)
-        if isinstance(value, (float, np.floating)):
-            return float(value)
-        if isinstance(value, np.bool_):
-            return bool(value)
+        match value:
+            case None | bool() | bytes():
+                return value
+            case str():
+                return str.__str__(value)  # that of an enumeration would say its name
+            case int() | np.integer():
+                return _integer(int(value), where)
+            case float() | np.floating():
+                return float(value)
+            case np.bool_():
+                return bool(value)
         return self._container(value, where, depth)
 
     def _container(self, value: Any, where: str, depth: int) -> Any:
-        if isinstance(value, dict):
-            return self._mapping(value, where, depth)
-        if isinstance(value, (list, tuple)):
-            tag = LIST if isinstance(value, list) else TUPLE
-            return [tag, *(self.pack(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value))]
-        for tag, (kind, fields) in _FIELDS.items():
-            if isinstance(value, kind):
+        match value:
+            case dict():
+                return self._mapping(value, where, depth)
+            case list() | tuple():
+                items = (self.pack(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value))
+                return [LIST if isinstance(value, list) else TUPLE, *items]
+            case Payload() | WorldState():
+                tag = PAYLOAD if isinstance(value, Payload) else WORLD_STATE
                 root = "" if where == "payload" else f"{where}."
-                return [tag, *(self.pack(getattr(value, f), f"{root}{f}", depth + 1) for f in fields)]
-        if isinstance(value, np.ndarray):
-            return _array(value, where)
+                return [
+                    tag,
+                    *(self.pack(getattr(value, f), f"{root}{f}", depth + 1) for f in _FIELDS[tag][1]),
+                ]
+            case np.ndarray():
+                return _array(value, where)
         raise WireError(
             f"{where} is a {type(value).__name__}, which cannot travel; send text, numbers, lists, tuples or dicts"
         )
@@ -165,43 +171,38 @@ class _Unpacker(_Budget):
     def unpack(self, value: Any, depth: int) -> Any:
         """The value of a tagged form."""
         self.spend(depth)
-        if value is None or isinstance(value, (bool, int, float, str, bytes)):
-            return value
-        if isinstance(value, dict):
-            if not all(isinstance(key, str) for key in value):
-                raise WireError("the bytes are not a payload: a plain map has a key that is not text")
-            return {key: self.unpack(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list) and value and type(value[0]) is int:
-            return self._tagged(value[0], value[1:], depth)
-        raise WireError(f"the bytes are not a payload: a {type(value).__name__} without a tag")
+        match value:
+            case None | bool() | int() | float() | str() | bytes():
+                return value
+            case dict() if all(isinstance(key, str) for key in value):
+                return {key: self.unpack(item, depth + 1) for key, item in value.items()}
+            case [bool(), *_]:
+                pass
+            case [int(tag), *parts] if tag in _READERS:
+                return _READERS[tag](parts)
+            case [int(tag), *parts] if tag in _BUILDERS:
+                return self._built(tag, [self.unpack(part, depth + 1) for part in parts])
+        raise _not_payload(f"a {type(value).__name__} without a tag that is known")
 
-    def _tagged(self, tag: int, parts: list[Any], depth: int) -> Any:
-        if tag in {LIST, TUPLE}:
-            items = [self.unpack(part, depth + 1) for part in parts]
-            return items if tag == LIST else tuple(items)
+    def _built(self, tag: int, parts: list[Any]) -> Any:
+        """A value from its parts, which have been unpacked."""
         if tag == MAPPING:
-            return self._mapping([self.unpack(part, depth + 1) for part in parts])
-        if tag in _FIELDS:
-            kind, fields = _FIELDS[tag]
-            if len(parts) != len(fields):
-                raise WireError(f"the bytes are not a payload: a {kind.__name__} of {len(parts)} parts")
-            return kind(*(self.unpack(part, depth + 1) for part in parts))
-        read = _READERS.get(tag)
-        if read is None:
-            raise WireError(f"the bytes are not a payload: unknown tag {tag}")
-        return read(parts)
-
-    def _mapping(self, items: list[Any]) -> dict[Any, Any]:
-        if len(items) % 2:
-            raise WireError("the bytes are not a payload: a dict with a key and no value")
-        self.spend_keys(len(items) // 2)
+            self.spend_keys(len(parts) // 2)
         try:
-            found = dict(zip(items[::2], items[1::2], strict=True))
-        except TypeError as error:
-            raise WireError(f"the bytes are not a payload: a key of a dict: {error}") from error
-        if 2 * len(found) != len(items):
-            raise WireError("the bytes are not a payload: a dict has a key twice")
-        return found
+            return _BUILDERS[tag](parts)
+        except (TypeError, ValueError) as error:  # another number of fields, a key that cannot be one
+            raise _not_payload(str(error)) from error
+
+
+def _not_payload(problem: str) -> WireError:
+    return WireError(f"the bytes are not a payload: {problem}")
+
+
+def _pairs(parts: list[Any]) -> dict[Any, Any]:
+    found = dict(zip(parts[::2], parts[1::2], strict=True))
+    if 2 * len(found) != len(parts):
+        raise ValueError("a dict has a key twice")
+    return found
 
 
 def _integer(value: int, where: str) -> Any:
@@ -224,11 +225,10 @@ def _array(value: np.ndarray[Any, Any], where: str) -> Any:
 
 
 def _read_integer(parts: list[Any]) -> int:
-    if len(parts) != 1 or not isinstance(parts[0], str) or len(parts[0]) > MAX_DIGITS:
-        raise WireError("the bytes are not a payload: a damaged integer")
-    if not parts[0].removeprefix("-").isdecimal() or not parts[0].isascii():
-        raise WireError("the bytes are not a payload: a malformed integer")
-    return int(parts[0])
+    match parts:
+        case [str(digits)] if len(digits) <= MAX_DIGITS and _INTEGER.fullmatch(digits):
+            return int(digits)
+    raise _not_payload("a damaged integer")
 
 
 def _read_array(parts: list[Any]) -> np.ndarray[Any, Any]:
@@ -240,7 +240,21 @@ def _read_array(parts: list[Any]) -> np.ndarray[Any, Any]:
             held = math.prod(size for size in sizes if size) <= MAX_ARRAY_BYTES
             if held and len(sizes) == len(shape) and math.prod(sizes) * _DTYPES[name].itemsize == len(data):
                 return np.frombuffer(data, _DTYPES[name]).reshape(sizes).copy()
-    raise WireError("the bytes are not a payload: a damaged array")
+    raise _not_payload("a damaged array")
+
+
+def _record(tag: int, parts: list[Any]) -> Any:
+    kind, fields = _FIELDS[tag]
+    return kind(**dict(zip(fields, parts, strict=True)))
 
 
 _READERS: dict[int, Callable[[list[Any]], Any]] = {INTEGER: _read_integer, ARRAY: _read_array}
+"""Of what follows the tag as it stands in the bytes."""
+_BUILDERS: dict[int, Callable[[list[Any]], Any]] = {
+    LIST: list,
+    TUPLE: tuple,
+    MAPPING: _pairs,
+    PAYLOAD: partial(_record, PAYLOAD),
+    WORLD_STATE: partial(_record, WORLD_STATE),
+}
+"""Of what follows the tag, unpacked."""
