@@ -7,11 +7,10 @@ from statistics import median_low
 from typing import Any
 
 from actors.trainer.reporter import TrainerContext
-from drive_store import RETRYABLE, Spool
+from drive_store import RETRYABLE, Spool, find_round_files
 from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.state_follower import NoRound
 from swarm_ray.genrl.peers import Peers
-from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.records.state import ExperimentState, Moment, StageOpen
 from swarm_ray.sapo.node import Node
 
@@ -36,7 +35,6 @@ class GameRounds:
         former: incarnations that the node had.
         context: the trainer's configuration, state and reporter.
         spool: holds the node's files; None without a coordinator.
-        files: of the game's stages.
         peers: who else plays.
     """
 
@@ -46,11 +44,11 @@ class GameRounds:
         former: Sequence[str],
         context: TrainerContext,
         spool: Spool | None,
-        files: StageFiles,
         peers: Peers,
     ) -> None:
-        self._node, self._former, self._spool, self._files, self._peers = node, former, spool, files, peers
-        self._config, self._state, self._reporter = context.config, context.state, context.reporter
+        self._node, self._former, self._spool, self._peers = node, former, spool, peers
+        self._config, self._experiment = context.config, context.experiment
+        self._state, self._reporter = context.state, context.reporter
         self.alone = False
         """Whether the current round is played alone because the coordinator is missing."""
 
@@ -151,5 +149,11 @@ class GameRounds:
 
     def _has_shared(self, number: int) -> bool:
         """Whether an earlier incarnation has published something for a round."""
-        held = self._spool is not None and any(entry.round == number for entry in self._spool.entries())
-        return held or any(self._files.any_of(number, life) for life in self._former)
+        if self._spool is not None and any(entry.round == number for entry in self._spool.entries()):
+            return True
+        try:
+            return any(
+                find_round_files(self._experiment, self._node.id, life, number) for life in self._former
+            )
+        except RETRYABLE:
+            return False

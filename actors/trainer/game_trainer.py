@@ -13,20 +13,17 @@ from actors.trainer.lifecycle import NodeTrainer
 from actors.trainer.restoring import restore_nodes
 from actors.trainer.settings import ReportSink, TrainerSettings
 from drive_store import Spool
-from drive_store.published import NamedValues
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.discovery.peer_book import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.experiments.folder import experiment_uid
-from swarm_ray.genrl.communication import GameCommunication, GameTransport, PreviousRound
+from swarm_ray.genrl.communication import GameCommunication
 from swarm_ray.genrl.coordinator import GameCoordinator
-from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering
-from swarm_ray.genrl.peers import Peers
+from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering, Gathering
 from swarm_ray.genrl.recorder import GameRecorder, GameRow, step_metrics
 from swarm_ray.genrl.setup import GamePlace
-from swarm_ray.genrl.stage_files import Gathering, StageFiles
 from swarm_ray.records.state import Member
 
 
@@ -69,11 +66,8 @@ class GameTrainer(NodeTrainer, GameRecorder):
         """Connect the node to the swarm, and attach the transport of its payloads."""
         config, node, experiment = self._config, self._node, self._experiment
         self._follow()
-        files, peers = (
-            StageFiles(experiment, Member(node.id, node.incarnation)),
-            Peers(experiment, node.id, config.pace),
-        )
-        by_deadline = DeadlineGathering(files, peers, config.pace, self._cancellation)
+        me = Member(node.id, node.incarnation)
+        by_deadline = DeadlineGathering(experiment, me, config.pace, self._cancellation)
         gathering: Gathering = by_deadline
         direct = self._direct_values()
         published, spool = Outbox(self._state, {}, direct), None
@@ -81,14 +75,13 @@ class GameTrainer(NodeTrainer, GameRecorder):
             folder, retry_s = self._restored.folders[node.id].spool, config.pace.retry_s
             spool = Spool(folder, experiment, node.id, node.incarnation, retry_s=retry_s)
             gathering = published = CoordinatedGathering(
-                files, self._state, spool, config.stages, direct, by_deadline
+                self._state, spool, config.stages, direct, by_deadline
             )
-        values = NamedValues(experiment, node.id, node.incarnation)
-        self._communication.attach(GameTransport(experiment, gathering, values))
+        self._communication.attach(gathering)
         self._connect(published)
         self._keep_checkpoints()
         former = self._restored.former[node.id]
-        self._rounds = GameRounds(node, former, self._context, spool, files, peers)
+        self._rounds = GameRounds(node, former, self._context, spool, gathering.peers)
 
     def _direct_values(self) -> DirectValues:
         """Direct payloads; in a game one that arrives after its stage is useless."""
@@ -217,8 +210,12 @@ class GameTrainer(NodeTrainer, GameRecorder):
         totals.rejected += sum(counters.rejected.values())
         totals.generated_tokens += counters.generated_tokens
         self._communication.counted = node.step
-        self._communication.telling = PreviousRound(
-            row.reward, row.informative, counters.generated_tokens, row.vote, counters
+        self._communication.tell(
+            reward=row.reward,
+            informative=row.informative,
+            generated_tokens=counters.generated_tokens,
+            vote=row.vote,
+            previous=counters,
         )
 
     def _reachable_peers(self) -> list[str]:

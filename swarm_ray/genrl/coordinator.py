@@ -49,7 +49,7 @@ class GameCoordinator:
         opened = self._opened()
         if opened is not None:
             return opened.round, opened.stage
-        peers = self._communication.parts.gathering.peers
+        peers = self._communication.gathering.peers
         peers.look()
         furthest = max((peer.round + 1 for peer in peers.playing().values()), default=0)
         return max(Moment(furthest), self._communication.moment)
@@ -66,7 +66,7 @@ class GameCoordinator:
                 f"a reward of {reward} in stage {stage_num} of round {round_num} was submitted; stages begin at 0, and "
                 "rewards are finite numbers"
             )
-        self._communication.telling.reward = float(reward)
+        self._communication.tell(reward=float(reward))
 
     def submit_winners(self, round_num: int, winners: Sequence[str], peer_id: str) -> None:
         """Vote for the first of the winners that is another node.
@@ -75,8 +75,7 @@ class GameCoordinator:
             ImpossibleSubmission: the round is not played yet, or the node is another.
         """
         self._require_played(round_num, peer_id)
-        others = [winner for winner in winners if winner != peer_id]
-        self._communication.telling.vote = others[0] if others else None
+        self._communication.tell(vote=next((winner for winner in winners if winner != peer_id), None))
 
     def get_bootnodes(self) -> list[str]:
         """Multiaddrs of nodes that can be reached directly; empty if none is announced."""

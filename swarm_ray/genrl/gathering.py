@@ -1,24 +1,57 @@
-"""Gathers a stage: the files that a coordinator's record names, else all that come before a deadline."""
+"""Gathers a stage: every node publishes a file, and reads those that a coordinator's record or a deadline allows.
+
+What is gathered is bytes; `swarm_ray.genrl.wire` knows what they mean.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import msgspec
 
-from drive_store import RETRYABLE, Spool
+from drive_store import (
+    RETRYABLE,
+    ExperimentStore,
+    NotYet,
+    Publication,
+    Spool,
+    find_round_files,
+    publish_round_file,
+)
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import read_accepted
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
-from swarm_ray.genrl.peers import Peers
-from swarm_ray.genrl.stage_files import Gathered, Phase, StageFiles, untimed
+from swarm_ray.exchange.validation import read_peer_file
+from swarm_ray.genrl.peers import Peer, Peers
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.rollouts import RoundFile
-from swarm_ray.records.state import Moment, StageClosed
+from swarm_ray.records.state import FileRef, Member, Moment, StageClosed
+from swarm_ray.sapo.phases import PhaseClock
+
+
+@dataclass
+class Gathered:
+    """What the nodes shared in one stage."""
+
+    payloads: dict[str, bytes]
+    """Node to the bytes it shared, our own among them."""
+    missing: tuple[str, ...] = ()
+    """Nodes that were waited for, and whose files did not come."""
+    problems: list[str] = field(default_factory=list)
+    """Files that were dropped, and why; and why our own did not get through."""
+
+    def add(self, node: str, file: RoundFile | str) -> None:
+        """Take a peer's file, or the reason why it is missing."""
+        if isinstance(file, RoundFile) and file.game:
+            self.payloads[node] = file.game
+        else:
+            reason = file if isinstance(file, str) else "what it shared is not a game's payload"
+            self.problems.append(f"{node}: {reason}")
 
 
 class DeadlineGathering:
@@ -29,69 +62,70 @@ class DeadlineGathering:
     same time, until `pace.expect` nodes have shown themselves.
 
     Args:
-        files: of the game's stages.
-        peers: who else plays.
+        experiment: the experiment in the shared folder, attached to the experiment.
+        me: our node and its incarnation.
         pace: how long to wait for whom.
         cancellation: beaten at every look; when it stops, so does the wait.
-        clock: seconds, monotonic.
     """
 
     def __init__(
-        self,
-        files: StageFiles,
-        peers: Peers,
-        pace: PaceConfig,
-        cancellation: Cancellation,
-        clock: Callable[[], float] = time.monotonic,
+        self, experiment: ExperimentStore, me: Member, pace: PaceConfig, cancellation: Cancellation
     ) -> None:
-        self.peers = peers
-        self._files, self._pace, self._cancellation, self._clock = files, pace, cancellation, clock
+        self.experiment, self.me = experiment, me
+        self.peers = Peers(experiment, me.node, pace)
+        self._pace, self._cancellation = pace, cancellation
         self._met = False
 
-    def exchange(self, moment: Moment, file: RoundFile, phase: Phase = untimed) -> Gathered:
+    def exchange(self, moment: Moment, file: RoundFile, phases: PhaseClock) -> Gathered:
         """Share our file of a stage, and get what the others shared in it.
 
         Raises:
             StopRequested: the worker was told to stop.
             StoreError: the folder is there, and a file of ours cannot be written or a listing read.
         """
-        with phase("publish"):
+        with phases.phase("publish"):
             problem = self._publish(moment, file)
-        return self.gather(moment, file, phase, problem)
+        return self.gather(moment, file, phases, problem)
 
-    def gather(
-        self, moment: Moment, file: RoundFile, phase: Phase = untimed, unpublished: str = ""
-    ) -> Gathered:
+    def gather(self, moment: Moment, file: RoundFile, phases: PhaseClock, unpublished: str = "") -> Gathered:
         """Get what the others shared in a stage of which our file is written already.
 
         Args:
             moment: the stage.
             file: ours.
-            phase: counts the time.
+            phases: counts the time.
             unpublished: why ours is not written yet; it is tried again then.
 
         Raises:
             StopRequested: the worker was told to stop.
             StoreError: as for `exchange`.
         """
-        gathered = Gathered({self._files.me.node: file.game})
-        with phase("wait"):
+        gathered = Gathered({self.me.node: file.game})
+        with phases.phase("wait"):
             self._wait(moment, file, gathered, unpublished)
         self._met = True
-        gathered.payloads = dict(sorted(gathered.payloads.items()))
         return gathered
 
     def _publish(self, moment: Moment, file: RoundFile) -> str:
-        """Write our file; answers why it could not be, while the folder is out of reach."""
+        """Write our file; answers why it could not be, while the folder is out of reach. Harmless when repeated."""
+        publication = Publication(
+            node=self.me.node,
+            incarnation=self.me.incarnation,
+            round=moment.round,
+            stage=moment.stage,
+            payload=msgspec.msgpack.encode(file),
+            sequence=file.step,
+        )
         try:
-            self._files.publish(moment, file)
+            self.experiment.store.check()  # an unmounted Drive is an empty local folder
+            publish_round_file(self.experiment, publication)
         except RETRYABLE as error:
             return str(error)
         return ""
 
     def _wait(self, moment: Moment, file: RoundFile, gathered: Gathered, problem: str) -> None:
         """Look until every live node has shared, or the time is over."""
-        began, refused = self._clock(), dict[str, str]()
+        began, refused = time.monotonic(), dict[str, str]()
         backoff = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._cancellation.pause)
         while True:
             problem = problem and self._publish(moment, file)
@@ -102,7 +136,7 @@ class DeadlineGathering:
             except RETRYABLE as error:
                 unread = str(error)
             waiting = self._awaited(moment, gathered.payloads.keys() | refused.keys())
-            left = self._pace.max_s - (self._clock() - began)
+            left = self._pace.max_s - (time.monotonic() - began)
             if left <= 0 or not (waiting or problem or unread):
                 break
             backoff.pause(left)
@@ -114,33 +148,40 @@ class DeadlineGathering:
     def _look(self, moment: Moment, gathered: Gathered, refused: dict[str, str]) -> bool:
         """Read new files; True if there were any."""
         self.peers.look()
-        found_any = False
-        for node in self.peers.present().keys() - gathered.payloads.keys() - refused.keys():
-            for peer in self.peers.lives(node):
-                if not (peer.alive or peer.round >= moment.round - 1):
-                    continue  # it died before it came so far
-                found = self._files.find(moment, peer)
-                if found is None:
-                    continue
-                found_any = True
-                if isinstance(found, RoundFile):
-                    gathered.payloads[node] = found.game
+        settled = gathered.payloads.keys() | refused.keys()
+        for node in self.peers.present().keys() - settled:
+            # An incarnation that died before it came so far has shared nothing.
+            lives = [p for p in self.peers.lives(node) if p.alive or p.round >= moment.round - 1]
+            for file in (file for life in lives for file in self._files(moment, life)):
+                if isinstance(file, RoundFile):
+                    gathered.payloads[node] = file.game
                     self.peers.reached(node, moment.round - 1)
                     refused.pop(node, None)
                     break
-                refused[node] = found
-        return found_any
+                refused[node] = file
+        return len(settled) < len(gathered.payloads | refused)
+
+    def _files(self, moment: Moment, peer: Peer) -> Iterator[RoundFile | str]:
+        """A peer's whole files of a stage, and why others are refused.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        listed = find_round_files(self.experiment, peer.node, peer.incarnation, moment.round)
+        for key in (key for key, name in listed if name.stage == moment.stage):
+            found = read_peer_file(self.experiment, FileRef(peer.node, peer.incarnation, key, "", 0))
+            if isinstance(found, RoundFile) and not found.game:
+                yield "its payload went directly" if found.receipt else "the file shares nothing of a game"
+            elif not isinstance(found, NotYet):
+                yield found
 
     def _awaited(self, moment: Moment, settled: set[str]) -> list[str]:
         """Who may still come, in words for people."""
         playing = self.peers.playing()
         # A beat may be a round old, so that a peer is waited for that seems to be two rounds back.
-        named = [
-            node
-            for node, peer in playing.items()
-            if node not in settled and moment.round - 2 <= peer.round < moment.round
-        ]
-        come = len(settled | playing.keys() | {self._files.me.node})
+        near = range(moment.round - 2, moment.round)
+        named = [node for node, peer in playing.items() if node not in settled and peer.round in near]
+        come = len(settled | playing.keys() | {self.me.node})
         if self._met or come >= self._pace.expect:
             return named
         return [*named, f"{self._pace.expect - come} of {self._pace.expect} nodes that were expected"]
@@ -150,7 +191,6 @@ class CoordinatedGathering(Outbox):
     """Gathers what the record that closes the stage names; without a coordinator, by the deadline.
 
     Args:
-        files: of the game's stages.
         state: follows the state log.
         spool: keeps our files on the machine's own disk until they are answered.
         stages: of a round.
@@ -160,19 +200,17 @@ class CoordinatedGathering(Outbox):
 
     def __init__(
         self,
-        files: StageFiles,
         state: StateFollower,
         spool: Spool,
         stages: int,
         direct: DirectValues,
         alone: DeadlineGathering,
     ) -> None:
-        super().__init__(state, {files.me.node: spool}, direct, stages)
-        self.peers = alone.peers
-        self._files, self._alone = files, alone
-        self._spool = spool
+        super().__init__(state, {alone.me.node: spool}, direct, stages)
+        self.experiment, self.me, self.peers = alone.experiment, alone.me, alone.peers
+        self._spool, self._alone = spool, alone
 
-    def exchange(self, moment: Moment, file: RoundFile, phase: Phase = untimed) -> Gathered:
+    def exchange(self, moment: Moment, file: RoundFile, phases: PhaseClock) -> Gathered:
         """Share our file of a stage, and get what the others shared in it.
 
         Raises:
@@ -180,27 +218,24 @@ class CoordinatedGathering(Outbox):
             StoreFull: the own disk is full, so that nothing can be promised.
             NameTaken: another file is held for this stage of this step.
         """
-        own, alone = self._files.me.node, self._state.alone
+        alone = self._state.alone
         if alone:
             file = msgspec.structs.replace(file, alone=True)
-        with phase("publish"):
+        with phases.phase("publish"):
             self._send(moment, file)
-        with phase("wait"):
+        with phases.phase("wait"):
             closed = None if alone else self._state.wait_closed(*moment)
         if closed is None:
             # The next coordinator lists what it finds; meanwhile those who are there share among themselves.
             self.retry()
-            return self._alone.gather(moment, file, phase)
-        with phase("gather"):
-            gathered = self._read(closed)
-        gathered.payloads = dict(sorted({**gathered.payloads, own: file.game}.items()))
-        gathered.missing = tuple(node for node in closed.missing if node != own)
-        return gathered
+            return self._alone.gather(moment, file, phases)
+        with phases.phase("gather"):
+            return self._read(closed, file)
 
     def _send(self, moment: Moment, file: RoundFile) -> None:
         """Keep our file on the own disk, then write it; if the folder is out of reach, `retry` will do it."""
         number = file.step * self._stages + moment.stage
-        packed, _ = self.direct.pack(self._files.me.node, moment, file)
+        packed, _ = self.direct.pack(self.me.node, moment, file)
         self._spool.hold(
             round=moment.round,
             stage=moment.stage,
@@ -209,25 +244,30 @@ class CoordinatedGathering(Outbox):
             payload=msgspec.msgpack.encode(packed),
         )
         try:
-            self._files.check()
+            self.experiment.store.check()
             self._spool.send(number)
         except RETRYABLE as error:
             self._state.problem = error
 
-    def _read(self, closed: StageClosed) -> Gathered:
+    def _read(self, closed: StageClosed, own: RoundFile) -> Gathered:
         """Read what the record names.
 
         A payload that went directly and cannot be fetched is lost to this stage: its owner hears of it with our next
         file, and writes whole files for a while.
         """
-        refs = [ref for ref in closed.accepted if ref.node != self._files.me.node]
-        gathered = Gathered(problems=[f"{r.node}: {r.reason}" for r in closed.rejected])
-        found = read_accepted(self._files.experiment, self._state, refs)
-        for ref, file in found:
-            if isinstance(file, str):
-                gathered.add(ref.node, file)
+        gathered = Gathered(
+            {self.me.node: own.game},
+            tuple(node for node in closed.missing if node != self.me.node),
+            [f"{r.node}: {r.reason}" for r in closed.rejected],
+        )
+        refs = [ref for ref in closed.accepted if ref.node != self.me.node]
+        found = read_accepted(self.experiment, self._state, refs)
         read = [(ref, file) for ref, file in found if isinstance(file, RoundFile)]
         self.direct.answer_requests(closed.round, read)
-        for resolved in self.direct.resolve(read):
-            gathered.add(resolved.ref.node, resolved.file)
+        resolved = {one.ref.node: one.file for one in self.direct.resolve(read)}
+        for ref, file in found:
+            gathered.add(ref.node, resolved.get(ref.node, file))
         return gathered
+
+
+Gathering = DeadlineGathering | CoordinatedGathering

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-import msgspec
-
-from drive_store import UNREADABLE, ExperimentStore, Liveness, Registry, Valid
+from drive_store import ExperimentStore, Liveness, Registry, is_dead, record_in
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import Beat, Registration
 
@@ -65,17 +63,39 @@ class Peers:
         if not now and at - self._looked < self._pace.beat_s / 2:
             return
         self._looked = at
-        for (node, incarnation), reading in self._registry.registrations().items():
-            if node != self._own and isinstance(reading, Valid):
-                self._see(node, incarnation, reading.payload, at)
+        for key, reading in self._registry.registrations().items():
+            registration = record_in(reading, Registration)
+            if registration is None or key[0] == self._own:
+                continue
+            self._registrations[key] = registration
+            beat = record_in(self._registry.read_beat(*key), Beat) or self._beats.get(key)
+            if beat is not None:
+                self._beats[key] = beat
+            # The discovery of a process that hangs keeps beating: its progress counts, not the number of its beats.
+            mark = beat and (beat.round, beat.step, beat.phase, beat.progress)
+            self._liveness.observe(".".join(key), mark, at)
 
     def reached(self, node: str, number: int) -> None:
         """A file shows that a node has finished round `number`, which its beat may tell later."""
         self._reached[node] = max(number, self._reached.get(node, -1))
 
     def lives(self, node: str) -> list[Peer]:
-        """All incarnations of a node, the one that counts first."""
-        return sorted((self._peer(*key) for key in self._registrations if key[0] == node), key=self._order)
+        """All incarnations of a node: those that another continues last, of the rest the newest change first."""
+        now = self._clock()
+        registrations = {key: said for key, said in self._registrations.items() if key[0] == node}
+        continued = {said.succeeds for said in registrations.values()}
+        silences = {key: self._liveness.silence(".".join(key), now) for key in registrations}
+        rounds = [beat.round for key, beat in self._beats.items() if key[0] == node]
+        furthest = max([self._reached.get(node, -1), *rounds])
+        return [
+            Peer(
+                *key,
+                round=furthest,
+                over=(beat := self._beats.get(key)) is not None and bool(beat.done or beat.problem),
+                alive=not is_dead(silences[key], self._pace.dead_after_s),
+            )
+            for key in sorted(registrations, key=lambda key: (key[1] in continued, silences[key], key))
+        ]
 
     def present(self) -> dict[str, Peer]:
         """Every other node that was ever registered, with the incarnation that counts."""
@@ -84,33 +104,3 @@ class Peers:
     def playing(self) -> dict[str, Peer]:
         """Those that are alive and have not left."""
         return {node: peer for node, peer in self.present().items() if peer.alive and not peer.over}
-
-    def _see(self, node: str, incarnation: str, payload: bytes, now: float) -> None:
-        """Note one incarnation; what cannot be decoded is ignored."""
-        key = (node, incarnation)
-        try:
-            if key not in self._registrations:
-                self._registrations[key] = msgspec.json.decode(payload, type=Registration)
-            reading = self._registry.read_beat(node, incarnation)
-            if isinstance(reading, Valid):
-                self._beats[key] = msgspec.json.decode(reading.payload, type=Beat)
-        except UNREADABLE:
-            return
-        # The discovery of a process that hangs keeps beating: its progress counts, not the number of its beats.
-        beat = self._beats.get(key)
-        mark = beat and (beat.round, beat.step, beat.phase, beat.progress)
-        self._liveness.observe(f"{node}.{incarnation}", mark, now)
-
-    def _peer(self, node: str, incarnation: str) -> Peer:
-        beat = self._beats.get((node, incarnation))
-        alive = self._liveness.alive(f"{node}.{incarnation}", self._clock())
-        over = beat is not None and bool(beat.done or beat.problem)
-        rounds = [known.round for (name, _), known in self._beats.items() if name == node]
-        return Peer(node, incarnation, max([self._reached.get(node, -1), *rounds]), over, alive)
-
-    def _order(self, peer: Peer) -> tuple[bool, float, str]:
-        """A life that another continues comes last; of the rest the one that changed last comes first."""
-        lives = [r for (node, _), r in self._registrations.items() if node == peer.node]
-        continued = peer.incarnation in {r.succeeds for r in lives}
-        silence = self._liveness.silence(f"{peer.node}.{peer.incarnation}", self._clock())
-        return continued, silence, peer.incarnation

@@ -8,31 +8,31 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drive_store import ExperimentPaths, ExperimentStore, Registry, Store, make_node_folders, new_incarnation
+from drive_store import (
+    ExperimentPaths,
+    ExperimentStore,
+    Publication,
+    Registry,
+    Store,
+    make_node_folders,
+    new_incarnation,
+    publish_round_file,
+)
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, UserError
-from swarm_ray.genrl.communication import FolderCommunication
+from swarm_ray.experiments.open import init_experiment
 from swarm_ray.genrl.coordinator import GameCoordinator, ImpossibleSubmission
-from swarm_ray.genrl.gathering import DeadlineGathering
+from swarm_ray.genrl.folder_communication import FolderCommunication
+from swarm_ray.genrl.gathering import DeadlineGathering, Gathered
 from swarm_ray.genrl.peers import Peers
-from swarm_ray.genrl.stage_files import StageFiles
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import FIRST, Member, Moment
+from swarm_ray.sapo.phases import PhaseClock
 
 SHORT = PaceConfig(max_s=0.3, beat_s=0.01, dead_after_s=0.1, poll_max_s=0.02, expect=2)
 LONG = SHORT.model_copy(update={"max_s": 60.0, "dead_after_s": 30.0})
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Folder:
@@ -44,36 +44,43 @@ class Folder:
             self.store.make_folder(folder)
         self.store.create(self.paths.experiment_json, b"{}\n")
         self.store.attach(self.paths.experiment_json)
-        self.registry = Registry(ExperimentStore(self.store, self.paths))
+        self.experiment = ExperimentStore(self.store, self.paths)
+        self.registry = Registry(self.experiment)
 
-    def join(self, node: str, number: int = -1, *, done: bool = False) -> Member:
-        member = Member(node, new_incarnation())
-        make_node_folders(ExperimentStore(self.store, self.paths), *pair(member))
-        said = Registration(node, member.incarnation, "here", "0" * 12, {}, "2026-08-01T12:00:00")
-        self.registry.register(*pair(member), msgspec.json.encode(said))
-        self.beat(member, 1, number, done=done)
-        return member
+    def join(self, node: str, number: int = -1, *, done: bool = False, succeeds: str = "") -> Member:
+        me = (node, new_incarnation())
+        make_node_folders(self.experiment, *me)
+        said = Registration(*me, "here", "0" * 12, {}, "2026-08-01T12:00:00", succeeds=succeeds)
+        self.registry.register(*me, msgspec.json.encode(said))
+        self.beat(Member(*me), 1, number, done=done)
+        return Member(*me)
 
     def beat(self, member: Member, count: int, number: int, *, done: bool = False) -> None:
         beat = Beat(count, number, number + 1, "playing", NodeTotals(), done=done, progress=count)
         self.registry.write_beat(*pair(member), count, msgspec.json.encode(beat))
 
-    def files(self, member: Member) -> StageFiles:
-        return StageFiles(ExperimentStore(self.store, self.paths), member)
+    def share(self, member: Member, text: str, moment: Moment = FIRST) -> None:
+        self.publish(member, RoundFile(0, (), None, 0, 0, game=text.encode()), moment)
 
-    def gathering(
-        self, member: Member, pace: PaceConfig, cancellation: Cancellation | None = None
-    ) -> DeadlineGathering:
-        peers = Peers(ExperimentStore(self.store, self.paths), member.node, pace)
-        return DeadlineGathering(self.files(member), peers, pace, cancellation or Cancellation())
+    def publish(self, member: Member, file: RoundFile, moment: Moment = FIRST) -> None:
+        fields = {**msgspec.structs.asdict(member), **moment._asdict()}
+        publish_round_file(self.experiment, Publication(**fields, payload=msgspec.msgpack.encode(file)))
+
+
+class Game:
+    """The game as one node plays it: every stage shares the same payload."""
+
+    def __init__(self, folder: Folder, pace: PaceConfig) -> None:
+        self.cancellation = Cancellation()
+        self._gathering = DeadlineGathering(folder.experiment, folder.join("own"), pace, self.cancellation)
+
+    def exchange(self, moment: Moment = FIRST) -> Gathered:
+        ours = RoundFile(0, (), None, 0, 0, game=b"ours")
+        return self._gathering.exchange(moment, ours, PhaseClock(time.monotonic))
 
 
 def pair(member: Member) -> tuple[str, str]:
     return member.node, member.incarnation
-
-
-def shared(text: str) -> RoundFile:
-    return RoundFile(0, (), None, 0, 0, game=text.encode())
 
 
 @pytest.fixture
@@ -82,108 +89,92 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_nobody_is_waited_for_longer_than_needed(folder: Folder) -> None:
-    own, other = folder.join("own"), folder.join("other")
-    folder.files(other).publish(FIRST, shared("theirs"))
+    folder.share(folder.join("other"), "theirs")
     began = time.monotonic()
-    gathered = folder.gathering(own, LONG).exchange(FIRST, shared("ours"))
+    gathered = Game(folder, LONG).exchange()
     assert time.monotonic() - began < LONG.max_s
     assert gathered.payloads == {"other": b"theirs", "own": b"ours"}
     assert (gathered.missing, gathered.problems) == ((), [])
 
 
 def test_a_peer_that_dies_in_the_middle_is_named_and_the_game_goes_on(folder: Folder) -> None:
-    own, other = folder.join("own"), folder.join("other")
-    gathering = folder.gathering(own, SHORT)
-    folder.files(other).publish(FIRST, shared("theirs"))
-    assert gathering.exchange(FIRST, shared("ours")).payloads.keys() == {"own", "other"}
+    other, game = folder.join("other"), Game(folder, SHORT)
+    folder.share(other, "theirs")
+    assert game.exchange().payloads.keys() == {"own", "other"}
     folder.beat(other, 2, 0)
-    missed = gathering.exchange(Moment(1), shared("ours"))  # it beats no more, and shares nothing
+    missed = game.exchange(Moment(1))  # it beats no more, and shares nothing
     assert missed.payloads == {"own": b"ours"}
-    after = gathering.exchange(Moment(2), shared("ours"))
+    after = game.exchange(Moment(2))
     assert (after.payloads, after.missing) == ({"own": b"ours"}, ())
 
 
 def test_without_the_nodes_that_are_expected_the_first_stage_takes_its_whole_time(folder: Folder) -> None:
-    own = folder.join("own")
-    gathering = folder.gathering(own, SHORT)
-    assert gathering.exchange(FIRST, shared("ours")).missing == ("1 of 2 nodes that were expected",)
-    assert gathering.exchange(Moment(1), shared("ours")).missing == ()
+    game = Game(folder, SHORT)
+    assert game.exchange().missing == ("1 of 2 nodes that were expected",)
+    assert game.exchange(Moment(1)).missing == ()
 
 
 @pytest.mark.parametrize(("number", "waits"), [(-1, True), (0, True), (1, False), (5, False)])
 def test_only_peers_that_can_still_come_are_waited_for(folder: Folder, number: int, *, waits: bool) -> None:
-    own = folder.join("own")
     folder.join("other", number)
-    pace = SHORT.model_copy(update={"dead_after_s": 30.0})
-    gathered = folder.gathering(own, pace).exchange(Moment(1), shared("ours"))
+    gathered = Game(folder, SHORT.model_copy(update={"dead_after_s": 30.0})).exchange(Moment(1))
     assert gathered.missing == (("other",) if waits else ())
 
 
 def test_a_peer_far_behind_is_not_waited_for_and_one_that_is_done_has_left_its_files(folder: Folder) -> None:
-    own, behind = folder.join("own"), folder.join("behind", 3)
-    done = folder.join("done", 9, done=True)
-    folder.files(done).publish(Moment(8), shared("theirs"))
-    folder.files(behind).publish(Moment(4), shared("old"))
-    gathered = folder.gathering(own, LONG).exchange(Moment(8), shared("ours"))
-    assert gathered.payloads == {"done": b"theirs", "own": b"ours"}
+    folder.share(folder.join("behind", 3), "old", Moment(4))
+    folder.share(folder.join("done", 9, done=True), "theirs", Moment(8))
+    assert Game(folder, LONG).exchange(Moment(8)).payloads == {"done": b"theirs", "own": b"ours"}
 
 
 def test_damaged_and_malformed_files_are_dropped_with_their_reasons(folder: Folder) -> None:
-    own, torn, odd = folder.join("own"), folder.join("torn"), folder.join("odd")
-    for member, file in ((torn, shared("theirs")), (odd, RoundFile(0, (), 0.5, 0, 0))):
-        folder.files(member).publish(FIRST, file)
+    torn = folder.join("torn")
+    folder.share(torn, "theirs")
+    folder.publish(folder.join("odd"), RoundFile(0, (), 0.5, 0, 0))
     bucket = folder.paths.rollouts_bucket(*pair(torn), 0)
     (name,) = folder.store.names(bucket)
     path = Path(folder.store.root, bucket, name)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(bytes(data))
-    gathered = folder.gathering(own, LONG).exchange(FIRST, shared("ours"))
+    gathered = Game(folder, LONG).exchange()
     assert gathered.payloads == {"own": b"ours"}
     assert [problem.partition(":")[0] for problem in gathered.problems] == ["odd", "torn"]
     assert "shares nothing of a game" in gathered.problems[0]
 
 
 def test_stages_of_a_round_do_not_mix(folder: Folder) -> None:
-    own, other = folder.join("own"), folder.join("other")
-    gathering = folder.gathering(own, LONG)
+    other, game = folder.join("other"), Game(folder, LONG)
     for stage in range(3):
-        folder.files(other).publish(Moment(0, stage), shared(f"stage {stage}"))
-    for stage in range(3):
-        gathered = gathering.exchange(Moment(0, stage), shared("ours"))
-        assert gathered.payloads["other"] == f"stage {stage}".encode()
+        folder.share(other, f"stage {stage}", Moment(0, stage))
+    shared = [game.exchange(Moment(0, stage)).payloads["other"] for stage in range(3)]
+    assert shared == [b"stage 0", b"stage 1", b"stage 2"]
 
 
 def test_whoever_is_told_to_stop_waits_no_longer(folder: Folder) -> None:
-    own, cancellation = folder.join("own"), Cancellation()
     folder.join("other")
-    cancellation.cancel()
+    game = Game(folder, LONG)
+    game.cancellation.cancel()
     with pytest.raises(StopRequested):
-        folder.gathering(own, LONG, cancellation).exchange(FIRST, shared("ours"))
+        game.exchange()
 
 
 def test_of_a_node_that_was_started_again_the_life_that_goes_on_counts(folder: Folder) -> None:
-    clock = Clock()
+    now = 0.0
+    peers = Peers(folder.experiment, "own", LONG, lambda: now)
     before = folder.join("other", 4)
-    peers = Peers(ExperimentStore(folder.store, folder.paths), "own", LONG, clock)
     peers.look(now=True)
-    clock.now = 100.0
-    again = Member("other", new_incarnation())
-    make_node_folders(ExperimentStore(folder.store, folder.paths), *pair(again))
-    said = Registration("other", again.incarnation, "here", "0" * 12, {}, "", succeeds=before.incarnation)
-    folder.registry.register(*pair(again), msgspec.json.encode(said))
-    folder.beat(again, 1, -1)
+    now = 100.0
+    again = folder.join("other", succeeds=before.incarnation)
     peers.look(now=True)
     assert [life.incarnation for life in peers.lives("other")] == [again.incarnation, before.incarnation]
     assert peers.playing()["other"].round == 4  # that of its life before
 
 
 def test_what_is_no_registration_or_no_beat_is_passed_over(folder: Folder) -> None:
-    odd = Member("odd", new_incarnation())
-    folder.registry.register(*pair(odd), b'{"node": 3}')
-    mute = folder.join("mute")
-    folder.registry.write_beat(*pair(mute), 2, b'{"count": "many"}')
-    peers = Peers(ExperimentStore(folder.store, folder.paths), "own", LONG)
+    folder.registry.register("odd", new_incarnation(), b'{"node": 3}')
+    folder.registry.write_beat(*pair(folder.join("mute")), 2, b'{"count": "many"}')
+    peers = Peers(folder.experiment, "own", LONG)
     peers.look()
     assert list(peers.present()) == ["mute"]
 
@@ -252,8 +243,6 @@ def test_a_coordinator_refuses_what_cannot_be(tmp_path: Path) -> None:
 
 
 def test_an_experiment_that_is_no_games_is_refused(tmp_path: Path) -> None:
-    from swarm_ray.experiments.open import init_experiment
-
     init_experiment(str(tmp_path), "learns")
     with pytest.raises(UserError, match="does not play a game"):
         FolderCommunication(str(tmp_path), "learns", "node-0")

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from games_for_tests import DATASETS, Rows, math_manager, rgym_manager, tiny_policy
 
-from swarm_ray.genrl.communication import FolderCommunication
 from swarm_ray.genrl.coordinator import GameCoordinator
+from swarm_ray.genrl.folder_communication import FolderCommunication
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.rgym import GymDataManager
 from swarm_ray.tasks.scoring import Scorer
