@@ -34,7 +34,7 @@ from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.swarm import wait_for_experiment
 
 if TYPE_CHECKING:
-    from swarm_ray.genrl.setup import ManagerFactory
+    from swarm_ray.genrl.recorder import ManagerFactory
 
 Coordination = Literal["here", "elsewhere", "none"]
 """Who closes the stages: this machine, another one, or a deadline."""

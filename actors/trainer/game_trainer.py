@@ -19,11 +19,9 @@ from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
 from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.experiments.folder import experiment_uid
-from swarm_ray.genrl.communication import GameCommunication
-from swarm_ray.genrl.coordinator import GameCoordinator
+from swarm_ray.genrl.communication import GameCommunication, GameCoordinator
 from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering, Gathering
-from swarm_ray.genrl.recorder import GameRecorder, GameRow, step_metrics
-from swarm_ray.genrl.setup import GamePlace
+from swarm_ray.genrl.recorder import GamePlace, GameRecorder, GameRow, step_metrics
 from swarm_ray.records.state import Member
 
 

@@ -14,22 +14,22 @@ from swarm_ray.errors import UserError
 from swarm_ray.machine.versions import version_numbers
 
 if TYPE_CHECKING:
-    from swarm_ray.genrl.coordinator import GameCoordinator
+    from swarm_ray.genrl.communication import GameCoordinator
     from swarm_ray.genrl.folder_communication import FolderCommunication
     from swarm_ray.genrl.manager import SwarmGameManager
     from swarm_ray.genrl.math import MathDataManager, math_rewards
     from swarm_ray.genrl.policy_trainer import PolicyTrainer
     from swarm_ray.genrl.recipe import read_recipe
+    from swarm_ray.genrl.recorder import GamePlace
     from swarm_ray.genrl.rgym import GymDataManager, GymRewards
-    from swarm_ray.genrl.setup import GamePlace
 
 PACKAGE = "gensyn-genrl"
 SERIES = (0, 3)
 """The releases that are supported, by their first two numbers; tested with 0.3.0 on Python 3.11 and 3.13."""
 _HOMES = {
     "FolderCommunication": "swarm_ray.genrl.folder_communication",
-    "GameCoordinator": "swarm_ray.genrl.coordinator",
-    "GamePlace": "swarm_ray.genrl.setup",
+    "GameCoordinator": "swarm_ray.genrl.communication",
+    "GamePlace": "swarm_ray.genrl.recorder",
     "GymDataManager": "swarm_ray.genrl.rgym",
     "GymRewards": "swarm_ray.genrl.rgym",
     "MathDataManager": "swarm_ray.genrl.math",

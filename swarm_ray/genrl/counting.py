@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numbers
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, NamedTuple
 
-from swarm_ray.genrl.recorder import GameRow
+from swarm_ray.genrl.recorder import GameRow, TrainReport
 from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.sapo.grpo import is_zero_advantage
 
@@ -33,20 +34,6 @@ class RoundCounts:
     """By node: what this node's verifier gave their completions, the unused ones included."""
     scoring_failures: int = 0
     problems: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class TrainReport:
-    """What a trainer did in a round; one of our own has it as `report`."""
-
-    trained: bool = False
-    loss: float | None = None
-    clip_share: float | None = None
-    entropy: float | None = None
-    grad_norm: float | None = None
-    generated_tokens: int = 0
-    unfaithful: float = 0.0
-    problems: tuple[str, ...] = ()
 
 
 class Scored(NamedTuple):
@@ -81,8 +68,8 @@ def report_of(trainer: Any) -> TrainReport:
     losses, clips = metrics.get("loss") or [], metrics.get("clip_ratio") or []
     found = TrainReport(
         trained=bool(losses),
-        loss=sum(losses) / len(losses) if losses else None,
-        clip_share=sum(clips) / len(clips) if clips else None,
+        loss=fmean(losses) if losses else None,
+        clip_share=fmean(clips) if clips else None,
     )
     metrics.clear()
     return found
@@ -106,12 +93,11 @@ def make_row(
     used = Counter(str(s.agent) for s in others) + counts.shown
     flat_own = [r for s in own for r in s.rewards]
     flat_others = [r for s in others for r in s.rewards]
-    by_specialty: dict[str, list[float]] = {}
-    for scored in own:
-        if scored.specialty:
-            by_specialty.setdefault(scored.specialty, []).extend(scored.rewards)
+    by_specialty = _together((s.specialty, s.rewards) for s in own if s.specialty)
     zero_own = sum(is_zero_advantage(s.rewards) for s in own)
+    problems = (*counts.problems, *report.problems, *_alone(used, counts))
     return GameRow(
+        **(vars(report) | {"problems": problems}),
         round=number,
         stages=stages,
         reward=_mean(flat_own),
@@ -128,15 +114,8 @@ def make_row(
             generated_tokens=report.generated_tokens,
         ),
         informative=len(own) - zero_own,
-        trained=report.trained,
-        loss=report.loss,
-        clip_share=report.clip_share,
-        entropy=report.entropy,
-        grad_norm=report.grad_norm,
-        unfaithful=report.unfaithful,
         scoring_failures=counts.scoring_failures,
-        vote=best_peer(counts.scores or _by_agent(others)),
-        problems=(*counts.problems, *report.problems, *_alone(used, counts)),
+        vote=best_peer(counts.scores or _together((str(s.agent), s.rewards) for s in others)),
     )
 
 
@@ -145,11 +124,12 @@ def best_peer(scores: Mapping[str, Sequence[float]]) -> str | None:
     return min(scores, key=lambda peer: (-_mean(scores[peer]), peer), default=None)
 
 
-def _by_agent(found: Sequence[Scored]) -> dict[str, list[float]]:
-    scores: dict[str, list[float]] = {}
-    for scored in found:
-        scores.setdefault(str(scored.agent), []).extend(scored.rewards)
-    return scores
+def _together(named: Iterable[tuple[str, list[float]]]) -> dict[str, list[float]]:
+    """All rewards under each name."""
+    rewards: dict[str, list[float]] = {}
+    for name, some in named:
+        rewards.setdefault(name, []).extend(some)
+    return rewards
 
 
 def _alone(used: Counter[str], counts: RoundCounts) -> Iterator[str]:
@@ -191,4 +171,4 @@ def _numbers(given: Any) -> list[float]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    return fmean(values) if values else 0.0

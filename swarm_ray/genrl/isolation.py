@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,6 @@ from genrl.communication import Payload
 from genrl.state import WorldState
 
 from swarm_ray.errors import SwarmError
-
-Failure = Callable[[str, BaseException], SwarmError]
-"""Makes the error to raise of what was being done and what that raised."""
 
 
 class StageSnapshot:
@@ -39,17 +34,6 @@ class StageSnapshot:
         except Exception as error:  # noqa: BLE001 - over other nodes' data a game may raise anything
             return error
         return None
-
-
-@contextmanager
-def failures_as(failure: Failure, doing: str) -> Iterator[None]:
-    """Turn whatever a part of the game raises into `failure`; Swarm Ray's own errors and interrupts pass."""
-    try:
-        yield
-    except SwarmError:
-        raise
-    except Exception as error:
-        raise failure(doing, error) from error
 
 
 def describe_error(error: BaseException) -> str:

@@ -8,9 +8,10 @@ breaks in the node's own game ends it with the round, the stage and the cause, a
 from __future__ import annotations
 
 import copy
+import itertools
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -18,16 +19,9 @@ from genrl.game.game_manager import BaseGameManager, RunType
 from genrl.state import GameNode, WorldState
 
 from swarm_ray.errors import MalformedFile, NodeFailure, StopRequested, SwarmError
-from swarm_ray.genrl.counting import RoundCounts, TrainReport, make_row, report_of, scored_rollouts
-from swarm_ray.genrl.isolation import (
-    StageSnapshot,
-    completions_of,
-    describe_error,
-    failures_as,
-    refusal,
-    rollouts_in,
-)
-from swarm_ray.genrl.recorder import GameError, GameRecorder, GameRow
+from swarm_ray.genrl.counting import RoundCounts, make_row, report_of, scored_rollouts
+from swarm_ray.genrl.isolation import StageSnapshot, completions_of, describe_error, refusal, rollouts_in
+from swarm_ray.genrl.recorder import GameError, GameRecorder, GameRow, TrainReport
 from swarm_ray.sapo.phases import PhaseClock
 
 __all__ = ["GameError", "SwarmGameManager"]
@@ -119,7 +113,7 @@ class SwarmGameManager(BaseGameManager):
 
     def run_game_round(self) -> None:
         """Play the round that the state is in, train on it, record it, and draw the data of the next."""
-        self._begin_round()
+        self.counts = self.data_manager.counts = RoundCounts()
         while not self.end_of_round():
             self._tell_place()
             with self.phases.phase("generate"), self._doing("generating"):
@@ -129,7 +123,10 @@ class SwarmGameManager(BaseGameManager):
             self.rewards.update_rewards(self.state)
             self._hook_after_rewards_updated()
         report = self._train()
-        row = self._row(report)
+        with self._doing("counting the round"):
+            found = scored_rollouts(self.state, self.rewards)
+            row = make_row(self.state.round, self.state.stage, self.rank, found, self.counts, report)
+        row = replace(row, seconds=self.phases.take())
         self._submit(row)
         self.recorder.round_ended(self, row)
         with self.phases.phase("sample"), self._doing("drawing the next round"):
@@ -144,12 +141,10 @@ class SwarmGameManager(BaseGameManager):
         stage was asked with, and training sees prompts that were never answered.
         """
         children: list[list[GameNode]] = super().stage_inheritance_function(stage_nodes)
-        for child in (child for of_node in children for child in of_node):
-            child.world_state = copy.copy(child.world_state)
-            if isinstance(child.world_state, WorldState) and isinstance(
-                child.world_state.environment_states, dict
-            ):
-                child.world_state.environment_states = dict(child.world_state.environment_states)
+        for child in itertools.chain(*children):
+            child.world_state = world = copy.copy(child.world_state)
+            if isinstance(world, WorldState) and isinstance(world.environment_states, dict):
+                world.environment_states = dict(world.environment_states)
         return children
 
     def _open(self) -> None:
@@ -180,9 +175,6 @@ class SwarmGameManager(BaseGameManager):
         for _ in range(rounds):
             self.data_manager.get_round_data()
 
-    def _begin_round(self) -> None:
-        self.counts = self.data_manager.counts = RoundCounts()
-
     def _share_stage(self) -> None:
         """Send the stage's payload, hear the others', and go on to the next stage."""
         with self._doing("packing the payload"):
@@ -193,8 +185,10 @@ class SwarmGameManager(BaseGameManager):
 
     def _gather(self, own: Any) -> Mapping[Any, Any]:
         """All nodes' payloads; the own one alone where the others cannot be heard, which is counted and told."""
+        # A back end that has the clock tells publishing, waiting and reading apart by itself.
+        has_clock = getattr(self.communication, "phases", None) is self.phases
         try:
-            with self._timed_gather():
+            with nullcontext() if has_clock else self.phases.phase("gather"):
                 gathered = self.communication.all_gather_object(own)
         except EXCHANGE_FAILURES as error:
             self.counts.rejected["the exchange failed"] += 1
@@ -210,20 +204,14 @@ class SwarmGameManager(BaseGameManager):
 
     def _tell_place(self) -> None:
         """Tell trainer and back end where the game is; a back end without stages gets a number for each."""
-        if hasattr(self.trainer, "place"):
-            self.trainer.place = (self.state.round, self.state.stage)
-        knows_stages = hasattr(self.communication, "stage_")
         number, stage = self.state.round, self.state.stage
+        if hasattr(self.trainer, "place"):
+            self.trainer.place = (number, stage)
+        knows_stages = hasattr(self.communication, "stage_")
         if hasattr(self.communication, "step_"):
             self.communication.step_ = number if knows_stages else number * self.max_stage + stage
         if knows_stages:
             self.communication.stage_ = stage
-
-    def _timed_gather(self) -> Any:
-        """A back end that has the clock tells publishing, waiting and reading apart by itself."""
-        if getattr(self.communication, "phases", None) is self.phases:
-            return nullcontext()
-        return self.phases.phase("gather")
 
     def _admitted(self, payloads: Mapping[Any, Any], own: Any) -> dict[Any, Any]:
         """Other nodes' payloads that have the form of one, in the order of their names."""
@@ -283,12 +271,6 @@ class SwarmGameManager(BaseGameManager):
         self._failures = 0
         return report_of(self.trainer)
 
-    def _row(self, report: TrainReport) -> GameRow:
-        with self._doing("counting the round"):
-            found = scored_rollouts(self.state, self.rewards)
-            row = make_row(self.state.round, self.state.stage, self.rank, found, self.counts, report)
-        return replace(row, seconds=self.phases.take())
-
     def _submit(self, row: GameRow) -> None:
         """Tell the coordinator the round's reward, and who was best among the others."""
         if self.coordinator is None:
@@ -298,8 +280,15 @@ class SwarmGameManager(BaseGameManager):
         if row.vote is not None:
             self.coordinator.submit_winners(row.round, [row.vote], peer)
 
-    def _doing(self, what: str) -> AbstractContextManager[None]:
-        return failures_as(self._failure, what)
+    @contextmanager
+    def _doing(self, what: str) -> Iterator[None]:
+        """Turn whatever a part of the game raises into a `GameError`; Swarm Ray's own errors and interrupts pass."""
+        try:
+            yield
+        except SwarmError:
+            raise
+        except Exception as error:
+            raise self._failure(what, error) from error
 
     def _failure(self, doing: str, error: BaseException) -> GameError:
         return GameError(self.state.round, self.state.stage, doing, describe_error(error))

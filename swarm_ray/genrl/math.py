@@ -8,7 +8,7 @@ functions match numbers in a node's own completions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from genrl.examples.multistage_math.data import MSMDataManager
@@ -22,7 +22,6 @@ from swarm_ray.genrl.counting import RoundCounts
 from swarm_ray.genrl.questions import RowInputs
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.streams import derive_stream
-from swarm_ray.tasks.task import Question
 
 STAGES = 3
 MOST_PER_PEER = 8
@@ -112,27 +111,21 @@ class MathDataManager(RowInputs, MSMDataManager):
 
     def _draw_round(self, **_: Any) -> list[dict[str, Any]]:
         """The questions of the next round, all different."""
-        drawn = list(self._different(self.num_samples["train"]))
-        self._round += 1
-        return [
-            {
-                "question": question.text,
-                "answer": question.reference,
-                "metadata": {"source_dataset": question.specialty, "source_index": question.index},
-            }
-            for question in drawn
-        ]
-
-    def _different(self, count: int) -> Iterator[Question]:
+        count: int = self.num_samples["train"]
+        rows: dict[str, dict[str, Any]] = {}
         stream = derive_stream(self._seed, "multistage_math", self._round, "questions")
-        seen: set[str] = set()
+        self._round += 1
         for _ in range(REDRAWS * count):
             (question,) = self._tasks.draw(stream, 1)
-            if question.reference.isdecimal() and question.text not in seen:
-                seen.add(question.text)
-                yield question
-            if len(seen) == count:
-                return
+            if question.reference.isdecimal() and question.text not in rows:
+                origin = {"source_dataset": question.specialty, "source_index": question.index}
+                rows[question.text] = {
+                    "question": question.text,
+                    "answer": question.reference,
+                    "metadata": origin,
+                }
+            if len(rows) == count:
+                return list(rows.values())
         names = ", ".join(self._tasks.specialties)
         raise ConfigError(
             f"{names} have no {count} different questions whose answer is a whole number from 0 on; lower "

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from genrl.trainer import TrainerModule
 
 from swarm_ray.errors import CheckpointError
-from swarm_ray.genrl.counting import TrainReport
+from swarm_ray.genrl.recorder import TrainReport
 from swarm_ray.policies.logprobs import TokenGroup
 from swarm_ray.policies.policy import Policy, SampledCompletion
 from swarm_ray.policies.prompts import Turn
@@ -81,8 +82,8 @@ class PolicyTrainer(TrainerModule):
         number, stage = self.place
         seed = derive_seed(self.seed, self.node, number, f"completions of stage {stage}")
         made = self.policy.generate(asked, self.num_generations, seed)
-        opening = self._opening(stage)
-        texts = [[opening + self._text(c) for c in group] for group in made]
+        opening, decode = self._opening(stage), self.policy.tokenizer.decode
+        texts = [[opening + decode(c.ids, skip_special_tokens=True) for c in group] for group in made]
         for turn, group, group_texts in zip(asked, made, texts, strict=True):
             self._made[turn, tuple(group_texts)] = tuple(group)
         return texts
@@ -98,8 +99,7 @@ class PolicyTrainer(TrainerModule):
         try:
             self.report = self._train(list(self._groups(state, data_manager, reward_manager)))
         finally:
-            self._made.clear()
-            self._turns.clear()
+            self.cleanup()
 
     def evaluate(self, state: Any, data_manager: Any, reward_manager: Any) -> None:
         """Nothing: GenRL's games have no held-out questions."""
@@ -152,27 +152,24 @@ class PolicyTrainer(TrainerModule):
     def _opening(self, stage: int) -> str:
         return self.openings[stage] if stage < len(self.openings) else ""
 
-    def _text(self, completion: SampledCompletion) -> str:
-        return self.policy.tokenizer.decode(completion.ids, skip_special_tokens=True)
-
     def _train(self, groups: list[TokenGroup]) -> TrainReport:
         made = [c for group in self._made.values() for c in group]
-        tokens = sum(len(c.ids) for c in made)
-        unfaithful = sum(not c.reencodes for c in made) / len(made) if made else 0.0
         cut = sum(turn != fitting for turn, fitting in self._turns.items())
-        problems = (f"{cut} prompts were too long for the model's context and were cut",) if cut else ()
+        report = TrainReport(
+            generated_tokens=sum(len(c.ids) for c in made),
+            unfaithful=sum(not c.reencodes for c in made) / len(made) if made else 0.0,
+            problems=(f"{cut} prompts were too long for the model's context and were cut",) if cut else (),
+        )
         if not any(group.teaches for group in groups):
-            return TrainReport(generated_tokens=tokens, unfaithful=unfaithful, problems=problems)
+            return report
         step = self.policy.update(groups, grpo_loss(self.policy.grpo))
-        return TrainReport(
+        return replace(
+            report,
             trained=True,
             loss=step.loss,
             clip_share=step.clip_share,
             entropy=step.entropy,
             grad_norm=step.grad_norm,
-            generated_tokens=tokens,
-            unfaithful=unfaithful,
-            problems=problems,
         )
 
     def _groups(self, state: Any, data_manager: Any, reward_manager: Any) -> Iterator[TokenGroup]:

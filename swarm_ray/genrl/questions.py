@@ -42,14 +42,15 @@ class RowInputs:
 
 def plain(value: Any) -> Any:
     """A question's metadata as what may travel: dates and other objects become text, sets become lists."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((plain(item) for item in value), key=repr)
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case set() | frozenset():
+            return sorted((plain(item) for item in value), key=repr)
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
@@ -73,8 +74,7 @@ class GymQuestions:
     def __init__(self, config: CompositeConfig, chunk: int, answer: str = "tagged") -> None:
         self._names = [spec.name for spec in config.datasets]
         self._weights = [spec.weight for spec in config.datasets]
-        self._chunk = chunk
-        root = config.seed or 0
+        self._chunk, root = chunk, config.seed or 0
         self._seeds = {
             spec.name: spec.config.get("seed", derive_seed(root, spec.name, 0, "pool") % SEEDS)
             for spec in config.datasets
@@ -106,15 +106,15 @@ class GymQuestions:
         """
         metadata = environment.get("metadata") if isinstance(environment, dict) else None
         if not isinstance(metadata, dict):
-            raise UnknownQuestionError("without metadata")
+            raise UnknownQuestionError("a question without metadata")
         name, index = metadata.get("source_dataset"), metadata.get("source_index")
         if not isinstance(name, str) or name not in self._seeds:
-            raise UnknownQuestionError("of an unknown data set")
+            raise UnknownQuestionError("a question of an unknown data set")
         if type(index) is not int or not 0 <= index < self._chunk:
-            raise UnknownQuestionError("with an index outside the pool")
+            raise UnknownQuestionError("a question with an index outside the pool")
         question = self._make(name, index)
         if question.text != environment.get("question"):
-            raise UnknownQuestionError("with another text")
+            raise UnknownQuestionError("a question with another text")
         return question
 
     def _make(self, name: str, index: int) -> Question:

@@ -1,4 +1,4 @@
-"""What a game's manager reports: a row for each round, to a recorder.
+"""What a game's manager is given and reports: its node's place in the swarm, and a row for each round to a recorder.
 
 Neither GenRL nor torch is needed to read it: an actor or a launcher of one's own derives from `GameRecorder`.
 """
@@ -6,12 +6,18 @@ Neither GenRL nor torch is needed to read it: an actor or a launcher of one's ow
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.rollouts import StepCounters
+
+if TYPE_CHECKING:
+    from swarm_ray.genrl.communication import GameCommunication, GameCoordinator
+    from swarm_ray.genrl.manager import SwarmGameManager
 
 _log = logging.getLogger("swarm_ray.genrl")
 
@@ -30,8 +36,25 @@ class GameError(SwarmError):
         )
 
 
-@dataclass(frozen=True)
-class GameRow:
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """What a trainer did in a round; one of our own has it as `report`."""
+
+    trained: bool = False
+    loss: float | None = None
+    clip_share: float | None = None
+    entropy: float | None = None
+    grad_norm: float | None = None
+    generated_tokens: int = 0
+    unfaithful: float = 0.0
+    """Share of own completions whose text does not encode to the sampled tokens again; 0 if unknown."""
+    problems: tuple[str, ...] = ()
+    """What went wrong and was tolerated, in words; in a row also who was missing, what was refused, why nothing was
+    used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GameRow(TrainReport):
     """What one node did in one round of a game."""
 
     round: int
@@ -52,18 +75,9 @@ class GameRow:
     """
     informative: int = 0
     """Own rollouts whose rewards differ."""
-    trained: bool = False
-    loss: float | None = None
-    clip_share: float | None = None
-    entropy: float | None = None
-    grad_norm: float | None = None
-    unfaithful: float = 0.0
-    """Share of own completions whose text does not encode to the sampled tokens again; 0 if unknown."""
     scoring_failures: int = 0
     vote: str | None = None
     """The other node whose completions were worth most to this one."""
-    problems: tuple[str, ...] = ()
-    """What went wrong and was tolerated, in words: who was missing, what was refused, why nothing was used."""
     seconds: dict[str, float] = field(default_factory=dict)
     """By phase, as `swarm_ray.sapo.phases.PHASES` names them."""
 
@@ -146,3 +160,35 @@ class GameRecorder:
     def ended(self, manager: Any) -> None:  # noqa: ARG002
         """The game is over: its last round was played."""
         _log.info("the game is over")
+
+
+@dataclass(frozen=True)
+class GamePlace:
+    """A node's place in the swarm."""
+
+    node: str
+    config: SwarmConfig
+    """The experiment's, with this worker's local settings."""
+    communication: GameCommunication
+    """Carries the payloads; to be given to the manager."""
+    coordinator: GameCoordinator
+    """GenRL's coordinator, answered from the folder; to be given to the manager."""
+    recorder: GameRecorder
+    """Keeps checkpoints and metrics; to be given to the manager."""
+    allowed_modules: tuple[str, ...] | None = None
+    """Modules with tasks that may be imported; None for those that the configuration names."""
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of the game: the manager's `max_round`."""
+        return self.config.rounds
+
+    @property
+    def seed(self) -> int:
+        """Root of the random streams; those of a node are derived from it and the node's id."""
+        return self.config.seed
+
+
+ManagerFactory = Callable[[GamePlace], "SwarmGameManager"]
+"""Makes a node's manager, in the process that plays. It travels there by pickle: a function of a module, a lambda or a
+dataclass with `__call__` will do."""

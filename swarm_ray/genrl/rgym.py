@@ -26,7 +26,7 @@ from genrl.communication import Payload
 from genrl.examples.rgym.data import ReasoningGymDataManager
 from reasoning_gym.utils import SYSTEM_PROMPTS
 
-from swarm_ray.errors import ConfigError, UnknownQuestionError
+from swarm_ray.errors import ConfigError, MalformedFile, UnknownQuestionError
 from swarm_ray.genrl.counting import RoundCounts
 from swarm_ray.genrl.questions import (
     SEEDS,
@@ -93,11 +93,10 @@ class GymDataManager(RowInputs, ReasoningGymDataManager):
         answer: Literal["tagged", "whole"] = "tagged",
         verifier: Verifier | None = None,
     ) -> None:
-        if rule not in _RULES:
-            raise ConfigError(f"rule: {rule!r} is unknown; choose {' or '.join(sorted(_RULES))}")
-        if system_prompt_id not in SYSTEM_PROMPTS:
-            known = ", ".join(sorted(SYSTEM_PROMPTS))
-            raise ConfigError(f"system_prompt_id: {system_prompt_id!r} is unknown; choose one of {known}")
+        choices = {"rule": (rule, _RULES), "system_prompt_id": (system_prompt_id, SYSTEM_PROMPTS)}
+        for key, (value, known) in choices.items():
+            if value not in known:
+                raise ConfigError(f"{key}: {value!r} is unknown; choose {' or '.join(sorted(known))}")
         self.rule = rule
         with tempfile.TemporaryDirectory() as folder:
             path = _as_file(yaml_config_path, Path(folder))
@@ -131,11 +130,11 @@ class GymDataManager(RowInputs, ReasoningGymDataManager):
     ) -> list[dict[str, Any]]:
         """The next questions of the node's stream: GenRL's stream, with answers that the verifier takes."""
         count = self.num_samples["train"] if num_samples is None else num_samples
-        drawn = [self.questions.draw(self._draws_with, self._position + i) for i in range(count)]
+        places = range(self._position, self._position + count)
         self._position += count
-        rows = [environment_of(question) for question in drawn]
-        for place, row in enumerate(rows):
-            row["metadata"] |= {"dataset_index": place, "split": split}
+        rows = [environment_of(self.questions.draw(self._draws_with, place)) for place in places]
+        for number, row in enumerate(rows):
+            row["metadata"] |= {"dataset_index": number, "split": split}
         return rows
 
     def transplant_trees(
@@ -171,14 +170,13 @@ class GymDataManager(RowInputs, ReasoningGymDataManager):
         for agent in (a for a in swarm_states if a not in current_state.trees):
             # One payload per batch item in this game; of several, GenRL takes the last.
             sent = [(item, payload) for item, payloads in swarm_states[agent].items() for payload in payloads]
-            if len(sent) > MAX_ROLLOUTS:
-                self.counts.rejected[f"beyond {MAX_ROLLOUTS} rollouts of one node"] += (
-                    len(sent) - MAX_ROLLOUTS
-                )
+            if beyond := len(sent[MAX_ROLLOUTS:]):
+                self.counts.rejected[f"beyond {MAX_ROLLOUTS} rollouts of one node"] += beyond
             for item, payload in sent[:MAX_ROLLOUTS]:
-                found = self._checked(item, payload)
-                if found is not None:
-                    known[agent, item] = found
+                try:
+                    known[agent, item] = self._checked(item, payload)
+                except (UnknownQuestionError, MalformedFile) as error:
+                    self.counts.rejected[str(error)] += 1
         items = [ScoreItem(q.ref, text, external=True) for q, texts in known.values() for text in texts]
         scores = iter(self.verifier.score(items) if items else [])
         candidates = {}
@@ -190,22 +188,20 @@ class GymDataManager(RowInputs, ReasoningGymDataManager):
             candidates[key] = Candidate(question, texts, [score.reward for score in found_scores])
         return candidates
 
-    def _checked(self, item: Any, payload: Payload) -> tuple[Question, list[str]] | None:
-        try:
-            question = self.questions.again(payload.world_state.environment_states)
-        except UnknownQuestionError as error:
-            self.counts.rejected[f"a question {error}"] += 1
-            return None
+    def _checked(self, item: Any, payload: Payload) -> tuple[Question, list[str]]:
+        """What a payload asks and answers.
+
+        Raises:
+            UnknownQuestionError: the question is not of this game.
+            MalformedFile: it has another name, or its completions are not texts.
+        """
+        question, texts = self.questions.again(payload.world_state.environment_states), payload.actions
         if item != batch_id(question):
-            self.counts.rejected["a question under another's name"] += 1
-            return None
-        texts = payload.actions
+            raise MalformedFile("a question under another's name")
         if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_COMPLETIONS:
-            self.counts.rejected[f"without a list of 1 to {MAX_COMPLETIONS} completions"] += 1
-            return None
+            raise MalformedFile(f"without a list of 1 to {MAX_COMPLETIONS} completions")
         if not all(isinstance(text, str) and len(text) <= MAX_CHARS for text in texts):
-            self.counts.rejected["a completion that is not text, or a very long one"] += 1
-            return None
+            raise MalformedFile("a completion that is not text, or a very long one")
         return question, list(texts)
 
 

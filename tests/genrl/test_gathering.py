@@ -21,7 +21,7 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, UserError
 from swarm_ray.experiments.open import init_experiment
-from swarm_ray.genrl.coordinator import GameCoordinator, ImpossibleSubmission
+from swarm_ray.genrl.communication import GameCoordinator, ImpossibleSubmission
 from swarm_ray.genrl.folder_communication import FolderCommunication
 from swarm_ray.genrl.gathering import DeadlineGathering, Gathered
 from swarm_ray.genrl.peers import Peers

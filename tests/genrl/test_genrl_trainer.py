@@ -16,11 +16,9 @@ from games_for_tests import moved, random_qwen, weights
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments import experiment_metrics
 from swarm_ray.genrl.building import build_short
-from swarm_ray.genrl.communication import GameCommunication
-from swarm_ray.genrl.coordinator import GameCoordinator
+from swarm_ray.genrl.communication import GameCommunication, GameCoordinator
 from swarm_ray.genrl.recipe import Recipe, read_recipe
-from swarm_ray.genrl.recorder import GameRecorder
-from swarm_ray.genrl.setup import GamePlace
+from swarm_ray.genrl.recorder import GamePlace, GameRecorder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated:FutureWarning")
 """GenRL 0.3.0 calls transformers' old name."""

@@ -16,7 +16,7 @@ from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
-from swarm_ray.genrl.setup import GamePlace
+from swarm_ray.genrl.recorder import GamePlace
 from swarm_ray.machine.local_disk import cache_folder
 
 __all__ = ["DirectSink", "GameSwarm", "RgymFactory", "game_config", "until"]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from games_for_tests import DATASETS, Rows, math_manager, rgym_manager, tiny_policy
 
-from swarm_ray.genrl.coordinator import GameCoordinator
+from swarm_ray.genrl.communication import GameCoordinator
 from swarm_ray.genrl.folder_communication import FolderCommunication
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.rgym import GymDataManager
