@@ -109,7 +109,7 @@ class MathDataManager(RowInputs, MSMDataManager):
                 self.counts.shown[str(peer)] += 1
         return said
 
-    def _draw_round(self, **_: Any) -> list[dict[str, Any]]:
+    def _draw_round(self, **_options: Any) -> list[dict[str, Any]]:
         """The questions of the next round, all different."""
         count: int = self.num_samples["train"]
         rows: dict[str, dict[str, Any]] = {}
