@@ -14,8 +14,7 @@ from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.genrl.manager import SwarmGameManager
 from swarm_ray.genrl.math import STAGES, AlikeRounds, MathDataManager, math_rewards
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
-from swarm_ray.genrl.recipe import ShortForm
-from swarm_ray.genrl.recorder import GamePlace
+from swarm_ray.genrl.recorder import GamePlace, ShortForm
 from swarm_ray.genrl.rgym import DATASETS, GymDataManager, GymRewards
 from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.policies.loading import load_policies

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,7 +22,7 @@ from swarm_ray.config.load import Overrides, load_config, named_modules, read_ov
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.yaml import parse_mapping, read_mapping
 from swarm_ray.errors import ConfigError
-from swarm_ray.genrl.recorder import GamePlace
+from swarm_ray.genrl.recorder import GamePlace, ShortForm
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.manager import SwarmGameManager
@@ -30,29 +30,6 @@ if TYPE_CHECKING:
 TARGET = "_target_"
 STAGES = {"rgym": 1, "multistage_math": 3}
 _USELESS_IN_MATH = ("rule", "datasets", "num_transplant_trees", "system_prompt_id")
-
-
-class ShortForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the games that come with GenRL, in a few words."""
-
-    kind: Literal["rgym", "multistage_math"]
-    rule: Literal["upstream", "paper"] = "paper"
-    """rgym: which rollouts of others are learned from."""
-    datasets: Literal["tasks", "genrl"] = "tasks"
-    """rgym: the specialties of `swarm.tasks`, or GenRL's own composite of the paper's nine."""
-    num_train_samples: int | None = None
-    """I: questions per node and round; None takes `swarm.local`."""
-    num_transplant_trees: int | None = None
-    """J: rollouts of others per round, at most; None takes `swarm.external`. multistage_math has no such choice: all
-    that others say stands in the prompts of the next stage."""
-    num_generations: int | None = None
-    """G: completions per question; None takes `swarm.completions`."""
-    trainer: Literal["policy", "genrl"] = "policy"
-    """Our policies, or GenRL's own `GRPOLanguageTrainerModule` (for a Hugging Face model with a chat template)."""
-    system_prompt_id: str = "default"
-    """rgym: of reasoning-gym's system prompts."""
-    openings: tuple[str, ...] = ()
-    """With our policies: how the completions of each stage begin, for a model that cannot be told to."""
 
 
 @dataclass(frozen=True)

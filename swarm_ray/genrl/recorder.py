@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
@@ -160,6 +162,29 @@ class GameRecorder:
     def ended(self, manager: Any) -> None:  # noqa: ARG002
         """The game is over: its last round was played."""
         _log.info("the game is over")
+
+
+class ShortForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the games that come with GenRL, in a few words."""
+
+    kind: Literal["rgym", "multistage_math"]
+    rule: Literal["upstream", "paper"] = "paper"
+    """rgym: which rollouts of others are learned from."""
+    datasets: Literal["tasks", "genrl"] = "tasks"
+    """rgym: the specialties of `swarm.tasks`, or GenRL's own composite of the paper's nine."""
+    num_train_samples: int | None = None
+    """I: questions per node and round; None takes `swarm.local`."""
+    num_transplant_trees: int | None = None
+    """J: rollouts of others per round, at most; None takes `swarm.external`. multistage_math has no such choice: all
+    that others say stands in the prompts of the next stage."""
+    num_generations: int | None = None
+    """G: completions per question; None takes `swarm.completions`."""
+    trainer: Literal["policy", "genrl"] = "policy"
+    """Our policies, or GenRL's own `GRPOLanguageTrainerModule` (for a Hugging Face model with a chat template)."""
+    system_prompt_id: str = "default"
+    """rgym: of reasoning-gym's system prompts."""
+    openings: tuple[str, ...] = ()
+    """With our policies: how the completions of each stage begin, for a model that cannot be told to."""
 
 
 @dataclass(frozen=True)
