@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,8 +34,12 @@ from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.swarm import wait_for_experiment
 
 if TYPE_CHECKING:
-    from swarm_ray.genrl.recorder import ManagerFactory
+    from swarm_ray.genrl.manager import SwarmGameManager
+    from swarm_ray.genrl.recorder import GamePlace
 
+ManagerFactory = Callable[["GamePlace"], "SwarmGameManager"]
+"""Makes a node's manager, in the process that plays. It travels there by pickle: a function of a module, a lambda or a
+dataclass with `__call__` will do."""
 Coordination = Literal["here", "elsewhere", "none"]
 """Who closes the stages: this machine, another one, or a deadline."""
 

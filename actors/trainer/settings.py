@@ -72,7 +72,7 @@ class TrainerSettings:
     identities: Path | None = None
     """The folder with the keys of named nodes; None for a swarm on one machine."""
     game: Any = None
-    """Makes the manager of a GenRL game (`swarm_ray.genrl.recorder.ManagerFactory`); None trains by SAPO."""
+    """Makes the manager of a GenRL game (`swarm_ray.games.ManagerFactory`); None trains by SAPO."""
     coordinated: bool = True
     """Whether a coordinator closes the stages of a game; else they close by deadline."""
 

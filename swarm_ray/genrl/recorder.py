@@ -6,7 +6,6 @@ Neither GenRL nor torch is needed to read it: an actor or a launcher of one's ow
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +18,6 @@ from swarm_ray.records.rollouts import StepCounters
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.communication import GameCommunication, GameCoordinator
-    from swarm_ray.genrl.manager import SwarmGameManager
 
 _log = logging.getLogger("swarm_ray.genrl")
 
@@ -212,8 +210,3 @@ class GamePlace:
     def seed(self) -> int:
         """Root of the random streams; those of a node are derived from it and the node's id."""
         return self.config.seed
-
-
-ManagerFactory = Callable[[GamePlace], "SwarmGameManager"]
-"""Makes a node's manager, in the process that plays. It travels there by pickle: a function of a module, a lambda or a
-dataclass with `__call__` will do."""
