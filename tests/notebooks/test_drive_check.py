@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from notebooks_for_tests import FOLDER, Notebook, Vm, only, printed, stored, titled, with_values
+from notebooks_for_tests import FOLDER, Notebook, Vm, notebook_for, only, printed, stored, titled
 
 pytestmark = pytest.mark.notebook
 
@@ -30,14 +30,8 @@ class Played:
 
 
 def notebook_of(vm: Vm, *titles: str, **values: object) -> Notebook:
-    typed = {
-        "mount_point": str(vm.mount_point),
-        "folder": "a swarm",
-        "rounds": 3,
-        "wait_minutes": 1,
-        **values,
-    }
-    notebook = with_values(stored(SCRIPT), typed)
+    typed = {"folder": "a swarm", "rounds": 3, "wait_minutes": 1, **values}
+    notebook = notebook_for(vm, "drive_check", **typed)
     titled(notebook, "Two VMs").source += f"\n{HEAVY}"
     return only(notebook, *titles) if titles else notebook
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from nbclient.exceptions import CellExecutionError
-from notebooks_for_tests import FOLDER, Notebook, Vm, only, outputs, printed, stored, titled, with_values
+from notebooks_for_tests import Notebook, Vm, notebook_for, only, outputs, printed, titled
 
 from swarm_ray.experiments import compare_experiments, experiment_metrics
 
@@ -17,17 +17,10 @@ PAPERS = {"8/0": "561.79", "6/2": "854.43", "4/4": "1093.31", "2/6": "945.87"}
 """The rewards that the paper has for each split."""
 
 
-def notebook_for(vm: Vm, **values: object) -> Notebook:
-    typed = {
-        "use_drive": True,
-        "mount_point": str(vm.mount_point),
-        "folder": "swarm ray",
-        "nodes": 2,
-        "rounds": 2,
-        "more": "completions=4 policy.start=blank evaluation.questions=1 tasks.pool=600",
-        "experiment": "paper",
-    }
-    return with_values(stored(FOLDER / "swarm_on_one_gpu.py"), {**typed, **values})
+def one_gpu(vm: Vm, **values: object) -> Notebook:
+    small = "completions=4 policy.start=blank evaluation.questions=1 tasks.pool=600"
+    typed = {"use_drive": True, "folder": "swarm ray", "nodes": 2, "rounds": 2, "more": small, "experiment": "paper"}
+    return notebook_for(vm, "swarm_on_one_gpu", **typed | values)
 
 
 @dataclass(frozen=True)
@@ -65,10 +58,10 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     root = str(folder / "the drive" / "swarm ray")
     # As after a disconnect in the middle: the first half is finished, and the others were never begun.
     half = splits[: len(splits) // 2]
-    asked = notebook_for(vm, splits=" ".join(half))
+    asked = one_gpu(vm, splits=" ".join(half))
     first = vm.run(only(asked, "Folder", "Install", "Settings", "Ray", "Run", "Table"))
     steps = {name_of(split): len(experiment_metrics(root, name_of(split))) for split in half}
-    again = vm.run(notebook_for(vm, splits=" ".join(splits)))
+    again = vm.run(one_gpu(vm, splits=" ".join(splits)))
     return Played(root, vm, first, again, splits, half, steps)
 
 
@@ -120,12 +113,12 @@ def test_away_from_colab_there_is_no_drive(tmp_path: Path) -> None:
     vm = Vm(tmp_path / "vm", tmp_path / "drive")
     vm.environment.pop("PYTHONPATH")
     with pytest.raises(CellExecutionError, match="Google Drive can be mounted on Colab only"):
-        vm.run(only(notebook_for(vm), "Folder"))
+        vm.run(only(one_gpu(vm), "Folder"))
 
 
 def test_a_mistake_in_a_form_is_one_line(tmp_path: Path) -> None:
     vm = Vm(tmp_path / "vm", tmp_path / "drive")
-    notebook = only(notebook_for(vm, splits="4/4 six/2"), "Folder", "Settings")
+    notebook = only(one_gpu(vm, splits="4/4 six/2"), "Folder", "Settings")
     with pytest.raises(CellExecutionError):
         vm.run(notebook)
     (error,) = [o for o in outputs(notebook) if o.output_type == "error"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient.exceptions import DeadKernelError
-from notebooks_for_tests import FOLDER, Notebook, Vm, only, outputs, printed, stored, titled, with_values
+from notebooks_for_tests import Notebook, Vm, notebook_for, only, outputs, printed, titled
 
 from drive_store import Store, newest
 from swarm_ray.exchange.state_follower import decode_state
@@ -32,6 +32,7 @@ from drive_store import ExperimentStore
 pytestmark = [pytest.mark.notebook, pytest.mark.ray, pytest.mark.timeout(600)]
 
 NAME, ROUNDS = "from-two", 12
+WHICH = {"folder": "swarm ray", "experiment": NAME}
 SETUP = ("Drive", "Install", "Keys", "Settings")
 OLD = "2025.3.0"
 HEAVY = ("torch", "transformers", "ray")
@@ -56,40 +57,18 @@ class Played:
 
 
 def coordinator_notebook(vm: Vm) -> Notebook:
-    values = {
-        "mount_point": str(vm.mount_point),
-        "folder": "swarm ray",
-        "experiment": NAME,
-        "preset": "tiny",
-        "rounds": ROUNDS,
-        "local": 2,
-        "external": 2,
-        "node": "host",
-        "more": "completions=4 policy.start=blank evaluation.questions=2 pace.min_nodes=2 "
-        "pace.max_s=100 pace.dead_after_s=100 'tasks.pool=600'",
-    }
-    return with_values(stored(FOLDER / "colab_coordinator.py"), values)
+    more = "completions=4 policy.start=blank evaluation.questions=2 pace.min_nodes=2 pace.max_s=100 pace.dead_after_s=100"
+    own = {"preset": "tiny", "rounds": ROUNDS, "local": 2, "external": 2, "node": "host"}
+    return notebook_for(vm, "colab_coordinator", **WHICH, **own, more=f"{more} 'tasks.pool=600'")
 
 
 def worker_notebook(vm: Vm) -> Notebook:
-    values = {
-        "mount_point": str(vm.mount_point),
-        "folder": "swarm ray",
-        "experiment": NAME,
-        "more": "slow_down_s=0.3",
-    }
-    return with_values(stored(FOLDER / "colab_worker.py"), values)
+    return notebook_for(vm, "colab_worker", **WHICH, more="slow_down_s=0.3")
 
 
 def monitor_notebook(vm: Vm) -> Notebook:
     """With one more cell, which says what was loaded."""
-    values = {
-        "mount_point": str(vm.mount_point),
-        "folder": "swarm ray",
-        "experiment": NAME,
-        "every_s": 0.5,
-    }
-    notebook = with_values(stored(FOLDER / "monitor_experiment.py"), values)
+    notebook = notebook_for(vm, "monitor_experiment", **WHICH, every_s=0.5)
     asked = (
         "#@title Loaded\nimport sys\nimport fsspec\n"
         f"print(fsspec.__version__, [name for name in {HEAVY} if name in sys.modules])"

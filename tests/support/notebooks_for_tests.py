@@ -142,6 +142,11 @@ def stored(script: Path) -> Notebook:
     return nbformat.read(script.with_suffix(".ipynb"), as_version=4)  # type: ignore[no-untyped-call]
 
 
+def notebook_for(vm: Vm, name: str, **values: object) -> Notebook:
+    """A notebook of the project that mounts Drive where this VM does, with these values in its forms."""
+    return with_values(stored(FOLDER / f"{name}.py"), {"mount_point": str(vm.mount_point), **values})
+
+
 def with_values(notebook: Notebook, values: Mapping[str, object]) -> Notebook:
     """The notebook with other values in its forms, as a user types them."""
     for name, value in values.items():
