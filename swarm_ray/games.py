@@ -29,9 +29,9 @@ from swarm_ray.machine.ray_instance import RayInstance
 from swarm_ray.observe.display import Display
 from swarm_ray.runtime.handle import Disconnected, Running
 from swarm_ray.runtime.node_lease import wait_for_lease
-from swarm_ray.runtime.preflight import prepare_model, require_extras
+from swarm_ray.runtime.preflight import require_extras
 from swarm_ray.runtime.worker import Worker, WorkerSettings
-from swarm_ray.swarm import wait_for_experiment
+from swarm_ray.swarm import prepare_model, wait_for_experiment
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.manager import SwarmGameManager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from drive_store import Store
@@ -19,7 +19,7 @@ from swarm_ray.observe.display import Display
 from swarm_ray.records.state import UNDER_WAY, ExperimentState
 from swarm_ray.runtime.handle import Disconnected, Running
 from swarm_ray.runtime.node_lease import wait_for_lease
-from swarm_ray.runtime.preflight import prepare_model, refuse_game, require_extras
+from swarm_ray.runtime.preflight import prepare_starts, refuse_game, require_extras
 from swarm_ray.runtime.worker import Worker, WorkerSettings
 from swarm_ray.tasks.questions import TaskSet
 
@@ -100,6 +100,28 @@ class Swarm(Running):
             ray.begin()  # it starts while the model is prepared
         prepare_model(self.config, nodes, None, display.step)
         ray.begin()
+
+
+def prepare_model(
+    config: SwarmConfig,
+    nodes: Sequence[str],
+    allowed_modules: tuple[str, ...] | None,
+    report: Callable[[str, float], None],
+) -> None:
+    """Make the embedded model's starts, or check that a Hugging Face model exists and fits, before any actor runs.
+
+    Raises:
+        UserError: a task, model or device is not available, or the Hub's token is missing.
+    """
+    require_hub(config.hub, nodes)
+    if config.policy.is_tiny:
+        prepare_starts(config.policy, config.tasks, nodes, allowed_modules, report)
+        return
+    from swarm_ray.policies.loading import choose_device, free_memory, preflight
+
+    device = choose_device(config.policy.device)
+    fitting = preflight(config, len(nodes), device).nodes_in(free_memory(device))
+    report(f"{fitting} nodes of {config.policy.model} would fit on {device}", 1.0)
 
 
 def simulate(  # noqa: PLR0913  (public signature)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from swarm_ray.config.schema import DirectConfig, SwarmConfig, TrackingConfig
+from swarm_ray.config.schema import DirectConfig, GrpoConfig, PolicyConfig, TasksConfig, TrackingConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.exchange.hivemind import require_hivemind
 from swarm_ray.exchange.hivemind.multiaddr import read_bootnodes
 from swarm_ray.machine.local_disk import cache_folder
-from swarm_ray.models.hub import require_hub
 from swarm_ray.policies.tiny.starts import all_made, start_folder, start_index
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
@@ -41,32 +40,24 @@ def refuse_game(game: str) -> None:
         )
 
 
-def prepare_model(
-    config: SwarmConfig,
+def prepare_starts(
+    policy: PolicyConfig,
+    tasks: TasksConfig,
     nodes: Sequence[str],
     allowed_modules: tuple[str, ...] | None,
     report: Callable[[str, float], None],
 ) -> None:
-    """Make the embedded model's starts, or check that a Hugging Face model exists and fits, before any actor runs.
+    """Make the embedded model's starts before any actor runs.
 
     Raises:
-        UserError: a task, model or device is not available, or the Hub's token is missing.
+        UserError: a task or device is not available.
     """
-    require_hub(config.hub, nodes)
-    if not config.policy.is_tiny:
-        from swarm_ray.policies.loading import choose_device, free_memory, preflight
-
-        device = choose_device(config.policy.device)
-        need = preflight(config, len(nodes), device)
-        report(
-            f"{need.nodes_in(free_memory(device))} nodes of {config.policy.model} would fit on {device}", 1.0
-        )
-        return
-    tasks, indices = TaskSet(config.tasks, allowed_modules=allowed_modules), [start_index(n) for n in nodes]
-    home = start_folder(config.tasks, config.policy.start_seed, cache_folder())
-    if config.policy.device == "auto" and all_made(home, config.policy.start, indices):
+    questions, indices = TaskSet(tasks, allowed_modules=allowed_modules), [start_index(n) for n in nodes]
+    home = start_folder(tasks, policy.start_seed, cache_folder())
+    if policy.device == "auto" and all_made(home, policy.start, indices):
         return  # torch takes seconds to load and is not needed here
     from swarm_ray.policies.tiny.loading import TinyStart
 
-    with Scorer(config.tasks, allowed_modules=allowed_modules) as verifier:
-        TinyStart(config.policy, config.grpo, tasks, verifier, cache_folder(), report).prepare(indices)
+    with Scorer(tasks, allowed_modules=allowed_modules) as verifier:
+        # Starts are made without GRPO.
+        TinyStart(policy, GrpoConfig(), questions, verifier, cache_folder(), report).prepare(indices)

@@ -22,8 +22,8 @@ from swarm_ray.observe.display import Display, choose_display
 from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.policies.loading import choose_device, free_memory, preflight
 from swarm_ray.runtime.handle import DONE, LEARNED_NOTHING, Running
-from swarm_ray.runtime.preflight import prepare_model
 from swarm_ray.runtime.worker import Worker, WorkerSettings
+from swarm_ray.swarm import prepare_model
 from swarm_ray.sweeps.plan import SweepRun
 from swarm_ray.sweeps.results import Outcome, RunStatus, to_do
 

@@ -15,7 +15,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.policies.tiny.loading import TinyStart
 from swarm_ray.policies.tiny.starts import all_made, start_file, start_folder, start_index, start_names
-from swarm_ray.runtime.preflight import prepare_model
+from swarm_ray.swarm import prepare_model
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Scorer
 
@@ -23,7 +23,7 @@ SMALL = ("tasks.specialties=[gcd]", "tasks.pool=200", "evaluation.questions=1", 
 DRIVER = """
 import sys
 from swarm_ray.config.load import load_config
-from swarm_ray.runtime.preflight import prepare_model
+from swarm_ray.swarm import prepare_model
 config = load_config("tiny", overrides=sys.argv[1:])
 prepare_model(config, ["node-0", "node-1"], None, lambda *said: print(said))
 print("torch" in sys.modules)
