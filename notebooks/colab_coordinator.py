@@ -175,7 +175,7 @@ for name in train:
 #@title Experiment { display-mode: "form" }
 from swarm_ray import experiment_status
 from swarm_ray.colab import begin_experiment
-from swarm_ray.observe.tables import status_table
+from swarm_ray.observe.status_tables import status_table
 
 config = begin_experiment(root, experiment, preset, overrides)
 print(f"{config.policy.model}, {config.rounds} rounds, {config.local} local / {config.external} external, "
@@ -244,7 +244,7 @@ print(run.message)
 # %%
 #@title Where it stands { display-mode: "form" }
 from swarm_ray import experiment_status
-from swarm_ray.observe.tables import status_table
+from swarm_ray.observe.status_tables import status_table
 
 print(status_table(experiment_status(root, experiment)))
 
@@ -264,7 +264,7 @@ from IPython.display import Image, display
 
 from swarm_ray import compare_experiments
 from swarm_ray.observe.report import reward_figure
-from swarm_ray.observe.tables import comparison_table
+from swarm_ray.observe.status_tables import comparison_table
 
 problems = []  # of a log that Drive has not shown whole yet
 print(comparison_table(compare_experiments(root, [experiment], problems)), *problems, sep="\n")

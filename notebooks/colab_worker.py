@@ -161,7 +161,7 @@ for name in names:
 # %%
 #@title Peers { display-mode: "form" }
 from swarm_ray import experiment_status
-from swarm_ray.observe.tables import status_table
+from swarm_ray.observe.status_tables import status_table
 
 print(status_table(experiment_status(root, experiment)))
 
@@ -202,7 +202,7 @@ print(run.message)
 # %%
 #@title Results { display-mode: "form" }
 from swarm_ray import compare_experiments
-from swarm_ray.observe.tables import comparison_table
+from swarm_ray.observe.status_tables import comparison_table
 
 problems = []  # of a log that Drive has not shown whole yet
 print(comparison_table(compare_experiments(root, [experiment], problems)), *problems, sep="\n")

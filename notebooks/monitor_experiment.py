@@ -107,7 +107,7 @@ experiment = "first"  #@param {type:"string"}
 others = ""  #@param {type:"string"}
 
 from swarm_ray import list_experiments
-from swarm_ray.observe.tables import list_table
+from swarm_ray.observe.status_tables import list_table
 
 shown = [experiment, *others.split()]
 print(list_table(list_experiments(root)))
@@ -120,7 +120,7 @@ print(list_table(list_experiments(root)))
 # %%
 #@title Status { display-mode: "form" }
 from swarm_ray import experiment_status
-from swarm_ray.observe.tables import status_table
+from swarm_ray.observe.status_tables import status_table
 
 for name in shown:
     print(status_table(experiment_status(root, name)))
@@ -198,7 +198,7 @@ display(pd.DataFrame(means).round(3))
 # %%
 #@title Compare { display-mode: "form" }
 from swarm_ray import compare_experiments
-from swarm_ray.observe.tables import comparison_table
+from swarm_ray.observe.status_tables import comparison_table
 
 problems = []  # of a log that Drive has not shown whole yet
 print(comparison_table(compare_experiments(root, shown, problems)), *problems, sep="\n")

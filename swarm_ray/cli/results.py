@@ -13,7 +13,7 @@ from swarm_ray.experiments import compare_experiments
 from swarm_ray.experiments.manage.files import asked_path, written_whole
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.formatting import NOTHING, change, duration, grid, large, reward_sum, share
-from swarm_ray.observe.tables import comparison_table
+from swarm_ray.observe.status_tables import comparison_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,7 +29,7 @@ from swarm_ray.errors import SwarmError
 from swarm_ray.experiments import experiment_metrics, time_breakdown
 from swarm_ray.experiments.open import config_for
 from swarm_ray.observe.reference_results import seed_results_text
-from swarm_ray.observe.tables import comparison_table, time_text
+from swarm_ray.observe.status_tables import comparison_table, time_text
 
 if TYPE_CHECKING:
     from swarm_ray.runtime.handle import Running

@@ -15,7 +15,7 @@ from swarm_ray.experiments.read.listing import experiment_reading
 from swarm_ray.experiments.read.peers import Peer, PeerList, list_peers
 from swarm_ray.formatting import NOTHING, duration, grid
 from swarm_ray.observe.diagnosis import swarm_alarm
-from swarm_ray.observe.tables import list_table, status_table
+from swarm_ray.observe.status_tables import list_table, status_table
 from swarm_ray.observe.watch import EVERY_S, snapshot_text, watch
 
 _PEER_HEADS = ("node", "experiment", "role", "state", "reach", "seen", "addresses")

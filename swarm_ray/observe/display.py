@@ -147,13 +147,11 @@ class LineDisplay(Display):
 
     def step(self, text: str, share: float | None = None) -> None:
         """A line, at most every few seconds for the same text."""
-        percent = "" if share is None else f" ({share:.0%})"
-        self._print(text + percent, new=text != self._said)
-        self._said = text
+        self._print(text + ("" if share is None else f" ({share:.0%})"), about=text)
 
     def tell(self, text: str) -> None:
         """A line."""
-        self._print(text, new=True)
+        self._print(text)
 
     def show(self, swarms: Sequence[ExperimentSnapshot]) -> None:
         """One line for all swarms."""
@@ -164,24 +162,20 @@ class LineDisplay(Display):
             parts.append(
                 f"{swarm.label}: {swarm.state}, round {swarm.closed} of {swarm.rounds}{reward}{left}"
             )
-        text = " | ".join(parts + _warnings(swarms))
-        states = " ".join(s.state for s in swarms)
-        self._print(text, new=states != self._said)
-        self._said = states
+        self._print(" | ".join(parts + _warnings(swarms)), about=" ".join(s.state for s in swarms))
 
     def paint(self, snapshot: ExperimentSnapshot) -> None:
         """One line."""
-        state = " ".join([snapshot.state, *snapshot.alarms])
-        self._print(one_line(snapshot), new=state != self._said)
-        self._said = state
+        self._print(one_line(snapshot), about=" ".join([snapshot.state, *snapshot.alarms]))
 
-    def _print(self, text: str, *, new: bool) -> None:
+    def _print(self, text: str, about: str = "") -> None:
+        """Print what is about something else than the line before, and about the same every few seconds."""
         now = time.monotonic()
-        if new or now - self._last >= LINE_EVERY_S:
+        if about != self._said or not about or now - self._last >= LINE_EVERY_S:
             self._last = now
-            self._console.print(
-                f"{now - self._began:4.0f} s  {text}", highlight=False, markup=False, soft_wrap=True
-            )
+            head = f"{now - self._began:4.0f} s  "
+            self._console.print(head + text, highlight=False, markup=False, soft_wrap=True)
+        self._said = about or self._said
 
 
 class RunConsole(Console):

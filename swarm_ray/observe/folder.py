@@ -5,24 +5,18 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
 from drive_store import ExperimentStore, StateEntry, StateLogTail, StateRef
-from drive_store.names import StateName
 from drive_store.statelog.log import list_bucket, preference, read_record
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.liveness import coordinator_line
 from swarm_ray.experiments.read.status import ExperimentReader, ExperimentReading
-from swarm_ray.observe.diagnosis import (
-    diagnosed,
-    result_line,
-    swarm_alarm,
-    swarm_notes,
-    with_lost_files,
-)
+from swarm_ray.observe.diagnosis import diagnosed, result_line, swarm_alarm, swarm_notes
 from swarm_ray.observe.snapshot import (
     WINDOW,
     ExperimentSnapshot,
@@ -41,34 +35,6 @@ SAMPLES = 16
 """Older records read at first, for the curve."""
 MOST_POINTS = 240
 PARTS = 40
-
-
-class NewestRecords:
-    """Keeps the newest records: each poll reads new ones, `WINDOW` at most.
-
-    Args:
-        experiment: the experiment in the shared folder.
-    """
-
-    def __init__(self, experiment: ExperimentStore) -> None:
-        self._tail = StateLogTail(experiment, WINDOW)
-        self._records: dict[StateRef, StateRecord] = {}
-
-    @property
-    def ref(self) -> StateRef | None:
-        """Names the newest record; None before the first."""
-        return next(reversed(self._records), None)
-
-    def look(self) -> tuple[StateRecord, ...]:
-        """The newest records of the valid chain, oldest first.
-
-        Raises:
-            SwarmStateError: this version cannot read the newest.
-            StoreError: the folder cannot be read.
-        """
-        entries = self._tail.look()
-        self._records = {e.ref: self._records.get(e.ref) or decode_state(e) for e in entries}
-        return tuple(self._records.values())
 
 
 class RewardCurve:
@@ -102,7 +68,7 @@ class RewardCurve:
         return low + (high - low) * (steps - left) / (right - left)
 
 
-def sample_log(experiment: ExperimentStore, head: StateRef, most: int = SAMPLES) -> list[StateRecord]:
+def sample_log(experiment: ExperimentStore, head: StateRef) -> list[StateRecord]:
     """Records from all over the log before `head`, in order: a listing and a read for each at most.
 
     Names alone decide which coordinator a record is taken from, which is enough for a curve.
@@ -110,20 +76,16 @@ def sample_log(experiment: ExperimentStore, head: StateRef, most: int = SAMPLES)
     Raises:
         StoreError: the folder cannot be read.
     """
-    last = max(head.sequence - WINDOW, 0)
-    wanted = sorted({last * i // (most - 1) for i in range(most)}) if last else []
-    listed: dict[str, list[StateName]] = {}
+    last = head.sequence - WINDOW
+    wanted = sorted({last * i // (SAMPLES - 1) for i in range(SAMPLES)}) if last > 0 else []
+    folders = {sequence: experiment.paths.state_bucket(sequence) for sequence in wanted}
+    listed = {f: sorted(list_bucket(experiment.store, f), key=preference) for f in {*folders.values()}}
     records = []
-    for sequence in wanted:
-        folder = experiment.paths.state_bucket(sequence)
-        if folder not in listed:
-            listed[folder] = sorted(list_bucket(experiment.store, folder), key=preference)
+    for sequence, folder in folders.items():
         name = next((n for n in listed[folder] if n.sequence == sequence and n.epoch <= head.epoch), None)
         entry = read_record(experiment, name) if name else None
-        try:
+        with suppress(SwarmStateError):  # one point less in the curve
             records += [decode_state(entry)] if isinstance(entry, StateEntry) else []
-        except SwarmStateError:  # one point less in the curve
-            continue
     return records
 
 
@@ -144,7 +106,9 @@ class SnapshotReader:
     def __init__(self, opened: OpenExperiment, clock: Callable[[], float] = time.monotonic) -> None:
         self._opened = opened
         opened.store.attach(opened.paths.experiment_json)
-        self._log, self._curve = NewestRecords(opened.view), RewardCurve()
+        self._tail, self._curve = StateLogTail(opened.view, WINDOW), RewardCurve()
+        self._records: dict[StateRef, StateRecord] = {}
+        """The newest records of the valid chain, oldest first; a poll reads those that are new."""
         self._reader = ExperimentReader(opened, clock)
 
     def look(self) -> ExperimentSnapshot:
@@ -155,19 +119,14 @@ class SnapshotReader:
             StoreError: the folder is out of reach, or has been replaced.
         """
         self._opened.store.check()  # an unmounted Drive looks like an empty folder that never changes
-        before = self._log.ref
-        records = self._log.look()
-        if records and self._log.ref != before:
-            self._extend_curve(records, first=before is None)
-        reading = self._reader.look(records[-1] if records else None, self._log.ref)
-        snapshot = _snapshot(reading, records)
+        known = self._records
+        self._records = {e.ref: known.get(e.ref) or decode_state(e) for e in self._tail.look()}
+        head, records = next(reversed(self._records), None), tuple(self._records.values())
+        if head is not None and head not in known:
+            for record in (*([] if known else sample_log(self._opened.view, head)), *records):
+                self._curve.add(record)
+        snapshot = _snapshot(self._reader.look(records[-1] if records else None, head), records)
         return replace(snapshot, rewards=self._curve.values()) if records else snapshot
-
-    def _extend_curve(self, records: tuple[StateRecord, ...], *, first: bool) -> None:
-        head = self._log.ref
-        older = sample_log(self._opened.view, head) if first and head else []
-        for record in (*older, *records):
-            self._curve.add(record)
 
 
 def _snapshot(reading: ExperimentReading, records: tuple[StateRecord, ...]) -> ExperimentSnapshot:
@@ -180,7 +139,7 @@ def _snapshot(reading: ExperimentReading, records: tuple[StateRecord, ...]) -> E
     return ExperimentSnapshot(
         experiment=reading.experiment.paths.experiment,
         state=record.state,
-        label=label(config) if config else "",
+        label=label(config.local, config.external) if config else "",
         rounds=record.rounds,
         closed=closed,
         round_s=round_s,
@@ -197,19 +156,14 @@ def _snapshot(reading: ExperimentReading, records: tuple[StateRecord, ...]) -> E
 
 
 def _node(reading: ExperimentReading, node: str, records: tuple[StateRecord, ...]) -> NodeSnapshot:
-    line = node_snapshot(node, records, reading.config.local if reading.config else None)
-    line = replace(line, problems=tuple(reading.problems(node)))
-    found = reading.nodes.get(node)
-    line = diagnosed(line, found, reading) if found else line
-    if reading.record.state in ENDED:
-        line = with_lost_files(line, reading.record)
+    line = diagnosed(node_snapshot(node, records, reading.config.local if reading.config else None), reading)
     refused = reading.refused(node)
     return replace(line, problems=(*line.problems, refused)) if refused else line
 
 
 def _coordinator(reading: ExperimentReading) -> str:
-    ref = reading.ref
+    ref, over = reading.ref, reading.record.state in ENDED
     if ref is None:
         return ""
-    seen_s = None if reading.record.state in ENDED else reading.coordinator_seen_s
+    seen_s = None if over else reading.coordinator_seen_s
     return coordinator_line(ref.claimant, ref.epoch, seen_s, by_clocks=reading.coordinator_by_clocks)

@@ -1,4 +1,4 @@
-"""Parts of live displays: a row per node or per swarm, the least important columns left out; bars of characters."""
+"""Tables of the live view: a row per node or per swarm, the least important columns left out; sparklines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -21,30 +22,19 @@ SHORT_NAME, LEAST_NAME = 16, 6
 WARNING = "yellow"
 """Style of problems."""
 SPARKS = "▁▂▃▄▅▆▇█"
-BAR = ("█", "░")
-ASCII_BAR = ("#", ".")
 _DIGITS = re.compile(r"(\d+)")
-LEFT = ("swarm", "state", "curve")
+LEFT = ("node", "swarm", "state", "curve")
+"""Columns of words; numbers are set flush right."""
 LEAST_CURVE, MOST_CURVE = 5, 24
-WEIGHTS = {
-    "swarm": 0,
-    "state": 0,
-    "round": 0,
-    "left": 1,
-    "cumulative": 2,
-    "mean 10": 3,
-    "external used": 4,
-    "a round": 5,
-}
-"""The column with the largest weight is dropped first where room is short."""
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True)
-class _Column:
+class _Column(Generic[Shown]):
     head: str
     weight: int
-    """The column with the largest weight is dropped first where room is short."""
-    cell: Callable[[NodeSnapshot], str]
+    """The column with the largest weight is dropped first where room is short; one without weight stays."""
+    cell: Callable[[Shown], str]
 
 
 def choose(
@@ -59,40 +49,28 @@ def choose(
     Returns:
         Both lists by name, numbers in names by their size.
     """
-    worst = sorted(nodes, key=lambda n: (not n.problems, n.round, -(n.step_s or 0.0), _order(n.node)))
-    return sorted(worst[:most], key=lambda n: _order(n.node)), sorted(
-        worst[most:], key=lambda n: _order(n.node)
-    )
+    worst = sorted(nodes, key=lambda n: (not n.problems, n.round, -(n.step_s or 0.0), _order(n)))
+    return sorted(worst[:most], key=_order), sorted(worst[most:], key=_order)
 
 
-def _order(node: str) -> list[tuple[bool, int, str]]:
+def _order(node: NodeSnapshot) -> list[tuple[bool, int, str]]:
     """Sorts node-2 before node-10."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in _DIGITS.split(node)]
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in _DIGITS.split(node.node)]
 
 
 def node_table(nodes: Sequence[NodeSnapshot], width: int) -> Table:
     """As many columns as fit; names are shortened before and after columns are dropped."""
-    cells = {column.head: [column.cell(node) for node in nodes] for column in _COLUMNS}
+    cells = {column.head: [column.cell(node) for node in nodes] for column in _NODE_COLUMNS}
     widths = {head: max(map(len, [head, *texts])) for head, texts in cells.items()}
-    longest = widths["node"]
-    widths["node"] = min(longest, SHORT_NAME)
-    told = [c for c in _COLUMNS if c.weight == 0 or any(text != NOTHING for text in cells[c.head])]
+    longest, widths["node"] = widths["node"], min(widths["node"], SHORT_NAME)
+    told = [c for c in _NODE_COLUMNS if c.weight == 0 or any(text != NOTHING for text in cells[c.head])]
     heads = fitting({c.head: (c.weight, widths[c.head]) for c in told}, width)
-    shown = [column for column in told if column.head in heads]
-    room = width - sum(widths[c.head] + 2 for c in shown if c.head != "node")
+    room = width - sum(widths[head] + 2 for head in heads if head != "node")
     widths["node"] = max(LEAST_NAME, min(longest, room))
-    table = plain_table()
-    for column in shown:
-        left = column.head == "node"
-        table.add_column(
-            column.head, justify="left" if left else "right", no_wrap=True, width=widths[column.head]
-        )
-    for i, node in enumerate(nodes):
-        style = WARNING if node.problems else "dim" if node.done else ""
-        row = [cells[column.head][i] for column in shown]
-        table.add_row(
-            *[Text(_short(text, widths["node"])) for text in row[:1]], *map(Text, row[1:]), style=style
-        )
+    cells["node"] = [_short(name, widths["node"]) for name in cells["node"]]
+    table = _plain_table(heads, widths)
+    for node, *row in zip(nodes, *(cells[head] for head in heads), strict=True):
+        table.add_row(*map(Text, row), style=WARNING if node.problems else "dim" if node.done else "")
     return table
 
 
@@ -104,31 +82,16 @@ def _short(name: str, width: int) -> str:
 
 def swarm_table(swarms: Sequence[ExperimentSnapshot], width: int) -> Table:
     """A row per swarm, with as many columns as fit."""
-    rows = [_cells(swarm) for swarm in swarms]
-    columns = {head: (WEIGHTS[head], max(map(len, [head, *(row[head] for row in rows)]))) for head in rows[0]}
-    heads = fitting(columns, width - LEAST_CURVE - 2)
-    room = width - sum(columns[head][1] + 2 for head in heads)
+    cells = {column.head: [clean(column.cell(swarm)) for swarm in swarms] for column in _SWARM_COLUMNS}
+    widths = {head: max(map(len, [head, *texts])) for head, texts in cells.items()}
+    heads = fitting({c.head: (c.weight, widths[c.head]) for c in _SWARM_COLUMNS}, width - LEAST_CURVE - 2)
+    room = width - sum(widths[head] + 2 for head in heads)
     highest = max((reward for swarm in swarms for reward in swarm.rewards), default=1.0)
-    table = plain_table()
-    for head in (*heads, "curve"):
-        table.add_column(head, no_wrap=True, justify="left" if head in LEFT else "right")
-    for swarm, row in zip(swarms, rows, strict=True):
+    table = _plain_table([*heads, "curve"], {})
+    for swarm, *row in zip(swarms, *(cells[head] for head in heads), strict=True):
         curve = sparkline(swarm.rewards, max(LEAST_CURVE, min(room, MOST_CURVE)), highest)
-        table.add_row(*[Text(clean(row[head])) for head in heads], curve)
+        table.add_row(*map(Text, row), curve)
     return table
-
-
-def _cells(swarm: ExperimentSnapshot) -> dict[str, str]:
-    return {
-        "swarm": swarm.label,
-        "state": swarm.state,
-        "round": f"{swarm.closed} of {swarm.rounds}",
-        "a round": seconds(swarm.round_s),
-        "left": seconds(swarm.left_s),
-        "mean 10": share(swarm.reward),
-        "cumulative": NOTHING if swarm.cumulative is None else f"{swarm.cumulative:.1f}",
-        "external used": str(swarm.used),
-    }
 
 
 def sparkline(values: Sequence[float], width: int, highest: float) -> str:
@@ -139,13 +102,6 @@ def sparkline(values: Sequence[float], width: int, highest: float) -> str:
     size = max(1, -(-len(values) // width))
     means = [sum(part) / len(part) for i in range(0, len(values), size) if (part := values[i : i + size])]
     return "".join(SPARKS[min(7, max(0, round(7 * m / highest)))] for m in means)
-
-
-def bar(done: float, width: int, *, plain: bool) -> str:
-    """A share of one as a bar; plain for a console that has ASCII alone."""
-    full, empty = ASCII_BAR if plain else BAR
-    filled = int(done * width)
-    return full * filled + empty * (width - filled)
 
 
 def fitting(columns: Mapping[str, tuple[int, int]], width: int) -> list[str]:
@@ -161,9 +117,14 @@ def fitting(columns: Mapping[str, tuple[int, int]], width: int) -> list[str]:
     return list(shown)
 
 
-def plain_table() -> Table:
-    """Heads over a rule, and nothing else."""
-    return Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+def _plain_table(heads: Sequence[str], widths: Mapping[str, int]) -> Table:
+    """Heads over a rule, and nothing else; columns without a width are as wide as they need to be."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for head in heads:
+        table.add_column(
+            head, justify="left" if head in LEFT else "right", no_wrap=True, width=widths.get(head)
+        )
+    return table
 
 
 def seconds(value: float | None) -> str:
@@ -191,7 +152,7 @@ def _seen(node: NodeSnapshot) -> str:
     return f"{'~' if node.by_clocks else ''}{duration(node.seen_s)}"
 
 
-_COLUMNS = (
+_NODE_COLUMNS: tuple[_Column[NodeSnapshot], ...] = (
     _Column("node", 0, lambda n: clean(n.node)),
     _Column("round", 0, lambda n: NOTHING if n.round < 0 else str(n.round)),
     _Column("step", 6, lambda n: count(n.step)),
@@ -201,4 +162,14 @@ _COLUMNS = (
     _Column("a step", 4, lambda n: seconds(n.step_s)),
     _Column("tokens/s", 7, lambda n: _rate(n.tokens_per_s)),
     _Column("seen", 2, _seen),
+)
+_SWARM_COLUMNS: tuple[_Column[ExperimentSnapshot], ...] = (
+    _Column("swarm", 0, lambda s: s.label),
+    _Column("state", 0, lambda s: s.state),
+    _Column("round", 0, lambda s: f"{s.closed} of {s.rounds}"),
+    _Column("a round", 5, lambda s: seconds(s.round_s)),
+    _Column("left", 1, lambda s: seconds(s.left_s)),
+    _Column("mean 10", 3, lambda s: share(s.reward)),
+    _Column("cumulative", 2, lambda s: NOTHING if s.cumulative is None else f"{s.cumulative:.1f}"),
+    _Column("external used", 4, lambda s: str(s.used)),
 )

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from math import isfinite
 from statistics import median
 
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.read.compare import mean
 from swarm_ray.experiments.read.status import current_round
-from swarm_ray.records.state import ENDED, ExperimentState, NodeTally, StageClosed, StateRecord
+from swarm_ray.records.state import ENDED, ExperimentState, StageClosed, StateRecord
 
-OVER = (*ENDED, "superseded")
-"""States in which nothing more is to come."""
 WINDOW = 20
 """State records that are kept, from which current speeds are computed."""
 MEAN_OF = 10
@@ -101,12 +98,12 @@ class ExperimentSnapshot:
     @property
     def ended(self) -> bool:
         """Whether nothing more is to come."""
-        return self.state in OVER
+        return self.state in (*ENDED, "superseded")
 
 
-def label(config: SwarmConfig) -> str:
+def label(local: int, external: int) -> str:
     """`4 local / 4 external`."""
-    return f"{config.local} local / {config.external} external"
+    return f"{local} local / {external} external"
 
 
 def extended(records: tuple[StateRecord, ...], record: StateRecord) -> tuple[StateRecord, ...]:
@@ -143,24 +140,18 @@ def node_snapshot(node: str, records: Sequence[StateRecord], local: int | None) 
         return NodeSnapshot(node)
     rewards = [closed.rewards[node] for closed in closings(records) if node in closed.rewards]
     step_s, tokens_per_s = _speed(node, records)
+    learned = tally.totals.used + tally.step * local if local is not None and tally.step > 0 else 0
     return NodeSnapshot(
         node=node,
         round=tally.round,
         step=tally.step,
         reward=tally.reward,
         mean_reward=mean(rewards[-MEAN_OF:]),
-        external=external_share(tally.totals.used, tally.step, local),
+        external=tally.totals.used / learned if learned else None,
         step_s=step_s,
         tokens_per_s=tokens_per_s,
         problems=(tally.problem,) if tally.problem else (),
     )
-
-
-def external_share(used: int, steps: int, local: int | None) -> float | None:
-    """Share of external rollouts in all that a node learned from; each step has `local` own ones."""
-    if local is None or steps <= 0:
-        return None
-    return used / (used + steps * local)
 
 
 def _speed(node: str, records: Sequence[StateRecord]) -> tuple[float | None, float | None]:
@@ -169,19 +160,13 @@ def _speed(node: str, records: Sequence[StateRecord]) -> tuple[float | None, flo
     Time spent waiting counts, so this is the throughput that the swarm gets from the node.
     """
     known = [(i, r.tallies[node]) for i, r in enumerate(records) if node in r.tallies]
-    if not known:
-        return None, None
     (start, first), (_, last) = known[0], known[-1]
     seconds = sum(closed.seconds for closed in closings(records[start + 1 :]))
-    steps, tokens = last.step - first.step, _tokens(last) - _tokens(first)
+    steps, tokens = last.step - first.step, last.totals.generated_tokens - first.totals.generated_tokens
     return (
         seconds / steps if seconds > 0 and steps > 0 else None,
         tokens / seconds if seconds > 0 and tokens > 0 else None,
     )
-
-
-def _tokens(tally: NodeTally) -> int:
-    return tally.totals.generated_tokens
 
 
 def round_seconds(seconds: Sequence[float]) -> float | None:
@@ -206,9 +191,9 @@ def seconds_left(state: str, rounds_left: int, round_s: float | None, since_s: f
     Returns:
         None without an estimate: too few rounds, not running, or the open round is held up.
     """
+    open_s = since_s or 0.0
     if state != ExperimentState.RUNNING or round_s is None or rounds_left <= 0:
         return None
-    open_s = since_s or 0.0
     if open_s > max(STALLED * round_s, STALLED_LEAST_S):
         return None
     left_s = max(rounds_left * round_s - min(open_s, round_s), 0.0)

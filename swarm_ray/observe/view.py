@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from swarm_ray.formatting import clean, reward_sum, shortened
-from swarm_ray.observe.live_tables import WARNING, bar, choose, node_table, reward, seconds, sparkline
+from swarm_ray.observe.live_tables import WARNING, choose, node_table, reward, seconds, sparkline
 from swarm_ray.observe.snapshot import ExperimentSnapshot, NodeSnapshot
 from swarm_ray.records.state import ExperimentState
 
@@ -41,19 +41,17 @@ class SwarmView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lines and a table; plain characters on consoles without others."""
-        snapshot, width = self._snapshot, options.max_width
-        plain = options.ascii_only
+        snapshot, width, plain = self._snapshot, options.max_width, options.ascii_only
+        lines = [
+            *((alarm, "bold red") for alarm in snapshot.alarms),
+            (snapshot.result, "bold"),
+            (progress_line(snapshot, width, plain=plain) if snapshot.rounds else "", ""),
+            (reward_line(snapshot, width) if snapshot.rewards and not plain else "", ""),
+            (snapshot.coordinator, "dim"),
+            *((note, "") for note in snapshot.notes),
+        ]
         yield self._head()
-        for line in (*snapshot.alarms, *([snapshot.result] if snapshot.result else [])):
-            yield Text(clean(line), style="bold red" if line in snapshot.alarms else "bold")
-        if snapshot.rounds:
-            yield Text(progress_line(snapshot, width, plain=plain))
-        if snapshot.rewards and not plain:
-            yield Text(reward_line(snapshot, width))
-        if snapshot.coordinator:
-            yield Text(clean(snapshot.coordinator), style="dim")
-        for line in snapshot.notes:
-            yield Text(clean(line))
+        yield from (Text(clean(line), style=style) for line, style in lines if line)
         if snapshot.nodes:
             yield from _nodes(snapshot.nodes, width)
 
@@ -62,8 +60,9 @@ class SwarmView:
         head = Text(self._clock)
         head.append(clean(snapshot.experiment), style="bold")
         head.append(" was " if snapshot.lost else " is ")
-        style = WARNING if snapshot.lost else STYLES.get(snapshot.state, "")
-        head.append(clean(_state(snapshot)), style=style)
+        head.append(
+            clean(_state(snapshot)), style=WARNING if snapshot.lost else STYLES.get(snapshot.state, "")
+        )
         return head.append(f"  {snapshot.label}" if snapshot.label else "", style="dim")
 
 
@@ -82,13 +81,14 @@ def progress_line(snapshot: ExperimentSnapshot, width: int, *, plain: bool = Fal
     """Rounds that are over, a bar where there is room, seconds per round and what is left."""
     done = min(1.0, snapshot.closed / snapshot.rounds)
     said = f"{snapshot.closed} of {snapshot.rounds} rounds"
-    parts = [] if snapshot.round_s is None else [f"{seconds(snapshot.round_s)} a round"]
-    if snapshot.state == ExperimentState.RUNNING:
-        parts.append(f"{seconds(snapshot.left_s)} left")
-    after = "  ".join([f"{done:4.0%}", *parts])
+    pace = [] if snapshot.round_s is None else [f"{seconds(snapshot.round_s)} a round"]
+    left = [f"{seconds(snapshot.left_s)} left"] if snapshot.state == ExperimentState.RUNNING else []
+    after = "  ".join([f"{done:4.0%}", *pace, *left])
     least, most = BAR_WIDTH
     room = min(width - len(said) - len(after) - 4, most)
-    return f"{said}  {bar(done, room, plain=plain)}  {after}" if room >= least else f"{said}  {after.strip()}"
+    full, empty = "#." if plain else "█░"
+    bar = (full * int(done * room)).ljust(room, empty)
+    return f"{said}  {bar}  {after}" if room >= least else f"{said}  {after.strip()}"
 
 
 def reward_line(snapshot: ExperimentSnapshot, width: int) -> str:
@@ -103,15 +103,14 @@ def reward_line(snapshot: ExperimentSnapshot, width: int) -> str:
 
 def one_line(snapshot: ExperimentSnapshot) -> str:
     """A snapshot on one line, for outputs that cannot be redrawn."""
-    parts = [f"{snapshot.experiment}: {_state(snapshot)}"]
-    if snapshot.rounds:
-        parts.append(f"{snapshot.closed} of {snapshot.rounds} rounds")
-    if snapshot.reward is not None:
-        parts.append(f"reward {reward(snapshot.reward)}")
-    if snapshot.left_s is not None:
-        parts.append(f"{seconds(snapshot.left_s)} left")
+    said = [
+        f"{snapshot.experiment}: {_state(snapshot)}",
+        f"{snapshot.closed} of {snapshot.rounds} rounds" if snapshot.rounds else "",
+        "" if snapshot.reward is None else f"reward {reward(snapshot.reward)}",
+        "" if snapshot.left_s is None else f"{seconds(snapshot.left_s)} left",
+    ]
     told = [snapshot.result, *snapshot.alarms, *snapshot.notes, *troubles(snapshot.nodes)]
-    return clean(" | ".join([", ".join(parts), *[line for line in told if line]]))
+    return clean(" | ".join(filter(None, [", ".join(filter(None, said)), *told])))
 
 
 def troubles(nodes: Sequence[NodeSnapshot]) -> list[str]:
@@ -128,10 +127,9 @@ def _nodes(nodes: Sequence[NodeSnapshot], width: int) -> RenderResult:
     rows, others = choose(nodes)
     yield node_table(rows, width)
     if others:
-        rounds = sorted({node.round for node in others})
-        span = f"round {rounds[0]}" if len(rounds) == 1 else f"rounds {rounds[0]} to {rounds[-1]}"
+        first, last = min(node.round for node in others), max(node.round for node in others)
+        span = f"round {first}" if first == last else f"rounds {first} to {last}"
         yield Text(f"and {len(others)} more, {span}", style="dim")
-    for line in troubles(nodes):
-        yield Text(clean(line), style=WARNING)
-    for line in _limited([f"{n.node}: {'; '.join(n.notes)}" for n in nodes if n.notes]):
-        yield Text(clean(line), style="dim")
+    notes = _limited([f"{n.node}: {'; '.join(n.notes)}" for n in nodes if n.notes])
+    yield from (Text(clean(line), style=WARNING) for line in troubles(nodes))
+    yield from (Text(clean(line), style="dim") for line in notes)

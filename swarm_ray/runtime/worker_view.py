@@ -119,7 +119,7 @@ class WorkerView:
         return ExperimentSnapshot(
             experiment=self.experiment,
             state=self.state,
-            label=label(self.config),
+            label=label(self.config.local, self.config.external),
             rounds=self.config.rounds,
             closed=self.closed,
             round_s=round_s,

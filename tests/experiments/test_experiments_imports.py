@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "ray", "transformers", "matplotlib", "reasoning_gym", "scipy", "pandas", "pyarrow")
-MODULES = ("experiments", "observe.tables", "observe.report", "observe.reference_results", "cli")
+MODULES = ("experiments", "observe.status_tables", "observe.report", "observe.reference_results", "cli")
 
 
 @pytest.mark.parametrize("module", MODULES)

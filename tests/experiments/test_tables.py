@@ -20,7 +20,7 @@ from swarm_ray.experiments import (
 )
 from swarm_ray.formatting import clean, duration, large
 from swarm_ray.observe.reference_results import ratio_to
-from swarm_ray.observe.tables import comparison_table, list_table, status_table, time_text
+from swarm_ray.observe.status_tables import comparison_table, list_table, status_table, time_text
 
 SHARED = Comparison(
     experiment="tiny-20260801-120000",

@@ -15,7 +15,7 @@ from swarm_ray.cli.output import DONE, MISTAKE
 from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.experiments import experiment_status
 from swarm_ray.identity import animal_name, load_identity, new_identity
-from swarm_ray.observe.tables import status_table
+from swarm_ray.observe.status_tables import status_table
 from swarm_ray.records.nodes import Registration
 
 FIELDS = ["name", "animal", "peer_id", "public_key", "kind", "file", "warning"]

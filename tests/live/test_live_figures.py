@@ -12,13 +12,12 @@ from live_for_tests import beat, config, record, tally
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.experiments.read.liveness import ChangeClock, NodeLiveness, coordinator_alarm
 from swarm_ray.experiments.read.status import ExperimentReading
-from swarm_ray.observe.diagnosis import diagnosed, result_line, swarm_alarm, swarm_notes, with_lost_files
+from swarm_ray.observe.diagnosis import diagnosed, result_line, swarm_alarm, swarm_notes
 from swarm_ray.observe.folder import RewardCurve
 from swarm_ray.observe.snapshot import (
     WINDOW,
     NodeSnapshot,
     extended,
-    external_share,
     node_snapshot,
     round_seconds,
     rounds_closed,
@@ -67,15 +66,11 @@ def test_a_line_is_told_by_the_newest_records() -> None:
     assert (quick.step_s, slow.step_s) == (2.0, 8.0)
     assert (quick.tokens_per_s, slow.tokens_per_s) == (50.0, 12.5)
     assert quick.external == 0.5
+    assert node_snapshot("quick", records, None).external is None
+    assert node_snapshot("quick", records[:1], 4).external is None, "it has learned from nothing yet"
     assert node_snapshot("nobody", records, 4) == NodeSnapshot("nobody")
     assert node_snapshot("quick", (), 4) == NodeSnapshot("quick")
     assert swarm_reward(records) == 0.5
-
-
-def test_shares_of_nothing_are_not_told() -> None:
-    assert external_share(0, 0, 4) is None
-    assert external_share(6, 2, None) is None
-    assert external_share(6, 2, 1) == 0.75
 
 
 def test_the_window_keeps_each_record_once() -> None:
@@ -183,15 +178,15 @@ def test_what_is_wrong_with_a_node_is_said_in_words(found: NodeLiveness, expecte
 
 
 def diagnose(
-    line: NodeSnapshot, found: NodeLiveness, record: StateRecord, pace: PaceConfig = PACE
+    line: NodeSnapshot, found: NodeLiveness | None, record: StateRecord, pace: PaceConfig = PACE
 ) -> NodeSnapshot:
     """By a reading of a folder that says nothing but this."""
     given = config().model_copy(update={"pace": pace})
+    nodes = {line.node: found} if found else {}
     reading = ExperimentReading(
-        None, record, None, given, None, {line.node: found}, None, None, coordinator_by_clocks=False
+        None, record, None, given, None, nodes, None, None, coordinator_by_clocks=False
     )  # type: ignore[arg-type]
-    problems = tuple(reading.problems(line.node))
-    return diagnosed(replace(line, problems=problems), found, reading)
+    return diagnosed(line, reading)
 
 
 def test_a_silent_node_has_no_speed_and_nobody_lags_in_async_pace() -> None:
@@ -208,9 +203,8 @@ def test_a_silent_node_has_no_speed_and_nobody_lags_in_async_pace() -> None:
 def test_an_ended_swarm_has_no_silent_nodes_but_lost_files() -> None:
     over = StateRecord("finished", 60, None, None, {}, answers=Answers(expired={"a": (58, 59)}))
     line = diagnose(NodeSnapshot("a", 59), NodeLiveness("x", beat(), seen_s=9999.0), over)
-    assert line.problems == ()
-    assert with_lost_files(line, over).problems == ("its files of round 58 to 59 never arrived",)
-    assert with_lost_files(NodeSnapshot("b"), over).problems == ()
+    assert line.problems == ("its files of round 58 to 59 never arrived",)
+    assert diagnose(NodeSnapshot("b"), None, over).problems == ()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from swarm_ray.experiments import (
     experiment_metrics,
     experiment_status,
 )
-from swarm_ray.observe.tables import comparison_table
+from swarm_ray.observe.status_tables import comparison_table
 from drive_store import ExperimentStore
 
 pytestmark = [pytest.mark.notebook, pytest.mark.ray, pytest.mark.timeout(600)]

@@ -14,7 +14,7 @@ from swarm_ray.experiments import compare_experiments
 from swarm_ray.observe.reference_results import PAPER, ratio_to
 from swarm_ray.observe.report.page_tables import paper_table
 from swarm_ray.observe.report.sharing import ratio_of
-from swarm_ray.observe.tables import comparison_table
+from swarm_ray.observe.status_tables import comparison_table
 from swarm_ray.sweeps.splits import beside_paper
 
 

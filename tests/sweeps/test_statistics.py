@@ -19,7 +19,7 @@ from swarm_ray.observe.statistics import (
     smallest_p,
 )
 
-SWARM, ALONE = (list(spread.cumulative_rewards) for spread in SEED_RESULTS)
+SWARM, ALONE = map(list, SEED_RESULTS.values())
 
 
 def test_an_interval_is_that_of_scipy() -> None:

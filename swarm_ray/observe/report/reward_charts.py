@@ -157,7 +157,10 @@ def reward_figure(
     configs = [experiment.config_in_force() for experiment in opened]
     histories = [history_of(experiment, problems) for experiment in opened]
     nodes = [len({node for stage in stages for node in stage.rewards}) for stages in histories]
-    labels = [f"{label(config)}  ({name})" for config, name in zip(configs, names, strict=True)]
+    labels = [
+        f"{label(config.local, config.external)}  ({name})"
+        for config, name in zip(configs, names, strict=True)
+    ]
     curves = [curves_of(stages, window) for stages in histories]
     _save(_figure(labels, curves, _title(configs, nodes)), path)
     return path

@@ -1,4 +1,4 @@
-"""Tables of experiments as text, 100 columns wide by default.
+"""The tables of `status`, `list` and `compare` as text, 100 columns wide by default.
 
 On a terminal heads are bold above a rule; elsewhere the text is ASCII, unless names are not.
 """
@@ -6,7 +6,8 @@ On a terminal heads are bold above a rule; elsewhere the text is ASCII, unless n
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -36,29 +37,49 @@ from swarm_ray.observe.reference_results import ratio_to
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.state import UNDER_WAY, ExperimentState
 
+Row = TypeVar("Row")
+Columns = dict[str, Callable[[Row], str]]
+"""The columns of a table, by their heads: what a row shows in each."""
+_LIST_COLUMNS: Columns[ExperimentSummary] = {
+    "experiment": lambda s: s.name,
+    "state": lambda s: s.state,
+    "round": lambda s: _round(s.round),
+    "rounds": lambda s: count(s.rounds),
+    "nodes": lambda s: count(s.nodes),
+    "I/J": lambda s: _split(s.local, s.external),
+    "G": lambda s: count(s.completions),
+    "seed": lambda s: count(s.seed),
+    "created": lambda s: s.created_at[:16].replace("T", " "),
+}
+_NODE_COLUMNS: Columns[NodeStatus] = {
+    "node": lambda n: n.id,
+    "round": lambda n: _round(n.round),
+    "step": lambda n: count(n.step),
+    "seen": lambda n: NOTHING if n.last_seen_s is None else duration(n.last_seen_s),
+    "reward": lambda n: share(n.reward),
+    "sum": lambda n: reward_sum(n.cumulative_reward),
+    "offered": lambda n: large(n.external_offered),
+    "used": lambda n: large(n.external_used),
+    "rejected": lambda n: large(n.external_rejected),
+    "tokens": lambda n: large(n.generated_tokens),
+    "pass@1": lambda n: change(n.pass_at_1_start, n.pass_at_1_end),
+}
+_SIZE_COLUMNS: Columns[Comparison] = {
+    "nodes": lambda c: str(c.nodes),
+    "rounds": lambda c: str(c.rounds),
+    "completions": lambda c: str(c.completions),
+}
+"""Shown above the table where they are the same in all experiments."""
+_ANIMAL_COLUMN: Columns[NodeStatus] = {"animal": lambda n: n.animal or NOTHING}
+
 
 def list_table(summaries: Sequence[ExperimentSummary], *, width: int = WIDTH, styled: bool = False) -> str:
     """A line per experiment, and their problems below."""
     if not summaries:
         return "no experiments\n"
-    heads = ["experiment", "state", "round", "rounds", "nodes", "I/J", "G", "seed", "created"]
-    rows = [
-        [
-            s.name,
-            s.state,
-            _round(s.round),
-            count(s.rounds),
-            count(s.nodes),
-            _split(s.local, s.external),
-            count(s.completions),
-            count(s.seed),
-            s.created_at[:16].replace("T", " "),
-        ]
-        for s in summaries
-    ]
     notes = [f"{s.name}: {s.problem}" for s in summaries if s.problem]
     notes += [f"{s.name} LEARNED NOTHING" for s in summaries if s.learned_nothing]
-    return grid(heads, rows, width=width, styled=styled) + _lines(notes)
+    return _grid(_LIST_COLUMNS, summaries, width, styled=styled) + _lines(notes)
 
 
 def status_table(
@@ -76,37 +97,29 @@ def status_table(
     lost = status.coordinator is not None and status.coordinator.problem is not None
     is_ = f"was {status.state} when it was last heard of" if lost else f"is {status.state}"
     head = f"{status.experiment} {is_}: {where}, {status.rounds} rounds in all"
-    top = [head, *_coordinator_lines(status)]
     said = [f"note: {status.note}"] if status.note else []
     if status.learned_nothing:
         said.append(alarm or "LEARNED NOTHING: in its last rounds no group of any node had an advantage")
-    for node in status.nodes:
-        said += [shortened(f"{node.id}: {text}") for text in _remarks(node, status.state)]
-    if not status.nodes:
-        return _lines([*top, *said, "no node has registered yet"])
-    return _lines(top) + _node_table(status.nodes, width, styled=styled) + _lines(said)
+    said += [shortened(f"{n.id}: {text}") for n in status.nodes for text in _remarks(n, status.state)]
+    said += [] if status.nodes else ["no node has registered yet"]
+    table = _node_table(status.nodes, width, styled=styled) if status.nodes else ""
+    return _lines([head, *_coordinator_lines(status)]) + table + _lines(said)
 
 
 def _node_table(nodes: Sequence[NodeStatus], width: int, *, styled: bool) -> str:
     """A line for each node; animal names are shown only if they fit the width."""
-    heads = ["node", "round", "step", "seen", "reward", "sum", "offered", "used", "rejected"]
-    heads += ["tokens", "pass@1"]
-    table = grid(heads, [_node_row(n) for n in nodes], width=width, styled=styled)
-    if not any(n.animal for n in nodes):
-        return table
-    rows = [[*_node_row(n), n.animal or NOTHING] for n in nodes]
-    named = grid([*heads, "animal"], rows, width=width, styled=styled)
+    table = _grid(_NODE_COLUMNS, nodes, width, styled=styled)
+    named = _grid(_NODE_COLUMNS | _ANIMAL_COLUMN, nodes, width, styled=styled)
     fits = max(map(cell_len, Text.from_ansi(named).plain.splitlines())) <= width
     folded = len(named.splitlines()) > len(table.splitlines())
-    return named if fits and not folded else table
+    return named if any(n.animal for n in nodes) and fits and not folded else table
 
 
 def _coordinator_lines(status: ExperimentStatus) -> list[str]:
     """The coordinator, as in the live view, and what its silence means."""
-    found = status.coordinator
+    found, over = status.coordinator, status.state not in UNDER_WAY
     if found is None:
         return []
-    over = status.state not in UNDER_WAY
     line = coordinator_line(found.claimant, status.epoch, None if over else found.last_seen_s, by_clocks=True)
     more = found.problem or (PAUSED if status.state == ExperimentState.PAUSED else "")
     return [line, *([more] if more else [])]
@@ -114,18 +127,18 @@ def _coordinator_lines(status: ExperimentStatus) -> list[str]:
 
 def _remarks(node: NodeStatus, state: str) -> list[str]:
     """Remarks on a node beside its figures."""
-    remarks = [node.problem] if node.problem else []
-    if node.alone:
-        remarks.append("trains alone: no heartbeat from a coordinator")
-    if node.unanswered:
-        rounds = ", ".join(map(str, node.unanswered))
-        over = state == ExperimentState.FINISHED  # a stopped experiment may be resumed, which answers them
-        remarks.append(f"its file(s) of round {rounds} {'never arrived' if over else 'have no answer yet'}")
-    if node.recovered:
-        remarks.append(node.recovered)
-    if node.reached is not None:
-        remarks.append(_reached(node.reached))
-    return remarks
+    rounds = ", ".join(map(str, node.unanswered))
+    over = state == ExperimentState.FINISHED  # a stopped experiment may be resumed, which answers them
+    remarks = [
+        node.problem,
+        "trains alone: no heartbeat from a coordinator" if node.alone else "",
+        f"its file(s) of round {rounds} {'never arrived' if over else 'have no answer yet'}"
+        if rounds
+        else "",
+        node.recovered,
+        _reached(node.reached) if node.reached else "",
+    ]
+    return [remark for remark in remarks if remark]
 
 
 def _reached(reached: Reached) -> str:
@@ -145,31 +158,28 @@ def comparison_table(comparisons: Sequence[Comparison], *, width: int = WIDTH, s
     `cumulative` is the sum over nodes and rounds of the mean raw reward of own completions, `reward` its mean
     over the first and the last tenth of the rounds, `pass@1` held out, before and after.
     """
-    sizes = [_sizes(c) for c in comparisons]
-    common = [key for key in (sizes[0] if sizes else {}) if len({size[key] for size in sizes}) == 1]
-    differing = [key for key in (sizes[0] if sizes else {}) if key not in common]
+    values = {head: list(dict.fromkeys(map(cell, comparisons))) for head, cell in _SIZE_COLUMNS.items()}
+    common = [f"{known[0]} {key}" for key, known in values.items() if len(known) == 1]
     baseline = next((c for c in comparisons if c.external == 0), None) if len(comparisons) > 1 else None
-    heads = ["experiment", "I/J", *differing, "cumulative"]
-    heads += [f"vs {_split(baseline.local, baseline.external)}"] if baseline else []
-    rows = [
-        [
-            c.experiment,
-            _split(c.local, c.external),
-            *[count(size[key]) for key in differing],
-            reward_sum(c.cumulative_reward),
-            *([_ratio(c, baseline)] if baseline else []),
-            change(c.reward_first, c.reward_last),
-            change(c.pass_at_1_start, c.pass_at_1_end),
-            large(c.generated_tokens),
-            duration(c.seconds),
-        ]
-        for c, size in zip(comparisons, sizes, strict=True)
-    ]
-    head = [", ".join(f"{sizes[0][key]} {key}" for key in common)] if common else []
+    columns: Columns[Comparison] = {
+        "experiment": lambda c: c.experiment,
+        "I/J": lambda c: _split(c.local, c.external),
+        **{head: cell for head, cell in _SIZE_COLUMNS.items() if len(values[head]) > 1},
+        "cumulative": lambda c: reward_sum(c.cumulative_reward),
+        **(
+            {f"vs {_split(baseline.local, baseline.external)}": lambda c: _ratio(c, baseline)}
+            if baseline
+            else {}
+        ),
+        "reward": lambda c: change(c.reward_first, c.reward_last),
+        "pass@1": lambda c: change(c.pass_at_1_start, c.pass_at_1_end),
+        "tokens": lambda c: large(c.generated_tokens),
+        "time": lambda c: duration(c.seconds),
+    }
     notes = [f"{c.experiment} is {c.state}" for c in comparisons if c.state != ExperimentState.FINISHED]
     notes += [f"{c.experiment} LEARNED NOTHING" for c in comparisons if c.learned_nothing]
-    table = grid([*heads, "reward", "pass@1", "tokens", "time"], rows, width=width, styled=styled)
-    return _lines(head) + table + _lines(notes)
+    table = _grid(columns, comparisons, width, styled=styled)
+    return _lines([", ".join(common)] if common else []) + table + _lines(notes)
 
 
 def time_text(breakdown: TimeBreakdown, *, width: int = WIDTH) -> str:
@@ -186,27 +196,6 @@ def time_text(breakdown: TimeBreakdown, *, width: int = WIDTH) -> str:
     return _lines([head, *textwrap.wrap(parts, width, initial_indent="  ", subsequent_indent="  ")])
 
 
-def _node_row(node: NodeStatus) -> list[str]:
-    return [
-        node.id,
-        _round(node.round),
-        count(node.step),
-        NOTHING if node.last_seen_s is None else duration(node.last_seen_s),
-        share(node.reward),
-        reward_sum(node.cumulative_reward),
-        large(node.external_offered),
-        large(node.external_used),
-        large(node.external_rejected),
-        large(node.generated_tokens),
-        change(node.pass_at_1_start, node.pass_at_1_end),
-    ]
-
-
-def _sizes(comparison: Comparison) -> dict[str, int]:
-    """Values that are the same in all experiments, shown once above the table."""
-    return {"nodes": comparison.nodes, "rounds": comparison.rounds, "completions": comparison.completions}
-
-
 def _ratio(comparison: Comparison, baseline: Comparison) -> str:
     ratio = ratio_to(comparison, baseline)
     return NOTHING if ratio is None else f"{ratio:.2f}x"
@@ -218,6 +207,11 @@ def _round(number: int) -> str:
 
 def _split(local: int | None, external: int | None) -> str:
     return f"{count(local)}/{count(external)}"
+
+
+def _grid(columns: Columns[Row], items: Sequence[Row], width: int, *, styled: bool) -> str:
+    rows = [[cell(item) for cell in columns.values()] for item in items]
+    return grid([*columns], rows, width=width, styled=styled)
 
 
 def _lines(texts: Sequence[str]) -> str:
