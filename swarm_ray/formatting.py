@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from rich.box import SIMPLE_HEAD, Box
 from rich.console import Console
@@ -27,6 +28,15 @@ _DURATIONS = (
 )
 _BYTES = (("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12))
 _SCALES = (("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9))
+
+Row = TypeVar("Row")
+Columns = dict[str, Callable[[Row], str]]
+"""The columns of a table by their heads, with what a row shows in each."""
+
+
+def rows_of(columns: Columns[Row], items: Iterable[Row]) -> tuple[tuple[str, ...], ...]:
+    """The cells of a table, in the order of its columns."""
+    return tuple(tuple(cell(item) for cell in columns.values()) for item in items)
 
 
 def grid(heads: Sequence[str], rows: Sequence[Sequence[str]], *, width: int, styled: bool) -> str:

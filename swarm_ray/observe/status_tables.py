@@ -6,8 +6,7 @@ On a terminal heads are bold above a rule; elsewhere the text is ASCII, unless n
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -23,6 +22,8 @@ from swarm_ray.experiments.read.liveness import PAUSED, coordinator_line
 from swarm_ray.formatting import (
     NOTHING,
     WIDTH,
+    Columns,
+    Row,
     change,
     clean,
     count,
@@ -30,6 +31,7 @@ from swarm_ray.formatting import (
     grid,
     large,
     reward_sum,
+    rows_of,
     share,
     shortened,
 )
@@ -37,9 +39,6 @@ from swarm_ray.observe.reference_results import ratio_to
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.state import UNDER_WAY, ExperimentState
 
-Row = TypeVar("Row")
-Columns = dict[str, Callable[[Row], str]]
-"""The columns of a table, by their heads: what a row shows in each."""
 _LIST_COLUMNS: Columns[ExperimentSummary] = {
     "experiment": lambda s: s.name,
     "state": lambda s: s.state,
@@ -210,8 +209,7 @@ def _split(local: int | None, external: int | None) -> str:
 
 
 def _grid(columns: Columns[Row], items: Sequence[Row], width: int, *, styled: bool) -> str:
-    rows = [[cell(item) for cell in columns.values()] for item in items]
-    return grid([*columns], rows, width=width, styled=styled)
+    return grid([*columns], rows_of(columns, items), width=width, styled=styled)
 
 
 def _lines(texts: Sequence[str]) -> str:

@@ -77,19 +77,13 @@ class Watcher:
 
     def _look(self) -> ExperimentSnapshot:
         if self._folder is None:
-            opened = self._open()
-            if opened is None:
+            store = open_root(self._root)
+            self._address = self._address or self._only_one()
+            identity = find_identity(store, self._address) if self._address else None
+            if self._address is None or identity is None:
                 return self._absent()
-            self._folder = SnapshotReader(opened, self._clock)
+            self._folder = SnapshotReader(OpenExperiment(self._address, store, identity), self._clock)
         return self._folder.look()
-
-    def _open(self) -> OpenExperiment | None:
-        store = open_root(self._root)
-        self._address = self._address or self._only_one()
-        identity = find_identity(store, self._address) if self._address else None
-        if self._address is None or identity is None:
-            return None
-        return OpenExperiment(self._address, store, identity)
 
     def _only_one(self) -> ExperimentAddress | None:
         try:

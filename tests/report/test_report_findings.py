@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from reports_for_tests import FullExperiment, config_of, evidence_of, full
 
-from swarm_ray.observe.report.evaluations import gain_of
 from swarm_ray.observe.report.evidence import Evidence
-from swarm_ray.observe.report.findings import learning_of
+from swarm_ray.observe.report.findings import gain_of, learning_of
 from swarm_ray.observe.report.sharing import ratio_of, settings_of, sharing_of
 from swarm_ray.records.metrics import Evaluation
 
@@ -89,7 +88,7 @@ def test_too_few_rounds_say_nothing(runs: dict[str, Evidence]) -> None:
 
 def test_several_runs_of_a_setting_are_the_sample(runs: dict[str, Evidence]) -> None:
     eight = [one for name, one in runs.items() if name[:-2] in ("shared", "alone")]
-    assert [len(setting.runs) for setting in settings_of(eight)] == [4, 4]
+    assert [len(runs) for runs in settings_of(eight)] == [4, 4]
     (finding,) = sharing_of(eight)
     assert finding.answer == "yes"
     assert "p = 0.029" in finding.because[0]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
-from drive_store import NotYet, Valid, find_bucket_files, read_round_file, read_value
+from drive_store import NotYet, StoreError, Valid, find_bucket_files, read_round_file, read_value
 from drive_store.names import RoundFileName, parse_peer_folder
 from drive_store.paths import bucket_start
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import MalformedFile, SwarmError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file, read_peer_file
 from swarm_ray.experiments.read.experiment import OpenExperiment, StateLog
-from swarm_ray.records.rollouts import QuestionRef, Receipt, RoundFile
-from swarm_ray.records.state import Answers, StageClosed
+from swarm_ray.records.rollouts import QuestionRef, Receipt, Rollout, RoundFile
+from swarm_ray.records.state import Answers, FileRef, StageClosed
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.task import Question
 
@@ -167,3 +170,68 @@ def _listed(experiment: OpenExperiment) -> Iterator[tuple[str, str, str, RoundFi
         for number in (start for text in buckets if (start := bucket_start(text)) is not None):
             for key, name in find_bucket_files(experiment.view, peer.node, peer.incarnation, number):
                 yield peer.node, peer.incarnation, key, name
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One rollout that people may read."""
+
+    node: str
+    round: int
+    rollout: Rollout
+    question: Question | str
+    """Made again from its reference, or why it cannot be."""
+
+
+def samples_of(
+    experiment: OpenExperiment, stages: Sequence[StageClosed], questions: Questions, nodes: int
+) -> list[Sample]:
+    """For the first, the middle and the last stage whose files are kept: the first rollout of its first nodes.
+
+    Nothing is picked by how good it is.
+
+    Args:
+        experiment: whose.
+        stages: that closed, in order.
+        questions: makes those that its rollouts name.
+        nodes: at most so many are shown of each stage.
+    """
+    samples: list[Sample] = []
+    for stage in _kept_stages(experiment, [stage for stage in stages if stage.accepted]):
+        refs = sorted(stage.accepted, key=lambda ref: ref.node)
+        found = (
+            (ref.node, rollout) for ref in refs if (rollout := _first_rollout(experiment, ref)) is not None
+        )
+        samples += [
+            Sample(node, stage.round, rollout, questions.make(rollout.question))
+            for node, rollout in islice(found, nodes)
+        ]
+    return samples
+
+
+def _kept_stages(experiment: OpenExperiment, stages: Sequence[StageClosed]) -> list[StageClosed]:
+    """The first, the middle and the last stage of which a file is still there.
+
+    Files are removed in the order of their rounds, so that the first one left is found by halving.
+    """
+
+    def is_kept(stage: StageClosed) -> bool:
+        for ref in stage.accepted:
+            with suppress(StoreError, ValueError):
+                if experiment.store.size(ref.key) is not None:
+                    return True
+        return False
+
+    last = len(stages) - 1
+    if not stages or not is_kept(stages[last]):
+        return []
+    first = bisect_left(stages, True, hi=last, key=is_kept)
+    return [stages[place] for place in dict.fromkeys((first, (first + last) // 2, last))]
+
+
+def _first_rollout(experiment: OpenExperiment, ref: FileRef) -> Rollout | None:
+    try:
+        file = read_peer_file(experiment.view, ref)
+    except StoreError:
+        return None
+    return file.rollouts[0] if isinstance(file, RoundFile) and file.rollouts else None

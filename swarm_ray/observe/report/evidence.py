@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
-from drive_store import StoreError, valid_id
+import msgspec
+
+from drive_store import UNREADABLE, StoreError, read_segments, valid_id
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.state_follower import decode_state
@@ -19,13 +21,16 @@ from swarm_ray.experiments.read.liveness import Peers
 from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
 from swarm_ray.experiments.read.status import ExperimentStatus, read_now
 from swarm_ray.experiments.read.uncoordinated import stages_from_rows, with_logged_rewards
-from swarm_ray.observe.report.evaluations import evaluations_in, events_of
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, StoreUse
 from swarm_ray.records.state import UNDER_WAY, StageClosed, StateRecord
 
 MOST = float(1 << 40)
 """More than any valid number in a log; larger ones would make sums infinite."""
+MOST_EVENTS = 20_000
+"""Of one incarnation; a log that holds more is not read further."""
+MOST_ASKED = 1_000_000
+"""More questions than anybody holds out."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Evidence:
     rows: tuple[StepMetrics, ...]
     """Of nodes that took part, with possible numbers only."""
     events: tuple[Event, ...]
-    evaluations: tuple[Evaluation, ...]
+    evaluations: dict[str, tuple[Evaluation, Evaluation]]
+    """Node to its held-out pass@1 at start and end; nodes that measured only one are left out."""
     beats: tuple[Beat, ...]
     problems: tuple[str, ...]
     """Missing or damaged files, a line each."""
@@ -93,12 +99,12 @@ class Evidence:
         return figures_of(self.config, self.status, self.stages)
 
     @cached_property
-    def round_means(self) -> dict[int, float]:
-        """Round to the mean own reward over its nodes; rounds in which nothing counted are left out."""
+    def round_means(self) -> list[float]:
+        """The mean own reward over the nodes by round; rounds in which nothing counted are left out."""
         found: dict[int, list[float]] = {}
         for stage in self.stages:
             found.setdefault(stage.round, []).extend(stage.rewards.values())
-        return {number: math.fsum(rewards) / len(rewards) for number, rewards in found.items() if rewards}
+        return [math.fsum(rewards) / len(rewards) for _, rewards in sorted(found.items()) if rewards]
 
     def cumulative(self, rounds: int | None = None) -> float:
         """Sum of the mean own rewards over nodes and rounds; over the first so many rounds, or all."""
@@ -106,13 +112,9 @@ class Evidence:
 
     def node_sums(self, rounds: int | None = None) -> dict[str, float]:
         """Node to the sum of its mean own rewards over the first so many rounds, or all."""
-        counted = set(self.rounds[:rounds])
-        sums = dict.fromkeys(self.nodes, 0.0)
-        for stage in self.stages:
-            if stage.round in counted:
-                for node, reward in stage.rewards.items():
-                    sums[node] += reward
-        return sums
+        rounds_counted = set(self.rounds[:rounds])
+        counted = [stage.rewards for stage in self.stages if stage.round in rounds_counted]
+        return {node: math.fsum(rewards.get(node, 0.0) for rewards in counted) for node in self.nodes}
 
     @cached_property
     def store_use(self) -> StoreUse | None:
@@ -123,7 +125,7 @@ class Evidence:
         for use in told:
             kinds.update(use.operations)
         read, written = sum(use.bytes_read for use in told), sum(use.bytes_written for use in told)
-        return StoreUse(dict(kinds), read, written) if told else None
+        return StoreUse(kinds, read, written) if told else None
 
 
 def read_evidence(experiment: OpenExperiment) -> Evidence:
@@ -141,7 +143,7 @@ def read_evidence(experiment: OpenExperiment) -> Evidence:
     known = {node for record in records for node in record.state.tallies}
     lives = incarnations_of(experiment)
     rows = [row for row in metrics_of(experiment, problems) if _possible(row, known, problems)]
-    events = events_of(experiment, lives, problems)
+    events = _events(experiment, lives, problems)
     config, reading = experiment.config_in_force(), read_now(experiment)
     return Evidence(
         experiment=experiment,
@@ -151,7 +153,7 @@ def read_evidence(experiment: OpenExperiment) -> Evidence:
         records=tuple(records),
         rows=tuple(rows),
         events=tuple(events),
-        evaluations=tuple(evaluations_in(events, {s.name for s in config.tasks.specialties})),
+        evaluations=_evaluations_in(events, {s.name for s in config.tasks.specialties}),
         beats=tuple(_beats(experiment, lives)),
         problems=tuple(problems),
     )
@@ -176,14 +178,7 @@ def _possible(row: StepMetrics, known: set[str], problems: list[str]) -> bool:
         )
         return False
     counters = row.counters
-    numbers: list[float] = [
-        row.round,
-        row.step,
-        row.reward_mixed,
-        row.local,
-        row.external,
-        *row.seconds.values(),
-    ]
+    numbers = [row.round, row.step, row.reward_mixed, row.local, row.external, *row.seconds.values()]
     numbers += [counters.offered, counters.used, counters.generated_tokens]
     numbers += [*counters.used_from.values(), *counters.rejected.values(), *_use_numbers(row.store)]
     if 0 <= row.reward <= 1 and all(0 <= number <= MOST for number in numbers):
@@ -202,5 +197,49 @@ def _beats(experiment: OpenExperiment, lives: Iterable[tuple[str, str]]) -> list
     for node, incarnation in lives:
         with suppress(StoreError):
             beat, _ = peers.beat(node, incarnation)
-            beats += [beat] if beat else []
-    return [beat for beat in beats if all(0 <= number <= MOST for number in _use_numbers(beat.store))]
+            beats += (
+                [beat] if beat and all(0 <= number <= MOST for number in _use_numbers(beat.store)) else []
+            )
+    return beats
+
+
+def _events(
+    experiment: OpenExperiment, lives: Mapping[tuple[str, str], int], problems: list[str]
+) -> list[Event]:
+    """The events of all nodes, by time as their machines' clocks had it; earlier incarnations first."""
+    events: list[Event] = []
+    for node, life in sorted(lives, key=lambda peer: (lives[peer], peer)):
+        for number, line in enumerate(read_segments(experiment.view, node, life, "events", problems)):
+            if number == MOST_EVENTS:
+                problems.append(f"{node} logged more than {MOST_EVENTS} events; the rest was left out")
+                break
+            try:
+                event = msgspec.json.decode(line, type=Event)
+                events.append(msgspec.structs.replace(event, node=node))
+            except UNREADABLE as error:
+                problems.append(f"{node}: row {number} of its events cannot be read: {error}")
+    return sorted(events, key=lambda event: event.at)
+
+
+def _evaluations_in(
+    events: Iterable[Event], specialties: Collection[str]
+) -> dict[str, tuple[Evaluation, Evaluation]]:
+    """What nodes measured on held-out questions: the first start and the last end of each.
+
+    Figures of specialties that the configuration does not name, and impossible shares, are left out.
+    """
+    found: dict[str, dict[str, Evaluation]] = {"start": {}, "end": {}}
+    for event in (event for event in events if event.kind == "evaluation"):
+        try:
+            said = msgspec.json.decode(event.text, type=Evaluation)
+        except UNREADABLE:
+            continue
+        if said.when not in found or (said.when == "start" and event.node in found["start"]):
+            continue
+        shares = {s: v for s, v in said.by_specialty.items() if s in specialties and 0 <= v <= 1}
+        asked = {s: said.questions.get(s, 0) for s in shares}
+        whole = said.pass_at_1 if said.pass_at_1 is not None and 0 <= said.pass_at_1 <= 1 else None
+        if all(0 <= count <= MOST_ASKED for count in asked.values()):
+            found[said.when][event.node] = Evaluation(event.node, said.when, whole, shares, asked)
+    first, last = found["start"], found["end"]
+    return {node: (first[node], last[node]) for node in sorted(first.keys() & last.keys())}

@@ -11,13 +11,15 @@ from importlib import resources
 
 import jinja2
 
+from swarm_ray.experiments.read.rollouts import Sample
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.observe.report.chart import COLOURS, FAINT, GRID, INK, STACKED, Chart
 from swarm_ray.observe.report.findings import Finding
-from swarm_ray.observe.report.samples import Sample
 
 LONGEST = 4000
 """Characters of one completion or question that a page holds."""
+MOST_COMPLETIONS = 8
+"""Of one rollout that a page holds."""
 HEAD = 140
 """Of them, what is seen before it is unfolded."""
 _IDS = re.compile(r'\bid="([^"]+)"')
@@ -94,7 +96,7 @@ class Page:
             lstrip_blocks=True,
             finalize=_finalized,
         )
-        environment.globals |= {"head": head, "inlined": _inlined}
+        environment.globals |= {"head": head, "inlined": _inlined, "most_completions": MOST_COMPLETIONS}
         package = resources.files("swarm_ray.observe.report")
         template = environment.from_string(package.joinpath("page.html").read_text(encoding="utf-8"))
         written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -6,7 +6,6 @@ What stands in it, section by section; where there is nothing to show, it says w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +21,7 @@ from swarm_ray.experiments.manage.files import (
     written_whole,
 )
 from swarm_ray.experiments.read.experiment import open_experiment
+from swarm_ray.experiments.read.rollouts import Questions, samples_of
 from swarm_ray.observe.report.chart import Chart
 from swarm_ray.observe.report.evidence import Evidence, read_evidence
 from swarm_ray.observe.report.findings import learning_of
@@ -48,7 +48,6 @@ from swarm_ray.observe.report.run_charts import (
     store_chart,
     time_chart,
 )
-from swarm_ray.observe.report.samples import questions_for, samples_of
 from swarm_ray.observe.report.sharing import sharing_of
 
 _CAUTION = (
@@ -95,7 +94,7 @@ def write_report(
     if twice is not None:
         raise UserError(f"{twice!r} is given twice; name each experiment once")
     path, folder = asked_path(path), None if figures is None else asked_path(figures)
-    for written in (path, *([folder] if folder else [])):
+    for written in filter(None, (path, folder)):
         require_outside(root, written)
     _require_place(path)
     if not overwrite:
@@ -104,35 +103,31 @@ def write_report(
     sections = sections_of(evidences)
     charts = [chart for section in sections for chart in section.charts]
     if folder is not None and not overwrite:
-        for chart in charts:
-            require_renewable(chart.marks(folder), "figure")
+        require_renewable({file: mark for c in charts for file, mark in c.marks(folder).items()}, "figure")
     page = _page(evidences, sections).html()
     if folder is not None:
         with writing_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(resolved(path)) as part:  # what a link leads to is renewed, and not the link
-        part.write_text(page, encoding="utf-8")
-    if folder is not None:
         for chart in charts:
             chart.write(folder)
+    with written_whole(resolved(path)) as part:  # what a link leads to is renewed, and not the link
+        part.write_text(page, encoding="utf-8")
     return path
 
 
 def _require_place(path: Path) -> None:
     """Refuse paths that cannot be written, before anything is read."""
+    parent = path.absolute().parent
     with writing_errors(path):
         if path.is_dir():
             raise UserError(f"{path} is a folder; give the name of a file")
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path} could not be written: it is not an ordinary file; name another path")
-        parent = path.absolute().parent
-        if not parent.is_dir():
-            why = (
-                "a file stands where a folder is needed"
-                if parent.exists()
-                else f"the folder {parent} does not exist"
-            )
-            raise UserError(f"{path} could not be written: {why}; name another path")
+        reasons = {
+            "it is not an ordinary file": path.exists() and not path.is_file(),
+            f"the folder {parent} does not exist": not parent.exists(),
+            "a file stands where a folder is needed": not parent.is_dir(),
+        }
+    if why := next((reason for reason, holds in reasons.items() if holds), ""):
+        raise UserError(f"{path} could not be written: {why}; name another path")
 
 
 def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> Page:
@@ -154,6 +149,8 @@ def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> Page:
 Part = TypeVar("Part", Chart, Table)
 _NO_METRICS = "no metrics have been logged yet, or they are gone."
 _NO_STORE_USE = "the logs do not say what was asked of the folder; another version of Swarm Ray wrote them."
+SAMPLED_NODES = 3
+"""Of which rollouts are shown, per round."""
 _HOW_PICKED = (
     "The first rollout of the first nodes in the first, the middle and the last round whose files are kept; none is "
     "picked by how good it is. Rewards are those that the node itself published."
@@ -162,13 +159,20 @@ _HOW_PICKED = (
 
 def sections_of(evidences: Sequence[Evidence]) -> list[Section]:
     """All sections, in the order of the page."""
+    held_out, batches = (
+        ("held-out", "Held-out questions"),
+        ("rollouts", "Own and external rollouts over time"),
+    )
+    time, store = ("time", "Where the time went"), ("store", "The shared folder")
     return [
         _rewards(evidences),
-        _held_out(evidences),
+        _measured(*held_out, evidences, specialty_chart, specialty_table, _why_not_measured, before=2),
         _from_whom(evidences),
-        _batches(evidences),
-        _time(evidences),
-        _store(evidences),
+        Section(*batches, *_each(evidences, batch_chart, "rollouts", lambda _: _NO_METRICS)),
+        _measured(*time, evidences, time_chart, time_table, lambda _: _NO_METRICS),
+        _measured(
+            *store, evidences, store_chart, store_table, lambda one: _why_no_round(one) or _NO_STORE_USE
+        ),
         _incidents(evidences),
         _nodes(evidences),
         _rollouts(evidences),
@@ -179,22 +183,16 @@ def sections_of(evidences: Sequence[Evidence]) -> list[Section]:
 def _rewards(evidences: Sequence[Evidence]) -> Section:
     """Both figures of the paper, and its table."""
     closed = [one for one in evidences if one.rounds]
-    said = _grouped(evidences, lambda one: None if one.rounds else _why_no_round(one))
-    if not closed:
-        return Section("rewards", "Rewards", tuple(said))
-    return Section("rewards", "Rewards", tuple(said), tuple(reward_charts(closed)), (paper_table(evidences),))
+    charts = tuple(reward_charts(closed)) if closed else ()
+    tables = (paper_table(evidences),) if closed else ()
+    return Section("rewards", "Rewards", _grouped(evidences, _why_no_round), charts, tables)
 
 
 def _why_no_round(evidence: Evidence) -> str:
+    """Empty where a round has closed."""
     unread = not evidence.records and evidence.status.round >= 0
-    return "the state log could not be read, so no round is known." if unread else "no round has closed yet."
-
-
-def _held_out(evidences: Sequence[Evidence]) -> Section:
-    chart, table = specialty_chart(evidences), specialty_table(evidences)
-    return _measured(
-        Section("held-out", "Held-out questions"), evidences, chart, table, _why_not_measured, before=2
-    )
+    why = "the state log could not be read, so no round is known." if unread else "no round has closed yet."
+    return "" if evidence.rounds else why
 
 
 def _why_not_measured(evidence: Evidence) -> str:
@@ -206,54 +204,36 @@ def _why_not_measured(evidence: Evidence) -> str:
 
 
 def _from_whom(evidences: Sequence[Evidence]) -> Section:
-    charts, said = _each(evidences, matrix_chart, "matrix", _why_no_exchange)
+    said, charts = _each(evidences, matrix_chart, "matrix", _why_no_exchange)
     if any(len(one.nodes) > MOST_NODES for one in evidences):
-        said.append(f"Of more than {MOST_NODES} nodes those are shown that exchanged most.")
-    return Section("from-whom", "Who learned from whom", tuple(said), tuple(charts))
+        said += (f"Of more than {MOST_NODES} nodes those are shown that exchanged most.",)
+    return Section("from-whom", "Who learned from whom", said, charts)
 
 
 def _why_no_exchange(evidence: Evidence) -> str:
     if evidence.config.external == 0:
         return "every node learned from its own rollouts alone (J is 0)."
-    if not evidence.rows:
-        return _NO_METRICS
-    return "no external rollout has been used: none passed the filter, or none was there."
-
-
-def _batches(evidences: Sequence[Evidence]) -> Section:
-    charts, said = _each(evidences, batch_chart, "rollouts", lambda _: _NO_METRICS)
-    return Section("rollouts", "Own and external rollouts over time", tuple(said), tuple(charts))
-
-
-def _time(evidences: Sequence[Evidence]) -> Section:
-    chart, table = time_chart(evidences), time_table(evidences)
-    return _measured(Section("time", "Where the time went"), evidences, chart, table, lambda _: _NO_METRICS)
-
-
-def _store(evidences: Sequence[Evidence]) -> Section:
-    chart, table = store_chart(evidences), store_table(evidences)
-    return _measured(Section("store", "The shared folder"), evidences, chart, table, _why_no_store_use)
-
-
-def _why_no_store_use(evidence: Evidence) -> str:
-    return _NO_STORE_USE if evidence.rounds else _why_no_round(evidence)
+    none = "no external rollout has been used: none passed the filter, or none was there."
+    return none if evidence.rows else _NO_METRICS
 
 
 def _measured(
-    section: Section,
+    id_: str,
+    title: str,
     evidences: Sequence[Evidence],
-    chart: Chart | None,
-    table: Table | None,
+    chart_of: Callable[[Sequence[Evidence]], Chart | None],
+    table_of: Callable[[Sequence[Evidence]], Table | None],
     why_none: Callable[[Evidence], str],
     before: int = 1,
 ) -> Section:
     """A section with a chart and a table of the experiments that have figures, and why others have none.
 
-    The table has a column for each experiment, after `before` others.
+    The table has a column for each of them, after `before` others.
     """
+    chart, table = chart_of(evidences), table_of(evidences)
     shown = table.heads[before:] if table else ()
-    said = _grouped(evidences, lambda one: None if one.name in shown else why_none(one))
-    return replace(section, said=tuple(said), charts=_there(chart), tables=_there(table))
+    said = _grouped(evidences, lambda one: "" if one.name in shown else why_none(one))
+    return Section(id_, title, said, _there(chart), _there(table))
 
 
 def _there(*parts: Part | None) -> tuple[Part, ...]:
@@ -261,59 +241,58 @@ def _there(*parts: Part | None) -> tuple[Part, ...]:
 
 
 def _incidents(evidences: Sequence[Evidence]) -> Section:
-    counts = count_table(evidences)
-    each = [incident_table(one) for one in evidences]
-    said = []
-    if counts is None and not any(each):
-        said.append("Nothing out of the ordinary was logged.")
-    for one in evidences:
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in rejections_of(one).items())
-        if reasons:
-            said.append(f"External rollouts were rejected in {one.name}: {reasons}.")
-    return Section("incidents", "Incidents", tuple(said), (), _there(counts, *each))
+    tables = _there(count_table(evidences), *(incident_table(one) for one in evidences))
+    said = [] if tables else ["Nothing out of the ordinary was logged."]
+    reasons = {one.name: rejections_of(one).items() for one in evidences}
+    said += [
+        f"External rollouts were rejected in {name}: {', '.join(f'{reason} ({n})' for reason, n in found)}."
+        for name, found in reasons.items()
+        if found
+    ]
+    return Section("incidents", "Incidents", tuple(said), (), tables)
 
 
 def _nodes(evidences: Sequence[Evidence]) -> Section:
-    tables = _there(*(node_table(one) for one in evidences))
-    said = _grouped(evidences, lambda one: None if one.status.nodes else "no node has registered yet.")
-    return Section("nodes", "Nodes", tuple(said), (), tables)
+    said = _grouped(evidences, lambda one: "" if one.status.nodes else "no node has registered yet.")
+    return Section("nodes", "Nodes", said, (), _there(*(node_table(one) for one in evidences)))
 
 
 def _configuration(evidences: Sequence[Evidence]) -> Section:
     differing = settings_table(evidences) if len(evidences) > 1 else None
-    said = ["Their configurations are the same."] if len(evidences) > 1 and differing is None else []
-    tables = _there(differing, origin_table(evidences))
+    same = len(evidences) > 1 and differing is None
+    said = ("Their configurations are the same.",) if same else ()
     whole = tuple((f"The whole configuration of {one.name}", render_yaml(one.config)) for one in evidences)
-    return Section("configuration", "Configuration", tuple(said), (), tables, whole)
+    return Section(
+        "configuration", "Configuration", said, (), _there(differing, origin_table(evidences)), whole
+    )
 
 
 def _rollouts(evidences: Sequence[Evidence]) -> Section:
-    """Rollouts to read, where files are kept."""
-    questions = questions_for(evidences)
-    found = [(one.name, tuple(samples_of(one, questions[one.name]))) for one in evidences]
-    shown = tuple((name, samples) for name, samples in found if samples)
-    names = {name for name, _ in shown}
-    said = [_HOW_PICKED] if shown else []
-    said += _grouped(evidences, lambda one: None if one.name in names else _why_no_files(one))
-    return Section("samples", "Rollouts to read", tuple(said), samples=shown)
+    """Rollouts to read, where files are kept; experiments of the same tasks share what makes their questions."""
+    tasks = {one.name: one.config.tasks.model_dump_json() for one in evidences}
+    questions = {tasks[one.name]: Questions(one.config.tasks) for one in evidences}
+    found = {
+        one.name: tuple(samples_of(one.experiment, one.stages, questions[tasks[one.name]], SAMPLED_NODES))
+        for one in evidences
+    }
+    shown = tuple((name, samples) for name, samples in found.items() if samples)
+    said = _grouped(evidences, lambda one: "" if found[one.name] else _why_no_files(one))
+    return Section("samples", "Rollouts to read", ((_HOW_PICKED,) if shown else ()) + said, samples=shown)
 
 
 def _why_no_files(evidence: Evidence) -> str:
-    if not evidence.stages:
-        return _why_no_round(evidence)
     kept = evidence.config.retention.rounds
     why = f"older ones are removed (retention.rounds is {kept})" if kept else "they were removed"
-    return f"none of the round files that were looked for could be read; {why}, or they are damaged."
+    gone = f"none of the round files that were looked for could be read; {why}, or they are damaged."
+    return gone if evidence.stages else _why_no_round(evidence)
 
 
-def _grouped(evidences: Sequence[Evidence], why: Callable[[Evidence], str | None]) -> list[str]:
-    """Why something is not shown, once for all experiments of which it holds; None means that it is."""
+def _grouped(evidences: Sequence[Evidence], why: Callable[[Evidence], str]) -> tuple[str, ...]:
+    """Why something is not shown, once for all experiments of which it holds; empty means that it is."""
     names: dict[str, list[str]] = {}
     for one in evidences:
-        reason = why(one)
-        if reason is not None:
-            names.setdefault(reason, []).append(one.name)
-    return [f"{', '.join(found)}: {reason}" for reason, found in names.items()]
+        names.setdefault(why(one), []).append(one.name)
+    return tuple(f"{', '.join(found)}: {reason}" for reason, found in names.items() if reason)
 
 
 def _each(
@@ -321,8 +300,8 @@ def _each(
     chart_of: Callable[[Evidence, str], Chart | None],
     slug: str,
     why_none: Callable[[Evidence], str],
-) -> tuple[list[Chart], list[str]]:
-    """A chart for each experiment, and why others have none."""
+) -> tuple[tuple[str, ...], tuple[Chart, ...]]:
+    """Why some experiments have no chart, and the charts of the others."""
     found = {one.name: chart_of(one, f"{slug}-{one.name}") for one in evidences}
-    said = _grouped(evidences, lambda one: why_none(one) if found[one.name] is None else None)
-    return [*_there(*found.values())], said
+    said = _grouped(evidences, lambda one: why_none(one) if found[one.name] is None else "")
+    return said, _there(*found.values())

@@ -23,8 +23,8 @@ from swarm_ray.observe.report.chart import (
     stacked_bars,
 )
 from swarm_ray.observe.report.curves import moving_average, thin_evenly
-from swarm_ray.observe.report.evaluations import before_and_after, mean_by_specialty
 from swarm_ray.observe.report.evidence import MOST, Evidence
+from swarm_ray.observe.report.findings import mean_by_specialty
 from swarm_ray.sapo.phases import PHASES
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ Shares = dict[str, tuple[float, float]]
 
 def specialty_shares(evidence: Evidence) -> Shares:
     """Specialty to mean held-out pass@1 before and after, over the nodes that measured both."""
-    pairs = before_and_after(evidence.evaluations).values()
-    first, last = (mean_by_specialty([pair[side] for pair in pairs]) for side in (0, 1))
+    first, last = (
+        mean_by_specialty([both[side] for both in evidence.evaluations.values()]) for side in (0, 1)
+    )
     order = [s.name for s in evidence.config.tasks.specialties]
     return {name: (first[name], last[name]) for name in order if name in first and name in last}
 

@@ -17,28 +17,24 @@ from swarm_ray.observe.report.findings import Finding
 from swarm_ray.observe.statistics import LEVEL, Difference, adjusted_p, difference, interval, smallest_p
 
 LONGEST = 120
+Runs = Sequence[Evidence]
+"""Runs that differ in their seeds alone."""
 NONE = "\N{EM DASH}"
 
 
 def differing_settings(configs: Sequence[SwarmConfig]) -> list[tuple[str, list[str]]]:
     """Key and values for each swarm-wide key, and the preset, in which not all configurations agree."""
     flat = [_flat("", to_json(config)) for config in configs]
-    keys = dict.fromkeys(key for one in flat for key in one)
-    rows = []
-    for key in keys:
-        values = [one.get(key, NONE) for one in flat]
-        if len(set(values)) > 1 and (key not in LOCAL_FIELDS or key in {"preset", "nodes"}):
-            rows.append((key, values))
-    return rows
+    found = {key: [one.get(key, NONE) for one in flat] for one in flat for key in one}
+    shared = {key for key in found if key not in LOCAL_FIELDS or key in {"preset", "nodes"}}
+    return [(key, values) for key, values in found.items() if key in shared and len(set(values)) > 1]
 
 
 def _flat(key: str, value: Any) -> dict[str, str]:
     """Dotted keys to values as text; lists of named things are taken by their names."""
     if isinstance(value, dict):
-        found: dict[str, str] = {}
-        for name, below in value.items():
-            found |= _flat(f"{key}.{name}" if key else name, below)
-        return found
+        below = [_flat(f"{key}.{name}" if key else name, inner) for name, inner in value.items()]
+        return {dotted: text for part in below for dotted, text in part.items()}
     if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
         named = {key: f"{len(value)} ({', '.join(str(item['name']) for item in value)})"[:LONGEST]}
         for item in value:
@@ -48,38 +44,12 @@ def _flat(key: str, value: Any) -> dict[str, str]:
     return {key: text if len(text) <= LONGEST else f"{text[:LONGEST]}\N{HORIZONTAL ELLIPSIS}"}
 
 
-@dataclass(frozen=True)
-class Setting:
-    """Runs that differ in their seeds alone."""
-
-    runs: tuple[Evidence, ...]
-
-    @property
-    def external(self) -> int:
-        """J."""
-        return self.runs[0].config.external
-
-    @property
-    def split(self) -> str:
-        """I/J."""
-        return self.runs[0].split
-
-    @property
-    def names(self) -> str:
-        """Of its runs."""
-        return ", ".join(run.name for run in self.runs)
-
-    def begun(self) -> Setting:
-        """Those of its runs that have closed a round."""
-        return Setting(tuple(run for run in self.runs if run.rounds))
-
-
-def settings_of(evidences: Sequence[Evidence]) -> list[Setting]:
+def settings_of(evidences: Sequence[Evidence]) -> list[Runs]:
     """Experiments put together whose settings are the same but for the seed, in the order of the first of each."""
     groups: dict[bytes, list[Evidence]] = {}
     for one in evidences:
         groups.setdefault(canonical_json(one.config.model_copy(update={"seed": 0})), []).append(one)
-    return [Setting(tuple(runs)) for runs in groups.values()]
+    return list(groups.values())
 
 
 def baseline_of(evidences: Sequence[Evidence]) -> Evidence:
@@ -114,8 +84,8 @@ _CAUTION_AGAIN = "Here too a single run is one draw, and no interval is given."
 class _Match:
     """A setting beside the one without sharing, over the rounds that all their runs have closed."""
 
-    setting: Setting
-    without: Setting
+    setting: Runs
+    without: Runs
     rounds: int
     shared: list[float]
     """Cumulative reward of each run."""
@@ -127,16 +97,16 @@ class _Match:
 def sharing_of(evidences: Sequence[Evidence]) -> list[Finding]:
     """What can be said of sharing: a finding for each setting with external rollouts, or why it cannot be answered."""
     settings = settings_of(evidences)
-    without = next((setting for setting in settings if setting.external == 0), None)
-    shared = [setting for setting in settings if setting.external]
+    without = next((runs for runs in settings if runs[0].config.external == 0), None)
+    shared = [runs for runs in settings if runs[0].config.external]
     if not shared:
         said = "Nothing was shared here: no experiment named has external rollouts."
-        return [Finding(_QUESTION, settings[0].names, "open", said, ())]
+        return [_unanswered(_names(settings[0]), said)]
     if without is None:
         said = "That cannot be said: no experiment named was run without external rollouts."
         how = "Name one beside it; swarm-ray simulate --baseline runs it side by side."
-        return [Finding(_QUESTION, ", ".join(s.names for s in shared), "open", said, (how,))]
-    found = [_match(setting, without) for setting in shared]
+        return [_unanswered(", ".join(map(_names, shared)), said, how)]
+    found = [_match(runs, without) for runs in shared]
     matches = {number: one for number, one in enumerate(found) if isinstance(one, _Match)}
     adjusted = adjusted_p({number: one.test for number, one in matches.items()})
     first = next((number for number, one in matches.items() if one.test is None), None)
@@ -148,24 +118,30 @@ def sharing_of(evidences: Sequence[Evidence]) -> list[Finding]:
     ]
 
 
-def _match(setting: Setting, without: Setting) -> _Match | Finding:
-    """A setting with its counterpart, or why they cannot be compared."""
-    begun, others = setting.begun(), without.begun()
-    if not begun.runs or not others.runs:
-        said = "That cannot be said yet: no round has closed on one side."
-        return Finding(_QUESTION, setting.names, "open", said, ())
-    runs = (*begun.runs, *others.runs)
-    if len({len(run.nodes) for run in runs}) > 1:
+def _unanswered(about: str, said: str, *because: str) -> Finding:
+    return Finding(_QUESTION, about, "open", said, because)
+
+
+def _match(setting: Runs, without: Runs) -> _Match | Finding:
+    """A setting with its counterpart, of both the runs that have closed a round, or why they cannot be compared."""
+    begun, others = ([run for run in runs if run.rounds] for runs in (setting, without))
+    if not begun or not others:
+        return _unanswered(_names(setting), "That cannot be said yet: no round has closed on one side.")
+    if len({len(run.nodes) for run in (*begun, *others)}) > 1:
         said = "That cannot be said: they had different numbers of nodes, and sums over nodes do not compare."
-        return Finding(_QUESTION, _about(begun, others), "open", said, ())
-    rounds = rounds_in_common(runs)
-    shared, alone = ([run.cumulative(rounds) for run in part] for part in (begun.runs, others.runs))
+        return _unanswered(_about(begun, others), said)
+    rounds = rounds_in_common((*begun, *others))
+    shared, alone = ([run.cumulative(rounds) for run in part] for part in (begun, others))
     test = difference(alone, shared) if min(len(shared), len(alone)) > 1 else None
     return _Match(begun, others, rounds, shared, alone, test)
 
 
-def _about(setting: Setting, without: Setting) -> str:
-    return f"{setting.names} ({setting.split}) against {without.names} ({without.split})"
+def _names(runs: Runs) -> str:
+    return ", ".join(run.name for run in runs)
+
+
+def _about(setting: Runs, without: Runs) -> str:
+    return f"{_names(setting)} ({setting[0].split}) against {_names(without)} ({without[0].split})"
 
 
 def _finding(match: _Match, adjusted: float, tests: int, *, first: bool) -> Finding:
@@ -182,27 +158,28 @@ def _finding(match: _Match, adjusted: float, tests: int, *, first: bool) -> Find
         if match.test is None
         else _of_several(match, match.test, adjusted, tests)
     )
-    parts = (match.setting.runs, match.without.runs)
+    parts = (match.setting, match.without)
     if max(len(run.rounds) for part in parts for run in part) > match.rounds:
         because.append(f"Only the first {match.rounds} rounds are compared, which all of them closed.")
     if any(len({run.config.seed for run in part}) < len(part) for part in parts):
         because.append("Some runs have the same seed, and are less than independent of each other.")
-    because += _other_differences(match.setting, match.without)
-    return Finding(_QUESTION, _about(match.setting, match.without), answer, said, tuple(because))
+    because += _other_differences(match.setting[0].config, match.without[0].config)
+    return Finding(_QUESTION, _about(*parts), answer, said, tuple(because))
 
 
 def _of_several(match: _Match, found: Difference, adjusted: float, tests: int) -> tuple[str, str, list[str]]:
     """A run is the unit: nodes of one swarm learn from each other, and rounds from the rounds before."""
-    if found.low is None or found.high is None:
-        return "open", "That cannot be said: a sum is missing.", []
     sizes = len(match.shared), len(match.alone)
-    times = "" if found.ratio is None else f", {found.ratio:.2f} times as much"
-    certain = min(sizes) >= ENOUGH_RUNS and adjusted <= LEVEL and (found.low > 0 or found.high < 0)
+    apart = (found.low or 0.0) > 0 or (found.high or 0.0) < 0
+    certain = min(sizes) >= ENOUGH_RUNS and adjusted <= LEVEL and apart
     answer = ("yes" if found.mean > 0 else "no") if certain else "open"
     verdict = {"yes": "Yes", "no": "No", "open": "Not certain"}[answer]
-    said = f"{verdict}: over {sizes[0]} and {sizes[1]} runs the mean cumulative reward is {_sums(match.shared)}, and "
-    said += f"{_sums(match.alone)} without sharing{times}."
+    times = "" if found.ratio is None else f", {found.ratio:.2f} times as much"
     several = f", {adjusted:.3f} after Holm's adjustment for {tests} settings" if tests > 1 else ""
+    said = (
+        f"{verdict}: over {sizes[0]} and {sizes[1]} runs the mean cumulative reward is {_sums(match.shared)}, and "
+        f"{_sums(match.alone)} without sharing{times}."
+    )
     test = (
         f"Difference of the means {found.mean:+.1f}, 95% bootstrap interval {found.low:+.1f} to {found.high:+.1f}; "
         f"Mann-Whitney U {found.u:g}, p = {found.p:.3f}{several}. The unit is a run, one value for each seed."
@@ -212,19 +189,19 @@ def _of_several(match: _Match, found: Difference, adjusted: float, tests: int) -
 
 def _too_few(sizes: tuple[int, int], tests: int) -> list[str]:
     """Why no difference of so few runs can be certain, however large it is."""
+    few = f"With fewer than {ENOUGH_RUNS} runs of each kind no test can be certain, and the interval is too narrow."
+    many = (
+        f"{tests} settings against {sizes[1]} runs: of so few seeds no difference can be certain after the adjustment, "
+        "however large it is."
+    )
     if min(sizes) < ENOUGH_RUNS:
-        return [
-            f"With fewer than {ENOUGH_RUNS} runs of each kind no test can be certain, and the interval is too narrow."
-        ]
-    if tests * smallest_p(*sizes) <= LEVEL:
-        return []
-    why = f"{tests} settings against {sizes[1]} runs: of so few seeds no difference can be certain after the adjustment"
-    return [f"{why}, however large it is."]
+        return [few]
+    return [many] if tests * smallest_p(*sizes) > LEVEL else []
 
 
 def _of_single(match: _Match, *, first: bool) -> tuple[str, str, list[str]]:
     """Without runs to compare an interval is impossible: what happened, and how the nodes differ."""
-    one, other = match.setting.runs[0], match.without.runs[0]
+    one, other = match.setting[0], match.without[0]
     shared, alone = (
         RewardSum(math.fsum(sums) / len(sums), len(one.nodes), match.rounds)
         for sums in (match.shared, match.alone)
@@ -232,11 +209,11 @@ def _of_single(match: _Match, *, first: bool) -> tuple[str, str, list[str]]:
     several = len(match.shared) + len(match.alone) > 2
     ratio, did = ratio_to(shared, alone), shared.cumulative_reward > alone.cumulative_reward
     times = "beside" if ratio is None else f"{ratio:.2f} times as much as"
-    said = f"{'In these runs' if several else 'In this run'} {'it did' if did else 'it did not'}: "
-    said += (
+    said = (
+        f"{'In these runs' if several else 'In this run'} {'it did' if did else 'it did not'}: "
         f"a {'mean ' if several else ''}cumulative reward of {reward_sum(shared.cumulative_reward)}, {times} "
+        f"the {reward_sum(alone.cumulative_reward)} without sharing."
     )
-    said += f"the {reward_sum(alone.cumulative_reward)} without sharing."
     because = [_CAUTION if first else _CAUTION_AGAIN, *_node_lines(one, other, match.rounds)]
     known = seed_results_text(one.config)
     if "not measured" not in known:
@@ -261,12 +238,11 @@ def _node_lines(shared: Evidence, alone: Evidence, rounds: int) -> list[str]:
     return [apart, f"{together} that interval."]
 
 
-def _other_differences(setting: Setting, without: Setting) -> list[str]:
-    keys = [row[0] for row in differing_settings([setting.runs[0].config, without.runs[0].config])]
+def _other_differences(setting: SwarmConfig, without: SwarmConfig) -> list[str]:
+    keys = [key for key, _ in differing_settings([setting, without])]
     rest = [key for key in keys if key not in {"local", "external", "seed", "preset", "nodes"}]
-    budgets = {run.config.local + run.config.external for run in (setting.runs[0], without.runs[0])}
     lines = []
-    if len(budgets) > 1:
+    if setting.local + setting.external != without.local + without.external:
         lines.append(
             "They learn from different numbers of rollouts per round (I + J), which is more than sharing."
         )
