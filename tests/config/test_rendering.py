@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarm_ray.config.diff import LOCAL_FIELDS
+from swarm_ray.config.diff import LOCAL_FIELDS, laid_over
 from swarm_ray.config.load import (
     canonical_json,
     config_hash,
@@ -19,8 +19,10 @@ from swarm_ray.config.load import (
     load_config,
     parse_stored,
     presets,
+    read_overrides,
     render_yaml,
     to_json,
+    value_of,
 )
 from swarm_ray.config.schema import (
     GrpoConfig,
@@ -33,67 +35,24 @@ from swarm_ray.config.schema import (
 from swarm_ray.config.secrets import refuse_secrets
 from swarm_ray.errors import ConfigError
 
-LOCAL_VALUES = {
-    "nodes": 3,
-    "trainers": 2,
-    "slow_down_s": 0.5,
-    "policy.device": "cuda:1",
-    "policy.dtype": "bfloat16",
-    "policy.packing": "off",
-    "policy.micro_batch_tokens": 64,
-    "policy.generate_batch": 4,
-    "resume": "weights",
-    "checkpoint.every": 5,
-    "checkpoint.keep": 9,
-    "checkpoint.keep_best": 3,
-    "checkpoint.store_every_s": 1.5,
-    "checkpoint.store_bytes": 10,
-    "retention.spool_bytes": 77,
-    "supervision.restarts": 1,
-    "supervision.data_failures": 9,
-    "tracking.wandb": "offline",
-    "tracking.wandb_project": "ours",
-    "tracking.tensorboard": True,
-    "tracking.prometheus": True,
-    "hub.repository": "me/mine",
-    "hub.every": 7,
-    "hub.private": False,
-    "exchange": "hivemind",
-    "direct.listen": "127.0.0.1",
-    "direct.port": 4001,
-    "direct.announce": ("/ip4/203.0.113.7/tcp/4001",),
-    "direct.bootnodes": ("/ip4/203.0.113.8/tcp/1/p2p/12D3KooWKsy9k1bDmjUAydwLnoVRVfUPHvN7iKdivLfeJrXg5ZfF",),
-    "direct.relay": True,
-    "direct.start_s": 9.0,
-    "direct.value_s": 9.0,
-    "preset": "tiny",
-}
+LOCAL_VALUES = [
+    "nodes=3", "trainers=2", "slow_down_s=0.5", "resume=weights", "exchange=hivemind", "preset=tiny",
+    "policy.device=cuda:1", "policy.dtype=bfloat16", "policy.packing=off", "policy.micro_batch_tokens=64",
+    "policy.generate_batch=4", "checkpoint.every=5", "checkpoint.keep=9", "checkpoint.keep_best=3",
+    "checkpoint.store_every_s=1.5", "checkpoint.store_bytes=10", "retention.spool_bytes=77",
+    "supervision.restarts=1", "supervision.data_failures=9", "tracking.wandb=offline",
+    "tracking.wandb_project=ours", "tracking.tensorboard=true", "tracking.prometheus=true",
+    "hub.repository=me/mine", "hub.every=7", "hub.private=false", "direct.listen=127.0.0.1",
+    "direct.port=4001", "direct.announce=[/ip4/203.0.113.7/tcp/4001]", "direct.bootnodes=[/ip4/1.2.3.4]",
+    "direct.relay=true", "direct.start_s=9.0", "direct.value_s=9.0",
+]  # fmt: skip
+TRICKY = ["off", "1e-3", "no", "1:30", "010", "~", "null", "2024-01-01", "<<", "=", "#x"]
 
 words = st.text(st.characters(codec="utf-8") | st.sampled_from("\n\r\x85\u2028 \t'\"#:-"), max_size=30)
-tricky = st.sampled_from(
-    [
-        "off",
-        "1e-3",
-        "no",
-        "1:30",
-        "010",
-        "~",
-        "null",
-        "2024-01-01",
-        "<<",
-        "=",
-        " a\n  b\n\n",
-        "a\x85b\u2028c",
-        "#x",
-    ]
-)
+tricky = st.sampled_from([*TRICKY, " a\n  b\n\n", "a\x85b\u2028c"])
+numbers = st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False)
 plain = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**12), 10**12)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | words
-    | tricky,
+    st.none() | st.booleans() | numbers | words | tricky,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | tricky, inner, max_size=3),
     max_leaves=8,
 )
@@ -153,10 +112,8 @@ def test_the_same_options_twice_make_no_alias() -> None:
     shared = {"x": [1, 2]}
     pair = tuple(SpecialtyConfig.model_construct(name=n, options=shared) for n in "ab")
     config = SwarmConfig(tasks=TasksConfig.model_construct(**{**dict(TasksConfig()), "specialties": pair}))
-    assert [s.options for s in parse_stored(render_yaml(config).encode()).tasks.specialties] == [
-        shared,
-        shared,
-    ]
+    again = parse_stored(render_yaml(config).encode())
+    assert [s.options for s in again.tasks.specialties] == [shared, shared]
 
 
 def test_a_configuration_too_large_to_be_read_is_not_written() -> None:
@@ -166,33 +123,29 @@ def test_a_configuration_too_large_to_be_read_is_not_written() -> None:
 
 
 def test_local_fields_do_not_change_the_hash() -> None:
-    assert set(LOCAL_VALUES) == LOCAL_FIELDS
-    config = load_config("paper")
-    values = to_json(config)
-    for key, value in LOCAL_VALUES.items():
-        section, _, name = key.rpartition(".")
-        part = values[section] if section else values
-        assert part[name] != value
-        part[name] = value
-    other = SwarmConfig(**values)
+    config, local = load_config("paper"), read_overrides(LOCAL_VALUES)
+    keys = [item.partition("=")[0] for item in LOCAL_VALUES]
+    assert set(keys) == LOCAL_FIELDS
+    assert [key for key in keys if value_of(local, key) == value_of(to_json(config), key)] == []
+    other = SwarmConfig(**laid_over(to_json(config), local))
     assert other != config
     assert config_hash(other) == config_hash(config)
     assert differences(other, config) == []
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
-        "seed=1",
-        "rounds=101",
-        "grpo.learning_rate=1e-4",
-        "pace.max_s=61",
-        "log.segment_s=61",
-        "tasks.modules=[mine]",
-        "tasks.specialties=[lcm]",
-        "evaluation.samples=3",
-    ],
-)
+OF_ALL = [
+    "seed=1",
+    "rounds=101",
+    "grpo.learning_rate=1e-4",
+    "pace.max_s=61",
+    "log.segment_s=61",
+    "tasks.modules=[mine]",
+    "tasks.specialties=[lcm]",
+    "evaluation.samples=3",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("override", OF_ALL)
 def test_everything_else_changes_it(override: str) -> None:
     config, other = SwarmConfig(), load_config(overrides=[override])
     assert config_hash(other) != config_hash(config)
@@ -215,14 +168,9 @@ def test_what_defines_an_experiment_is_fixed_and_the_rest_may_change() -> None:
         other = load_config(overrides=[override])
         assert differences(other, config, fixed_only=True) == []
         assert config_hash(extend_config(config, [override])) == config_hash(other) != config_hash(config)
-    for override in (
-        "seed=1",
-        "local=8",
-        "policy.start=C0",
-        "tasks.pool=5",
-        "completions=4",
-        "grpo.beta1=0.8",
-    ):
+    for override in [
+        "seed=1", "local=8", "policy.start=C0", "tasks.pool=5", "completions=4", "grpo.beta1=0.8",
+    ]:  # fmt: skip
         with pytest.raises(ConfigError, match=f"^{override.partition('=')[0]}: .*fixed.*--overwrite"):
             extend_config(config, [override])
 
@@ -247,10 +195,8 @@ def test_differences_within_specialties() -> None:
 
 
 def test_long_texts_are_shown_where_they_part() -> None:
-    one, other = (
-        SwarmConfig(policy=PolicyConfig(system_prompt="x" * 500 + end)) for end in ("left", "right")
-    )
-    (line,) = differences(one, other)
+    prompts = [PolicyConfig(system_prompt="x" * 500 + end) for end in ("left", "right")]
+    (line,) = differences(*(SwarmConfig(policy=prompt) for prompt in prompts))
     assert "left' here" in line
     assert "right' there" in line
     assert len(line) < 200

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from doctored_for_tests import Turns, View, left_in, together
+from doctored_for_tests import Turns, View, left_in, means, together
 
 from drive_store import Store
 from drive_store.doctor import Findings, Means, examine
 from swarm_ray.config.load import load_config
 
 ALL = [
-    "other machine",
-    "visibility",
-    "overwriting",
-    "other's removal",
-    "exclusive names",
-    "whole files",
-    "other's listing",
-    "mount stays",
-]
+    "other machine", "visibility", "overwriting", "other's removal", "exclusive names", "whole files",
+    "other's listing", "mount stays",
+]  # fmt: skip
+WELL = dict.fromkeys(ALL, "OK")
 
 
 @pytest.fixture
@@ -49,7 +43,7 @@ def test_a_good_folder_is_called_good(turns: Turns, views: tuple[View, View], tm
     said: list[str] = []
     one, other = together(turns, *views, said=said)
     for findings in (one, other):
-        assert levels(findings) == dict.fromkeys(ALL, "OK")
+        assert levels(findings) == WELL
         assert [f.check for f in findings.findings if f.level != "OK"] == ["mount"]
         assert findings.of("visibility").figures["one_way_samples"] == 4
         assert findings.of("visibility").figures["one_way_max_s"] < 0.1
@@ -135,69 +129,26 @@ def test_a_file_that_vanishes_is_a_failure(turns: Turns, views: tuple[View, View
     assert lost.of("whole files").figures["vanished"] == 4
 
 
-def failing(view: View) -> None:
-    view.fails_at = "p"
-
-
-def stale(view: View) -> None:
-    view.stale_s = 70.0
-
-
-def mixed(view: View) -> None:
-    view.mixes = True
-
-
-def never_new(view: View) -> None:
-    view.stale_s = 1e9
-
-
-def ghosts(view: View) -> None:
-    view.ghost_s = 50.0
-
-
-def never_gone(view: View) -> None:
-    view.ghost_s = 1e9
-
-
-def listed_late(view: View) -> None:
-    view.listing_s = 20.0
-
-
-def unlisted(view: View) -> None:
-    view.listing_s = 1e9
-
-
-def doubled(view: View) -> None:
-    view.twins = True
-
-
 @pytest.mark.parametrize(
-    ("fault", "check", "level", "figure", "least", "most"),
+    ("fault", "value", "check", "level", "figure", "least", "most"),
     [
-        (stale, "overwriting", "OK", "after_s", 69, 75),
-        (mixed, "overwriting", "WARN", "mixed", 1, 1),
-        (never_new, "overwriting", "WARN", "after_s", -1, -1),
-        (ghosts, "other's removal", "OK", "name_s", 50, 55),
-        (never_gone, "other's removal", "WARN", "name_s", -1, -1),
-        (listed_late, "other's listing", "WARN", "lag_max_s", 19, 25),
-        (unlisted, "other's listing", "WARN", "unlisted", 4, 99),
-        (failing, "whole files", "WARN", "errors", 4, 6),
-        (doubled, "exclusive names", "WARN", "both", 3, 3),
+        ("stale_s", 70.0, "overwriting", "OK", "after_s", 69, 75),
+        ("mixes", True, "overwriting", "WARN", "mixed", 1, 1),
+        ("stale_s", 1e9, "overwriting", "WARN", "after_s", -1, -1),
+        ("ghost_s", 50.0, "other's removal", "OK", "name_s", 50, 55),
+        ("ghost_s", 1e9, "other's removal", "WARN", "name_s", -1, -1),
+        ("listing_s", 20.0, "other's listing", "WARN", "lag_max_s", 19, 25),
+        ("listing_s", 1e9, "other's listing", "WARN", "unlisted", 4, 99),
+        ("fails_at", "p", "whole files", "WARN", "errors", 4, 6),
+        ("twins", True, "exclusive names", "WARN", "both", 3, 3),
     ],
 )
 def test_each_fault_is_found(
-    turns: Turns,
-    views: tuple[View, View],
-    tmp_path: Path,
-    fault: Callable[[View], None],
-    check: str,
-    level: str,
-    figure: str,
-    least: float,
-    most: float,
-) -> None:
+    turns: Turns, views: tuple[View, View], tmp_path: Path,
+    fault: str, value: object, check: str, level: str, figure: str, least: float, most: float,
+) -> None:  # fmt: skip
     for view in views:
-        fault(view)
+        setattr(view, fault, value)
     found = together(turns, *views)
     assert any(
         findings.of(check).level == level and least <= findings.of(check).figures[figure] <= most
@@ -237,7 +188,7 @@ def test_what_an_earlier_machine_left_is_passed_over(
     (check / f"machine.{'0' * 8}.json").write_bytes(b"{" * 500_000)
     for name in ("..x", "abcd123g", "0" * 8):
         (check / name).mkdir()
-    assert all(levels(findings) == dict.fromkeys(ALL, "OK") for findings in together(turns, *views))
+    assert all(levels(findings) == WELL for findings in together(turns, *views))
 
 
 def test_three_machines_of_one_name_are_told(turns: Turns, views: tuple[View, View], tmp_path: Path) -> None:
@@ -245,30 +196,23 @@ def test_three_machines_of_one_name_are_told(turns: Turns, views: tuple[View, Vi
     alone = [findings for findings in found if findings.level == "FAIL"]
     assert len(alone) in (1, 3), "two of three may meet"
     assert any("more than two machines" in findings.of("other machine").found for findings in alone)
-    assert all(levels(findings) == dict.fromkeys(ALL, "OK") for findings in found if findings not in alone)
+    assert all(levels(findings) == WELL for findings in found if findings not in alone)
     assert left_in(tmp_path) == []
 
 
 def test_an_interrupt_removes_what_was_written_and_the_other_notices(
     turns: Turns, views: tuple[View, View], tmp_path: Path
 ) -> None:
+    def stop(line: str) -> None:
+        if line.startswith("round 2"):
+            raise KeyboardInterrupt
+
     found: list[Findings] = []
-
-    def one(view: View, stop_at: str) -> None:
-        def say(line: str) -> None:
-            if stop_at and line.startswith(stop_at):
-                raise KeyboardInterrupt
-
-        found.append(
-            examine(
-                view,
-                pair_name="pair",
-                means=Means(clock=turns.clock, wall=turns.wall, sleep=turns.sleep, say=say, machine=stop_at),
-            )
-        )
-
     with pytest.raises(KeyboardInterrupt):
-        turns.run(lambda: one(views[0], "round 2"), lambda: one(views[1], ""))
+        turns.run(
+            lambda: examine(views[0], pair_name="pair", means=means(turns, say=stop)),
+            lambda: found.append(examine(views[1], pair_name="pair", means=means(turns))),
+        )
     (findings,) = found
     assert "the other machine has removed its files" in findings.of("visibility").found
     assert turns.now < 60
@@ -279,50 +223,27 @@ def test_folders_that_drive_keeps_twice_are_both_looked_into(tmp_path: Path, tur
     """Each machine made `check` itself, and is shown the other's as `check (1)`."""
     for number in (0, 1):
         (tmp_path / f"cloud-{number}").mkdir()
-    for number in (0, 1):
         (tmp_path / f"vm-{number}").mkdir()
         (tmp_path / f"vm-{number}" / "check").symlink_to(tmp_path / f"cloud-{number}")
         (tmp_path / f"vm-{number}" / "check (1)").symlink_to(tmp_path / f"cloud-{1 - number}")
     for findings in together(turns, *(View(str(tmp_path / f"vm-{n}"), turns) for n in (0, 1))):
-        expected = dict.fromkeys(ALL, "OK") | {"exclusive names": "WARN"}
-        assert levels(findings) == expected
+        assert levels(findings) == WELL | {"exclusive names": "WARN"}
         assert findings.of("twins").level == "WARN"
 
 
-def test_two_ends_on_one_machine_say_nothing_of_others(tmp_path: Path, turns: Turns) -> None:
-    found: list[Findings] = []
-
-    def one() -> None:
-        found.append(
-            examine(
-                View(str(tmp_path), turns),
-                pair_name="pair",
-                rounds=2,
-                means=Means(clock=turns.clock, wall=turns.wall, sleep=turns.sleep, machine="the same"),
-            )
-        )
-
-    turns.run(one, one)
-    for findings in found:
+def test_two_ends_on_one_machine_say_nothing_of_others(turns: Turns, views: tuple[View, View]) -> None:
+    for findings in together(turns, *views, rounds=2, machine="the same"):
         assert findings.of("other machine").level == "WARN"
         assert findings.verdict.startswith(
             "This machine can work with the folder. What other machines see was not"
         )
 
 
-def test_the_smaller_number_of_rounds_counts(tmp_path: Path, turns: Turns) -> None:
+def test_the_smaller_number_of_rounds_counts(turns: Turns, views: tuple[View, View]) -> None:
     found: list[Findings] = []
 
-    def one(rounds: int) -> None:
-        view = View(str(tmp_path), turns)
-        found.append(
-            examine(
-                view,
-                pair_name="pair",
-                rounds=rounds,
-                means=Means(clock=turns.clock, wall=turns.wall, sleep=turns.sleep),
-            )
-        )
+    def one(view: View, rounds: int) -> None:
+        found.append(examine(view, pair_name="pair", rounds=rounds, means=means(turns)))
 
-    turns.run(lambda: one(3), lambda: one(1000))
+    turns.run(lambda: one(views[0], 3), lambda: one(views[1], 1000))
     assert [f.of("visibility").figures["one_way_samples"] for f in found] == [3, 3]

@@ -103,6 +103,5 @@ def test_asking_for_one_that_is_not_there_is_one_line(
     done = run(code, *[a.format(root=tmp_path) for a in arguments])
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    line = done.stderr.splitlines()[-1]
-    assert f"pip install 'swarm-ray[{extra}]'" in line
+    assert f"pip install 'swarm-ray[{extra}]'" in done.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []

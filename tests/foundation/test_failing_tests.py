@@ -53,12 +53,7 @@ def test_a_failure_stays_alone(tmp_path: Path) -> None:
     options = [
         "-c",
         str(ROOT / "pyproject.toml"),
-        "-p",
-        "conftest",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
+        *["-p", "conftest", "-p", "no:cacheprovider", "-p", "no:xdist"],
     ]
     ended = subprocess.run(
         ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "pytest", *options, "-q", "."],

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 import swarm_ray
 
 ROOT = Path(__file__).parents[2]
+LOOSE = 8
+"""At most so many modules of `swarm_ray` lie outside a package."""
 HEAVY = ("torch", "transformers", "ray", "reasoning_gym", "matplotlib", "fsspec")
 CONTRACTS = (
     "Imports point down",
@@ -24,31 +28,40 @@ CONTRACTS = (
 )
 
 
-def run(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, cwd=ROOT
-    )
-    return done.stdout.strip()
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=ROOT)
 
 
 def loaded(statement: str, names: tuple[str, ...]) -> str:
     """Which of `names` are modules once `statement` has run in a fresh process."""
-    return run(f"import sys\n{statement}\nprint(*[n for n in {names!r} if n in sys.modules])")
+    code = f"import sys\n{statement}\nprint(*[n for n in {names!r} if n in sys.modules])"
+    done = run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_the_import_contracts_are_kept() -> None:
-    command = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run(
-        [command, "--no-cache"], capture_output=True, text=True, check=False, timeout=120, cwd=ROOT
-    )
+    done = run(Path(sys.executable).with_name("lint-imports"), "--no-cache")
     assert done.returncode == 0, done.stdout
     assert [name for name in CONTRACTS if f"{name} KEPT" not in done.stdout] == []
 
 
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = grimp.build_graph("swarm_ray", "actors", "drive_store", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_few_modules_lie_outside_a_package() -> None:
+    assert len(list((ROOT / "swarm_ray").glob("*.py"))) <= LOOSE
+
+
 def test_the_face_of_the_package_loads_nothing() -> None:
-    assert (
-        loaded("import swarm_ray", (*HEAVY, "pydantic", "msgspec", "rich", "swarm_ray.config.schema")) == ""
-    )
+    light = ("pydantic", "msgspec", "rich", "swarm_ray.config.schema")
+    assert loaded("import swarm_ray", (*HEAVY, *light)) == ""
 
 
 @pytest.mark.parametrize("name", swarm_ray.__all__)

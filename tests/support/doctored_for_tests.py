@@ -194,26 +194,27 @@ class View(FaultyStore):
         return gone and self._turns.now - self._changed.setdefault(key, self._turns.now) < self.ghost_s
 
 
+def means(turns: Turns, **others: object) -> Means:
+    """The made-up clock of a machine; by default it is no known machine, and tells nobody."""
+    clocks = {"clock": turns.clock, "wall": turns.wall, "sleep": turns.sleep}
+    return Means(**{"machine": "", **clocks, **others})  # type: ignore[arg-type]
+
+
 def together(
-    turns: Turns, *views: View, rounds: int = 4, wait_s: float = 900.0, said: list[str] | None = None
+    turns: Turns,
+    *views: View,
+    rounds: int = 4,
+    wait_s: float = 900.0,
+    said: list[str] | None = None,
+    machine: str = "",
 ) -> list[Findings]:
-    """What machines find that start the doctor at once with the name `pair`; each machine is another one."""
+    """What machines find that start the doctor at once with the name `pair`; each is another, or all are `machine`."""
     found: dict[int, Findings] = {}
 
     def one(number: int) -> None:
-        found[number] = examine(
-            views[number],
-            pair_name="pair",
-            rounds=rounds,
-            wait_s=wait_s,
-            means=Means(
-                clock=turns.clock,
-                wall=turns.wall,
-                sleep=turns.sleep,
-                say=(said if said is not None else []).append,
-                machine=f"machine {number}",
-            ),
-        )
+        say = (said if said is not None else []).append
+        here = means(turns, say=say, machine=machine or f"machine {number}")
+        found[number] = examine(views[number], pair_name="pair", rounds=rounds, wait_s=wait_s, means=here)
 
     turns.run(*(lambda number=number: one(number) for number in range(len(views))))  # type: ignore[misc]
     return [found[number] for number in range(len(views))]
