@@ -1,30 +1,43 @@
-"""Closing a stage and choosing what follows: pure functions."""
+"""Closing a stage and choosing what follows: pure functions, and the sums that a record tells of each node."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from statistics import fmean
 from typing import NamedTuple
 
 import msgspec
 
-from drive_store import ExperimentStore, NameTaken, Store
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.records.nodes import StoreUse
+from swarm_ray.records.nodes import NodeTotals, StoreUse
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import (
     Answers,
-    ExperimentState,
     FileRef,
     Member,
     Moment,
+    NodeTally,
     Refusal,
     StageClosed,
     StageOpen,
-    StateRecord,
 )
+
+
+@dataclass(frozen=True)
+class RoundRules:
+    """What the configuration says of an experiment's rounds."""
+
+    pace: PaceConfig
+    rounds: int
+    stages: int
+    """Of a round."""
+    alarm_streak: int
+    """So many rounds in a row without an advantage raise the alarm."""
+    config_hash: str
+    """Of the swarm-wide settings in force."""
 
 
 class Counted(NamedTuple):
@@ -66,10 +79,8 @@ class Received:
 class DueStage:
     """Whose files count now."""
 
-    number: int
-    """The open round, or the next one while none is open."""
-    stage: int = 0
-    """The open stage, or the next one."""
+    moment: Moment
+    """The open stage, or the next one while none is open."""
     members: frozenset[str] = frozenset()
     """Nodes whose files of it are accepted; empty while no stage is open."""
     staleness: int | None = None
@@ -77,61 +88,28 @@ class DueStage:
     over: bool = False
     """No round will open again: every new file is late."""
 
-    @property
-    def moment(self) -> Moment:
-        """The stage that is open, or the next one."""
-        return Moment(self.number, self.stage)
-
     def is_due(self, node: str, made_for: Moment) -> bool:
         """Whether a file of a stage is to be looked at now; others wait for their stage."""
         return self.is_late(made_for) or (made_for <= self.moment and node in self.members)
 
     def is_late(self, made_for: Moment) -> bool:
         """Whether a file of a stage came too late to count."""
-        return self.over or made_for < Moment(self.number - (self.staleness or 0), self.stage)
+        return self.over or made_for < Moment(self.moment.round - (self.staleness or 0), self.moment.stage)
 
 
-def outcome(turn: DueStage, made_for: Moment, *, repeated: bool, elsewhere: bool, alone: bool) -> str:
-    """What a whole file counts as: accepted, late or superseded.
+def stage_is_over(pace: PaceConfig, *, living: int, submitted: int, accepted: int, seconds: float) -> bool:
+    """Whether the stage closes now, by the strategy in `pace`; a stage with nothing in it never does.
 
     Args:
-        turn: whose files count now.
-        made_for: the file's round and stage.
-        repeated: one of this node, step and stage counted before, or the same content was answered.
-        elsewhere: a coordinator whose records are not obeyed has accepted a file of this node, step and stage.
-        alone: it was made without a coordinator.
+        pace: the strategy, its share and its times.
+        living: members of the round that are alive, or whose file is in.
+        submitted: members that are finished with the stage: a file was accepted or rejected.
+        accepted: accepted files.
+        seconds: since the record that opened the stage was written.
     """
-    if repeated:
-        return "superseded"
-    return "late" if elsewhere or alone or turn.is_late(made_for) else "accepted"
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What the coordinator has seen of the open stage."""
-
-    living: int
-    """Members of the round that are alive, or whose file is in."""
-    submitted: int
-    """Members that are finished with the stage: a file was accepted or rejected."""
-    accepted: int
-    """Accepted files."""
-    seconds: float
-    """Since the record that opened the stage was written."""
-
-
-def stage_is_over(pace: PaceConfig, seen: Observed) -> bool:
-    """Whether the stage closes now, by the strategy in `pace`; a stage with nothing in it never does."""
-    if seen.accepted == 0:
-        return False
-    if seen.seconds >= pace.max_s:
-        return True
-    enough = seen.submitted >= math.ceil(pace.share * seen.living)
-    if pace.strategy == "completion":
-        return enough
-    if pace.strategy == "hybrid":
-        return enough and seen.seconds >= pace.min_s
-    return False
+    earliest = {"completion": 0.0, "hybrid": pace.min_s, "time": pace.max_s}[pace.strategy]
+    enough = submitted >= math.ceil(pace.share * living)
+    return accepted > 0 and (seconds >= pace.max_s or (enough and seconds >= earliest))
 
 
 def close_stage(
@@ -153,83 +131,89 @@ def close_stage(
         store: what the coordinator asked of the folder since the stage before.
         awaited: whether every member had to submit a file (barrier pace); in async pace none counts as missing.
     """
-    accepted = sorted(received.accepted, key=lambda counted: (counted.ref.node, counted.ref.step))
-    rewards: dict[str, list[float]] = {}
-    informative: dict[str, int] = {}
-    for ref, file in accepted:
+    rewards: defaultdict[str, list[float]] = defaultdict(list)
+    informative: Counter[str] = Counter()
+    for ref, file in received.accepted:
+        informative[ref.node] += file.informative
         if file.reward is not None:
-            rewards.setdefault(ref.node, []).append(file.reward)
-        informative[ref.node] = informative.get(ref.node, 0) + file.informative
+            rewards[ref.node].append(file.reward)
     return StageClosed(
         round=opens.round,
         stage=opens.stage,
-        accepted=tuple(counted.ref for counted in accepted),
+        accepted=tuple(counted.ref for counted in received.accepted),
         missing=tuple(m.node for m in received.missing(opens.members)) if awaited else (),
         late=tuple(received.late),
         superseded=tuple(received.superseded),
         rejected=tuple(received.rejected),
-        rewards={node: mean(found) for node, found in rewards.items()},
-        informative=informative,
+        rewards={node: fmean(found) for node, found in rewards.items()},
+        informative=dict(informative),
         winners=winners,
         seconds=seconds,
         store=store,
     )
 
 
-def mean(numbers: Iterable[float]) -> float:
-    """Of at least one number."""
-    found = list(numbers)
-    return sum(found) / len(found)
-
-
-def next_state(*, over: bool, paused: bool, can_open: bool) -> ExperimentState:
-    """What the experiment is once no stage is open: draining, paused, running (a round opens) or waiting.
+class Tallies:
+    """Sums per node, and the streak of rounds in which no group of any node had an advantage.
 
     Args:
-        over: the last round has closed.
-        paused: a pause was requested.
-        can_open: enough nodes are alive.
+        alarm_streak: a streak of so many rounds raises the alarm.
     """
-    if over:
-        return ExperimentState.DRAINING
-    if paused:
-        return ExperimentState.PAUSED
-    return ExperimentState.RUNNING if can_open else ExperimentState.WAITING
 
+    def __init__(self, alarm_streak: int) -> None:
+        self._alarm_streak = alarm_streak
+        self._last: dict[str, NodeTally] = {}
+        self._votes: Counter[str] = Counter()
+        self.barren = 0
+        """Rounds in a row without an informative group, up to the last."""
 
-def write_copies(experiment: ExperimentStore, record: StateRecord) -> None:
-    """Write `current_state.json`, and the rewards and winners of the round that closed.
+    def restore(self, tallies: Mapping[str, NodeTally], barren: int) -> None:
+        """Restore from a record."""
+        for node, tally in tallies.items():
+            self._last[node] = msgspec.structs.replace(tally, totals=msgspec.structs.replace(tally.totals))
+        self.barren = barren
 
-    Raises:
-        StoreError: the folder is lost, full or not writable.
-    """
-    opens, closed = record.opens, record.closed
-    current = {
-        "state": record.state,
-        "round": opens.round if opens else None,
-        "stage": opens.stage if opens else None,
-        "rounds": record.rounds,
-        "members": [m.node for m in opens.members] if opens else [],
-        "note": record.note,
-        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    experiment.store.replace_copy(experiment.paths.current_state, _readable(current))
-    if closed is None or closed.stage > 0:  # a game's files have rewards and votes in its first stage
-        return
-    for key, value in (
-        (experiment.paths.rewards(closed.round), closed.rewards),
-        (experiment.paths.winners(closed.round), closed.winners),
-    ):
-        _create_copy(experiment.store, key, _readable(value))
+    def submit_reward(self, node: str, number: int, file: RoundFile) -> None:
+        """Count an accepted file: this round's reward and tokens, and the counters of the step before."""
+        last = self._tally(node)
+        totals, previous = last.totals, file.previous
+        totals.reward += file.reward or 0.0
+        totals.generated_tokens += file.generated_tokens
+        if previous is not None:
+            totals.offered += previous.offered
+            totals.used += previous.used
+            totals.rejected += sum(previous.rejected.values())
+        reward = last.reward if file.reward is None else file.reward
+        self._last[node] = NodeTally(number, file.step, reward, totals)
 
+    def submit_winners(self, node: str, winner: str | None) -> None:
+        """Count a node's vote for the previous round; votes for itself or for no node are ignored."""
+        if winner is not None and winner != node:
+            self._votes[winner] += 1
 
-def _create_copy(store: Store, key: str, data: bytes) -> None:
-    store.make_folder(key.rpartition("/")[0])
-    try:
-        store.create(key, data)
-    except NameTaken:
-        store.replace_copy(key, data)
+    def close_round(self, files: Iterable[RoundFile], nodes: Collection[str]) -> tuple[str, ...]:
+        """Note whether any group of the round had an advantage; answers which of `nodes` has most votes.
 
+        A game's files without a reward do not count for this.
+        """
+        if telling := [f for f in files if f.reward is not None]:
+            self.barren = 0 if any(f.informative for f in telling) else self.barren + 1
+        votes = {node: count for node, count in self._votes.items() if node in nodes}
+        self._votes.clear()
+        return tuple(sorted(node for node, count in votes.items() if count == max(votes.values())))
 
-def _readable(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether the streak is long enough for the alarm."""
+        return self.barren >= self._alarm_streak
+
+    def of(self, nodes: Mapping[str, str | None], final: Mapping[str, NodeTotals]) -> dict[str, NodeTally]:
+        """A tally for each of `nodes` (id to problem); totals from the last beats where `final` has them."""
+        lasts = {node: self._tally(node) for node in sorted(nodes)}
+        return {
+            node: msgspec.structs.replace(last, totals=final.get(node, last.totals), problem=nodes[node])
+            for node, last in lasts.items()
+        }
+
+    def _tally(self, node: str) -> NodeTally:
+        return self._last.get(node) or NodeTally(-1, 0, None, NodeTotals())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Literal
 
-import msgspec
-
-from drive_store import UNREADABLE, ExperimentStore, StoreError, Valid
-from drive_store.envelope import Reading
+from drive_store import ExperimentStore, StoreError, record_in
 from drive_store.statelog.coordinator import RequestReader
 from swarm_ray.records.state import ControlRequest
 
@@ -66,36 +64,29 @@ class Control:
             StoreError: the folder cannot be read.
         """
         found = self._requests.poll()
-        fresh = {name: reading for name, reading in found.items() if name not in self._answered}
-        self.written({name: "" for name in found if name in self._answered})
-        self._obey_requests(fresh, over=over)
-        asked = len(self._asked)
-        for _ in range(asked):
-            self._obey(self._asked.popleft(), over=over)
-        return bool(fresh) or asked > 0
+        fresh = [name for name in found if name not in self._answered]
+        self.written(found.keys() - set(fresh))
+        for name in fresh:
+            request = record_in(found[name], ControlRequest)
+            self.replies[name] = (
+                self._obey(request.action, over=over)
+                if request
+                else "nothing to do: a request that cannot be read"
+            )
+        asked = [self._asked.popleft() for _ in range(len(self._asked))]
+        for action in asked:
+            self._obey(action, over=over)
+        return bool(fresh or asked)
 
-    def written(self, replies: Mapping[str, str]) -> None:
+    def written(self, names: Iterable[str]) -> None:
         """Remove requests that the log has answered."""
-        for name in replies:
+        for name in names:
             self._answered.add(name)
             self.replies.pop(name, None)
-            try:
+            with suppress(
+                StoreError
+            ):  # it stays, and is known as answered while the log's newest records say so
                 self._store.remove(self._paths.request(name))
-            except StoreError:
-                continue  # it stays, and is known as answered while the log's newest records say so
-
-    def _obey_requests(self, found: Mapping[str, Reading], *, over: bool) -> None:
-        for name, reading in found.items():
-            reason = f"{type(reading).__name__}: {getattr(reading, 'reason', '')}"
-            if isinstance(reading, Valid):
-                try:
-                    action = msgspec.json.decode(reading.payload, type=ControlRequest).action
-                except UNREADABLE as error:
-                    reason = str(error)
-                else:
-                    self.replies[name] = self._obey(action, over=over)
-                    continue
-            self.replies[name] = f"nothing to do: a request that cannot be read ({reason})"
 
     def _obey(self, action: Action, *, over: bool) -> str:
         reply = reply_to(action, paused=self.paused, over=over)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import threading
 import time
 
-from actors.coordinator.context import CoordinatorContext
+from actors.coordinator.closing import RoundRules, Tallies
+from actors.coordinator.context import CoordinatorContext, RoundHistory
 from actors.coordinator.control import Action, Control
 from actors.coordinator.epoch import Epoch
-from actors.coordinator.failover import CoordinatorLock, EpochStart, Failover, has_nothing_left
-from actors.coordinator.history import RoundHistory, Tallies
+from actors.coordinator.failover import CoordinatorLock, Failover, has_nothing_left
 from actors.coordinator.roster import Roster
 from actors.coordinator.round_keeper import RoundKeeper
 from actors.coordinator.submissions import Submissions
 from actors.discovery.peer_records import PeerRecords
-from drive_store import StoreDenied, StoreError, StoreFull, StoreUnavailable, new_incarnation
-from swarm_ray.config.load import config_hash
-from swarm_ray.config.schema import SwarmConfig
+from drive_store import StoreDenied, StoreFull, StoreUnavailable, new_incarnation
 from swarm_ray.errors import Superseded
 from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.experiments.folder import ExperimentAddress, read_identity
@@ -30,7 +28,7 @@ class Coordinator:
 
     Args:
         address: an existing experiment.
-        config: the configuration in force.
+        rules: of its rounds.
         worker: its host, for messages.
         lock: whether to make sure that no other process of this machine coordinates the experiment.
 
@@ -42,32 +40,32 @@ class Coordinator:
     def __init__(
         self,
         address: ExperimentAddress,
-        config: SwarmConfig,
+        rules: RoundRules,
         worker: str = "coordinator",
         *,
         lock: bool = True,
     ) -> None:
-        self._config, self._pace, self._worker = config, config.pace, worker
+        self._rules, self._pace, self._worker = rules, rules.pace, worker
         itself = Member("coordinator", new_incarnation())
         self.claimant = f"{itself.node}.{itself.incarnation}"
         self._machine_lock = CoordinatorLock(address, self.claimant) if lock else None
         self._experiment = address.open()
         self._store = self._experiment.store
         self._made = time.monotonic()
-        identity, own = read_identity(self._store, address), config_hash(config)
+        identity, own = read_identity(self._store, address), rules.config_hash
         first = identity.config_hash if identity else own
         self._context = CoordinatorContext(
-            config=config,
+            rules=rules,
             changed_hash="" if first == own else own,
             experiment=self._experiment,
-            roster=Roster(self._experiment, {first, own}, config.pace),
-            submissions=Submissions(self._experiment, config.stages),
+            roster=Roster(self._experiment, {first, own}, rules.pace),
+            submissions=Submissions(self._experiment, rules.stages),
             control=Control(self._experiment),
-            tallies=Tallies(config.alarm_streak),
-            history=RoundHistory(config.stages),
+            tallies=Tallies(rules.alarm_streak),
+            history=RoundHistory(rules.stages),
         )
         dead = self._machine_lock.predecessors if self._machine_lock else frozenset()
-        self._failover = Failover(self._experiment, config, self._context.roster, dead)
+        self._failover = Failover(self._experiment, rules, self._context.roster, dead)
         self._records = PeerRecords(
             self._store,
             self._store.check,
@@ -80,7 +78,7 @@ class Coordinator:
         self._wake = threading.Event()
         self._ending: tuple[ExperimentState, str] | None = None
         self._end = ""
-        self._problem: str | StoreError = ""
+        self._problem, self._unreachable = "", False
         self._found: StateRecord | None = None
         """The newest record of earlier coordinators, until this one has written its own."""
 
@@ -94,16 +92,16 @@ class Coordinator:
             StoreError: the folder holds invalid data.
         """
         backoff = Backoff(self._pace.poll_min_s, self._pace.poll_max_s, self._wake.wait)
-        away = False
         while not self._end:
             now = time.monotonic()
-            if away:
+            if self._unreachable:
                 self._context.roster.excuse(now)
             try:
-                changed, away = self.tick(now), False
+                changed, self._unreachable = self.tick(now), False
             except (StoreUnavailable, StoreFull, StoreDenied) as error:
-                changed, away = False, True
-                self._note_trouble(error)
+                changed, self._unreachable = False, True
+                self._problem = f"{type(error).__name__}: {error}"
+                self._end = self._ending[0] if self._ending else ""  # one that is to stop waits for no folder
             if changed:
                 backoff.changed()
             elif not self._end:
@@ -155,15 +153,14 @@ class Coordinator:
         return CoordinatorProgress(
             state=self._end or (record.state if record else ExperimentState.WAITING),
             round=history.opened.round,
-            rounds=self._config.rounds,
             registered=tuple(sorted(peers)),
             record=record,
             problems={**problems, **self._context.roster.refused},
             seconds=time.monotonic() - began,
-            rewards=tuple(history.rewards),
+            rewards=history.rewards(),
             closed=max(history.next.round, 0),
-            problem=_described(self._problem),
-            unreachable=isinstance(self._problem, StoreError),
+            problem=self._problem,
+            unreachable=self._unreachable,
         )
 
     def get_round_and_stage(self) -> tuple[int, int]:
@@ -189,34 +186,15 @@ class Coordinator:
             return bool(self._ending)
         self._found, self._problem = found.last, ""
         self._context.inherit(found)
-        if has_nothing_left(found.records, self._config.rounds, self._config.stages):
+        if has_nothing_left(found.records, self._rules.rounds, self._rules.stages):
             self._end = ExperimentState.FINISHED
-        else:
-            self._keeper = RoundKeeper(self._context, self._epoch(found), self._first_note(found), now)
-        return True
-
-    def _epoch(self, found: EpochStart) -> Epoch:
-        return Epoch(
-            self._experiment,
-            self.claimant,
-            found.epoch,
-            after=found.after,
-            inherited=found.refs,
-            beat_s=self._pace.beat_s,
+            return True
+        note = f"waiting for {self._pace.expect} node(s) to register"
+        if found.predecessor:
+            who = f"{self.claimant} on {self._worker} succeeds {found.predecessor}"
+            note = f"{who} at round {found.upcoming.round}"
+        epoch = Epoch(
+            self._experiment, self.claimant, found.epoch, inherited=found.refs, beat_s=self._pace.beat_s
         )
-
-    def _first_note(self, found: EpochStart) -> str:
-        if not found.predecessor:
-            return f"waiting for {self._pace.expect} node(s) to register"
-        who = f"{self.claimant} on {self._worker} succeeds {found.predecessor}"
-        return f"{who} at round {found.upcoming.round}"
-
-    def _note_trouble(self, error: StoreError) -> None:
-        """Note why no progress is possible; a coordinator that was asked to stop does not wait for the folder."""
-        self._problem = error
-        if self._ending:
-            self._end = self._ending[0]
-
-
-def _described(problem: str | StoreError) -> str:
-    return problem if isinstance(problem, str) else f"{type(problem).__name__}: {problem}"
+        self._keeper = RoundKeeper(self._context, epoch, note, now)
+        return True

@@ -1,13 +1,15 @@
-"""One claimant's epoch: its state records and heartbeats, until a better claim supersedes it."""
+"""One claimant's epoch: its state records, their copies for people, and heartbeats, until a better claim is there."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from math import inf
 
 import msgspec
 
-from drive_store import ExperimentStore, NotYet, StateEntry, StateLogWriter, StateRef
+from drive_store import ExperimentStore, NameTaken, NotYet, StateEntry, StateLogWriter, StateRef
 from drive_store.names import StateName, parse_state_name
 from drive_store.statelog.coordinator import EPOCH_LEAP, write_coordinator_beat
 from drive_store.statelog.log import claimant_rank, read_record
@@ -27,8 +29,7 @@ class Epoch:
         experiment: the experiment in the shared folder.
         claimant: the coordinator.
         epoch: its number.
-        after: the record that is continued; None for a log without any.
-        inherited: the records read before the epoch began.
+        inherited: the records read before the epoch began, the one that is continued last; empty for an empty log.
         beat_s: seconds between two heartbeats.
     """
 
@@ -37,16 +38,14 @@ class Epoch:
         experiment: ExperimentStore,
         claimant: str,
         epoch: int,
-        *,
-        after: StateRef | None,
-        inherited: Collection[StateRef],
+        inherited: Sequence[StateRef],
         beat_s: float,
     ) -> None:
         self._experiment, self._beat_s = experiment, beat_s
+        after = inherited[-1] if inherited else None
         self._log = StateLogWriter(experiment, epoch, claimant, resume_after=after)
         self._known = {(ref.epoch, ref.sequence, ref.claimant) for ref in inherited}
         self._oldest = min((ref.sequence for ref in inherited), default=0)
-        self._unwritten: tuple[StateRecord, Moment] | None = None
         self._beats, self._beaten = 0, -inf
 
     @property
@@ -54,37 +53,22 @@ class Epoch:
         """The epoch's number."""
         return self._log.epoch
 
-    @property
-    def unwritten(self) -> bool:
-        """Whether a record waits to be written because the folder could not be reached."""
-        return self._unwritten is not None
-
-    def hold(self, record: StateRecord, about: Moment) -> None:
-        """Take the next record, which is about a stage, for `write`."""
-        self._unwritten = (record, about)
-
-    def write(self) -> StateRecord:
-        """Write the record that is held; a call that failed is repeated with the same bytes until one succeeds.
+    def write(self, record: StateRecord, about: Moment) -> None:
+        """Write the next record, which is about a stage; a call that failed is repeated with the same record.
 
         Raises:
             StoreError: the folder is lost, full or not writable.
         """
-        if self._unwritten is None:
-            raise SwarmStateError("no record to write: hold one first")
-        record, about = self._unwritten
         self._experiment.store.check()
         self._log.append(msgspec.json.encode(record), round=about.round, stage=about.stage)
-        self._unwritten = None
-        return record
 
     def beat(self, number: int, now: float) -> None:
         """Write a heartbeat if one is due."""
         if now - self._beaten < self._beat_s:
             return
         self._experiment.store.check()
-        beat = CoordinatorBeat(self._beats, self.epoch, number)
-        claimant = self._log.claimant
-        write_coordinator_beat(self._experiment, claimant, self._beats, msgspec.json.encode(beat))
+        beat = msgspec.json.encode(CoordinatorBeat(self._beats, self.epoch, number))
+        write_coordinator_beat(self._experiment, self._log.claimant, self._beats, beat)
         self._beats, self._beaten = self._beats + 1, now
 
     def rivals(self) -> list[StateRecord]:
@@ -105,16 +89,15 @@ class Epoch:
             entry = read_record(self._experiment, name)
             if not isinstance(entry, NotYet):
                 self._known.add((name.epoch, name.sequence, name.claimant))
-            if isinstance(entry, StateEntry) and (record := _decoded(entry)) is not None:
-                found.append(record)
-        if equal:
-            self._renew()
+            if isinstance(entry, StateEntry):
+                with suppress(
+                    SwarmStateError
+                ):  # one that this version cannot read accepts nothing that counts
+                    found.append(decode_state(entry))
+        if equal:  # continue in a new epoch: readers may have followed a rival to a sequence beyond ours
+            log = self._log
+            self._log = StateLogWriter(self._experiment, log.epoch + 1, log.claimant, resume_after=log.last)
         return found
-
-    def _renew(self) -> None:
-        """Continue in a new epoch: readers may have followed a rival to a sequence beyond ours."""
-        log = self._log
-        self._log = StateLogWriter(self._experiment, log.epoch + 1, log.claimant, resume_after=log.last)
 
     def _foreign_names(self) -> list[StateName]:
         last = self._log.last.sequence if self._log.last else 0
@@ -137,16 +120,41 @@ class Epoch:
         ]
 
 
-def _decoded(entry: StateEntry) -> StateRecord | None:
-    """The record in an entry; None for one that this version cannot read, which accepts nothing that counts."""
-    try:
-        return decode_state(entry)
-    except SwarmStateError:
-        return None
-
-
 def is_better(name: StateName, epoch: int, claimant: str) -> bool:
     """Whether the claim in a record's name goes before a claimant's in `epoch`: by epoch, then by rank."""
     if name.epoch != epoch:
         return name.epoch > epoch
     return claimant_rank(name.claimant) < claimant_rank(claimant)
+
+
+def write_copies(experiment: ExperimentStore, record: StateRecord) -> None:
+    """Write `current_state.json`, and the rewards and winners of the round that closed.
+
+    Raises:
+        StoreError: the folder is lost, full or not writable.
+    """
+    store, paths = experiment.store, experiment.paths
+    opens, closed = record.opens, record.closed
+    current = {
+        "state": record.state,
+        "round": opens.round if opens else None,
+        "stage": opens.stage if opens else None,
+        "rounds": record.rounds,
+        "members": [m.node for m in opens.members] if opens else [],
+        "note": record.note,
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    store.replace_copy(paths.current_state, _readable(current))
+    if closed is None or closed.stage > 0:  # a game's files have rewards and votes in its first stage
+        return
+    copies = {paths.rewards(closed.round): closed.rewards, paths.winners(closed.round): closed.winners}
+    for key, value in copies.items():
+        store.make_folder(key.rpartition("/")[0])
+        try:
+            store.create(key, _readable(value))
+        except NameTaken:
+            store.replace_copy(key, _readable(value))
+
+
+def _readable(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"

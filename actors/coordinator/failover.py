@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
+from actors.coordinator.closing import RoundRules
 from actors.coordinator.roster import Roster
 from drive_store import ExperimentStore, StateEntry, StateLogTail, StateRef, is_dead, newest
 from drive_store.statelog.coordinator import best_claim, highest_round_seen, read_coordinator_beats
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import ExperimentAddress, local_folder
@@ -31,7 +30,6 @@ class EpochStart:
     epoch: int = 1
     predecessor: str = ""
     """The claimant that wrote the newest record; empty for an empty log."""
-    after: StateRef | None = None
     refs: tuple[StateRef, ...] = ()
     records: tuple[StateRecord, ...] = ()
     """The newest of the chain, the last one last."""
@@ -46,51 +44,24 @@ class EpochStart:
         return self.records[-1] if self.records else None
 
 
-class _Mark(NamedTuple):
-    """What changes whenever a coordinator does something."""
-
-    claim: tuple[int, str] | None
-    head: StateRef | None
-    beats: tuple[tuple[str, str], ...]
-
-
-class Silence:
-    """How long others have made no progress, on this process's clock."""
-
-    def __init__(self) -> None:
-        self._mark: object = None
-        self._since = 0.0
-        self._moves = -1
-
-    def observe(self, mark: object, now: float) -> bool:
-        """Note the visible state; False once it has changed so often that some coordinator must be alive."""
-        if mark != self._mark or self._moves < 0:
-            self._mark, self._since = mark, now
-            self._moves += 1
-        return self._moves <= TOLERATED_MOVES
-
-    def seconds(self, now: float) -> float:
-        """Seconds since the last change."""
-        return max(0.0, now - self._since)
-
-
 class Failover:
     """Watches the log until an epoch may begin; never sleeps.
 
     Args:
         experiment: the experiment in the shared folder.
-        config: the configuration in force.
+        rules: of the rounds.
         roster: has the nodes' heartbeats; takes over what the log says of them.
         dead: claimants known to be dead.
     """
 
     def __init__(
-        self, experiment: ExperimentStore, config: SwarmConfig, roster: Roster, dead: frozenset[str]
+        self, experiment: ExperimentStore, rules: RoundRules, roster: Roster, dead: frozenset[str]
     ) -> None:
         self._experiment, self._roster = experiment, roster
-        self._pace, self._dead = config.pace, dead
-        self._rounds, self._stages = config.rounds, config.stages
-        self._silence = Silence()
+        self._rules, self._pace, self._dead = rules, rules.pace, dead
+        self._mark: object = None
+        """What changes whenever a coordinator does something."""
+        self._moves, self._since = -1, 0.0
         self._settled_at: float | None = None
         self.waits_for = ""
         """The claimant that must fall silent first."""
@@ -111,9 +82,8 @@ class Failover:
         if state != ExperimentState.FINISHED and not self._is_gone(claim, head, now, ended=state in ENDED):
             return None
         tail = StateLogTail(self._experiment, TAIL).look()
-        records = tuple(decode_state(entry) for entry in tail)
-        found = inherit(claim, tuple(entry.ref for entry in tail), records, stages=self._stages)
-        if has_nothing_left(found.records, self._rounds, self._stages):
+        found = inherit(claim, tail, stages=self._rules.stages)
+        if has_nothing_left(found.records, self._rules.rounds, self._rules.stages):
             return found
         if state == ExperimentState.FINISHED and not self._is_gone(claim, head, now, ended=True):
             return None
@@ -123,18 +93,18 @@ class Failover:
         """Whether the predecessor is dead and its writes have had time to become visible."""
         if {claim[1], head.ref.claimant if head else claim[1]} <= self._dead:
             return True
-        mark = _Mark(claim, head.ref if head else None, self._beats())
-        if not self._silence.observe(mark, now):
+        beats = read_coordinator_beats(self._experiment)
+        others = sorted((name, beat.sha256) for name, beat in beats.items() if name not in self._dead)
+        if (mark := (claim, head.ref if head else None, others)) != self._mark:
+            self._mark, self._since = mark, now
+            self._moves += 1
+        if self._moves > TOLERATED_MOVES:
             raise NodeTakenError(
                 f"experiment {self._experiment.name!r} is coordinated by {self.waits_for} elsewhere; join it as a "
                 "worker, or end that coordinator first"
             )
         wait_s = self._pace.settle_s if ended else max(self._pace.dead_after_s, self._pace.settle_s)
-        return is_dead(self._silence.seconds(now), wait_s)
-
-    def _beats(self) -> tuple[tuple[str, str], ...]:
-        beats = read_coordinator_beats(self._experiment)
-        return tuple(sorted((name, beat.sha256) for name, beat in beats.items() if name not in self._dead))
+        return is_dead(now - self._since, wait_s)
 
     def _above_all_rounds(self, found: EpochStart, now: float) -> EpochStart | None:
         """The inherited state, continued above every round that a node has seen."""
@@ -143,7 +113,7 @@ class Failover:
         members = {(n, life) for n, peer in self._roster.peers.items() for life in peer.incarnations}
         seen = max(highest_round_seen(self._experiment, members), self._roster.highest_round())
         # No honest round is beyond the last, or far beyond what the log shows.
-        if not found.upcoming.round < seen < min(self._rounds, found.upcoming.round + UNSEEN_ROUNDS):
+        if not found.upcoming.round < seen < min(self._rules.rounds, found.upcoming.round + UNSEEN_ROUNDS):
             return found
         if self._settled_at is None:
             self._settled_at = now + self._pace.settle_s
@@ -152,19 +122,21 @@ class Failover:
         return replace(found, upcoming=Moment(seen + 1))
 
 
-def inherit(
-    claim: tuple[int, str], refs: Sequence[StateRef], records: Sequence[StateRecord], *, stages: int
-) -> EpochStart:
-    """What an epoch takes over from the newest records, given the best claim of all names."""
+def inherit(claim: tuple[int, str], tail: Sequence[StateEntry], *, stages: int) -> EpochStart:
+    """What an epoch takes over from the newest entries of the log, given the best claim of all names.
+
+    Raises:
+        SwarmStateError: an entry cannot be decoded.
+    """
+    refs, records = tuple(entry.ref for entry in tail), tuple(decode_state(entry) for entry in tail)
     whole = not refs or refs[0].sequence == 0
     closed = [record.closed.round for record in records if record.closed]
     upcoming = next_stage(records, stages)
     return EpochStart(
         epoch=claim[0] + 1,
         predecessor=refs[-1].claimant if refs else claim[1],
-        after=refs[-1] if refs else None,
-        refs=tuple(refs),
-        records=tuple(records),
+        refs=refs,
+        records=records,
         upcoming=upcoming,
         floor=0 if whole else min(closed, default=upcoming.round),
     )
@@ -183,11 +155,8 @@ def next_stage(records: Sequence[StateRecord], stages: int = 1) -> Moment:
 
 def has_nothing_left(records: Sequence[StateRecord], rounds: int, stages: int = 1) -> bool:
     """Whether the experiment is finished with all of its rounds."""
-    return (
-        bool(records)
-        and records[-1].state == ExperimentState.FINISHED
-        and next_stage(records, stages).round >= rounds
-    )
+    finished = bool(records) and records[-1].state == ExperimentState.FINISHED
+    return finished and next_stage(records, stages).round >= rounds
 
 
 def known_nodes(records: Sequence[StateRecord]) -> tuple[dict[str, str], dict[str, str]]:
@@ -195,10 +164,6 @@ def known_nodes(records: Sequence[StateRecord]) -> tuple[dict[str, str], dict[st
     members = {m.node: m.incarnation for record in records if record.opens for m in record.opens.members}
     tallies = records[-1].tallies if records else {}
     return members, {node: tally.problem for node, tally in tallies.items() if tally.problem}
-
-
-KEPT = 64
-"""Predecessors that are remembered."""
 
 
 class CoordinatorLock:
@@ -217,13 +182,12 @@ class CoordinatorLock:
         folder = local_folder(address)
         self._lock = Lock(folder / "coordinator.lock", f"the coordinator of {address.experiment!r}")
         names = folder / "coordinators.txt"
-        before = list(read_words(names))
-        self.predecessors = frozenset(before)
+        self.predecessors = frozenset(read_words(names))
         """Claimants known to be dead."""
-        # Stored before its first record is visible, so that every claimant of this machine is known.
-        fresh = names.with_suffix(".new")
-        fresh.write_text("\n".join([*before[-KEPT:], claimant]) + "\n")
-        fresh.replace(names)
+        with names.open(
+            "a"
+        ) as file:  # before its first record is visible, so that all of this machine are known
+            file.write(f"\n{claimant}\n")
 
     def release(self) -> None:
         """Release the lock; harmless when repeated."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import UNREADABLE, ExperimentStore, Liveness, Registry, Valid
+from drive_store import UNREADABLE, ExperimentStore, Liveness, Registry, Valid, record_in
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.state import Member
@@ -25,7 +25,6 @@ class Peer:
     """The problem that the current incarnation reported; cleared only by a new incarnation."""
     silence: str | None = None
     """Why the node is considered dead; cleared by its next heartbeat."""
-    mark: object = None
 
     @property
     def member(self) -> Member:
@@ -88,7 +87,11 @@ class Roster:
         for (node, incarnation), reading in sorted(self._registry.registrations().items()):
             if isinstance(reading, Valid) and self._read.get((node, incarnation)) != reading.sha256:
                 self._read[node, incarnation] = reading.sha256
-                self._take_in(node, incarnation, reading.payload)
+                registration = record_in(reading, Registration)
+                if registration and (registration.node, registration.incarnation) == (node, incarnation):
+                    self.register_peer(registration)
+                else:
+                    self.refused[f"{node}.{incarnation}"] = "not a registration of this node"
         for node in sorted(self._announced):
             self._admit(node, now)
         for node, peer in self.peers.items():
@@ -96,19 +99,22 @@ class Roster:
             if quiet and not peer.done:
                 self._read_beat(peer, now)
 
-    def register_peer(self, registration: Registration, now: float) -> None:
-        """Admit a node or a new incarnation of one, or note in `refused` why not.
+    def register_peer(self, registration: Registration) -> None:
+        """Announce a node or a new incarnation of one, or note in `refused` why not; the next scan admits it.
 
         A node belongs to its current incarnation until a successor is announced, or until it is done, has failed or
         is silent.
         """
-        if self._is_eligible(registration):
-            self._announced.setdefault(registration.node, {})[registration.incarnation] = registration
-            self._admit(registration.node, now)
+        node, incarnation = registration.node, registration.incarnation
+        if registration.config_hash in self.config_hashes:
+            self._announced.setdefault(node, {})[incarnation] = registration
+        else:
+            known = " or ".join(sorted(self.config_hashes))
+            self.refused[f"{node}.{incarnation}"] = f"configuration {registration.config_hash}, not {known}"
 
-    def published(self, node: str, key: str, now: float) -> None:
+    def published(self, node: str, now: float) -> None:
         """Count a published file as a heartbeat."""
-        self._alive.observe(node, key, now)
+        self._alive.observe(node, ("published", now), now)
         self.peers[node].silence = None
 
     def excuse(self, now: float) -> None:
@@ -118,11 +124,7 @@ class Roster:
 
     def get_active_peers(self, now: float) -> list[Member]:
         """Healthy members that are alive and not done, ordered by node id."""
-        return [
-            peer.member
-            for node, peer in sorted(self.peers.items())
-            if peer.problem is None and not peer.done and self._alive.alive(node, now)
-        ]
+        return [peer.member for node, peer in self._at_work() if self._alive.alive(node, now)]
 
     def silence(self, node: str, now: float) -> float:
         """Seconds since a node last made progress."""
@@ -130,18 +132,11 @@ class Roster:
 
     def mark_silent(self, now: float) -> list[str]:
         """Mark nodes that have been silent for too long as dead; answers their ids."""
-        silent = [
-            node
-            for node, peer in self.peers.items()
-            if peer.problem is None and not peer.done and not self._alive.alive(node, now)
-        ]
+        silent = [node for node, _ in self._at_work() if not self._alive.alive(node, now)]
         for node in silent:
-            seconds = self._alive.silence(node, now)
-            self.peers[
-                node
-            ].silence = (
-                f"nothing heard of it for {seconds:.0f} s; its machine or process is gone, or it hangs"
-            )
+            seconds = self.silence(node, now)
+            problem = f"nothing heard of it for {seconds:.0f} s; its machine or process is gone, or it hangs"
+            self.peers[node].silence = problem
         return silent
 
     def totals(self) -> dict[str, NodeTotals]:
@@ -152,32 +147,17 @@ class Roster:
         """The highest round in any node's heartbeat; -1 without any."""
         return max((peer.beat.round for peer in self.peers.values() if peer.beat), default=-1)
 
-    def _take_in(self, node: str, incarnation: str, payload: bytes) -> None:
-        try:
-            registration = msgspec.json.decode(payload, type=Registration)
-        except UNREADABLE as error:
-            self.refused[f"{node}.{incarnation}"] = f"a registration that cannot be read: {error}"
-            return
-        if (registration.node, registration.incarnation) != (node, incarnation):
-            self.refused[f"{node}.{incarnation}"] = "a registration of another node"
-        elif self._is_eligible(registration):
-            self._announced.setdefault(node, {})[incarnation] = registration
-
-    def _is_eligible(self, registration: Registration) -> bool:
-        if registration.config_hash in self.config_hashes:
-            return True
-        known = " or ".join(sorted(self.config_hashes))
-        key = f"{registration.node}.{registration.incarnation}"
-        self.refused[key] = f"configuration {registration.config_hash}, not {known}"
-        return False
+    def _at_work(self) -> list[tuple[str, Peer]]:
+        """Healthy nodes that are not done."""
+        peers = sorted(self.peers.items())
+        return [(node, peer) for node, peer in peers if peer.problem is None and not peer.done]
 
     def _admit(self, node: str, now: float) -> None:
         """Decide which incarnation has the node, and refuse the others."""
         announced = self._announced[node]
         if node not in self.peers:
             line = first_and_older(announced, self._preferred.get(node))
-            silence = self._given_up.get(node)
-            self.peers[node] = Peer(announced[line[-1]], list(line), silence=silence)
+            self.peers[node] = Peer(announced[line[-1]], line, silence=self._given_up.get(node))
             self._alive.observe(node, ("registered", line[-1]), now)
         peer = self.peers[node]
         while (heir := heir_of(peer.incarnations, announced, free=self._is_free(peer, now))) is not None:
@@ -189,8 +169,7 @@ class Roster:
 
     def _is_free(self, peer: Peer, now: float) -> bool:
         """Whether an incarnation that does not name a predecessor may have the node."""
-        alive = self._alive.alive(peer.registration.node, now)
-        return peer.done or peer.problem is not None or not alive
+        return peer.done or peer.problem is not None or not self._alive.alive(peer.registration.node, now)
 
     def _read_beat(self, peer: Peer, now: float) -> None:
         node, incarnation = peer.member.node, peer.member.incarnation
@@ -202,12 +181,11 @@ class Roster:
         except UNREADABLE as error:
             peer.failure = f"its beat cannot be read: {error}"
             return
-        first, mark = peer.beat is None, progress_of(beat)
-        peer.beat, peer.failure = beat, peer.failure or beat.problem
-        if mark != peer.mark:
-            peer.mark = mark
-            self._alive.observe(node, mark, now)
-            if not first:
+        before, peer.beat = peer.beat, beat
+        peer.failure = peer.failure or beat.problem
+        if before is None or progress_of(before) != progress_of(beat):
+            self._alive.observe(node, progress_of(beat), now)
+            if before is not None:
                 peer.silence = None
 
 
@@ -216,19 +194,19 @@ def progress_of(beat: Beat) -> object:
     return beat.round, beat.step, beat.phase, beat.progress, beat.done, beat.problem
 
 
-def first_and_older(announced: Mapping[str, Registration], preferred: str | None) -> tuple[str, ...]:
+def first_and_older(announced: Mapping[str, Registration], preferred: str | None) -> list[str]:
     """The current incarnation, last, preceded by those that it continues.
 
     Args:
         announced: registrations of a node's incarnations, at least one.
         preferred: the one that the state log named last.
     """
-    roots = [name for name in sorted(announced) if announced[name].succeeds not in announced]
-    first = next(iter(roots or sorted(announced))) if preferred not in announced else str(preferred)
-    line = [first]
+    names = sorted(announced)
+    roots = [name for name in names if announced[name].succeeds not in announced]
+    line = [str(preferred) if preferred in announced else (roots or names)[0]]
     while (before := announced[line[0]].succeeds) in announced and before not in line:
         line.insert(0, before)
-    return tuple(line)
+    return line
 
 
 def heir_of(incarnations: Sequence[str], waiting: Mapping[str, Registration], *, free: bool) -> str | None:
@@ -240,9 +218,7 @@ def heir_of(incarnations: Sequence[str], waiting: Mapping[str, Registration], *,
         free: whether the current one is done, has failed or is silent.
     """
     others = [name for name in sorted(waiting) if name not in incarnations]
-    named = [name for name in others if waiting[name].succeeds == incarnations[-1]]
-    if named:
-        return named[0]
     # The successor of another waiting incarnation comes after that one.
     roots = [name for name in others if waiting[name].succeeds not in others]
-    return roots[0] if free and roots else None
+    named = [name for name in others if waiting[name].succeeds == incarnations[-1]]
+    return next(iter(named or (roots if free else [])), None)

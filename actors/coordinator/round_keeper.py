@@ -6,21 +6,10 @@ from math import inf
 
 import msgspec
 
-from actors.coordinator.closing import (
-    Observed,
-    Received,
-    close_stage,
-    next_state,
-    stage_is_over,
-    write_copies,
-)
-from actors.coordinator.context import (
-    CoordinatorContext,
-    awaited_at_the_end,
-    files_owed,
-    listings_of_round,
-)
-from actors.coordinator.epoch import Epoch
+from actors.coordinator.closing import Received, close_stage, stage_is_over
+from actors.coordinator.context import CoordinatorContext, listings_of_round
+from actors.coordinator.epoch import Epoch, write_copies
+from actors.coordinator.roster import Peer
 from actors.store_meter import StoreMeter
 from swarm_ray.records.state import (
     Answers,
@@ -49,12 +38,14 @@ class RoundKeeper:
 
     def __init__(self, context: CoordinatorContext, epoch: Epoch, note: str, now: float) -> None:
         self._context, self._epoch, self._first_note = context, epoch, note
-        self._pace = context.config.pace
+        self._pace = context.rules.pace
         self._received, self._meter = Received(), StoreMeter(context.experiment.store)
         self._opens: StageOpen | None = None
         self._now = now
         self._scanned, self._rivals_checked = -inf, -inf
         self._drains_since: float | None = None
+        self._held: tuple[StateRecord, Moment] | None = None
+        """A record that waits to be written because the folder could not be reached, and what it is about."""
         self.record: StateRecord | None = None
         """The newest of the epoch."""
         self.began = now
@@ -72,9 +63,9 @@ class RoundKeeper:
             StoreError: the folder is lost, full or not writable; the next call resumes where this one failed.
         """
         self._now = now
-        if self._epoch.unwritten:
+        if self._held:
             self._check_rivals()
-            self._commit()
+            self._commit(*self._held)
             return True
         obeyed = self._scan()
         if ending or self._context.control.stopped:
@@ -115,17 +106,14 @@ class RoundKeeper:
 
     def _between(self, record: StateRecord) -> bool:
         """While no stage is open: answer incoming files, and open the next stage as soon as possible."""
-        if self._context.is_over and record.state == ExperimentState.DRAINING and self._finish():
+        context, members = self._context, self._context.members(self._now)
+        if context.is_over and record.state == ExperimentState.DRAINING and self._finish():
             return True
-        if self._context.history.next.stage > 0 and not self._context.members(self._now):
+        if context.history.next.stage > 0 and not members:
             self._leave_round("who began it")
             return True
-        state = next_state(
-            over=self._context.is_over,
-            paused=self._context.control.paused,
-            can_open=bool(self._context.members(self._now)),
-        )
-        pending = self._received.answers() is not None or bool(self._context.control.replies)
+        state = context.next_state(members)
+        pending = self._received.answers() is not None or bool(context.control.replies)
         if state == ExperimentState.RUNNING or state != record.state or pending:
             self._go_on()
             return True
@@ -134,11 +122,22 @@ class RoundKeeper:
     def _during(self, opens: StageOpen) -> bool:
         """While a stage is open: take files in, and close it when the strategy says so."""
         taken = self._collect(opens)
-        over, hopeless = self._stage_is_over(opens), self._is_hopeless(opens)
+        history, received, seconds = self._context.history, self._received, self._now - self.began
+        missing = {m.node for m in received.missing(opens.members)}
+        could = {n for n in missing & self._context.alive(self._now) if not self._peers[n].skips(opens.round)}
+        submitted, accepted = len(opens.members) - len(missing), len(received.accepted)
+        over = stage_is_over(
+            self._pace,
+            living=submitted + len(could),
+            submitted=submitted,
+            accepted=accepted,
+            seconds=seconds,
+        )
+        hopeless = not accepted and not could  # no living member could submit anything
         if over or hopeless:
             self._check_rivals()
-        if self._context.history.next > Moment.of(opens):
-            self._received.late += [counted.ref for counted in self._received.accepted]
+        if history.next > Moment.of(opens):
+            received.late += [counted.ref for counted in received.accepted]
             self._go_on(
                 f"round {opens.round} was closed by a coordinator whose records came late; the next opens"
             )
@@ -146,54 +145,35 @@ class RoundKeeper:
             self._go_on(closed=self._close(opens))
         elif hopeless:
             self._give_up(opens)
-        elif self._waits_for_answers(opens):
-            self._answer_first(opens)
+        elif not accepted and seconds >= ANSWERED_AFTER * self._pace.beat_s and self._wait_for_answers(could):
+            self._go_on(f"files of rounds before {opens.round} are answered first")
+            self._received.spent = received.spent
         else:
             return taken
         return True
 
+    @property
+    def _peers(self) -> dict[str, Peer]:
+        return self._context.roster.peers
+
     def _collect(self, opens: StageOpen) -> bool:
         """List the folders of members that have not submitted; in async pace, of all living nodes."""
-        peers, active = self._context.roster.peers, self._context.roster.get_active_peers(self._now)
-        pending = active if self._context.is_async else self._received.missing(opens.members)
-        looks = [look for m in pending for look in listings_of_round(peers[m.node], opens.round)]
-        taken = self._context.submissions.collect(looks, self._context.due(self._opens), self._received)
-        for node, key in taken:
-            self._context.roster.published(node, key, self._now)
+        roster, received = self._context.roster, self._received
+        pending = (
+            roster.get_active_peers(self._now) if self._context.is_async else received.missing(opens.members)
+        )
+        looks = [look for m in pending for look in listings_of_round(self._peers[m.node], opens.round)]
+        taken = self._context.submissions.collect(looks, self._context.due(opens), received)
+        for node in taken:
+            roster.published(node, self._now)
         return bool(taken)
 
-    def _stage_is_over(self, opens: StageOpen) -> bool:
-        missing = {m.node for m in self._received.missing(opens.members)}
-        submitted = len(opens.members) - len(missing)
-        living = submitted + len(missing & self._context.able(opens.round, self._now))
-        seconds = self._now - self.began
-        return stage_is_over(self._pace, Observed(living, submitted, len(self._received.accepted), seconds))
-
-    def _is_hopeless(self, opens: StageOpen) -> bool:
-        """Whether nothing was submitted and no living member could submit anything."""
-        could = {m.node for m in self._received.missing(opens.members)} & self._context.able(
-            opens.round, self._now
-        )
-        return not self._received.accepted and not could
-
-    def _waits_for_answers(self, opens: StageOpen) -> bool:
-        """Whether nothing was submitted and all members that could submit wait for answers to earlier files.
+    def _wait_for_answers(self, could: set[str]) -> bool:
+        """Whether all members that could submit wait for answers to earlier files, which can be given.
 
         A node whose spool is full of unanswered files makes no more, so the stage would never close.
         """
-        if self._received.accepted or self._received.answers() is None:
-            return False
-        could = {m.node for m in self._received.missing(opens.members)} & self._context.able(
-            opens.round, self._now
-        )
-        waits = all(self._context.roster.peers[node].unanswered for node in could)
-        return waits and self._now - self.began >= ANSWERED_AFTER * self._pace.beat_s
-
-    def _answer_first(self, opens: StageOpen) -> None:
-        """Answer late files, and leave the stage open."""
-        spent = self._received.spent
-        self._go_on(f"files of rounds before {opens.round} are answered first")
-        self._received.spent = spent
+        return self._received.answers() is not None and all(self._peers[node].unanswered for node in could)
 
     def _give_up(self, opens: StageOpen) -> None:
         """Reopen the round for other nodes, or open the next if the remaining ones have used this one up."""
@@ -214,47 +194,44 @@ class RoundKeeper:
     def _close(self, opens: StageOpen) -> StageClosed:
         """Count accepted files."""
         received, tallies = self._received, self._context.tallies
-        for ref, file in sorted(received.accepted, key=lambda c: (c.ref.node, c.ref.step)):
+        received.accepted.sort(key=lambda counted: (counted.ref.node, counted.ref.step))
+        for ref, file in received.accepted:
             tallies.submit_reward(ref.node, opens.round, file)
             tallies.submit_winners(ref.node, file.vote)
-        winners = tallies.close_round([c.file for c in received.accepted], self._context.roster.peers)
-        seconds = self._now - self.began
-        use = self._meter.since_last()
+        winners = tallies.close_round([c.file for c in received.accepted], self._peers)
+        seconds, use = self._now - self.began, self._meter.since_last()
         closed = close_stage(opens, received, winners, seconds, use, awaited=not self._context.is_async)
         self._context.history.closed(closed)
         return closed
 
     def _go_on(self, note: str = "", closed: StageClosed | None = None) -> None:
         """Write the record for what comes next, opening it if possible."""
-        members = self._context.members(self._now)
-        state = next_state(
-            over=self._context.is_over, paused=self._context.control.paused, can_open=bool(members)
-        )
+        members, pace = self._context.members(self._now), self._pace
+        state = self._context.next_state(members)
         opens = None
         if state == ExperimentState.RUNNING:
-            opens = StageOpen(*self._context.history.next, tuple(members), self._pace.min_s, self._pace.max_s)
+            opens = StageOpen(*self._context.history.next, tuple(members), pace.min_s, pace.max_s)
         elif state == ExperimentState.WAITING and closed is not None:
-            note = note or f"fewer than {self._pace.min_nodes} living nodes"
-        if state == ExperimentState.DRAINING and self._drains_since is None:
+            note = note or f"fewer than {pace.min_nodes} living nodes"
+        elif state == ExperimentState.DRAINING and self._drains_since is None:
             self._drains_since = self._now
         self._append(state, note, closed, opens)
 
     def _finish(self) -> bool:
         """After the last round: end once every living node has sent its final heartbeat and has its answers."""
-        peers, context = self._context.roster.peers, self._context
-        owed = {node: files_owed(peer, context.submissions.is_answered) for node, peer in peers.items()}
+        owed = {node: rounds for node, peer in self._peers.items() if (rounds := self._context.owed(peer))}
         unfinished = sorted(self._context.alive(self._now))
-        since = self._now if self._drains_since is None else self._drains_since
-        if awaited_at_the_end(peers, unfinished, owed) and self._drains(since, unfinished):
+        # Dead and failed nodes are not waited for.
+        awaited = unfinished or any(self._peers[node].problem is None for node in owed)
+        if awaited and self._drains(unfinished):
             return False
         note = f"no final heartbeat from {', '.join(unfinished)}" if unfinished else ""
-        self._append(
-            ExperimentState.FINISHED, note, expired={node: rounds for node, rounds in owed.items() if rounds}
-        )
+        self._append(ExperimentState.FINISHED, note, expired=owed)
         return True
 
-    def _drains(self, since: float, unfinished: list[str]) -> bool:
+    def _drains(self, unfinished: list[str]) -> bool:
         """Whether to wait longer: for `pace.drain_s`, and beyond that while a node makes progress."""
+        since = self._now if self._drains_since is None else self._drains_since
         drained, drain_s = self._now - since, self._pace.drain_s
         quiet = min((self._context.roster.silence(node, self._now) for node in unfinished), default=drained)
         return min(drained, quiet) < drain_s and drained < LONGEST_DRAIN * drain_s
@@ -269,33 +246,37 @@ class RoundKeeper:
     ) -> None:
         """Write a state record: the commit point."""
         self._check_rivals()
-        context = self._context
-        nodes = {node: peer.problem for node, peer in context.roster.peers.items()}
+        context, tallies = self._context, self._context.tallies
         answers = None if closed else self._received.answers()
         if expired:
             answers = msgspec.structs.replace(answers or Answers(), expired=expired)
         record = StateRecord(
             state=state,
-            rounds=context.config.rounds,
+            rounds=context.rules.rounds,
             closed=closed,
             opens=opens,
-            tallies=context.tallies.of(nodes, context.roster.totals() if opens is None else None),
+            tallies=tallies.of(
+                {node: peer.problem for node, peer in self._peers.items()},
+                context.roster.totals() if opens is None else {},
+            ),
             note=note,
-            learned_nothing=context.tallies.learned_nothing,
-            barren=context.tallies.barren,
+            learned_nothing=tallies.learned_nothing,
+            barren=tallies.barren,
             config_hash=context.changed_hash,
             answers=answers,
             replies=dict(context.control.replies),
         )
-        self._epoch.hold(record, Moment.of(opens) if opens else max(context.history.opened, Moment(0)))
-        self._commit()
+        about = Moment.of(opens) if opens else max(context.history.opened, Moment(0))
+        self._held = record, about
+        self._commit(record, about)
 
-    def _commit(self) -> None:
+    def _commit(self, record: StateRecord, about: Moment) -> None:
         """Write the held record, and continue from it."""
-        record = self._epoch.write()
+        self._epoch.write(record, about)
+        self._held = None
         self.record, self._opens, self.began = record, record.opens, self._now
         self._received = Received()
         if record.opens:
             self._context.history.opens(record.opens)
-        self._context.control.written(record.replies)
+        self._context.control.written(list(record.replies))
         write_copies(self._context.experiment, record)

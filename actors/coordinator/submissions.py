@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable
 from itertools import takewhile
 from typing import NamedTuple, TypeVar
 
-from actors.coordinator.closing import Counted, DueStage, Received, outcome
+from actors.coordinator.closing import Counted, DueStage, Received
 from drive_store import (
     ExperimentStore,
     NotYet,
@@ -21,6 +21,8 @@ from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file, ref
 from swarm_ray.records.state import FileRef, Moment, Refusal, StateRecord
 
 T = TypeVar("T", bound=Hashable)
+_Stage = tuple[str, Moment]
+"""A node and a stage in which it published something."""
 
 REMEMBERED_ROUNDS = 2 * BUCKET
 """Rounds for which outcomes are remembered; earlier buckets are listed only if a node asks for an answer."""
@@ -50,14 +52,6 @@ class Listing(NamedTuple):
     round: int
     asked: frozenset[int] = frozenset()
     """Rounds for which the node reports unanswered files."""
-
-
-class _Stage(NamedTuple):
-    """A stage in which a node published something."""
-
-    node: str
-    round: int
-    stage: int
 
 
 class _Update(NamedTuple):
@@ -103,38 +97,34 @@ class Submissions:
         self._floor = floor
         for record in records:
             self._now = max([self._now, *(stage.round for stage in (record.closed, record.opens) if stage)])
-            accepted, others, refused = named_in(record)
-            for ref in (*accepted, *others):
-                self._settle(ref.key, ref.node)
-            for refusal in refused:
-                self._settle(refusal.key, refusal.node)
-            for ref in accepted:
-                self._counted.add(_update(ref), self._now)
+            for named in named_in(record):
+                self._settle(named.key, named.node)
+            for update in _accepted_in(record):
+                self._counted.add(update, self._now)
 
     def acknowledge(self, record: StateRecord, received: Received) -> None:
         """Adopt what a record of a lower claim has accepted: such files are late here, not accepted again."""
-        accepted, _, _ = named_in(record)
-        for update in {_update(ref) for ref in accepted}:
+        theirs = _accepted_in(record)
+        for update in theirs:
             if not self._counts(update):
                 self._elsewhere.add(update, self._now)
-        for counted in [c for c in received.accepted if _update(c.ref) in {_update(ref) for ref in accepted}]:
-            received.accepted.remove(counted)
-            received.late.append(counted.ref)
+        received.late += [c.ref for c in received.accepted if _update(c.ref) in theirs]
+        received.accepted = [c for c in received.accepted if _update(c.ref) not in theirs]
 
     def is_answered(self, node: str, number: int) -> bool:
         """Whether files of all stages of the node's round were answered."""
-        return all(_Stage(node, number, stage) in self._answered for stage in range(self._stages))
+        return all((node, Moment(number, stage)) in self._answered for stage in range(self._stages))
 
-    def collect(self, looks: Iterable[Listing], turn: DueStage, received: Received) -> list[tuple[str, str]]:
-        """Look for new files, one listing each; answers the node and key of those that were taken in.
+    def collect(self, looks: Iterable[Listing], turn: DueStage, received: Received) -> set[str]:
+        """Look for new files, one listing each; answers the nodes of which some were taken in.
 
         Args:
             looks: where.
             turn: whose files count now.
             received: where they go.
         """
-        self._begin_round(turn.number)
-        taken = []
+        self._begin_round(turn.moment.round)
+        taken = set()
         for look in looks:
             found = find_bucket_files(
                 self._experiment, look.node, look.incarnation, look.round, settled=self._settled
@@ -148,7 +138,7 @@ class Submissions:
                 ):
                     self._settled.add(key, self._now)
                     self._settle(key.replace(f" ({name.twin})", ""), look.node)
-                    taken.append((look.node, key))
+                    taken.add(look.node)
         return taken
 
     def _take(self, look: Listing, key: str, name: RoundFileName, turn: DueStage, received: Received) -> bool:
@@ -163,51 +153,44 @@ class Submissions:
         )
         if isinstance(reading, NotYet):
             return False
-        if not isinstance(reading, Valid):
-            reason = refusal_reason(reading)
-            self._reject(Refusal(look.node, key, reason), name, turn, received)
-            return True
+        moment = Moment(name.round, name.stage)
         try:
+            if not isinstance(reading, Valid):
+                raise MalformedFile(refusal_reason(reading))  # noqa: TRY301
             file = decode_round_file(reading.payload)
         except MalformedFile as error:
-            self._reject(Refusal(look.node, key, str(error)), name, turn, received)
-            return True
-        size = len(reading.payload)
-        ref = FileRef(look.node, look.incarnation, key, reading.sha256, size, file.step)
-        self._put(Counted(ref, file), name, turn, received)
+            received.rejected.append(Refusal(look.node, key, str(error)))
+            counts = False
+        else:
+            size = len(reading.payload)
+            ref = FileRef(look.node, look.incarnation, key, reading.sha256, size, file.step)
+            counts = self._put(Counted(ref, file), moment, name.hash, turn, received)
+        if not counts and moment == turn.moment:
+            received.spent.add(look.node)
         return True
 
-    def _put(self, new: Counted, name: RoundFileName, turn: DueStage, received: Received) -> None:
-        ref, update = new.ref, _Update(new.ref.node, new.ref.step, name.stage)
-        content = _Stage(ref.node, name.round, name.stage), name.hash
-        made_for = Moment(name.round, name.stage)
-        second = turn.staleness is None and made_for == turn.moment and ref.node in received.nodes
-        what = outcome(
-            turn,
-            made_for,
-            repeated=self._counts(update) or content in self._contents,
-            elsewhere=update in self._elsewhere,
-            alone=new.file.alone,
-        )
-        if what == "accepted" and not second:
+    def _put(self, new: Counted, moment: Moment, digits: str, turn: DueStage, received: Received) -> bool:
+        """Put a whole file where it belongs; whether its node may still submit another."""
+        node = new.ref.node
+        update = _Update(node, new.ref.step, moment.stage)
+        alone = new.file.alone
+        if self._counts(update) or ((node, moment), digits) in self._contents:
+            received.superseded.append(new.ref)
+        elif update in self._elsewhere or alone or turn.is_late(moment):
+            received.late.append(new.ref)
+        elif turn.staleness is None and moment == turn.moment and node in received.nodes:
+            received.superseded.append(new.ref)
+        else:
             self._counted.add(update, self._now)
             received.accepted.append(new)
-            return
-        (received.late if what == "late" else received.superseded).append(ref)
-        if made_for == turn.moment and not new.file.alone:
-            received.spent.add(ref.node)
-
-    @staticmethod
-    def _reject(refusal: Refusal, name: RoundFileName, turn: DueStage, received: Received) -> None:
-        received.rejected.append(refusal)
-        if Moment(name.round, name.stage) == turn.moment:
-            received.spent.add(refusal.node)
+            return True
+        return alone
 
     def _settle(self, key: str, node: str) -> None:
         self._settled.add(key, self._now)
         name = parse_round_file_name(key.rpartition("/")[2])
         if name is not None:
-            stage = _Stage(node, name.round, name.stage)
+            stage = node, Moment(name.round, name.stage)
             self._answered.add(stage, self._now)
             self._contents.add((stage, name.hash), self._now)
 
@@ -230,16 +213,16 @@ class Submissions:
             self._last_counted[place] = max(update.step, self._last_counted.get(place, -1))
 
 
-def named_in(record: StateRecord) -> tuple[tuple[FileRef, ...], tuple[FileRef, ...], tuple[Refusal, ...]]:
-    """The files that a record accepts, those that it answers otherwise, and those that it refuses."""
-    closed, answers = record.closed, record.answers
-    accepted = closed.accepted if closed else ()
-    others = (*closed.late, *closed.superseded) if closed else ()
-    refused = closed.rejected if closed else ()
-    if answers:
-        others = (*others, *answers.late, *answers.superseded)
-        refused = (*refused, *answers.rejected)
-    return accepted, others, refused
+def named_in(record: StateRecord) -> list[FileRef | Refusal]:
+    """The files that a record accepts, answers otherwise or refuses."""
+    named: list[FileRef | Refusal] = [*(record.closed.accepted if record.closed else ())]
+    for answers in filter(None, (record.closed, record.answers)):
+        named += [*answers.late, *answers.superseded, *answers.rejected]
+    return named
+
+
+def _accepted_in(record: StateRecord) -> set[_Update]:
+    return {_update(ref) for ref in record.closed.accepted} if record.closed else set()
 
 
 def _update(ref: FileRef) -> _Update:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actors import remote
+from actors.coordinator.closing import RoundRules
 from actors.trainer.settings import TrainerResult, TrainerSettings
 from drive_store import Store, StoreError
 from swarm_ray.config.load import config_hash
@@ -103,8 +104,10 @@ class Worker:
         """
         supervisor = self._supervisor = Supervisor(self._policy, ray, self._restarted, STARTED_WITHIN_S)
         address, config, name, versions = self.address, self.config, self.settings.name, installed_versions()
+        hashed = config_hash(config)
         if self.settings.coordinates:
-            make = partial(self._spawn, "coordinator", remote.CoordinatorActor, address, config, name)
+            rules = RoundRules(config.pace, config.rounds, config.stages, config.alarm_streak, hashed)
+            make = partial(self._spawn, "coordinator", remote.CoordinatorActor, address, rules, name)
             supervisor.start("coordinator", make)
         if not self.nodes:
             return
@@ -116,7 +119,7 @@ class Worker:
         settings = (address, config, kept / "logs" / name, versions, kept.name)
         make = partial(self._spawn, "logger", remote.LoggerActor, *settings)
         supervisor.start("logger", make, runs=False, by_ray=True)
-        shown = (address, name, config.pace, config_hash(config), versions, heartbeats)
+        shown = (address, name, config.pace, hashed, versions, heartbeats)
         make = partial(self._spawn, "discovery", remote.DiscoveryActor, *shown)
         supervisor.start("discovery", make, by_ray=True)
         self._placement = place_trainers(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.coordinator.closing import Observed, stage_is_over
+from actors.coordinator.closing import stage_is_over
 from swarm_ray.config.schema import PaceConfig
 
 paces = st.builds(
@@ -23,48 +22,23 @@ paces = st.builds(
 )
 
 
-@st.composite
-def sights(draw: st.DrawFn) -> Observed:
-    submitted = draw(st.integers(0, 8))
-    living = submitted + draw(st.integers(0, 8))
-    return Observed(living, submitted, draw(st.integers(0, submitted)), draw(st.floats(0, 200)))
+@given(paces, st.integers(0, 8), st.integers(0, 8), st.integers(0, 8), st.floats(0, 200), st.floats(0, 100))
+def test_each_strategy_closes_by_its_own_rule(
+    pace: PaceConfig, accepted: int, rejected: int, pending: int, seconds: float, more: float
+) -> None:
+    submitted = accepted + rejected
+    living = submitted + pending
 
+    def over(living: int = living, accepted: int = accepted, seconds: float = seconds) -> bool:
+        return stage_is_over(pace, living=living, submitted=submitted, accepted=accepted, seconds=seconds)
 
-@given(paces, sights())
-def test_a_stage_with_nothing_in_it_stays_open(pace: PaceConfig, seen: Observed) -> None:
-    assert not stage_is_over(pace, dataclasses.replace(seen, accepted=0))
-
-
-@given(paces, sights())
-def test_after_the_longest_time_anything_is_enough(pace: PaceConfig, seen: Observed) -> None:
-    late = dataclasses.replace(seen, seconds=pace.max_s)
-    assert stage_is_over(pace, late) == (seen.accepted > 0)
-
-
-@given(paces, sights(), st.floats(0, 100))
-def test_waiting_never_opens_it_again(pace: PaceConfig, seen: Observed, more: float) -> None:
-    later = dataclasses.replace(seen, seconds=seen.seconds + more)
-    assert not stage_is_over(pace, seen) or stage_is_over(pace, later)
-
-
-@given(paces, sights())
-def test_a_death_never_holds_it_up(pace: PaceConfig, seen: Observed) -> None:
-    fewer = dataclasses.replace(seen, living=max(seen.submitted, seen.living - 1))
-    assert not stage_is_over(pace, seen) or stage_is_over(pace, fewer)
-
-
-@given(paces, sights())
-def test_before_the_longest_time_the_strategy_decides(pace: PaceConfig, seen: Observed) -> None:
-    early = dataclasses.replace(
-        seen, accepted=max(1, seen.accepted), seconds=min(seen.seconds, pace.max_s / 2)
-    )
-    enough = early.submitted >= math.ceil(pace.share * early.living)
-    expected = {
-        "completion": enough,
-        "hybrid": enough and early.seconds >= pace.min_s,
-        "time": False,
-    }[pace.strategy]
-    assert stage_is_over(pace, early) == expected
+    assert not over(accepted=0), "a stage with nothing in it stays open"
+    assert over(seconds=pace.max_s) == (accepted > 0), "after the longest time anything is enough"
+    assert not over() or over(seconds=seconds + more), "waiting never opens it again"
+    assert not over() or over(living=max(submitted, living - 1)), "a death never holds it up"
+    early, enough = min(seconds, pace.max_s / 2), submitted >= math.ceil(pace.share * living)
+    expected = {"completion": enough, "hybrid": enough and early >= pace.min_s, "time": False}
+    assert over(seconds=early) == (accepted > 0 and expected[pace.strategy])
 
 
 @pytest.mark.parametrize(
@@ -73,4 +47,4 @@ def test_before_the_longest_time_the_strategy_decides(pace: PaceConfig, seen: Ob
 )
 def test_a_share_of_four_living_members(share: float, submitted: int, over: bool) -> None:
     pace = PaceConfig(strategy="completion", share=share)
-    assert stage_is_over(pace, Observed(4, submitted, submitted, 1.0)) == over
+    assert stage_is_over(pace, living=4, submitted=submitted, accepted=submitted, seconds=1.0) == over

@@ -9,7 +9,7 @@ import pytest
 from folder_for_tests import closed, opens
 from played_for_tests import Played
 
-from actors.coordinator.failover import Silence, has_nothing_left, next_stage
+from actors.coordinator.failover import has_nothing_left, next_stage
 from drive_store import ExperimentStore, newest
 from drive_store.statelog.coordinator import write_coordinator_beat
 from swarm_ray.errors import NodeTakenError
@@ -250,13 +250,3 @@ def test_finished_means_that_no_round_is_left() -> None:
     assert not has_nothing_left([last, record("finished")], 4)
     assert not has_nothing_left([last, record("stopped")], 3)
     assert not has_nothing_left([], 3)
-
-
-def test_one_late_sign_of_life_is_borne_and_a_second_is_not() -> None:
-    silence = Silence()
-    assert silence.observe("a", 10.0)
-    assert silence.observe("a", 15.0)
-    assert silence.seconds(15.0) == 5.0
-    assert silence.observe("b", 16.0)
-    assert silence.seconds(18.0) == 2.0
-    assert not silence.observe("c", 19.0)

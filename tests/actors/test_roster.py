@@ -187,7 +187,7 @@ def test_silence_is_a_problem_and_a_sign_of_life_ends_it_only_in_time(folder: Fo
     roster.scan(0.0)
     beat(folder, "node-1", 1)
     roster.scan(15.0)
-    roster.published("node-2", "a key", 18.0)
+    roster.published("node-2", 18.0)
     assert roster.mark_silent(20.0) == []
     assert roster.mark_silent(21.0) == ["node-3"]
     assert active(roster, 21.0) == ["node-1", "node-2"]
@@ -246,7 +246,7 @@ def test_beats_of_nodes_that_publish_are_not_read(folder: Folder, roster: Roster
         beat(folder, node, 1)
     roster.scan(0.0)
     before = folder.store.operations.reads
-    roster.published("node-1", "a key", 10.0)
+    roster.published("node-1", 10.0)
     roster.scan(10.5)
     assert folder.store.operations.reads - before == 1
 

@@ -7,7 +7,7 @@ import json
 import msgspec
 from folder_for_tests import Folder, closed, opens
 
-from actors.coordinator.closing import write_copies
+from actors.coordinator.epoch import write_copies
 from drive_store import ExperimentStore
 from swarm_ray.records.state import StateRecord
 

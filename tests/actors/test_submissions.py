@@ -10,14 +10,13 @@ import pytest
 from folder_for_tests import Folder, closed, incarnation, round_file
 
 from actors.coordinator.closing import DueStage, Received
-from actors.coordinator.context import listings_of_round
-from actors.coordinator.history import KEPT, RoundHistory
+from actors.coordinator.context import KEPT, RoundHistory, listings_of_round
 from actors.coordinator.roster import Peer
 from actors.coordinator.submissions import REMEMBERED_ROUNDS, Listing, Submissions
 from drive_store import ExperimentStore, Header, Publication, publish_round_file, seal_packed
 from drive_store.names import twin_name
 from swarm_ray.records.nodes import Registration
-from swarm_ray.records.state import Answers, FileRef, Member, StateRecord
+from swarm_ray.records.state import Answers, FileRef, Member, Moment, StateRecord
 
 MEMBERS = (Member("node-1", incarnation("node-1")), Member("node-2", incarnation("node-2")))
 
@@ -40,7 +39,7 @@ def looks(members: Sequence[Member], number: int) -> list[Listing]:
 
 
 def turn(number: int, **said: Any) -> DueStage:
-    return DueStage(number, members=frozenset(m.node for m in MEMBERS), **said)
+    return DueStage(Moment(number), members=frozenset(m.node for m in MEMBERS), **said)
 
 
 def accepted(received: Received) -> list[FileRef]:
@@ -315,7 +314,7 @@ def test_async_files_of_recent_rounds_count_and_several_of_a_node(
 def test_when_no_round_will_open_again_everything_is_late(folder: Folder, submissions: Submissions) -> None:
     sent = [publish(folder, "node-1", number) for number in (2, 3, 9)]
     received = Received()
-    submissions.collect(looks(MEMBERS[:1], 3), DueStage(3, over=True), received)
+    submissions.collect(looks(MEMBERS[:1], 3), DueStage(Moment(3), over=True), received)
     assert received.late == sent
 
 
@@ -324,7 +323,7 @@ def test_while_no_stage_is_open_a_file_of_the_next_round_waits(
 ) -> None:
     old, new = publish(folder, "node-1", 2), publish(folder, "node-1", 3)
     received = Received()
-    submissions.collect(looks(MEMBERS[:1], 3), DueStage(3), received)
+    submissions.collect(looks(MEMBERS[:1], 3), DueStage(Moment(3)), received)
     assert received.late == [old]
     assert accepted(collect(submissions, 3)) == [new]
 
@@ -342,7 +341,7 @@ def test_what_is_remembered_of_files_and_rounds_is_bounded(folder: Folder, submi
     assert {len(noted) for noted in kept} == {REMEMBERED_ROUNDS // 100 + 1}
     assert not submissions.is_answered(node, 0)
     assert submissions.is_answered(node, 3 * REMEMBERED_ROUNDS - 100)
-    assert len(history.rewards) == KEPT
+    assert len(history.rewards()) == KEPT
 
 
 def test_a_step_that_counted_in_a_forgotten_round_counts_once(

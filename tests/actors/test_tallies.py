@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from folder_for_tests import round_file
 
-from actors.coordinator.history import Tallies
+from actors.coordinator.closing import Tallies
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.rollouts import StepCounters
 
@@ -15,7 +15,7 @@ def test_sums_are_of_the_files_and_of_the_steps_before_them() -> None:
     tallies.submit_reward("node-1", 0, round_file(step=0, reward=0.25, generated_tokens=7))
     tallies.submit_reward("node-1", 1, round_file(step=1, reward=0.5, generated_tokens=9, previous=counters))
     tallies.submit_reward("node-2", 1, round_file(step=0, reward=0.125, generated_tokens=1))
-    found = tallies.of({"node-2": None, "node-1": "lost", "node-3": None})
+    found = tallies.of({"node-2": None, "node-1": "lost", "node-3": None}, {})
     assert list(found) == ["node-1", "node-2", "node-3"]
     one = found["node-1"]
     assert one.totals == NodeTotals(reward=0.75, offered=5, used=2, rejected=3, generated_tokens=16)
@@ -76,12 +76,12 @@ def test_a_successor_goes_on_from_the_sums_of_the_log() -> None:
     first = Tallies(3)
     first.submit_reward("node-1", 4, round_file(step=4, reward=0.25, generated_tokens=7))
     first.close_round([round_file(informative=0)], ["node-1"])
-    said = first.of({"node-1": None, "node-2": None})
+    said = first.of({"node-1": None, "node-2": None}, {})
     second = Tallies(3)
     second.restore(said, first.barren)
-    assert second.of({"node-1": None, "node-2": None}) == said
+    assert second.of({"node-1": None, "node-2": None}, {}) == said
     second.submit_reward("node-1", 5, round_file(step=5, reward=0.5, generated_tokens=2))
-    one = second.of({"node-1": None})["node-1"]
+    one = second.of({"node-1": None}, {})["node-1"]
     assert (one.totals.reward, one.totals.generated_tokens, one.round) == (0.75, 9, 5)
     assert said["node-1"].totals.reward == 0.25
     second.close_round([round_file(informative=0)], ["node-1"])

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from swarm_for_tests import rules_of
+
 from actors.coordinator.coordinator import Coordinator
 from actors.discovery.discovery import Discovery
 from actors.logger.logger import RunLogger, evaluation_events
@@ -110,7 +112,7 @@ class OneProcessSwarm:
         self.address = ExperimentAddress(str(root), experiment)
         create_experiment(self.address, config, claimant=CLAIMANT)
         self.coordinating, self.discovering, self.logging = self._watched(), self._watched(), self._watched()
-        self.coordinator = Coordinator(self.coordinating, config)
+        self.coordinator = Coordinator(self.coordinating, rules_of(config))
         self._spool = root.parent / f"spool of {experiment}"
         self.discovery = Discovery(
             self.discovering, "here", config.pace, config_hash(config), {}, self._spool
@@ -149,7 +151,7 @@ class OneProcessSwarm:
     def again(self) -> Self:
         """Every part anew, as a second start of the command builds them."""
         hosted = [trainer._settings.nodes for trainer in self.trainers]
-        self.coordinator = Coordinator(self._watched(), self.config)
+        self.coordinator = Coordinator(self._watched(), rules_of(self.config))
         shutil.rmtree(self._spool)
         self.discovery = Discovery(
             self._watched(), "here", self.config.pace, config_hash(self.config), {}, self._spool
@@ -171,7 +173,7 @@ class OneProcessSwarm:
 
     def succeed_coordinator(self) -> None:
         """Another one, on the same machine."""
-        self.coordinator = Coordinator(self._watched(), self.config)
+        self.coordinator = Coordinator(self._watched(), rules_of(self.config))
         self._end = self._pool.submit(self.coordinator.run)
 
     def restart(self, number: int) -> TrainerResult:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from folder_for_tests import Folder, incarnation, round_file
-from swarm_for_tests import records_of
+from swarm_for_tests import records_of, rules_of
 
 from actors.coordinator.coordinator import Coordinator
 from swarm_ray.config.load import config_hash
@@ -31,7 +31,7 @@ class Played:
 
     def another(self, *, lock: bool = False, address: ExperimentAddress | None = None) -> Coordinator:
         """A further process that coordinates; with `lock`, one that takes this machine's seat."""
-        return Coordinator(address or self.folder.address, self.folder.config, lock=lock)
+        return Coordinator(address or self.folder.address, rules_of(self.folder.config), lock=lock)
 
     def succeed(self, *, lock: bool = False) -> None:
         """The coordinator dies, and another process takes its place."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from folder_for_tests import Folder, incarnation, round_file
+from swarm_for_tests import rules_of
 
 from actors.coordinator.coordinator import Coordinator
 from drive_store import ExperimentStore, StateEntry, StateLogReader, Store
@@ -138,7 +139,7 @@ class Rivals:
     def start(self, place: int) -> None:
         """Start a coordinator at a place; one that was there is gone without a word."""
         address = DimAddress(self.folder.address.root, self.folder.address.experiment)
-        made = Coordinator(address, self.folder.config, lock=False)
+        made = Coordinator(address, rules_of(self.folder.config), lock=False)
         self._started += 1
         made.claimant = f"coordinator.{self._started:08x}"  # so that a failing schedule fails again
         address.stores[0].claimant = made.claimant

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from actors.coordinator.closing import RoundRules
 from drive_store import ExperimentStore, Store, history
-from swarm_ray.config.load import load_config
+from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import ExperimentAddress
@@ -41,6 +42,11 @@ def small_config(**changes: Any) -> SwarmConfig:
     return load_config(
         "tiny", overrides=SMALL | {key.replace("__", "."): value for key, value in changes.items()}
     )
+
+
+def rules_of(config: SwarmConfig) -> RoundRules:
+    """What a coordinator has to know of a swarm."""
+    return RoundRules(config.pace, config.rounds, config.stages, config.alarm_streak, config_hash(config))
 
 
 def records_of(root: Path | str, experiment: str) -> list[StateRecord]:
