@@ -10,27 +10,23 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import ray
 from ray.util.metrics import Gauge
 
-from actors.coordinator.control import Action
 from actors.coordinator.coordinator import Coordinator
 from actors.discovery.discovery import Discovery
-from actors.logger.logger import RunLogger, evaluation_events
+from actors.logger.logger import RunLogger
 from actors.trainer.settings import TrainerResult, TrainerSettings
-from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.ray_actors import result_of
-from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.metrics import Event, StepMetrics
 from swarm_ray.records.nodes import Beat, NodeKey, Reachable, StoreUse
-from swarm_ray.records.state import CoordinatorProgress, ExperimentState, Member
-from swarm_ray.tracking.factory import make_trackers
+from swarm_ray.records.state import Member
 
 if TYPE_CHECKING:
     from actors.trainer.game_trainer import GameTrainer
@@ -45,10 +41,16 @@ def make_gauge(name: str, meaning: str, tags: tuple[str, ...]) -> Gauge:
     return Gauge(name, description=meaning, tag_keys=tags)
 
 
+in_control: Callable[[Any], Any] = ray.method(concurrency_group="control")
+"""Marks a method that answers while another runs."""
+beating: Callable[[Any], Any] = ray.method(concurrency_group="beats")
+"""Marks the method that sends heartbeats while others run."""
+
+
 class Located:
     """An actor that says where it is."""
 
-    @ray.method(concurrency_group="control")
+    @in_control
     def where(self) -> tuple[int, str]:
         """This process, and Ray's id of the machine it is on."""
         return os.getpid(), str(ray.get_runtime_context().get_node_id())
@@ -57,20 +59,9 @@ class Located:
 class CoordinatorShell(Located, Coordinator):
     """The coordinator as an actor."""
 
-    @ray.method(concurrency_group="control")
-    def status(self) -> CoordinatorProgress:  # type: ignore[override]
-        """See `Coordinator.status`."""
-        return super().status()
-
-    @ray.method(concurrency_group="control")
-    def control(self, action: Action) -> None:  # type: ignore[override]
-        """See `Coordinator.control`."""
-        super().control(action)
-
-    @ray.method(concurrency_group="control")
-    def stop(self, state: ExperimentState, note: str) -> None:  # type: ignore[override]
-        """See `Coordinator.stop`."""
-        super().stop(state, note)
+    status = in_control(Coordinator.status)
+    control = in_control(Coordinator.control)
+    stop = in_control(Coordinator.stop)
 
 
 class TrainerShell(Located):
@@ -101,7 +92,7 @@ class TrainerShell(Located):
         """See `Trainer.run`."""
         return self._trainer.run()
 
-    @ray.method(concurrency_group="control")
+    @in_control
     def stop(self) -> None:
         """See `Trainer.stop`."""
         self._trainer.stop()
@@ -110,43 +101,12 @@ class TrainerShell(Located):
 class DiscoveryShell(Located, Discovery):
     """Discovery as an actor."""
 
-    @ray.method(concurrency_group="beats")
-    def run(self) -> None:  # type: ignore[override]
-        """See `Discovery.run`."""
-        super().run()
-
-    @ray.method(concurrency_group="control")
-    def folder_problem(self) -> str:  # type: ignore[override]
-        """See `Discovery.folder_problem`."""
-        return super().folder_problem()
+    run = beating(Discovery.run)
+    folder_problem = in_control(Discovery.folder_problem)
 
 
 class LoggerShell(Located, RunLogger):
-    """The logger as an actor, with the trackers that the configuration asks for.
-
-    Args:
-        address: the experiment.
-        config: the swarm, with this worker's local settings.
-        spool: see `RunLogger`.
-        versions: see `RunLogger`.
-        run_prefix: of the ids of wandb's runs; no other experiment has it.
-    """
-
-    def __init__(
-        self,
-        address: ExperimentAddress,
-        config: SwarmConfig,
-        spool: Path,
-        versions: dict[str, str],
-        run_prefix: str,
-    ) -> None:
-        super().__init__(
-            address,
-            config.log,
-            spool,
-            versions,
-            lambda files: make_trackers(config, address.experiment, run_prefix, files, make_gauge),
-        )
+    """The logger as an actor."""
 
 
 class ActorSink:
@@ -165,14 +125,9 @@ class ActorSink:
         self._logger_use: StoreUse | None = None
         self._lock = threading.Lock()
 
-    def register(
-        self,
-        nodes: list[Member],
-        succeeds: dict[str, str] | None = None,
-        keys: dict[str, NodeKey] | None = None,
-    ) -> None:
+    def register(self, nodes: list[Member], succeeds: dict[str, str], keys: dict[str, NodeKey]) -> None:
         """Announce nodes with the incarnations they continue and their keys, and open their logs."""
-        result_of(self._discovery.register.remote(nodes, succeeds or {}, keys or {}), REPORT_WITHIN_S)
+        result_of(self._discovery.register.remote(nodes, succeeds, keys), REPORT_WITHIN_S)
         result_of(self._logger.open_logs.remote(nodes), REPORT_WITHIN_S)
 
     def loading(self, former: list[Member]) -> None:
@@ -198,10 +153,6 @@ class ActorSink:
             at = datetime.now(UTC).isoformat(timespec="microseconds")
             stamped = [msgspec.structs.replace(event, at=event.at or at) for event in events]
             self._send(self._logger.log_events.remote(stamped))
-
-    def evaluations(self, evaluations: list[Evaluation]) -> None:
-        """Pass on held-out results."""
-        self.events(evaluation_events(evaluations))
 
     def flush(self) -> None:
         """Return when everything sent is in the folder."""
@@ -230,9 +181,8 @@ def _actor(kind: type, *, by_ray: bool, **groups: int) -> Any:
         by_ray: restarted by Ray without limit, with the calls in flight.
         groups: threads of each concurrency group.
     """
-    options: dict[str, Any] = {"concurrency_groups": groups, "max_restarts": -1 if by_ray else 0}
-    if by_ray:
-        options["max_task_retries"] = -1
+    forever = {"max_restarts": -1, "max_task_retries": -1} if by_ray else {}
+    options: dict[str, Any] = {"concurrency_groups": groups, **forever}
     return ray.remote(**options)(kind)
 
 

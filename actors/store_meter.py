@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 
-from drive_store import Operations, Store, StoreUnavailable
+from drive_store import ExperimentStore, Store, StoreUnavailable
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.nodes import StoreUse
 
@@ -22,7 +24,7 @@ class StoreMeter:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store, self._told = store, dict.fromkeys(asdict(store.operations), 0)
+        self._store, self._told = store, Counter[str]()
 
     def total(self) -> StoreUse:
         """Since the store was opened."""
@@ -30,29 +32,25 @@ class StoreMeter:
 
     def since_last(self) -> StoreUse:
         """Since the last call; the first time, since the store was opened."""
-        now = asdict(self._store.operations)
-        before, self._told = self._told, now
-        return _use_of({kind: count - before[kind] for kind, count in now.items()})
+        before, self._told = self._told, Counter(asdict(self._store.operations))
+        return _use_of(self._told - before)
 
 
 def add_use(*uses: StoreUse | None) -> StoreUse:
     """The sum; None counts as nothing."""
-    total = dict.fromkeys(asdict(Operations()), 0)
+    total: Counter[str] = Counter()
     for use in filter(None, uses):
-        for kind, count in use.operations.items():
-            total[kind] = total.get(kind, 0) + count
-        total["bytes_read"] += use.bytes_read
-        total["bytes_written"] += use.bytes_written
+        total.update(use.operations, bytes_read=use.bytes_read, bytes_written=use.bytes_written)
     return _use_of(total)
 
 
-def _use_of(counts: dict[str, int]) -> StoreUse:
+def _use_of(counts: Mapping[str, int]) -> StoreUse:
     calls = {kind: count for kind, count in counts.items() if kind not in BYTES and count}
-    return StoreUse(calls, counts["bytes_read"], counts["bytes_written"])
+    return StoreUse(calls, counts.get("bytes_read", 0), counts.get("bytes_written", 0))
 
 
 class LazyStore:
-    """A store that is attached to the experiment as soon as the folder is there.
+    """An experiment whose store is attached to it as soon as the folder is there.
 
     Args:
         address: the experiment.
@@ -61,9 +59,9 @@ class LazyStore:
     def __init__(self, address: ExperimentAddress) -> None:
         self._sentinel = address.paths.experiment_json
         try:
-            self.store, self._attached = address.open().store, True
+            self.experiment, self._attached = address.open(), True
         except StoreUnavailable:
-            self.store, self._attached = Store(address.root), False
+            self.experiment, self._attached = ExperimentStore(Store(address.root), address.paths), False
 
     def check(self) -> None:
         """Make sure that the folder is the experiment's; to be called before each batch of writes.
@@ -72,7 +70,7 @@ class LazyStore:
             StoreUnavailable: it is unreachable, or a different folder.
         """
         if self._attached:
-            self.store.check()
+            self.experiment.store.check()
         else:
-            self.store.attach(self._sentinel)
+            self.experiment.store.attach(self._sentinel)
             self._attached = True

@@ -18,7 +18,7 @@ from drive_store.names import RoundFileName, parse_round_file_name
 from drive_store.paths import BUCKET
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file, refusal_reason
-from swarm_ray.records.state import FileRef, Moment, Refusal, StateRecord
+from swarm_ray.records.state import Answers, FileRef, Moment, Refusal, StageClosed, StateRecord
 
 T = TypeVar("T", bound=Hashable)
 _Stage = tuple[str, Moment]
@@ -216,8 +216,9 @@ class Submissions:
 def named_in(record: StateRecord) -> list[FileRef | Refusal]:
     """The files that a record accepts, answers otherwise or refuses."""
     named: list[FileRef | Refusal] = [*(record.closed.accepted if record.closed else ())]
-    for answers in filter(None, (record.closed, record.answers)):
-        named += [*answers.late, *answers.superseded, *answers.rejected]
+    answers: list[StageClosed | Answers] = [a for a in (record.closed, record.answers) if a]
+    for answer in answers:
+        named += [*answer.late, *answer.superseded, *answer.rejected]
     return named
 
 

@@ -15,7 +15,6 @@ import msgspec
 from actors.discovery.peer_records import PeerRecords, renewal_s
 from actors.store_meter import LazyStore, StoreMeter, add_use
 from drive_store import (
-    ExperimentStore,
     NameTaken,
     Registry,
     StoreError,
@@ -79,8 +78,8 @@ class Discovery:
         spool: Path | None = None,
     ) -> None:
         self._lazy = LazyStore(address)
-        self._store = self._lazy.store
-        self._experiment = ExperimentStore(self._store, address.paths)
+        self._experiment = self._lazy.experiment
+        self._store = self._experiment.store
         self._meter, self._logger_use = StoreMeter(self._store), StoreUse()
         self._registry = Registry(self._experiment)
         self._worker, self._pace = worker, pace

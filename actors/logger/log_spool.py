@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,8 @@ from drive_store.names import parse_segment_name
 from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.metrics import Event, StepMetrics
 
-Kind = Literal["metrics", "events"]
+Key = tuple[str, Literal["metrics", "events"]]
+"""An incarnation, and which of its rows."""
 REMEMBERED = 1024
 """Rows remembered for deduplication; an older row counts as logged."""
 
@@ -30,8 +32,17 @@ class Logged(msgspec.Struct):
     seconds: dict[str, float] = {}
     used: int = 0
 
-    def take_metrics(self, row: StepMetrics) -> bool:
-        """Count a row; False when it was counted before."""
+    def take(self, row: StepMetrics | Event) -> bool:
+        """Count a row or an event; False when it was counted before."""
+        if isinstance(row, StepMetrics):
+            return self._take_metrics(row)
+        known = hashlib.sha256(msgspec.json.encode(row)).hexdigest()[:16]
+        if known in self.events:
+            return False
+        self.events = [*self.events[1 - REMEMBERED :], known]
+        return True
+
+    def _take_metrics(self, row: StepMetrics) -> bool:
         oldest = self.steps[0] if len(self.steps) >= REMEMBERED else -1
         if row.step in self.steps or row.step < oldest:
             return False
@@ -41,14 +52,6 @@ class Logged(msgspec.Struct):
         self.used += row.counters.used
         for phase, seconds in row.seconds.items():
             self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
-        return True
-
-    def take_event(self, event: Event) -> bool:
-        """Count an event; False when it was counted before."""
-        known = hashlib.sha256(msgspec.json.encode(event)).hexdigest()[:16]
-        if known in self.events:
-            return False
-        self.events = [*self.events[1 - REMEMBERED :], known]
         return True
 
 
@@ -69,36 +72,33 @@ class LogSpool:
         self._experiment, self._node, self._folder = experiment, node, folder
         self._local = LocalJson(folder / f"{node}.logged.json", Logged)
         self.logged: Logged = self._local.load() or Logged()
-        self._writers: dict[tuple[str, Kind], SegmentWriter] = {}
-        self._numbered: set[tuple[str, Kind]] = set()
+        self._writers: dict[Key, SegmentWriter] = {}
         for path in [*self._left(), *sorted(folder.glob(f"{node}.*.jsonl"))]:
-            kind = path.name.split(".")[2]
+            kind: type[StepMetrics | Event] = StepMetrics if path.name.split(".")[2] == "metrics" else Event
             for line in path.read_bytes().split(b"\n")[:-1]:  # the last may be half a row
-                self._count(kind, line)
+                with suppress(*UNREADABLE):  # it goes into its segment as it is; readers name it
+                    self.logged.take(msgspec.json.decode(line, type=kind))
             if path.suffix == ".jsonl":
                 _set_aside(path)
 
-    def append_metrics(self, row: StepMetrics) -> bool:
-        """Take a row; False when it was logged before.
+    def append(self, incarnation: str, row: StepMetrics | Event) -> bool:
+        """Take a row or an event; False when it was logged before.
 
         Raises:
             StoreFull: this machine's disk is full or not writable.
         """
-        fresh = self.logged.take_metrics(row)
-        if fresh:
-            self._append(row.incarnation, "metrics", msgspec.json.encode(row))
-        return fresh
-
-    def append_event(self, incarnation: str, event: Event) -> bool:
-        """Take an event; False when it was logged before.
-
-        Raises:
-            StoreFull: this machine's disk is full or not writable.
-        """
-        fresh = self.logged.take_event(event)
-        if fresh:
-            self._append(incarnation, "events", msgspec.json.encode(event))
-        return fresh
+        if not self.logged.take(row):
+            return False
+        key: Key = (incarnation, "metrics" if isinstance(row, StepMetrics) else "events")
+        try:
+            if key not in self._writers:
+                self._writers[key] = self._writer(key, self._folder / f"{self._node}.{'.'.join(key)}.jsonl")
+            self._writers[key].append(msgspec.json.encode(row))
+        except OSError as error:
+            raise StoreFull(
+                f"{self._folder} cannot be written: {error}. Free some space on this machine's disk."
+            ) from error
+        return True
 
     @property
     def pending(self) -> int:
@@ -115,41 +115,23 @@ class LogSpool:
         self._local.save(self.logged)
         for path in self._left():
             _, incarnation, kind, _, _ = path.name.split(".")
-            key: tuple[str, Kind] = (incarnation, "metrics" if kind == "metrics" else "events")
-            writer = self._writer(key, path)
-            writer.next = self._last_number(key)
-            writer.close_segment()
+            key: Key = (incarnation, "metrics" if kind == "metrics" else "events")
+            self._close(key, self._writer(key, path))
             path.unlink()
         for key, writer in self._writers.items():
-            if writer.pending:
-                if key not in self._numbered:
-                    writer.next = self._last_number(key)
-                    self._numbered.add(key)
-                writer.close_segment()
+            self._close(key, writer)
 
-    def _append(self, incarnation: str, kind: Kind, row: bytes) -> None:
-        key = (incarnation, kind)
-        try:
-            if key not in self._writers:
-                path = self._folder / f"{self._node}.{incarnation}.{kind}.jsonl"
-                self._writers[key] = self._writer(key, path)
-            self._writers[key].append(row)
-        except OSError as error:
-            raise StoreFull(
-                f"{self._folder} cannot be written: {error}. Free some space on this machine's disk."
-            ) from error
-
-    def _writer(self, key: tuple[str, Kind], spool: Path) -> SegmentWriter:
-        return SegmentWriter(self._experiment, self._node, *key, spool=spool)
-
-    def _last_number(self, key: tuple[str, Kind]) -> int:
-        """The last segment that is there; what is written starts with it, since its rows may be these very ones."""
+    def _close(self, key: Key, writer: SegmentWriter) -> None:
+        """Write what waits, under the number of the last segment or above it: its rows may be these very ones."""
         incarnation, kind = key
-        names = map(
-            parse_segment_name,
-            self._experiment.store.names(self._experiment.paths.logs_folder(self._node, incarnation)),
-        )
-        return max([name.n for name in names if name is not None and name.kind == kind], default=0)
+        if writer.pending and not writer.next:
+            folder = self._experiment.paths.logs_folder(self._node, incarnation)
+            names = map(parse_segment_name, self._experiment.store.names(folder))
+            writer.next = max([name.n for name in names if name and name.kind == kind], default=0)
+        writer.close_segment()
+
+    def _writer(self, key: Key, spool: Path) -> SegmentWriter:
+        return SegmentWriter(self._experiment, self._node, *key, spool=spool)
 
     def _left(self) -> list[Path]:
         """Rows of earlier processes, the oldest first.
@@ -158,15 +140,6 @@ class LogSpool:
         """
         found = self._folder.glob(f"{self._node}.*.left")
         return sorted(found, key=lambda path: (path.name.split(".")[1:3], int(path.name.split(".")[3])))
-
-    def _count(self, kind: str, line: bytes) -> None:
-        try:
-            if kind == "metrics":
-                self.logged.take_metrics(msgspec.json.decode(line, type=StepMetrics))
-            else:
-                self.logged.take_event(msgspec.json.decode(line, type=Event))
-        except UNREADABLE:
-            return  # it goes into its segment as it is, and readers name the row that cannot be read
 
 
 def _set_aside(path: Path) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import platform
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 
 import msgspec
 import psutil
 
 from actors.logger.log_spool import LogSpool
 from actors.store_meter import LazyStore, StoreMeter
-from drive_store import ExperimentStore, NameTaken, StoreError
+from drive_store import NameTaken, StoreError
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.local_disk import LocalJson
@@ -52,9 +55,8 @@ class RunLogger:
         trackers: Callable[[TrackerFiles], Sequence[Tracker]] | None = None,
     ) -> None:
         self._lazy, self._config = LazyStore(address), config
-        self._store = self._lazy.store
-        self._experiment = ExperimentStore(self._store, address.paths)
-        self._meter = StoreMeter(self._store)
+        self._experiment = self._lazy.experiment
+        self._meter = StoreMeter(self._experiment.store)
         self._folder, self._versions = spool, versions
         self._local = LocalJson(spool / "incarnations.json", dict[str, str])
         self._incarnations: dict[str, str] = self._local.load() or {}
@@ -88,12 +90,9 @@ class RunLogger:
             for member in nodes:
                 self._incarnations[member.node] = member.incarnation
                 self._open_spool(member.node)
-                try:
-                    self._store.create(
-                        self._experiment.paths.system_info(member.node, member.incarnation), info + b"\n"
-                    )
-                except NameTaken:
-                    continue
+                key = self._experiment.paths.system_info(member.node, member.incarnation)
+                with suppress(NameTaken):
+                    self._experiment.store.create(key, info + b"\n")
             self._local.save(self._incarnations)
 
     def log_metrics(self, rows: Sequence[StepMetrics]) -> StoreUse:
@@ -107,7 +106,7 @@ class RunLogger:
         """
         with self._lock:
             for row in rows:
-                if self._open_spool(row.node).append_metrics(row):
+                if self._open_spool(row.node).append(row.incarnation, row):
                     self._latest[row.node] = row
                     self._feed.log(tracked_row(row))
             self._close_due()
@@ -125,7 +124,7 @@ class RunLogger:
                 stamped = msgspec.structs.replace(event, at=event.at or at)
                 node = event.node or min(self._incarnations, default="")
                 incarnation = self._incarnations.get(node)
-                if incarnation is None or self._spools[node].append_event(incarnation, stamped):
+                if incarnation is None or self._spools[node].append(incarnation, stamped):
                     self._events = [*self._events[-19:], stamped]
                     if event.kind == "resumed" and event.node:
                         self._resumed[event.node] = event.text
@@ -136,17 +135,17 @@ class RunLogger:
         """The latest row of each node, and sums."""
         with self._lock:
             logged = [spool.logged for spool in self._spools.values()]
-            seconds: dict[str, float] = {}
-            rewards: dict[int, list[float]] = {}
+            seconds: defaultdict[str, float] = defaultdict(float)
+            rewards: defaultdict[int, list[float]] = defaultdict(list)
             for one in logged:
                 for phase, spent in one.seconds.items():
-                    seconds[phase] = seconds.get(phase, 0.0) + spent
+                    seconds[phase] += spent
                 for number, reward in one.rewards.items():
-                    rewards.setdefault(number, []).append(reward)
+                    rewards[number].append(reward)
             return LoggerProgress(
                 rows=tuple(self._latest.values()),
-                seconds=seconds,
-                rewards=tuple(sum(found) / len(found) for _, found in sorted(rewards.items())),
+                seconds=dict(seconds),
+                rewards=tuple(fmean(found) for _, found in sorted(rewards.items())),
                 used=sum(one.used for one in logged),
                 events=tuple(self._events),
                 resumed=dict(self._resumed),
@@ -197,21 +196,18 @@ class RunLogger:
 
     def _copy_tracked(self) -> None:
         """Copy the trackers' files to the folder; what fails waits for the end or the next start."""
-        if not self._files.waiting:
-            return
         try:
-            self._lazy.check()
-            self._files.copy_all()
+            if self._files.waiting:
+                self._lazy.check()
+                self._files.copy_all()
         except StoreError as error:
             self._tell_tracker(f"what trackers wrote waits on this machine's disk: {error}")
 
     def _tell_tracker(self, text: str) -> None:
         """Report a tracker's problem on the display and in the log of the first node."""
         self._remark = text
-        try:
+        with suppress(StoreError):  # this machine's disk is full, which the next row reports
             self.log_events([Event("tracker", text)])
-        except StoreError:
-            return  # this machine's disk is full, which the next row reports
 
     def _open_spool(self, node: str) -> LogSpool:
         if node not in self._spools:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.metrics import Event, StepMetrics
 from swarm_ray.records.nodes import Beat, NodeKey, Reachable
 from swarm_ray.records.state import Member
 
@@ -16,42 +16,29 @@ from swarm_ray.records.state import Member
 class ReportSink(Protocol):
     """Takes a trainer's reports: the worker's logger and discovery."""
 
-    def register(
-        self, nodes: list[Member], succeeds: dict[str, str], keys: dict[str, NodeKey] | None = None
-    ) -> None:
+    def register(self, nodes: list[Member], succeeds: dict[str, str], keys: dict[str, NodeKey]) -> None:
         """Announce nodes with the incarnations they continue and their keys, and open their logs.
 
         Returns when it is done.
         """
-        ...
 
     def loading(self, former: list[Member]) -> None:
         """Send heartbeats for former incarnations while their successors load; each call counts as progress."""
-        ...
 
     def beat(self, beats: list[tuple[str, Beat]], *, published: bool) -> None:
         """Pass on progress."""
-        ...
 
     def links(self, nodes: list[str], peer_id: str, multiaddrs: tuple[str, ...], reach: Reachable) -> None:
         """Announce how nodes are reached directly: the peer id of their link, its addresses, and from where."""
-        ...
 
     def metrics(self, rows: list[StepMetrics]) -> None:
         """Pass on rows."""
-        ...
 
     def events(self, events: list[Event]) -> None:
         """Pass on events."""
-        ...
-
-    def evaluations(self, evaluations: list[Evaluation]) -> None:
-        """Pass on held-out results."""
-        ...
 
     def flush(self) -> None:
         """Return when everything passed on is in the folder."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import msgspec
 import torch
 
+from actors.logger.logger import evaluation_events
 from actors.trainer.catching_up import catch_up
 from actors.trainer.exchange import build_exchange
 from actors.trainer.lifecycle import NodeTrainer
@@ -101,7 +102,7 @@ class Trainer(NodeTrainer):
             self._run_opened(opened)
         self._check_not_stopped()
         with self._reporter.busy("evaluating"):
-            self._sink.evaluations(evaluate(self._participants(), "end", self._round_context))
+            self._sink.events(evaluation_events(evaluate(self._participants(), "end", self._round_context)))
         return ""
 
     def _close(self) -> None:
@@ -116,7 +117,7 @@ class Trainer(NodeTrainer):
         self._register()
         if self._link is not None:
             self._exchange.restore_values()
-        self._sink.evaluations(measured)
+        self._sink.events(evaluation_events(measured))
         self._reporter.start(self.nodes, lambda node: describe_policy(node.policy, self._config))
         self._phases.take()
 

@@ -168,7 +168,6 @@ class CoordinatorProgress:
 
     state: str
     round: int
-    rounds: int
     registered: tuple[str, ...]
     record: StateRecord | None
     problems: dict[str, str]

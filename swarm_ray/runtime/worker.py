@@ -31,6 +31,7 @@ from swarm_ray.runtime.failure_policy import FailurePolicy
 from swarm_ray.runtime.placement import TrainerPlacement, place_trainers
 from swarm_ray.runtime.supervision import QUICK_S, RAY, Supervisor
 from swarm_ray.runtime.worker_view import WorkerView
+from swarm_ray.tracking.factory import make_trackers
 
 STOP_WITHIN_S = 6.5
 """Time limit for trainers to end a decode and write a final checkpoint."""
@@ -116,8 +117,12 @@ class Worker:
         shutil.rmtree(heartbeats, ignore_errors=True)  # of earlier incarnations
         if config.tracking.prometheus:
             self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")
-        settings = (address, config, kept / "logs" / name, versions, kept.name)
-        make = partial(self._spawn, "logger", remote.LoggerActor, *settings)
+        # No other experiment's runs of wandb have the prefix `kept.name`.
+        trackers = partial(
+            make_trackers, config, address.experiment, kept.name, make_gauge=remote.make_gauge
+        )
+        logging = (address, config.log, kept / "logs" / name, versions, trackers)
+        make = partial(self._spawn, "logger", remote.LoggerActor, *logging)
         supervisor.start("logger", make, runs=False, by_ray=True)
         shown = (address, name, config.pace, hashed, versions, heartbeats)
         make = partial(self._spawn, "discovery", remote.DiscoveryActor, *shown)

@@ -14,7 +14,7 @@ from swarm_for_tests import rules_of
 
 from actors.coordinator.coordinator import Coordinator
 from actors.discovery.discovery import Discovery
-from actors.logger.logger import RunLogger, evaluation_events
+from actors.logger.logger import RunLogger
 from actors.trainer.settings import TrainerResult, TrainerSettings
 from actors.trainer.trainer import Trainer
 from drive_store import ExperimentStore, Operations, Store
@@ -22,7 +22,7 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.experiments.folder import ExperimentAddress, create_experiment
 from swarm_ray.machine.local_disk import cache_folder
-from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
+from swarm_ray.records.metrics import Event, StepMetrics
 from swarm_ray.records.nodes import Beat, NodeKey, Reachable, StoreUse
 from swarm_ray.records.state import Member
 
@@ -87,9 +87,6 @@ class DirectSink:
 
     def events(self, events: list[Event]) -> None:
         self._logger.log_events(events)
-
-    def evaluations(self, evaluations: list[Evaluation]) -> None:
-        self._logger.log_events(evaluation_events(evaluations))
 
     def flush(self) -> None:
         self._logger_use = self._logger.flush()
