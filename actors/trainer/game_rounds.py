@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from statistics import median_low
 from typing import Any
 
-from actors.trainer.reporter import TrainerContext
+from actors.trainer.checkpoints import TrainerContext
 from drive_store import RETRYABLE, Spool, find_round_files
 from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.state_follower import NoRound
 from swarm_ray.genrl.peers import Peers
-from swarm_ray.records.state import ExperimentState, Moment, StageOpen
+from swarm_ray.records.state import Moment, StageOpen
 from swarm_ray.sapo.node import Node
 
 
@@ -102,7 +102,7 @@ class GameRounds:
         while True:
             opened = self._state.wait_open({self._node.id}, after)
             if opened is NoRound.ENDED:
-                raise GameOver(self._why_ended())
+                raise GameOver(self._state.latest.cut_short if self._state.latest else "")
             if not isinstance(opened, StageOpen):
                 self.alone = True
                 self._state.alone_left -= 1
@@ -117,13 +117,6 @@ class GameRounds:
             self._reporter.failed(self._node, opened.round)
             self._node.skipped = ""
             after = opened.round
-
-    def _why_ended(self) -> str:
-        """Why the experiment ended early; empty if it finished."""
-        record = self._state.latest
-        if record is not None and record.state in {ExperimentState.STOPPED, ExperimentState.FAILED}:
-            return f"the experiment is {record.state}: {record.note}"
-        return ""
 
     def _after_all_others(self) -> int:
         """Without a coordinator: the round after the other players' rounds, so that no finished round is played again.

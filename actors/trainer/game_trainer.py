@@ -165,7 +165,8 @@ class GameTrainer(NodeTrainer, GameRecorder):
     def _restore(self) -> None:
         """Give the node its trainer's model and optimizer, restored from its newest checkpoint."""
         learner = learner_of(self._manager.trainer)
-        restore_nodes(self._restored, [learner], self._disk, self._experiment, self._config)
+        config = self._config
+        restore_nodes(self._restored, [learner], self._disk, self._experiment, config.policy, config.resume)
         if hasattr(learner, "check_cancelled"):
             learner.check_cancelled = self._cancellation.check
         else:  # GenRL's own trainer reports no progress, but every pass goes through here

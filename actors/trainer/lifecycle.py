@@ -10,18 +10,22 @@ from contextlib import AbstractContextManager
 import torch
 
 from actors.store_meter import StoreMeter
-from actors.trainer.checkpoints import TrainerCheckpoints
-from actors.trainer.exchange import DirectLink
-from actors.trainer.reporter import TrainerContext, TrainerReporter, beats_while_loading
+from actors.trainer.checkpoints import TrainerCheckpoints, TrainerContext
+from actors.trainer.reporter import TrainerReporter, beats_while_loading
 from actors.trainer.restoring import Restored, claim_nodes
 from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
-from swarm_ray.errors import StopRequested, Superseded
+from drive_store import Store
+from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.errors import LinkError, StopRequested, Superseded
+from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.hivemind.peer_connector import LinkAnnouncement, PeerConnector
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.experiments.folder import local_folder
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.models.push import HubPushes
-from swarm_ray.records.state import ENDED
+from swarm_ray.records.state import ENDED, Member
 from swarm_ray.sapo.node import Node
 
 STOP_WITHIN_S = 5.0
@@ -88,19 +92,23 @@ class NodeTrainer(ABC):
 
     def _loading(self) -> AbstractContextManager[None]:
         """Heartbeats of the incarnations that our nodes continue, until ours are announced."""
-        return beats_while_loading(self._sink, self._restored.continued, self._config.pace.beat_s)
+        former = [Member(node, life) for node, life in self._restored.succeeds.items()]
+        return beats_while_loading(self._sink, former, self._config.pace.beat_s)
 
     def _follow(self, *, whole: bool = False) -> None:
         """Follow the state log from the oldest checkpoint on, or from its first record."""
+        config, restored = self._config, self._restored
         self._state = StateFollower(
             self._experiment,
-            self._config.pace,
+            config.pace,
             self._cancellation,
-            after=self._restored.state_ref,
+            after=restored.state_ref,
             whole=whole,
-            rounds=self._config.rounds,
+            rounds=config.rounds,
         )
-        self._state.claim(self._restored.places)
+        # A record that names another incarnation of ours ends this process.
+        lives = {n.id: frozenset((*restored.former[n.id], n.incarnation)) for n in self.nodes}
+        self._state.claim(lives)
 
     def _connect(self, exchange: Outbox) -> None:
         """Report what the exchange does, and link the nodes directly where that is asked for."""
@@ -115,12 +123,8 @@ class NodeTrainer(ABC):
 
     def _keep_checkpoints(self, pushes: HubPushes | None = None) -> None:
         """Set up checkpoints, and pushes to the Hub if there are any."""
-        self._checkpoints = TrainerCheckpoints(
-            self._disk / "checkpoints",
-            self._context,
-            self._restored,
-            pushes,
-        )
+        folder = self._disk / "checkpoints"
+        self._checkpoints = TrainerCheckpoints(folder, self._context, self._restored, pushes)
 
     def _register(self) -> None:
         """Register the nodes, and announce how they are reached directly."""
@@ -188,3 +192,61 @@ class NodeTrainer(ABC):
         self._restored.release()
         problems = {node.id: node.problem for node in self.nodes if node.problem}
         return TrainerResult(self._taken, problems, stopped, tuple(left), self._learned_nothing())
+
+
+class DirectLink:
+    """The link of a trainer's nodes, under the key of the first of them.
+
+    Nothing here fails a trainer: what goes wrong is reported, and the folder carries all rollouts.
+
+    Args:
+        settings: of the trainer: its nodes and its experiment, where to listen and whom to dial first.
+        restored: the nodes' folders on this machine, with their keys.
+        store: the root, where peers are discovered.
+        direct: the exchange's part that uses the link.
+        sink: announces where the link can be dialled.
+        reporter: reports problems, each once per change.
+    """
+
+    def __init__(
+        self,
+        settings: TrainerSettings,
+        restored: Restored,
+        store: Store,
+        direct: DirectValues,
+        sink: ReportSink,
+        reporter: TrainerReporter,
+    ) -> None:
+        self._nodes, self._direct, self._sink, self._reporter = list(settings.nodes), direct, sink, reporter
+        pace, config = settings.config.pace, settings.config.direct
+        book = PeerBook(store, ttl_s=max(pace.dead_after_s, 3 * pace.beat_s))
+        self._link = DhtLink(restored.folders[settings.nodes[0]].identity.file, config)
+        self._connector = PeerConnector(book, self._link, config, settings.address.experiment)
+        self._announced: LinkAnnouncement | None = None
+
+    def start(self) -> None:
+        """Start the link with the peers that can be found; one that does not start is tried again later."""
+        try:
+            self._connector.start()
+        except LinkError as error:
+            self._reporter.tell_once("direct", f"{error}; the folder carries all rollouts")
+        self._direct.link = self._link
+        self._announce()
+
+    def keep(self) -> None:
+        """Connect to new peers, restart a link that has died, and report problems; returns at once."""
+        self._connector.keep()
+        self._announce()
+        self._reporter.tell_once("direct", self._direct.problem or self._connector.problem)
+
+    def close(self) -> None:
+        """End the link; harmless when repeated."""
+        self._direct.link = None
+        self._connector.close()
+
+    def _announce(self) -> None:
+        """Write to the folder where the link can be dialled, once per change."""
+        found = self._connector.announcement
+        if found != self._announced:
+            self._announced = found
+            self._sink.links(self._nodes, found.peer_id, found.multiaddrs, found.reach)

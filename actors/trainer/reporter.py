@@ -5,15 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 import msgspec
 
 from actors.store_meter import StoreMeter
 from actors.trainer.restoring import Restored
 from actors.trainer.settings import ReportSink
-from drive_store import RETRYABLE, ExperimentStore, StoreError
-from swarm_ray.config.schema import SwarmConfig
+from drive_store import RETRYABLE, StoreError
 from swarm_ray.errors import ActorFailure
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
@@ -46,13 +44,8 @@ class TrainerReporter:
         cancellation: Cancellation,
         meter: StoreMeter,
     ) -> None:
-        self._sink, self._state, self._exchange, self._cancellation = (
-            sink,
-            state,
-            exchange,
-            cancellation,
-        )
-        self._meter = meter
+        self._sink, self._meter, self._cancellation = sink, meter, cancellation
+        self._state, self._exchange = state, exchange
         self._said: dict[str, str] = {}
         self._recovered: dict[str, str] = {}
         self._skipped: dict[str, int] = {}
@@ -63,13 +56,11 @@ class TrainerReporter:
 
     def register(self, restored: Restored) -> None:
         """Announce the nodes, and log rows that their dead processes may not have logged."""
-        self._sink.register(restored.members, restored.succeeds, restored.keys)
-        for problem in restored.problems:
-            self.tell("checkpoint", problem)
-        for problem in self._exchange.problems:
-            self.tell("spool", problem)
-        if restored.rows:
-            self._sink.metrics(restored.rows)
+        keys = {node: folder.identity.key for node, folder in restored.folders.items()}
+        self._sink.register(restored.members, restored.succeeds, keys)
+        problems = {"checkpoint": restored.problems, "spool": self._exchange.problems}
+        self._sink.events([Event(kind, text) for kind, found in problems.items() for text in found])
+        self._sink.metrics([row for found in restored.found.values() for row in found.state.rows])
 
     def start(self, nodes: Sequence[Node], described: Callable[[Node], str]) -> None:
         """Report that the nodes begin, and their progress until `end`."""
@@ -140,10 +131,8 @@ class TrainerReporter:
 
     def flush(self) -> None:
         """Write logged rows to the folder, if it is reachable; else they stay on this machine's disk."""
-        try:
+        with suppress(*RETRYABLE, ActorFailure):  # the logger keeps and reports them
             self._sink.flush()
-        except (*RETRYABLE, ActorFailure):
-            return  # the logger keeps and reports them
 
     def final_heartbeat(self, nodes: Sequence[Node], *, done: bool) -> None:
         """Send the nodes' final heartbeats, once all earlier reports are in the folder."""
@@ -188,19 +177,6 @@ class TrainerReporter:
                     return  # the trainer's own reports fail too, and end it with the cause
 
 
-@dataclass(frozen=True)
-class TrainerContext:
-    """What the parts of a trainer share."""
-
-    experiment: ExperimentStore
-    config: SwarmConfig
-    state: StateFollower
-    """The swarm as the trainer sees it."""
-    outbox: Outbox
-    """Holds the spools."""
-    reporter: TrainerReporter
-
-
 @contextmanager
 def beats_while_loading(sink: ReportSink, former: list[Member], every_s: float) -> Iterator[None]:
     """Send heartbeats for former incarnations until their successors are announced: loading is progress.
@@ -214,16 +190,15 @@ def beats_while_loading(sink: ReportSink, former: list[Member], every_s: float) 
 
     def beat() -> None:
         with suppress(ActorFailure, StoreError):  # the trainer's own next report fails too
-            sink.loading(former)
-            while not ended.wait(every_s):
+            while former:
                 sink.loading(former)
+                if ended.wait(every_s):
+                    return
 
     thread = threading.Thread(target=beat, daemon=True)
-    if former:
-        thread.start()
+    thread.start()
     try:
         yield
     finally:
         ended.set()
-        if former:
-            thread.join()
+        thread.join()

@@ -10,13 +10,12 @@ import msgspec
 
 from drive_store import ExperimentStore, Registry, StateRef, new_incarnation, record_in
 from swarm_ray.checkpointing.node_state import fingerprint
-from swarm_ray.checkpointing.restore import Found, apply, find_newest
-from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.identity import Identity, IdentityLock, identity_for, load_or_new
+from swarm_ray.checkpointing.restore import Found, Parts, apply, find_newest
+from swarm_ray.config.schema import PolicyConfig
+from swarm_ray.identity import IdentityLock, identity_for, load_or_new
 from swarm_ray.machine.local_disk import Lock, read_words
 from swarm_ray.policies.policy import Policy
-from swarm_ray.records.metrics import StepMetrics
-from swarm_ray.records.nodes import NodeKey, Registration
+from swarm_ray.records.nodes import Registration
 from swarm_ray.records.state import Member
 from swarm_ray.sapo.node import Node
 
@@ -43,12 +42,16 @@ class NodeFolder:
         self.spool = folder / "spool"
         """Where its files wait for answers."""
         self.incarnation = new_incarnation()
-        self._lock = Lock(folder / "lock", f"node {node}")
-        self._held: IdentityLock | None = None
+        self._locks: list[Lock | IdentityLock] = [Lock(folder / "lock", f"node {node}")]
         try:
-            self.identity = self._take_identity(folder, identities)
+            if identities is None:
+                # Valid for one experiment only, so it is useless to others who share this disk.
+                self.identity = load_or_new(folder / "identity.pem", shared=True)
+            else:
+                self.identity = identity_for(node, identities)
+                self._locks.append(IdentityLock(self.identity, self.incarnation))
         except BaseException:
-            self._lock.release()
+            self.release()
             raise
         named = folder / "incarnations"
         self.former: tuple[str, ...] = read_words(named)
@@ -58,18 +61,8 @@ class NodeFolder:
 
     def release(self) -> None:
         """Release the node; harmless when repeated."""
-        if self._held is not None:
-            self._held.release()
-        self._lock.release()
-
-    def _take_identity(self, folder: Path, identities: Path | None) -> Identity:
-        """The node's key; no other process uses it while the lock is held."""
-        if identities is None:
-            # Valid for one experiment only, so it is useless to others who share this disk.
-            return load_or_new(folder / "identity.pem", shared=True)
-        identity = identity_for(self.node, identities)
-        self._held = IdentityLock(identity, self.incarnation)
-        return identity
+        for lock in reversed(self._locks):
+            lock.release()
 
 
 @dataclass
@@ -98,21 +91,6 @@ class Restored:
         return {node: lives[-1] for node, lives in self.former.items() if lives}
 
     @property
-    def continued(self) -> list[Member]:
-        """The incarnations that the nodes continue."""
-        return [Member(node, life) for node, life in self.succeeds.items()]
-
-    @property
-    def keys(self) -> dict[str, NodeKey]:
-        """Node to what others may know of its identity."""
-        return {node: folder.identity.key for node, folder in self.folders.items()}
-
-    @property
-    def places(self) -> dict[str, frozenset[str]]:
-        """Node to the incarnations under which the state log may name it while it is ours."""
-        return {n.id: frozenset((*self.former[n.id], n.incarnation)) for n in self.nodes}
-
-    @property
     def state_ref(self) -> StateRef | None:
         """The oldest record after which a node has something to learn; None to begin with the newest."""
         refs = [f.state.state_ref for f in self.found.values()]
@@ -125,11 +103,6 @@ class Restored:
         """Whether a node that took part before has no checkpoint, so that the whole log must be read."""
         known = self.found.keys() | self.weights_of.keys()
         return any(lives and node not in known for node, lives in self.former.items())
-
-    @property
-    def rows(self) -> list[StepMetrics]:
-        """Rows that may not have been logged when their process died; the logger deduplicates them."""
-        return [row for found in self.found.values() for row in found.state.rows]
 
     def release(self) -> None:
         """Release the nodes; harmless when repeated."""
@@ -169,7 +142,8 @@ def restore_nodes(
     policies: Sequence[Policy],
     state: Path,
     experiment: ExperimentStore,
-    config: SwarmConfig,
+    config: PolicyConfig,
+    resume: Parts,
 ) -> None:
     """Restore each claimed node from its newest whole checkpoint.
 
@@ -178,7 +152,8 @@ def restore_nodes(
         policies: a fresh one for each.
         state: this machine's folder for the experiment.
         experiment: the experiment in the shared folder.
-        config: the swarm; with `resume=weights` the optimizer and all counters start over.
+        config: of the policies.
+        resume: with "weights" the optimizer and all counters start over.
 
     Raises:
         CheckpointMismatch: a checkpoint is of another model.
@@ -190,21 +165,16 @@ def restore_nodes(
             state / "checkpoints", experiment.store, experiment.paths, name, restored.problems, lives
         )
         if found is not None:
-            apply(found, policy, config.resume, fingerprint(config.policy, policy))
-            if config.resume == "all":
-                restored.found[name] = found
-                _continue(node, found)
+            apply(found, policy, resume, fingerprint(config, policy))
+            if resume == "all":
+                restored.found[name], kept = found, found.state
+                node.step, node.round = kept.step, kept.round
+                # Copies: a state is frozen, and a node's counters are not.
+                node.totals = msgspec.structs.replace(kept.totals)
+                node.previous, node.vote = kept.previous, kept.vote
             else:
                 restored.weights_of[name] = found
         restored.nodes.append(node)
-
-
-def _continue(node: Node, found: Found) -> None:
-    state = found.state
-    node.step, node.round = state.step, state.round
-    # Copies: a state is frozen, and a node's counters are not.
-    node.totals = msgspec.structs.replace(state.totals)
-    node.previous, node.vote = state.previous, state.vote
 
 
 def _announced(experiment: ExperimentStore) -> dict[str, list[Registration]]:

@@ -11,17 +11,19 @@ import msgspec
 import torch
 
 from actors.logger.logger import evaluation_events
-from actors.trainer.catching_up import catch_up
-from actors.trainer.exchange import build_exchange
+from actors.trainer.checkpoints import catch_up
 from actors.trainer.lifecycle import NodeTrainer
 from actors.trainer.restoring import restore_nodes
 from actors.trainer.settings import ReportSink, TrainerSettings
+from drive_store import Spool
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
+from swarm_ray.exchange.direct.exchange import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
+from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import NoRound
-from swarm_ray.experiments.folder import read_config
+from swarm_ray.experiments.folder import experiment_uid, read_config
 from swarm_ray.models.push import hub_pushes
 from swarm_ray.policies.loading import load_policies
 from swarm_ray.policies.policy import Policy
@@ -65,7 +67,9 @@ class Trainer(NodeTrainer):
     def _restore(self) -> None:
         """Restore the nodes from their newest checkpoints, and let them check for cancellation."""
         policies = first_policies(self._settings, self._tasks, self._verifier)
-        restore_nodes(self._restored, policies, self._disk, self._experiment, self._config)
+        restore_nodes(
+            self._restored, policies, self._disk, self._experiment, self._config.policy, self._config.resume
+        )
         gc.freeze()  # the imports leave 300,000 objects that no collection needs to visit
         for node in self.nodes:
             node.policy.check_cancelled = self._cancellation.check
@@ -75,16 +79,37 @@ class Trainer(NodeTrainer):
         """Build the parts that connect the nodes to the swarm."""
         config = self._config
         self._follow(whole=self._restored.reads_all)
-        exchange = build_exchange(
-            self._settings, self._experiment, self._state, self._restored, self._tasks, self._verifier
-        )
+        exchange = self._make_exchange()
         self._connect(exchange)
         self._round_context = RoundContext(
-            config, self._tasks, self._verifier, exchange, self._phases, self._tell_failed
+            config,
+            self._tasks,
+            self._verifier,
+            exchange,
+            self._phases,
+            lambda node: self._reporter.failed(node, self._number),
         )
         self._keep_checkpoints(
             hub_pushes(config, self._experiment.name, self.nodes, self._disk / "hub", self._reporter.tell)
         )
+
+    def _make_exchange(self) -> FolderExchange:
+        """An exchange of rollouts through the folder, and over a direct link beside it."""
+        experiment, restored, pace = self._experiment, self._restored, self._config.pace
+        spools = {
+            n.id: Spool(restored.folders[n.id].spool, experiment, n.id, n.incarnation, retry_s=pace.retry_s)
+            for n in restored.nodes
+        }
+        made = StepReplay(experiment, self._state, spools, self._tasks, self._verifier)
+        direct = DirectValues(
+            experiment,
+            experiment_uid(self._store, self._settings.address),
+            {n.id: n.incarnation for n in restored.nodes},
+            staleness=pace.staleness,
+            value_s=self._config.direct.value_s,
+            again=pace.mode == "async",
+        )
+        return FolderExchange(experiment, self._state, pace, spools, made, direct)
 
     def _take_part(self) -> str:
         """Evaluate, register, catch up, take part in every round, and evaluate again."""
@@ -100,9 +125,13 @@ class Trainer(NodeTrainer):
         self._number = max((n.round for n in self.nodes), default=-1)
         while (opened := self._next_round()) is not NoRound.ENDED:
             self._run_opened(opened)
-        self._check_not_stopped()
+        record = self._state.latest
+        if record is not None and record.cut_short:  # no final evaluation: it may be resumed
+            raise StopRequested(record.cut_short)
+        if record is not None and record.state in {ExperimentState.DRAINING, ExperimentState.FINISHED}:
+            self._give_up_idle(self._number)
         with self._reporter.busy("evaluating"):
-            self._sink.events(evaluation_events(evaluate(self._participants(), "end", self._round_context)))
+            self._sink.events(evaluation_events(evaluate(self.nodes, "end", self._round_context)))
         return ""
 
     def _close(self) -> None:
@@ -198,22 +227,6 @@ class Trainer(NodeTrainer):
         self._checkpoints.hold(rows)
         self._sink.metrics(rows)
         return rows
-
-    def _tell_failed(self, node: Node) -> None:
-        self._reporter.failed(node, self._number)
-
-    def _check_not_stopped(self) -> None:
-        """Skip the final evaluation of a stopped or failed experiment, which may be resumed."""
-        record = self._state.latest
-        if record is not None and record.state in {ExperimentState.STOPPED, ExperimentState.FAILED}:
-            raise StopRequested(f"the experiment is {record.state}: {record.note}")
-
-    def _participants(self) -> list[Node]:
-        """The nodes to evaluate at the end; one that took part in no round is a failure, and is reported."""
-        latest = self._state.latest
-        if latest is not None and latest.state in {ExperimentState.DRAINING, ExperimentState.FINISHED}:
-            self._give_up_idle(self._number)
-        return self.nodes
 
 
 def first_policies(settings: TrainerSettings, tasks: TaskSet, verifier: Verifier) -> list[Policy]:

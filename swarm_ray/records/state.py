@@ -161,6 +161,12 @@ class StateRecord(msgspec.Struct, frozen=True):
     replies: dict[str, str] = {}
     """Control requests answered by this record, id to what was done."""
 
+    @property
+    def cut_short(self) -> str:
+        """Why the experiment ended before its last round, in words; empty if it did not."""
+        early = self.state in {ExperimentState.STOPPED, ExperimentState.FAILED}
+        return f"the experiment is {self.state}: {self.note}" if early else ""
+
 
 @dataclass(frozen=True)
 class CoordinatorProgress:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.trainer.catching_up import _is_gone
+from actors.trainer.checkpoints import _is_gone
 from drive_store import ExperimentPaths, ExperimentStore, Store
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.replay import PublishedStep
