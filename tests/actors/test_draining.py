@@ -6,15 +6,7 @@ from pathlib import Path
 
 from played_for_tests import Played
 
-from actors.coordinator.context import awaited_at_the_end, files_owed
-from actors.coordinator.roster import Peer
 from actors.coordinator.round_keeper import LONGEST_DRAIN
-from swarm_ray.records.nodes import Beat, NodeTotals, Registration
-
-
-def peer(node: str, unanswered: tuple[int, ...] = (), failure: str | None = None) -> Peer:
-    beat = Beat(1, 3, 3, "training", NodeTotals(), unanswered=unanswered)
-    return Peer(Registration(node, "0000000a", "w", "", {}, ""), ["0000000a"], beat, failure)
 
 
 def drained(tmp_path: Path, **changes: object) -> Played:
@@ -141,17 +133,13 @@ def test_late_files_are_answered_while_paused(tmp_path: Path) -> None:
     assert ([ref.node for ref in played.last.answers.late], played.last.state) == (["node-2"], "paused")
 
 
-def test_owed_are_the_rounds_that_no_record_has_answered() -> None:
-    one = peer("node-1", (2, 5, 9))
-    assert files_owed(one, lambda node, number: (node, number) == ("node-1", 5)) == (2, 9)
-    assert files_owed(Peer(one.registration, ["0000000a"]), lambda *_: False) == ()
-
-
-def test_the_dead_are_not_waited_for_at_the_end() -> None:
-    peers = {"node-1": peer("node-1"), "node-2": peer("node-2", failure="lost"), "node-3": peer("node-3")}
-    owed = {"node-1": (), "node-2": (3,), "node-3": (4,)}
-    assert awaited_at_the_end(peers, ["node-1"], owed) == ["node-1", "node-3"]
-    assert awaited_at_the_end(peers, [], {"node-2": (3,)}) == []
+def test_the_failed_are_not_waited_for_at_the_end(tmp_path: Path) -> None:
+    played = drained(tmp_path)
+    played.beat("node-1", 5, done=True)
+    played.beat("node-2", 5, problem="lost", unanswered=(0,))
+    played.tick()
+    assert played.last.answers is not None
+    assert (played.last.state, played.last.answers.expired) == ("finished", {"node-2": (0,)})
 
 
 def test_a_node_that_makes_nothing_before_it_has_its_answers_gets_them_while_its_round_is_open(
