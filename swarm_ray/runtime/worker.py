@@ -118,9 +118,7 @@ class Worker:
         if config.tracking.prometheus:
             self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")
         # No other experiment's runs of wandb have the prefix `kept.name`.
-        trackers = partial(
-            make_trackers, config, address.experiment, kept.name, make_gauge=remote.make_gauge
-        )
+        trackers = partial(make_trackers, config, address.experiment, kept.name, make_gauge=remote.make_gauge)
         logging = (address, config.log, kept / "logs" / name, versions, trackers)
         make = partial(self._spawn, "logger", remote.LoggerActor, *logging)
         supervisor.start("logger", make, runs=False, by_ray=True)
