@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from swarm_ray.experiments.read.compare import mean
 from swarm_ray.observe.report.chart import (
     INK,
-    Cell,
     Chart,
     begin_at_zero,
     legend_below,
@@ -60,7 +60,11 @@ def curve_chart(result: SweepResult) -> Chart:
         height=HEIGHT,
         draw=lambda figure: _draw_curves(figure, drawn),
         columns=("setting", "round", "mean", "lowest_seed", "highest_seed"),
-        rows=tuple(_curve_rows(drawn)),
+        rows=tuple(
+            (curve.label, number, *row)
+            for curve in drawn
+            for number, row in enumerate(zip(curve.mean, curve.low, curve.high, strict=True))
+        ),
     )
 
 
@@ -81,24 +85,13 @@ def dot_chart(result: SweepResult, measure: Measure) -> Chart:
 def seed_curves(point: PointResult) -> SeedCurves:
     """The smoothed curves of a grid point's runs, put together; shorter runs end earlier."""
     smooth = [curves_of(run.stages).smooth for run in point.runs]
-    rounds = max(map(len, smooth), default=0)
-    columns = [
-        [curve[number] for curve in smooth if number < len(curve) and curve[number] is not None]
-        for number in range(rounds)
-    ]
-    known = [[value for value in column if value is not None] for column in columns]
+    known = [[value for value in column if value is not None] for column in zip_longest(*smooth)]
     return SeedCurves(
         label=point.point.label,
         mean=[mean(column) for column in known],
         low=[min(column, default=None) for column in known],
         high=[max(column, default=None) for column in known],
     )
-
-
-def _curve_rows(drawn: Sequence[SeedCurves]) -> Iterator[tuple[Cell, ...]]:
-    for curve in drawn:
-        for number, row in enumerate(zip(curve.mean, curve.low, curve.high, strict=True)):
-            yield (curve.label, number, *row)
 
 
 def _draw_curves(figure: Figure, drawn: Sequence[SeedCurves]) -> None:

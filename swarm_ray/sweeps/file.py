@@ -80,7 +80,8 @@ def read_file(path: Path) -> SweepFile:
     data = read_bytes(path)
     values = parse_mapping(data, str(path))
     refuse_secrets(values, str(path))
-    return _checked(values, SweepFile(str(path), "", None, {}, (), (), {}, _lines(data)))
+    lines = dict(_marks(yaml.compose(data.decode("utf-8-sig"), Loader), ()))
+    return _checked(values, SweepFile(str(path), "", None, {}, (), (), {}, lines))
 
 
 def _checked(values: Mapping[str, Any], file: SweepFile) -> SweepFile:
@@ -200,23 +201,17 @@ def _require_known(file: SweepFile, key: str, value: object, way: Line) -> None:
 
 def _check_grid(file: SweepFile, fixed: Mapping[str, Any], axes: tuple[Axis, ...]) -> None:
     """Refuse a key that is set twice, since one value would be ignored."""
-    seen: set[str] = set()
-    for axis in axes:
-        way = ("grid", ", ".join(axis.keys))
-        for key in axis.keys:
-            if key in seen:
-                raise file.mistake(f"grid: {key} is given twice; remove one", *way)
-            if key in fixed:
-                raise file.mistake(f"set: {key} is in the grid too; remove one", "set", key)
-            seen.add(key)
-
-
-def _lines(data: bytes) -> dict[Line, int]:
-    """The line of each key, of a document that `parse_mapping` has taken."""
-    return dict(_marks(yaml.compose(data.decode("utf-8-sig"), Loader), ()))
+    places = [(axis, key) for axis in axes for key in axis.keys]
+    given = [key for _, key in places]
+    for axis, key in places:
+        if given.count(key) > 1:
+            raise file.mistake(f"grid: {key} is given twice; remove one", "grid", ", ".join(axis.keys))
+        if key in fixed:
+            raise file.mistake(f"set: {key} is in the grid too; remove one", "set", key)
 
 
 def _marks(node: yaml.Node | None, way: Line) -> Iterator[tuple[Line, int]]:
+    """The line of each key, of a document that `parse_mapping` has taken."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*way, str(key.value))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -20,16 +19,15 @@ from swarm_ray.experiments.manage.files import (
     written_whole,
 )
 from swarm_ray.observe.report.findings import Finding
-from swarm_ray.observe.report.html_page import NOTHING, Page, Section, Table
-from swarm_ray.observe.statistics import LEVEL, Interval
+from swarm_ray.observe.report.html_page import Page, Section, Table
+from swarm_ray.observe.statistics import LEVEL
 from swarm_ray.sweeps.charts import sweep_charts
-from swarm_ray.sweeps.results import MEASURES, Figure, Measure, PointResult, SweepResult
+from swarm_ray.sweeps.results import MEASURES, PointResult, SweepResult
 from swarm_ray.sweeps.table import (
     DIFFERENCE_HEADS,
     amount,
     bounds_text,
-    difference_cells,
-    interval_text,
+    difference_rows,
     limitations,
     mean_text,
     p_text,
@@ -45,11 +43,11 @@ def csv_text(result: SweepResult) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*CSV_HEADS, *keys, *[m.key for m in MEASURES]])
     for point in result.points:
+        settings = dict(point.point.values)
         for run in point.runs:
-            settings = [_cell(dict(point.point.values).get(key)) for key in keys]
-            figures = [_cell(measure.of(run.figures)) for measure in MEASURES]
             head = [run.run.experiment, point.point.label, int(point.is_baseline), run.run.seed]
-            writer.writerow([*head, *settings, *figures])
+            figures = [measure.of(run.figures) for measure in MEASURES]
+            writer.writerow(map(_cell, [*head, *map(settings.get, keys), *figures]))
     return out.getvalue()
 
 
@@ -63,28 +61,17 @@ def json_text(result: SweepResult) -> str:
         "remarks": limitations(result),
         "not_finished": {status.run.experiment: status.state for status in result.missing},
         "not_counted": result.not_counted,
-        "points": [_point(point) for point in result.points],
+        "points": [
+            {
+                "setting": dict(point.point.values),
+                "is_baseline": point.is_baseline,
+                "runs": [run.figures for run in point.runs],
+                "measures": point.figures,
+            }
+            for point in result.points
+        ],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
-
-
-def _point(point: PointResult) -> dict[str, Any]:
-    return {
-        "setting": dict(point.point.values),
-        "is_baseline": point.is_baseline,
-        "runs": [run.figures for run in point.runs],
-        "measures": {key: _figure(figure) for key, figure in point.figures.items()},
-    }
-
-
-def _figure(figure: Figure) -> dict[str, Any]:
-    return {
-        "values": {str(seed): value for seed, value in figure.values.items()},
-        "interval": figure.interval,
-        "paired_difference": figure.paired,
-        "difference": figure.difference,
-        "p_holm": figure.p_holm,
-    }
 
 
 def _cell(value: object) -> object:
@@ -162,13 +149,10 @@ def page_text(result: SweepResult) -> str:
     baseline = result.baseline.label if result.baseline else ""
     seeds = f"seeds {', '.join(map(str, result.seeds))}"
     charts = tuple(sweep_charts(result))
+    differences = tuple(Table(m.title, DIFFERENCE_HEADS, difference_rows(result, m)) for m in MEASURES)
     sections = [
         Section("figures", "Figures", charts=charts),
-        *(
-            [Section("differences", "Against the baseline", (_METHOD,), (), _differences(result))]
-            if baseline
-            else []
-        ),
+        *([Section("differences", "Against the baseline", (_METHOD,), (), differences)] if baseline else []),
         Section("runs", "Runs", tables=(_runs(result),)),
     ]
     others = [point for point in result.points if not point.is_baseline and baseline]
@@ -189,13 +173,17 @@ def conclusion(result: SweepResult, point: PointResult) -> Finding:
     measure, label = MEASURES[0], point.point.label
     about = f"against {result.baseline.label}" if result.baseline else ""
     figure = point.figures[measure.key]
-    test, paired = figure.difference, figure.paired
+    test, paired = figure.difference, figure.paired_difference
     if test is None or paired is None or figure.p_holm is None:
         said = "Not compared: the setting or the baseline has no valid finished run."
         return Finding(label, about, "open", said, ())
     answer, verdict = _verdict(test.p, figure.p_holm, paired.mean, result.least_p())
     ratio = "" if paired.ratio is None else f", {paired.ratio:.2f} times the baseline's"
-    bounds = "no interval with one seed" if paired.low is None else f"interval {bounds_text(measure, paired)}"
+    bounds = (
+        "no interval with one seed"
+        if paired.low is None
+        else f"interval {bounds_text(measure, paired, signed=True)}"
+    )
     said = (
         f"{verdict}: {measure.title} {amount(measure, paired.mean, signed=True)} ({bounds}){ratio}. A run of it is "
         f"ahead of one of the baseline in {test.superiority:.0%} of the pairs; p = {p_text(test.p)}, after Holm "
@@ -219,7 +207,10 @@ def _means(result: SweepResult) -> Table:
         (
             f"{p.point.label}{' (baseline)' if p.is_baseline else ''}",
             str(len(p.runs)),
-            *[_mean_cell(m, p.figures[m.key].interval) for m in MEASURES],
+            *[
+                f"{mean_text(m, found := p.figures[m.key].interval, PLUS_MINUS)}\n{bounds_text(m, found)}"
+                for m in MEASURES
+            ],
         )
         for p in result.points
     ]
@@ -231,26 +222,11 @@ def _means(result: SweepResult) -> Table:
     return Table("Every setting", heads, tuple(rows), note=note, stacked=True)
 
 
-def _mean_cell(measure: Measure, found: Interval | None) -> str:
-    """On two lines: the mean with its standard deviation, and its interval."""
-    return f"{mean_text(measure, found, PLUS_MINUS)}\n{interval_text(measure, found)}"
-
-
-def _differences(result: SweepResult) -> tuple[Table, ...]:
-    """A table for each measure."""
-    others = [point for point in result.points if not point.is_baseline]
-    heads = ("setting", *DIFFERENCE_HEADS)
-    return tuple(
-        Table(m.title, heads, tuple((p.point.label, *difference_cells(m, p.figures[m.key])) for p in others))
-        for m in MEASURES
-    )
-
-
 def _runs(result: SweepResult) -> Table:
-    rows = []
-    for run in (run for point in result.points for run in point.runs):
-        values = [(measure, measure.of(run.figures)) for measure in MEASURES]
-        cells = [NOTHING if value is None else amount(measure, value) for measure, value in values]
-        rows.append((run.run.experiment, str(run.run.seed), *cells))
+    rows = [
+        (run.run.experiment, str(run.run.seed), *[amount(m, m.of(run.figures)) for m in MEASURES])
+        for point in result.points
+        for run in point.runs
+    ]
     heads = ("experiment", "seed", *[measure.title for measure in MEASURES])
     return Table("", heads, tuple(rows))

@@ -136,27 +136,20 @@ def _config(file: SweepFile, point: GridPoint) -> SwarmConfig:
 def _way_to(file: SweepFile, key: str) -> tuple[str, ...]:
     """Where in the file a configuration key is set, if one line says so."""
     key = key.partition("[")[0]
-    for axis in file.axes:
-        if key in axis.keys:
-            return next((way for way in file.lines if way[0] == "grid" and key in _heads(way)), ("grid",))
-    ways = [way for way in file.lines if way[0] == "set" and ".".join(way[1:]) == key]
-    return ways[0] if ways else (key,)
-
-
-def _heads(way: Sequence[str]) -> list[str]:
-    return [part.strip() for part in way[-1].split(",")]
+    for way in file.lines:
+        heads = [part.strip() for part in way[-1].split(",")] if way[0] == "grid" else []
+        if key in heads or (way[0] == "set" and ".".join(way[1:]) == key):
+            return way
+    return (key,)
 
 
 def _refuse_twins(file: SweepFile, points: Sequence[GridPoint], configs: Sequence[SwarmConfig]) -> None:
     """Refuse two points with one configuration: their runs would be counted twice."""
     seen: dict[str, GridPoint] = {}
     for point, config in zip(points, configs, strict=True):
-        text = json.dumps(to_json(config), sort_keys=True)
-        if text in seen:
-            raise file.mistake(
-                f"grid: {seen[text].label} and {point.label} are the same run; remove one", "grid"
-            )
-        seen[text] = point
+        other = seen.setdefault(json.dumps(to_json(config), sort_keys=True), point)
+        if other is not point:
+            raise file.mistake(f"grid: {other.label} and {point.label} are the same run; remove one", "grid")
 
 
 def _refuse_names(file: SweepFile, runs: Sequence[SweepRun]) -> None:

@@ -22,6 +22,7 @@ from swarm_ray.experiments.folder import ExperimentAddress, read_identity
 from swarm_ray.experiments.open import Opened, config_in_force, newest_record
 from swarm_ray.experiments.read.compare import comparison_of, history_of
 from swarm_ray.experiments.read.experiment import open_experiment
+from swarm_ray.formatting import duration, large, reward_sum, share
 from swarm_ray.observe.statistics import (
     Difference,
     Interval,
@@ -105,6 +106,7 @@ class Measure:
     title: str
     meaning: str
     of: Callable[[Comparison], float | None]
+    format: Callable[[float], str] = share
 
 
 MEASURES = (
@@ -113,6 +115,7 @@ MEASURES = (
         "cumulative reward",
         "sum over nodes and rounds of the mean raw reward of own completions",
         lambda c: c.cumulative_reward,
+        reward_sum,
     ),
     Measure(
         "reward_last",
@@ -131,12 +134,14 @@ MEASURES = (
         "generated tokens",
         "by all nodes, in training",
         lambda c: float(c.generated_tokens),
+        lambda tokens: large(round(tokens)),
     ),
     Measure(
         "seconds",
         "seconds",
         "from opening to close, summed over rounds; other load on the machine counts too",
         lambda c: c.seconds,
+        duration,
     ),
 )
 """The first decides; the others are shown beside it."""
@@ -149,7 +154,7 @@ class Figure:
     values: dict[int, float]
     """Seed to value, of finished runs."""
     interval: Interval | None
-    paired: PairedDifference | None
+    paired_difference: PairedDifference | None
     """To the baseline, seed by seed; None for the baseline itself, or without one."""
     difference: Difference | None
     """To the baseline, all seeds against all seeds."""
@@ -217,15 +222,14 @@ def sweep_result(plan: SweepPlan, found: Sequence[RunStatus], root: str) -> Swee
                 done.setdefault(status.run.point, []).append(_read(status.run, root))
             except SwarmStateError as error:
                 not_counted[status.run.experiment] = str(error)
-    figures = {
-        measure.key: _figures(measure, [done.get(p, []) for p in plan.points], _place(plan))
-        for measure in MEASURES
-    }
+    base = None if plan.baseline is None else plan.points.index(plan.baseline)
+    runs = [done.get(point, []) for point in plan.points]
+    figures = {measure.key: _figures(measure, runs, base) for measure in MEASURES}
     points = tuple(
         PointResult(
             point,
             point == plan.baseline,
-            tuple(done.get(point, ())),
+            tuple(runs[number]),
             {key: column[number] for key, column in figures.items()},
         )
         for number, point in enumerate(plan.points)
@@ -247,10 +251,6 @@ def _read(run: SweepRun, root: str) -> FinishedRun:
     return FinishedRun(run, figures, stages)
 
 
-def _place(plan: SweepPlan) -> int | None:
-    return None if plan.baseline is None else plan.points.index(plan.baseline)
-
-
 def _figures(measure: Measure, points: Sequence[Sequence[FinishedRun]], baseline: int | None) -> list[Figure]:
     """One measure of all grid points, which are tested together."""
     values = [_values(measure, runs) for runs in points]
@@ -262,7 +262,7 @@ def _figures(measure: Measure, points: Sequence[Sequence[FinishedRun]], baseline
         Figure(
             values=own,
             interval=interval(list(own.values())),
-            paired=_paired(base, own) if number in adjusted else None,
+            paired_difference=_paired(base, own) if number in adjusted else None,
             difference=tests.get(number),
             p_holm=adjusted.get(number),
         )

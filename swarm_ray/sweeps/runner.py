@@ -156,7 +156,8 @@ class SweepRunner:
         try:
             self._prepare()
             while self._waiting or self._slots:
-                self._fill()
+                while self._waiting and len(self._slots) < self._at_once:
+                    self._start(self._waiting.pop(0))
                 self._look()
         except KeyboardInterrupt:
             self._outcome.interrupted = True
@@ -172,18 +173,14 @@ class SweepRunner:
         """Make or check every model once, and start Ray meanwhile."""
         self._display.step("preparing the models")
         self._ray.begin()
-        for config in distinct_models([run.config for run in self._waiting]):
+        configs = [run.config for run in self._waiting]
+        for config in distinct_models(configs):
             prepare_model(config, node_ids(config), None, self._display.step)
         self._ray.wait()
-        configs = [run.config for run in self._waiting]
         self._at_once = (
             runs_at_once(configs) if self._parallel == "auto" else min(self._parallel, len(configs))
         )
         self._began = time.monotonic()
-
-    def _fill(self) -> None:
-        while self._waiting and len(self._slots) < self._at_once:
-            self._start(self._waiting.pop(0))
 
     def _start(self, run: SweepRun) -> None:
         """Start a run; if that is impossible, it counts as failed."""
@@ -205,11 +202,10 @@ class SweepRunner:
                 f"its folder in {self._root} has no experiment.json, as when a command was killed while creating it; "
                 "delete the folder, and give the same command again"
             )
-            return
         except (SwarmError, StoreError) as error:
             self._outcome.failed[run.experiment] = str(error)
-            return
-        self._slots.append(Slot(self._numbers[run.experiment], run, running, made[0]))
+        else:
+            self._slots.append(Slot(self._numbers[run.experiment], run, running, made[0]))
 
     def _look(self) -> None:
         """Watch every run briefly, show them, and record ended ones."""
@@ -223,26 +219,24 @@ class SweepRunner:
 
     def _end(self, slot: Slot) -> None:
         """Close the run and record how it ended; an interrupt meanwhile applies to the sweep."""
-        name = slot.run.experiment
+        name, running = slot.run.experiment, slot.running
         try:
-            slot.running.stop()
-            ended, message = slot.running.exit_code, slot.running.message
+            running.stop()
+            if running.exit_code in {DONE, LEARNED_NOTHING}:  # having learned nothing is a result too
+                self._outcome.done.append(name)
+            else:
+                self._outcome.failed[name] = running.message
         except (SwarmError, StoreError) as error:
             self._outcome.failed[name] = str(error)
-            return
-        if ended in {DONE, LEARNED_NOTHING}:  # having learned nothing is a result too
-            self._outcome.done.append(name)
-        else:
-            self._outcome.failed[name] = message
 
     def _lines(self) -> list[ExperimentSnapshot]:
         """A snapshot per run; the first also has the progress of the sweep."""
-        lines = []
-        for slot in self._slots:
-            label = f"{slot.number} of {len(self._numbers)}: {slot.run.experiment}"
-            lines.append(replace(slot.worker.progress(), label=label))
-        far = self._far(lines)
-        notes = ("; ".join([*lines[0].notes[:1], far]),)
+        total = len(self._numbers)
+        lines = [
+            replace(slot.worker.progress(), label=f"{slot.number} of {total}: {slot.run.experiment}")
+            for slot in self._slots
+        ]
+        notes = ("; ".join([*lines[0].notes[:1], self._far(lines)]),)
         return [replace(lines[0], notes=notes), *lines[1:]]
 
     def _far(self, progress: Sequence[ExperimentSnapshot]) -> str:

@@ -49,7 +49,9 @@ def plan_splits(
     if not nodes:
         # `nodes=2` makes external rollouts valid while the number is still unknown.
         configs = [load_config(preset, overrides=[*words, "nodes=2"]) for words in asked.values()]
-        nodes = _nodes_there(root, tuple(pairs)) or min(nodes_that_fit(config) for config in configs)
+        first = next(iter(_there(root, pairs)), None)
+        there = config_in_force(Store(root), ExperimentAddress(root, first)).nodes if first else 0
+        nodes = there or min(nodes_that_fit(config) for config in configs)
     return {name: load_config(preset, overrides=[*words, f"nodes={nodes}"]) for name, words in asked.items()}
 
 
@@ -134,9 +136,3 @@ def _read_split(text: str) -> tuple[int, int]:
 def _there(root: str, names: Iterable[str]) -> list[str]:
     store = Store(root)
     return [name for name in names if read_identity(store, ExperimentAddress(root, name)) is not None]
-
-
-def _nodes_there(root: str, names: Iterable[str]) -> int:
-    """The number of nodes of the first existing experiment; 0 if none exists."""
-    first = next(iter(_there(root, names)), None)
-    return config_in_force(Store(root), ExperimentAddress(root, first)).nodes if first else 0

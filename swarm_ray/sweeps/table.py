@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from swarm_ray.formatting import NOTHING, WIDTH, clean, duration, grid, large, reward_sum, share
+from swarm_ray.formatting import NOTHING, WIDTH, clean, grid, large
 from swarm_ray.observe.statistics import LEVEL, Interval, PairedDifference, interval_coverage, smallest_p
 from swarm_ray.sweeps.plan import SweepPlan
 from swarm_ray.sweeps.results import MEASURES, Figure, Measure, RunStatus, SweepResult
@@ -13,14 +13,7 @@ from swarm_ray.sweeps.results import MEASURES, Figure, Measure, RunStatus, Sweep
 
 def limitations(result: SweepResult) -> list[str]:
     """Sentences on the limitations of the figures."""
-    return [
-        *_missing(result),
-        *[f"{name} is finished but left out: {why}." for name, why in result.not_counted.items()],
-        *_unlike(result),
-        *_learned_nothing(result),
-        *_interval_remarks(result),
-        *_test_remarks(result),
-    ]
+    return [*_run_remarks(result), *_interval_remarks(result), *_test_remarks(result)]
 
 
 def seeds_needed(comparisons: int) -> int:
@@ -31,44 +24,33 @@ def seeds_needed(comparisons: int) -> int:
     return count
 
 
-def _missing(result: SweepResult) -> list[str]:
-    if not result.missing:
-        return []
-    names = ", ".join(f"{status.run.experiment} ({status.state})" for status in result.missing[:9])
-    more = f" and {len(result.missing) - 9} more" if len(result.missing) > 9 else ""
-    return [f"Not finished, and left out: {names}{more}."]
+def _run_remarks(result: SweepResult) -> Iterator[str]:
+    """Which runs are left out, and in what those that count differ from what is asked of them."""
+    if result.missing:
+        names = ", ".join(f"{status.run.experiment} ({status.state})" for status in result.missing[:9])
+        more = f" and {len(result.missing) - 9} more" if len(result.missing) > 9 else ""
+        yield f"Not finished, and left out: {names}{more}."
+    yield from (f"{name} is finished but left out: {why}." for name, why in result.not_counted.items())
+    runs = [run for point in result.points for run in point.runs]
+    sizes = {"nodes": {r.run.config.nodes for r in runs}, "rounds": {r.run.config.rounds for r in runs}}
+    if differing := [key for key, values in sizes.items() if len(values) > 1]:
+        over = " and ".join(differing)
+        yield f"The runs differ in {over}, over which the cumulative reward and tokens are summed."
+    if idle := [run.run.experiment for run in runs if run.figures.learned_nothing]:
+        yield f"Learned nothing, but counted: {', '.join(idle)}."
 
 
-def _unlike(result: SweepResult) -> list[str]:
-    """Warn that sums over different numbers of nodes and rounds are not comparable."""
-    configs = [run.run.config for point in result.points for run in point.runs]
-    found = {"nodes": {config.nodes for config in configs}, "rounds": {config.rounds for config in configs}}
-    differing = [key for key, values in found.items() if len(values) > 1]
-    if not differing:
-        return []
-    return [
-        f"The runs differ in {' and '.join(differing)}, over which the cumulative reward and tokens are summed."
-    ]
-
-
-def _learned_nothing(result: SweepResult) -> list[str]:
-    names = [r.run.experiment for p in result.points for r in p.runs if r.figures.learned_nothing]
-    return [f"Learned nothing, but counted: {', '.join(names)}."] if names else []
-
-
-def _interval_remarks(result: SweepResult) -> list[str]:
+def _interval_remarks(result: SweepResult) -> Iterator[str]:
     counts = [len(point.runs) for point in result.points]
-    said = []
     if min(counts) < 2:
-        said.append("With fewer than 2 seeds of a setting no interval is possible.")
+        yield "With fewer than 2 seeds of a setting no interval is possible."
     if several := [count for count in counts if count > 1]:
         least, most = min(several), max(several)
         seeds = str(least) if least == most else f"{least} to {most}"
-        said.append(
+        yield (
             f"Intervals are bootstrapped over {seeds} seeds and asked for with 95 %; of {least} values about "
             f"{interval_coverage(least):.0%} of them hold the true mean."
         )
-    return said
 
 
 def _test_remarks(result: SweepResult) -> list[str]:
@@ -152,26 +134,27 @@ def differences_table(
     result: SweepResult, measure: Measure, *, width: int = WIDTH, styled: bool = False
 ) -> str:
     """A line for each other grid point: its difference from the baseline, and the uncertainty."""
-    rows = [
-        [p.point.label, *difference_cells(measure, p.figures[measure.key])]
-        for p in result.points
-        if not p.is_baseline
-    ]
-    return grid(["setting", *DIFFERENCE_HEADS], rows, width=width, styled=styled)
+    rows = difference_rows(result, measure)
+    return grid(list(DIFFERENCE_HEADS), list(map(list, rows)), width=width, styled=styled)
 
 
-DIFFERENCE_HEADS = ("ratio", "difference", "95 % interval", "U", "p", "p (Holm)", "larger in", "d")
+DIFFERENCE_HEADS = ("setting", "ratio", "difference", "95 % interval", "U", "p", "p (Holm)", "larger in", "d")
 
 
-def difference_cells(measure: Measure, figure: Figure) -> list[str]:
-    """Under `DIFFERENCE_HEADS`: the paired difference, and the unpaired test."""
-    test, paired = figure.difference, figure.paired
+def difference_rows(result: SweepResult, measure: Measure) -> tuple[tuple[str, ...], ...]:
+    """Under `DIFFERENCE_HEADS`, of each other grid point: the paired difference, and the unpaired test."""
+    others = [point for point in result.points if not point.is_baseline]
+    return tuple((p.point.label, *_difference_cells(measure, p.figures[measure.key])) for p in others)
+
+
+def _difference_cells(measure: Measure, figure: Figure) -> list[str]:
+    test, paired = figure.difference, figure.paired_difference
     if test is None or paired is None:
-        return [NOTHING] * len(DIFFERENCE_HEADS)
+        return [NOTHING] * (len(DIFFERENCE_HEADS) - 1)
     return [
         NOTHING if paired.ratio is None else f"{paired.ratio:.2f}x",
         amount(measure, paired.mean, signed=True),
-        bounds_text(measure, paired),
+        bounds_text(measure, paired, signed=True),
         f"{test.u:g}",
         p_text(test.p),
         NOTHING if figure.p_holm is None else p_text(figure.p_holm),
@@ -180,11 +163,11 @@ def difference_cells(measure: Measure, figure: Figure) -> list[str]:
     ]
 
 
-def bounds_text(measure: Measure, paired: PairedDifference) -> str:
-    """The bounds of a difference, with their signs."""
-    if paired.low is None or paired.high is None:
+def bounds_text(measure: Measure, found: Interval | PairedDifference | None, *, signed: bool = False) -> str:
+    """The bounds of a mean or of a difference."""
+    if found is None or found.low is None or found.high is None:
         return NOTHING
-    return f"{amount(measure, paired.low, signed=True)} to {amount(measure, paired.high, signed=True)}"
+    return " to ".join(amount(measure, bound, signed=signed) for bound in (found.low, found.high))
 
 
 def mean_text(measure: Measure, found: Interval | None, sign: str = "+-") -> str:
@@ -195,27 +178,14 @@ def mean_text(measure: Measure, found: Interval | None, sign: str = "+-") -> str
     return mean if found.spread is None else f"{mean} {sign} {amount(measure, found.spread)}"
 
 
-def interval_text(measure: Measure, found: Interval | None) -> str:
-    """The bounds of a mean."""
-    if found is None or found.low is None or found.high is None:
-        return NOTHING
-    return f"{amount(measure, found.low)} to {amount(measure, found.high)}"
-
-
-def amount(measure: Measure, value: float, *, signed: bool = False) -> str:
+def amount(measure: Measure, value: float | None, *, signed: bool = False) -> str:
     """A value in its measure's format."""
+    if value is None:
+        return NOTHING
     sign = "-" if value < 0 else "+" if signed else ""
-    return sign + _spelled(measure, abs(value))
+    return sign + measure.format(abs(value))
 
 
 def p_text(p: float) -> str:
     """A probability with two significant digits."""
     return "<0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def _spelled(measure: Measure, value: float) -> str:
-    if measure.key == "generated_tokens":
-        return large(round(value))
-    if measure.key == "seconds":
-        return duration(value)
-    return reward_sum(value) if measure.key == "cumulative_reward" else share(value)

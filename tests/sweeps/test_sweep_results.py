@@ -53,9 +53,9 @@ def test_a_point_is_its_seeds(plan: SweepPlan, root: str, result: SweepResult) -
     most = [sums[f"splits-local4-external4-s{seed}"] for seed in range(3)]
     found = [point.figures["cumulative_reward"] for point in result.points]
     assert found[0].interval == interval(base)
-    assert (found[0].paired, found[0].difference, found[0].p_holm) == (None, None, None)
+    assert (found[0].paired_difference, found[0].difference, found[0].p_holm) == (None, None, None)
     assert found[2].values == dict(enumerate(most))
-    assert found[2].paired == paired_difference(base, most)
+    assert found[2].paired_difference == paired_difference(base, most)
     assert found[2].difference == difference(base, most)
     assert found[2].difference.u == 9  # all of them learned faster
     assert (found[2].difference.p, found[2].p_holm) == (pytest.approx(0.1), pytest.approx(0.2))
@@ -110,8 +110,8 @@ def test_what_is_not_finished_is_named_and_left_out(plan: SweepPlan, tmp_path: P
     assert f"Not finished, and left out: {plan.runs[4].experiment} (running)" in remarks
     assert "With 3 and 1 runs the smallest possible two-sided p is 0.5." in remarks
     point = result.points[1].figures["cumulative_reward"]
-    assert point.paired is not None
-    assert (point.paired.count, point.paired.low) == (1, None)
+    assert point.paired_difference is not None
+    assert (point.paired_difference.count, point.paired_difference.low) == (1, None)
     assert "no interval with one seed" in page_text(result)
     assert len(result_text(result).splitlines()) > 20
 
