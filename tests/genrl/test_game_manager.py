@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 from games_for_tests import (
@@ -47,28 +48,6 @@ class Alone(NullCommunicationBackend):
         return {0: obj} if self.says is None else self.says | {0: obj}
 
 
-class Coordinator:
-    """GenRL's interface, which writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
-
-    def register_peer(self, peer_id: str) -> None:
-        self.told.append(("register", peer_id))
-
-    def get_round_and_stage(self) -> tuple[int, int]:
-        return 0, 0
-
-    def submit_reward(self, round_num: int, stage_num: int, reward: float, peer_id: str) -> None:
-        self.told.append(("reward", round_num, stage_num, reward, peer_id))
-
-    def submit_winners(self, round_num: int, winners: list[str], peer_id: str) -> None:
-        self.told.append(("winners", round_num, winners, peer_id))
-
-    def get_bootnodes(self) -> list[str]:
-        return []
-
-
 def raising(error: BaseException) -> Any:
     def fail(*_: Any, **__: Any) -> None:
         raise error
@@ -85,6 +64,11 @@ def game(verifier):
         return rgym_manager(Alone(says), verifier, recorder=rows, **more), rows
 
     return make
+
+
+@pytest.fixture
+def data(verifier):
+    return GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
 
 
 @pytest.mark.parametrize(
@@ -142,15 +126,8 @@ def test_data_that_fail_are_borne_for_a_while(game):
     assert len(rows.rows) == FAILURES_TOLERATED - 1
     assert all(not row.trained and "no step was taken: the loss" in row.problems[0] for row in rows.rows)
     manager, rows = game(rounds=9)
-    train, counted = manager.trainer.train, []
-
-    def now_and_then(*args: Any) -> None:
-        counted.append(1)
-        if len(counted) % FAILURES_TOLERATED:
-            raise NodeFailure("the loss is not finite")
-        train(*args)
-
-    manager.trainer.train = now_and_then
+    fails = [NodeFailure("the loss is not finite")] * (FAILURES_TOLERATED - 1)
+    manager.trainer.train = Mock(side_effect=[*fails, None] * 3)
     manager.run_game()
     assert len(rows.rows) == 9
 
@@ -183,11 +160,8 @@ WORLD = WorldState({"question": "?"}, None, None)
         ({"q": [Payload({"a": 1}, ["1"])]}, "a batch item that is not a payload of GenRL"),
     ],
 )
-def test_a_payload_of_another_form_is_dropped(game, verifier, payload, reason):
-    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
-    answer, good = shared(data, [])
-    next(iter(good.values()))[0].actions = [answer, "no"]
-    manager, rows = game({"bad": payload, "good": good})
+def test_a_payload_of_another_form_is_dropped(game, data, payload, reason):
+    manager, rows = game({"bad": payload, "good": shared(data, ["right", "no"])})
     manager.run_game()
     (row,) = rows.rows
     assert row.counters.rejected == {reason: 1}
@@ -195,14 +169,10 @@ def test_a_payload_of_another_form_is_dropped(game, verifier, payload, reason):
     assert row.counters.used_from == {"good": 1}
 
 
-def test_a_payload_that_breaks_the_games_own_code_is_dropped_alone(game, verifier):
+def test_a_payload_that_breaks_the_games_own_code_is_dropped_alone(game, data):
     """The others' are used, counted once, and the own trees are as they were."""
-    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
-    swarm = {}
-    for peer in ("a", "bad", "c"):
-        answer, swarm[peer] = shared(data, [])
-        next(iter(swarm[peer].values()))[0].actions = [answer, "no"]
-    _, swarm["worthless"] = shared(data, ["no", "no"])
+    swarm = {peer: shared(data, ["right", "no"]) for peer in ("a", "bad", "c")}
+    swarm["worthless"] = shared(data, ["no", "no"])
     manager, rows = game(swarm)
     prepare = manager.data_manager.prepare_states
 
@@ -261,28 +231,20 @@ def test_what_cannot_travel_ends_the_game_with_its_place(verifier):
 
 
 def test_a_coordinator_hears_rewards_and_winners(verifier):
-    hub, coordinators = Hub(2), [Coordinator(), Coordinator()]
-    rows = [Rows(), Rows()]
+    hub, told, rows = Hub(2), [Mock(), Mock()], [Rows(), Rows()]
     managers = [
         rgym_manager(
-            MemoryGather(f"n{i}", hub),
-            verifier,
-            seed=i,
-            rounds=2,
-            coordinator=coordinators[i],
-            recorder=rows[i],
+            MemoryGather(f"n{i}", hub), verifier, seed=i, rounds=2, coordinator=told[i], recorder=rows[i]
         )
         for i in range(2)
     ]
     play(managers, hub)
-    for i, coordinator in enumerate(coordinators):
-        expected: list[tuple[Any, ...]] = [("register", f"n{i}")]
+    for i in range(2):
+        expected = [call.register_peer(f"n{i}")]
         for row in rows[i].rows:
-            expected += [
-                ("reward", row.round, 0, row.reward, f"n{i}"),
-                ("winners", row.round, [f"n{1 - i}"], f"n{i}"),
-            ]
-        assert coordinator.told == expected
+            expected.append(call.submit_reward(row.round, 0, row.reward, f"n{i}"))
+            expected.append(call.submit_winners(row.round, [f"n{1 - i}"], f"n{i}"))
+        assert told[i].mock_calls == expected
 
 
 def test_a_back_end_without_stages_gets_a_step_for_each():
@@ -328,12 +290,8 @@ def test_without_a_recorder_the_game_logs(game, verifier, caplog):
     assert any("the game failed in round 0" in line for line in caplog.messages)
 
 
-def test_genrls_own_trainer_learns_from_others_of_its_group_size_alone(verifier, tmp_path):
-    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
-    swarm = {}
-    for position, (peer, copies) in enumerate((("two", 1), ("four", 2))):
-        answer, swarm[peer] = shared(data, [], position)
-        next(iter(swarm[peer].values()))[0].actions = [answer, "no"] * copies
+def test_genrls_own_trainer_learns_from_others_of_its_group_size_alone(data, verifier, tmp_path):
+    swarm = {"two": shared(data, ["right", "no"]), "four": shared(data, ["right", "no"] * 2, 1)}
     trainer, rows = qwen_trainer(tmp_path, minibatch_size=100), Rows()
     before = weights(trainer)
     manager = rgym_manager(Alone(swarm), verifier, trainer=trainer, recorder=rows, rounds=2)
@@ -357,11 +315,8 @@ def test_genrls_own_trainer_that_has_nothing_to_learn_says_so(verifier, tmp_path
     assert not moved(before, trainer)
 
 
-def test_a_trainer_tells_whether_it_takes_groups_of_any_size(game, verifier):
-    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
-    answer, one = shared(data, [])
-    next(iter(one.values()))[0].actions = [answer, "no", "never"]
-    manager, rows = game({"three": one})
+def test_a_trainer_tells_whether_it_takes_groups_of_any_size(game, data):
+    manager, rows = game({"three": shared(data, ["right", "no", "never"])})
     assert isinstance(manager.trainer, PolicyTrainer)
     manager.run_game()
     assert rows.rows[0].counters.used_from == {"three": 1}

@@ -13,7 +13,6 @@ from genrl.examples.rgym.data import ReasoningGymDataManager
 from genrl.state import GameState, WorldState
 
 from swarm_ray.errors import ConfigError
-from swarm_ray.genrl.counting import RoundCounts
 from swarm_ray.genrl.questions import SEEDS, batch_id, environment_of, world_state_of
 from swarm_ray.genrl.rgym import DATASETS as PAPER
 from swarm_ray.genrl.rgym import GymDataManager, GymRewards, best_by_total
@@ -35,15 +34,11 @@ def playing(data):
 
 
 def payloads(data, **groups):
-    """A payload per peer; a group is (completions relative to the right answer, position)."""
-    found = {}
-    for peer, rollouts in groups.items():
-        found[peer] = {}
-        for position, texts in rollouts.items():
-            answer, _ = shared(data, [], position)
-            _, one = shared(data, [answer if text == "right" else text for text in texts], position)
-            found[peer] |= one
-    return found
+    """A payload per peer, of completions by position."""
+    return {
+        peer: {k: v for position, texts in rollouts.items() for k, v in shared(data, texts, position).items()}
+        for peer, rollouts in groups.items()
+    }
 
 
 def taken(data, swarm, count=2):
@@ -150,64 +145,57 @@ def test_upstreams_rule_drops_as_many_as_stand_without_reward_at_the_beginning()
 
 def test_answers_and_metadata_of_a_peer_are_not_believed(data):
     """A peer that claims its wrong answer to be right gets what this node's verifier gives."""
-    answer, one = shared(data, ["no", "never"])
+    one = shared(data, ["no", "never"])
     ((payload,),) = one.values()
     payload.world_state.environment_states |= {"answer": "no"}
     payload.world_state.environment_states["metadata"] |= {"difficulty": "no", "operands": []}
     assert taken(data, {"liar": one}) == {}
     assert data.counts.scores["liar"] == [0.0, 0.0]
-    payload.actions = [answer, "no"]
+    payload.actions = [data.questions.draw(77, 0).reference, "no"]
     (found,) = data.transplant_trees(playing(data), {"liar": one}, 1).values()
     assert found.world_state == world_state_of(data.questions.draw(77, 0))
 
 
+NO_LIST = "without a list of 1 to 64 completions"
+NO_TEXT = "a completion that is not text, or a very long one"
+
+
 @pytest.mark.parametrize(
-    ("spoil", "reason"),
+    ("texts", "changes", "reason"),
     [
-        (lambda e: e.update(question="What is 1 + 1?"), "a question with another text"),
-        (lambda e: e.update(metadata=None), "a question without metadata"),
-        (lambda e: e["metadata"].update(source_dataset="gcd"), "a question of an unknown data set"),
-        (lambda e: e["metadata"].update(source_dataset=["gcd"]), "a question of an unknown data set"),
-        (lambda e: e["metadata"].update(source_index=500), "a question with an index outside the pool"),
-        (lambda e: e["metadata"].update(source_index=True), "a question with an index outside the pool"),
+        (["1", "2"], {"question": "What is 1 + 1?"}, "a question with another text"),
+        (["1", "2"], {"metadata": None}, "a question without metadata"),
+        (["1", "2"], {"source_dataset": "gcd"}, "a question of an unknown data set"),
+        (["1", "2"], {"source_dataset": ["gcd"]}, "a question of an unknown data set"),
+        (["1", "2"], {"source_index": 500}, "a question with an index outside the pool"),
+        (["1", "2"], {"source_index": True}, "a question with an index outside the pool"),
+        (None, {}, NO_LIST),
+        ([], {}, NO_LIST),
+        (["1"] * 65, {}, NO_LIST),
+        (["1", 2], {}, NO_TEXT),
+        (["1", "2" * 50_001], {}, NO_TEXT),
     ],
 )
-def test_a_question_that_is_not_the_games_is_refused(data, spoil, reason):
-    _, one = shared(data, ["1", "2"])
-    ((_, (payload,)),) = one.items()
-    spoil(payload.world_state.environment_states)
+def test_what_is_no_rollout_of_the_game_is_refused(data, texts, changes, reason):
+    one = shared(data, texts)
+    ((payload,),) = one.values()
+    environment = payload.world_state.environment_states
+    for key, value in changes.items():
+        (environment["metadata"] if key.startswith("source") else environment)[key] = value
     assert taken(data, {"peer": one}) == {}
     assert data.counts.rejected == {reason: 1}
 
 
-@pytest.mark.parametrize(
-    ("actions", "reason"),
-    [
-        (None, "without a list of 1 to 64 completions"),
-        ([], "without a list of 1 to 64 completions"),
-        (["1"] * 65, "without a list of 1 to 64 completions"),
-        (["1", 2], "a completion that is not text, or a very long one"),
-        (["1", "2" * 50_001], "a completion that is not text, or a very long one"),
-    ],
-)
-def test_completions_that_are_none_are_refused(data, actions, reason):
-    _, one = shared(data, actions)
-    assert taken(data, {"peer": one}) == {}
-    assert data.counts.rejected == {reason: 1}
-
-
-def test_a_question_under_anothers_name_is_refused(data):
-    _, one = shared(data, ["1", "2"], 0)
+def test_names_and_numbers_of_rollouts_are_checked(data):
+    ((item, (payload,)),) = shared(data, ["no", "never"]).items()
     other = batch_id(data.questions.draw(77, 1))
-    assert taken(data, {"peer": {other: next(iter(one.values()))}}) == {}
-    assert data.counts.rejected == {"a question under another's name": 1}
-
-
-def test_no_more_than_64_rollouts_of_a_peer_are_looked_at(data):
-    _, one = shared(data, ["no", "never"])
-    ((item, (payload,)),) = one.items()
-    assert taken(data, {"peer": {item: [payload] * 100}}) == {}
-    assert data.counts.rejected == {"beyond 64 rollouts of one node": 36}
+    strange = Payload(WorldState(3, None, None), ["1"])
+    assert taken(data, {"a": {other: [payload]}, "b": {item: [payload] * 100}, "c": {"x": [strange]}}) == {}
+    assert data.counts.rejected == {
+        "a question under another's name": 1,
+        "beyond 64 rollouts of one node": 36,
+        "a question without metadata": 1,
+    }
 
 
 def test_no_text_of_a_stranger_is_evaluated(tmp_path):
@@ -218,9 +206,8 @@ def test_no_text_of_a_stranger_is_evaluated(tmp_path):
     )
     try:
         attack = f"<answer>__import__('pathlib').Path({str(trap)!r}).touch()</answer>"
-        _, one = shared(data, [attack, attack])
         state = playing(data)
-        data.transplant_trees(state, {"peer": one}, 2)
+        data.transplant_trees(state, {"peer": shared(data, [attack, attack])}, 2)
         for tree in state.trees["me"].values():
             tree.append_node_actions(0, 0, [attack])
         GymRewards(data)(state)
@@ -233,8 +220,7 @@ def test_no_text_of_a_stranger_is_evaluated(tmp_path):
 def test_a_verifier_that_evaluates_text_refuses_strangers():
     data = GymDataManager({"datasets": [{"name": "countdown", "weight": 1, "config": {"seed": 1}}]}, seed=0)
     try:
-        _, one = shared(data, ["<answer>1</answer>", "<answer>2</answer>"])
-        assert taken(data, {"peer": one}) == {}
+        assert taken(data, {"peer": shared(data, ["<answer>1</answer>", "<answer>2</answer>"])}) == {}
         assert data.counts.rejected == {"its verifier evaluates text, so external text is not scored": 1}
         state = playing(data)
         (item, tree), *_ = state.trees["me"].items()
@@ -286,26 +272,6 @@ def test_two_nodes_learn_from_each_other(verifier, rule):
         assert {row.vote for row in found} == {f"n{1 - i}"}
 
 
-def test_genrls_own_class_uses_none_and_the_round_says_so(verifier):
-    """Its rule fails on every payload: that is told, and costs the peer's payload alone."""
-    hub = Hub(1)
-    data = GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
-    answer, one = shared(data, [])
-    (payload,) = next(iter(one.values()))
-    payload.actions = [answer, "no"] * 4
-    rows = Rows()
-    manager = rgym_manager(MemoryGather("n0", hub, {"peer": one}), verifier, recorder=rows)
-    stock = ReasoningGymDataManager.transplant_trees
-    manager.data_manager.transplant_trees = lambda *args: stock(manager.data_manager, *args)
-    play([manager], hub)
-    (row,) = rows.rows
-    assert row.external == 0
-    assert row.counters.offered == 1
-    assert any("TypeError" in reason for reason in row.counters.rejected)
-    assert any("'Payload' object is not subscriptable" in problem for problem in row.problems)
-    assert any(problem.startswith("no external rollout was used") for problem in row.problems)
-
-
 def test_rewards_of_a_tree_without_a_known_question_are_zero(data):
     state = playing(data)
     state.trees["me"] = {"x": state.game_tree_factory(WorldState({"question": "?"}, None, None))}
@@ -315,9 +281,3 @@ def test_rewards_of_a_tree_without_a_known_question_are_zero(data):
 
 def test_seeds_are_of_32_bits(data):
     assert data.questions.draw(SEEDS - 1, 500).text
-    data.counts = RoundCounts()
-    assert (
-        data.transplant_trees(playing(data), {"peer": {"x": [Payload(WorldState(3, None, None), ["1"])]}}, 1)
-        == {}
-    )
-    assert data.counts.rejected == {"a question without metadata": 1}

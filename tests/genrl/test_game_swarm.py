@@ -16,7 +16,7 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_history, experiment_metrics, experiment_status, list_experiments
 from swarm_ray.experiments.folder import local_folder
-from swarm_ray.genrl.recipe import read_recipe
+from swarm_ray.genrl.recipe import Recipe, read_recipe
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
 
 
@@ -82,10 +82,14 @@ def test_updates_that_no_checkpoint_holds_are_lost_and_no_step_is_taken_twice(
         assert "2 update(s) lost" in node.recovered
 
 
+def hydra_recipe(folder: Path, text: str = "") -> Recipe:
+    file = folder / "maths.yaml"
+    file.write_text(text or HYDRA)
+    return read_recipe(str(file))
+
+
 def test_a_round_that_was_left_in_its_middle_is_closed_without_those_who_left(tmp_path: Path) -> None:
-    file = tmp_path / "maths.yaml"
-    file.write_text(HYDRA)
-    recipe = read_recipe(str(file))
+    recipe = hydra_recipe(tmp_path)
     config = game_config(200).model_copy(update={"stages": recipe.stages, "game": recipe.game_id})
     swarm = GameSwarm(tmp_path / "root", config, recipe)
     with swarm:
@@ -102,10 +106,7 @@ def test_a_round_that_was_left_in_its_middle_is_closed_without_those_who_left(tm
 
 def test_a_stranger_far_ahead_is_not_followed(tmp_path: Path, verifier: Any) -> None:
     swarm = GameSwarm(tmp_path / "root", game_config(2), RgymFactory(verifier), coordinated=False)
-    registry, me = (
-        Registry(swarm.address.open()),
-        ("stranger-1", "0badcafe"),
-    )
+    registry, me = Registry(swarm.address.open()), ("stranger-1", "0badcafe")
     make_node_folders(swarm.address.open(), *me)
     announced = Registration(*me, "there", config_hash(swarm.config), {}, "2026-01-01T00:00:00+00:00")
     registry.register(*me, msgspec.json.encode(announced))
@@ -119,21 +120,6 @@ def test_stages_that_nobody_was_told_of_are_a_mistake(tmp_path: Path, verifier: 
     config = game_config(2).model_copy(update={"stages": 3})
     with pytest.raises(UserError, match="tell run_game stages=1"):
         GameSwarm(tmp_path / "root", config, RgymFactory(verifier))
-
-
-def test_the_questions_of_a_game_that_goes_on_are_those_of_one_that_never_stopped(
-    tmp_path: Path, verifier: Any
-) -> None:
-    factory = RgymFactory(verifier)
-    swarm = GameSwarm(tmp_path / "root", game_config(1), factory, coordinated=False)
-    swarm.played()
-    swarm.config = game_config(2)
-    swarm.again()
-    swarm.played()
-    straight = RgymFactory(verifier)
-    GameSwarm(tmp_path / "straight", game_config(2), straight, coordinated=False).played()
-    positions = [f.managers["node-0"].data_manager._position for f in (factory, straight)]
-    assert positions[0] == positions[1]
 
 
 HYDRA = """
@@ -162,9 +148,7 @@ game:
 
 
 def test_a_recipe_of_genrls_own_form_plays_three_stages_that_a_coordinator_closes(tmp_path: Path) -> None:
-    file = tmp_path / "maths.yaml"
-    file.write_text(HYDRA)
-    recipe = read_recipe(str(file))
+    recipe = hydra_recipe(tmp_path)
     config = game_config(2).model_copy(update={"stages": recipe.stages, "game": recipe.game_id})
     assert recipe.stages == 3
     results = GameSwarm(tmp_path / "root", config, recipe).played()
@@ -174,18 +158,15 @@ def test_a_recipe_of_genrls_own_form_plays_three_stages_that_a_coordinator_close
     for (node, _), row in rows.items():
         assert set(row.counters.used_from) == {"node-0", "node-1"} - {node}
         assert row.external > 0
-    closed = [
-        (stage.round, stage.stage, stage.accepted)
-        for stage in experiment_history(str(tmp_path / "root"), "small")
-    ]
+    history = experiment_history(str(tmp_path / "root"), "small")
+    closed = [(stage.round, stage.stage, stage.accepted) for stage in history]
     assert closed == [(number, stage, 2) for number in range(2) for stage in range(3)]
 
 
 def test_a_recipe_that_cannot_be_made_is_told_in_a_line(tmp_path: Path) -> None:
-    file = tmp_path / "maths.yaml"
-    file.write_text(HYDRA.replace("MathDataManager", "ChessDataManager"))
+    recipe = hydra_recipe(tmp_path, HYDRA.replace("MathDataManager", "ChessDataManager"))
     with pytest.raises(UserError, match=r"recipe maths: .*ChessDataManager") as refused:
-        GameSwarm(tmp_path / "root", game_config(1), read_recipe(str(file)))
+        GameSwarm(tmp_path / "root", game_config(1), recipe)
     assert "\n" not in str(refused.value)
 
 

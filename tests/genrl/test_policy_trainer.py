@@ -47,6 +47,16 @@ def trainer():
     return PolicyTrainer(tiny_policy(), 4, node="n0")
 
 
+@pytest.fixture
+def groups(trainer, monkeypatch):
+    """What the policy was updated with."""
+    found, update = [], trainer.policy.update
+    monkeypatch.setattr(
+        trainer.policy, "update", lambda some, loss_of: found.extend(some) or update(some, loss_of)
+    )
+    return found
+
+
 def test_completions_follow_from_seed_node_and_place_alone(trainer):
     inputs = rows("1 + 1", "2 + 2")
     first = trainer.generate(inputs)
@@ -61,12 +71,7 @@ def test_completions_follow_from_seed_node_and_place_alone(trainer):
     assert trainer.generate([]) == []
 
 
-def test_own_completions_are_trained_on_as_sampled_and_others_as_their_text(trainer, monkeypatch):
-    groups = []
-    update = trainer.policy.update
-    monkeypatch.setattr(
-        trainer.policy, "update", lambda found, loss_of: groups.extend(found) or update(found, loss_of)
-    )
+def test_own_completions_are_trained_on_as_sampled_and_others_as_their_text(trainer, groups):
     (own,) = trainer.generate(rows("1 + 1"))
     (made,) = trainer._made.values()
     before = weights(trainer)
@@ -145,16 +150,11 @@ def test_a_reward_that_is_no_number_fails_the_node_and_changes_nothing(trainer):
     assert not moved(before, trainer)
 
 
-def test_openings_begin_every_completion_of_their_stage_and_are_not_trained_on(trainer, monkeypatch):
+def test_openings_begin_every_completion_of_their_stage_and_are_not_trained_on(trainer, groups):
     trainer.openings = ("\nAnswer: ",)
     (own,) = trainer.generate(rows("1 + 1"))
     assert all(text.startswith("\nAnswer: ") for text in own)
     (made,) = trainer._made.values()
-    groups = []
-    update = trainer.policy.update
-    monkeypatch.setattr(
-        trainer.policy, "update", lambda found, loss_of: groups.extend(found) or update(found, loss_of)
-    )
     state, rewards = played({("me", "1 + 1"): (own, [1, 0, 0, 0]), ("peer", "2"): (["\nAnswer: 7"], [1.0])})
     trainer.train(state, Table(), rewards)
     assert groups[0].completions == tuple(c.ids for c in made)

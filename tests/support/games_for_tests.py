@@ -198,10 +198,11 @@ def math_manager(
     )
 
 
-def shared(data: GymDataManager, texts: list[Any], position: int = 0) -> tuple[str, dict[str, list[Payload]]]:
-    """A question of the game and a payload of completions for it, as a node that draws with another seed sends it."""
+def shared(data: GymDataManager, texts: list[Any], position: int = 0) -> dict[str, list[Payload]]:
+    """What a node that draws with another seed sends of a question; "right" stands for the answer."""
     question = data.questions.draw(77, position)
-    return question.reference, {batch_id(question): [Payload(world_state_of(question), texts, None)]}
+    said = texts and [question.reference if text == "right" else text for text in texts]
+    return {batch_id(question): [Payload(world_state_of(question), said, None)]}
 
 
 def weights(trainer: Any) -> dict[str, torch.Tensor]:
