@@ -10,6 +10,7 @@ import yaml
 from experiments_for_tests import finished
 
 from swarm_ray.sweeps.plan import SweepPlan, read_plan
+from swarm_ray.sweeps.results import SweepResult, run_statuses, sweep_result
 
 SPLITS: dict[str, Any] = {
     "name": "splits",
@@ -39,3 +40,15 @@ def write_runs(plan: SweepPlan, root: Path, count: int | None = None) -> None:
     for run in plan.runs[:count]:
         rising = 0.02 if run.config.external else 0.01
         finished(root, run.experiment, run.config, seed=100 * run.config.external + run.seed, rising=rising)
+
+
+def result_of(plan: SweepPlan, root: Path) -> SweepResult:
+    """What a folder says of a plan's runs."""
+    return sweep_result(plan, run_statuses(plan, str(root)), str(root))
+
+
+def result_of_all(folder: Path, changes: Mapping[str, Any], *without: str) -> SweepResult:
+    """What a folder says when all runs of such a file are finished in it."""
+    plan = plan_of(folder, changes, *without)
+    write_runs(plan, folder)
+    return result_of(plan, folder)

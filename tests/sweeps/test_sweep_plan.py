@@ -17,18 +17,14 @@ NO_GRID = ("grid", "baseline")
 
 def test_every_point_has_every_seed(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
-    assert [run.experiment for run in plan.runs[:4]] == [
-        "splits-local8-external0-learning_rate0p001-s0",
-        "splits-local8-external0-learning_rate0p001-s1",
-        "splits-local8-external0-learning_rate0p001-s2",
-        "splits-local8-external0-learning_rate0p0001-s0",
+    ends = ["0p001-s0", "0p001-s1", "0p001-s2", "0p0001-s0"]
+    names = [f"splits-local8-external0-learning_rate{end}" for end in ends]
+    assert [run.experiment for run in plan.runs[:4]] == names
+    configs = [run.config for run in plan.runs]
+    found = [(c.local, c.external, c.grpo.learning_rate, c.seed) for c in configs]
+    assert found == [
+        (*split, rate, s) for split in ((8, 0), (4, 4)) for rate in (1e-3, 1e-4) for s in range(3)
     ]
-    found = {
-        (r.config.local, r.config.external, r.config.grpo.learning_rate, r.config.seed) for r in plan.runs
-    }
-    assert found == {
-        (i, j, rate, seed) for i, j in ((8, 0), (4, 4)) for rate in (1e-3, 1e-4) for seed in range(3)
-    }
     assert {(r.config.nodes, r.config.rounds, r.config.pace.expect) for r in plan.runs} == {(2, 10, 2)}
     assert plan.baseline == plan.points[0]
     assert plan.points[0].label == "local=8, external=0, learning_rate=0.001"
@@ -52,10 +48,7 @@ def test_names_depend_on_nothing_but_the_run(tmp_path: Path) -> None:
     [
         ({"policy.model": ["Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-0_5B"]}, None),
         ({"tasks.specialties": [["lcm"], ["gcd", "lcm"]]}, None),
-        (
-            {"grpo.max_grad_norm": [None, 0.5, 1e-07]},
-            ["max_grad_normnull", "max_grad_norm0p5", "max_grad_norm1e-07"],
-        ),
+        ({"grpo.max_grad_norm": [None, 0.5, 1e-07]}, ["normnull", "norm0p5", "norm1e-07"]),
         ({"tracking.tensorboard": [True], "policy.start": ["C5"]}, None),
         ({"policy.system_prompt": ["A" * 200, "A" * 201, "Wie geht's? \u00fc"]}, None),
         ({"pace.max_s": [10], "checkpoint.store_every_s": [600], "evaluation.questions": [3]}, None),
@@ -69,7 +62,7 @@ def test_any_value_makes_a_name_of_its_own(
     assert len(set(names)) == len(names)
     assert all(valid_id(name) for name in names)
     if ends is not None:
-        assert [run.point.slug for run in plan.runs[::2]] == ends
+        assert [run.point.slug.removeprefix("max_grad_") for run in plan.runs[::2]] == ends
 
 
 def test_keys_that_end_alike_are_told_apart(tmp_path: Path) -> None:
@@ -86,23 +79,15 @@ def test_a_file_may_use_sections_and_dotted_keys(tmp_path: Path) -> None:
     assert (config.policy.start, config.pace.max_s, config.pace.beat_s, config.nodes) == ("blank", 9, 1, 2)
 
 
-def test_part_of_a_baseline_is_enough_where_it_names_one_point(tmp_path: Path) -> None:
-    grid = {"local, external": [[8, 0], [4, 4]]}
-    assert plan_of(tmp_path, {"grid": grid, "baseline": {"external": 0}}).baseline is not None
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"set": {"rouns": 3}}, "line 4: set: rouns: unknown key; did you mean rounds?"),
-        (
-            {"set": {"policy": {"strat": "C5"}}},
-            "line 5: set: policy.strat: unknown key; did you mean start?",
-        ),
+        ({"set": {"policy": {"strat": "C5"}}}, "line 5: set: policy.strat: unknown key; did you mean start?"),
         ({"grid": {"grpo.rate": [1]}}, "line 7: grid: grpo.rate: unknown key"),
         (
             {"set": {"rounds": 0}},
-            "line 4: rounds: 0 is not possible; it must be greater than 0 (grid point local=8",
+            "line 4: rounds: 0 is not possible; it must be greater than 0 (grid point lo",
         ),
         ({"grid": {"local": [4, "x"]}, "baseline": {"local": 4}}, "line 7: local: 'x' is not possible"),
         ({"set": {"nodes": 1}}, "external rollouts need a second node"),
@@ -110,6 +95,8 @@ def test_part_of_a_baseline_is_enough_where_it_names_one_point(tmp_path: Path) -
         ({"sed": 1}, "sed: unknown key; did you mean seeds?"),
         ({"name": "My sweep"}, "line 1: name: 'My sweep' cannot name a sweep"),
         ({"name": "a" * 33}, "at most 32"),
+        ({"name": None}, "name: this key is missing"),
+        ({"seeds": None}, "seeds: give a list of whole numbers"),
         ({"seeds": []}, "seeds: give a list of whole numbers"),
         ({"seeds": [0, -1]}, "seeds: -1 is not a seed"),
         ({"seeds": [0, True]}, "seeds: True is not a seed"),
@@ -119,10 +106,7 @@ def test_part_of_a_baseline_is_enough_where_it_names_one_point(tmp_path: Path) -
         ({"set": {"local": 3}}, "line 4: set: local is in the grid too"),
         ({"set": {"pace": {"max_s": 9}, "pace.max_s": 8}}, "pace.max_s is given twice"),
         ({"grid": {"local, external": [[8, 0]], "local": [4]}}, "grid: local is given twice"),
-        (
-            {"grid": {"local, external": [[8, 0], [8]]}},
-            "needs 2 values in each item, such as [local, external]",
-        ),
+        ({"grid": {"local, external": [[8, 0], [8]]}}, "needs 2 values in each item, such as [local,"),
         ({"grid": {"local, external": [8, 0]}}, "needs 2 values in each item"),
         ({"grid": {"local": 4}}, "grid: local needs a list"),
         ({"grid": {"local": []}}, "grid: local needs a list"),
@@ -130,10 +114,7 @@ def test_part_of_a_baseline_is_enough_where_it_names_one_point(tmp_path: Path) -
         ({"set": [8, 0]}, "line 3: set: give a mapping"),
         ({"grid": {"local, external": [[8, 0], [8, 0]]}, "baseline": {}}, "are the same run; remove one"),
         ({"grid": {"completions": list(range(2, 402))}}, "line 6: grid: 1200 runs are more than 1000"),
-        (
-            {"baseline": {"local": 3}},
-            "baseline: local=3 names no grid point; name one of: local=8, external=0",
-        ),
+        ({"baseline": {"local": 3}}, "local=3 names no grid point; name one of: local=8, external=0"),
         ({"baseline": {"local": 8}}, "baseline: local=8 names several grid points"),
         ({"baseline": {"local": True}}, "names no grid point"),
     ],
@@ -148,12 +129,6 @@ def test_a_mistake_is_one_line_that_names_the_place(
     assert text.startswith(str(path))
     assert said in text
     assert "\n" not in text
-
-
-@pytest.mark.parametrize("key", ["name", "seeds"])
-def test_what_must_be_there_is_asked_for(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ConfigError, match=f"{key}: "):
-        plan_of(tmp_path, {}, key)
 
 
 @pytest.mark.parametrize("place", ["set", "grid", "baseline"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from experiments_for_tests import FakeExperiment
-from sweeps_for_tests import plan_of, write_runs
+from sweeps_for_tests import plan_of, result_of, result_of_all, write_runs
 
 from swarm_ray.cli import main
 from swarm_ray.errors import ConfigError, UserError
@@ -18,13 +18,10 @@ from swarm_ray.observe.statistics import difference, interval, paired_difference
 from swarm_ray.sweeps.charts import seed_curves, sweep_charts
 from swarm_ray.sweeps.page import csv_text, json_text, page_text, write_reports
 from swarm_ray.sweeps.plan import SweepPlan
-from swarm_ray.sweeps.results import SweepResult, run_statuses, sweep_result, to_do
+from swarm_ray.sweeps.results import SweepResult, run_statuses, to_do
 from swarm_ray.sweeps.table import limitations, plan_text, result_text, seeds_needed
 
-THREE = {
-    "grid": {"local, external": [[8, 0], [6, 2], [4, 4]]},
-    "baseline": {"external": 0},
-}
+THREE = {"grid": {"local, external": [[8, 0], [6, 2], [4, 4]]}, "baseline": {"external": 0}}
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +38,12 @@ def root(plan: SweepPlan, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def result(plan: SweepPlan, root: str) -> SweepResult:
-    return sweep_result(plan, run_statuses(plan, root), root)
+    return result_of(plan, Path(root))
 
 
 def test_a_point_is_its_seeds(plan: SweepPlan, root: str, result: SweepResult) -> None:
-    sums = {
-        c.experiment: c.cumulative_reward
-        for c in compare_experiments(root, [r.experiment for r in plan.runs])
-    }
-    base = [sums[f"splits-local8-external0-s{seed}"] for seed in range(3)]
-    most = [sums[f"splits-local4-external4-s{seed}"] for seed in range(3)]
+    sums = [c.cumulative_reward for c in compare_experiments(root, [run.experiment for run in plan.runs])]
+    base, most = sums[:3], sums[6:]
     found = [point.figures["cumulative_reward"] for point in result.points]
     assert found[0].interval == interval(base)
     assert (found[0].paired_difference, found[0].difference, found[0].p_holm) == (None, None, None)
@@ -66,18 +59,13 @@ def test_too_few_seeds_are_said_to_be_too_few(result: SweepResult) -> None:
     assert few.startswith("Intervals are bootstrapped over 3 seeds")
     assert "of 3 values about 74% of them hold the true mean" in few
     assert "With 3 and 3 runs the smallest possible two-sided p is 0.1, 0.2 after Holm's adjustment" in tested
-    assert (
-        "no difference can be called significant at 0.05 here, however large it is; that takes 5 seeds"
-        in tested
-    )
+    assert "significant at 0.05 here, however large it is; that takes 5 seeds" in tested
     assert [seeds_needed(count) for count in (1, 2, 3, 6, 7)] == [4, 5, 5, 5, 6]
 
 
 def test_enough_seeds_can_tell(tmp_path: Path) -> None:
     changes = {"seeds": [0, 1, 2, 3, 4], "grid": {"local, external": [[8, 0], [4, 4]]}}
-    plan = plan_of(tmp_path, THREE | changes)
-    write_runs(plan, tmp_path)
-    found = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    found = result_of_all(tmp_path, THREE | changes)
     assert not any("significant" in line for line in limitations(found))
     assert found.points[1].figures["cumulative_reward"].p_holm == pytest.approx(2 / 252)
     text = page_text(found)
@@ -86,9 +74,7 @@ def test_enough_seeds_can_tell(tmp_path: Path) -> None:
 
 
 def test_one_seed_has_no_interval_and_no_baseline_no_test(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, THREE | {"seeds": [4]}, "baseline")
-    write_runs(plan, tmp_path)
-    found = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    found = result_of_all(tmp_path, THREE | {"seeds": [4]}, "baseline")
     assert limitations(found) == [
         "With fewer than 2 seeds of a setting no interval is possible.",
         "No baseline is named, so nothing is tested.",
@@ -104,14 +90,13 @@ def test_what_is_not_finished_is_named_and_left_out(plan: SweepPlan, tmp_path: P
     found = run_statuses(plan, str(tmp_path))
     assert [status.state for status in found] == [*["finished"] * 4, "running", *["new"] * 4]
     assert to_do(found) == [plan.runs[4], *plan.runs[5:]]
-    result = sweep_result(plan, found, str(tmp_path))
+    result = result_of(plan, tmp_path)
     assert [len(point.runs) for point in result.points] == [3, 1, 0]
     remarks = " ".join(limitations(result))
     assert f"Not finished, and left out: {plan.runs[4].experiment} (running)" in remarks
     assert "With 3 and 1 runs the smallest possible two-sided p is 0.5." in remarks
-    point = result.points[1].figures["cumulative_reward"]
-    assert point.paired_difference is not None
-    assert (point.paired_difference.count, point.paired_difference.low) == (1, None)
+    paired = result.points[1].figures["cumulative_reward"].paired_difference
+    assert (paired.count, paired.low) == (1, None)
     assert "no interval with one seed" in page_text(result)
     assert len(result_text(result).splitlines()) > 20
 
@@ -125,13 +110,10 @@ def test_a_run_with_a_gap_in_its_log_is_named_and_left_out(
     record = next(whole.glob("*/*-s00000006.*"))
     record.with_name(f"{record.stem} (1){record.suffix}").write_bytes(record.read_bytes())
     record.write_text("damaged; its twin is not")
-    result = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    result = result_of(plan, tmp_path)
     name = plan.runs[1].experiment
-    assert [sorted(point.figures["seconds"].values) for point in result.points] == [
-        [0, 2],
-        [0, 1, 2],
-        [0, 1, 2],
-    ]
+    counted = [sorted(point.figures["seconds"].values) for point in result.points]
+    assert counted == [[0, 2], [0, 1, 2], [0, 1, 2]]
     assert [*result.not_counted] == [name]
     [remark] = [line for line in limitations(result) if "left out" in line]
     assert remark.startswith(f"{name} is finished but left out: the state log of {name} can be read up to ")
@@ -144,7 +126,7 @@ def test_a_run_with_a_gap_in_its_log_is_named_and_left_out(
 
 
 def test_nothing_at_all_is_a_result_too(plan: SweepPlan, tmp_path: Path) -> None:
-    result = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    result = result_of(plan, tmp_path)
     assert "Nothing could be tested" in " ".join(limitations(result))
     assert "Not compared" in page_text(result)
     assert csv_text(result).count("\n") == 1
@@ -152,8 +134,7 @@ def test_nothing_at_all_is_a_result_too(plan: SweepPlan, tmp_path: Path) -> None
 
 def test_a_run_that_goes_on_comes_first(plan: SweepPlan, tmp_path: Path) -> None:
     late = plan.runs[-1]
-    experiment = FakeExperiment(tmp_path, late.experiment, late.config)
-    experiment.append("stopped")
+    FakeExperiment(tmp_path, late.experiment, late.config).append("stopped")
     assert to_do(run_statuses(plan, str(tmp_path)))[0] == late
 
 
@@ -168,9 +149,8 @@ def test_other_settings_under_a_name_are_refused(plan: SweepPlan, root: str, tmp
 
 
 def test_runs_of_different_length_are_told_apart(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, {"grid": {"rounds": [10, 20]}, "set": {"nodes": 2}, "baseline": {"rounds": 10}})
-    write_runs(plan, tmp_path)
-    result = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    changes = {"grid": {"rounds": [10, 20]}, "set": {"nodes": 2}, "baseline": {"rounds": 10}}
+    result = result_of_all(tmp_path, changes)
     assert "The runs differ in rounds" in " ".join(limitations(result))
     curve = seed_curves(result.points[1])
     assert len(curve.mean) == 20
@@ -179,16 +159,13 @@ def test_runs_of_different_length_are_told_apart(tmp_path: Path) -> None:
 
 def test_files_hold_every_run_and_every_figure(result: SweepResult) -> None:
     rows = list(csv.DictReader(io.StringIO(csv_text(result))))
-    assert [row["experiment"] for row in rows][::3] == [
-        "splits-local8-external0-s0",
-        "splits-local6-external2-s0",
-        "splits-local4-external4-s0",
+    assert [
+        tuple(row[key] for key in ("experiment", "local", "external", "baseline")) for row in rows[::3]
+    ] == [
+        ("splits-local8-external0-s0", "8", "0", "1"),
+        ("splits-local6-external2-s0", "6", "2", "0"),
+        ("splits-local4-external4-s0", "4", "4", "0"),
     ]
-    assert {(row["local"], row["external"], row["baseline"]) for row in rows} == {
-        ("8", "0", "1"),
-        ("6", "2", "0"),
-        ("4", "4", "0"),
-    }
     document = json.loads(json_text(result))
     last = document["points"][2]["measures"]["cumulative_reward"]
     assert [float(row["cumulative_reward"]) for row in rows[6:]] == list(last["values"].values())
@@ -215,9 +192,7 @@ def test_a_plan_says_how_large_it_is(plan: SweepPlan, root: str, tmp_path: Path)
 
 def test_the_page_holds_all_it_shows(result: SweepResult) -> None:
     text = page_text(result)
-    assert "src=" not in text
-    assert "url(http" not in text
-    assert "<script" not in text
+    assert not any(outside in text for outside in ("src=", "url(http", "<script"))
     assert text.count("<svg") == 6
     assert "Too few seeds to tell: cumulative reward +" in text
     ids = [part.split('"')[0] for part in text.split(' id="')[1:]]
@@ -226,9 +201,7 @@ def test_the_page_holds_all_it_shows(result: SweepResult) -> None:
 
 def test_text_of_the_file_is_escaped_in_the_page(tmp_path: Path) -> None:
     grid = {"policy.system_prompt": ["<script>alert(1)</script>", "a & \u202e b"]}
-    plan = plan_of(tmp_path, {"grid": grid, "seeds": [0]}, "baseline")
-    write_runs(plan, tmp_path)
-    text = page_text(sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path)))
+    text = page_text(result_of_all(tmp_path, {"grid": grid, "seeds": [0]}, "baseline"))
     assert "<script" not in text
     assert "\u202e" not in text
     assert "&lt;script&gt;" in text
@@ -241,14 +214,9 @@ def test_figures_can_be_written_as_files(result: SweepResult, tmp_path: Path) ->
 
 
 def test_a_page_that_cannot_be_written_is_one_line(result: SweepResult, tmp_path: Path) -> None:
-    for path, said in (
-        ("page.pdf", "must end in .html"),
-        ("none/page.html", "its folder is missing"),
-        ("d.html", "a folder"),
-    ):
-        (tmp_path / "d.html").mkdir(exist_ok=True)
-        with pytest.raises(UserError, match=said):
-            write_reports(result, tmp_path / path)
+    (tmp_path / "d.html").mkdir()
+    with pytest.raises(UserError, match="this is a folder"):
+        write_reports(result, tmp_path / "d.html")
     written = write_reports(result, tmp_path / "My page.html")
     assert [path.name for path in written] == ["My page.html", "My page.csv", "My page.json"]
 
@@ -260,6 +228,6 @@ def test_what_learned_nothing_counts_and_is_named(tmp_path: Path) -> None:
     for number in range(run.config.rounds):
         experiment.close(number, {"node-0": 0.0, "node-1": 0.0})
     experiment.finish(learned_nothing=True)
-    result = sweep_result(plan, run_statuses(plan, str(tmp_path)), str(tmp_path))
+    result = result_of(plan, tmp_path)
     assert result.points[0].figures["cumulative_reward"].values == {0: 0.0}
     assert "Learned nothing, but counted: splits-s0." in limitations(result)
