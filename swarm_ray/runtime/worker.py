@@ -108,8 +108,8 @@ class Worker:
         hashed = config_hash(config)
         if self.settings.coordinates:
             rules = RoundRules(config.pace, config.rounds, config.stages, config.alarm_streak, hashed)
-            make = partial(self._spawn, "coordinator", remote.CoordinatorActor, address, rules, name)
-            supervisor.start("coordinator", make)
+            coordinator = (remote.CoordinatorActor, address, rules, name)
+            supervisor.start("coordinator", lambda: self._spawn("coordinator", *coordinator))
         if not self.nodes:
             return
         kept = local_folder(address)
@@ -119,12 +119,10 @@ class Worker:
             self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")
         # No other experiment's runs of wandb have the prefix `kept.name`.
         trackers = partial(make_trackers, config, address.experiment, kept.name, make_gauge=remote.make_gauge)
-        logging = (address, config.log, kept / "logs" / name, versions, trackers)
-        make = partial(self._spawn, "logger", remote.LoggerActor, *logging)
-        supervisor.start("logger", make, runs=False, by_ray=True)
-        shown = (address, name, config.pace, hashed, versions, heartbeats)
-        make = partial(self._spawn, "discovery", remote.DiscoveryActor, *shown)
-        supervisor.start("discovery", make, by_ray=True)
+        logger = (remote.LoggerActor, address, config.log, kept / "logs" / name, versions, trackers)
+        supervisor.start("logger", lambda: self._spawn("logger", *logger), runs=False, by_ray=True)
+        discovery = (remote.DiscoveryActor, address, name, config.pace, hashed, versions, heartbeats)
+        supervisor.start("discovery", lambda: self._spawn("discovery", *discovery), by_ray=True)
         self._placement = place_trainers(
             self.config.trainers, self.config.policy.device, self.nodes, self.settings.sharers
         )
