@@ -16,7 +16,7 @@ from actors import remote
 from actors.coordinator.closing import RoundRules
 from actors.trainer.settings import TrainerResult, TrainerSettings
 from drive_store import Store, StoreError
-from swarm_ray.config.load import config_hash
+from swarm_ray.config.load import config_hash, to_json
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import NodeFailure, SwarmError
 from swarm_ray.experiments.folder import ExperimentAddress, local_folder
@@ -118,7 +118,9 @@ class Worker:
         if config.tracking.prometheus:
             self.tell(f"Prometheus: http://{ray_actors.metrics_address()}/metrics")
         # No other experiment's runs of wandb have the prefix `kept.name`.
-        trackers = partial(make_trackers, config, address.experiment, kept.name, make_gauge=remote.make_gauge)
+        asked, shown = config.tracking, to_json(config) if config.tracking.wandb != "off" else {}
+        named = (address.experiment, kept.name)
+        trackers = partial(make_trackers, asked, shown, *named, make_gauge=remote.make_gauge)
         logger = (remote.LoggerActor, address, config.log, kept / "logs" / name, versions, trackers)
         supervisor.start("logger", lambda: self._spawn("logger", *logger), runs=False, by_ray=True)
         discovery = (remote.DiscoveryActor, address, name, config.pace, hashed, versions, heartbeats)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import netrc
 import os
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit
 
-from swarm_ray.config.schema import SwarmConfig, TrackingConfig
+from swarm_ray.config.schema import TrackingConfig
 from swarm_ray.errors import UserError
 from swarm_ray.tracking.files import TrackerFiles
 from swarm_ray.tracking.prometheus import MakeGauge, PrometheusTracker
@@ -61,21 +62,25 @@ def require_package(package: str, what: str, install: str) -> None:
 
 
 def make_trackers(
-    config: SwarmConfig, experiment: str, run_prefix: str, files: TrackerFiles, make_gauge: MakeGauge
+    asked: TrackingConfig,
+    shown: dict[str, Any],
+    experiment: str,
+    run_prefix: str,
+    files: TrackerFiles,
+    make_gauge: MakeGauge,
 ) -> list[Tracker]:
     """The trackers that the configuration asks for.
 
     Args:
-        config: the swarm, with this worker's local settings.
+        asked: which.
+        shown: the whole configuration in JSON's types, where wandb is to show it.
         experiment: its name.
         run_prefix: of the ids of wandb's runs; no other experiment has it.
         files: where they write.
         make_gauge: makes a gauge for Prometheus.
     """
-    asked = config.tracking
     found: list[Tracker] = []
     if asked.wandb != "off":
-        shown = config.model_dump(mode="json")
         found.append(WandbTracker(asked.wandb, asked.wandb_project, experiment, run_prefix, shown, files))
     if asked.tensorboard:
         found.append(TensorboardTracker(files))

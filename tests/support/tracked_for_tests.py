@@ -15,7 +15,7 @@ import psutil
 
 from actors.logger.logger import RunLogger, evaluation_events
 from drive_store import ExperimentStore, make_node_folders
-from swarm_ray.config.load import load_config
+from swarm_ray.config.load import load_config, to_json
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.metrics import Evaluation, StepMetrics
 from swarm_ray.records.nodes import StoreUse
@@ -69,7 +69,9 @@ def logger_of(address: ExperimentAddress, spool: Path, *overrides: str) -> RunLo
         config.log,
         spool,
         {},
-        lambda files: make_trackers(config, address.experiment, PREFIX, files, no_gauge),
+        lambda files: make_trackers(
+            config.tracking, to_json(config), address.experiment, PREFIX, files, no_gauge
+        ),
     )
 
 
