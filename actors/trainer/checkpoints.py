@@ -17,6 +17,7 @@ import msgspec
 from actors.trainer.reporter import TrainerReporter
 from actors.trainer.restoring import Restored
 from drive_store import RETRYABLE, ExperimentStore, Retention
+from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import CheckpointCallbacks, Checkpointer
 from swarm_ray.config.schema import SwarmConfig
@@ -74,8 +75,7 @@ class TrainerCheckpoints:
             context.config.checkpoint,
             CheckpointCallbacks(
                 on_problem=lambda node, text: context.reporter.tell("checkpoint", text, node),
-                on_saved=lambda node, step: self._saved.put((node, step)),
-                on_written=pushes.offer if pushes else lambda *_: None,
+                on_written=self._written,
                 before_upload=context.reporter.flush,
             ),
             former=restored.former,
@@ -107,6 +107,11 @@ class TrainerCheckpoints:
             left += self._pushes.finish(healthy, deadline - time.monotonic())
             self._pushes.close()
         return left
+
+    def _written(self, state: NodeState, checkpoint: LocalCheckpoint) -> None:
+        self._saved.put((state.node, state.step))
+        if self._pushes is not None:
+            self._pushes.offer(state, checkpoint)
 
     def _remove_old(self, number: int) -> None:
         """Remove round files past retention; a folder out of reach is cleaned up later."""

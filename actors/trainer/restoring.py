@@ -161,9 +161,7 @@ def restore_nodes(
     for (name, folder), policy in zip(restored.folders.items(), policies, strict=True):
         node = Node(name, folder.incarnation, policy)
         lives = restored.former[name]
-        found = find_newest(
-            state / "checkpoints", experiment.store, experiment.paths, name, restored.problems, lives
-        )
+        found = find_newest(state / "checkpoints", experiment, name, restored.problems, lives)
         if found is not None:
             apply(found, policy, resume, fingerprint(config, policy))
             if resume == "all":

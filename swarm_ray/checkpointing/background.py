@@ -52,12 +52,12 @@ class Background:
     def idle(self) -> bool:
         """Whether all jobs are done."""
         with self._changed:
-            return self._is_idle()
+            return not self._thread.is_alive() or not (self._working or self._jobs)
 
     def wait_idle(self, within_s: float) -> bool:
         """Wait until all jobs are done, or the thread has ended; False when that takes too long."""
         with self._changed:
-            return self._changed.wait_for(self._is_idle, timeout=max(0.0, within_s))
+            return self._changed.wait_for(lambda: self.idle, timeout=max(0.0, within_s))
 
     def take_cpu_s(self) -> float:
         """CPU seconds of the jobs that ended since the last call."""
@@ -71,9 +71,6 @@ class Background:
             self._closed = True
             self._jobs.clear()
             self._changed.notify_all()
-
-    def _is_idle(self) -> bool:
-        return not self._thread.is_alive() or not (self._working or self._jobs)
 
     def _run(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Literal
 
 import msgspec
 
@@ -15,14 +16,11 @@ from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.rollouts import StepCounters
 
-SCHEMA = 1
-_MAY_DIFFER = frozenset({"torch"})
-
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """A node's counters and where it stood; random streams are derived from (seed, node, step), so none is kept."""
 
-    schema: int = SCHEMA
+    schema: Literal[1] = 1
     node: str
     incarnation: str
     """The one that wrote the checkpoint."""
@@ -67,16 +65,11 @@ def decode_state(data: bytes, where: str) -> NodeState:
         CheckpointError: it is not one that this version reads.
     """
     try:
-        state = msgspec.json.decode(data, type=NodeState)
+        return msgspec.json.decode(data, type=NodeState)
     except UNREADABLE as error:
         raise CheckpointError(
             f"{where} is not a node's state that this version reads: {error}; resume with the version that wrote it"
         ) from error
-    if state.schema != SCHEMA:
-        raise CheckpointError(
-            f"{where} has schema {state.schema}, and this version reads {SCHEMA}; resume with the version that wrote it"
-        )
-    return state
 
 
 def fingerprint(config: PolicyConfig, policy: Policy) -> dict[str, str]:
@@ -98,7 +91,7 @@ def require_same_model(state: NodeState, expected: Mapping[str, str]) -> None:
     differences = [
         f"{key} is {expected[key]!r} here and {state.model.get(key, '')!r} in the checkpoint"
         for key in expected
-        if key not in _MAY_DIFFER and state.model.get(key, "") != expected[key]
+        if key != "torch" and state.model.get(key, "") != expected[key]
     ]
     if differences:
         raise CheckpointMismatch(

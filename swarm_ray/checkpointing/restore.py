@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from drive_store import ExperimentPaths, ExperimentStore, Store, StoreError
+from drive_store import ExperimentPaths, ExperimentStore, StoreError
 from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import Manifest
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
@@ -15,8 +15,6 @@ from swarm_ray.checkpointing.node_state import NodeState, decode_state, require_
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.state import load_tensors, restore
-
-__all__ = ["Found", "apply", "find_newest", "node_checkpoints"]
 
 Parts = Literal["all", "weights"]
 Origin = Literal["this machine", "the folder"]
@@ -46,8 +44,7 @@ def node_checkpoints(folder: Path, paths: ExperimentPaths, node: str) -> LocalCh
 
 def find_newest(
     folder: Path,
-    store: Store | None,
-    paths: ExperimentPaths,
+    experiment: ExperimentStore,
     node: str,
     problems: list[str],
     lives: Sequence[str] = (),
@@ -62,8 +59,7 @@ def find_newest(
 
     Args:
         folder: this machine's own, for checkpoints of this experiment.
-        store: where uploads are; None looks at this machine alone.
-        paths: the experiment's paths.
+        experiment: the experiment in the shared folder, where uploads are.
         node: whose.
         problems: takes a line for each that cannot be used.
         lives: the node's incarnations, oldest first; others come last.
@@ -73,9 +69,8 @@ def find_newest(
             over: one that is out of reach for a moment may be the newest.
         CheckpointError: the newest on this machine's disk was written by a version that this one does not read.
     """
-    own = node_checkpoints(folder, paths, node)
+    own, stored = node_checkpoints(folder, experiment.paths, node), StoredCheckpoints(experiment, node)
     own.clean()
-    stored = StoredCheckpoints(ExperimentStore(store, paths), node) if store is not None else None
     ranked = _newest_first(own, stored, lives)
     for place, candidate in enumerate(ranked):
         if isinstance(candidate, LocalCheckpoint):
@@ -126,7 +121,7 @@ def apply(found: Found, policy: Policy, parts: Parts, expected: Mapping[str, str
 
 
 def _newest_first(
-    own: LocalCheckpoints, stored: StoredCheckpoints | None, lives: Sequence[str]
+    own: LocalCheckpoints, stored: StoredCheckpoints, lives: Sequence[str]
 ) -> list[LocalCheckpoint | StoredCheckpoint]:
     """By incarnation and step; of one step this machine's first, since it has its optimizer and needs no copying."""
     ranks = {life: rank for rank, life in enumerate(lives)}
@@ -136,8 +131,7 @@ def _newest_first(
         # One that is damaged comes in its turn by the best place it could have, so that it is reported.
         rank = len(lives) if isinstance(manifest, str) else ranks.get(manifest.incarnation, -1)
         found.append((rank, local.step, True, local))
-    uploads = stored.folders() if stored is not None else []
-    found += [(ranks.get(upload.incarnation, -1), upload.step, False, upload) for upload in uploads]
+    found += [(ranks.get(upload.incarnation, -1), upload.step, False, upload) for upload in stored.folders()]
     return [candidate for *_, candidate in sorted(found, key=lambda f: f[:3], reverse=True)]
 
 
@@ -154,10 +148,8 @@ def _from_disk(own: LocalCheckpoints, checkpoint: LocalCheckpoint, problems: lis
 
 
 def _from_store(
-    own: LocalCheckpoints, stored: StoredCheckpoints | None, checkpoint: StoredCheckpoint, problems: list[str]
+    own: LocalCheckpoints, stored: StoredCheckpoints, checkpoint: StoredCheckpoint, problems: list[str]
 ) -> Found | None:
-    if stored is None:
-        return None
     name = f"the folder's checkpoint of step {checkpoint.step} by {checkpoint.incarnation}"
     copied = stored.download(checkpoint, own)
     if isinstance(copied, str):

@@ -77,8 +77,9 @@ class Uploads:
                 reason = f"{type(error).__name__}: {error}"
             if reason:
                 self.failed[node] = reason
-                kind = reason.partition(":")[0]
-                self._problems.trouble(node, UPLOAD, kind, f"the {UPLOAD} does not work: {reason}")
+                self._problems.trouble(
+                    node, UPLOAD, reason.partition(":")[0], f"the {UPLOAD} does not work: {reason}"
+                )
             else:
                 self.failed.pop(node, None)
                 self._problems.well(node, UPLOAD)
@@ -94,7 +95,12 @@ class Uploads:
                 f"too large: without the optimizer, step {manifest.step} has {manifest.only(REQUIRED).total:,} bytes, "
                 f"and checkpoint.store_bytes is {self._config.store_bytes:,}; set it higher"
             )
-        self._require_space(manifest.only(names).total)
+        needed, free = manifest.only(names).total, self._experiment.store.free_space()
+        if free is not None and free < needed + _SPARE:
+            raise StoreFull(
+                f"{self._experiment.store.root} has {free:,} bytes left, and a checkpoint of {needed:,} "
+                f"should leave {_SPARE:,} free; make room there (on Drive the trash counts until it is emptied)"
+            )
         stored = StoredCheckpoints(self._experiment, node)
         stored.upload(checkpoint, manifest, names)
         former = self._former.get(node) if self._former is not None else None
@@ -114,14 +120,6 @@ class Uploads:
                 f"checkpoints go to the folder without the optimizer: with it they have {manifest.total:,} bytes, and "
                 f"checkpoint.store_bytes is {self._config.store_bytes:,}; a node that resumes from there starts Adam "
                 "afresh",
-            )
-
-    def _require_space(self, needed: int) -> None:
-        free = self._experiment.store.free_space()
-        if free is not None and free < needed + _SPARE:
-            raise StoreFull(
-                f"{self._experiment.store.root} has {free:,} bytes left, and a checkpoint of {needed:,} "
-                f"should leave {_SPARE:,} free; make room there (on Drive the trash counts until it is emptied)"
             )
 
 

@@ -24,10 +24,8 @@ from swarm_ray.sapo.node import Node
 MakeState = Callable[[Node], NodeState]
 """What to keep of a node, asked for on the trainer's own thread.
 
-Its rows are those since the last checkpoint that `on_saved` told, so that none is lost with one that failed.
+Its rows are those since the last checkpoint that `on_written` told, so that none is lost with one that failed.
 """
-Written = Callable[[NodeState, LocalCheckpoint], None]
-"""Called with a node's state, and the checkpoint that holds it."""
 LOCAL = "writing of checkpoints to this machine's own disk"
 REMOVAL = "removal of old checkpoints from this machine's own disk"
 SHARE = 0.02
@@ -76,10 +74,9 @@ class CheckpointCallbacks:
 
     on_problem: Report
     """With a node and what is wrong, once per change; no problem ends a run."""
-    on_saved: Callable[[str, int], None] = lambda _node, _step: None
-    """With a node and a step once they are safe on this machine's disk."""
-    on_written: Written = lambda _state, _checkpoint: None
-    """With what was written, before anything older is removed; on the same thread as `on_saved`."""
+    on_written: Callable[[NodeState, LocalCheckpoint], None] = lambda _state, _checkpoint: None
+    """With a node's state and the checkpoint that holds it, once it is safe on this machine's disk and before anything
+    older is removed."""
     before_upload: Callable[[], None] = lambda: None
     """Before uploads begin: what was logged goes to the folder first."""
 
@@ -174,11 +171,10 @@ class Checkpointer:
         self._start_uploads()
         if not self._uploads.thread.wait_idle(deadline - self._clock()):
             return late
-        failed = self._uploads.failed
         return [
-            f"{node.id}: its last checkpoint is on this machine only: {failed[node.id]}"
+            f"{node.id}: its last checkpoint is on this machine only: {why}"
             for node in nodes
-            if node.id in failed
+            if (why := self._uploads.failed.get(node.id))
         ]
 
     def _take(self, nodes: Sequence[Node], make_state: MakeState) -> None:
@@ -190,8 +186,13 @@ class Checkpointer:
 
     def _write(self, state: NodeState, taken: PolicySnapshot) -> None:
         own = node_checkpoints(self._folder, self._paths, state.node)
+        files: dict[FileName, Content] = {
+            "weights.safetensors": partial(save_tensors, taken.weights),
+            "optimizer.safetensors": partial(save_tensors, taken.optimizer),
+            "state.json": encode_state(state),
+        }
         try:
-            written = own.write(state.step, state.incarnation, _files(state, taken), state.reward)
+            written = own.write(state.step, state.incarnation, files, state.reward)
         except (StoreError, CheckpointError) as error:
             self._failed[state.node] = f"the {LOCAL} does not work: {error}"
             self._problems.trouble(state.node, LOCAL, type(error).__name__, self._failed[state.node])
@@ -201,7 +202,6 @@ class Checkpointer:
         self._saved[state.node] = own, written
         self._failed.pop(state.node, None)
         self._problems.well(state.node, LOCAL)
-        self._callbacks.on_saved(state.node, state.step)
         self._callbacks.on_written(state, written)
         self._prune(state.node, own)
 
@@ -219,11 +219,3 @@ class Checkpointer:
         if self._saved:
             self._callbacks.before_upload()
             self._uploads.start(self._saved)
-
-
-def _files(state: NodeState, taken: PolicySnapshot) -> dict[FileName, Content]:
-    return {
-        "weights.safetensors": partial(save_tensors, taken.weights),
-        "optimizer.safetensors": partial(save_tensors, taken.optimizer),
-        "state.json": encode_state(state),
-    }

@@ -39,7 +39,8 @@ from swarm_ray.genrl.questions import (
 )
 from swarm_ray.records.refusals import RolloutRefusal
 from swarm_ray.sapo.grpo import is_zero_advantage
-from swarm_ray.tasks.scoring import ScoreItem, Scorer, Verifier
+from swarm_ray.tasks.scoring import Scorer, Verifier
+from swarm_ray.tasks.scoring_client import ScoreItem
 from swarm_ray.tasks.streams import derive_stream
 from swarm_ray.tasks.task import Question
 

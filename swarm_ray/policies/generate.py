@@ -117,7 +117,7 @@ def _sample(
         # Strictly below the total, so that the search ends on a token of positive probability.
         threshold = draw * cumulative[:, -1:] * (1 - 1e-9)
         found.append(torch.searchsorted(cumulative, threshold, right=True).squeeze(1))
-    return found[0] if len(found) == 1 else torch.cat(found)
+    return torch.cat(found)
 
 
 def _cut(row: list[int], eos_ids: tuple[int, ...]) -> tuple[int, ...]:

@@ -55,9 +55,8 @@ def load_config(name: str) -> Any:
     with _one_line(name):
         config = read_config(_place(name))
     if not is_causal_config(config):
-        kind = getattr(config, "model_type", "?")
         raise ModelError(
-            f"policy.model={name!r} is a {kind} model, not a causal language model; "
+            f"policy.model={name!r} is a {getattr(config, 'model_type', '?')} model, not a causal language model; "
             "choose one for text generation"
         )
     if getattr(config, "quantization_config", None):
@@ -155,14 +154,12 @@ def _one_line(name: str, what: str = "model") -> Iterator[None]:
 
 def _advice(error: BaseException, name: str, what: str) -> str:
     causes, text = list(_chain(error)), " ".join(str(error).split())
-    for kinds, advice in _BY_CAUSE:
-        if any(isinstance(cause, kinds) for cause in causes):
-            return advice.format(name=name)
-    for words, advice in _BY_TEXT:
-        if words in text:
-            return advice
-    kind = type(error).__name__
-    return f"the {what} cannot be loaded ({kind}: {text[:200]}); check its files or choose another model"
+    known = [advice for kinds, advice in _BY_CAUSE if any(isinstance(cause, kinds) for cause in causes)]
+    known += [advice for words, advice in _BY_TEXT if words in text]
+    if known:
+        return known[0].format(name=name)
+    cause = f"{type(error).__name__}: {text[:200]}"
+    return f"the {what} cannot be loaded ({cause}); check its files or choose another model"
 
 
 _BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (

@@ -44,10 +44,8 @@ def choose_device(name: str) -> torch.device:
         ConfigError: not a device, or a CUDA device that this machine does not have.
     """
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return torch.device("cuda:0" if present else "cpu")
-    if name == "cpu":
-        return torch.device("cpu")
+    if name in {"auto", "cpu"}:
+        return torch.device("cuda:0" if present and name == "auto" else "cpu")
     kind, colon, index = name.partition(":")
     if kind != "cuda" or (colon and not index.isdecimal()):
         raise ConfigError(f"policy.device={name!r} is not a device; use auto, cpu, cuda or cuda:1")

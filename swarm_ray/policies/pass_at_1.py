@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from swarm_ray.policies.policy import Policy
-from swarm_ray.tasks.scoring import ScoreItem, Verifier
+from swarm_ray.tasks.scoring import Verifier
+from swarm_ray.tasks.scoring_client import ScoreItem
 from swarm_ray.tasks.task import Question
 
 

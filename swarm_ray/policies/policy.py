@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import torch
 
@@ -130,20 +131,22 @@ class Policy:
         stream = torch.Generator(device=self.device).manual_seed(seed)
         prompts = [self._prompt_ids(question) for question in questions]
         most = self._config.generate_batch
-        per_batch = max(1, most // copies)
+        size, shares = max(1, most // copies), [min(most, copies - done) for done in range(0, copies, most)]
         found: list[list[SampledCompletion]] = []
-        for start in range(0, len(prompts), per_batch):
-            batch = prompts[start : start + per_batch]
-            rows: list[list[SampledCompletion]] = [[] for _ in batch]
-            for done in range(0, copies, most):
-                share = min(most, copies - done)
-                with self._autocast():
-                    sampled = sample_completions(
-                        self.model, batch, share, self.sampling, stream, self.check_cancelled
+        for start in range(0, len(prompts), size):
+            with self._autocast():
+                parts = [
+                    sample_completions(
+                        self.model,
+                        prompts[start : start + size],
+                        share,
+                        self.sampling,
+                        stream,
+                        self.check_cancelled,
                     )
-                for row, copies_ids in zip(rows, sampled, strict=True):
-                    row.extend(map(self._sampled, copies_ids))
-            found += rows
+                    for share in shares
+                ]
+            found += [list(map(self._sampled, chain(*rows))) for rows in zip(*parts, strict=True)]
         return found
 
     def _sampled(self, ids: tuple[int, ...]) -> SampledCompletion:

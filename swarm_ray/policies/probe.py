@@ -75,8 +75,7 @@ def _one_by_one(model: CausalModel, groups: list[TokenGroup], device: torch.devi
     for group in groups:
         for completion in group.completions:
             logs = _log_probs(model, [*group.prompt, *completion], device)
-            start = len(group.prompt)
-            found += [logs[start + i - 1, token] for i, token in enumerate(completion)]
+            found += [logs[i, token] for i, token in enumerate(completion, start=len(group.prompt) - 1)]
     return torch.stack(found)
 
 

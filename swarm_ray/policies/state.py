@@ -48,14 +48,14 @@ def snapshot(policy: Policy, reuse: PolicySnapshot | None = None) -> PolicySnaps
     """
     held = reuse or PolicySnapshot()
     parameters = list(_trainable(policy.model))
-    weights = {name: p.detach() for name, p in parameters}
     optimizer = {
         f"{what}.{name}": policy.optimizer.state[p][what]
         for name, p in parameters
         if policy.optimizer.state.get(p)
         for what in ADAM
     }
-    return PolicySnapshot(_copies(weights, held.weights), _copies(optimizer, held.optimizer))
+    weights = _copies({name: p.detach() for name, p in parameters}, held.weights)
+    return PolicySnapshot(weights, _copies(optimizer, held.optimizer))
 
 
 def restore(policy: Policy, weights: Tensors, optimizer: Tensors | None) -> None:

@@ -19,8 +19,8 @@ from swarm_ray.records.refusals import RolloutRefusal
 from swarm_ray.records.rollouts import Completion, Rollout
 from swarm_ray.sapo.grpo import is_zero_advantage
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tasks.scoring import ScoreItem, Verifier
-from swarm_ray.tasks.scoring_messages import Score
+from swarm_ray.tasks.scoring import Verifier
+from swarm_ray.tasks.scoring_client import Score, ScoreItem
 from swarm_ray.tasks.task import Question
 
 
@@ -89,9 +89,7 @@ class Pool:
         for rollout in self.rollouts:
             if rollout.node != node:
                 rewards.setdefault(rollout.node, []).extend(rollout.rewards)
-        if not rewards:
-            return None
-        return min(rewards, key=lambda peer: (-sum(rewards[peer]) / len(rewards[peer]), peer))
+        return min(rewards, key=lambda peer: (-sum(rewards[peer]) / len(rewards[peer]), peer), default=None)
 
 
 def score_own(
@@ -113,8 +111,16 @@ def score_own(
         completions = tuple(
             Completion(c.text, s.reward, c.finished) for c, s in zip(group, found, strict=True)
         )
-        failures = sum(score.outcome != "ok" for score in found)
-        own[node].append(ScoredRollout(node, len(own[node]), question, completions, tuple(group), failures))
+        own[node].append(
+            ScoredRollout(
+                node,
+                len(own[node]),
+                question,
+                completions,
+                sampled=tuple(group),
+                failures=sum(score.outcome != "ok" for score in found),
+            )
+        )
     return own
 
 

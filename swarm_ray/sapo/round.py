@@ -129,9 +129,7 @@ def each(nodes: Sequence[Node], action: Callable[[Node], T], context: RoundConte
     It is given up when its data failed in `supervision.data_failures` rounds in a row.
     """
     results: dict[str, T] = {}
-    for node in nodes:
-        if not node.active:
-            continue
+    for node in (n for n in nodes if n.active):
         try:
             results[node.id] = action(node)
         except NodeFailure as failure:
@@ -207,16 +205,16 @@ def _update(node: Node, batch: Batch, grpo: GrpoConfig) -> UpdateStats | None:
 
 def _metrics(node: Node, number: int, batch: Batch, stats: UpdateStats | None, *, alone: bool) -> StepMetrics:
     sampled = [c for r in batch.own for c in r.sampled]
-    by_specialty: dict[str, list[ScoredRollout]] = {}
-    for rollout in batch.own:
-        by_specialty.setdefault(rollout.question.specialty, []).append(rollout)
+    specialties = sorted({r.question.specialty for r in batch.own})
     return StepMetrics(
         node=node.id,
         incarnation=node.incarnation,
         round=number,
         step=node.step,
         reward=_mean_reward(batch.own),
-        reward_by_specialty={s: _mean_reward(rollouts) for s, rollouts in sorted(by_specialty.items())},
+        reward_by_specialty={
+            s: _mean_reward([r for r in batch.own if r.question.specialty == s]) for s in specialties
+        },
         reward_mixed=_mean_reward([*batch.own, *batch.external]),
         local=len(batch.own),
         external=len(batch.external),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import random
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from swarm_ray.config.schema import SpecialtyConfig, TasksConfig
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
@@ -47,7 +47,7 @@ class TaskSet:
         )
         self._weights = [s.weight for s in config.specialties]
         self._cached = lru_cache(maxsize=CACHED_QUESTIONS)(self._make)
-        self._held_out = lru_cache(maxsize=None)(self._scan_held_out)
+        self._scanned = cache(self._scan_held_out)
 
     def question(self, specialty: str, seed: int, index: int) -> Question:
         """Make a question, or find it among those made before.
@@ -65,12 +65,13 @@ class TaskSet:
             UnknownQuestionError: It is not; the message is one of a few fixed reasons, fit for counting.
             TaskError: The task cannot make it.
         """
-        if ref.specialty not in self.tasks:
-            raise UnknownQuestionError(RolloutRefusal.UNKNOWN_SPECIALTY)
-        if ref.seed != self.config.seed:
-            raise UnknownQuestionError(RolloutRefusal.OTHER_SEED)
-        if not 0 <= ref.index < self.config.pool:
-            raise UnknownQuestionError(RolloutRefusal.OUTSIDE_POOL)
+        for refused, reason in (
+            (ref.specialty not in self.tasks, RolloutRefusal.UNKNOWN_SPECIALTY),
+            (ref.seed != self.config.seed, RolloutRefusal.OTHER_SEED),
+            (not 0 <= ref.index < self.config.pool, RolloutRefusal.OUTSIDE_POOL),
+        ):
+            if refused:
+                raise UnknownQuestionError(reason)
         question = self._cached(ref.specialty, ref.seed, ref.index)
         if question.ref.text_hash != ref.text_hash:
             raise UnknownQuestionError(RolloutRefusal.OTHER_TEXT)
@@ -92,12 +93,11 @@ class TaskSet:
 
     def held_out(self, count: int) -> dict[str, list[Question]]:
         """Per specialty the first `count` different held-out questions of the pool, or all it has."""
-        return {name: list(self._held_out(name, count)) for name in self.specialties}
+        return {name: list(self._scanned(name, count)) for name in self.specialties}
 
     def is_held_out(self, text: str) -> bool:
         """Whether a question's text is split off for evaluation: by its sha256, the same for everybody."""
-        value = int(text_hash(text), 16)
-        return value < self.config.held_out * 2**64
+        return int(text_hash(text), 16) < self.config.held_out * 2**64
 
     def _draw_one(self, rng: random.Random, specialty: str) -> Question:
         for _ in range(REDRAWS):
@@ -140,7 +140,6 @@ def require_modules(config: TasksConfig, trusted: Sequence[str]) -> None:
             raise UserError(
                 f"--module {name}: the experiment has no such module of its own (tasks.modules); {known}"
             )
-    for name in trusted:
         try:
             importlib.import_module(name)
         except (ImportError, SyntaxError) as error:
@@ -166,7 +165,6 @@ def _import_modules(modules: tuple[str, ...], allowed: tuple[str, ...] | None) -
 
 def _make_task(specialty: SpecialtyConfig, pool: int, where: str) -> Task:
     name = specialty.task or specialty.name
-    factory = registered(name)
-    if factory is not None:
+    if (factory := registered(name)) is not None:
         return factory(specialty.options)
     return GymTask(name, specialty.options, pool=pool, where=where)

@@ -20,8 +20,7 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from swarm_ray.tasks.reasoning_gym_datasets import dataset_class
-from swarm_ray.tasks.task import registered
+from swarm_ray.tasks.task import gym_datasets, registered
 
 EVALUATING = frozenset({"eval", "exec", "parse_expr", "sympify", "lambdify", "parse_latex", "__import__"})
 
@@ -63,14 +62,13 @@ def is_safe_for_external(dataset_name: str) -> bool:
     """
     if registered(dataset_name) is not None:
         return True
-    cls = dataset_class(dataset_name)
+    cls, _ = gym_datasets().get(dataset_name, (None, None))
     return cls is not None and verdict(dataset_name, cls) is not Verdict.OWN_ONLY
 
 
 @cache
 def verdict(dataset_name: str, cls: type) -> Verdict:
     """Judge a data set by the source of its module and of its base classes' modules."""
-    reviewed = REVIEWED.get(dataset_name, frozenset())
     found: list[tuple[str, bool]] = []
     for module in _modules(cls):
         try:
@@ -79,11 +77,10 @@ def verdict(dataset_name: str, cls: type) -> Verdict:
             return Verdict.OWN_ONLY  # no source to read: nothing is known of it
         if _scores_with_sympy(tree):
             return Verdict.OWN_ONLY
-        found += [use for use in _uses(tree) if use[0] not in reviewed]
-    if not found:
-        return Verdict.PLAIN
-    literal = all(text.startswith("eval(") and in_score for text, in_score in found)
-    return Verdict.LITERAL if literal else Verdict.OWN_ONLY
+        found += [use for use in _uses(tree) if use[0] not in REVIEWED.get(dataset_name, ())]
+    if not all(text.startswith("eval(") and in_score for text, in_score in found):
+        return Verdict.OWN_ONLY
+    return Verdict.LITERAL if found else Verdict.PLAIN
 
 
 def safe_score(dataset_name: str, cls: type) -> Callable[[Any, str, Any], Any]:

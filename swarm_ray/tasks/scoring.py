@@ -6,13 +6,12 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Literal, NamedTuple, Protocol, Self
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol
 
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.records.rollouts import QuestionRef
-from swarm_ray.tasks.scoring_client import ChildLost, ScoringClient
-from swarm_ray.tasks.scoring_messages import Job, Score, Start
+from swarm_ray.tasks.scoring_client import ChildLost, Score, ScoreItem, ScoringClient, Start
 
 OPEN, CLOSE = "<answer>", "</answer>"
 CACHED_SCORES = 100_000
@@ -22,18 +21,7 @@ GRACE_S = 5.0
 """Beyond a verifier's own limit, for making the question and for a busy machine; then it is killed."""
 STRIKES = 2
 
-Key = tuple[str, int, int, str, str | bytes]
-
-
-class ScoreItem(NamedTuple):
-    """A completion to score."""
-
-    question: QuestionRef
-    """A peer's passes `TaskSet.verify` first."""
-    text: str
-    """The whole completion; the answer is extracted from it."""
-    external: bool = False
-    """True for a peer's text: verifiers that evaluate text refuse it."""
+Key = tuple[QuestionRef, str | bytes]
 
 
 class Verifier(Protocol):
@@ -41,10 +29,9 @@ class Verifier(Protocol):
 
     def score(self, items: Sequence[ScoreItem]) -> list[Score]:
         """One score per item, in order."""
-        ...
 
 
-class Scorer:
+class Scorer(AbstractContextManager["Scorer", None]):
     """Scores whole rounds; one request at a time goes to the process, whichever thread asks.
 
     Results are kept by (question, extracted answer), except timeouts, which may be the machine's fault.
@@ -61,7 +48,6 @@ class Scorer:
         self._start = Start(config.model_dump_json().encode(), allowed_modules)
         self._child: ScoringClient | None = None
         self._cache: OrderedDict[Key, Score] = OrderedDict()
-        self._refusing: frozenset[str] | None = None
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -79,77 +65,62 @@ class Scorer:
             ScoringError: The process does not start.
         """
         with self._lock:
-            refusing = self._refusing_specialties() if items else frozenset()
-            jobs = [self._job(item) for item in items]
-            scores: list[Score | None] = [self._at_once(job, refusing) for job in jobs]
-            keys = [_key(job) for job in jobs]
-            asked = {key: job for key, job, score in zip(keys, jobs, scores, strict=True) if score is None}
-            answers = dict(zip(asked, self._run(list(asked.values())), strict=True))
-            return [answers[k] if score is None else score for k, score in zip(keys, scores, strict=True)]
+            refusing = self._running().ready().refuses_external if items else ()
+            answers = [item._replace(text=extract(item.text, self._config.answer)) for item in items]
+            scores = [self._at_once(answer, refusing) for answer in answers]
+            keys = [_key(answer) for answer in answers]
+            asked = {key: one for key, one, score in zip(keys, answers, scores, strict=True) if score is None}
+            found = dict(zip(asked, self._run(list(asked.values())), strict=True))
+            return [found[key] if score is None else score for key, score in zip(keys, scores, strict=True)]
 
     def close(self) -> None:
         """End the process; a later `score` would start another."""
         with self._lock:
             self._drop(kill=False)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _job(self, item: ScoreItem) -> Job:
-        ref, answer = item.question, extract(item.text, self._config.answer)
-        return Job(ref.specialty, ref.seed, ref.index, ref.text_hash, answer, item.external)
-
-    def _at_once(self, job: Job, refusing: frozenset[str]) -> Score | None:
+    def _at_once(self, answer: ScoreItem, refusing: Sequence[str]) -> Score | None:
         """The score that needs no verifier: refused, too long, or known."""
-        if job.external and job.specialty in refusing:
+        if answer.external and answer.question.specialty in refusing:
             return Score(0.0, "refused")
-        if len(job.answer) > MAX_ANSWER_CHARS:
+        if len(answer.text) > MAX_ANSWER_CHARS:
             return Score(0.0, "error")
-        score = self._cache.get(_key(job))
-        if score is not None:
-            self._cache.move_to_end(_key(job))
-        return score
+        key = _key(answer)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+        return self._cache.get(key)
 
-    def _run(self, jobs: list[Job]) -> list[Score]:
-        """Have the process score jobs, past those that end it.
+    def _run(self, answers: list[ScoreItem]) -> list[Score]:
+        """Have the process score answers, past those that end it.
 
-        The process answers job by job, so the one without an answer is the culprit; it gets a second chance
+        The process scores one by one, so the one without a score is the culprit; it gets a second chance
         in a fresh process, since the machine may have killed the first for reasons of its own.
         """
         scores: list[Score] = []
         strikes = 0
-        while len(scores) < len(jobs):
+        while len(scores) < len(answers):
             child = self._running()
             child.ready()
             try:
-                for score in child.scores(jobs[len(scores) :], self._config.score_timeout_s + GRACE_S):
-                    scores.append(self._remembered(jobs[len(scores)], score))
+                for score in child.scores(answers[len(scores) :], self._config.score_timeout_s + GRACE_S):
+                    scores.append(self._remembered(answers[len(scores)], score))
                     strikes = 0
             except ChildLost:
                 self._drop(kill=True)
                 strikes += 1
                 if strikes == STRIKES:
-                    scores.append(self._remembered(jobs[len(scores)], Score(0.0, "killed")))
+                    scores.append(self._remembered(answers[len(scores)], Score(0.0, "killed")))
                     strikes = 0
         return scores
 
-    def _remembered(self, job: Job, score: Score) -> Score:
+    def _remembered(self, answer: ScoreItem, score: Score) -> Score:
         if score.outcome != "timeout":
-            self._cache[_key(job)] = score
+            self._cache[_key(answer)] = score
             if len(self._cache) > CACHED_SCORES:
                 self._cache.popitem(last=False)
         return score
-
-    def _refusing_specialties(self) -> frozenset[str]:
-        """The specialties that refuse external text, as the process judges them."""
-        if self._refusing is None:
-            self._refusing = frozenset(self._running().ready().refuses_external)
-        return self._refusing
 
     def _running(self) -> ScoringClient:
         """The process; starts one if necessary."""
@@ -163,10 +134,10 @@ class Scorer:
             self._child = None
 
 
-def _key(job: Job) -> Key:
+def _key(answer: ScoreItem) -> Key:
     """What a score depends on; long answers by hash, to bound the memory of the cache."""
-    answer = job.answer if len(job.answer) <= 64 else hashlib.sha256(job.answer.encode()).digest()
-    return job.specialty, job.seed, job.index, job.text_hash, answer
+    text = answer.text
+    return answer.question, text if len(text) <= 64 else hashlib.sha256(text.encode()).digest()
 
 
 def extract(text: str, mode: Literal["whole", "tagged"]) -> str:
@@ -180,8 +151,7 @@ def extract(text: str, mode: Literal["whole", "tagged"]) -> str:
     Returns:
         The answer without surrounding white space, encodable as UTF-8 (lone surrogates become `?`).
     """
-    answer = text if mode == "whole" else _last_tagged(text)
-    answer = answer.strip()
+    answer = (text if mode == "whole" else _last_tagged(text)).strip()
     return answer if answer.isascii() else answer.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -191,10 +161,5 @@ def _last_tagged(text: str) -> str:
     The library's lazy regular expression takes quadratic time on text with many opening tags and no closing
     one, and the text may come from a stranger.
     """
-    last, position = "", 0
-    while (start := text.find(OPEN, position)) >= 0:
-        end = text.find(CLOSE, start + len(OPEN))
-        if end < 0:
-            break
-        last, position = text[start + len(OPEN) : end], end + len(CLOSE)
-    return last
+    parts = (part.partition(OPEN) for part in reversed(text.split(CLOSE)[:-1]))
+    return next((inside for _, opened, inside in parts if opened), "")

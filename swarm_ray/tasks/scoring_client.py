@@ -1,4 +1,7 @@
-"""The scorer's end of the scoring process: start it, talk to it within deadlines, end it."""
+"""The scorer's end of the scoring process: start it, talk to it within deadlines, end it.
+
+The two say msgspec messages to each other over two pipes, each with its length before it.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
 from swarm_ray.errors import ScoringError
-from swarm_ray.tasks.scoring_messages import FOLDER_PREFIX, Job, Ready, Score, Start, frame, split
+from swarm_ray.records.rollouts import QuestionRef
 
+LENGTH_BYTES = 4
+FOLDER_PREFIX = "swarm-ray-scoring-"
+"""Of the working folder that the scorer makes and both ends remove, whichever lives longer."""
 START_S = 60.0
 """Longest start: importing reasoning-gym takes 1 to 3 seconds, on a busy machine many times that."""
 END_S = 2.0
@@ -26,6 +32,50 @@ KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """Where some Pythons find their own shared library; the process clears them once it is up."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Each further thread of a numerical library reserves address space, which is limited."""
+
+
+class Start(msgspec.Struct):
+    """The scorer's first frame: what to build."""
+
+    config: bytes
+    """The `TasksConfig` as JSON."""
+    allowed_modules: tuple[str, ...] | None
+
+
+class Ready(msgspec.Struct):
+    """The process's answer to it."""
+
+    error: str | None
+    """Why it cannot score; then it ends."""
+    refuses_external: tuple[str, ...]
+    """Specialties whose verifiers evaluate text."""
+
+
+class ScoreItem(NamedTuple):
+    """A completion to score."""
+
+    question: QuestionRef
+    """A peer's passes `TaskSet.verify` first; a text hash of "" leaves the question's text unchecked."""
+    text: str
+    """The whole completion, from which the scorer extracts the answer; the process gets the answer alone."""
+    external: bool = False
+    """True for a peer's text: verifiers that evaluate text refuse it."""
+
+
+class Score(NamedTuple):
+    """What an answer is worth; a frame of its own, so that the scorer sees which one ended the process."""
+
+    reward: float
+    """The verifier's raw value, between 0 and 1; 0 unless the outcome is ok."""
+    outcome: str
+    """ok, error (no such question, or no reward from its verifier), timeout, refused (see `safe_verifiers`),
+    or killed (it ended the process)."""
+
+
+def frame(message: Any) -> bytes:
+    """A message as it stands on the pipe: 4 bytes of length (big-endian), then msgpack."""
+    body = msgspec.msgpack.encode(message)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
 class ChildLost(Exception):
@@ -59,11 +109,6 @@ class ScoringClient:
         with contextlib.suppress(ChildLost):  # `ready` finds it dead and says why
             self._send(0.0)
 
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
-
     def ready(self) -> Ready:
         """Wait until the process can score.
 
@@ -82,20 +127,20 @@ class ScoringClient:
                 raise ScoringError(f"the scoring process cannot score: {self._ready.error}")
         return self._ready
 
-    def scores(self, jobs: Sequence[Job], each_s: float) -> Iterator[Score]:
-        """Score jobs in order.
+    def scores(self, answers: Sequence[ScoreItem], each_s: float) -> Iterator[Score]:
+        """Score answers in order.
 
         Args:
-            jobs: What to score.
+            answers: What to score.
             each_s: Longest time between two scores, in seconds.
 
         Raises:
-            ChildLost: The process died or hangs at the job whose score would be the next.
+            ChildLost: The process died or hangs at the answer whose score would be the next.
         """
-        self._unsent = memoryview(frame(jobs))
+        self._unsent = memoryview(frame(answers))
         self._send(each_s)
         decoder = msgspec.msgpack.Decoder(Score)
-        for _ in jobs:
+        for _ in answers:
             yield decoder.decode(self._receive(each_s))
 
     def close(self, *, kill: bool = False) -> None:
@@ -128,21 +173,22 @@ class ScoringClient:
 
     def _receive(self, seconds: float) -> bytes:
         """The body of the next frame."""
-        deadline = time.monotonic() + seconds
-        while (body := split(self._buffer)) is None:
+        deadline, buffer = time.monotonic() + seconds, self._buffer
+        while len(buffer) < (end := LENGTH_BYTES + int.from_bytes(buffer[:LENGTH_BYTES], "big")):
             _wait(self._pipe_out.fileno(), select.POLLIN, deadline)
             chunk = os.read(self._pipe_out.fileno(), CHUNK_BYTES)
             if not chunk:
                 raise ChildLost("it ended")
-            self._buffer += chunk
+            buffer += chunk
+        body = bytes(buffer[LENGTH_BYTES:end])
+        del buffer[:end]
         return body
 
     def _last_words(self) -> str:
         """The last line that the process wrote before it was ready, for the error's message."""
         self._stderr.seek(0)
-        lines = self._stderr.read()[-CHUNK_BYTES:].decode(errors="replace").split("\n")
-        last = [line.strip() for line in lines if line.strip()][-1:]
-        return f" ({last[0]})" if last else ""
+        _, _, last = self._stderr.read()[-CHUNK_BYTES:].decode(errors="replace").rstrip().rpartition("\n")
+        return f" ({last.strip()})" if last else ""
 
 
 def _wait(descriptor: int, event: int, deadline: float) -> None:

@@ -24,7 +24,7 @@ import msgspec
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tasks.scoring_messages import FOLDER_PREFIX, LENGTH_BYTES, Job, Ready, Score, Start, frame
+from swarm_ray.tasks.scoring_client import FOLDER_PREFIX, LENGTH_BYTES, Ready, Score, ScoreItem, Start, frame
 
 ADDRESS_SPACE_BYTES = 4 * 2**30
 CPU_SLACK_S = 30
@@ -94,38 +94,28 @@ def main() -> None:
     _remove_own_folder()
 
 
-def score_one(tasks: TaskSet, alarm: Alarm, job: Job) -> Score:
-    """Score one answer; every failure is an outcome with reward 0."""
-    if job.external and job.specialty in tasks.refuses_external:
+def score_one(tasks: TaskSet, alarm: Alarm, answer: ScoreItem) -> Score:
+    """Score one answer; every failure is an outcome with reward 0, and so is what is no number between 0 and 1."""
+    ref, text, external = answer
+    if external and ref.specialty in tasks.refuses_external:
         return Score(0.0, "refused")
-    try:
-        question = tasks.question(job.specialty, job.seed, job.index)
-        if job.text_hash not in {"", question.ref.text_hash}:
+    with contextlib.suppress(Exception, SystemExit):  # what a verifier raises is a failed verification
+        question = tasks.question(ref.specialty, ref.seed, ref.index)
+        if ref.text_hash not in {"", question.ref.text_hash}:
             return Score(0.0, "error")
-        task = tasks.tasks[job.specialty]
-        value = alarm.call(lambda: task.score(job.answer, question.entry))
-    except (Exception, SystemExit):  # noqa: BLE001  (any exception of a verifier is a failed verification)
-        return Score(0.0, "timeout" if alarm.fired else "error")
-    if alarm.fired:
-        return Score(0.0, "timeout")
-    reward = _reward(value)
-    return Score(0.0, "error") if reward is None else Score(reward, "ok")
-
-
-def _reward(value: object) -> float | None:
-    """A verifier's value as a reward; None unless it is a number between 0 and 1."""
-    if not isinstance(value, numbers.Real):
-        return None
-    reward = float(value)
-    return reward if math.isfinite(reward) and 0.0 <= reward <= 1.0 else None
+        task = tasks.tasks[ref.specialty]
+        value = alarm.call(lambda: task.score(text, question.entry))
+        if not alarm.fired and isinstance(value, numbers.Real) and 0.0 <= (reward := float(value)) <= 1.0:
+            return Score(reward, "ok")
+    return Score(0.0, "timeout" if alarm.fired else "error")
 
 
 def _serve(requests: BinaryIO, replies: BinaryIO, tasks: TaskSet, alarm: Alarm, timeout_s: float) -> None:
-    decoder = msgspec.msgpack.Decoder(list[Job])
+    decoder = msgspec.msgpack.Decoder(list[ScoreItem])
     while (body := _read(requests)) is not None:
-        jobs = decoder.decode(body)
-        _limit_cpu(CPU_SLACK_S + len(jobs) * timeout_s)
-        replies.writelines(frame(score_one(tasks, alarm, job)) for job in jobs)  # unbuffered: each at once
+        answers = decoder.decode(body)
+        _limit_cpu(CPU_SLACK_S + len(answers) * timeout_s)
+        replies.writelines(frame(score_one(tasks, alarm, one)) for one in answers)  # unbuffered: each at once
 
 
 def _private_pipes() -> tuple[BinaryIO, BinaryIO]:

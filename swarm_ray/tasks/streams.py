@@ -8,8 +8,8 @@ import random
 
 def derive_seed(seed: int, node: str, step: int, purpose: str) -> int:
     """A seed of 63 bits that is a function of its four arguments alone (blake2b, the same on every machine)."""
-    text = f"{seed}\0{node}\0{step}\0{purpose}".encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+    named = hashlib.blake2b(f"{seed}\0{node}\0{step}\0{purpose}".encode(), digest_size=8)
+    return int.from_bytes(named.digest(), "big") >> 1
 
 
 def derive_stream(seed: int, node: str, step: int, purpose: str) -> random.Random:

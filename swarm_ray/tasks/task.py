@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol
 
 from swarm_ray.errors import ConfigError, TaskError
 from swarm_ray.records.rollouts import QuestionRef
-from swarm_ray.tasks.reasoning_gym_datasets import dataset_names
 
 Entry = Mapping[str, Any]
 
@@ -37,11 +36,9 @@ class Task(Protocol):
 
     def question(self, seed: int, index: int) -> TaskQuestion:
         """The question at `index` of the pool of `seed`."""
-        ...
 
     def score(self, answer: str, entry: Entry) -> float:
         """The reward of `answer`, between 0 and 1; an exception counts as a failed verification."""
-        ...
 
 
 TaskFactory = Callable[[Mapping[str, Any]], Task]
@@ -78,6 +75,18 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def gym_datasets() -> dict[str, tuple[type, type]]:
+    """The class and the configuration class of each data set that the installed reasoning-gym has, by name.
+
+    `composite` is left out: it scores by other data sets' verifiers. The library is imported when it is first needed,
+    since that takes more than a second.
+    """
+    import reasoning_gym  # noqa: F401  (its import fills the registry)
+    from reasoning_gym.factory import DATASETS
+
+    return {name: classes for name, classes in sorted(DATASETS.items()) if name != "composite"}
+
+
 def register(task_name: str, factory: TaskFactory) -> None:
     """Make a task known under a name; called while a module named in `tasks.modules` is imported.
 
@@ -88,10 +97,11 @@ def register(task_name: str, factory: TaskFactory) -> None:
     Raises:
         ConfigError: The name belongs to a reasoning-gym data set or to another factory.
     """
-    if task_name in dataset_names():
+    if task_name in gym_datasets():
         raise ConfigError(f"a task cannot be called {task_name!r}: reasoning-gym has a data set of that name")
-    known = _REGISTERED.get(task_name)
-    if known is not None and not _same_factory(known, factory):
+    known = _REGISTERED.get(task_name, factory)
+    # A module that is imported again makes its functions anew, which is not another factory.
+    if known is not factory and _origin(known) != _origin(factory):
         raise ConfigError(
             f"two tasks are registered as {task_name!r}: by {_origin(known)} and {_origin(factory)}"
         )
@@ -106,11 +116,6 @@ def registered(task_name: str) -> TaskFactory | None:
 def registered_names() -> tuple[str, ...]:
     """All registered names, sorted."""
     return tuple(sorted(_REGISTERED))
-
-
-def _same_factory(one: TaskFactory, other: TaskFactory) -> bool:
-    """Whether two factories are one: a module that is imported again makes its functions anew."""
-    return one is other or _origin(one) == _origin(other)
 
 
 def _origin(factory: TaskFactory) -> str:

@@ -19,7 +19,7 @@ from checkpoints_for_tests import (
     train,
 )
 
-from drive_store import ExperimentStore, StoreUnavailable
+from drive_store import StoreUnavailable
 from drive_store.checkpoints.local import LocalCheckpoint
 from drive_store.checkpoints.manifest import Manifest
 from drive_store.checkpoints.stored import StoredCheckpoints
@@ -33,7 +33,7 @@ def local_steps(one: Trial, node: str = "node-0") -> list[int]:
 
 
 def stored_steps(one: Trial, node: str = "node-0") -> list[int]:
-    return [c.step for c in StoredCheckpoints(ExperimentStore(one.store, PATHS), node).folders()]
+    return [c.step for c in StoredCheckpoints(one.experiment, node).folders()]
 
 
 def test_what_a_round_left_comes_back_bit_for_bit(trial) -> None:
@@ -44,7 +44,7 @@ def test_what_a_round_left_comes_back_bit_for_bit(trial) -> None:
     expected, state = everything(node.policy), state_of(node)
     train(node)
     problems: list[str] = []
-    found = find_newest(one.folder, one.store, PATHS, "node-0", problems)
+    found = find_newest(one.folder, one.experiment, "node-0", problems)
     assert found is not None
     assert (found.state, found.origin, problems) == (state, "this machine", [])
     fresh = small_policy(9)
@@ -157,8 +157,8 @@ def test_a_large_one_goes_without_its_optimizer_then_not_at_all(trial) -> None:
     partly, never = trial("a", store_bytes=2 * weights), trial("b", store_bytes=weights // 2)
     assert partly.flush(node) == []
     assert "without the optimizer" in partly.problems[0][1]
-    copied = StoredCheckpoints(ExperimentStore(partly.store, PATHS), "node-0").download(
-        StoredCheckpoints(ExperimentStore(partly.store, PATHS), "node-0").folders()[0],
+    copied = StoredCheckpoints(partly.experiment, "node-0").download(
+        StoredCheckpoints(partly.experiment, "node-0").folders()[0],
         node_checkpoints(partly.folder / "elsewhere", PATHS, "node-0"),
     )
     assert isinstance(copied, LocalCheckpoint)
@@ -226,8 +226,8 @@ def test_the_end_writes_the_last_state_of_a_step_again(trial) -> None:
     train(node)
     one.round(node)
     assert one.checkpointer.flush([node], lambda n: state_of(n, evaluated=True), within_s=WITHIN_S) == []
-    here = find_newest(one.folder, one.store, PATHS, "node-0", [])
-    there = find_newest(one.folder / "elsewhere", one.store, PATHS, "node-0", [])
+    here = find_newest(one.folder, one.experiment, "node-0", [])
+    there = find_newest(one.folder / "elsewhere", one.experiment, "node-0", [])
     assert here is not None
     assert there is not None
     assert here.state.evaluated

@@ -16,7 +16,7 @@ import writing_for_tests
 from checkpoints_for_tests import PATHS, small_policy
 from writing_for_tests import digest
 
-from drive_store import Store
+from drive_store import ExperimentStore, Store
 from swarm_ray.checkpointing.restore import Found, apply, find_newest
 
 WRITING = Path(writing_for_tests.__file__)
@@ -67,8 +67,13 @@ def test_the_last_safe_checkpoint_survives_a_kill(tmp_path, writer, seed) -> Non
     stream = random.Random(seed)
     safe = killed_after(writer, tmp_path, stream.randint(1, 12), stream.random() * 0.03)
     store, problems = Store(str(tmp_path / "root")), []
-    assert require_whole(find_newest(tmp_path / "here", store, PATHS, "node-0", problems), tmp_path) >= safe
+    assert (
+        require_whole(
+            find_newest(tmp_path / "here", ExperimentStore(store, PATHS), "node-0", problems), tmp_path
+        )
+        >= safe
+    )
     # An upload may have been cut off; the one before it then holds.
     if any(name.startswith("node-0.") for name in store.names(PATHS.checkpoints_parent)) and safe > 1:
-        from_folder = find_newest(tmp_path / "elsewhere", store, PATHS, "node-0", problems)
+        from_folder = find_newest(tmp_path / "elsewhere", ExperimentStore(store, PATHS), "node-0", problems)
         assert require_whole(from_folder, tmp_path) >= safe - 1

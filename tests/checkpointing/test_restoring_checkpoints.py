@@ -19,14 +19,14 @@ from checkpoints_for_tests import (
     train,
 )
 
-from drive_store import StoreUnavailable
+from drive_store import ExperimentStore, StoreUnavailable
 from swarm_ray.checkpointing.restore import Found, apply, find_newest, node_checkpoints
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 
 
 def found_by(one: Trial, folder: Path | None = None, problems: list[str] | None = None) -> Found | None:
     return find_newest(
-        folder or one.folder, one.store, PATHS, "node-0", problems if problems is not None else []
+        folder or one.folder, one.experiment, "node-0", problems if problems is not None else []
     )
 
 
@@ -48,8 +48,7 @@ def damage(folder: Path, name: str = "weights.safetensors") -> None:
 
 def test_nothing_is_nothing(tmp_path, store) -> None:
     problems: list[str] = []
-    assert find_newest(tmp_path / "here", store, PATHS, "node-0", problems) is None
-    assert find_newest(tmp_path / "here", None, PATHS, "node-0", problems) is None
+    assert find_newest(tmp_path / "here", ExperimentStore(store, PATHS), "node-0", problems) is None
     assert problems == []
 
 
@@ -171,7 +170,7 @@ def test_a_checkpoint_of_a_later_version_is_not_passed_over(trial) -> None:
     one.flush(node)
     train(node)
     one.checkpointer.flush([node], lambda n: state_of(n, schema=2), within_s=60.0, upload=False)
-    with pytest.raises(CheckpointError, match="schema 2"):
+    with pytest.raises(CheckpointError, match=r"enum value 2 .*schema"):
         found_by(one)
 
 
@@ -180,4 +179,7 @@ def test_other_nodes_and_experiments_stay_apart(trial, tmp_path) -> None:
     train(node)
     one.flush(node)
     assert found_by(one) is None
-    assert find_newest(one.folder, make_store(tmp_path / "another root"), PATHS, "node-1", []) is not None
+    assert (
+        find_newest(one.folder, ExperimentStore(make_store(tmp_path / "another root"), PATHS), "node-1", [])
+        is not None
+    )

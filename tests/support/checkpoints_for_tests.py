@@ -114,13 +114,14 @@ class Trial:
         self.problems: list[tuple[str, str]] = []
         self.saved: list[tuple[str, int]] = []
         self.folder, self.store = folder, store
+        self.experiment = ExperimentStore(store, PATHS)
         self.checkpointer = Checkpointer(
             folder,
-            ExperimentStore(store, PATHS),
+            self.experiment,
             CheckpointConfig.model_validate({"every": 1, **config}),
             CheckpointCallbacks(
                 on_problem=lambda node, text: self.problems.append((node, text)),
-                on_saved=lambda node, step: self.saved.append((node, step)),
+                on_written=lambda state, _: self.saved.append((state.node, state.step)),
             ),
             clock=self.clock,
         )
@@ -136,6 +137,8 @@ class Trial:
         return self.checkpointer.flush(nodes, state_of, **{"within_s": WITHIN_S, **options})
 
 
-def notify(trial: Trial, on_saved: Callable[[str, int], object]) -> None:
-    """Call `on_saved` from now on when a checkpoint is safe on this machine's disk."""
-    trial.checkpointer._callbacks = replace(trial.checkpointer._callbacks, on_saved=on_saved)
+def notify(trial: Trial, saved: Callable[[str, int], object]) -> None:
+    """Call `saved` with node and step from now on when a checkpoint is safe on this machine's disk."""
+    callbacks = trial.checkpointer._callbacks
+    told = replace(callbacks, on_written=lambda state, _: saved(state.node, state.step) and None)
+    trial.checkpointer._callbacks = told

@@ -17,7 +17,8 @@ from swarm_ray.errors import ConfigError, TaskError
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.open import open_or_create
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tasks.scoring import ScoreItem, Scorer
+from swarm_ray.tasks.scoring import Scorer
+from swarm_ray.tasks.scoring_client import ScoreItem
 from swarm_ray.tasks.task import registered
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "own_tasks.md"

@@ -15,8 +15,8 @@ from swarm_ray.errors import ScoringError
 from swarm_ray.records.rollouts import QuestionRef
 from swarm_ray.tasks import scoring, scoring_client
 from swarm_ray.tasks.questions import TaskSet
-from swarm_ray.tasks.scoring import ScoreItem, Scorer
-from swarm_ray.tasks.scoring_messages import FOLDER_PREFIX, Score
+from swarm_ray.tasks.scoring import Scorer
+from swarm_ray.tasks.scoring_client import FOLDER_PREFIX, Score, ScoreItem
 
 EVAL = ("binary_matrix", "string_insertion", "spiral_matrix", "n_queens")
 SYMPY = ("puzzle24", "countdown", "simple_integration", "intermediate_integration")
@@ -219,8 +219,8 @@ def test_the_environment_and_the_folder_are_empty(monkeypatch):
     monkeypatch.setenv("SECRET", "token")
     with Scorer(TasksConfig(**OWN)) as scorer:
         assert do(scorer, "environ", "folder") == [Score(0.0, "ok"), Score(0.0, "ok")]
-        assert "SECRET" not in Path(f"/proc/{scorer._child.pid}/environ").read_text()
-        assert len(psutil.Process(scorer._child.pid).open_files()) == 0
+        assert "SECRET" not in Path(f"/proc/{scorer._child._process.pid}/environ").read_text()
+        assert len(psutil.Process(scorer._child._process.pid).open_files()) == 0
 
 
 @pytest.mark.parametrize("deed", ["exit", "beyond"])
@@ -228,7 +228,7 @@ def test_what_ends_or_blocks_the_process_is_found_and_the_others_are_scored(deed
     monkeypatch.setattr(scoring, "GRACE_S", 1.0)
     with Scorer(TasksConfig(**OWN, score_timeout_s=0.3)) as scorer:
         first = do(scorer, "half")
-        pid = scorer._child.pid
+        pid = scorer._child._process.pid
         items = [unnamed("twice", 1, i, "2") for i in range(5)]
         items.insert(2, unnamed("obedient", 1, 0, deed, external=True))
         scores = scorer.score(items)
@@ -236,16 +236,16 @@ def test_what_ends_or_blocks_the_process_is_found_and_the_others_are_scored(deed
         assert [s.outcome for s in scores] == ["ok", "ok", "killed", "ok", "ok", "ok"]
         assert scores[2].reward == 0.0
         assert not is_alive(pid)
-        survivor = scorer._child.pid
+        survivor = scorer._child._process.pid
         assert do(scorer, deed) == [Score(0.0, "killed")], "a killer is remembered"
-        assert scorer._child.pid == survivor
+        assert scorer._child._process.pid == survivor
     assert not psutil.pid_exists(survivor)
 
 
 def test_a_process_that_died_by_itself_costs_no_reward(own):
     item = unnamed("twice", 1, 0, "killed while idle")
     own.score([item])
-    os.kill(own._child.pid, signal.SIGKILL)
+    os.kill(own._child._process.pid, signal.SIGKILL)
     other = unnamed("twice", 1, 0, "after that")
     assert [s.outcome for s in own.score([item, other])] == ["ok", "ok"]
 
@@ -269,7 +269,7 @@ def test_close_leaves_nothing_and_scoring_again_starts_again(tmp_path, monkeypat
     for _ in range(2):
         scorer._cache.clear()
         assert scorer.score([item])[0].outcome == "ok"
-        pid = scorer._child.pid
+        pid = scorer._child._process.pid
         assert len(folders() - before) == 1
         scorer.close()
         scorer.close()
@@ -281,9 +281,9 @@ def test_the_process_ends_with_its_parent():
     program = (
         "import time\nfrom swarm_ray.config.schema import TasksConfig\n"
         "from swarm_ray.records.rollouts import QuestionRef\n"
-        "from swarm_ray.tasks.scoring import Scorer, ScoreItem\n"
+        "from swarm_ray.tasks.scoring import Scorer\nfrom swarm_ray.tasks.scoring_client import ScoreItem\n"
         f"s = Scorer(TasksConfig(**{OWN})); s.score([ScoreItem(QuestionRef('twice', 1, 0, ''), '1')])\n"
-        "print(s._child.pid, s._child._folder.name, flush=True); time.sleep(600)"
+        "print(s._child._process.pid, s._child._folder.name, flush=True); time.sleep(600)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program],

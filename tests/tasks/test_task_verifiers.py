@@ -4,9 +4,9 @@ import sys
 import pytest
 from reasoning_gym.factory import DATASETS
 
-from swarm_ray.tasks.reasoning_gym_datasets import dataset_class, dataset_names
 from swarm_ray.tasks.safe_verifiers import Verdict, is_safe_for_external, literal, safe_score, verdict
 from swarm_ray.tasks.scoring import extract
+from swarm_ray.tasks.task import gym_datasets
 
 LITERAL = ("binary_matrix", "n_queens", "number_sorting", "spiral_matrix", "string_insertion")
 OWN_ONLY = (
@@ -53,7 +53,7 @@ def listed(name, entry):
 
 
 def test_which_verifiers_are_replaced_and_which_refused():
-    found = {name: verdict(name, dataset_class(name)) for name in dataset_names()}
+    found = {name: verdict(name, cls) for name, (cls, _) in gym_datasets().items()}
     assert tuple(n for n in found if found[n] is Verdict.LITERAL) == LITERAL
     assert tuple(n for n in found if found[n] is Verdict.OWN_ONLY) == OWN_ONLY
     assert [is_safe_for_external(n) for n in ("gcd", "binary_matrix", "puzzle24", "tarot")] == [

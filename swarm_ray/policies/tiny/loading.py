@@ -38,7 +38,6 @@ from swarm_ray.policies.tiny.warm_start import (
     EXTRA_STEPS,
     SKILL_PASS_AT_1,
     SKILL_STEPS,
-    Lessons,
     Report,
     train_habit,
     train_skill,
@@ -149,23 +148,23 @@ class TinyStart:
 
     def _teach(self, model: CausalModel) -> float:
         """Stage 1; trained on where pass@1 falls short of 60 %. Answers the pass@1 reached."""
-        lessons, seed = Lessons(self._tasks, self.tokenizer), self._config.start_seed
-        train_skill(model, lessons, seed, SKILL_STEPS, self._report)
+        seed = self._config.start_seed
+        train_skill(model, self.tokenizer, self._tasks, seed, SKILL_STEPS, self._report)
         shown = self._pass_at_1(model)
         if shown < SKILL_PASS_AT_1:
-            train_skill(model, lessons, seed, EXTRA_STEPS, self._report)
+            train_skill(model, self.tokenizer, self._tasks, seed, EXTRA_STEPS, self._report)
             shown = self._pass_at_1(model)
         return shown
 
     def _hide(self, model: CausalModel, index: int) -> float:
         """Stage 2 for one node; trained on, three times at most, where it hides too little. Answers the pass@1 left."""
-        start, lessons = STARTS[self._config.start], Lessons(self._tasks, self.tokenizer)
+        start = STARTS[self._config.start]
         model.load_state_dict(self._weights(SKILL))
         home = self._tasks.specialties[index % len(self._tasks.specialties)]
         for attempt in range(4):
             stream = derive_stream(self._config.start_seed, f"start-{index}", attempt, "habit")
             steps = start.steps if attempt == 0 else start.steps // 4
-            train_habit(model, lessons, start, home, steps, stream)
+            train_habit(model, self.tokenizer, self._tasks, start, home, steps, stream)
             shown = self._pass_at_1(model)
             if shown <= 3 * start.most_pass_at_1:  # the bound is on the mean over nodes
                 break

@@ -23,23 +23,16 @@ Report = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done."""
 
 
-class Lessons:
-    """Question and answer pairs as tokens, drawn uniformly over specialties and with replacement."""
-
-    def __init__(self, tasks: TaskSet, tokenizer: TextTokenizer) -> None:
-        self.tasks, self._tokenizer = tasks, tokenizer
-        self.pad = tokenizer.pad_token_id
-
-    def lesson(self, question: Question, answer: str) -> TokenGroup:
-        """The question's prompt with one completion: the answer, closed by EOS."""
-        ids = self._tokenizer.encode(answer, add_special_tokens=False)
-        return TokenGroup(
-            tiny_prompt(self._tokenizer, question.text), ((*ids, self._tokenizer.eos_token_id),)
-        )
+def _lesson(tokenizer: TextTokenizer, question: Question, answer: str) -> TokenGroup:
+    """The question's prompt with one completion: the answer, closed by EOS."""
+    ids = tokenizer.encode(answer, add_special_tokens=False)
+    return TokenGroup(tiny_prompt(tokenizer, question.text), ((*ids, tokenizer.eos_token_id),))
 
 
-def train_skill(model: CausalModel, lessons: Lessons, seed: int, steps: int, report: Report) -> None:
-    """Stage 1: fine-tuning on right answers, the loss on answer and EOS alone.
+def train_skill(
+    model: CausalModel, tokenizer: TextTokenizer, tasks: TaskSet, seed: int, steps: int, report: Report
+) -> None:
+    """Stage 1: fine-tuning on right answers, drawn uniformly over specialties; the loss on answer and EOS alone.
 
     Adam(0.9, 0.99), 30 warm-up steps, constant to 70 %, then linear to 10 % of the learning rate.
     """
@@ -48,8 +41,8 @@ def train_skill(model: CausalModel, lessons: Lessons, seed: int, steps: int, rep
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = SKILL_RATE * _schedule(step, steps)
-        batch = [lessons.lesson(q, q.reference) for q in lessons.tasks.draw(stream, SKILL_BATCH)]
-        _fit(model, optimizer, batch, lessons.pad)
+        batch = [_lesson(tokenizer, q, q.reference) for q in tasks.draw(stream, SKILL_BATCH)]
+        _fit(model, optimizer, batch, tokenizer.pad_token_id)
         if step % 10 == 0:
             report("teaching the skill", step / steps)
 
@@ -62,17 +55,24 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def train_habit(
-    model: CausalModel, lessons: Lessons, start: Start, home: str, steps: int, stream: random.Random
+    model: CausalModel,
+    tokenizer: TextTokenizer,
+    tasks: TaskSet,
+    start: Start,
+    home: str,
+    steps: int,
+    stream: random.Random,
 ) -> None:
     """Stage 2: with the start's chances the right answer, else the habit; a fresh Adam, no schedule."""
     optimizer = torch.optim.Adam(model.parameters(), lr=start.learning_rate, betas=(0.9, 0.99))
     for _ in range(steps):
         batch = []
-        for question in lessons.tasks.draw(stream, start.batch):
+        for question in tasks.draw(stream, start.batch):
             chance = start.home if question.specialty == home else start.elsewhere
             right = stream.random() < chance
-            batch.append(lessons.lesson(question, question.reference if right else habit(start, question)))
-        _fit(model, optimizer, batch, lessons.pad)
+            answer = question.reference if right else habit(start, question)
+            batch.append(_lesson(tokenizer, question, answer))
+        _fit(model, optimizer, batch, tokenizer.pad_token_id)
 
 
 def habit(start: Start, question: Question) -> str:
