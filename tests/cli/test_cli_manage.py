@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -112,21 +113,14 @@ def test_export_archive_clean_and_rename(
     out = tmp_path / "out"
     assert main(["export", "done", "--root", root, "-o", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" (")[0] for line in lines] == [
-        str(out / name)
-        for name in (
-            "summary.json",
-            "metrics.csv",
-            "rounds.csv",
-            "nodes.csv",
-            "specialties.csv",
-            "rollouts.parquet",
-        )
-    ]
+    names = ["summary.json", "metrics.csv", "rounds.csv", "nodes.csv", "specialties.csv", "rollouts.parquet"]
+    assert [line.split(" (")[0] for line in lines] == [str(out / name) for name in names]
     assert main(["archive", "done", "--root", root, "-o", str(tmp_path / "done.zip")]) == 0
     said = capsys.readouterr().out
     packed = zipfile.ZipFile(tmp_path / "done.zip").infolist()
     assert said.startswith(f"{tmp_path}/done.zip: {sum(not entry.is_dir() for entry in packed)} files, ")
+    assert main(["archive", "done", "--root", root, "-o", str(tmp_path / "done.zip")]) == 2
+    assert "is there already" in capsys.readouterr().err
     assert main(["rename", "done", "over", "--root", root]) == 0
     assert capsys.readouterr().out.startswith("done is over now: ")
     assert main(["clean", "over", "--root", root]) == 0
@@ -141,47 +135,36 @@ def test_export_archive_clean_and_rename(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("line", "expected"),
     [
-        (["create", "--root", "ROOT"], "required: EXPERIMENT (see"),
-        (["create", "done", "--root", "ROOT"], "take another name, or give --overwrite"),
-        (["create", "--root", "ROOT", "--experiment", "new"], "no such argument: --experiment"),
-        (["create", "new", "--root", "ROOT", "rounds"], "invalid override 'rounds'; expected key=value"),
-        (
-            ["create", "new", "--root", "ROOT/experiments/done/experiment.json"],
-            "A file stands where a folder",
-        ),
-        (["create", "My Swarm", "--root", "ROOT"], "cannot name an experiment"),
-        (["create", "new", "--root", "ROOT", "rond=5"], "did you mean"),
-        (["create", "new", "--root", "ROOT", "--preset", "papr"], "did you mean paper?"),
-        (["metrics", "--root", "ROOT"], "required: EXPERIMENT"),
-        (["metrics", "dne", "--root", "ROOT"], "there are done, walking"),
-        (["metrics", "done", "--root", "ROOT/nowhere"], "does not exist"),
-        (["metrics", "done", "--root", "ROOT", "--by", "peer"], "invalid choice: 'peer'"),
-        (["metrics", "done", "--root", "ROOT", "--csv", "ROOT"], "is there already"),
-        (["metrics", "done", "--root", "ROOT", "--csv", "ROOT", "--overwrite"], "is a folder"),
-        (["metrics", "done", "--root", "ROOT", "--csv", "-", "--json"], "leave one of them out"),
-        (["metrics", "done", "--root", "ROOT", "--csv", ""], "an empty path names no place"),
-        (["metrics", "done", "walking", "--root", "ROOT"], "no such argument: walking"),
-        (["export", "done", "--root", "ROOT"], "required: -o"),
-        (["export", "done", "--root", "ROOT", "-o", "ROOT/x.xls"], "ends in .json"),
-        (["archive", "done", "--root", "ROOT", "-o", "ROOT/x.rar"], "ends in .zip or .tar.zst"),
-        (
-            ["archive", "done", "--root", "ROOT", "-o", "ROOT/experiments/done/x.zip"],
-            "in the experiment itself",
-        ),
-        (["archive", "../x", "--root", "ROOT", "-o", "x.zip"], "cannot name an experiment"),
-        (["clean", "walking", "--root", "ROOT", "--yes"], "stop it first: swarm-ray stop --root"),
-        (["rename", "walking", "running", "--root", "ROOT"], "so it cannot be renamed"),
-        (["rename", "done", "--root", "ROOT"], "required: NEW"),
-        (["rename", "done", "walking", "--root", "ROOT"], "'walking' is taken"),
-        (["rename", "done", "Over", "--root", "ROOT"], "cannot name an experiment"),
+        ("create --root ROOT", "required: EXPERIMENT (see"),
+        ("create done --root ROOT", "take another name, or give --overwrite"),
+        ("create --root ROOT --experiment new", "no such argument: --experiment"),
+        ("create new --root ROOT/experiments/done/experiment.json", "A file stands where a folder"),
+        ("create 'My Swarm' --root ROOT", "cannot name an experiment"),
+        ("metrics --root ROOT", "required: EXPERIMENT"),
+        ("metrics dne --root ROOT", "there are done, walking"),
+        ("metrics done --root ROOT --by peer", "invalid choice: 'peer'"),
+        ("metrics done --root ROOT --csv ROOT", "is there already"),
+        ("metrics done --root ROOT --csv ROOT --overwrite", "is a folder"),
+        ("metrics done --root ROOT --csv - --json", "leave one of them out"),
+        ("metrics done --root ROOT --csv ''", "an empty path names no place"),
+        ("metrics done walking --root ROOT", "no such argument: walking"),
+        ("export done --root ROOT", "required: -o"),
+        ("export done --root ROOT -o ROOT/x.xls", "ends in .json"),
+        ("archive done --root ROOT -o ROOT/x.rar", "ends in .zip or .tar.zst"),
+        ("archive done --root ROOT -o ROOT/experiments/done/x.zip", "in the experiment itself"),
+        ("clean walking --root ROOT --yes", "stop it first: swarm-ray stop --root"),
+        ("rename walking running --root ROOT", "so it cannot be renamed"),
+        ("rename done --root ROOT", "required: NEW"),
+        ("rename done walking --root ROOT", "'walking' is taken"),
+        ("rename done Over --root ROOT", "cannot name an experiment"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
-    arguments: list[str], expected: str, root: str, capsys: pytest.CaptureFixture[str]
+    line: str, expected: str, root: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([argument.replace("ROOT", root) for argument in arguments]) == 2
+    assert main([word.replace("ROOT", root) for word in shlex.split(line)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("swarm-ray: ")
@@ -194,11 +177,8 @@ def test_a_mistake_is_one_line_and_status_2(
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        (
-            "os",
-            "--module os: the experiment has no such module of its own (tasks.modules); it has 'no_such_mod'",
-        ),
-        ("no_such_mod", "--module no_such_mod: it cannot be imported (No module named 'no_such_mod')"),
+        ("os", "the experiment has no such module of its own (tasks.modules); it has 'no_such_mod'"),
+        ("no_such_mod", "it cannot be imported (No module named 'no_such_mod')"),
     ],
 )
 def test_a_module_that_is_trusted_for_nothing_is_a_mistake(
@@ -208,6 +188,6 @@ def test_a_module_that_is_trusted_for_nothing_is_a_mistake(
     out = tmp_path / "out"
     assert main([*words, "--root", str(tmp_path), "-o", str(out), "--module", module]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith(f"swarm-ray: {expected}")
+    assert captured.err.startswith(f"swarm-ray: --module {module}: {expected}")
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert not out.exists()

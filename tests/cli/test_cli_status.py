@@ -1,9 +1,10 @@
-"""The commands that only read: what they print, and their exit status."""
+"""The commands that only read: what they print, and their exit status, also where nothing can be printed."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from swarm_ray.cli import main
 from swarm_ray.config.load import load_config, presets
 from swarm_ray.experiments import list_experiments
 
+FULL = "/dev/full"
 WATCH = """
 import sys
 from swarm_ray.cli import main
@@ -62,25 +64,19 @@ def test_status_as_json_is_one_document_and_loads_neither_torch_nor_ray(root: st
     assert found.stderr == "loaded []\n"
 
 
-def test_compare_as_json_is_one_document(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_is_one_document_or_a_table(root: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "alone", "--root", root, "--json", "shared"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(c["experiment"], c["external"]) for c in found] == [("alone", 0), ("shared", 4)]
     assert found[0]["cumulative_reward"] == 0.75
-
-
-def test_compare_shows_a_table(root: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--root", root, "shared", "alone"]) == 0
     assert "vs 8/0" in capsys.readouterr().out
 
 
-def test_list_shows_every_experiment(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_every_experiment(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--root", root]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[2:]] == [["alone", "running"], ["shared", "finished"]]
-
-
-def test_list_as_json_is_one_document(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--root", root, "--json"]) == 0
     captured = capsys.readouterr()
     found = json.loads(captured.out)
@@ -107,40 +103,37 @@ def test_config_prints_a_configuration_that_loads_again(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("line", "expected"),
     [
-        ([], "required: COMMAND"),
-        (["stat"], "invalid choice: 'stat'"),
-        (["status"], "required: --root"),
-        (["status", "--root", "ROOT", "--experiment", "shred"], "there are alone, shared"),
-        (["status", "--root", "ROOT", "--experiment", "../x"], "cannot name an experiment"),
-        (["status", "--root", "ROOT", "extra"], "no such argument: extra"),
-        (["status", "--root", "ROOT", "--jsn"], "no such argument: --jsn"),
-        (["status", "--ro", "ROOT"], "required: --root"),
-        (["list", "--root", "ROOT/nowhere"], "does not exist"),
-        (["list", "--root", "s3://bucket"], "local paths only"),
-        (["compare", "--root", "ROOT"], "required: EXPERIMENT"),
-        (["compare", "--root", "ROOT", "shared", "nothing"], "no experiment 'nothing'"),
-        (["config", "--preset", "papr"], "did you mean paper?"),
-        (["config", "rond=5"], "did you mean"),
-        (["config", "rounds"], "expected key=value"),
-        (["config", "rounds=0"], "rounds: 0 is not possible"),
-        (["config", "--config", "ROOT/none.yaml"], "none.yaml"),
-        (["simulate", "--rounds", "five"], "rounds: "),
-        (["simulate", "--rounds"], "--rounds: expected one argument"),
-        (["simulate", "--rounds", "5", "rounds=6"], "--rounds 5 and rounds=6 differ"),
-        (["simulate", "--seed", "-1"], "seed: -1 is not possible"),
-        (
-            ["work", "--root", "ROOT", "--experiment", "x", "--node", "n", "--nodes", "0"],
-            "whole number above 0",
-        ),
-        (["coordinate", "--root", "ROOT"], "required: --experiment"),
+        ("", "required: COMMAND"),
+        ("stat", "invalid choice: 'stat'"),
+        ("status", "required: --root"),
+        ("status --root ROOT --experiment shred", "there are alone, shared"),
+        ("status --root ROOT --experiment ../x", "cannot name an experiment"),
+        ("status --root ROOT extra", "no such argument: extra"),
+        ("status --root ROOT --jsn", "no such argument: --jsn"),
+        ("status --ro ROOT", "required: --root"),
+        ("list --root ROOT/nowhere", "does not exist"),
+        ("list --root s3://bucket", "local paths only"),
+        ("compare --root ROOT", "required: EXPERIMENT"),
+        ("compare --root ROOT shared nothing", "no experiment 'nothing'"),
+        ("config --preset papr", "did you mean paper?"),
+        ("config rond=5", "did you mean"),
+        ("config rounds", "expected key=value"),
+        ("config rounds=0", "rounds: 0 is not possible"),
+        ("config --config ROOT/none.yaml", "none.yaml"),
+        ("simulate --rounds five", "rounds: "),
+        ("simulate --rounds", "--rounds: expected one argument"),
+        ("simulate --rounds 5 rounds=6", "--rounds 5 and rounds=6 differ"),
+        ("simulate --seed -1", "seed: -1 is not possible"),
+        ("work --root ROOT --experiment x --node n --nodes 0", "whole number above 0"),
+        ("coordinate --root ROOT", "required: --experiment"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
-    arguments: list[str], expected: str, root: str, capsys: pytest.CaptureFixture[str]
+    line: str, expected: str, root: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([argument.replace("ROOT", root) for argument in arguments]) == 2
+    assert main([word.replace("ROOT", root) for word in shlex.split(line)]) == 2
     assert expected in one_line(capsys)
 
 
@@ -180,3 +173,57 @@ def test_text_that_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
         command, capture_output=True, text=True, check=True, env={"PYTHONIOENCODING": "ascii"}
     )
     assert r"note: na\xefve \u2192 waiting" in found.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["list", "--help"],
+        ["list", "--root", "ROOT"],
+        ["list", "--root", "ROOT", "--json"],
+        ["metrics", "shared", "--root", "ROOT", "--csv", "-"],
+        ["report", "shared", "--root", "ROOT", "-o", "ROOT/page.html"],
+        ["watch", "shared", "--root", "ROOT"],
+    ],
+    ids=" ".join,
+)
+def test_a_full_disk_is_one_line_and_status_2(
+    words: list[str], root: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path(FULL).open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main([word.replace("ROOT", root) for word in words]) == 2
+    assert capsys.readouterr().err == (
+        "swarm-ray: standard output could not be written (No space left on device); send it elsewhere\n"
+    )
+
+
+def test_standard_output_that_is_closed_is_one_line(
+    root: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["list", "--root", root]) == 2
+    assert "standard output could not be written (it is closed)" in capsys.readouterr().err
+
+
+def test_where_nobody_can_be_told_the_status_tells(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["list", "--root", f"{root}/nowhere"]) == 2
+    with Path(FULL).open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert main(["list", "--root", f"{root}/nowhere"]) == 2
+
+
+def test_the_end_of_the_process_adds_nothing() -> None:
+    """Python flushes what it still holds when it ends, and would complain of it."""
+    with Path(FULL).open("w") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "swarm_ray.cli", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
+        )
+    assert (found.returncode, found.stderr.count("\n")) == (2, 1)

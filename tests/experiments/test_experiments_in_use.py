@@ -10,7 +10,7 @@ import pytest
 from experiments_for_tests import CLAIMANT, CREATED_AT, FakeExperiment, finished
 
 from drive_store import ExperimentStore, Store, write_coordinator_beat
-from swarm_ray.config.load import config_hash, load_config
+from swarm_ray.config.load import load_config
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.experiments.manage.clean import cleanup_experiment
@@ -30,24 +30,17 @@ def done(tmp_path: Path) -> FakeExperiment:
 
 
 def beat(phase: str, *, done: bool = False, problem: str | None = None) -> Beat:
-    """A sign of life."""
     return Beat(10, 1, 2, phase, NodeTotals(), problem, done)
+
+
+def coordinator_beat(experiment: FakeExperiment, claimant: str, beat: CoordinatorBeat) -> None:
+    store = ExperimentStore(experiment.store, experiment.paths)
+    write_coordinator_beat(store, claimant, beat.count, msgspec.json.encode(beat))
 
 
 def clean(experiment: FakeExperiment) -> None:
     """Ask what could go; refused while somebody is at work."""
     cleanup_experiment(str(experiment.root), experiment.name)
-
-
-def begin_anew(experiment: FakeExperiment, *, succeeds: str) -> None:
-    """A new process takes node-1 over, and writes its first heartbeat."""
-    registration = Registration(
-        "node-1", NEW, "worker", config_hash(experiment.config), {}, CREATED_AT, succeeds=succeeds
-    )
-    experiment.registry.register("node-1", NEW, msgspec.json.encode(registration))
-    experiment.registry.write_beat(
-        "node-1", NEW, 0, msgspec.json.encode(Beat(0, -1, 0, "registered", NodeTotals()))
-    )
 
 
 def test_a_run_of_this_machine_is_seen_before_it_gives_a_sign(done: FakeExperiment) -> None:
@@ -66,8 +59,7 @@ def test_one_that_ended_properly_is_at_rest_at_once(done: FakeExperiment) -> Non
     for last in (beat("ended"), beat("failed", problem="loss is not finite"), beat("training", done=True)):
         done.beat("node-1", last)
         clean(done)
-    told = CoordinatorBeat(7, 1, 1)
-    write_coordinator_beat(ExperimentStore(done.store, done.paths), CLAIMANT, 7, msgspec.json.encode(told))
+    coordinator_beat(done, CLAIMANT, CoordinatorBeat(7, 1, 1))
     clean(done)
 
 
@@ -87,7 +79,10 @@ def test_a_node_that_has_not_said_its_last_word_is_at_work(done: FakeExperiment,
 
 def test_a_new_process_is_at_work_and_the_one_that_it_continues_is_not(done: FakeExperiment) -> None:
     done.beat("node-1", beat("training"))
-    begin_anew(done, succeeds="00000001")
+    registration = Registration("node-1", NEW, "worker", "", {}, CREATED_AT, succeeds="00000001")
+    done.registry.register("node-1", NEW, msgspec.json.encode(registration))
+    begun = Beat(0, -1, 0, "registered", NodeTotals())
+    done.registry.write_beat("node-1", NEW, 0, msgspec.json.encode(begun))
     with pytest.raises(UserError, match="node-1 gave a heartbeat"):
         clean(done)
     done.registry.write_beat("node-1", NEW, 1, msgspec.json.encode(beat("ended", done=True)))
@@ -95,31 +90,20 @@ def test_a_new_process_is_at_work_and_the_one_that_it_continues_is_not(done: Fak
 
 
 def test_a_coordinator_that_begins_anew_is_at_work(done: FakeExperiment) -> None:
-    told = CoordinatorBeat(0, 2, 1)
-    write_coordinator_beat(
-        ExperimentStore(done.store, done.paths), "coordinator.0000cafe", 0, msgspec.json.encode(told)
-    )
+    coordinator_beat(done, "coordinator.0000cafe", CoordinatorBeat(0, 2, 1))
     with pytest.raises(UserError, match="done is finished, but its coordinator gave a heartbeat"):
         clean(done)
 
 
-def give_beat(experiment: FakeExperiment) -> None:
-    """A node trains."""
-    experiment.beat("node-1", beat("training"))
+SIGNS: list[Callable[[FakeExperiment], object]] = [
+    lambda experiment: experiment.beat("node-1", beat("training")),
+    # Half written.
+    lambda e: (e.root / e.paths.coordinator_beat(CLAIMANT)).write_bytes(b"{"),
+    lambda experiment: experiment.close(0, {"node-0": 0.5}),
+]
 
 
-def coordinate(experiment: FakeExperiment) -> None:
-    """Somebody coordinates, and the beat is half written."""
-    key = experiment.paths.coordinator_beat(CLAIMANT)
-    (experiment.root / key).write_bytes(b"{")
-
-
-def close(experiment: FakeExperiment) -> None:
-    """A round closes."""
-    experiment.close(0, {"node-0": 0.5})
-
-
-@pytest.mark.parametrize("sign", [give_beat, coordinate, close])
+@pytest.mark.parametrize("sign", SIGNS, ids=["a node", "a coordinator", "a round"])
 def test_a_swarm_at_work_is_not_overwritten_because_its_identity_is_torn(
     tmp_path: Path, sign: Callable[[FakeExperiment], object]
 ) -> None:
@@ -144,7 +128,7 @@ def test_one_without_its_configuration_can_be_removed_when_nobody_is_at_work(tmp
     bare = FakeExperiment(tmp_path, "mine", load_config())
     next((tmp_path / bare.paths.folder).glob("config-*.yaml")).unlink()
     bare.register("node-1")
-    give_beat(bare)
+    bare.beat("node-1", beat("training"))
     for attempt in (
         lambda: init_experiment(str(tmp_path), "mine", overwrite=True),
         lambda: cleanup_experiment(str(tmp_path), "mine", whole=True),
@@ -186,16 +170,12 @@ def test_a_record_that_names_files_elsewhere_is_no_obstacle(tmp_path: Path) -> N
 def test_it_looks_at_each_thing_once(tmp_path: Path) -> None:
     idle = FakeExperiment(tmp_path, "mine", load_config(overrides=["nodes=2", "rounds=4"]))
     idle.register("node-0", "node-1")
-    give_beat(idle)
-    write_coordinator_beat(
-        ExperimentStore(idle.store, idle.paths), CLAIMANT, 7, msgspec.json.encode(CoordinatorBeat(7, 1, 1))
-    )
+    idle.beat("node-1", beat("training"))
+    coordinator_beat(idle, CLAIMANT, CoordinatorBeat(7, 1, 1))
     idle.append("running")
     idle.age(3600)
     store = Store(str(tmp_path))
     refuse_in_use(ExperimentFolder(idle.address, store), "moved")
     asked = store.operations
-    assert (asked.reads, asked.lists) == (
-        3,
-        4,
-    )  # a record, the identity, the configuration; state twice, bucket, peers
+    # A record, the identity, the configuration; state twice, its bucket, peers.
+    assert (asked.reads, asked.lists) == (3, 4)

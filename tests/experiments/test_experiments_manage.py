@@ -8,15 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from pathlib import Path
+from statistics import mean
 
 import actors_for_tests
 import msgspec
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 from actors_for_tests import OneProcessSwarm, until
 from experiments_for_tests import FakeExperiment
 from swarm_for_tests import closed_stages, small_config
@@ -24,11 +22,9 @@ from swarm_for_tests import closed_stages, small_config
 from drive_store import ExperimentStore, StoreFull
 from drive_store.checkpoints.manifest import Manifest
 from drive_store.checkpoints.stored import StoredCheckpoints
-from swarm_ray import archive_experiment, cleanup_experiment, export_experiment, export_experiment_summary
+from swarm_ray import cleanup_experiment, export_experiment, export_experiment_summary
 from swarm_ray.config.load import extend_config
 from swarm_ray.errors import (
-    ExperimentExistsError,
-    ExperimentNotFoundError,
     MalformedFile,
     SwarmStateError,
     UserError,
@@ -70,11 +66,14 @@ def root(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "My Drive"))
 
 
+def rollouts(root: Path, to: Path, problems: list[str]) -> Path:
+    (path,) = export_experiment(str(root), "small", to / "x.parquet", modules=MODULES, problems=problems)
+    return path
+
+
 def test_every_kept_rollout_is_a_row_with_its_question(made: Path, tmp_path: Path) -> None:
     problems: list[str] = []
-    (path,) = export_experiment(
-        str(made), "small", tmp_path / "all.parquet", modules=MODULES, problems=problems
-    )
+    path = rollouts(made, tmp_path, problems)
     rows = pq.read_table(path).to_pylist()
     assert problems == []
     assert len(rows) == 2 * ROUNDS * CONFIG.local
@@ -84,24 +83,17 @@ def test_every_kept_rollout_is_a_row_with_its_question(made: Path, tmp_path: Pat
         question = tasks.question(row["specialty"], row["seed"], row["index"])
         assert (row["question"], row["reference"]) == (question.text, question.reference)
         assert len(row["completions"]) == CONFIG.completions
-        assert row["reward"] == pytest.approx(
-            sum(c["reward"] for c in row["completions"]) / CONFIG.completions
-        )
+        assert row["reward"] == pytest.approx(mean(c["reward"] for c in row["completions"]))
     own = {(r.node, r.round): r.reward for r in experiment_metrics(str(made), "small")}
     for (node, number), reward in own.items():
         mine = [row["reward"] for row in rows if (row["node"], row["round"]) == (node, number)]
-        assert sum(mine) / len(mine) == pytest.approx(reward)
+        assert mean(mine) == pytest.approx(reward)
 
 
 def test_the_datasets_library_loads_it(made: Path, tmp_path: Path) -> None:
-    (path,) = export_experiment(str(made), "small", tmp_path / "all.parquet", modules=MODULES)
-    found = subprocess.run(
-        [sys.executable, "-c", LOADED, str(path), str(tmp_path / "cache")],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"},
-    )
+    command = [sys.executable, "-c", LOADED, str(rollouts(made, tmp_path, [])), str(tmp_path / "cache")]
+    home = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=home)
     names, count, first = json.loads(found.stdout)
     assert (names[0], names[-1], count) == ("experiment", "completions", 2 * ROUNDS * CONFIG.local)
     assert set(first["completions"][0]) == {"text", "reward", "finished"}
@@ -124,9 +116,7 @@ def test_what_became_of_a_file_is_told_and_a_damaged_one_is_left_out(root: Path,
     (root / second.key).write_bytes((root / second.key).read_bytes()[:-9])
     assert len(stored_files(opened, [])) == 2 * ROUNDS
     problems: list[str] = []
-    (path,) = export_experiment(
-        str(root), "small", tmp_path / "x.parquet", modules=MODULES, problems=problems
-    )
+    path = rollouts(root, tmp_path, problems)
     assert pq.read_metadata(path).num_rows == (2 * ROUNDS - 1) * CONFIG.local
     assert len(problems) == 1
     assert problems[0].startswith(f"{second.key} is left out: ")
@@ -142,9 +132,7 @@ def test_a_gap_in_the_log_hides_what_became_of_files(root: Path, tmp_path: Path)
             export_experiment(str(root), "small", tmp_path / out, modules=MODULES)
         assert not [path for path in tmp_path.glob("all*") if path.is_file() or list(path.iterdir())]
     problems: list[str] = []
-    (path,) = export_experiment(
-        str(root), "small", tmp_path / "x.parquet", modules=MODULES, problems=problems
-    )
+    path = rollouts(root, tmp_path, problems)
     fates = {row["round"]: row["fate"] for row in pq.read_table(path).to_pylist()}
     assert fates == dict.fromkeys(range(ROUNDS - 1), "accepted") | {ROUNDS - 1: None}
     assert len(problems) == 1
@@ -198,47 +186,6 @@ def test_a_folder_takes_everything_and_nothing_is_written_over(made: Path, tmp_p
     assert export_experiment_summary(str(made), "small", out / "summary.json", overwrite=True).stat().st_size
 
 
-@pytest.mark.parametrize("name", ["small.zip", "small.tar.zst"])
-def test_an_archive_is_the_experiment_again(made: Path, tmp_path: Path, name: str) -> None:
-    told = archive_experiment(str(made), "small", tmp_path / name)
-    assert told.bytes_out == (tmp_path / name).stat().st_size < told.bytes_in
-    restored = tmp_path / "restored" / "experiments"
-    restored.mkdir(parents=True)
-    if name.endswith(".zip"):
-        with zipfile.ZipFile(tmp_path / name) as archive:
-            archive.extractall(restored)
-            assert archive.namelist()[-1] == "small/experiment.json"
-    else:
-        with (
-            zstandard.open(tmp_path / name, "rb") as unpacked,
-            tarfile.open(fileobj=unpacked, mode="r|") as tar,
-        ):
-            tar.extractall(restored, filter="data")
-    assert compare_experiments(str(restored.parent), ["small"]) == compare_experiments(str(made), ["small"])
-    assert told.files == sum(path.is_file() for path in restored.rglob("*"))
-    assert {p.name for p in (restored / "small").iterdir()} == {
-        p.name for p in (made / "experiments" / "small").iterdir()
-    }
-    with pytest.raises(UserError, match="is there already"):
-        archive_experiment(str(made), "small", tmp_path / name)
-
-
-def test_an_archive_goes_where_it_can(root: Path, tmp_path: Path) -> None:
-    for path, reason in (
-        (tmp_path / "a.rar", r"ends in \.zip or \.tar\.zst"),
-        (root / "experiments" / "small" / "a.zip", "lies in the experiment itself"),
-    ):
-        with pytest.raises(UserError, match=reason):
-            archive_experiment(str(root), "small", path)
-    link = root / "experiments" / "small" / "link"
-    link.symlink_to("/etc/hostname")
-    problems: list[str] = []
-    archive_experiment(str(root), "small", tmp_path / "a.zip", problems=problems)
-    assert len(problems) == 1
-    assert "link is a link, so it is left out" in problems[0]
-    assert "small/link" not in zipfile.ZipFile(tmp_path / "a.zip").namelist()
-
-
 def test_one_that_was_renamed_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (before,) = compare_experiments(str(root), ["small"])
     rows = experiment_metrics(str(root), "small")
@@ -272,18 +219,6 @@ def test_a_folder_that_was_only_moved_is_refused_by_readers(root: Path) -> None:
     identity = root / "experiments" / "large" / "experiment.json"
     identity.write_text(identity.read_text().replace('"small"', '"large"'))
     assert open_experiment(str(root), "large").newest() is None  # its envelopes still say another name
-
-
-def test_a_name_that_is_taken_or_wrong_leaves_all_as_it_was(root: Path) -> None:
-    (root / "experiments" / "taken").mkdir()
-    before = sorted(root.rglob("*"))
-    with pytest.raises(ExperimentExistsError, match="'taken' is taken"):
-        rename_experiment(str(root), "small", "taken")
-    with pytest.raises(UserError, match="cannot name an experiment"):
-        rename_experiment(str(root), "small", "../small")
-    with pytest.raises(ExperimentNotFoundError):
-        rename_experiment(str(root), "smal", "large")
-    assert sorted(root.rglob("*")) == before
 
 
 def test_a_rename_that_fails_leaves_the_old_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,9 @@ def unpacked(archive: Path, to: Path) -> Path:
     experiments = to / "experiments"
     experiments.mkdir(parents=True)
     if archive.name.endswith(".zip"):
-        zipfile.ZipFile(archive).extractall(experiments)
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(experiments)
+            assert packed.namelist()[-1] == "done/experiment.json"
     else:
         with zstandard.open(archive, "rb") as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
             tar.extractall(experiments, filter="data")
@@ -48,7 +50,7 @@ def unpacked(archive: Path, to: Path) -> Path:
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar.zst"])
-def test_both_names_of_one_file_are_files_in_an_archive(
+def test_an_archive_is_the_experiment_again_with_both_names_of_one_file(
     done: FakeExperiment, ending: str, tmp_path: Path
 ) -> None:
     log = next(folder_of(done).glob("logs/node-1.*/metrics-000000.jsonl"))
@@ -63,6 +65,8 @@ def test_both_names_of_one_file_are_files_in_an_archive(
         log.read_bytes()
     ] * 2
     assert made.files == sum(path.is_file() for path in there.rglob("*"))
+    assert made.bytes_out == made.path.stat().st_size < made.bytes_in
+    assert {path.name for path in there.iterdir()} == {path.name for path in folder_of(done).iterdir()}
     assert compare_experiments(str(restored), ["done"]) == compare_experiments(str(done.root), ["done"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,26 +95,17 @@ def test_a_folder_without_permission_is_a_mistake_of_the_user(
     """Whoever runs this may be allowed everything, so the refusal is said by hand."""
 
     closed = tmp_path / "closed"
-    is_dir, exists = Path.is_dir, Path.exists
 
-    def refuse(path: Path) -> None:
-        if path.is_relative_to(closed):
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    def refusing(does: Callable[..., object]) -> Callable[..., object]:
+        def asked(path: Path, *words: object, **options: object) -> object:
+            if path.is_relative_to(closed):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return does(path, *words, **options)
 
-    def refused_mkdir(path: Path, *_: object, **__: object) -> None:
-        refuse(path)
+        return asked
 
-    def refused_is_dir(path: Path) -> bool:
-        refuse(path)
-        return is_dir(path)
-
-    def refused_exists(path: Path) -> bool:
-        refuse(path)
-        return exists(path)
-
-    monkeypatch.setattr(Path, "mkdir", refused_mkdir)
-    monkeypatch.setattr(Path, "is_dir", refused_is_dir)
-    monkeypatch.setattr(Path, "exists", refused_exists)
+    for name in ("mkdir", "is_dir", "exists"):
+        monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
     for attempt in (
         lambda: export_experiment_summary(str(root), "done", closed / "a.json"),
         lambda: export_experiment(str(root), "done", closed / "a.parquet"),
@@ -154,3 +146,29 @@ def test_whatever_ends_it_the_folder_that_was_there_is_as_before(
         replace_folder(folder, fill)
     assert {path.name: path.read_text() for path in tmp_path.rglob("*.json")} == {"config.json": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("name", ["experiment.json", "rewards/page.html"])
+def test_nothing_is_written_among_the_experiments_files(tmp_path: Path, name: str) -> None:
+    finished(tmp_path, "done", load_config("tiny", overrides=["rounds=2"]))
+    target = tmp_path / "experiments" / "done" / name
+    before = target.read_bytes() if target.exists() else None
+    link = tmp_path / "page.html"
+    link.symlink_to(target)
+    for path in (target, link):
+        with pytest.raises(UserError, match="among the experiments' own files"):
+            write_report(str(tmp_path), ["done"], path)
+        with pytest.raises(UserError, match="among the experiments' own files"):
+            export_experiment_summary(str(tmp_path), "done", path, overwrite=True)
+    with pytest.raises(UserError, match="among the experiments' own files"):
+        export_experiment(str(tmp_path), "done", target.parent, overwrite=True)
+    assert (target.read_bytes() if target.exists() else None) == before
+
+
+@pytest.mark.parametrize("other", ["main.js", "src", ".git"])
+def test_a_folder_that_holds_more_than_a_model_is_not_replaced(tmp_path: Path, other: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    require_model_folder(tmp_path, overwrite=True)
+    (tmp_path / other).mkdir()
+    with pytest.raises(UserError, match="holds other things than a model"):
+        require_model_folder(tmp_path, overwrite=True)

@@ -19,27 +19,20 @@ from swarm_ray.experiments import (
     time_breakdown,
 )
 from swarm_ray.formatting import clean, duration, large
-from swarm_ray.observe.reference_results import ratio_to
+from swarm_ray.observe.reference_results import Setting, ratio_to, seed_results_text
 from swarm_ray.observe.status_tables import comparison_table, list_table, status_table, time_text
 
-SHARED = Comparison(
-    experiment="tiny-20260801-120000",
-    nodes=8,
-    rounds=2000,
-    local=4,
-    external=4,
-    completions=8,
-    cumulative_reward=1093.31,
-    reward_first=0.0123,
-    reward_last=0.4567,
-    pass_at_1_start=0.0006,
-    pass_at_1_end=None,
-    generated_tokens=12_345_678,
-    seconds=5400.0,
-    external_used=64_000,
-    state="running",
-    learned_nothing=False,
-)
+SIZES = {
+    "nodes": 8,
+    "rounds": 2000,
+    "local": 4,
+    "external": 4,
+    "completions": 8,
+    "cumulative_reward": 1093.31,
+}
+MEANS = {"reward_first": 0.0123, "reward_last": 0.4567, "pass_at_1_start": 0.0006, "pass_at_1_end": None}
+SUMS = {"generated_tokens": 12_345_678, "seconds": 5400.0, "external_used": 64_000}
+SHARED = Comparison("tiny-20260801-120000", **SIZES, **MEANS, **SUMS, state="running", learned_nothing=False)
 ALONE = msgspec.structs.replace(
     SHARED, experiment="tiny-20260801-120000-alone", local=8, external=0, cumulative_reward=561.79
 )
@@ -58,6 +51,10 @@ def test_the_ratio_is_to_the_experiment_without_external_rollouts() -> None:
     assert words[7:] == ["0.001", "->", "-", "12M", "90", "min"]
     assert line_of(text, "tiny-20260801-120000-alone")[3] == "1.00x"
     assert "tiny-20260801-120000 is running" in text
+    barren = msgspec.structs.replace(SHARED, learned_nothing=True)
+    text = comparison_table([barren], styled=True)
+    assert "tiny-20260801-120000 LEARNED NOTHING" in text
+    assert "\x1b[1m" in text, "a terminal gets bold heads"
 
 
 def test_there_is_no_ratio_without_a_baseline_or_to_itself_alone() -> None:
@@ -76,14 +73,10 @@ def test_runs_of_different_size_have_no_ratio_and_show_their_sizes() -> None:
     assert line_of(text, "tiny-20260801-120000 ")[2:5] == ["2000", "1093.3", "-"]
 
 
-def test_a_run_that_learned_nothing_is_called_so() -> None:
-    barren = msgspec.structs.replace(SHARED, learned_nothing=True)
-    assert "tiny-20260801-120000 LEARNED NOTHING" in comparison_table([barren])
-
-
 def test_tables_are_plain_and_fit_in_100_columns(tmp_path: Path) -> None:
     config = load_config(overrides=["nodes=2", "rounds=2"])
     finished(tmp_path, "tiny-20260801-120000-alone", config)
+    assert list_table([]) == "no experiments\n"
     text = list_table(list_experiments(str(tmp_path)))
     text += comparison_table([SHARED, ALONE])
     text += comparison_table(compare_experiments(str(tmp_path), ["tiny-20260801-120000-alone"]))
@@ -100,10 +93,6 @@ def test_a_narrow_terminal_folds_names_and_cuts_no_number() -> None:
     assert "90 min" in lines[3]
     folded = "".join(line.split()[0] for line in lines[3:5])
     assert folded == SHARED.experiment
-
-
-def test_a_terminal_gets_bold_heads() -> None:
-    assert "\x1b[1m" in comparison_table([SHARED], styled=True)
 
 
 def test_a_status_says_what_is_wrong_below_the_table(tmp_path: Path) -> None:
@@ -128,10 +117,6 @@ def test_nothing_that_others_wrote_steers_the_terminal() -> None:
     assert "note: a b c\n" in text
     assert "LEARNED NOTHING" in text
     assert clean("a\rb\u202ec") == "a b c"
-
-
-def test_an_empty_list_says_so() -> None:
-    assert list_table([]) == "no experiments\n"
 
 
 def test_time_is_told_largest_first() -> None:
@@ -164,3 +149,17 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_large_counts(number: int, text: str) -> None:
     assert large(number) == text
+
+
+SPREAD = {Setting("tiny", "C5", 8, 100, 4, 4, 8): (200.0, 214.0, 240.0)}
+
+
+def test_the_spread_of_the_very_setting_is_told_with_the_seed() -> None:
+    text = seed_results_text(load_config(overrides=["seed=3"]), SPREAD)
+    assert text == "seed 3; 3 seeds of this setting gave a cumulative reward of 200.0 to 240.0 (mean 218.0)"
+
+
+def test_another_setting_has_no_known_spread() -> None:
+    for change in ("rounds=50", "completions=4", "local=5", "policy.start=C0", "policy.model=some/model"):
+        text = seed_results_text(load_config(overrides=[change]), SPREAD)
+        assert text == "seed 0; how far other seeds differ was not measured for this setting"

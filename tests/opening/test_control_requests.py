@@ -9,7 +9,7 @@ import pytest
 from actors_for_tests import OneProcessSwarm, until
 from swarm_for_tests import records_of, small_config
 
-from swarm_ray.errors import ExperimentNotFoundError, SwarmStateError
+from swarm_ray.errors import SwarmStateError
 from swarm_ray.experiments import experiment_status
 from swarm_ray.experiments.control import ask_coordinator
 
@@ -45,8 +45,3 @@ def test_with_no_coordinator_the_request_stays(tmp_path: Path) -> None:
         ask_coordinator(str(root), "small", "stop", within_s=0.2)
     assert len(list((root / swarm.address.paths.requests_folder).iterdir())) == 1
     assert swarm.coordinator.run() == "stopped"
-
-
-def test_an_experiment_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ExperimentNotFoundError, match="nowhere"):
-        ask_coordinator(str(tmp_path), "nowhere", "stop")
