@@ -141,13 +141,6 @@ def test_a_report_that_fails_does_not_hide_how_the_run_ended(
     assert main(["simulate"]) == 1
 
 
-def test_torn_metrics_are_told(ran: Ended, capsys: pytest.CaptureFixture[str]) -> None:
-    path = next(Path(ran.root, "experiments", "swarm", "logs").glob("node-0.*/metrics-000000.jsonl"))
-    path.write_bytes(path.read_bytes()[:100])
-    assert main(["simulate"]) == 0
-    assert "metrics-000000.jsonl is torn" in capsys.readouterr().err
-
-
 def test_coordinate_hands_on_what_it_expects(learning: Learning, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--root", "there", "--experiment", "mine", "--expect", "3", "--overwrite", "rounds=7"]
     assert main(["coordinate", *words]) == 0

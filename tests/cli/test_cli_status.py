@@ -169,9 +169,8 @@ def test_text_that_the_terminal_cannot_show_is_escaped(tmp_path: Path) -> None:
     experiment = FakeExperiment(tmp_path, "swarm", load_config(overrides=["nodes=2"]))
     experiment.append("running", note="naïve → waiting")
     command = [sys.executable, "-m", "swarm_ray.cli", "status", "--root", str(tmp_path)]
-    found = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={"PYTHONIOENCODING": "ascii"}
-    )
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=ascii_only)
     assert r"note: na\xefve \u2192 waiting" in found.stdout
 
 
@@ -199,31 +198,27 @@ def test_a_full_disk_is_one_line_and_status_2(
     )
 
 
-def test_standard_output_that_is_closed_is_one_line(
+def test_where_a_stream_is_closed_the_other_or_the_status_tells(
     root: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "stdout", None)
-    assert main(["list", "--root", root]) == 2
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stdout", None)
+        assert main(["list", "--root", root]) == 2
     assert "standard output could not be written (it is closed)" in capsys.readouterr().err
-
-
-def test_where_nobody_can_be_told_the_status_tells(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", None)
-    assert main(["list", "--root", f"{root}/nowhere"]) == 2
     with Path(FULL).open("w") as full:
-        monkeypatch.setattr(sys, "stderr", full)
-        assert main(["list", "--root", f"{root}/nowhere"]) == 2
+        for stream in (None, full):
+            monkeypatch.setattr(sys, "stderr", stream)
+            assert main(["list", "--root", f"{root}/nowhere"]) == 2
 
 
 def test_the_end_of_the_process_adds_nothing() -> None:
     """Python flushes what it still holds when it ends, and would complain of it."""
     with Path(FULL).open("w") as full:
-        found = subprocess.run(
+        command, buffered = (
             [sys.executable, "-m", "swarm_ray.cli", "--help"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            env=os.environ | {"PYTHONUNBUFFERED": ""},
+            os.environ | {"PYTHONUNBUFFERED": ""},
+        )
+        found = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered
         )
     assert (found.returncode, found.stderr.count("\n")) == (2, 1)

@@ -39,18 +39,11 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_reading_command_reads_it(earlier: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--root", "runs", "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)
-    assert (listed["name"], listed["state"], listed["round"], listed["rounds"]) == (
-        "before",
-        "finished",
-        3,
-        4,
-    )
+    assert [listed[key] for key in ("name", "state", "round", "rounds")] == ["before", "finished", 3, 4]
     assert main(["status", "--root", "runs", "--experiment", "before", "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
-    assert [(node["id"], node["round"], node["step"]) for node in status["nodes"]] == [
-        ("node-0", 3, 4),
-        ("node-1", 3, 4),
-    ]
+    found = [(node["id"], node["round"], node["step"]) for node in status["nodes"]]
+    assert found == [("node-0", 3, 4), ("node-1", 3, 4)]
     assert main(["metrics", *BEFORE, "--by", "step", "--json"]) == 0
     assert [row["round"] for row in json.loads(capsys.readouterr().out)] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert main(["report", *BEFORE]) == 0
@@ -61,14 +54,10 @@ def test_every_reading_command_reads_it(earlier: Path, capsys: pytest.CaptureFix
 @pytest.mark.machines
 def test_it_resumes_from_its_folder_alone(earlier: Path) -> None:
     assert not local_folder(ExperimentAddress("runs", "before")).exists()
-    command = ["simulate", "--root", "runs", "--experiment", "before", "--rounds", "6"]
-    done = subprocess.run(
-        [sys.executable, "-m", "swarm_ray.cli", *command],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS / "support")])},
-        check=True,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = ["simulate", "--root", "runs", "--experiment", "before", "--rounds", "6"]
+    command = [sys.executable, "-m", "swarm_ray.cli", *words]
+    found_there = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS / "support")])}
+    done = subprocess.run(command, env=found_there, check=True, stderr=subprocess.PIPE, text=True)
     status = experiment_status("runs", "before")
     assert (status.state, status.rounds) == ("finished", 6)
     assert [(node.step, node.problem) for node in status.nodes] == [(6, None)] * 2
@@ -77,6 +66,5 @@ def test_it_resumes_from_its_folder_alone(earlier: Path) -> None:
         assert node.recovered.endswith("; nothing lost")
         assert f"before, {node.id}: {node.recovered}\n" in done.stderr
     rows = experiment_metrics("runs", "before")
-    assert sorted((row.round, row.step, row.node) for row in rows) == [
-        (number, number, node) for number in range(6) for node in ("node-0", "node-1")
-    ]
+    taken = [(number, number, node) for number in range(6) for node in ("node-0", "node-1")]
+    assert sorted((row.round, row.step, row.node) for row in rows) == taken

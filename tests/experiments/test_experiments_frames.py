@@ -128,15 +128,6 @@ def test_the_known_name_has_steps_or_rounds(done: FakeExperiment) -> None:
         swarm_ray.get_experiment_metrics(root, "dne")
 
 
-def test_a_damaged_segment_is_an_error_unless_somebody_takes_it(done: FakeExperiment) -> None:
-    (done.root / done.paths.logs_folder("node-1", "00000001") / "metrics-000000.jsonl").write_text("{}\n")
-    with pytest.raises(MalformedFile, match="torn or damaged"):
-        metrics_frame(str(done.root), "done")
-    problems: list[str] = []
-    assert set(metrics_frame(str(done.root), "done", problems)["node"]) == {"node-0"}
-    assert len(problems) == 1
-
-
 def test_a_number_that_no_column_takes_is_one_line(done: FakeExperiment) -> None:
     done.log_rows("node-1", [msgspec.structs.replace(metrics_row("node-1", 4), local=1 << 70)], start=1)
     with pytest.raises(MalformedFile, match="a number that no column takes"):

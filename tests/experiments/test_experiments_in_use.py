@@ -67,9 +67,8 @@ def test_one_that_ended_properly_is_at_rest_at_once(done: FakeExperiment) -> Non
 def test_a_node_that_has_not_said_its_last_word_is_at_work(done: FakeExperiment, state: str) -> None:
     done.append(state)
     done.beat("node-1", beat("training"))
-    with pytest.raises(
-        UserError, match=rf"done is {state}, but node-1 gave a heartbeat 0 s ago .*until it has been silent"
-    ):
+    at_work = rf"done is {state}, but node-1 gave a heartbeat 0 s ago .*until it has been silent"
+    with pytest.raises(UserError, match=at_work):
         clean(done)
     with pytest.raises(UserError, match="so it cannot be overwritten"):
         init_experiment(str(done.root), "done", overwrite=True)
@@ -114,9 +113,8 @@ def test_a_swarm_at_work_is_not_overwritten_because_its_identity_is_torn(
     running.age(3600)
     sign(running)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(
-        UserError, match=r"mine is running, and .* gave a heartbeat 0 s ago, so it cannot be overwritten"
-    ):
+    at_work = r"mine is running, and .* gave a heartbeat 0 s ago, so it cannot be overwritten"
+    with pytest.raises(UserError, match=at_work):
         init_experiment(str(tmp_path), "mine", overwrite=True)
     assert sorted(tmp_path.rglob("*")) == before
     running.age(3600)
@@ -133,9 +131,8 @@ def test_one_without_its_configuration_can_be_removed_when_nobody_is_at_work(tmp
         lambda: init_experiment(str(tmp_path), "mine", overwrite=True),
         lambda: cleanup_experiment(str(tmp_path), "mine", whole=True),
     ):
-        with pytest.raises(
-            UserError, match=r"mine is waiting, and node-1 gave a heartbeat 0 s ago.* silent for 600 s"
-        ):
+        at_work = r"mine is waiting, and node-1 gave a heartbeat 0 s ago.* silent for 600 s"
+        with pytest.raises(UserError, match=at_work):
             attempt()
     bare.age(3600)
     init_experiment(str(tmp_path), "mine", overwrite=True)
@@ -144,9 +141,7 @@ def test_one_without_its_configuration_can_be_removed_when_nobody_is_at_work(tmp
     assert not (tmp_path / bare.paths.folder).exists()
 
 
-def test_one_whose_records_another_version_wrote_can_be_removed_when_nobody_is_at_work(
-    done: FakeExperiment,
-) -> None:
+def test_one_of_another_version_can_be_removed_when_nobody_is_at_work(done: FakeExperiment) -> None:
     done.log.append(b'{"state": 7}', round=9, stage=0)
     with pytest.raises(UserError, match="done is unreadable, and its coordinator gave a heartbeat"):
         cleanup_experiment(str(done.root), "done", whole=True)

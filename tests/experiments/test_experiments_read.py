@@ -231,10 +231,8 @@ def test_a_list_reads_three_files_of_each_experiment(root: Path, monkeypatch: py
     (store,) = stores
     asked = asdict(store.operations)
     # The identity, the configuration and the newest record; the folder, the log and its last bucket.
-    assert {kind: count for kind, count in asked.items() if count and kind != "bytes_read"} == {
-        "reads": 3 * 2,
-        "lists": 1 + 2 * 2,
-    }
+    some = {kind: count for kind, count in asked.items() if count and kind != "bytes_read"}
+    assert some == {"reads": 3 * 2, "lists": 1 + 2 * 2}
 
 
 HEAVY = ("torch", "ray", "transformers", "matplotlib", "reasoning_gym", "scipy", "pandas", "pyarrow")

@@ -61,24 +61,16 @@ def test_the_json_has_the_promised_keys(running: FakeExperiment) -> None:
     assert list(status["nodes"][0]) == keys.split()
 
 
-def test_a_beat_ahead_of_the_tally_has_newer_sums(running: FakeExperiment) -> None:
-    newer = NodeTotals(2.0, 30, 12, 3, 300, 0.125, None)
-    running.beat("node-0", Beat(7, 2, 2, "training", newer))
+def test_the_newer_sums_count_and_a_node_that_is_done_has_the_last_word(running: FakeExperiment) -> None:
+    running.beat("node-0", Beat(3, 0, 1, "training", totals_after([0.25], start=0.125)))
+    node = node_of(running, "node-0")  # behind its tally: it adds pass@1 alone
+    assert (node.round, node.step, node.cumulative_reward, node.pass_at_1_start) == (1, 1, 1.0, 0.125)
+    running.beat("node-0", Beat(7, 2, 2, "training", NodeTotals(2.0, 30, 12, 3, 300, 0.125, None)))
     node = node_of(running, "node-0")
     assert (node.round, node.step, node.cumulative_reward, node.external_used) == (2, 2, 2.0, 12)
     assert (node.pass_at_1_start, node.reward) == (0.125, 0.75)
-
-
-def test_a_beat_behind_the_tally_adds_pass_at_1_alone(running: FakeExperiment) -> None:
-    older = totals_after([0.25], start=0.125)
-    running.beat("node-0", Beat(3, 0, 1, "training", older))
-    node = node_of(running, "node-0")
-    assert (node.round, node.step, node.cumulative_reward, node.pass_at_1_start) == (1, 1, 1.0, 0.125)
-
-
-def test_a_node_that_is_done_has_the_last_word(running: FakeExperiment) -> None:
-    final = totals_after([0.25, 0.75], start=0.1, end=0.6)
-    running.beat("node-1", Beat(9, -1, 0, "done", msgspec.structs.replace(final, used=99), done=True))
+    final = msgspec.structs.replace(totals_after([0.25, 0.75], start=0.1, end=0.6), used=99)
+    running.beat("node-1", Beat(9, -1, 0, "done", final, done=True))
     assert (node_of(running, "node-1").external_used, node_of(running, "node-1").pass_at_1_end) == (99, 0.6)
 
 
