@@ -69,10 +69,7 @@ MOST = 100_000_000
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` whose mistakes are errors of one line, and which takes no abbreviations."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **options})
+    """An `ArgumentParser` whose mistakes are errors of one line."""
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and exiting."""
@@ -117,6 +114,7 @@ def parse(commands: Sequence[Command], argv: Sequence[str] | None = None) -> arg
 def _parser(commands: Sequence[Command]) -> Parser:
     parser = Parser(
         prog="swarm-ray",
+        allow_abbrev=False,
         description="Swarms of small language models that learn to reason by sharing rollouts (SAPO).",
         epilog=EPILOG,
     )
@@ -127,10 +125,14 @@ def _parser(commands: Sequence[Command]) -> Parser:
 def _add_commands(parser: Parser, kind: str, commands: Sequence[Command]) -> None:
     added = parser.add_subparsers(dest=kind, required=True, metavar=kind.upper())
     for command in commands:
-        description = f"{command.what[0].upper()}{command.what[1:]}."
-        define(
-            added.add_parser(command.name, help=command.what, description=description, epilog=EPILOG), command
+        one = added.add_parser(
+            command.name,
+            help=command.what,
+            description=f"{command.what[0].upper()}{command.what[1:]}.",
+            epilog=EPILOG,
+            allow_abbrev=False,
         )
+        define(one, command)
 
 
 def define(parser: Parser, command: Command) -> None:

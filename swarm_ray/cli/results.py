@@ -41,7 +41,7 @@ def metrics(arguments: argparse.Namespace) -> int:
     from swarm_ray.experiments.read import frames
 
     problems: list[str] = []
-    frame = _frame_by(arguments, problems)
+    frame = frames.frame_by(arguments.root, arguments.experiment, arguments.by, problems)
     if arguments.json:
         write(f"{frame.reset_index(drop=frame.index.name is None).to_json(orient='records', indent=2)}\n")
     elif arguments.csv == "-":
@@ -56,16 +56,6 @@ def metrics(arguments: argparse.Namespace) -> int:
         write(metrics_table(frame, arguments.by, width=width, styled=styled))
     complain_of(problems)
     return DONE
-
-
-def _frame_by(arguments: argparse.Namespace, problems: list[str]) -> pd.DataFrame:
-    from swarm_ray.experiments.read import frames
-
-    root, name = arguments.root, arguments.experiment
-    if arguments.by == "node":
-        return frames.nodes_frame(root, name)
-    made = {"round": frames.rounds_frame, "specialty": frames.specialties_frame, "step": frames.metrics_frame}
-    return made[arguments.by](root, name, problems)
 
 
 def metrics_table(frame: pd.DataFrame, by: str, *, width: int, styled: bool) -> str:

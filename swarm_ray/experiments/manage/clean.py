@@ -169,8 +169,7 @@ def _first_needed(record: StateRecord | None, kept: dict[str, int], remarks: lis
     """The first round that a node may learn again after its newest checkpoint; None where all are done."""
     if record is not None and record.state == ExperimentState.FINISHED:
         return None
-    nodes = {*kept, *(record.tallies if record else ())}
-    without = sorted(node for node in nodes if node not in kept)
+    without = sorted(set(record.tallies if record else ()) - set(kept))
     if without:
         remarks.append(
             f"no checkpoint of {', '.join(without)} is in the folder, so all rounds may be learned again"

@@ -32,7 +32,8 @@ from swarm_ray.records.rollouts import Rollout, RoundFile
 from swarm_ray.tasks.questions import require_modules
 
 SUMMARY, ROLLOUTS = "summary.json", "rollouts.parquet"
-TABLES = ("metrics.csv", "rounds.csv", "nodes.csv", "specialties.csv")
+TABLES = {"metrics.csv": "step", "rounds.csv": "round", "nodes.csv": "node", "specialties.csv": "specialty"}
+"""What a table has a row for."""
 
 
 def export_experiment(
@@ -117,30 +118,6 @@ def export_experiment_summary(
     return target
 
 
-def summary_of(experiment: OpenExperiment, problems: list[str] | None = None) -> dict[str, Any]:
-    """What `summary.json` holds: where the experiment comes from, its configuration, its figures, and its nodes.
-
-    Args:
-        experiment: whose.
-        problems: as for `export_experiment_summary`.
-
-    Raises:
-        ConfigError: the stored configuration is missing or was altered.
-        SwarmStateError: as for `export_experiment_summary`.
-        StoreError: the folder cannot be read.
-    """
-    identity = experiment.identity
-    return {
-        "experiment": experiment.paths.experiment,
-        "created_at": identity.created_at,
-        "machine": identity.machine,
-        "versions": identity.versions,
-        "figures": comparison_of(experiment, problems),
-        "status": status_of(experiment),
-        "config": to_json(experiment.config_in_force()),
-    }
-
-
 def _writers(
     experiment: OpenExperiment, target: Path, modules: tuple[str, ...], problems: list[str] | None
 ) -> dict[Path, Callable[[Path], object]]:
@@ -170,29 +147,30 @@ def _writers(
         )
     return {
         target / SUMMARY: partial(_write_summary, experiment, problems=problems),
-        **{target / name: _table_writer(experiment, name, problems) for name in TABLES},
+        **{target / name: partial(_write_table, experiment, by, problems) for name, by in TABLES.items()},
         target / ROLLOUTS: partial(write_rollouts, experiment, modules=modules, problems=problems),
     }
 
 
 def _write_summary(experiment: OpenExperiment, path: Path, problems: list[str] | None) -> None:
-    summary = summary_of(experiment, problems)
+    """Where the experiment comes from, its configuration, its figures, and its nodes."""
+    identity = experiment.identity
+    summary = {
+        "experiment": experiment.paths.experiment,
+        "created_at": identity.created_at,
+        "machine": identity.machine,
+        "versions": identity.versions,
+        "figures": comparison_of(experiment, problems),
+        "status": status_of(experiment),
+        "config": to_json(experiment.config_in_force()),
+    }
     path.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
 
 
-def _table_writer(
-    experiment: OpenExperiment, name: str, problems: list[str] | None
-) -> Callable[[Path], object]:
+def _write_table(experiment: OpenExperiment, by: str, problems: list[str] | None, path: Path) -> None:
     from swarm_ray.experiments.read import frames
 
-    root, known = experiment.address.root, experiment.paths.experiment
-    made: dict[str, Callable[[], Any]] = {
-        "metrics.csv": lambda: frames.metrics_frame(root, known, problems),
-        "rounds.csv": lambda: frames.rounds_frame(root, known, problems),
-        "nodes.csv": lambda: frames.nodes_frame(root, known),
-        "specialties.csv": lambda: frames.specialties_frame(root, known, problems),
-    }
-    return lambda path: frames.to_csv(made[name](), path)
+    frames.to_csv(frames.frame_by(experiment.address.root, experiment.paths.experiment, by, problems), path)
 
 
 ROWS_AT_ONCE = 2000

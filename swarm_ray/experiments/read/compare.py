@@ -10,9 +10,13 @@ import msgspec
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.experiment import OpenExperiment
-from swarm_ray.experiments.read.metrics import metrics_of
+from swarm_ray.experiments.read.metrics import (
+    metrics_of,
+    record_from_nodes,
+    stages_from_rows,
+    with_logged_rewards,
+)
 from swarm_ray.experiments.read.status import ExperimentStatus, status_of
-from swarm_ray.experiments.read.uncoordinated import record_from_nodes, stages_from_rows, with_logged_rewards
 from swarm_ray.records.state import ExperimentState, Refusal, StageClosed
 
 

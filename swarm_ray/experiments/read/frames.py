@@ -279,6 +279,25 @@ def comparison_frame(root: str, names: Sequence[str], problems: list[str] | None
     return _frame(rows, COMPARISONS).set_index("experiment")
 
 
+def frame_by(root: str, experiment: str, by: str, problems: list[str] | None = None) -> pd.DataFrame:
+    """The frame with a row for each round, node, specialty or step.
+
+    Args:
+        root: the folder that holds the experiment.
+        experiment: its name.
+        by: round, node, specialty or step.
+        problems: as for the frame; nothing is told of nodes.
+
+    Raises:
+        SwarmError: as for the frame.
+        StoreError: the folder cannot be read.
+    """
+    if by == "node":
+        return nodes_frame(root, experiment)
+    made = {"round": rounds_frame, "specialty": specialties_frame, "step": metrics_frame}
+    return made[by](root, experiment, problems)
+
+
 def get_experiment_metrics(root: str, experiment: str, *, per_round: bool = False) -> pd.DataFrame:
     """What an experiment logged: per step (`metrics_frame`), or per round (`rounds_frame`).
 

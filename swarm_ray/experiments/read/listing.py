@@ -20,7 +20,7 @@ from swarm_ray.experiments.read.experiment import (
     open_root,
     possible_names,
 )
-from swarm_ray.experiments.read.metrics import metrics_of
+from swarm_ray.experiments.read.metrics import metrics_of, record_from_nodes
 from swarm_ray.experiments.read.status import (
     ExperimentReading,
     ExperimentStatus,
@@ -28,7 +28,6 @@ from swarm_ray.experiments.read.status import (
     read_now,
     shown_state,
 )
-from swarm_ray.experiments.read.uncoordinated import record_from_nodes
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import UNDER_WAY, ExperimentState
 
@@ -156,29 +155,26 @@ def experiment_metrics(root: str, experiment: str, problems: list[str] | None = 
 def _only_experiment(root: str) -> str:
     """The experiment to use when no name is given."""
     found = list_experiments(root)
-    if len(found) == 1:
-        return found[0].name
     if not found:
         raise ExperimentNotFoundError(f"no experiment in {root}; give the root that it was made in")
-    under_way = [summary.name for summary in found if summary.state in UNDER_WAY]
-    if under_way:
-        return under_way[-1]
+    meant = found if len(found) == 1 else [summary for summary in found if summary.state in UNDER_WAY]
+    if meant:
+        return meant[-1].name
     names = ", ".join(summary.name for summary in found[-9:])
     raise UserError(f"there are {len(found)} experiments in {root}, all of them ended; name one: {names}")
 
 
 def _summary(store: Store, address: ExperimentAddress) -> ExperimentSummary | None:
     """One experiment's line, None for a folder without one; an unreadable one does not hide the others."""
+    created_at = ""
     try:
         identity = find_identity(store, address)
-    except UserError as error:
-        return ExperimentSummary(address.experiment, problem=str(error))
-    if identity is None:
-        return None
-    try:
+        if identity is None:
+            return None
+        created_at = identity.created_at
         return _readable(OpenExperiment(address, store, identity))
     except SwarmError as error:
-        return ExperimentSummary(address.experiment, created_at=identity.created_at, problem=str(error))
+        return ExperimentSummary(address.experiment, created_at=created_at, problem=str(error))
 
 
 def _sizes(experiment: OpenExperiment) -> ExperimentSizes:

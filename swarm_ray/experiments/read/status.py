@@ -20,7 +20,7 @@ from swarm_ray.experiments.read.liveness import (
     Peers,
     coordinator_alarm,
 )
-from swarm_ray.experiments.read.uncoordinated import record_from_nodes
+from swarm_ray.experiments.read.metrics import record_from_nodes
 from swarm_ray.formatting import duration
 from swarm_ray.identity import animal_name
 from swarm_ray.records.nodes import Beat, NodeTotals, Reached
@@ -294,8 +294,7 @@ def _problem(reading: ExperimentReading, node: str) -> str | None:
 def _node_status(reading: ExperimentReading, node: str) -> NodeStatus:
     found, tally = reading.nodes.get(node), reading.record.tallies.get(node)
     beat = found.beat if found else None
-    answers = reading.record.answers
-    expired = answers.expired.get(node, ()) if answers else ()
+    expired = reading.record.answers.expired.get(node, ()) if reading.record.answers else ()
     waiting = beat.unanswered if beat and not beat.done else ()
     totals = _totals(tally, beat)
     peer_id = reading.peers.peer_id(node, found.incarnation) if found else ""

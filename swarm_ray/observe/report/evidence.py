@@ -18,9 +18,13 @@ from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.read.compare import Comparison, figures_of
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.liveness import Peers
-from swarm_ray.experiments.read.metrics import incarnations_of, metrics_of
+from swarm_ray.experiments.read.metrics import (
+    incarnations_of,
+    metrics_of,
+    stages_from_rows,
+    with_logged_rewards,
+)
 from swarm_ray.experiments.read.status import ExperimentStatus, read_now
-from swarm_ray.experiments.read.uncoordinated import stages_from_rows, with_logged_rewards
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
 from swarm_ray.records.nodes import Beat, StoreUse
 from swarm_ray.records.state import UNDER_WAY, StageClosed, StateRecord
