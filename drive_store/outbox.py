@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -239,10 +240,9 @@ class Spool:
         """Write the entry under its next name, and under those after it while damaged files have them."""
         self._reserve(entry, fresh=entry.size > 0)
         for _ in range(_MOST_NAMES - 1):
-            try:
+            with suppress(NameTaken):
                 return self._write(entry)
-            except NameTaken:
-                self._reserve(entry, fresh=True)
+            self._reserve(entry, fresh=True)
         return self._write(entry)
 
     def _reserve(self, entry: SpoolEntry, *, fresh: bool) -> None:

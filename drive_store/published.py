@@ -108,8 +108,9 @@ def find_round_files(
     Raises:
         StoreError: the store itself cannot be read.
     """
-    found = find_bucket_files(experiment, node, incarnation, round)
-    return [(key, name) for key, name in found if name.round == round]
+    return [
+        found for found in find_bucket_files(experiment, node, incarnation, round) if found[1].round == round
+    ]
 
 
 def find_bucket_files(

@@ -16,7 +16,7 @@ import msgspec
 from drive_store.envelope import Expected, Header, Valid, open_envelope, payload_sha256, seal_packed
 from drive_store.errors import errors_of, own_disk
 from drive_store.names import require_id
-from drive_store.store.transfer import PART, becoming, sync_folder, write_durably
+from drive_store.store.transfer import PART, write_durably
 
 ENTRY, FATE, DAMAGED = ".entry", ".fate", ".damaged"
 _MAX_ENTRY = 1 << 31
@@ -89,8 +89,8 @@ class SpoolFiles:
         with _errors_of(self._folder):
             for part in self._folder.glob(f"{self._node}.*{PART}"):
                 part.unlink()
-            names = sorted(path.name for path in self._folder.glob(f"{self._node}.*{ENTRY}"))
-            steps = [int(found[1]) for name in names if (found := self._name.fullmatch(name))]
+            paths = self._folder.glob(f"{self._node}.*{ENTRY}")
+            steps = [int(found[1]) for path in paths if (found := self._name.fullmatch(path.name))]
             for path in self._folder.glob(f"{self._node}.*{FATE}"):
                 if not path.with_suffix(ENTRY).exists():
                     path.unlink()
@@ -114,7 +114,9 @@ class SpoolFiles:
             stage=entry.stage,
             sequence=entry.step,
         )
-        self._write(self._path(entry.step, ENTRY), seal_packed(header, body))
+        path = self._path(entry.step, ENTRY)
+        with _errors_of(path):
+            write_durably(path, seal_packed(header, body))
 
     def note(self, entry: SpoolEntry) -> None:
         """Write down an entry's names and outcome.
@@ -182,12 +184,6 @@ class SpoolFiles:
 
     def _path(self, step: int, suffix: str) -> Path:
         return self._folder / f"{self._node}.{step:09d}{suffix}"
-
-    def _write(self, path: Path, data: bytes) -> None:
-        with _errors_of(path), becoming(path) as part:
-            write_durably(part, "wb", data)
-        with _errors_of(path):
-            sync_folder(path.parent)
 
 
 def _errors_of(path: Path) -> AbstractContextManager[None]:

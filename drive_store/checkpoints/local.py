@@ -122,8 +122,7 @@ class LocalCheckpoints:
         """
         path = target.path / MANIFEST
         with errors_of("write", str(path)):
-            write_durably(path, "xb", seal_manifest(manifest, self._experiment))
-            sync_folder(target.path)
+            write_durably(path, seal_manifest(manifest, self._experiment))
             sync_folder(self.folder)
 
     def manifest(self, checkpoint: LocalCheckpoint) -> Manifest | str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
+from itertools import pairwise
 
 from drive_store.envelope import NotYet, Reading, Valid, seal_json
 from drive_store.experiment_store import ExperimentStore, write_in_folder
@@ -132,19 +133,11 @@ def best_claim(experiment: ExperimentStore) -> tuple[int, str] | None:
     names = [
         name for folder in bucket_folders(experiment)[-2:] for name in list_bucket(experiment.store, folder)
     ]
-    highest = _highest_epoch(sorted({name.epoch for name in names}))
+    epochs = sorted({name.epoch for name in names})
+    leaps = (low for low, high in pairwise(epochs) if high - low > EPOCH_LEAP)
+    highest = next(leaps, max(epochs, default=0))
     best = min((name for name in names if name.epoch <= highest), key=preference, default=None)
     return None if best is None else (best.epoch, best.claimant)
-
-
-def _highest_epoch(epochs: Sequence[int]) -> int:
-    """The last of ascending epochs before a leap; 0 for none."""
-    highest = epochs[0] if epochs else 0
-    for epoch in epochs:
-        if epoch - highest > EPOCH_LEAP:
-            break
-        highest = epoch
-    return highest
 
 
 def highest_round_seen(

@@ -101,12 +101,13 @@ class Sentinel:
         Raises:
             StoreUnavailable: the device changed, or the sentinel is gone, unreadable or different.
         """
-        if _device(self.root) != self.device:
+        now = remember(self.root, self.key, read)
+        if now.device != self.device:
             raise StoreUnavailable(
                 f"{self.root} is on another device than before: Drive was unmounted or mounted again. "
                 "Mount it, then attach again; nothing was written."
             )
-        if _sha256(self.root, self.key, read) != self.sha256:
+        if now.sha256 != self.sha256:
             raise StoreUnavailable(
                 f"{self.root}/{self.key} is not the file it was: the experiment was replaced. "
                 "Stop, and start again on the experiment that is meant; nothing was written."
@@ -119,21 +120,12 @@ def remember(root: Path, key: str, read: Read) -> Sentinel:
     Raises:
         StoreUnavailable: the root cannot be reached, or the sentinel cannot be read.
     """
-    return Sentinel(root, key, _device(root), _sha256(root, key, read))
-
-
-def _device(root: Path) -> int:
     try:
-        return root.stat().st_dev
+        device, data = root.stat().st_dev, read(key, _LIMIT)
     except OSError as error:
         raise StoreUnavailable(
             f"{root} cannot be reached ({error.strerror}). Mount it, or give the folder that is meant."
         ) from error
-
-
-def _sha256(root: Path, key: str, read: Read) -> str:
-    try:
-        data = read(key, _LIMIT)
     except StoreError as error:
         raise StoreUnavailable(f"The sentinel cannot be read: {error}") from error
     if data is None:
@@ -141,4 +133,4 @@ def _sha256(root: Path, key: str, read: Read) -> str:
             f"{root}/{key} is not there. An unmounted Drive looks like an empty folder: mount it, "
             "or check that the experiment was not removed. Nothing was written."
         )
-    return hashlib.sha256(data).hexdigest()
+    return Sentinel(root, key, device, hashlib.sha256(data).hexdigest())

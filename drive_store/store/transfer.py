@@ -47,23 +47,6 @@ def make_folder(fs: Any, path: str, *, parents: bool) -> None:
             raise NotAFile(f"{path} is a file where a folder is needed. Move it away.") from error
 
 
-def names_in(fs: Any, path: str) -> list[str]:
-    """List the names in a folder, in no order.
-
-    Raises:
-        NotAFile: a file has the folder's name.
-        OSError: from the file system.
-    """
-    from fsspec.implementations.local import LocalFileSystem
-
-    if isinstance(fs, LocalFileSystem):  # its `ls` takes six times as long, for paths that nobody asked for
-        return os.listdir(path)  # noqa: PTH208  (names, not paths)
-    found: list[str] = fs.ls(path, detail=False)
-    if found == [path]:  # fsspec's answer for a file
-        raise NotAFile(f"{path} is a file where a folder is expected. Move it away.")
-    return [name[len(path) + 1 :] for name in found]
-
-
 def file_size(fs: Any, path: str) -> int:
     """Look up a file's size in bytes.
 
@@ -198,16 +181,17 @@ def upload_state(path: str) -> bool | None:
     return {b"0": True, b"1": False}.get(value.strip(b"\0 \n"))
 
 
-def write_durably(path: Path, mode: str, data: bytes) -> None:
-    """Write a file of this machine's own disk; a loss of power does not lose its content.
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file of this machine's own disk, whole or not at all; a loss of power does not lose it.
 
     Raises:
         OSError: from the file system.
     """
-    with path.open(mode) as file:
+    with becoming(path) as part, part.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

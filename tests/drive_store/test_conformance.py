@@ -141,12 +141,15 @@ def test_a_tree_is_removed_without_following_links(tmp_path: Path) -> None:
         (errno.EDEADLK, StoreUnavailable),
     ],
 )
-def test_errors_of_the_system_have_types(number: int, kind: type[StoreError], tmp_path: Path) -> None:
+def test_errors_of_the_system_have_types(
+    number: int, kind: type[StoreError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(str(tmp_path))
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
+    monkeypatch.setattr(os, "listdir", fail)
     store._fs = type(
         "Broken", (), dict.fromkeys(("open", "info", "ls", "makedirs", "rm_file"), staticmethod(fail))
     )

@@ -55,7 +55,6 @@ CALLS: dict[str, Callable[[Store, Path], object]] = {
     "create": lambda store, path: store.create("a", b"x"),
     "replace_copy": lambda store, path: store.replace_copy("a", b"x"),
     "read": lambda store, path: store.read("there", 10),
-    "names": lambda store, path: store.names("there"),
     "size": lambda store, path: store.size("there"),
     "modified": lambda store, path: store.modified("there"),
     "remove": lambda store, path: store.remove("there"),
@@ -77,13 +76,14 @@ def test_every_call_ends(name: str, store: Store, hanging: Hanging, tmp_path: Pa
     assert len(hanging.called) == len(store._deadline._hanging) == 1
 
 
-@pytest.mark.parametrize("name", ["free_space", "uploaded"])
+@pytest.mark.parametrize("name", ["free_space", "uploaded", "names"])
 def test_calls_of_the_system_end(name: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
     monkeypatch.setattr("shutil.disk_usage", lambda root: release.wait())
     monkeypatch.setattr("drive_store.store.transfer.upload_state", lambda path: release.wait())
+    monkeypatch.setattr("os.listdir", lambda path: release.wait())
     with pytest.raises(StoreUnavailable, match="did not answer"):
-        store.free_space() if name == "free_space" else store.uploaded("there")
+        getattr(store, name)(*[] if name == "free_space" else ["there"])
     release.set()
 
 
