@@ -89,8 +89,7 @@ def payload_sha256(payload: bytes) -> str:
 
 def seal_of(frame: Frame) -> str:
     """Hash a frame without seal and signature, in its one spelling: compact JSON, fields in order."""
-    bare = msgspec.structs.replace(frame, seal="", signature="")
-    return hashlib.sha256(msgspec.json.encode(bare)).hexdigest()
+    return payload_sha256(msgspec.json.encode(msgspec.structs.replace(frame, seal="", signature="")))
 
 
 def make_frame(header: Header, payload: bytes, codec: str, encoded_len: int) -> Frame:
@@ -165,8 +164,9 @@ def seal_packed(header: Header, payload: bytes) -> bytes:
     """
     encoded = zstandard.ZstdCompressor(level=_LEVEL).compress(payload)
     head = msgspec.msgpack.encode(make_frame(header, payload, "zstd", len(encoded)))
-    start = PACKED_START + b"%d\n" % SCHEMA_VERSION
-    body = b"".join((start, LENGTHS.pack(len(head), len(encoded)), head, encoded))
+    body = b"".join(
+        (PACKED_START + b"%d\n" % SCHEMA_VERSION, LENGTHS.pack(len(head), len(encoded)), head, encoded)
+    )
     return b"".join((body, TRAILER.pack(len(body) + TRAILER.size + len(TRAILER_END)), TRAILER_END))
 
 
@@ -373,8 +373,7 @@ def _decompress(encoded: bytes, raw_len: int) -> bytes:
     try:
         if zstandard.frame_content_size(encoded) != raw_len:
             raise _Refusal(Corrupt("the compressed payload has another length than the header says"))
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
-        with decompressor.stream_reader(encoded) as reader:
+        with zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).stream_reader(encoded) as reader:
             return reader.read(raw_len + 1)
     except zstandard.ZstdError:
         raise _Refusal(Corrupt("the payload cannot be decompressed")) from None

@@ -161,8 +161,7 @@ class ExperimentPaths:
     ) -> str:
         """What a round file stands for, put beside it; the name keeps 12 digits of the value's sha256 in hex."""
         turn = f"r{round:06d}-s{require_number(stage, 'stage')}"
-        name = f"{turn}.{require_hash(value_hash)}{VALUE_FILE_SUFFIX}"
-        return f"{self.rollouts_bucket(node, incarnation, round)}/{name}"
+        return f"{self.rollouts_bucket(node, incarnation, round)}/{turn}.{require_hash(value_hash)}{VALUE_FILE_SUFFIX}"
 
     def named_values_folder(self, node: str, incarnation: str) -> str:
         """Holds what one incarnation shows to the others under names, apart from its round files."""
@@ -171,8 +170,8 @@ class ExperimentPaths:
     def named_value(self, node: str, incarnation: str, name_hash: str, number: int, value_hash: str) -> str:
         """One value under a name; of both the name and the value 12 digits of the sha256 in hex are kept."""
         turn = f"k{require_hash(name_hash)}-n{require_number(number, 'number'):06d}"
-        name = f"{turn}.{require_hash(value_hash)}{VALUE_FILE_SUFFIX}"
-        return f"{self.named_values_folder(node, incarnation)}/{name}"
+        folder = self.named_values_folder(node, incarnation)
+        return f"{folder}/{turn}.{require_hash(value_hash)}{VALUE_FILE_SUFFIX}"
 
     def rewards(self, round: int) -> str:  # noqa: A002
         """A copy of one round's rewards, for people."""

@@ -197,8 +197,11 @@ def publish_value(
         StoreError: the file could not be written.
     """
     key = experiment.paths.value_file(node, incarnation, round, stage, payload_sha256(value))
-    header = experiment.header(VALUE, node, incarnation, round=round, stage=stage)
-    _create_once(experiment.store, key, seal_packed(header, value))
+    _create_once(
+        experiment.store,
+        key,
+        seal_packed(experiment.header(VALUE, node, incarnation, round=round, stage=stage), value),
+    )
     return key
 
 
@@ -266,8 +269,11 @@ class NamedValues:
             raise TooLarge(f"{self._node} has values under {MAX_NAMES} names already; use names again")
         peer = (self._node, self.incarnation)
         key = self._experiment.paths.named_value(*peer, name_hash, self._count, payload_sha256(value))
-        header = self._experiment.header(NAMED_VALUE, *peer, sequence=self._count)
-        _create_once(self._experiment.store, key, seal_packed(header, value))
+        _create_once(
+            self._experiment.store,
+            key,
+            seal_packed(self._experiment.header(NAMED_VALUE, *peer, sequence=self._count), value),
+        )
         self._count += 1
         keys.append(key)
         while len(keys) > _KEPT:
@@ -296,8 +302,11 @@ def read_newest_value(
         StoreError: the store itself cannot be read.
     """
     name_hash = payload_sha256(name)[:HASH_DIGITS]
-    texts = experiment.store.names(experiment.paths.named_values_folder(node, incarnation))
-    found = [v for text in texts if (v := parse_named_value_name(text)) and v.name == name_hash]
+    found = [
+        v
+        for text in experiment.store.names(experiment.paths.named_values_folder(node, incarnation))
+        if (v := parse_named_value_name(text)) and v.name == name_hash
+    ]
     if not found:
         return NotYet(f"{node} shows nothing under that name")
     newest = max(found, key=lambda value: (value.number, -value.twin))

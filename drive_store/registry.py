@@ -45,8 +45,10 @@ class Registry:
             NameTaken: this incarnation is registered; a new process life takes a new incarnation.
             StoreError: the registration could not be written.
         """
-        data = seal_json(self._experiment.header(REGISTRATION, node, incarnation), payload)
-        self._experiment.store.create(self._experiment.paths.registration(node, incarnation), data)
+        self._experiment.store.create(
+            self._experiment.paths.registration(node, incarnation),
+            seal_json(self._experiment.header(REGISTRATION, node, incarnation), payload),
+        )
 
     def registrations(self) -> dict[Peer, Reading]:
         """Read what has been announced: (node, incarnation) to the reading of its file.
@@ -85,8 +87,10 @@ class Registry:
         Raises:
             StoreError: the beat could not be written.
         """
-        data = seal_json(self._experiment.header(BEAT, node, incarnation, sequence=sequence), payload)
-        self._experiment.store.replace_copy(self._experiment.paths.beat(node, incarnation), data)
+        self._experiment.store.replace_copy(
+            self._experiment.paths.beat(node, incarnation),
+            seal_json(self._experiment.header(BEAT, node, incarnation, sequence=sequence), payload),
+        )
 
     def read_beat(self, node: str, incarnation: str) -> Reading:
         """Read the last heartbeat; often NotYet while it is being rewritten.
@@ -140,11 +144,14 @@ class DiscoveryFolder:
         header = Header(
             kind=DISCOVERY_RECORD, experiment=experiment, node=node, incarnation=incarnation, sequence=count
         )
-        write = partial(
-            self._store.replace_copy, discovery_record(node, incarnation), seal_json(header, payload)
-        )
         # The coordinator makes the folder with its experiment; roots from before there was discovery have none.
-        write_in_folder(self._store, DISCOVERY, write)
+        write_in_folder(
+            self._store,
+            DISCOVERY,
+            partial(
+                self._store.replace_copy, discovery_record(node, incarnation), seal_json(header, payload)
+            ),
+        )
 
     def read_all(self) -> dict[Peer, Reading]:
         """Read what nodes say of themselves: (node, incarnation) to the reading of its file.

@@ -73,14 +73,20 @@ class Retention:
 
     def _oldest(self, below: int) -> int:
         """The number of the oldest bucket that there is."""
-        texts = self._store.names(self._paths.rollouts_folder(*self._peer))
-        firsts = [first for text in texts if (first := bucket_start(text)) is not None]
+        firsts = [
+            first
+            for text in self._store.names(self._paths.rollouts_folder(*self._peer))
+            if (first := bucket_start(text)) is not None
+        ]
         return min([*firsts, below]) // BUCKET
 
     def _list(self, number: int) -> dict[str, int]:
         folder = self._paths.rollouts_bucket(*self._peer, number * BUCKET)
-        names = self._store.names(folder)
-        return {f"{folder}/{text}": own for text in names if (own := round_of_own_file(text)) is not None}
+        return {
+            f"{folder}/{text}": own
+            for text in self._store.names(folder)
+            if (own := round_of_own_file(text)) is not None
+        }
 
 
 def _old(listed: dict[str, int], below: int, keep: Collection[str]) -> list[str]:

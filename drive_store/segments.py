@@ -93,22 +93,17 @@ class SegmentWriter:
         if not self.pending:
             return None
         rows = self._spool.read_bytes()
-        key = self._publish(rows)
-        self._spool.write_bytes(b"")
-        self.pending = 0
-        self.next += 1
-        return key
-
-    def _publish(self, rows: bytes) -> str:
-        """Write the rows under the first free number; one that holds these very rows already is theirs."""
         while True:
             key = self._key(self.next)
             try:
                 self._store.create_once(key, rows + _seal_line(rows, self.next))
+                break
             except NameTaken:
                 self.next += 1
-            else:
-                return key
+        self._spool.write_bytes(b"")
+        self.pending = 0
+        self.next += 1
+        return key
 
 
 def read_segments(
@@ -167,5 +162,4 @@ def _rows(data: bytes, n: int) -> bytes | None:
 
 
 def _seal_line(rows: bytes, n: int) -> bytes:
-    seal = _Seal(segment=n, rows=rows.count(b"\n"), sha256=payload_sha256(rows))
-    return msgspec.json.encode(seal) + b"\n"
+    return msgspec.json.encode(_Seal(segment=n, rows=rows.count(b"\n"), sha256=payload_sha256(rows))) + b"\n"

@@ -89,8 +89,11 @@ class SpoolFiles:
         with _errors_of(self._folder):
             for part in self._folder.glob(f"{self._node}.*{PART}"):
                 part.unlink()
-            paths = self._folder.glob(f"{self._node}.*{ENTRY}")
-            steps = [int(found[1]) for path in paths if (found := self._name.fullmatch(path.name))]
+            steps = [
+                int(found[1])
+                for path in self._folder.glob(f"{self._node}.*{ENTRY}")
+                if (found := self._name.fullmatch(path.name))
+            ]
             for path in self._folder.glob(f"{self._node}.*{FATE}"):
                 if not path.with_suffix(ENTRY).exists():
                     path.unlink()
@@ -125,8 +128,9 @@ class SpoolFiles:
             StoreFull: the machine's own disk is full; what was noted before is still there.
             StoreError: it cannot be written.
         """
-        what = _Fate(entry.sha256, len(entry.keys), entry.keys, entry.size, entry.outcome)
-        fate = msgspec.json.encode(what)
+        fate = msgspec.json.encode(
+            _Fate(entry.sha256, len(entry.keys), entry.keys, entry.size, entry.outcome)
+        )
         path = self._path(entry.step, FATE)
         # Lines begin with their line end, so that one that was cut off does not spoil the next.
         with _errors_of(path), path.open("ab") as file:

@@ -69,14 +69,17 @@ class StoredCheckpoints:
         Raises:
             StoreError: the store cannot be read.
         """
-        reading = self._experiment.read(
-            self._key(checkpoint, MANIFEST),
-            KIND,
+        return manifest_of(
+            self._experiment.read(
+                self._key(checkpoint, MANIFEST),
+                KIND,
+                self._node,
+                checkpoint.incarnation,
+                max_payload=MAX_MANIFEST,
+            ),
             self._node,
-            checkpoint.incarnation,
-            max_payload=MAX_MANIFEST,
+            checkpoint.step,
         )
-        return manifest_of(reading, self._node, checkpoint.step)
 
     def upload(self, local: LocalCheckpoint, manifest: Manifest, names: Collection[str]) -> None:
         """Copy a local checkpoint into the store.

@@ -40,8 +40,10 @@ def write_coordinator_beat(experiment: ExperimentStore, claimant: str, count: in
         InvalidName: the claimant is not valid.
         StoreError: the beat could not be written.
     """
-    data = seal_json(experiment.header(COORDINATOR, claimant, sequence=count), payload)
-    experiment.store.replace_copy(experiment.paths.coordinator_beat(claimant), data)
+    experiment.store.replace_copy(
+        experiment.paths.coordinator_beat(claimant),
+        seal_json(experiment.header(COORDINATOR, claimant, sequence=count), payload),
+    )
 
 
 def read_coordinator_beats(experiment: ExperimentStore) -> dict[str, Valid]:
@@ -79,8 +81,11 @@ def write_request(experiment: ExperimentStore, payload: bytes) -> str:
         StoreError: it could not be written; a second call makes another request.
     """
     request = new_incarnation()
-    data = seal_json(experiment.header(REQUEST, request), payload)
-    write = partial(experiment.store.create, experiment.paths.request(request), data)
+    write = partial(
+        experiment.store.create,
+        experiment.paths.request(request),
+        seal_json(experiment.header(REQUEST, request), payload),
+    )
     # An experiment from before there were requests has no folder for them.
     write_in_folder(experiment.store, experiment.paths.requests_folder, write)
     return request

@@ -21,7 +21,6 @@ from drive_store.store.store import Store
 KIND = "state"
 MAX_STATE = 16 << 20
 """The most bytes a state record's payload may have."""
-_EPOCH_ENDS, _SEQUENCE_ENDS = len("e000001"), len("e000001-s00000042")
 
 
 class StateRef(msgspec.Struct, frozen=True):
@@ -71,8 +70,9 @@ def read_record(experiment: ExperimentStore, name: StateName) -> StateEntry | No
     header = reading.header
     if (header.epoch, header.sequence) != (name.epoch, name.sequence):
         return Rejected(f"epoch {header.epoch}, sequence {header.sequence} stand in the envelope of {key}")
-    ref = StateRef(name.epoch, name.sequence, name.claimant, reading.sha256)
-    return StateEntry(ref, header, reading.payload)
+    return StateEntry(
+        StateRef(name.epoch, name.sequence, name.claimant, reading.sha256), header, reading.payload
+    )
 
 
 def list_bucket(store: Store, folder: str) -> list[StateName]:
@@ -89,8 +89,6 @@ def preferred(texts: Sequence[str]) -> Iterator[StateName]:
     Args:
         texts: the names, sorted.
     """
-    if len({(text[:_EPOCH_ENDS], text[_SEQUENCE_ENDS:]) for text in texts}) == 1:
-        return _parsed(reversed(texts))  # one claim, as nearly always
     claims: dict[tuple[str, str], list[str]] = {}
     for text in texts:
         epoch, _, rest = text.partition("-")

@@ -185,8 +185,9 @@ class _Walk:
         if sequence < 0 or not entry.header.previous:
             return None
         found = map(self._entry, self._before(entry.ref, sequence))
-        fitting = (one for one in found if one is not None and one.ref.sha256 == entry.header.previous)
-        return next(fitting, None)
+        return next(
+            (one for one in found if one is not None and one.ref.sha256 == entry.header.previous), None
+        )
 
     def _before(self, ref: StateRef, sequence: int) -> Iterator[StateName]:
         """Names that may be those of a predecessor, the likeliest first; lists no bucket before it must."""

@@ -194,8 +194,9 @@ class Store:
         Raises:
             StoreUnavailable: the root cannot be reached, or the sentinel cannot be read.
         """
-        root = self._root_path
-        self._sentinel = self._do("look at", self.root, lambda: remember(root, sentinel_key, self.read))
+        self._sentinel = self._do(
+            "look at", self.root, partial(remember, self._root_path, sentinel_key, self.read)
+        )
 
     def check(self) -> None:
         """Make sure that the root is still the folder that was attached; call it before each batch of writes.
@@ -206,8 +207,7 @@ class Store:
         """
         if self._sentinel is None:
             raise StoreUnavailable(f"{self.root} was not attached to an experiment: call attach() first.")
-        known = self._sentinel
-        self._do("look at", self.root, lambda: known.check(self.read))
+        self._do("look at", self.root, partial(self._sentinel.check, self.read))
 
     def put_file(self, key: str, path: Path) -> None:
         """Copy a file of this machine, however large, to a new name; its folder must exist.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -94,8 +93,7 @@ class StoreTests:
 
     def test_what_is_absent_reads_as_none(self, store: Store) -> None:
         """Neither a file nor a folder has to be there."""
-        found = (store.read("a/file", _LIMIT), store.size("a/file"), store.names("a"))
-        assert found == (None, None, [])
+        assert (store.read("a/file", _LIMIT), store.size("a/file"), store.names("a")) == (None, None, [])
 
     def test_a_file_beyond_the_limit_is_not_read(self, store: Store) -> None:
         """The limit itself is allowed."""
@@ -184,5 +182,14 @@ class StoreTests:
         store.names("a")
         store.size("a/file")
         store.remove("a/file")
-        expected = Operations(folders=1, creates=1, overwrites=1, reads=2, lists=1, sizes=1, removes=1)
-        assert store.operations == replace(expected, bytes_written=5, bytes_read=3)
+        assert store.operations == Operations(
+            folders=1,
+            creates=1,
+            overwrites=1,
+            reads=2,
+            lists=1,
+            sizes=1,
+            removes=1,
+            bytes_written=5,
+            bytes_read=3,
+        )
