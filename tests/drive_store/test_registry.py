@@ -16,9 +16,7 @@ from drive_store import (
     NotYet,
     Registry,
     Rejected,
-    Store,
     Valid,
-    create_experiment_folder,
 )
 from drive_store.names import twin_name
 
@@ -26,76 +24,61 @@ PATHS = ExperimentPaths("tea")
 A, B = "0123abcd", "4567abcd"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
-    create_experiment_folder(ExperimentStore(store, PATHS))
-    return store
-
-
-def test_what_is_registered_is_read_once(store: Store) -> None:
-    registry = Registry(ExperimentStore(store, PATHS))
+def test_what_is_registered_is_read_once(tea: ExperimentStore) -> None:
+    registry = Registry(tea)
     assert registry.registrations() == {}
     for n, incarnation in (("n1", A), ("n1", B), ("n2", A)):
         registry.register(n, incarnation, b'{"of":"%s"}' % n.encode())
         registry.write_beat(n, incarnation, 0, b"{}")
-    reads, lists = store.operations.reads, store.operations.lists
+    reads, lists = tea.store.operations.reads, tea.store.operations.lists
     for _ in range(3):
         found = registry.registrations()
         assert sorted(found) == [("n1", A), ("n1", B), ("n2", A)]
     reading = found["n2", A]
     assert isinstance(reading, Valid)
     assert reading.payload == b'{"of":"n2"}'
-    assert store.operations.reads - reads == 3
-    assert store.operations.lists - lists == 3
+    assert tea.store.operations.reads - reads == 3
+    assert tea.store.operations.lists - lists == 3
 
 
-def test_an_incarnation_registers_once(store: Store) -> None:
-    registry = Registry(ExperimentStore(store, PATHS))
-    registry.register("n1", A, b"1")
+def test_a_registration_under_a_false_name_is_rejected(tea: ExperimentStore) -> None:
+    registry = Registry(tea)
+    registry.register("n1", A, b"{}")
     with pytest.raises(NameTaken):
         registry.register("n1", A, b"2")
+    data = tea.store.read(PATHS.registration("n1", A), 10_000)
+    for peer in (("n2", A), ("n1", B)):
+        tea.store.create(PATHS.registration(*peer), data)
+    found = {peer: type(reading) for peer, reading in registry.registrations().items()}
+    assert found == {("n1", A): Valid, ("n2", A): Rejected, ("n1", B): Rejected}
 
 
-def test_a_registration_under_a_false_name_is_rejected(store: Store) -> None:
-    registry = Registry(ExperimentStore(store, PATHS))
-    registry.register("n1", A, b"{}")
-    data = store.read(PATHS.registration("n1", A), 10_000)
-    assert data is not None
-    store.create(PATHS.registration("n2", A), data)
-    store.create(PATHS.registration("n1", B), data)
-    found = registry.registrations()
-    assert isinstance(found["n1", A], Valid)
-    assert isinstance(found["n2", A], Rejected)
-    assert isinstance(found["n1", B], Rejected)
-
-
-def test_one_registration_is_read_alone_and_its_twin_where_it_is_gone(store: Store) -> None:
-    registry = Registry(ExperimentStore(store, PATHS))
+def test_one_registration_is_read_alone_and_its_twin_where_it_is_gone(tea: ExperimentStore) -> None:
+    registry = Registry(tea)
     assert isinstance(registry.registration("n1", A), NotYet)
     registry.register("n1", A, b"{}")
-    name = Path(store.root, PATHS.registration("n1", A))
-    name.rename(Path(store.root, twin_name(PATHS.registration("n1", A), 1)))
-    reads, lists = store.operations.reads, store.operations.lists
+    name = Path(tea.store.root, PATHS.registration("n1", A))
+    name.rename(Path(tea.store.root, twin_name(PATHS.registration("n1", A), 1)))
+    reads, lists = tea.store.operations.reads, tea.store.operations.lists
     found = registry.registration("n1", A)
     assert isinstance(found, Valid)
     assert found.payload == b"{}"
-    assert (store.operations.reads - reads, store.operations.lists - lists) == (2, 0)
+    assert (tea.store.operations.reads - reads, tea.store.operations.lists - lists) == (2, 0)
     assert registry.registration("n1", A) == found
-    assert store.operations.reads - reads == 2
+    assert tea.store.operations.reads - reads == 2
 
 
-def test_damage_and_twins(store: Store) -> None:
-    registry = Registry(ExperimentStore(store, PATHS))
+def test_damage_and_twins(tea: ExperimentStore) -> None:
+    registry = Registry(tea)
     for node in ("n1", "n2", "n3"):
         registry.register(node, A, b"{}")
-    name = {node: Path(store.root, PATHS.registration(node, A)) for node in ("n1", "n2", "n3")}
-    twin = {node: Path(store.root, twin_name(PATHS.registration(node, A), 1)) for node in name}
+    name = {node: Path(tea.store.root, PATHS.registration(node, A)) for node in ("n1", "n2", "n3")}
+    twin = {node: Path(tea.store.root, twin_name(PATHS.registration(node, A), 1)) for node in name}
     whole = name["n1"].read_bytes()
     name["n1"].write_bytes(whole[:50])
     name["n2"].rename(twin["n2"])
     twin["n3"].write_bytes(b"garbage")
-    store.create(f"{PATHS.peers_folder}/desktop.ini", b"")
+    tea.store.create(f"{PATHS.peers_folder}/desktop.ini", b"")
     found = registry.registrations()
     assert [type(found[node, A]) for node in name] == [NotYet, Valid, Valid]
     name["n1"].write_bytes(b"garbage")
@@ -104,8 +87,8 @@ def test_damage_and_twins(store: Store) -> None:
     assert isinstance(registry.registrations()["n1", A], Valid)
 
 
-def test_a_beat_is_the_last_one(store: Store) -> None:
-    registry = Registry(ExperimentStore(store, PATHS))
+def test_a_beat_is_the_last_one(tea: ExperimentStore) -> None:
+    registry = Registry(tea)
     assert isinstance(registry.read_beat("n1", A), NotYet)
     for sequence in range(3):
         registry.write_beat("n1", A, sequence, b"%d" % sequence)
@@ -113,8 +96,8 @@ def test_a_beat_is_the_last_one(store: Store) -> None:
     assert isinstance(reading, Valid)
     assert (reading.payload, reading.header.sequence) == (b"2", 2)
     assert isinstance(registry.read_beat("n1", B), NotYet)
-    path = Path(store.root, PATHS.beat("n1", A))
-    path.rename(Path(store.root, twin_name(PATHS.beat("n1", A), 1)))
+    path = Path(tea.store.root, PATHS.beat("n1", A))
+    path.rename(Path(tea.store.root, twin_name(PATHS.beat("n1", A), 1)))
     assert registry.read_beat("n1", A) == reading
 
 

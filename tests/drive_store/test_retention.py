@@ -9,126 +9,113 @@ from drive_store import (
     ExperimentStore,
     Publication,
     Retention,
-    Store,
-    create_experiment_folder,
     publish_round_file,
 )
 from drive_store.errors import StoreUnavailable
 from drive_store.retention import EMPTY_ROUNDS
-from drive_store.testing import Faults, FaultyStore
+from drive_store.testing import Faults
 
 PATHS = ExperimentPaths("tea")
 A, B = "0123abcd", "89abcdef"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> FaultyStore:
-    store = FaultyStore(str(tmp_path))
-    create_experiment_folder(ExperimentStore(store, PATHS))
-    return store
-
-
-def publish(store: Store, number: int, attempt: int = 0, incarnation: str = A) -> str:
+def publish(tea: ExperimentStore, number: int, attempt: int = 0, incarnation: str = A) -> str:
     return publish_round_file(
-        ExperimentStore(store, PATHS),
+        tea,
         Publication(node="n1", incarnation=incarnation, round=number, stage=0, attempt=attempt, payload=b"x"),
     ).key
 
 
-def left(store: Store, incarnation: str = A) -> list[str]:
+def left(tea: ExperimentStore, incarnation: str = A) -> list[str]:
     folder = PATHS.rollouts_folder("n1", incarnation)
-    return [name for bucket in store.names(folder) for name in store.names(f"{folder}/{bucket}")]
+    return [name for bucket in tea.store.names(folder) for name in tea.store.names(f"{folder}/{bucket}")]
 
 
-def test_files_below_a_round_go_and_others_stay(store: Store) -> None:
-    keys = {number: publish(store, number) for number in (0, 3, 498, 499, 500, 501, 1200)}
-    publish(store, 3, attempt=1)
-    publish(store, 3, incarnation=B)
-    twin = Path(store.root) / keys[0]
+def test_files_below_a_round_go_and_others_stay(tea: ExperimentStore) -> None:
+    keys = {number: publish(tea, number) for number in (0, 3, 498, 499, 500, 501, 1200)}
+    publish(tea, 3, attempt=1)
+    publish(tea, 3, incarnation=B)
+    twin = Path(tea.store.root) / keys[0]
     twin.with_name(twin.name.replace(".rollouts", " (1).rollouts")).write_bytes(b"twin")
     foreign = f"{PATHS.rollouts_bucket('n1', A, 0)}/desktop.ini"
-    store.create(foreign, b"")
-    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
+    tea.store.create(foreign, b"")
+    retention = Retention(tea, "n1", A)
     assert retention.remove_below(499) == 5
     assert retention.remove_below(499) == 0
     assert retention.remove_below(501) == 2
     assert retention.remove_below(1200) == 1
-    assert [name[:7] for name in left(store)] == ["desktop", "r001200"]
-    assert len(left(store, B)) == 1
+    assert [name[:7] for name in left(tea)] == ["desktop", "r001200"]
+    assert len(left(tea, B)) == 1
 
 
-def test_nothing_goes_before_there_are_rounds_to_remove(store: Store) -> None:
+def test_nothing_goes_before_there_are_rounds_to_remove(tea: ExperimentStore) -> None:
     """The first rounds ask for those before a negative one, when the folder is not there yet."""
-    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
+    retention = Retention(tea, "n1", A)
     assert [retention.remove_below(number - 2) for number in (0, 1)] == [0, 0]
-    publish(store, 0)
+    publish(tea, 0)
     assert [retention.remove_below(number - 2) for number in (2, 3)] == [0, 1]
 
 
-def test_kept_files_stay(store: Store) -> None:
-    first, second = publish(store, 0), publish(store, 1)
-    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
+def test_kept_files_stay(tea: ExperimentStore) -> None:
+    first, second = publish(tea, 0), publish(tea, 1)
+    retention = Retention(tea, "n1", A)
     assert retention.remove_below(5, keep={first}) == 1
-    assert store.size(first) is not None
-    assert store.size(second) is None
+    assert (tea.store.size(first) is None, tea.store.size(second)) == (False, None)
     assert retention.remove_below(5) == 1
 
 
-def test_what_came_late_goes_with_its_bucket(store: Store) -> None:
-    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
+def test_what_came_late_goes_with_its_bucket(tea: ExperimentStore) -> None:
+    retention = Retention(tea, "n1", A)
     for number in (1, 2, 499):
-        publish(store, number)
+        publish(tea, number)
     assert retention.remove_below(2) == 1
-    publish(store, 1, attempt=1)
+    publish(tea, 1, attempt=1)
     assert retention.remove_below(500) == 3
-    assert left(store) == []
+    assert left(tea) == []
 
 
-def test_each_round_costs_a_bounded_number_of_calls(store: Store) -> None:
+def test_each_round_costs_a_bounded_number_of_calls(tea: ExperimentStore) -> None:
     kept = 8
-    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
+    retention = Retention(tea, "n1", A)
     dearest = lists = 0
     for number in range(1100):
-        publish(store, number)
-        before = store.operations.lists
+        publish(tea, number)
+        before = tea.store.operations.lists
         retention.remove_below(max(0, number - kept))
-        dearest = max(dearest, store.operations.lists - before)
-        lists += store.operations.lists - before
-    assert len(left(store)) == kept + 1
+        dearest = max(dearest, tea.store.operations.lists - before)
+        lists += tea.store.operations.lists - before
+    assert len(left(tea)) == kept + 1
     assert dearest <= 3
     assert lists <= 1100 / kept + 15
 
 
-def test_a_folder_that_is_empty_is_seldom_looked_at(store: Store) -> None:
-    publish(store, 0)
-    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
+def test_a_folder_that_is_empty_is_seldom_looked_at(tea: ExperimentStore) -> None:
+    publish(tea, 0)
+    retention = Retention(tea, "n1", A)
     assert retention.remove_below(1) == 1
-    store.operations.lists = 0
+    tea.store.operations.lists = 0
     for below in range(2, 102):
         assert retention.remove_below(below) == 0
-    assert store.operations.lists <= 100 / EMPTY_ROUNDS + 1
-    publish(store, 110)
+    assert tea.store.operations.lists <= 100 / EMPTY_ROUNDS + 1
+    publish(tea, 110)
     assert sum(retention.remove_below(below) for below in range(102, 112 + EMPTY_ROUNDS)) == 1
 
 
-def test_a_new_one_goes_on_where_files_are(store: Store) -> None:
+def test_a_new_one_goes_on_where_files_are(tea: ExperimentStore) -> None:
     for number in (700, 1300):
-        publish(store, number)
-    store.operations.lists = 0
-    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
-    assert retention.remove_below(100) == 0
-    assert Retention(ExperimentStore(store, PATHS), "n1", A).remove_below(5000) == 2
-    assert left(store) == []
+        publish(tea, number)
+    assert [Retention(tea, "n1", A).remove_below(below) for below in (100, 5000)] == [0, 2]
+    assert left(tea) == []
 
 
-def test_an_error_loses_no_file_from_sight(store: FaultyStore) -> None:
+def test_an_error_loses_no_file_from_sight(tea: ExperimentStore) -> None:
     for number in range(5):
-        publish(store, number)
-    retention = Retention(ExperimentStore(store, PATHS), "n1", A)
+        publish(tea, number)
+    retention = Retention(tea, "n1", A)
     retention.remove_below(1)
-    store.faults = Faults(unavailable=True)
+    tea.store.faults = Faults(unavailable=True)
     with pytest.raises(StoreUnavailable):
         retention.remove_below(4)
-    store.faults = Faults()
+    tea.store.faults = Faults()
     assert retention.remove_below(4) == 3
-    assert len(left(store)) == 1
+    assert len(left(tea)) == 1

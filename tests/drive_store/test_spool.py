@@ -3,35 +3,11 @@
 from pathlib import Path
 
 import pytest
-from spool_for_tests import (
-    PATHS,
-    RETRY_S,
-    B,
-    Clock,
-    hold,
-    in_store,
-    open_spool,
-    open_store,
-)
+from spool_for_tests import PATHS, RETRY_S, B, Clock, hold, in_store, open_spool
 
 from drive_store import NameTaken, Spool, Store, StoreFull, StoreUnavailable, payload_sha256
 from drive_store.outbox import percentile_99
 from drive_store.testing import Faults, FaultyStore
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FaultyStore:
-    return open_store(tmp_path / "store")
-
-
-@pytest.fixture
-def spool(store: FaultyStore, clock: Clock, tmp_path: Path) -> Spool:
-    return open_spool(store, clock, tmp_path / "own")
 
 
 def test_what_is_held_is_found_by_the_next_process(

@@ -8,36 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from spool_for_tests import (
-    PATHS,
-    RETRY_S,
-    A,
-    B,
-    Clock,
-    hold,
-    in_store,
-    open_spool,
-    open_store,
-)
+from spool_for_tests import PATHS, RETRY_S, A, B, Clock, hold, in_store, open_spool
 
 from drive_store import ExperimentStore, Spool, Store, StoreFull, payload_sha256
 from drive_store.names import new_incarnation
 from drive_store.testing import Faults, FaultyStore
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FaultyStore:
-    return open_store(tmp_path / "store")
-
-
-@pytest.fixture
-def spool(store: FaultyStore, clock: Clock, tmp_path: Path) -> Spool:
-    return open_spool(store, clock, tmp_path / "own")
 
 
 class TestRestart:

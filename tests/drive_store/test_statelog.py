@@ -21,22 +21,16 @@ from drive_store import (
 )
 from drive_store.names import twin_name
 from drive_store.statelog.log import StateEntry, StateRef, claimant_rank
+from drive_store.testing import Faults
 
 PATHS = ExperimentPaths("tea")
 FIRST, SECOND = sorted(("ann", "bob"), key=claimant_rank)  # of one epoch, the first is obeyed
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path))
-    store.make_folder(PATHS.state_folder)
-    return store
-
-
 def writer(
-    store: Store, epoch: int = 1, claimant: str = "w1", after: StateRef | None = None
+    tea: ExperimentStore, epoch: int = 1, claimant: str = "w1", after: StateRef | None = None
 ) -> StateLogWriter:
-    return StateLogWriter(ExperimentStore(store, PATHS), epoch, claimant, resume_after=after)
+    return StateLogWriter(tea, epoch, claimant, resume_after=after)
 
 
 def write(log: StateLogWriter, count: int) -> list[StateRef]:
@@ -49,9 +43,9 @@ def refs(entries: list[StateEntry]) -> list[StateRef]:
     return [entry.ref for entry in entries]
 
 
-def twin_path(store: Store, ref: StateRef) -> tuple[Path, Path]:
+def twin_path(tea: ExperimentStore, ref: StateRef) -> tuple[Path, Path]:
     key = PATHS.state_record(ref.epoch, ref.sequence, ref.claimant)
-    return Path(store.root, key), Path(store.root, twin_name(key, 1))
+    return Path(tea.store.root, key), Path(tea.store.root, twin_name(key, 1))
 
 
 def listed(reader: StateLogReader) -> list[StateEntry]:
@@ -59,8 +53,8 @@ def listed(reader: StateLogReader) -> list[StateEntry]:
     return reader.poll()
 
 
-def test_records_come_once_and_in_order(store: Store) -> None:
-    reader, log = StateLogReader(ExperimentStore(store, PATHS)), writer(store)
+def test_records_come_once_and_in_order(tea: ExperimentStore) -> None:
+    reader, log = StateLogReader(tea), writer(tea)
     assert reader.poll() == []
     first = write(log, 3)
     entries = reader.poll()
@@ -76,121 +70,113 @@ def test_records_come_once_and_in_order(store: Store) -> None:
     assert reader.problems == []
 
 
-def test_an_idle_poll_is_one_look_and_listings_are_rare(store: Store) -> None:
-    log = writer(store)
+def test_an_idle_poll_is_one_look_and_listings_are_rare(tea: ExperimentStore) -> None:
+    log = writer(tea)
     write(log, 1)
-    reader = StateLogReader(ExperimentStore(store, PATHS), list_every=10)
+    reader = StateLogReader(tea, list_every=10)
     reader.poll()
-    reads, lists = store.operations.reads, store.operations.lists
+    reads, lists = tea.store.operations.reads, tea.store.operations.lists
     for _ in range(30):
         assert reader.poll() == []
-    assert store.operations.reads - reads == 30
-    assert store.operations.lists - lists == 3
+    assert tea.store.operations.reads - reads == 30
+    assert tea.store.operations.lists - lists == 3
 
 
-def test_following_lists_nothing(store: Store) -> None:
-    log, reader = writer(store), StateLogReader(ExperimentStore(store, PATHS))
+def test_following_lists_nothing(tea: ExperimentStore) -> None:
+    log, reader = writer(tea), StateLogReader(tea)
     write(log, 1)
     reader.poll()
-    lists = store.operations.lists
+    lists = tea.store.operations.lists
     for _ in range(20):
         new = write(log, 1)
         assert refs(reader.poll()) == new
-    assert store.operations.lists == lists
+    assert tea.store.operations.lists == lists
 
 
-def test_a_log_spans_buckets(store: Store) -> None:
-    log = writer(store)
-    all_refs = write(log, 503)
-    assert store.names(PATHS.state_folder) == ["000000", "000001"]
-    assert len(store.names(PATHS.state_bucket(0))) == 500
-    assert refs(history(ExperimentStore(store, PATHS))) == all_refs
-    late = StateLogReader(ExperimentStore(store, PATHS), after=all_refs[498])
-    assert refs(late.poll()) == all_refs[499:]
-    found = newest(ExperimentStore(store, PATHS))
+def test_a_log_spans_buckets(tea: ExperimentStore) -> None:
+    log = writer(tea)
+    written = write(log, 503)
+    assert tea.store.names(PATHS.state_folder) == ["000000", "000001"]
+    assert len(tea.store.names(PATHS.state_bucket(0))) == 500
+    assert refs(history(tea)) == written
+    late = StateLogReader(tea, after=written[498])
+    assert refs(late.poll()) == written[499:]
+    found = newest(tea)
     assert found is not None
-    assert found.ref == all_refs[-1]
+    assert found.ref == written[-1]
+    reader = StateLogReader(tea, after=found.ref)  # whoever starts from now
+    assert reader.poll() == reader.poll() == []
+    write(log, 1)
+    assert refs(reader.poll()) == [log.last]
 
 
-def test_a_history_reaches_up_to_the_gap_wherever_that_is(store: Store) -> None:
-    written = write(writer(store), 1010)
+def test_a_history_reaches_up_to_the_gap_wherever_that_is(tea: ExperimentStore) -> None:
+    written = write(writer(tea), 1010)
     gap = written[400]
-    Path(store.root, PATHS.state_record(gap.epoch, gap.sequence, gap.claimant)).unlink()
-    reads, lists = store.operations.reads, store.operations.lists
-    assert refs(history(ExperimentStore(store, PATHS))) == written[:400]
+    Path(tea.store.root, PATHS.state_record(gap.epoch, gap.sequence, gap.claimant)).unlink()
+    reads, lists = tea.store.operations.reads, tea.store.operations.lists
+    assert refs(history(tea)) == written[:400]
     # Each record once, however many heads stand behind the gap, and a look at the name that is missing.
-    assert store.operations.reads - reads == 1010
-    assert store.operations.lists - lists <= 8
-    assert StateLogReader(ExperimentStore(store, PATHS)).poll() == []  # whoever acts on records waits
+    assert tea.store.operations.reads - reads == 1010
+    assert tea.store.operations.lists - lists <= 8
+    assert StateLogReader(tea).poll() == []  # whoever acts on records waits
 
 
-def test_newest_costs_no_more_for_a_long_log(store: Store) -> None:
-    assert newest(ExperimentStore(store, PATHS)) is None
-    log = writer(store)
+def test_newest_costs_no_more_for_a_long_log(tea: ExperimentStore) -> None:
+    assert newest(tea) is None
+    log = writer(tea)
     costs = []
     for count in (1, 501, 400):
         write(log, count)
-        reads, lists = store.operations.reads, store.operations.lists
-        found = newest(ExperimentStore(store, PATHS))
+        reads, lists = tea.store.operations.reads, tea.store.operations.lists
+        found = newest(tea)
         assert found is not None
         assert found.ref == log.last
-        costs.append((store.operations.reads - reads, store.operations.lists - lists))
+        costs.append((tea.store.operations.reads - reads, tea.store.operations.lists - lists))
     assert costs == [(1, 2)] * 3
 
 
-def test_a_reader_may_start_from_now(store: Store) -> None:
-    log = writer(store)
-    write(log, 5)
-    now = newest(ExperimentStore(store, PATHS))
-    assert now is not None
-    reader = StateLogReader(ExperimentStore(store, PATHS), after=now.ref)
-    assert reader.poll() == []
-    assert refs(reader.poll()) == []
-    new = write(log, 1)
-    assert refs(reader.poll()) == new
-
-
-def test_a_higher_epoch_is_found_by_listing(store: Store) -> None:
-    old = writer(store, 1, "w1")
+def test_a_higher_epoch_is_found_by_listing(tea: ExperimentStore) -> None:
+    old = writer(tea, 1, "w1")
     common = write(old, 3)
-    reader = StateLogReader(ExperimentStore(store, PATHS))
+    reader = StateLogReader(tea)
     reader.poll()
     beyond = write(old, 1)
     assert refs(reader.poll()) == beyond
-    new = writer(store, 2, "w2", after=common[-1])
+    new = writer(tea, 2, "w2", after=common[-1])
     taken_over = write(new, 2)
     assert reader.poll() == []
     assert refs(listed(reader)) == taken_over
     write(old, 5)
     assert listed(reader) == [], "a coordinator that was succeeded is not obeyed"
-    assert refs(history(ExperimentStore(store, PATHS))) == common + taken_over
-    found = newest(ExperimentStore(store, PATHS))
+    assert refs(history(tea)) == common + taken_over
+    found = newest(tea)
     assert found is not None
     assert found.ref == taken_over[-1]
 
 
-def test_a_reader_that_is_behind_takes_the_chain_that_is_obeyed(store: Store) -> None:
-    old = writer(store, 1, "w1")
+def test_a_reader_that_is_behind_takes_the_chain_that_is_obeyed(tea: ExperimentStore) -> None:
+    old = writer(tea, 1, "w1")
     common = write(old, 5)
-    reader = StateLogReader(ExperimentStore(store, PATHS), after=common[1])
+    reader = StateLogReader(tea, after=common[1])
     write(old, 4)
-    newer = writer(store, 4, "w3", after=common[3])
+    newer = writer(tea, 4, "w3", after=common[3])
     expected = common[2:4] + write(newer, 3)
     # The reader follows its coordinator as far as it goes, and then meets the successor.
     answered = refs(reader.poll())
     positions = [ref.position for ref in answered]
     assert positions == sorted(set(positions))
     assert answered[-3:] == expected[-3:]
-    assert refs(StateLogReader(ExperimentStore(store, PATHS)).poll()) == common[:4] + expected[2:]
+    assert refs(StateLogReader(tea).poll()) == common[:4] + expected[2:]
 
 
-def test_of_one_epoch_the_smaller_hash_is_obeyed(store: Store) -> None:
-    base = write(writer(store, 1, "w1"), 2)
-    loser = writer(store, 2, SECOND, after=base[-1])
+def test_of_one_epoch_the_smaller_hash_is_obeyed(tea: ExperimentStore) -> None:
+    base = write(writer(tea, 1, "w1"), 2)
+    loser = writer(tea, 2, SECOND, after=base[-1])
     seen = write(loser, 3)
-    reader = StateLogReader(ExperimentStore(store, PATHS))
+    reader = StateLogReader(tea)
     assert refs(reader.poll()) == base + seen
-    winner = writer(store, 2, FIRST, after=base[-1])
+    winner = writer(tea, 2, FIRST, after=base[-1])
     passed = write(winner, 3)
     assert listed(reader) == [], "(epoch, sequence) does not come twice"
     assert passed[-1] == reader.last
@@ -199,35 +185,23 @@ def test_of_one_epoch_the_smaller_hash_is_obeyed(store: Store) -> None:
     write(loser, 2)
     new = write(winner, 1)
     assert refs(reader.poll()) == new
-    assert refs(history(ExperimentStore(store, PATHS))) == base + passed + new
+    assert refs(history(tea)) == base + passed + new
 
 
-def test_a_twin_counts_where_the_name_is_gone(store: Store) -> None:
-    written = write(writer(store), 3)
-    name, twin = twin_path(store, written[1])
-    name.rename(twin)
-    assert refs(history(ExperimentStore(store, PATHS))) == written
-
-
-def test_a_twin_with_the_same_bytes_changes_nothing(store: Store) -> None:
-    written = write(writer(store), 3)
+def test_twins(tea: ExperimentStore) -> None:
+    """With the same bytes they change nothing; they count where the name is gone or damaged."""
+    written = write(writer(tea), 3)
     for ref in written:
-        name, twin = twin_path(store, ref)
+        name, twin = twin_path(tea, ref)
         twin.write_bytes(name.read_bytes())
-    reader = StateLogReader(ExperimentStore(store, PATHS))
-    assert refs(reader.poll()) == written
-    assert listed(reader) == []
-    assert reader.problems == []
-
-
-def test_a_whole_twin_heals_a_damaged_name(store: Store) -> None:
-    written = write(writer(store), 3)
-    name, twin = twin_path(store, written[1])
-    twin.write_bytes(name.read_bytes())
+    reader = StateLogReader(tea)
+    assert (refs(reader.poll()), listed(reader), reader.problems) == (written, [], [])
+    name, _ = twin_path(tea, written[1])
     name.write_bytes(name.read_bytes().replace(b'"n":1', b'"n":7'))
-    reader = StateLogReader(ExperimentStore(store, PATHS))
-    assert refs(reader.poll()) == written
-    assert len(reader.problems) == 1
+    reader = StateLogReader(tea)
+    assert (refs(reader.poll()), len(reader.problems)) == (written, 1)
+    name.unlink()
+    assert refs(history(tea)) == written
 
 
 @pytest.mark.parametrize(
@@ -245,14 +219,14 @@ def test_a_whole_twin_heals_a_damaged_name(store: Store) -> None:
     ],
 )
 def test_a_damaged_record_is_waited_for(
-    store: Store, damage: Callable[[bytes], bytes], problems: int
+    tea: ExperimentStore, damage: Callable[[bytes], bytes], problems: int
 ) -> None:
-    log = writer(store)
+    log = writer(tea)
     written = write(log, 4)
-    path, _ = twin_path(store, written[2])
+    path, _ = twin_path(tea, written[2])
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    reader = StateLogReader(ExperimentStore(store, PATHS))
+    reader = StateLogReader(tea)
     assert refs(reader.poll()) == written[:2]
     assert listed(reader) == []
     assert len(reader.problems) == problems
@@ -260,66 +234,60 @@ def test_a_damaged_record_is_waited_for(
     assert refs(reader.poll()) == written[2:]
 
 
-def test_a_record_that_breaks_the_chain_is_not_followed(store: Store) -> None:
-    written = write(writer(store), 2)
+def test_a_record_that_breaks_the_chain_is_not_followed(tea: ExperimentStore) -> None:
+    written = write(writer(tea), 2)
     foreign = Header(kind="state", experiment="tea", node="w1", epoch=1, sequence=2, previous="00" * 32)
-    store.create(PATHS.state_record(1, 2, "w1"), seal_json(foreign, b"{}"))
-    reader = StateLogReader(ExperimentStore(store, PATHS))
+    tea.store.create(PATHS.state_record(1, 2, "w1"), seal_json(foreign, b"{}"))
+    reader = StateLogReader(tea)
     assert refs(reader.poll()) == written
     assert listed(reader) == []
     assert any("continues another" in problem for problem in reader.problems)
 
 
-def test_a_record_too_large_is_not_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_too_large_is_not_read(tea: ExperimentStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drive_store.statelog.log.MAX_STATE", 1000)
-    log = writer(store)
+    log = writer(tea)
     log.append(b'"%s"' % (b"x" * 50_000), round=0, stage=0)
-    reader = StateLogReader(ExperimentStore(store, PATHS))
+    reader = StateLogReader(tea)
     assert reader.poll() == []
     assert len(reader.problems) == 1
 
 
-def test_foreign_files_are_passed_over(store: Store) -> None:
-    written = write(writer(store), 2)
-    folder = Path(store.root, PATHS.state_bucket(0))
+def test_foreign_files_are_passed_over(tea: ExperimentStore) -> None:
+    written = write(writer(tea), 2)
+    folder = Path(tea.store.root, PATHS.state_bucket(0))
     for name in ("desktop.ini", "e000001-s00000001.w1.json.tmp", ".hidden", "e000009-s00000001.w9.gdoc"):
         (folder / name).write_bytes(b"x")
     (folder / "e000009-s00000001.w9.json").mkdir()
-    Path(store.root, PATHS.state_folder, "not a bucket").mkdir()
-    assert refs(history(ExperimentStore(store, PATHS))) == written
+    Path(tea.store.root, PATHS.state_folder, "not a bucket").mkdir()
+    assert refs(history(tea)) == written
 
 
-def test_a_write_that_failed_can_be_repeated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = writer(store)
+def test_a_write_that_failed_can_be_repeated(tea: ExperimentStore) -> None:
+    log = writer(tea)
     write(log, 1)
-    whole = Store.create
-
-    def full(self: Store, key: str, data: bytes) -> None:
-        whole(self, key, data[:50])
-        raise StoreFull("no space")
-
-    monkeypatch.setattr(Store, "create", full)
-    with pytest.raises(StoreFull):
-        log.append(b"{}", round=1, stage=0)
-    monkeypatch.undo()
-    assert len(history(ExperimentStore(store, PATHS))) == 1
-    ref = log.append(b"{}", round=1, stage=0)
-    assert ref.sequence == 1
-    assert len(history(ExperimentStore(store, PATHS))) == 2
+    tea.store.faults = Faults(tear=1)
+    log.append(b"{}", round=1, stage=0)
+    assert len(history(tea)) == 1
+    again = writer(tea, after=history(tea)[0].ref)
+    assert again.append(b"{}", round=1, stage=0).sequence == 1
+    assert len(history(tea)) == 2
 
 
-def test_one_name_holds_one_content(store: Store) -> None:
-    writer(store).append(b"[1]", round=0, stage=0)
-    assert writer(store).append(b"[1]", round=0, stage=0).sequence == 0
+def test_one_name_holds_one_content(tea: ExperimentStore) -> None:
+    writer(tea).append(b"[1]", round=0, stage=0)
+    assert writer(tea).append(b"[1]", round=0, stage=0).sequence == 0
     with pytest.raises(NameTaken):
-        writer(store).append(b"[2]", round=0, stage=0)
-    entries = history(ExperimentStore(store, PATHS))
+        writer(tea).append(b"[2]", round=0, stage=0)
+    entries = history(tea)
     assert [msgspec.json.decode(entry.payload) for entry in entries] == [[1]]
 
 
-def test_an_error_in_the_middle_loses_no_record(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = write(writer(store), 4)
-    reader = StateLogReader(ExperimentStore(store, PATHS), after=written[0])
+def test_an_error_in_the_middle_loses_no_record(
+    tea: ExperimentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = write(writer(tea), 4)
+    reader = StateLogReader(tea, after=written[0])
     read, calls = Store.read, []
 
     def fails_at_the_third(self: Store, key: str, limit: int) -> bytes | None:
