@@ -23,7 +23,7 @@ from drive_store import (
     record_in,
 )
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.discovery.peer_book import PeerBook, PeerStats
+from swarm_ray.discovery import PeerBook, PeerStats
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.nodes import (

@@ -14,9 +14,9 @@ from actors.trainer.restoring import restore_nodes
 from actors.trainer.settings import ReportSink, TrainerSettings
 from drive_store import Spool
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.discovery import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
-from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.experiments.folder import experiment_uid
 from swarm_ray.genrl.communication import GameCommunication, GameCoordinator

@@ -16,7 +16,7 @@ from drive_store import (
 )
 from drive_store.names import parse_peer_folder
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.exchange.direct.exchange import DirectValues, Resolved
+from swarm_ray.exchange.direct import DirectValues, Resolved
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.replay import StepReplay, encode_kept, kept_value
 from swarm_ray.exchange.state_follower import StateFollower

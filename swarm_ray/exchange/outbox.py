@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from drive_store import RETRYABLE, Spool, SpoolEntry
-from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.state import StageClosed, StateRecord

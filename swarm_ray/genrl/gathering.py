@@ -22,7 +22,7 @@ from drive_store import (
 )
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.backoff import Backoff
-from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.folder import read_accepted
 from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower

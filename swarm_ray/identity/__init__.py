@@ -11,7 +11,7 @@ from swarm_ray.identity.files import (
     new_identity,
 )
 from swarm_ray.identity.folder import identities_folder, identity_file, identity_names
-from swarm_ray.identity.peer_ids import animal_name, is_peer_id
+from swarm_ray.identity.keys import animal_name, is_peer_id
 
 __all__ = [
     "Identity",

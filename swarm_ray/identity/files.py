@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from swarm_ray.errors import IdentityError
 from swarm_ray.identity.folder import identity_file, require_private
-from swarm_ray.identity.keys import MAX_KEY, KeyFacts, KeyKind, NotAKey, new_key, read_key
-from swarm_ray.identity.peer_ids import animal_name
+from swarm_ray.identity.keys import MAX_KEY, KeyFacts, NotAKey, animal_name, new_key, read_key
 from swarm_ray.machine.local_disk import Lock, read_words, state_folder
 from swarm_ray.records.nodes import NodeKey
 
@@ -21,16 +18,11 @@ _FROM_RL_SWARM = "give the swarm.pem that RL Swarm made, or another file that hi
 _MEND = "put a copy of the right one there; without the file a new key is made, with another peer id"
 
 
-@dataclass(frozen=True)
-class Identity:
+@dataclass(frozen=True, kw_only=True)
+class Identity(KeyFacts):
     """Who a node is: what follows from the key in its file. The private key itself stays there."""
 
     file: Path
-    kind: KeyKind
-    peer_id: str
-    """By which libp2p, hivemind and RL Swarm know the node."""
-    public_key: str
-    """Hex of the Ed25519 key that the node signs with."""
     warning: str = ""
     """What should be corrected although the key can be used; empty if nothing."""
 
@@ -69,8 +61,7 @@ def import_identity(source: Path, path: Path, *, shared: bool = False) -> Identi
     Raises:
         IdentityError: the source does not hold a key, or see `new_identity`.
     """
-    data, _ = _read(source, _FROM_RL_SWARM)
-    _facts(data, source, _FROM_RL_SWARM)
+    data, _ = _read(source, _FROM_RL_SWARM, _FROM_RL_SWARM)
     return _store(data, path, shared=shared)
 
 
@@ -80,9 +71,8 @@ def load_identity(path: Path) -> Identity:
     Raises:
         IdentityError: the file is missing, cannot be read, or does not hold a key.
     """
-    data, mode = _read(path, f"`swarm-ray identity new {path.stem}` makes one")
-    facts = _facts(data, path, _MEND)
-    return Identity(path, facts.kind, facts.peer_id, facts.public_key, _warning(path, mode))
+    _, identity = _read(path, f"`swarm-ray identity new {path.stem}` makes one", _MEND)
+    return identity
 
 
 def load_or_new(path: Path, *, shared: bool = False) -> Identity:
@@ -112,28 +102,14 @@ def identity_for(name: str, folder: Path | None = None) -> Identity:
     return load_or_new(identity_file(name, folder))
 
 
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def _one_at_a_time() -> Lock:
     """Nobody on this machine meets a key that another one is just writing."""
     folder = state_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "identities.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        return Lock(folder / "identities.lock", "the identities", wait=True)
     except OSError as error:
         why = error.strerror or error
         raise IdentityError(f"this machine's own folder {folder} cannot be written: {why}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _facts(data: bytes, path: Path, advice: str) -> KeyFacts:
-    try:
-        return read_key(data)
-    except NotAKey as error:
-        raise IdentityError(f"{path} {error}; {advice}") from error
 
 
 def _is_there(path: Path) -> bool:
@@ -143,18 +119,25 @@ def _is_there(path: Path) -> bool:
         return True
 
 
-def _read(path: Path, otherwise: str) -> tuple[bytes, int]:
-    """A file's bytes, and who may do what with it."""
+def _read(path: Path, missing: str, damaged: str) -> tuple[bytes, Identity]:
+    """A file's bytes, and the identity that they hold; what to do where there is no file, or no key in it."""
     try:
         with path.open("rb") as file:
             data, mode = file.read(MAX_KEY + 1), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     except FileNotFoundError as error:
-        raise IdentityError(f"the key {path} does not exist; {otherwise}") from error
+        raise IdentityError(f"the key {path} does not exist; {missing}") from error
     except OSError as error:
         raise IdentityError(f"the key {path} cannot be read: {error.strerror or error}") from error
     if len(data) > MAX_KEY:
         raise IdentityError(f"{path} is too large for a key: it has more than {MAX_KEY} bytes")
-    return data, mode
+    try:
+        facts = read_key(data)
+    except NotAKey as error:
+        raise IdentityError(f"{path} {error}; {damaged}") from error
+    exposed = (
+        f"other users of this machine may read {path} (mode {mode:o}): try chmod 600, or keep it elsewhere"
+    )
+    return data, Identity(**vars(facts), file=path, warning=exposed if mode & 0o077 else "")
 
 
 def _store(data: bytes, path: Path, *, shared: bool) -> Identity:
@@ -194,31 +177,22 @@ def _create(data: bytes, path: Path) -> None:
             raise
 
 
-def _warning(path: Path, mode: int) -> str:
-    if mode & 0o077 == 0:
-        return ""
-    return f"other users of this machine may read {path} (mode {mode:o}): try chmod 600, or keep it elsewhere"
-
-
-class IdentityLock:
+class IdentityLock(Lock):
     """Says, for as long as it is held, that a process of this machine is the node with this identity.
 
     Args:
         identity: whose.
-        incarnation: the process life that has it.
+        incarnation: the process life that has it; None only looks whether another process has it.
 
     Raises:
         NodeTakenError: another living process of this machine has it.
     """
 
-    def __init__(self, identity: Identity, incarnation: str) -> None:
-        self._lock = _lock(identity)
-        with (_folder(identity) / "incarnations").open("a") as file:
-            file.write(f"{incarnation}\n")
-
-    def release(self) -> None:
-        """Let another process have it; harmless when repeated."""
-        self._lock.release()
+    def __init__(self, identity: Identity, incarnation: str | None = None) -> None:
+        super().__init__(_folder(identity) / "lock", f"the identity {identity.peer_id} ({identity.file})")
+        if incarnation is not None:
+            with (_folder(identity) / "incarnations").open("a") as file:
+                file.write(f"{incarnation}\n")
 
 
 def former_incarnations(identity: Identity) -> tuple[str, ...]:
@@ -227,12 +201,8 @@ def former_incarnations(identity: Identity) -> tuple[str, ...]:
     Raises:
         NodeTakenError: a living process of this machine has it.
     """
-    with _lock(identity):
+    with IdentityLock(identity):
         return read_words(_folder(identity) / "incarnations")
-
-
-def _lock(identity: Identity) -> Lock:
-    return Lock(_folder(identity) / "lock", f"the identity {identity.peer_id} ({identity.file})")
 
 
 def _folder(identity: Identity) -> Path:

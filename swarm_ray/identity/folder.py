@@ -43,12 +43,11 @@ def identity_names(folder: Path) -> list[str]:
         IdentityError: it cannot be listed.
     """
     try:
-        found = [path.stem for path in folder.iterdir() if path.suffix == _SUFFIX]
+        return sorted(p.stem for p in folder.iterdir() if p.suffix == _SUFFIX and valid_id(p.stem))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise IdentityError(f"the folder {folder} cannot be listed: {error.strerror or error}") from error
-    return sorted(name for name in found if valid_id(name))
 
 
 def require_private(path: Path) -> None:
@@ -60,21 +59,16 @@ def require_private(path: Path) -> None:
     Raises:
         IdentityError: it lies in a shared folder.
     """
-    for folder in _real(path.parent):
+    try:
+        real = path.parent.resolve()  # wherever links lead
+    except (OSError, RuntimeError) as error:  # Python before 3.13 has its own word for links in a circle
+        raise IdentityError(f"the folder {path.parent} leads nowhere: {error}") from error
+    for folder in (real, *real.parents):
         if _holds_experiments(folder):
             raise IdentityError(
                 f"{path} would lie in {folder}, which holds experiments, and others who share them could take the key: "
                 f"name a folder of your own (--folder, {IDENTITIES}), or say --shared to `swarm-ray identity new`"
             )
-
-
-def _real(folder: Path) -> tuple[Path, ...]:
-    """A folder and all above it, wherever links lead."""
-    try:
-        real = folder.resolve()
-    except (OSError, RuntimeError) as error:  # Python before 3.13 has its own word for links in a circle
-        raise IdentityError(f"the folder {folder} leads nowhere: {error}") from error
-    return real, *real.parents
 
 
 def _holds_experiments(folder: Path) -> bool:

@@ -45,16 +45,18 @@ class Lock(AbstractContextManager["Lock"]):
         path: a file on the machine's own disk.
         what: what is locked, for the message.
         shared: several processes may hold it so, and nobody else meanwhile.
+        wait: until whoever holds it lets it go.
 
     Raises:
         NodeTakenError: another living process holds it.
     """
 
-    def __init__(self, path: Path, what: str, *, shared: bool = False) -> None:
+    def __init__(self, path: Path, what: str, *, shared: bool = False, wait: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(self._descriptor, kind if wait else kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.release()
             raise NodeTakenError(

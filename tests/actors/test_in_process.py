@@ -11,7 +11,7 @@ from swarm_for_tests import closed_stages, records_of, small_config
 
 from actors.trainer.settings import TrainerResult
 from drive_store import ExperimentStore, Store, history
-from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.discovery import PeerBook
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import PeerRecord, Role

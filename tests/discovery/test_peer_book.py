@@ -20,7 +20,7 @@ from drive_store import (
     create_experiment_folder,
 )
 from drive_store.paths import discovery_record
-from swarm_ray.discovery.peer_book import PeerBook, PeerStats
+from swarm_ray.discovery import PeerBook, PeerStats
 from swarm_ray.records.nodes import PeerRecord
 from swarm_ray.records.state import StateRecord
 

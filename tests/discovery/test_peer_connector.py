@@ -13,7 +13,7 @@ from discovery_for_tests import Clock, Listener, address, new_root, peer_id, ref
 from drive_store import Store
 from swarm_ray.cli.main import main
 from swarm_ray.config.schema import DirectConfig
-from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.discovery import PeerBook
 from swarm_ray.errors import ConfigError
 from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.hivemind.peer_connector import MAX_JOINED, RETRY_S, LinkAnnouncement, PeerConnector

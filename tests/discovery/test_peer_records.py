@@ -17,7 +17,7 @@ from actors.discovery.peer_records import PeerRecords, renewal_s
 from drive_store import DiscoveryFolder, Store, StoreUnavailable, Valid
 from drive_store.testing import FaultyStore
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.discovery import PeerBook
 from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.nodes import MAX_MULTIADDRS, Beat, NodeKey, NodeTotals, PeerRecord
 from swarm_ray.records.state import Member

@@ -11,10 +11,10 @@ from folder_for_tests import Folder, incarnation, round_file
 from links_for_tests import Deaf, started
 
 from drive_store import payload_sha256
-from swarm_ray.exchange.direct.exchange import DirectValues
-from swarm_ray.exchange.direct.retransmission import FULL_ROUNDS, Requesters
+from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.folder import peer_file
 from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.retransmission import FULL_ROUNDS, Requesters
 from swarm_ray.exchange.validation import decode_round_file, value_key
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.rollouts import Receipt, RoundFile, Wanted

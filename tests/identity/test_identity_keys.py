@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keys_for_tests import ED25519, RSA, SECP256K1, ec_key, message, rsa_key
 
-from swarm_ray.identity.keys import NotAKey, new_key, read_key
-from swarm_ray.identity.peer_ids import from_base58, is_peer_id, to_base58
+from swarm_ray.identity.keys import NotAKey, from_base58, is_peer_id, new_key, read_key, to_base58
 
 KEY = new_key()
 SEED_OF_RFC_8032 = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")

@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 
 from drive_store import DISCOVERY, DiscoveryFolder, Store
-from swarm_ray.identity.peer_ids import peer_id_of_ed25519
+from swarm_ray.identity.keys import peer_id_of_ed25519
 from swarm_ray.records.nodes import PeerRecord
 
 LIFE, LATER = "0123abcd", "4567abcd"

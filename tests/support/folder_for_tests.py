@@ -20,7 +20,7 @@ from drive_store import (
     publish_round_file,
 )
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import StateFollower

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from swarm_ray.config.schema import DirectConfig
 from swarm_ray.errors import ConfigError
-from swarm_ray.identity.peer_ids import is_peer_id
+from swarm_ray.identity.keys import is_peer_id
 from swarm_ray.records.nodes import Reachable
 
 PROBE_S = 1.0

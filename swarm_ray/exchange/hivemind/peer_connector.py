@@ -16,7 +16,7 @@ from itertools import chain, zip_longest
 
 from drive_store import StoreError
 from swarm_ray.config.schema import DirectConfig
-from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.discovery import PeerBook
 from swarm_ray.errors import LinkError
 from swarm_ray.exchange.hivemind.link import MOST_CLOCK_S, DhtLink
 from swarm_ray.exchange.hivemind.multiaddr import (

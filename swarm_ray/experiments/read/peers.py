@@ -9,7 +9,7 @@ import msgspec
 
 from drive_store import DiscoveryFolder, InvalidName, StoreError, is_dead
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.discovery import PeerBook
 from swarm_ray.errors import SwarmError
 from swarm_ray.experiments.read.experiment import open_experiment, open_root
 from swarm_ray.records.nodes import PeerRecord, Reachable, Role

@@ -21,15 +21,15 @@ from drive_store import (
 )
 from drive_store.names import parse_round_file_name
 from swarm_ray.errors import LinkError, MalformedFile
-from swarm_ray.exchange.direct.retransmission import (
+from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.exchange.hivemind.messages import MAX_VALUE
+from swarm_ray.exchange.retransmission import (
     PendingRequests,
     Requesters,
     SentValue,
     SentValues,
     ValueRequest,
 )
-from swarm_ray.exchange.hivemind.link import DhtLink
-from swarm_ray.exchange.hivemind.messages import MAX_VALUE
 from swarm_ray.exchange.validation import check_receipt, decode_value, read_peer_value, value_key
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.refusals import RefusalKind

@@ -1,1 +1,0 @@
-"""Which nodes the folder announces, whatever their experiment. Neither torch nor Ray."""

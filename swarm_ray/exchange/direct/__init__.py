@@ -1,1 +1,0 @@
-"""Rollouts that travel directly between nodes, with the folder for all that fails."""
