@@ -6,10 +6,9 @@ it into the folder, and publishes whole files for a while.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,21 +19,17 @@ from drive_store import (
     payload_sha256,
 )
 from drive_store.names import parse_round_file_name
-from swarm_ray.errors import LinkError, MalformedFile
+from swarm_ray.errors import LinkError
 from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.hivemind.messages import MAX_VALUE
-from swarm_ray.exchange.retransmission import (
-    PendingRequests,
-    Requesters,
-    SentValue,
-    SentValues,
-    ValueRequest,
-)
-from swarm_ray.exchange.validation import check_receipt, decode_value, read_peer_value, value_key
+from swarm_ray.exchange.retransmission import Requesters, SentValue, SentValues, ValueRequest
+from swarm_ray.exchange.validation import MAX_WANTS, decode_value, read_peer_value, receipt_problem, value_key
 from swarm_ray.records.nodes import Reached
 from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.records.rollouts import Receipt, RoundFile, Wanted
 from swarm_ray.records.state import FileRef, Moment
+
+T = TypeVar("T")
 
 AT_ONCE = 8
 """Values that are fetched at the same time."""
@@ -77,10 +72,12 @@ class DirectValues:
         self._experiment, self._uid = experiment, uid
         self.lives = lives
         """Own nodes and their incarnations."""
-        self._value_s = value_s
-        self._asked, self._askers = PendingRequests(staleness), Requesters()
-        self._own = SentValues(experiment, staleness)
-        self._fetched: OrderedDict[tuple[str, str], tuple[int, RoundFile]] = OrderedDict()
+        self._staleness, self._value_s = staleness, value_s
+        self._requested: dict[tuple[str, str], ValueRequest] = {}
+        """What peers are asked for, by `ValueRequest.key`."""
+        self._requesters, self._own = Requesters(), SentValues(experiment, staleness)
+        self._fetched: dict[tuple[str, str], tuple[int, RoundFile]] = {}
+        """Values that may be learned from again, with their bytes."""
         self._most_fetched = MOST_FETCHED if again else 0
         self._members: tuple[str, ...] = ()
         self.link: DhtLink | None = None
@@ -92,18 +89,18 @@ class DirectValues:
 
     def pack(self, node: str, moment: Moment, file: RoundFile) -> tuple[RoundFile, bytes]:
         """The file to publish, and the value that it stands for; empty where the file holds its rollouts itself."""
-        wants = self._asked.wants()
-        whole = _with_wants(file, wants)
-        if file.alone or not self._goes_directly(moment.round):
-            return whole, b""
-        value = msgspec.msgpack.encode(msgspec.structs.replace(file, wants=()))
-        sha256 = payload_sha256(value)
-        key = value_key(self._uid, moment, node, sha256)
-        parts = self._put(key, value)
-        if parts is None:
-            return whole, b""
-        self._own.keep(node, SentValue(moment, value, (self.lives[node],)))
-        return _with_wants(_receipt_for(key, value, parts, file), wants), value
+        wants = tuple(Wanted(*key) for key in self._requested)[-MAX_WANTS:]
+        if not file.alone and self._goes_directly(moment.round):
+            value = msgspec.msgpack.encode(file)
+            sha256 = payload_sha256(value)
+            key = value_key(self._uid, moment, node, sha256)
+            if (parts := self._put(key, value)) is not None:
+                self._own.keep(node, SentValue(moment, value, (self.lives[node],)))
+                receipt = Receipt(key, sha256, len(value), parts, len(file.rollouts), bool(file.game))
+                return msgspec.structs.replace(
+                    file, rollouts=(), game=b"", receipt=receipt, wants=wants
+                ), value
+        return msgspec.structs.replace(file, wants=wants), b""
 
     def restore_value(self, node: str, moment: Moment, value: bytes, lives: Sequence[str]) -> None:
         """Store a value that an earlier process had stored: it may have died with that.
@@ -115,104 +112,96 @@ class DirectValues:
             lives: incarnations under which its receipt was published.
         """
         self._own.keep(node, SentValue(moment, value, tuple(lives)))
-        if self.link is not None and self.link.alive:
-            self._put(value_key(self._uid, moment, node, payload_sha256(value)), value)
+        self._put(value_key(self._uid, moment, node, payload_sha256(value)), value)
 
     def resolve(self, files: Sequence[tuple[FileRef, RoundFile]]) -> list[Resolved]:
         """Files that were read from the folder, whole; what receipts stand for is fetched, several at a time."""
-        said = {ref.key: file.receipt for ref, file in files if file.receipt is not None}
         self._members = tuple(ref.node for ref, _ in files)
         whole = [Resolved(ref, file) for ref, file in files if file.receipt is None]
-        receipts = [(ref, file) for ref, file in files if file.receipt is not None]
-        with ThreadPoolExecutor(min(AT_ONCE, max(1, len(receipts)))) as pool:
+        receipts = [(ref, file.receipt) for ref, file in files if file.receipt is not None]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             fetched = list(pool.map(lambda pair: self._fetch(*pair), receipts))
-        for ref, found in fetched:
-            if isinstance(found, RoundFile):
-                self._remember(ref.node, said[ref.key], found)
-        if not receipts and self.link is None:
-            return whole
-        self.reached = Reached(
-            direct=tuple(sorted(f.ref.node for f in fetched if isinstance(f.file, RoundFile))),
-            folder=tuple(sorted(f.ref.node for f in whole)),
-            asked=tuple(sorted(f.ref.node for f in fetched if isinstance(f.file, str))),
-        )
+        for (ref, receipt), found in zip(receipts, fetched, strict=True):
+            if isinstance(found.file, RoundFile):
+                self._fetched[ref.node, receipt.sha256] = receipt.size, found.file
+        while sum(size for size, _ in self._fetched.values()) > self._most_fetched:
+            del self._fetched[next(iter(self._fetched))]
+        if receipts or self.link is not None:
+            self.reached = Reached(
+                direct=tuple(sorted(f.ref.node for f in fetched if isinstance(f.file, RoundFile))),
+                folder=tuple(sorted(f.ref.node for f in whole)),
+                asked=tuple(sorted(f.ref.node for f in fetched if isinstance(f.file, str))),
+            )
         return whole + fetched
 
     def late_values(self) -> list[Resolved]:
         """Values of earlier rounds that were asked for and lie in the folder by now."""
-        found = []
-        for pending in self._asked.open():
-            file = self._from_folder(pending)
-            if file is not None:
-                self._asked.drop(pending)
-                found.append(Resolved(pending.ref, file))
-        return found
+        oldest_first = sorted(self._requested.values(), key=lambda p: (p.moment, p.ref.node))
+        found = [(p, file) for p in oldest_first if (file := self._from_folder(p)) is not None]
+        for pending, _ in found:
+            del self._requested[pending.key]
+        return [Resolved(pending.ref, file) for pending, file in found]
 
     def answer_requests(self, number: int, files: Sequence[tuple[FileRef, RoundFile]]) -> None:
         """Put into the folder what others could not fetch of ours, and give up what we asked for too long ago.
 
         A folder out of reach is not an error: they ask again.
         """
-        self._asked.expire(number)
+        still_of_use = number - self._staleness
+        self._requested = {k: p for k, p in self._requested.items() if p.moment.round >= still_of_use}
         self._own.expire(number)
         for ref, file in files:
             asked = {(want.node, want.sha256) for want in file.wants if want.node in self.lives}
             if asked:
-                self._askers.note(ref.node, number)
+                self._requesters.note(ref.node, number)
                 self.problem = self._own.share(asked, number) or self.problem
 
     def _goes_directly(self, number: int) -> bool:
-        link = self.link
-        if link is None or not link.alive or self._askers.carry_all(number, self._members):
+        if self._requesters.carry_all(number, self._members):
             return False
-        try:
-            return bool(link.peers())
-        except LinkError as error:
-            self.problem = str(error)
-            return False
+        return bool(self._call(lambda link: link.peers()))
 
     def _put(self, key: str, value: bytes) -> int | None:
         """Store a value; None where that fails, and the folder carries it."""
-        if self.link is None or len(value) > MAX_VALUE:
+        if len(value) > MAX_VALUE:
+            return None
+        parts = self._call(lambda link: link.put(key, value, self._value_s))
+        if parts is not None:
+            self.problem = ""
+        return parts
+
+    def _call(self, call: Callable[[DhtLink], T]) -> T | None:
+        """What the link answers; None where it is down, or fails."""
+        if self.link is None or not self.link.alive:
             return None
         try:
-            parts = self.link.put(key, value, self._value_s)
+            return call(self.link)
         except LinkError as error:
             self.problem = str(error)
             return None
-        self.problem = ""
-        return parts
 
-    def _fetch(self, ref: FileRef, file: RoundFile) -> Resolved:
+    def _fetch(self, ref: FileRef, receipt: Receipt) -> Resolved:
         """What a receipt stands for: directly, else from the folder, else it is asked for."""
-        name, receipt = parse_round_file_name(ref.key.rpartition("/")[2]), file.receipt
-        if name is None or receipt is None:
+        name = parse_round_file_name(ref.key.rpartition("/")[2])
+        if name is None:
             return Resolved(ref, "a receipt under a name that does not fit a round file")
         pending = ValueRequest(ref, Moment(name.round, name.stage), receipt)
-        try:
-            check_receipt(receipt, self._uid, pending.moment, ref.node)
-        except MalformedFile as error:
-            return Resolved(ref, str(error))
+        if problem := receipt_problem(receipt, self._uid, pending.moment, ref.node):
+            return Resolved(ref, problem)
         if (known := self._fetched.get(pending.key)) is not None:
             return Resolved(ref, known[1])
         found = self._directly(pending) or self._from_folder(pending)
         if found is None:
-            self._asked.add(pending)
+            self._requested[pending.key] = pending
             return Resolved(ref, f"{RefusalKind.NOT_FETCHED}; its owner was asked for it")
-        self._asked.drop(pending)
+        self._requested.pop(pending.key, None)
         return Resolved(ref, found)
 
     def _directly(self, pending: ValueRequest) -> RoundFile | str | None:
         """A value from the DHT; None if it cannot be fetched."""
-        if self.link is None or not self.link.alive:
-            return None
         said = pending.receipt
-        try:
-            value = self.link.get(said.key, said.parts, said.size, said.sha256, self._value_s)
-        except LinkError as error:
-            self.problem = str(error)
-            return None
-        return decode_value(value, said)
+        value = self._call(lambda link: link.get(said.key, said.parts, said.size, said.sha256, self._value_s))
+        return None if value is None else decode_value(value, said)
 
     def _from_folder(self, pending: ValueRequest) -> RoundFile | str | None:
         """A value that its owner put into the folder; None while it is not to be seen."""
@@ -221,19 +210,3 @@ class DirectValues:
         except RETRYABLE:
             return None
         return None if isinstance(found, NotYet) else found
-
-    def _remember(self, node: str, receipt: Receipt, file: RoundFile) -> None:
-        """Keep a value that may be learned from again, in place of the oldest."""
-        self._fetched[node, receipt.sha256] = receipt.size, file
-        while sum(size for size, _ in self._fetched.values()) > self._most_fetched:
-            self._fetched.popitem(last=False)
-
-
-def _receipt_for(key: str, value: bytes, parts: int, file: RoundFile) -> RoundFile:
-    """The round file that stands in the folder for one whose value is in the DHT."""
-    receipt = Receipt(key, payload_sha256(value), len(value), parts, len(file.rollouts), bool(file.game))
-    return msgspec.structs.replace(file, rollouts=(), game=b"", receipt=receipt)
-
-
-def _with_wants(file: RoundFile, wants: tuple[Wanted, ...]) -> RoundFile:
-    return msgspec.structs.replace(file, wants=wants) if wants else file

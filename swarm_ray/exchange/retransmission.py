@@ -1,4 +1,4 @@
-"""Values that could not be fetched: our own that peers may request, and those that we request from peers."""
+"""Values that could not be fetched: our own that peers may request, and what we request from peers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from drive_store import (
     payload_sha256,
     publish_value,
 )
-from swarm_ray.exchange.validation import MAX_WANTS
-from swarm_ray.records.rollouts import Receipt, Wanted
+from swarm_ray.records.rollouts import Receipt
 from swarm_ray.records.state import FileRef, Moment
 
 FULL_ROUNDS = 8
@@ -35,57 +34,23 @@ class ValueRequest:
         return self.ref.node, self.receipt.sha256
 
 
-class PendingRequests:
-    """What we asked others for, and how long we go on asking.
-
-    Args:
-        rounds: a value is asked for, and may be learned from, for so many rounds after its own. With 0 it is of no use
-            by then; its owner is notified once, and publishes whole files.
-    """
-
-    def __init__(self, rounds: int) -> None:
-        self._rounds = rounds
-        self._pending: dict[tuple[str, str], ValueRequest] = {}
-
-    def add(self, pending: ValueRequest) -> None:
-        """Ask for a value from the next file on."""
-        self._pending[pending.key] = pending
-
-    def drop(self, pending: ValueRequest) -> None:
-        """Ask no longer: it has come, or never will."""
-        self._pending.pop(pending.key, None)
-
-    def expire(self, number: int) -> None:
-        """Give up what is of no use in round `number` any more."""
-        for old in [p for p in self._pending.values() if p.moment.round + self._rounds < number]:
-            self.drop(old)
-
-    def open(self) -> list[ValueRequest]:
-        """What is still asked for, the oldest first."""
-        return sorted(self._pending.values(), key=lambda p: (p.moment, p.ref.node))
-
-    def wants(self) -> tuple[Wanted, ...]:
-        """What the next file says of it."""
-        return tuple(Wanted(*key) for key in self._pending)[-MAX_WANTS:]
-
-
 class Requesters:
     """Peers that could not fetch our values: for their sake our files carry their rollouts for a while."""
 
     def __init__(self) -> None:
-        self._until: dict[str, int] = {}
-        self._rounds: dict[str, int] = {}
+        self._full: dict[str, tuple[int, int]] = {}
+        """Peer to the rounds for which files are whole for it, and the first round in which they need not be."""
 
     def note(self, peer: str, number: int) -> None:
         """A peer asks, in round `number`, for a value of ours; while our files are whole that changes nothing."""
-        if number < self._until.get(peer, 0):
-            return
-        self._rounds[peer] = min(2 * self._rounds.get(peer, FULL_ROUNDS // 2), MOST_FULL_ROUNDS)
-        self._until[peer] = number + 1 + self._rounds[peer]
+        rounds, until = self._full.get(peer, (FULL_ROUNDS // 2, 0))
+        if number >= until:
+            rounds = min(2 * rounds, MOST_FULL_ROUNDS)
+            self._full[peer] = rounds, number + 1 + rounds
 
     def carry_all(self, number: int, members: Iterable[str]) -> bool:
         """Whether a file of round `number` is to hold its rollouts, since one of `members` could not get them else."""
-        return any(number < self._until.get(peer, 0) for peer in members)
+        return any(peer in self._full and number < self._full[peer][1] for peer in members)
 
 
 MOST_KEPT = 64 << 20
@@ -150,7 +115,7 @@ class SentValues:
 
     def _share(self, node: str, own: SentValue) -> None:
         """Write a value for each life of its node that may have written the receipt; not all of them must have."""
-        written, missing = False, None
+        missing = []
         for incarnation in own.lives:
             try:
                 publish_value(
@@ -161,8 +126,7 @@ class SentValues:
                     stage=own.moment.stage,
                     value=own.value,
                 )
-                written = True
             except FolderMissing as error:
-                missing = error
-        if missing is not None and not written:
-            raise missing
+                missing.append(error)
+        if len(missing) == len(own.lives):
+            raise missing[-1]

@@ -9,6 +9,7 @@ from drive_store import (
     Corrupt,
     ExperimentStore,
     NotYet,
+    Reading,
     Rejected,
     Valid,
     read_round_file,
@@ -16,8 +17,7 @@ from drive_store import (
 )
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.hivemind.messages import MAX_VALUE
-from swarm_ray.records.refusals import RefusalKind
-from swarm_ray.records.rollouts import Receipt, RoundFile
+from swarm_ray.records.rollouts import Receipt, RoundFile, StepCounters
 from swarm_ray.records.state import FileRef, Moment
 
 MAX_ROUND_FILE = 32 << 20
@@ -44,19 +44,14 @@ def decode_round_file(payload: bytes) -> RoundFile:
         file = _DECODER.decode(payload)
     except UNREADABLE as error:
         raise MalformedFile(f"not a round file: {error}") from error
-    _check_rollouts(file)
-    _check_reward(file)
-    if not all(0 <= count <= MAX_COUNT for count in _counts(file)) or file.informative > _groups(file):
-        raise MalformedFile("a count below zero or beyond any honest one")
+    if problem := _problem(file):
+        raise MalformedFile(problem)
     return file
 
 
-_KINDS = {NotYet: RefusalKind.NOT_YET, Corrupt: RefusalKind.CORRUPT, Rejected: RefusalKind.REJECTED}
-
-
 def refusal_reason(reading: NotYet | Corrupt | Rejected) -> str:
-    """The reason to store for a file that could not be read."""
-    return f"{_KINDS[type(reading)]}: {reading.reason}"
+    """The reason to store for a file that could not be read; its kind is one of `RefusalKind`."""
+    return f"{type(reading).__name__}: {reading.reason}"
 
 
 def read_peer_file(experiment: ExperimentStore, ref: FileRef) -> RoundFile | NotYet | str:
@@ -73,14 +68,7 @@ def read_peer_file(experiment: ExperimentStore, ref: FileRef) -> RoundFile | Not
         sha256=ref.sha256 or None,
         max_payload=MAX_ROUND_FILE,
     )
-    if isinstance(reading, NotYet):
-        return reading
-    if not isinstance(reading, Valid):
-        return refusal_reason(reading)
-    try:
-        return decode_round_file(reading.payload)
-    except MalformedFile as error:
-        return str(error)
+    return _content(reading)
 
 
 def read_peer_value(
@@ -100,36 +88,37 @@ def read_peer_value(
         sha256=receipt.sha256,
         max_payload=MAX_ROUND_FILE,
     )
-    if isinstance(reading, NotYet):
-        return reading
-    return decode_value(reading.payload, receipt) if isinstance(reading, Valid) else refusal_reason(reading)
+    return _content(reading, receipt)
 
 
-def decode_value(value: bytes, receipt: Receipt) -> RoundFile | str:
-    """The file in a value from any source, or why the value is refused."""
-    if len(value) != receipt.size:
+def _content(reading: Reading, receipt: Receipt | None = None) -> RoundFile | NotYet | str:
+    if isinstance(reading, Valid):
+        return decode_value(reading.payload, receipt)
+    return reading if isinstance(reading, NotYet) else refusal_reason(reading)
+
+
+def decode_value(value: bytes, receipt: Receipt | None = None) -> RoundFile | str:
+    """The file in a value from any source, or why it is refused: by itself, or since its receipt says otherwise."""
+    if receipt and len(value) != receipt.size:
         return f"a value of {len(value)} bytes, and its receipt says {receipt.size}"
     try:
         file = decode_round_file(value)
     except MalformedFile as error:
         return str(error)
-    if (len(file.rollouts), bool(file.game)) != (receipt.rollouts, receipt.game):
+    if receipt and (len(file.rollouts), bool(file.game)) != (receipt.rollouts, receipt.game):
         return "other contents than its receipt says"
     return file
 
 
-def check_receipt(receipt: Receipt, experiment_uid: str, moment: Moment, node: str) -> None:
-    """Make sure that a stranger's receipt names a value that can be the node's own.
-
-    Raises:
-        MalformedFile: it does not.
-    """
+def receipt_problem(receipt: Receipt, experiment_uid: str, moment: Moment, node: str) -> str:
+    """Why a stranger's receipt names no value that can be the node's own; empty where it does."""
     if receipt.key != value_key(experiment_uid, moment, node, receipt.sha256):
-        raise MalformedFile("a receipt for another node's value, or another round's")
+        return "a receipt for another node's value, or another round's"
     if not (0 < receipt.size <= MAX_VALUE and 0 < receipt.parts <= MAX_PARTS):
-        raise MalformedFile(f"a receipt for {receipt.size} bytes in {receipt.parts} parts")
+        return f"a receipt for {receipt.size} bytes in {receipt.parts} parts"
     if len(receipt.sha256) != 64 or not set(receipt.sha256) <= set("0123456789abcdef"):
-        raise MalformedFile("a receipt without a hash")
+        return "a receipt without a hash"
+    return ""
 
 
 def value_key(experiment_uid: str, moment: Moment, node: str, sha256: str) -> str:
@@ -137,48 +126,38 @@ def value_key(experiment_uid: str, moment: Moment, node: str, sha256: str) -> st
     return f"swarm-ray/{experiment_uid}/r{moment.round}-s{moment.stage}/{node}/{sha256[:16]}"
 
 
-def _check_rollouts(file: RoundFile) -> None:
-    if len(file.rollouts) > MAX_ROLLOUTS:
-        raise MalformedFile(f"{len(file.rollouts)} rollouts, more than {MAX_ROLLOUTS}")
-    for rollout in file.rollouts:
-        if not 1 <= len(rollout.completions) <= MAX_COMPLETIONS:
-            raise MalformedFile(f"{len(rollout.completions)} completions, not 1 to {MAX_COMPLETIONS}")
-        if any(len(c.text) > MAX_TEXT for c in rollout.completions):
-            raise MalformedFile(f"a completion of more than {MAX_TEXT} characters")
-    if len(file.wants) > MAX_WANTS:
-        raise MalformedFile(f"{len(file.wants)} values asked for, more than {MAX_WANTS}")
-    if file.rollouts and (file.game or file.receipt):
-        raise MalformedFile("rollouts beside a game's own, or beside a receipt for them")
-    if file.game and file.receipt:
-        raise MalformedFile("a game's payload beside a receipt for it")
-
-
-def _check_reward(file: RoundFile) -> None:
-    if _is_of_a_game(file):
-        if file.reward is not None and not abs(file.reward) <= MAX_GAME_REWARD:
-            raise MalformedFile("a reward that no game gives")
-    elif file.reward is None or not 0 <= file.reward <= 1:
-        raise MalformedFile("a reward that is not between 0 and 1")
-
-
-def _is_of_a_game(file: RoundFile) -> bool:
-    return bool(file.game) or (file.receipt is not None and file.receipt.game)
-
-
-def _groups(file: RoundFile) -> int:
-    """How many own groups the file can tell of."""
-    if _is_of_a_game(file):
-        return MAX_ROLLOUTS
-    return min(file.receipt.rollouts, MAX_ROLLOUTS) if file.receipt else len(file.rollouts)
-
-
-def _counts(file: RoundFile) -> list[int]:
-    """All that a file counts."""
-    counts = [file.step, file.informative, file.generated_tokens]
-    if file.receipt is not None:
-        counts += [file.receipt.size, file.receipt.parts, file.receipt.rollouts]
-    if (step := file.previous) is not None:
-        counts += [step.offered, step.used, step.generated_tokens]
-        counts += [step.zero_advantage_local, step.zero_advantage_external]
-        counts += [*step.rejected.values(), *step.used_from.values()]
-    return counts
+def _problem(file: RoundFile) -> str:
+    """What no honest node says in a file; empty where nothing is wrong."""
+    receipt, previous = file.receipt or Receipt("", "", 0, 0, 0), file.previous or StepCounters()
+    of_a_game = bool(file.game) or receipt.game
+    groups = MAX_ROLLOUTS if of_a_game else min(max(len(file.rollouts), receipt.rollouts), MAX_ROLLOUTS)
+    least, most = (-MAX_GAME_REWARD, MAX_GAME_REWARD) if of_a_game else (0, 1)
+    sizes = [len(rollout.completions) for rollout in file.rollouts]
+    unsized = [size for size in sizes if not 1 <= size <= MAX_COMPLETIONS]
+    counts = [
+        file.step,
+        file.informative,
+        file.generated_tokens,
+        receipt.size,
+        receipt.parts,
+        receipt.rollouts,
+    ]
+    counts += [previous.offered, previous.used, previous.generated_tokens, previous.zero_advantage_local]
+    counts += [previous.zero_advantage_external, *previous.rejected.values(), *previous.used_from.values()]
+    problems = {
+        f"{len(sizes)} rollouts, more than {MAX_ROLLOUTS}": len(sizes) > MAX_ROLLOUTS,
+        f"{sum(unsized[:1])} completions, not 1 to {MAX_COMPLETIONS}": unsized,
+        f"a completion of more than {MAX_TEXT} characters": any(
+            len(c.text) > MAX_TEXT for rollout in file.rollouts for c in rollout.completions
+        ),
+        f"{len(file.wants)} values asked for, more than {MAX_WANTS}": len(file.wants) > MAX_WANTS,
+        "rollouts beside a game's own, or beside a receipt for them": sizes and (file.game or file.receipt),
+        "a game's payload beside a receipt for it": file.game and file.receipt,
+        "a reward that no game gives" if of_a_game else "a reward that is not between 0 and 1": (
+            not of_a_game if file.reward is None else not least <= file.reward <= most
+        ),
+        "a count below zero or beyond any honest one": (
+            file.informative > groups or not all(0 <= count <= MAX_COUNT for count in counts)
+        ),
+    }
+    return next((problem for problem, found in problems.items() if found), "")
