@@ -21,7 +21,7 @@ from drive_store.checkpoints.local import LocalCheckpoint
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
 from swarm_ray.checkpointing.writer import CheckpointCallbacks, Checkpointer
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.exchange.outbox import Outbox
+from swarm_ray.exchange.folder import Outbox
 from swarm_ray.exchange.replay import PublishedStep, StepReplay
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.models.push import HubPushes

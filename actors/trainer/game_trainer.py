@@ -17,7 +17,7 @@ from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.discovery import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
 from swarm_ray.exchange.direct import DirectValues
-from swarm_ray.exchange.outbox import Outbox
+from swarm_ray.exchange.folder import Outbox
 from swarm_ray.experiments.folder import experiment_uid
 from swarm_ray.genrl.communication import GameCommunication, GameCoordinator
 from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering, Gathering
@@ -68,7 +68,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
         by_deadline = DeadlineGathering(experiment, me, config.pace, self._cancellation)
         gathering: Gathering = by_deadline
         direct = self._direct_values()
-        published, spool = Outbox(self._state, {}, direct), None
+        published, spool = Outbox(experiment, self._state, {}, direct), None
         if self._settings.coordinated:
             folder, retry_s = self._restored.folders[node.id].spool, config.pace.retry_s
             spool = Spool(folder, experiment, node.id, node.incarnation, retry_s=retry_s)

@@ -15,12 +15,12 @@ from actors.trainer.reporter import TrainerReporter, beats_while_loading
 from actors.trainer.restoring import Restored, claim_nodes
 from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
 from drive_store import Store
-from swarm_ray.discovery.peer_book import PeerBook
+from swarm_ray.discovery import PeerBook
 from swarm_ray.errors import LinkError, StopRequested, Superseded
-from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.direct import DirectValues
+from swarm_ray.exchange.folder import Outbox
 from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.hivemind.peer_connector import LinkAnnouncement, PeerConnector
-from swarm_ray.exchange.outbox import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.experiments.folder import local_folder
 from swarm_ray.machine.cancellation import Cancellation
@@ -107,8 +107,9 @@ class NodeTrainer(ABC):
             rounds=config.rounds,
         )
         # A record that names another incarnation of ours ends this process.
-        lives = {n.id: frozenset((*restored.former[n.id], n.incarnation)) for n in self.nodes}
-        self._state.claim(lives)
+        self._state.claimed = {
+            n.id: frozenset((*restored.former[n.id], n.incarnation)) for n in self.nodes
+        }
 
     def _connect(self, exchange: Outbox) -> None:
         """Report what the exchange does, and link the nodes directly where that is asked for."""
@@ -131,7 +132,7 @@ class NodeTrainer(ABC):
         self._reporter.register(self._restored)
         if self._link is not None:
             self._link.start()
-            self._state.while_waiting(self._link.keep)
+            self._state.idle_work.append(self._link.keep)
 
     def _live(self) -> tuple[str, list[str]]:
         """Take part, drain and close; answers why it was stopped, and what is not safe."""

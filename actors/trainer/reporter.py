@@ -13,7 +13,7 @@ from actors.trainer.restoring import Restored
 from actors.trainer.settings import ReportSink
 from drive_store import RETRYABLE, StoreError
 from swarm_ray.errors import ActorFailure
-from swarm_ray.exchange.outbox import Outbox
+from swarm_ray.exchange.folder import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.metrics import Event
@@ -159,7 +159,7 @@ class TrainerReporter:
             alone=self._alone,
             skipped=self._skipped.get(node.id, -1),
             recovered=self._recovered.get(node.id, ""),
-            reached=self._exchange.reached,
+            reached=self._exchange.direct.reached,
         )
 
     def _report_progress(self, nodes: Sequence[Node]) -> None:

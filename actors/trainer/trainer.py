@@ -19,7 +19,7 @@ from drive_store import Spool
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
-from swarm_ray.exchange.direct.exchange import DirectValues
+from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import NoRound

@@ -7,24 +7,147 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from drive_store import (
-    RETRYABLE,
-    ExperimentStore,
-    NotYet,
-    Spool,
-    SpoolEntry,
-)
+from drive_store import RETRYABLE, ExperimentStore, Spool, SpoolEntry
 from drive_store.names import parse_peer_folder
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.direct import DirectValues, Resolved
-from swarm_ray.exchange.outbox import Outbox
-from swarm_ray.exchange.replay import StepReplay, encode_kept, kept_value
+from swarm_ray.exchange.replay import Attachment, KeptRollout, KeptTokens, StepReplay, decode_attachment
 from swarm_ray.exchange.state_follower import StateFollower
-from swarm_ray.exchange.validation import read_peer_file, refusal_reason
+from swarm_ray.exchange.validation import read_accepted
 from swarm_ray.records.rollouts import RoundFile
-from swarm_ray.records.state import FileRef, Moment, StageClosed
+from swarm_ray.records.state import FileRef, Moment, StageClosed, StateRecord
 from swarm_ray.sapo.node import Node
 from swarm_ray.sapo.pool import PeerFile, ScoredRollout
+
+RETRY_LOOK_S = 1.0
+"""Files that have to be published again are looked for at most so often."""
+SHOWN_UNANSWERED = 32
+
+
+class Outbox:
+    """The files that a worker's nodes publish: hears the state log's answers, and publishes again what was lost.
+
+    Args:
+        experiment: the experiment in the shared folder, attached to the experiment.
+        state: follows the state log.
+        spools: a spool on the machine's own disk for each node; none for nodes that no coordinator answers.
+        direct: sees to what is not in the files themselves.
+        stages: files of one step; a spool counts files, and not steps.
+    """
+
+    def __init__(
+        self,
+        experiment: ExperimentStore,
+        state: StateFollower,
+        spools: Mapping[str, Spool],
+        direct: DirectValues,
+        stages: int = 1,
+    ) -> None:
+        self._experiment, self._state, self._spools, self._stages = experiment, state, spools, stages
+        self.direct = direct
+        self._retried, self._checked = 0.0, Moment(-1)
+        state.listeners.append(self._settle)
+        state.idle_work.append(self.retry)
+
+    def retry(self) -> None:
+        """Publish again what is due, at most once a second; a folder out of reach is tried again later."""
+        if time.monotonic() - self._retried < RETRY_LOOK_S:
+            return
+        self._retried = time.monotonic()
+        try:
+            for spool in self._spools.values():
+                spool.retry_due()
+        except RETRYABLE as error:
+            self._state.problem = error
+
+    def unanswered(self, node: str) -> tuple[int, ...]:
+        """Rounds of the node's files that no state record has answered, the oldest first, the first few."""
+        rounds = dict.fromkeys(entry.round for entry in self._unanswered(node))
+        return tuple(rounds)[:SHOWN_UNANSWERED]
+
+    def keys_waiting(self, node: str) -> set[str]:
+        """Names of the node's files that no state record has answered; they must not be removed."""
+        return {key for entry in self._unanswered(node) for key in entry.keys}
+
+    @property
+    def problems(self) -> list[str]:
+        """What was damaged in the spools, or could not be noted there."""
+        return [problem for spool in self._spools.values() for problem in spool.problems]
+
+    def release(self, node: str, step: int) -> None:
+        """A checkpoint holds what the node learned before `step`: answered files of that time may go."""
+        if node in self._spools:
+            self._spools[node].release(step * self._stages - 1)
+
+    def give_up(self) -> dict[str, list[int]]:
+        """Mark what is still unanswered as expired; answers node to rounds."""
+        return {
+            node: rounds
+            for node, spool in self._spools.items()
+            if (rounds := sorted({entry.round for entry in spool.expire()}))
+        }
+
+    def hold(
+        self,
+        node: str,
+        moment: Moment,
+        number: int,
+        file: RoundFile,
+        own: Sequence[ScoredRollout] | None = None,
+    ) -> None:
+        """Keep a node's file on the own disk.
+
+        Args:
+            node: its id.
+            moment: the stage that the file is for.
+            number: of the file among the node's.
+            file: what is published, here or directly.
+            own: the node's rollouts, for a later process that takes the step again; None where it never does.
+
+        Raises:
+            StoreFull: the own disk is full, so that nothing can be promised.
+            NameTaken: another file is held under the number.
+        """
+        packed, value = self.direct.pack(node, moment, file)
+        self._spools[node].hold(
+            round=moment.round,
+            stage=moment.stage,
+            step=number,
+            epoch=self._state.epoch,
+            payload=msgspec.msgpack.encode(packed),
+            attachment=b"" if own is None else _attachment(own, value),
+        )
+
+    def send(self, node: str, moment: Moment, number: int) -> None:
+        """Write a file that is held to the folder; one out of reach is not an error, for `retry` will do it."""
+        try:
+            if moment != self._checked:
+                self._experiment.store.check()
+                self._checked = moment
+            self._spools[node].send(number)
+        except RETRYABLE as error:
+            self._state.problem = error
+
+    def _unanswered(self, node: str) -> list[SpoolEntry]:
+        return self._spools[node].unanswered() if node in self._spools else []
+
+    def _settle(self, record: StateRecord) -> None:
+        """Let each spool know what became of its files; what was damaged on its way is published again."""
+        for source in (record.closed, record.answers):
+            if source is None:
+                continue
+            accepted = source.accepted if isinstance(source, StageClosed) else ()
+            outcomes = {"accepted": accepted, "late": source.late, "superseded": source.superseded}
+            for outcome, refs in outcomes.items():
+                for ref in refs:
+                    if ref.node in self._spools:
+                        self._spools[ref.node].settle(ref.sha256, outcome, ref.key)
+            for refusal in source.rejected:
+                spool = self._spools.get(refusal.node)
+                if spool is not None and refusal.damaged:
+                    spool.damaged(refusal.key)
+                elif spool is not None:
+                    spool.settle_key(refusal.key, "rejected")
 
 
 class FolderExchange(Outbox):
@@ -48,10 +171,8 @@ class FolderExchange(Outbox):
         made: StepReplay,
         direct: DirectValues,
     ) -> None:
-        super().__init__(state, spools, direct)
-        self._experiment, self._pace = experiment, pace
-        self.made = made
-        self._checked = -1
+        super().__init__(experiment, state, spools, direct)
+        self._pace, self.made = pace, made
 
     def adopt(self, node: Node, number: int) -> list[ScoredRollout] | None:  # noqa: ARG002
         """What an earlier process of the node made for its present step."""
@@ -66,28 +187,14 @@ class FolderExchange(Outbox):
             StoreFull: the own disk is full, so that nothing can be promised.
         """
         spool = self._spools[node.id]
-        if not self.made.published(node):
-            packed, value = self.direct.pack(node.id, Moment(number), file)
-            spool.hold(
-                round=number,
-                stage=0,
-                step=node.step,
-                epoch=self._state.epoch,
-                payload=msgspec.msgpack.encode(packed),
-                attachment=encode_kept(own, value),
-            )
-        elif (kept := spool.entry(node.step)) is not None and (value := kept_value(kept.attachment)):
-            self.direct.restore_value(node.id, Moment(kept.round), value, self._lives(kept, node.incarnation))
+        if self.made.find(node) is None:
+            self.hold(node.id, Moment(number), node.step, file, own)
+        elif (kept := spool.entry(node.step)) is not None:
+            self._restore(node.id, kept)
         entry = spool.entry(node.step)
-        if entry is None or entry.outcome or entry.size:
-            return  # an earlier process wrote it; if it was lost, `retry` will find out
-        try:
-            if number != self._checked:
-                self._experiment.store.check()
-                self._checked = number
-            spool.send(node.step)
-        except RETRYABLE as error:
-            self._state.problem = error
+        # One with a size was written by an earlier process; if it was lost, `retry` will find out.
+        if entry is not None and not entry.outcome and not entry.size:
+            self.send(node.id, Moment(number), node.step)
 
     def wait_closed(self, number: int) -> StageClosed | None:
         """What the nodes may learn from: barrier, once round `number` has closed; async, what the ledger has now.
@@ -121,57 +228,21 @@ class FolderExchange(Outbox):
         """Store the values of files that earlier processes published: peers that repeat steps may ask for them."""
         for node, spool in self._spools.items():
             for kept in spool.entries():
-                if kept.keys and (value := kept_value(kept.attachment)):
-                    life = self.direct.lives[node]
-                    self.direct.restore_value(node, Moment(kept.round), value, self._lives(kept, life))
+                if kept.keys:
+                    self._restore(node, kept)
 
-    @staticmethod
-    def _lives(kept: SpoolEntry, life: str) -> tuple[str, ...]:
-        """Incarnations under whose names a file was written, or will be: ours comes last."""
-        folders = [parse_peer_folder(part) for key in kept.keys for part in key.split("/")]
-        before = (folder.incarnation for folder in folders if folder is not None)
-        return tuple(dict.fromkeys((*before, life)))
+    def _restore(self, node: str, kept: SpoolEntry) -> None:
+        """Store the value of a kept file, if it has one, for all incarnations that wrote it or will: ours is last."""
+        if kept.attachment and (value := decode_attachment(kept.attachment).value):
+            folders = [parse_peer_folder(part) for key in kept.keys for part in key.split("/")]
+            before = [folder.incarnation for folder in folders if folder is not None]
+            lives = tuple(dict.fromkeys((*before, self.direct.lives[node])))
+            self.direct.restore_value(node, Moment(kept.round), value, lives)
 
     @property
     def bytes_waiting(self) -> int:
         """Of all files on the own disk that wait for an answer."""
         return sum(spool.bytes_waiting for spool in self._spools.values())
-
-
-def read_accepted(
-    experiment: ExperimentStore, state: StateFollower, refs: Sequence[FileRef]
-) -> list[tuple[FileRef, RoundFile | str]]:
-    """Files that a record names, each read once, or why one is refused.
-
-    A file that is not visible here yet is looked for until `pace.settle_s` has passed.
-
-    Raises:
-        StopRequested: the worker was told to stop.
-    """
-    found: dict[str, RoundFile | str] = {}
-    began = time.monotonic()
-    while True:
-        last = time.monotonic() - began >= state.pace.settle_s
-        for ref in refs:
-            if ref.key not in found and (file := _read(experiment, state, ref, last_look=last)) is not None:
-                found[ref.key] = file
-        if all(ref.key in found for ref in refs):
-            return [(ref, found[ref.key]) for ref in refs]
-        state.pause()
-
-
-def _read(
-    experiment: ExperimentStore, state: StateFollower, ref: FileRef, *, last_look: bool
-) -> RoundFile | str | None:
-    """The file, or why it is refused; None for one that may still become visible."""
-    try:
-        found = read_peer_file(experiment, ref)
-    except RETRYABLE as error:
-        state.problem = error
-        return "the folder was out of reach" if last_look else None
-    if isinstance(found, NotYet):
-        return refusal_reason(found) if last_look else None
-    return found
 
 
 def peer_file(found: Resolved) -> PeerFile:
@@ -192,11 +263,14 @@ def newest_per_peer(
         staleness: S, the most records that a file may be old.
         own: nodes of this trainer, whose rollouts need not travel; they count as accepted.
     """
-    newest: dict[str, FileRef] = {}
-    for closing in closings[-staleness:]:
-        for ref in closing.accepted:
-            if ref.node not in newest or ref.step >= newest[ref.node].step:
-                newest[ref.node] = ref
+    accepted = [ref for closing in closings[-staleness:] for ref in closing.accepted]
+    newest = {ref.node: ref for ref in sorted(accepted, key=lambda ref: ref.step)}
     here = [FileRef(node, "", "", "", 0) for node in own]
     peers = [newest[node] for node in sorted(newest) if node not in own]
     return msgspec.structs.replace(StageClosed.empty(number, 0), accepted=tuple(here + peers))
+
+
+def _attachment(own: Sequence[ScoredRollout], value: bytes) -> bytes:
+    """What is kept beside a node's round file: the tokens of its rollouts and, beside a receipt, the value."""
+    made = [KeptRollout(tuple(KeptTokens(g.ids, g.reencodes) for g in o.sampled), o.failures) for o in own]
+    return msgspec.msgpack.encode(Attachment(tuple(made), value))

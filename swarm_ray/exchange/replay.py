@@ -11,13 +11,12 @@ from drive_store import (
     RETRYABLE,
     UNREADABLE,
     ExperimentStore,
-    NotYet,
     Spool,
     find_round_files,
 )
 from swarm_ray.errors import MalformedFile, UnknownQuestionError
 from swarm_ray.exchange.state_follower import StateFollower
-from swarm_ray.exchange.validation import decode_round_file, read_peer_file, read_peer_value
+from swarm_ray.exchange.validation import decode_round_file, read_whole_file
 from swarm_ray.policies.policy import Policy, SampledCompletion
 from swarm_ray.records.rollouts import Rollout, RoundFile
 from swarm_ray.records.state import FileRef, Moment
@@ -27,50 +26,40 @@ from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.scoring import Verifier
 
 
-class _StoredTokens(msgspec.Struct, frozen=True, array_like=True):
+class KeptTokens(msgspec.Struct, frozen=True, array_like=True):
     """The tokens of one completion."""
 
     ids: tuple[int, ...]
     reencodes: bool
 
 
-class _StoredRollout(msgspec.Struct, frozen=True, array_like=True):
+class KeptRollout(msgspec.Struct, frozen=True, array_like=True):
     """What the file does not say of one rollout."""
 
-    sampled: tuple[_StoredTokens, ...]
+    sampled: tuple[KeptTokens, ...]
     failures: int
 
 
-class _Attachment(msgspec.Struct, frozen=True):
+class Attachment(msgspec.Struct, frozen=True):
     """What stays on the machine's own disk beside a round file."""
 
-    made: tuple[_StoredRollout, ...]
+    made: tuple[KeptRollout, ...]
     value: bytes = b""
 
 
-_DECODER = msgspec.msgpack.Decoder(_Attachment)
+_DECODER = msgspec.msgpack.Decoder(Attachment)
 
 
-def encode_kept(own: Sequence[ScoredRollout], value: bytes = b"") -> bytes:
-    """The attachment that goes with a node's round file.
-
-    Args:
-        own: the node's rollouts.
-        value: what the file stands for, where it is a receipt.
-    """
-    made = (
-        _StoredRollout(tuple(_StoredTokens(g.ids, g.reencodes) for g in o.sampled), o.failures) for o in own
-    )
-    return msgspec.msgpack.encode(_Attachment(tuple(made), value))
-
-
-def kept_value(attachment: bytes) -> bytes:
-    """The value that is kept beside a receipt; empty beside a whole file.
+def decode_attachment(attachment: bytes) -> Attachment:
+    """What is kept beside a node's round file.
 
     Raises:
-        MalformedFile: the attachment cannot be read.
+        MalformedFile: it cannot be read.
     """
-    return _decode_kept(attachment).value if attachment else b""
+    try:
+        return _DECODER.decode(attachment)
+    except UNREADABLE as error:
+        raise MalformedFile(f"the tokens beside an own round file cannot be read: {error}") from error
 
 
 def decode_own(
@@ -81,8 +70,8 @@ def decode_own(
     Args:
         node: its id.
         file: the round file.
-        attachment: of `encode_kept`; empty where only the folder has the file, and then the tokens are those of the
-            texts.
+        attachment: what is kept beside it; empty where only the folder has the file, and then the tokens are those
+            of the texts.
         tasks: makes the questions again.
         policy: encodes the texts.
 
@@ -90,7 +79,7 @@ def decode_own(
         MalformedFile: the two do not belong together, or are not what they should be.
         UnknownQuestionError: a question does not belong to this experiment.
     """
-    kept = _decode_kept(attachment) if attachment else None
+    kept = decode_attachment(attachment) if attachment else None
     if kept and kept.value:
         file = decode_round_file(kept.value)
     if file.receipt is not None:
@@ -109,21 +98,12 @@ def decode_own(
     return own
 
 
-def _decode_kept(attachment: bytes) -> _Attachment:
-    try:
-        return _DECODER.decode(attachment)
-    except UNREADABLE as error:
-        raise MalformedFile(f"the tokens beside an own round file cannot be read: {error}") from error
-
-
-def _encoded(policy: Policy, rollout: Rollout) -> _StoredRollout:
-    return _StoredRollout(
-        tuple(
-            _StoredTokens(policy.encode(c.text, finished=c.finished), reencodes=True)
-            for c in rollout.completions
-        ),
-        0,
-    )
+def _encoded(policy: Policy, rollout: Rollout) -> KeptRollout:
+    """As it is kept, where nothing was: the tokens of its texts."""
+    tokens = [
+        KeptTokens(policy.encode(c.text, finished=c.finished), reencodes=True) for c in rollout.completions
+    ]
+    return KeptRollout(tuple(tokens), 0)
 
 
 @dataclass(frozen=True)
@@ -200,11 +180,6 @@ class StepReplay:
         told = [tally.step] if tally is not None and tally.round >= 0 else []
         return max([*held, *listed, *told], default=-1)
 
-    def published(self, node: Node) -> bool:
-        """Whether the present step's file exists already."""
-        held = self._spools[node.id].entry(node.step) is not None
-        return held or (node.id, node.step) in self._in_folder
-
     def rollouts(self, node: Node) -> list[ScoredRollout] | None:
         """What was made for the node's present step, ready to be learned from; None when it is to be made now."""
         made = self.find(node)
@@ -233,11 +208,7 @@ class StepReplay:
     def _remember(self, node: str, number: int, ref: FileRef) -> None:
         """Remember a file in the folder; a receipt counts if its value lies in the folder too."""
         try:
-            file = read_peer_file(self._experiment, ref)
-            if isinstance(file, RoundFile) and file.receipt is not None:
-                file = read_peer_value(self._experiment, ref, Moment(number), file.receipt)
-                if isinstance(file, NotYet):
-                    file = "its rollouts travelled directly, and the folder has no copy of them"
+            file = read_whole_file(self._experiment, ref, Moment(number))
         except RETRYABLE as error:
             file = str(error)
         if isinstance(file, RoundFile):

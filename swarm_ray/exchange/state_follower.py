@@ -81,14 +81,16 @@ class StateFollower:
         self._reader = StateLogReader(experiment, after=after) if after or whole else None
         self._coordinator = CoordinatorLiveness(experiment, pace, clock)
         self._backoff = Backoff(pace.poll_min_s, pace.poll_max_s, cancellation.pause)
-        self._closed: dict[Moment, StageClosed] = {}
-        self._closed_by: dict[Moment, StateRef] = {}
+        self._closed: dict[Moment, tuple[StageClosed, StateRef]] = {}
         self._base = after
-        self._claimed: Mapping[str, frozenset[str]] = {}
+        self.claimed: Mapping[str, frozenset[str]] = {}
+        """Our incarnations, by node: a record that has others of these nodes ends this process."""
         self._rounds = rounds
         self._first_seen: StateRef | None = None
-        self._listeners: list[Callable[[StateRecord], None]] = []
-        self._idle_work: list[Callable[[], None]] = []
+        self.listeners: list[Callable[[StateRecord], None]] = []
+        """Called with every record, in order, as it is processed."""
+        self.idle_work: list[Callable[[], None]] = []
+        """Done between the looks of every wait."""
         self.latest: StateRecord | None = None
         self.ref: StateRef | None = after
         """The last record that was processed."""
@@ -108,23 +110,10 @@ class StateFollower:
         ended = self.latest is not None and self.latest.state in ENDED
         return not ended and self._coordinator.silence() >= self.pace.alone_after_s
 
-    def listen(self, listener: Callable[[StateRecord], None]) -> None:
-        """Call `listener` with every record, in order, as it is processed."""
-        self._listeners.append(listener)
-
-    def while_waiting(self, work: Callable[[], None]) -> None:
-        """Do `work` between the looks of every wait."""
-        self._idle_work.append(work)
-
-    def claim(self, incarnations: Mapping[str, frozenset[str]]) -> None:
-        """Say which incarnations of which nodes are ours: a record that has others ends this process."""
-        self._claimed = incarnations
-
     def forget_before(self, number: int) -> None:
         """Let go of rounds before `number`; those that are to be replayed have to stay."""
         for known in [moment for moment in self._closed if moment.round < number]:
-            del self._closed[known]
-            self._base = self._closed_by.pop(known)
+            _, self._base = self._closed.pop(known)
 
     def ref_at(self, number: int) -> StateRef | None:
         """The record after which everything is to be read by a node whose last round was `number`.
@@ -132,8 +121,8 @@ class StateFollower:
         A node that takes steps again lies behind the newest record, and needs the closings since its own round once
         more if it dies meanwhile.
         """
-        known = [moment for moment in self._closed_by if moment.round <= number]
-        return self._closed_by[max(known)] if known else self._base
+        known = [moment for moment in self._closed if moment.round <= number]
+        return self._closed[max(known)][1] if known else self._base
 
     def poll(self) -> bool:
         """Read what is new; True when there was something. A folder out of reach is a problem, not an error.
@@ -158,11 +147,12 @@ class StateFollower:
 
     def closed(self, number: int, stage: int = 0) -> StageClosed | None:
         """The record that closed a stage of a round, where it is known."""
-        return self._closed.get(Moment(number, stage))
+        found = self._closed.get(Moment(number, stage))
+        return found[0] if found else None
 
     def closings(self) -> list[StageClosed]:
         """All closings that are known, oldest first."""
-        return [self._closed[moment] for moment in sorted(self._closed)]
+        return [self._closed[moment][0] for moment in sorted(self._closed)]
 
     def pause(self) -> None:
         """Wait until the next look at the folder.
@@ -186,7 +176,7 @@ class StateFollower:
                 return found
             if self.alone and self.alone_left > 0:
                 return NoRound.ALONE
-            for work in self._idle_work:
+            for work in self.idle_work:
                 work()
             self._backoff.pause()
 
@@ -215,15 +205,19 @@ class StateFollower:
         Raises:
             StopRequested: the experiment was stopped, or the worker was told to.
         """
-        awaited = Moment(number, stage)
 
         def look(record: StateRecord | None) -> StageClosed | None:
-            closed = self._closed.get(awaited)
-            if closed is None and record is not None and record.state in ENDED:
+            closed = self.closed(number, stage)
+            if closed is not None or record is None:
+                return closed
+            if record.state in ENDED:
                 raise StopRequested(f"the experiment is {record.state}: {record.note}")
-            if closed is None and record is not None and _has_gone_on(record, awaited):
-                return StageClosed.empty(number, stage)
-            return closed
+            given_up = record.opens is not None and Moment.of(record.opens) > Moment(number, stage)
+            return (
+                StageClosed.empty(number, stage)
+                if given_up or record.state == ExperimentState.DRAINING
+                else None
+            )
 
         found = self.wait(look)
         return None if isinstance(found, NoRound) else found
@@ -252,26 +246,18 @@ class StateFollower:
         self.latest, self.ref = record, entry.ref
         self.alone_left = self.pace.alone_rounds
         if record.closed is not None:
-            self._closed[Moment.of(record.closed)] = record.closed
-            self._closed_by[Moment.of(record.closed)] = entry.ref
-        for listener in self._listeners:
+            self._closed[Moment.of(record.closed)] = record.closed, entry.ref
+        for listener in self.listeners:
             listener(record)
 
     def _require_claimed(self, record: StateRecord) -> None:
         for member in record.opens.members if record.opens else ():
-            ours = self._claimed.get(member.node)
+            ours = self.claimed.get(member.node)
             if ours is not None and member.incarnation not in ours:
                 raise Superseded(
                     f"node {member.node} continues as incarnation {member.incarnation} elsewhere; this process was "
                     "considered dead and ends, so that the node is not trained twice"
                 )
-
-
-def _has_gone_on(record: StateRecord, stage: Moment) -> bool:
-    """Whether a coordinator gave a stage up: a later one is open, or the rounds are over."""
-    return record.state == ExperimentState.DRAINING or (
-        record.opens is not None and Moment.of(record.opens) > stage
-    )
 
 
 class CoordinatorLiveness:
@@ -309,6 +295,6 @@ class CoordinatorLiveness:
         self._experiment.store.check()  # an unmounted Drive is an empty folder, in which nothing ever changes
         read = read_coordinator_beats(self._experiment)
         beats = {claimant: reading.header.sequence for claimant, reading in read.items()}
-        if any(self._beats.get(claimant) != count for claimant, count in beats.items()):
+        if beats.items() - self._beats.items():
             self._heard = now
         self._beats |= beats

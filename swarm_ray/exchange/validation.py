@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
 import msgspec
 
 from drive_store import (
+    RETRYABLE,
     UNREADABLE,
     Corrupt,
     ExperimentStore,
@@ -17,6 +21,7 @@ from drive_store import (
 )
 from swarm_ray.errors import MalformedFile
 from swarm_ray.exchange.hivemind.messages import MAX_VALUE
+from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.records.rollouts import Receipt, RoundFile, StepCounters
 from swarm_ray.records.state import FileRef, Moment
 
@@ -89,6 +94,57 @@ def read_peer_value(
         max_payload=MAX_ROUND_FILE,
     )
     return _content(reading, receipt)
+
+
+def read_whole_file(experiment: ExperimentStore, ref: FileRef, moment: Moment) -> RoundFile | NotYet | str:
+    """A file with its rollouts; a receipt counts if its value lies in the folder too.
+
+    Raises:
+        StoreError: the folder cannot be read.
+    """
+    file = read_peer_file(experiment, ref)
+    if isinstance(file, RoundFile) and file.receipt is not None:
+        value = read_peer_value(experiment, ref, moment, file.receipt)
+        missing = "its rollouts travelled directly, and the folder has no copy of them"
+        return missing if isinstance(value, NotYet) else value
+    return file
+
+
+def read_accepted(
+    experiment: ExperimentStore, state: StateFollower, refs: Sequence[FileRef]
+) -> list[tuple[FileRef, RoundFile | str]]:
+    """Files that a record names, each read once, or why one is refused.
+
+    A file that is not visible here yet is looked for until `pace.settle_s` has passed.
+
+    Raises:
+        StopRequested: the worker was told to stop.
+    """
+    deadline = time.monotonic() + state.pace.settle_s
+    found = {ref.key: _read(experiment, state, ref) for ref in refs}
+    while time.monotonic() < deadline:
+        waiting = [ref for ref in refs if isinstance(found[ref.key], NotYet | None)]
+        if not waiting:
+            break
+        state.pause()
+        found |= {ref.key: _read(experiment, state, ref) for ref in waiting}
+    return [(ref, _settled(found[ref.key])) for ref in refs]
+
+
+def _read(experiment: ExperimentStore, state: StateFollower, ref: FileRef) -> RoundFile | NotYet | str | None:
+    """The file, or why it is refused; None while the folder is out of reach."""
+    try:
+        return read_peer_file(experiment, ref)
+    except RETRYABLE as error:
+        state.problem = error
+        return None
+
+
+def _settled(file: RoundFile | NotYet | str | None) -> RoundFile | str:
+    """What stands at the end of a wait."""
+    if file is None:
+        return "the folder was out of reach"
+    return refusal_reason(file) if isinstance(file, NotYet) else file
 
 
 def _content(reading: Reading, receipt: Receipt | None = None) -> RoundFile | NotYet | str:

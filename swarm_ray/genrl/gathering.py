@@ -23,10 +23,9 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.exchange.direct import DirectValues
-from swarm_ray.exchange.folder import read_accepted
-from swarm_ray.exchange.outbox import Outbox
+from swarm_ray.exchange.folder import Outbox
 from swarm_ray.exchange.state_follower import StateFollower
-from swarm_ray.exchange.validation import read_peer_file
+from swarm_ray.exchange.validation import read_accepted, read_peer_file
 from swarm_ray.genrl.peers import Peer, Peers
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.records.rollouts import RoundFile
@@ -206,9 +205,9 @@ class CoordinatedGathering(Outbox):
         direct: DirectValues,
         alone: DeadlineGathering,
     ) -> None:
-        super().__init__(state, {alone.me.node: spool}, direct, stages)
+        super().__init__(alone.experiment, state, {alone.me.node: spool}, direct, stages)
         self.experiment, self.me, self.peers = alone.experiment, alone.me, alone.peers
-        self._spool, self._alone = spool, alone
+        self._alone = alone
 
     def exchange(self, moment: Moment, file: RoundFile, phases: PhaseClock) -> Gathered:
         """Share our file of a stage, and get what the others shared in it.
@@ -222,7 +221,9 @@ class CoordinatedGathering(Outbox):
         if alone:
             file = msgspec.structs.replace(file, alone=True)
         with phases.phase("publish"):
-            self._send(moment, file)
+            step = file.step * self._stages + moment.stage
+            self.hold(self.me.node, moment, step, file)
+            self.send(self.me.node, moment, step)
         with phases.phase("wait"):
             closed = None if alone else self._state.wait_closed(*moment)
         if closed is None:
@@ -231,23 +232,6 @@ class CoordinatedGathering(Outbox):
             return self._alone.gather(moment, file, phases)
         with phases.phase("gather"):
             return self._read(closed, file)
-
-    def _send(self, moment: Moment, file: RoundFile) -> None:
-        """Keep our file on the own disk, then write it; if the folder is out of reach, `retry` will do it."""
-        number = file.step * self._stages + moment.stage
-        packed, _ = self.direct.pack(self.me.node, moment, file)
-        self._spool.hold(
-            round=moment.round,
-            stage=moment.stage,
-            step=number,
-            epoch=self._state.epoch,
-            payload=msgspec.msgpack.encode(packed),
-        )
-        try:
-            self.experiment.store.check()
-            self._spool.send(number)
-        except RETRYABLE as error:
-            self._state.problem = error
 
     def _read(self, closed: StageClosed, own: RoundFile) -> Gathered:
         """Read what the record names.

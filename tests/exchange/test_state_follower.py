@@ -184,10 +184,10 @@ def test_a_folder_out_of_reach_is_a_problem_and_then_none(folder: Folder) -> Non
 
 def test_whose_place_is_taken_ends(folder: Folder) -> None:
     state, _, _ = folder.follow()
-    state.claim({"node-1": frozenset({"0000000a", incarnation("node-1")})})
+    state.claimed = {"node-1": frozenset({"0000000a", incarnation("node-1")})}
     folder.append(opens=opens(0, "node-1", "node-2"))
     assert state.poll()
-    state.claim({"node-1": frozenset({"0000000a"})})
+    state.claimed = {"node-1": frozenset({"0000000a"})}
     folder.append(closed=closed(0), opens=opens(1, "node-1"))
     with pytest.raises(Superseded, match=f"node-1.*{incarnation('node-1')}"):
         state.poll()
