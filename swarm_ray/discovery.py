@@ -69,12 +69,11 @@ class PeerBook:
         self._records: dict[Peer, PeerRecord] = {}
         self._unreadable: set[Peer] = set()
         self._own: dict[Peer, str] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def claim(self, experiment: str, node: str, incarnation: str) -> None:
         """Take a node for this process's own, in its present incarnation."""
-        with self._lock:
-            self._own[experiment, node] = incarnation
+        self._own[experiment, node] = incarnation
 
     def discover_peers(
         self,
@@ -83,7 +82,7 @@ class PeerBook:
         role_filter: Role | None = None,
         experiment: str | None = None,
     ) -> list[PeerRecord]:
-        """Fresh records, ordered by experiment, node and incarnation.
+        """Fresh records, in the order of `entries`.
 
         Args:
             exclude_self: leave out this process's own nodes.
@@ -94,17 +93,14 @@ class PeerBook:
         Raises:
             StoreError: the folder cannot be read.
         """
-        with self._lock:
-            self._look()
-            found = [
-                record
-                for record in self._records.values()
-                if self._is_fresh(record)
-                and not (exclude_self and (record.experiment, record.node) in self._own)
-                and role_filter in {None, record.role}
-                and experiment in {None, record.experiment}
-            ]
-        return sorted(found, key=_order)[:max_peers]
+        return [
+            record
+            for record in self.entries()
+            if self._is_fresh(record)
+            and not (exclude_self and (record.experiment, record.node) in self._own)
+            and role_filter in {None, record.role}
+            and experiment in {None, record.experiment}
+        ][:max_peers]
 
     def get_peer_info(self, node_or_peer_id: str) -> PeerRecord | None:
         """The record of a node, by its id, its peer id or that of its link; a fresh one before others.
@@ -112,14 +108,10 @@ class PeerBook:
         Raises:
             StoreError: the folder cannot be read.
         """
-        with self._lock:
-            self._look()
-            found = [
-                r for r in self._records.values() if node_or_peer_id in {r.node, r.peer_id, r.via} - {""}
-            ]
-            return max(
-                found, key=lambda r: (self._is_fresh(r), not r.left, r.started_at, _order(r)), default=None
-            )
+        found = [r for r in self.entries() if node_or_peer_id in {r.node, r.peer_id, r.via} - {""}]
+        return max(
+            found, key=lambda r: (self._is_fresh(r), not r.left, r.started_at, _order(r)), default=None
+        )
 
     def get_stats(self) -> PeerStats:
         """How many there are, and of which kinds.
@@ -127,29 +119,39 @@ class PeerBook:
         Raises:
             StoreError: the folder cannot be read.
         """
-        with self._lock:
-            self._look()
-            records = list(self._records.values())
-            fresh = [record for record in records if self._is_fresh(record)]
-            left = sum(record.left for record in records)
-            return PeerStats(
-                fresh=len(fresh),
-                stale=len(records) - len(fresh) - left,
-                left=left,
-                unreadable=len(self._unreadable),
-                by_role=_counts(record.role for record in fresh),
-                by_reach=_counts(record.reach for record in fresh),
-                by_experiment=_counts(record.experiment for record in fresh),
-            )
+        records = self.entries()
+        fresh = [record for record in records if self._is_fresh(record)]
+        left = sum(record.left for record in records)
+        return PeerStats(
+            fresh=len(fresh),
+            stale=len(records) - len(fresh) - left,
+            left=left,
+            unreadable=len(self._unreadable),
+            by_role=_counts(record.role for record in fresh),
+            by_reach=_counts(record.reach for record in fresh),
+            by_experiment=_counts(record.experiment for record in fresh),
+        )
 
     def entries(self) -> list[PeerRecord]:
-        """All records, in the order of `discover_peers`.
+        """All records, by experiment, node and incarnation; one that is just being rewritten stays what it was.
 
         Raises:
             StoreError: the folder cannot be read.
         """
         with self._lock:
-            self._look()
+            readings, now, known = self._folder.read_all(), self._clock(), self._records
+            self._records, self._unreadable = {}, set()
+            for peer, reading in readings.items():
+                record = _record_of(reading) if isinstance(reading, Valid) else None
+                if isinstance(reading, NotYet):
+                    record = known.get(peer)
+                if record is None:
+                    self._unreadable.add(peer)
+                    continue
+                self._records[peer] = record
+                self._liveness.observe(_key(record), record.count, now)
+                if record.left and isinstance(reading, Valid):
+                    self._folder.settle(*peer, reading)
             return sorted(self._records.values(), key=_order)
 
     def cleanup_stale_entries(self, older_than_s: float) -> list[str]:
@@ -164,18 +166,15 @@ class PeerBook:
         Raises:
             StoreError: the folder cannot be read, or not be written.
         """
-        with self._lock:
-            self._look()
-            ended: dict[str, bool] = {}
-            known = sorted(self._records.values(), key=_order)
-            gone = [r for r in known if self._is_over(r, older_than_s, ended)]
-            return [f"{r.node}.{r.incarnation}" for r in gone if self._remove(r)]
+        ended: dict[str, bool] = {}
+        gone = [record for record in self.entries() if self._is_over(record, older_than_s, ended)]
+        return [_key(record) for record in gone if self._remove(record)]
 
     def _is_over(self, record: PeerRecord, older_than_s: float, ended: dict[str, bool]) -> bool:
         present = self._own.get((record.experiment, record.node))
         if record.left or present is not None:
             return present != record.incarnation
-        silence = self._silence(record)
+        silence = self._liveness.silence(_key(record), self._clock())
         if silence < older_than_s:
             return False
         if is_dead(silence, self.ttl_s):
@@ -197,27 +196,7 @@ class PeerBook:
             self._folder.remove(record.node, record.incarnation)
         except (NotAFile, StoreDenied):
             return False  # another program's file, or a folder: left alone
-        self._records.pop((record.node, record.incarnation), None)
         return True
-
-    def _look(self) -> None:
-        """Read the folder; a record that is just being rewritten stays what it was."""
-        readings, now, known = self._folder.read_all(), self._clock(), self._records
-        self._records, self._unreadable = {}, set()
-        for peer, reading in readings.items():
-            record = _record_of(reading) if isinstance(reading, Valid) else None
-            if record is None and isinstance(reading, NotYet):
-                record = known.get(peer)
-            if record is None:
-                self._unreadable.add(peer)
-                continue
-            self._records[peer] = record
-            self._liveness.observe(_key(record), record.count, now)
-            if record.left and isinstance(reading, Valid):
-                self._folder.settle(*peer, reading)
-
-    def _silence(self, record: PeerRecord) -> float:
-        return self._liveness.silence(_key(record), self._clock())
 
     def _is_fresh(self, record: PeerRecord) -> bool:
         return not record.left and self._liveness.alive(_key(record), self._clock())
@@ -226,11 +205,10 @@ class PeerBook:
 def _record_of(reading: Valid) -> PeerRecord | None:
     """What a file says, if it says it of the node and the experiment that its envelope names."""
     record, header = record_in(reading, PeerRecord), reading.header
-    if record is None:
+    if record is None or not valid_id(record.experiment):
         return None
     said = (record.node, record.incarnation, record.experiment)
-    fits = said == (header.node, header.incarnation, header.experiment) and valid_id(record.experiment)
-    return record if fits else None
+    return record if said == (header.node, header.incarnation, header.experiment) else None
 
 
 def _key(record: PeerRecord) -> str:

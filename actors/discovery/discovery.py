@@ -23,7 +23,7 @@ from drive_store import (
     record_in,
 )
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.discovery import PeerBook, PeerStats
+from swarm_ray.discovery import PeerBook
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.nodes import (
@@ -33,7 +33,6 @@ from swarm_ray.records.nodes import (
     PeerRecord,
     Reachable,
     Registration,
-    Role,
     StoreUse,
 )
 from swarm_ray.records.state import Member
@@ -53,7 +52,7 @@ class NodeBeat(msgspec.Struct):
     """The heartbeat has not reached the folder yet and is retried."""
 
 
-class Discovery:
+class Discovery(PeerBook):
     """Announces the worker's nodes in `peers/` and `discovery/`, and finds those of other workers.
 
     Heartbeats are written from here, so that a node is not silent during a long computation. They are kept on this
@@ -79,7 +78,7 @@ class Discovery:
     ) -> None:
         self._lazy = LazyStore(address)
         self._experiment = self._lazy.experiment
-        self._store = self._experiment.store
+        super().__init__(self._experiment.store, ttl_s=pace.dead_after_s)
         self._meter, self._logger_use = StoreMeter(self._store), StoreUse()
         self._registry = Registry(self._experiment)
         self._worker, self._pace = worker, pace
@@ -88,14 +87,13 @@ class Discovery:
         self._beats: dict[str, NodeBeat] = self._local.load() or {}
         self._last_written: dict[str, float] = {}
         local = LocalJson(spool / "peers.json" if spool else None, dict[str, PeerRecord])
-        self._records = PeerRecords(
+        self._announced = PeerRecords(
             self._store, self._lazy.check, self._experiment.name, renewal_s(pace), local
         )
-        self._book = PeerBook(self._store, ttl_s=pace.dead_after_s)
         self._tidied, self._tidied_every_s = -math.inf, max(TIDIED_EVERY_S, TIDIED_EVERY * pace.dead_after_s)
         for node, kept in self._beats.items():
-            self._book.claim(self._experiment.name, node, kept.incarnation)
-        self._lock = threading.Lock()
+            self.claim(self._experiment.name, node, kept.incarnation)
+        self._beating = threading.Lock()
         self._stop = threading.Event()
         self.problem = ""
         """Why the last write did not reach the folder; empty when it did."""
@@ -124,20 +122,21 @@ class Discovery:
             make_node_folders(self._experiment, member.node, member.incarnation)
             key = (keys or {}).get(member.node, NodeKey("", ""))
             self._announce(member, (succeeds or {}).get(member.node, ""), key)
-            first = Beat(0, -1, 0, "registered", NodeTotals())
-            with self._lock:
-                self._beats[member.node] = NodeBeat(member.incarnation, first)
+            with self._beating:
+                self._beats[member.node] = NodeBeat(
+                    member.incarnation, Beat(0, -1, 0, "registered", NodeTotals())
+                )
                 self._write(member.node)
-            self._book.claim(self._experiment.name, member.node, member.incarnation)
-            self._records.add(member, key.peer_id, (succeeds or {}).get(member.node, ""))
-        self._records.publish()
+            self.claim(self._experiment.name, member.node, member.incarnation)
+            self._announced.add(member, key.peer_id, (succeeds or {}).get(member.node, ""))
+        self._announced.publish()
 
     def loading(self, former: list[Member]) -> None:
         """Keep the heartbeats of former incarnations alive while their successors load: each call is progress.
 
         Their last heartbeats are repeated with another phase; those that are done or have failed stay so.
         """
-        with self._lock:
+        with self._beating:
             for member in former:
                 kept = self._beats.get(member.node) or self._last_beat(member)
                 if kept is None or kept.incarnation != member.incarnation:
@@ -167,8 +166,8 @@ class Discovery:
             multiaddrs: under which the link is dialled; empty if files carry everything.
             reach: from where.
         """
-        self._records.link(nodes, peer_id, multiaddrs, reach)
-        self._records.publish()
+        self._announced.link(nodes, peer_id, multiaddrs, reach)
+        self._announced.publish()
 
     def report(
         self, beats: list[tuple[str, Beat]], *, published: bool, logger: StoreUse | None = None
@@ -180,21 +179,22 @@ class Discovery:
             published: whether each node has just published a file, which counts as a heartbeat.
             logger: store operations of the worker's logger so far, if known.
         """
-        with self._lock:
+        with self._beating:
             self._logger_use = logger or self._logger_use
             for node, beat in beats:
                 known = self._beats.get(node)
                 if known is None:
                     continue
-                problem = beat.problem or known.beat.problem  # a reported problem stays
                 before = known.beat
+                problem = beat.problem or before.problem  # a reported problem stays
                 known.beat = msgspec.structs.replace(beat, count=before.count, problem=problem)
+                progressed = msgspec.structs.replace(before, progress=beat.progress)
                 if published:
                     self._last_written[node] = time.monotonic()
-                if beat.done or beat.problem or (not published and _differs(before, known.beat)):
+                if beat.done or beat.problem or (not published and known.beat != progressed):
                     self._write(node)
                 if beat.done or beat.problem:
-                    self._records.leave([node])
+                    self._announced.leave([node])
 
     def run(self) -> None:
         """Send heartbeats for nodes quiet for `pace.beat_s`, and renew discovery records, until `stop`.
@@ -203,23 +203,27 @@ class Discovery:
         """
         while not self._stop.wait(self._pace.beat_s / 4):
             self._beat()
-            self._records.publish()
-            self._tidy()
-        self._records.leave()
-        self._records.publish()
+            self._announced.publish()
+            if time.monotonic() - self._tidied >= self._tidied_every_s:
+                self._tidied = time.monotonic()
+                with suppress(StoreError):  # heartbeats fail too on such a folder, and report it
+                    self.cleanup_stale_entries(self._tidied_every_s)
+        self._announced.leave()
+        self._announced.publish()
 
     def fail(self, problem: str) -> None:
         """Report every node that is not done as failed, with the reason."""
-        with self._lock:
-            beats = [(node, kept.beat) for node, kept in self._beats.items()]
-        unfinished = [(n, b) for n, b in beats if not (b.done or b.problem)]
-        self.report(
-            [(n, msgspec.structs.replace(b, problem=problem)) for n, b in unfinished], published=False
-        )
+        with self._beating:
+            failed = [
+                (node, msgspec.structs.replace(kept.beat, problem=problem))
+                for node, kept in self._beats.items()
+                if not (kept.beat.done or kept.beat.problem)
+            ]
+        self.report(failed, published=False)
 
     def folder_problem(self) -> str:
         """Why the last heartbeat or record did not reach the folder; empty when it did."""
-        return self.problem or self._records.problem
+        return self.problem or self._announced.problem
 
     def stop(self) -> None:
         """End `run`; harmless when repeated."""
@@ -231,7 +235,7 @@ class Discovery:
         Raises:
             StoreUnavailable: a heartbeat could not be written.
         """
-        with self._lock:
+        with self._beating:
             for node, kept in self._beats.items():
                 if kept.pending:
                     self._write(node)
@@ -241,40 +245,10 @@ class Discovery:
                 f"the heartbeat of {', '.join(pending)} could not be written: {self.problem}"
             )
 
-    def discover_peers(
-        self,
-        exclude_self: bool = True,
-        max_peers: int | None = None,
-        role_filter: Role | None = None,
-        experiment: str | None = None,
-    ) -> list[PeerRecord]:
-        """Peers, without this worker's own nodes unless asked for; see `PeerBook.discover_peers`."""
-        return self._book.discover_peers(exclude_self, max_peers, role_filter, experiment)
-
-    def get_peer_info(self, node_or_peer_id: str) -> PeerRecord | None:
-        """See `PeerBook.get_peer_info`."""
-        return self._book.get_peer_info(node_or_peer_id)
-
-    def get_stats(self) -> PeerStats:
-        """See `PeerBook.get_stats`."""
-        return self._book.get_stats()
-
-    def cleanup_stale_entries(self, older_than_s: float) -> list[str]:
-        """See `PeerBook.cleanup_stale_entries`."""
-        return self._book.cleanup_stale_entries(older_than_s)
-
-    def _tidy(self) -> None:
-        """Remove stale records from time to time."""
-        now = time.monotonic()
-        if now - self._tidied >= self._tidied_every_s:
-            self._tidied = now
-            with suppress(StoreError):  # heartbeats fail too on such a folder, and report it
-                self._book.cleanup_stale_entries(self._tidied_every_s)
-
     def _beat(self) -> None:
         """Send a heartbeat for every node that has been quiet long enough."""
         now = time.monotonic()
-        with self._lock:
+        with self._beating:
             for node, kept in list(self._beats.items()):
                 quiet = now - self._last_written.get(node, 0.0)
                 ended = kept.beat.done or kept.beat.problem
@@ -297,8 +271,7 @@ class Discovery:
         try:
             self._registry.register(member.node, member.incarnation, msgspec.json.encode(registration))
         except NameTaken:
-            reading = self._registry.registrations().get((member.node, member.incarnation))
-            found = record_in(reading, Registration)
+            found = record_in(self._registry.registration(member.node, member.incarnation), Registration)
             if found is not None and found.worker != self._worker:
                 raise
 
@@ -309,21 +282,13 @@ class Discovery:
         kept.pending = True
         try:
             self._local.save(self._beats)
-            payload = msgspec.json.encode(self._with_use(node, kept.beat))
-            self._registry.write_beat(node, kept.incarnation, kept.beat.count, payload)
+            beat = kept.beat
+            if node == min(self._beats):  # it counts the store operations of discovery and the logger too
+                use = add_use(beat.store, self._logger_use, self._meter.total())
+                beat = msgspec.structs.replace(beat, store=use)
+            self._registry.write_beat(node, kept.incarnation, beat.count, msgspec.json.encode(beat))
         except StoreError as error:
             self.problem = str(error)
             return
         self.problem, kept.pending = "", False
         self._last_written[node] = time.monotonic()
-
-    def _with_use(self, node: str, beat: Beat) -> Beat:
-        """Add store operations of discovery and the logger to the heartbeats of the worker's first node."""
-        if node != min(self._beats):
-            return beat
-        return msgspec.structs.replace(beat, store=add_use(beat.store, self._logger_use, self._meter.total()))
-
-
-def _differs(before: Beat, after: Beat) -> bool:
-    """Whether more than the trainer's progress has changed."""
-    return msgspec.structs.replace(before, progress=0) != msgspec.structs.replace(after, progress=0)

@@ -72,9 +72,13 @@ class PeerRecords:
                 return
             before = {succeeds, known.incarnation if known else ""} - {"", member.incarnation}
             self._removed += [(member.node, incarnation) for incarnation in sorted(before)]
-            now = datetime.now(UTC).isoformat(timespec="seconds")
             self._records[member.node] = PeerRecord(
-                member.node, member.incarnation, self._experiment, peer_id, role, started_at=now
+                member.node,
+                member.incarnation,
+                self._experiment,
+                peer_id,
+                role,
+                started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             )
             self._pending.add(member.node)
 
@@ -89,14 +93,12 @@ class PeerRecords:
         """
         with self._lock:
             for node in nodes:
-                known = self._records.get(node)
-                if known is None:
-                    continue
-                told = tuple(multiaddrs[:MAX_MULTIADDRS])
-                said = msgspec.structs.replace(known, via=via, multiaddrs=told, reach=reach)
-                if said != known:
-                    self._records[node] = said
-                    self._pending.add(node)
+                if (known := self._records.get(node)) is not None:
+                    told = tuple(multiaddrs[:MAX_MULTIADDRS])
+                    said = msgspec.structs.replace(known, via=via, multiaddrs=told, reach=reach)
+                    if said != known:
+                        self._records[node] = said
+                        self._pending.add(node)
 
     def leave(self, nodes: Collection[str] | None = None) -> None:
         """Make the next record of nodes their final one, without addresses; None for all nodes."""

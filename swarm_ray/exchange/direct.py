@@ -147,8 +147,9 @@ class DirectValues:
 
         A folder out of reach is not an error: they ask again.
         """
-        still_of_use = number - self._staleness
-        self._requested = {k: p for k, p in self._requested.items() if p.moment.round >= still_of_use}
+        self._requested = {
+            k: p for k, p in self._requested.items() if p.moment.round + self._staleness >= number
+        }
         self._own.expire(number)
         for ref, file in files:
             asked = {(want.node, want.sha256) for want in file.wants if want.node in self.lives}

@@ -62,8 +62,7 @@ class Outbox:
 
     def unanswered(self, node: str) -> tuple[int, ...]:
         """Rounds of the node's files that no state record has answered, the oldest first, the first few."""
-        rounds = dict.fromkeys(entry.round for entry in self._unanswered(node))
-        return tuple(rounds)[:SHOWN_UNANSWERED]
+        return tuple(dict.fromkeys(entry.round for entry in self._unanswered(node)))[:SHOWN_UNANSWERED]
 
     def keys_waiting(self, node: str) -> set[str]:
         """Names of the node's files that no state record has answered; they must not be removed."""

@@ -93,8 +93,11 @@ def decode_own(
             SampledCompletion(c.text, s.ids, c.finished, s.reencodes)
             for c, s in zip(rollout.completions, part.sampled, strict=True)
         )
-        question = tasks.verify(rollout.question)
-        own.append(ScoredRollout(node, number, question, rollout.completions, sampled, part.failures))
+        own.append(
+            ScoredRollout(
+                node, number, tasks.verify(rollout.question), rollout.completions, sampled, part.failures
+            )
+        )
     return own
 
 
@@ -146,8 +149,7 @@ class StepReplay:
         """The node's present step, where it was made before; the own disk goes before the folder."""
         entry = self._spools[node.id].entry(node.step)
         if entry is not None:
-            file = decode_round_file(entry.payload)
-            return PublishedStep(entry.round, entry.step, file, entry.attachment)
+            return PublishedStep(entry.round, entry.step, decode_round_file(entry.payload), entry.attachment)
         if (node.id, node.step) not in self._in_folder:
             for closing in self._state.closings():
                 for ref in closing.accepted:
@@ -196,8 +198,7 @@ class StepReplay:
         self, node: Node, own: list[ScoredRollout], made: PublishedStep
     ) -> list[ScoredRollout] | None:
         """The rewards of our own verifier in place of those that the folder's file claims."""
-        file = PeerFile(node.id, made.file.rollouts)
-        pool = build_pool([file], {}, self._tasks, self._verifier)
+        pool = build_pool([PeerFile(node.id, made.file.rollouts)], {}, self._tasks, self._verifier)
         if len(pool.rollouts) != len(own):
             return None
         return [

@@ -233,11 +233,9 @@ class StateFollower:
 
     def _goes_on_soon(self, record: StateRecord) -> bool:
         """Whether an end that was there when we came is about to be taken back by a coordinator that starts, too."""
-        if self.ref != self._first_seen or (
-            record.state == ExperimentState.FINISHED and record.rounds >= self._rounds
-        ):
-            return False
-        return record.state in ENDED and self._coordinator.silence() < self.pace.alone_after_s
+        whole = record.state == ExperimentState.FINISHED and record.rounds >= self._rounds
+        there_when_we_came = record.state in ENDED and self.ref == self._first_seen
+        return there_when_we_came and not whole and self._coordinator.silence() < self.pace.alone_after_s
 
     def _take(self, entry: StateEntry) -> None:
         record = decode_state(entry)
@@ -293,8 +291,7 @@ class CoordinatorLiveness:
             return
         self._looked = now
         self._experiment.store.check()  # an unmounted Drive is an empty folder, in which nothing ever changes
-        read = read_coordinator_beats(self._experiment)
-        beats = {claimant: reading.header.sequence for claimant, reading in read.items()}
+        beats = {c: beat.header.sequence for c, beat in read_coordinator_beats(self._experiment).items()}
         if beats.items() - self._beats.items():
             self._heard = now
         self._beats |= beats

@@ -108,8 +108,9 @@ def _one_at_a_time() -> Lock:
     try:
         return Lock(folder / "identities.lock", "the identities", wait=True)
     except OSError as error:
-        why = error.strerror or error
-        raise IdentityError(f"this machine's own folder {folder} cannot be written: {why}") from error
+        raise IdentityError(
+            f"this machine's own folder {folder} cannot be written: {error.strerror or error}"
+        ) from error
 
 
 def _is_there(path: Path) -> bool:

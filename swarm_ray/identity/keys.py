@@ -17,11 +17,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+)
 
 MAX_KEY = 16 * 1024
 """Bytes; an RSA key of 8192 bits has about 4,700."""
@@ -111,7 +117,7 @@ def _read_ed25519(key: bytes) -> KeyFacts:
 def _read_rsa(key: bytes) -> KeyFacts:
     """A key as PKCS #1 has it, in DER; libp2p reads no other form."""
     try:
-        private = serialization.load_der_private_key(key, password=None)
+        private = load_der_private_key(key, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise NotAKey("says that it holds an RSA key, which cannot be read; it is damaged") from error
     if not isinstance(private, RSAPrivateKey):
@@ -120,12 +126,9 @@ def _read_rsa(key: bytes) -> KeyFacts:
         raise NotAKey(
             f"holds an RSA key of {private.key_size} bits; {_LEAST_RSA_BITS} to {_MOST_RSA_BITS} are taken"
         )
-    form = serialization.PrivateFormat.TraditionalOpenSSL
-    if key != private.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption()):
+    if key != private.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()):
         raise NotAKey("holds an RSA key in another form than PKCS #1, which libp2p does not read")
-    public = private.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     # The key that signs is derived (HKDF, RFC 5869, without salt), so that one file remains the whole identity.
     seed = HKDF(algorithm=SHA256(), length=32, salt=None, info=_SIGNING).derive(key)
     signing = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()

@@ -122,7 +122,7 @@ def _kill_link(trainer: Trainer) -> None:
     """SIGKILL to the process of a trainer's link, as the kernel does when memory is short."""
     link: Any = trainer._exchange.direct.link
     before = link.alive
-    os.kill(link._process.pid, signal.SIGKILL)
+    os.kill(link._process._process.pid, signal.SIGKILL)
     assert before
 
 

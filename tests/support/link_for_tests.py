@@ -46,7 +46,7 @@ def fetch(link: DhtLink, key: str, value: bytes, within_s: float = LONG_S) -> by
 def process_of(link: DhtLink) -> psutil.Process:
     """The process in which the node runs."""
     assert link._process is not None
-    return psutil.Process(link._process.pid)
+    return psutil.Process(link._process._process.pid)
 
 
 def daemon_of(link: DhtLink) -> psutil.Process:

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from google.protobuf.message import DecodeError
 from hivemind.dht.node import DHTNode
 from hivemind.p2p import P2P
-from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError, P2PHandlerError
+from hivemind.p2p.p2p_daemon_bindings.control import ControlClient, DaemonConnector
 
 from swarm_ray.exchange.hivemind.cleanup import Cleanup, OwnedProcessLoop, key_file
-from swarm_ray.exchange.hivemind.dht_node import PartValidator, Peering, Values
+from swarm_ray.exchange.hivemind.dht_node import NO_ANSWER, PartValidator, Peering, Values
 from swarm_ray.exchange.hivemind.messages import (
     LENGTH_BYTES,
     Begin,
@@ -43,16 +42,7 @@ BLACKLIST_S = 5.0
 SHOWN = 300
 """Characters of an error that are reported to the owner."""
 NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))
-UNABLE = (
-    P2PDaemonError,
-    P2PHandlerError,
-    DecodeError,
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    AssertionError,
-)
+UNABLE = (*NO_ANSWER, ValueError, RuntimeError, AssertionError)
 """What hivemind raises where p2pd or a peer fails."""
 
 
@@ -69,16 +59,10 @@ async def _start_daemon(begin: Begin, folder: Path, within_s: float) -> P2P:
             auto_nat=not alone,
             use_auto_relay=bool(begin.relays),
             trusted_relays=begin.relays or None,
-            force_reachability=_reachability(begin),
+            # p2pd would take minutes to find it out; by it, it looks for relays or is one.
+            force_reachability="private" if begin.relays else "public" if begin.announce else None,
             startup_timeout=within_s,
         )
-
-
-def _reachability(begin: Begin) -> str | None:
-    """What the settings say of it, which p2pd would take minutes to find out; by it, it looks for relays or is one."""
-    if begin.relays:
-        return "private"
-    return "public" if begin.announce else None
 
 
 def _daemon_in(folder: Path) -> type[P2P]:
@@ -100,12 +84,11 @@ class Service:
     async def run(self) -> None:
         """Answer until the owner closes the socket; an unexpected error ends the process, and the owner notices."""
         reader, writer = await asyncio.open_connection(sock=self._socket)
-        decoder = msgspec.msgpack.Decoder(Request)
         try:
             async with asyncio.TaskGroup() as answers:
                 while True:
                     size = body_length(await reader.readexactly(LENGTH_BYTES))
-                    request = decoder.decode(await reader.readexactly(size))
+                    request = msgspec.msgpack.decode(await reader.readexactly(size), type=Request)
                     answers.create_task(self._answer(request, writer))
         except* (asyncio.IncompleteReadError, ConnectionError):
             pass  # closed
@@ -119,7 +102,9 @@ class Service:
         except TimeoutError:
             reply = Reply(request.number, NOTHING, f"it took longer than {within_s:.1f} s")
         except UNABLE as error:
-            reply = Reply(request.number, NOTHING, _words(error))
+            # In one line, for some of its words may be a peer's.
+            text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+            reply = Reply(request.number, NOTHING, (text or type(error).__name__)[:SHOWN])
         writer.write(frame(reply))
         await writer.drain()
 
@@ -155,17 +140,16 @@ class Service:
             cache_nearest=0,
             cache_on_store=False,
         )
-        peering = await Peering.of(node)
+        peering = Peering(
+            node,
+            await ControlClient.create(
+                DaemonConnector(node.p2p.daemon_listen_maddr), use_persistent_conn=False
+            ),
+        )
         self._node = Values(node, validator), peering
         assert self._loop.daemon is not None
         self._loop.serves = True
         return Begun(node.peer_id.to_base58(), await peering.multiaddrs(), self._loop.daemon)
-
-
-def _words(error: Exception) -> str:
-    """An error in one line; some of its words may be a peer's."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
-    return (text or type(error).__name__)[:SHOWN]
 
 
 def main(descriptor: int, owner: int, folder: str) -> None:

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +42,19 @@ class OwnedProcessLoop(asyncio.SelectorEventLoop):
 
     async def subprocess_exec(self, protocol_factory: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
         """Start a program as every event loop does."""
-        dies = _dies_with_parent()
         transport, protocol = await super().subprocess_exec(
-            protocol_factory, *args, preexec_fn=dies, **kwargs
+            protocol_factory, *args, preexec_fn=_dies_with_parent(), **kwargs
         )
         self.daemon = transport.get_pid()
         return transport, protocol
 
 
-def _dies_with_parent() -> Callable[[], None] | None:
+def _dies_with_parent() -> Callable[[], object] | None:
     """What a forked process does so that the system ends it with its parent; None where the system cannot."""
     if not sys.platform.startswith("linux"):
         return None
-    prctl = ctypes.CDLL(None).prctl  # looked up before the fork, after which little is safe
-
-    def die_with_parent() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    return die_with_parent
+    # Looked up before the fork, after which little is safe.
+    return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Cleanup:
@@ -94,13 +90,6 @@ def _lives(daemon: int | None) -> bool:
         return bool(psutil.Process(daemon).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
-
-
-def end(process: psutil.Process | None) -> None:
-    """End a process that is not our child, unless it has gone; a later one of the same id is left alone."""
-    if process is not None:
-        with suppress(psutil.Error):
-            process.kill()
 
 
 _SPACE = Path("/proc/self/ns/pid")

@@ -15,7 +15,7 @@ from hivemind.dht.protocol import DHTProtocol
 from hivemind.dht.routing import DHTID
 from hivemind.dht.validation import DHTRecord, RecordValidatorBase
 from hivemind.p2p import PeerID
-from hivemind.p2p.p2p_daemon_bindings.control import ControlClient, DaemonConnector
+from hivemind.p2p.p2p_daemon_bindings.control import ControlClient
 from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError, P2PHandlerError
 from hivemind.proto import dht_pb2
 from hivemind.utils.multiaddr import Multiaddr
@@ -31,8 +31,8 @@ PUSHED_AT_ONCE, SOUGHT_AT_ONCE = 4, 8
 """Parts on their way at the same time; a peer that does not answer holds up one of them for seconds."""
 ASKED_AT_ONCE = 1
 """Each peer that is asked and has a part sends it, and one copy is enough."""
-TRIES, PAUSE_S = 3, 0.2
-"""A peer that was just met may not be found at once."""
+PAUSES_S = (0.0, 0.2, 0.2)
+"""Before each try: a peer that was just met may not be found at once."""
 MOST_EXPIRES_S = 86_400.0
 
 
@@ -76,23 +76,21 @@ class Values:
 
     async def put(self, put: Put, within_s: float) -> None:
         """Keep the parts, and push them to the peers nearest to their keys."""
-        expiration = get_dht_time() + put.expires_s
+        expiration, pushes = get_dht_time() + put.expires_s, set[asyncio.Task[None]]()
         for key, part in zip(put.keys, put.parts, strict=True):
             self._holding.own.store(DHTID.generate(key), msgspec.msgpack.encode(part), expiration)
-        pushes = {
-            asyncio.create_task(self._push(key, part, expiration))
-            for key, part in zip(put.keys, put.parts, strict=True)
-        }
-        self._pushes |= pushes  # so that those that outlast this call are not lost
-        for push in pushes:
+            push = asyncio.create_task(self._push(key, part, expiration))
             push.add_done_callback(self._pushes.discard)
+            pushes.add(push)
+        self._pushes |= pushes  # so that those that outlast this call are not lost
         await asyncio.wait(pushes, timeout=min(PUSH_S, within_s / 2))
 
     async def get(self, get: Get) -> tuple[bytes, ...] | None:
         """The parts; None where one of them was not found."""
-        sought = [ExpectedPart(size, get.sha256) for size in get.sizes]
-        finds = [self._find(key, part) for key, part in zip(get.keys, sought, strict=True)]
-        found = await asyncio.gather(*finds)
+        sought = [
+            (key, ExpectedPart(size, get.sha256)) for key, size in zip(get.keys, get.sizes, strict=True)
+        ]
+        found = await asyncio.gather(*(self._find(key, part) for key, part in sought))
         parts = tuple(part for part in found if part is not None)
         return parts if len(parts) == len(found) else None
 
@@ -109,19 +107,15 @@ class Values:
         self._holding.of_peers.drop(place)
         self._validator.sought[place.to_bytes()] = sought
         try:
-            return await self._search(key)
+            for pause_s in PAUSES_S:
+                await asyncio.sleep(pause_s)
+                async with self._seeking:
+                    found = await self._node.get(key, num_workers=ASKED_AT_ONCE)
+                if found is not None:
+                    return found.value if isinstance(found.value, bytes) else None
+            return None
         finally:
             self._validator.sought.pop(place.to_bytes(), None)
-
-    async def _search(self, key: bytes) -> bytes | None:
-        for attempt in range(TRIES):
-            if attempt:
-                await asyncio.sleep(PAUSE_S)
-            async with self._seeking:
-                found = await self._node.get(key, num_workers=ASKED_AT_ONCE)
-            if found is not None:
-                return found.value if isinstance(found.value, bytes) else None
-        return None
 
 
 def _parts_alone(call_find: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -158,12 +152,6 @@ class Peering:
     def __init__(self, node: DHTNode, control: ControlClient) -> None:
         self._node, self._control = node, control
 
-    @classmethod
-    async def of(cls, node: DHTNode) -> Peering:
-        """The peers of a node."""
-        connector = DaemonConnector(node.p2p.daemon_listen_maddr)
-        return cls(node, await ControlClient.create(connector, use_persistent_conn=False))
-
     async def join(self, multiaddrs: Iterable[str], within_s: float) -> int:
         """Meet the peers at these addresses; how many answered."""
         each_s = min(CONNECT_S, within_s / 2)
@@ -171,14 +159,14 @@ class Peering:
         found.pop(self._node.peer_id, None)
         met = await asyncio.gather(*(self._meet(peer, found[peer], each_s) for peer in found))
         if any(met):
-            search = asyncio.create_task(self._node.find_nearest_nodes([self._node.node_id]))
-            await asyncio.wait({search}, timeout=within_s / 4)  # finds their peers as well
+            search = self._node.find_nearest_nodes([self._node.node_id])  # finds their peers as well
+            await asyncio.wait({asyncio.create_task(search)}, timeout=within_s / 4)
         return sum(met)
 
     async def connected(self) -> Connected:
         """Who is connected, and where this node can be dialled by now."""
-        peers = await self._node.p2p.list_peers()
-        return Connected(tuple(peer.peer_id.to_base58() for peer in peers), await self.multiaddrs())
+        peers = [peer.peer_id.to_base58() for peer in await self._node.p2p.list_peers()]
+        return Connected(tuple(peers), await self.multiaddrs())
 
     async def multiaddrs(self) -> tuple[str, ...]:
         """Where this node can be dialled; none where it listens nowhere."""

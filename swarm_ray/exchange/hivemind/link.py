@@ -84,10 +84,10 @@ class DhtLink:
         require_hivemind()
         self.close()
         deadline = time.monotonic() + self._direct.start_s
-        identity = None if self._identity is None else _read_identity(self._identity)
-        _require_free(self._direct.listen, self._direct.port)
-        self._process = LinkClient()
         try:
+            identity = None if self._identity is None else _read_identity(self._identity)
+            _require_free(self._direct.listen, self._direct.port)
+            self._process = LinkClient()
             self._begin(self._process, identity)
         except LinkError as error:
             self.close()
@@ -111,8 +111,8 @@ class DhtLink:
             LinkError: it is too large, or was not stored in time.
         """
         parts = cut(key, value)
-        keys = part_keys(key, hashlib.sha256(value).hexdigest(), len(parts))
-        self._carry(key, Put(keys, parts, expires_s), NONE, within_s)
+        put = Put(part_keys(key, hashlib.sha256(value).hexdigest(), len(parts)), parts, expires_s)
+        self._carry(key, put, NONE, within_s)
         return len(parts)
 
     def get(self, key: str, parts: int, size: int, sha256: str, within_s: float) -> bytes:
@@ -129,8 +129,7 @@ class DhtLink:
             LinkError: nobody has it, it did not arrive in time, or what arrived is something else.
         """
         sizes = part_sizes(key, parts, size)
-        keys = part_keys(key, sha256, parts)
-        wanted = Get(keys, sizes, sha256 if parts == 1 else "")
+        wanted = Get(part_keys(key, sha256, parts), sizes, sha256 if parts == 1 else "")
         found = self._carry(key, wanted, PARTS, within_s)
         if found is None:
             raise LinkError(f"{key}: nobody who answers has it")
@@ -193,10 +192,9 @@ class DhtLink:
             raise LinkError(f"{key}: {error}") from error
 
     def _running(self) -> LinkClient:
-        process = self._process
-        if process is None:
+        if self._process is None:
             raise LinkError("the direct link was not started, or was closed")
-        return process
+        return self._process
 
 
 def _require_free(listen: str, port: int) -> None:
@@ -209,8 +207,7 @@ def _require_free(listen: str, port: int) -> None:
             probe.bind((listen, port))
         except OSError as error:
             raise LinkError(
-                f"the direct link does not start: it cannot listen on {listen}:{port} ({error.strerror}); "
-                "direct.port=0 takes a free port"
+                f"it cannot listen on {listen}:{port} ({error.strerror}); direct.port=0 takes a free port"
             ) from error
 
 
@@ -219,6 +216,4 @@ def _read_identity(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_IDENTITY)
     except OSError as error:
-        raise LinkError(
-            f"the direct link does not start: the identity {path} cannot be read ({error.strerror})"
-        ) from error
+        raise LinkError(f"the identity {path} cannot be read ({error.strerror})") from error

@@ -28,7 +28,7 @@ import msgspec
 import psutil
 
 from swarm_ray.errors import LinkError
-from swarm_ray.exchange.hivemind.cleanup import end, make_socket_folder
+from swarm_ray.exchange.hivemind.cleanup import make_socket_folder
 from swarm_ray.exchange.hivemind.messages import LENGTH_BYTES, Call, Reply, Request, body_length, frame
 
 T = TypeVar("T")
@@ -77,11 +77,6 @@ class LinkClient:
         threading.Thread(target=self._read, name="link", daemon=True).start()
 
     @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
-
-    @property
     def alive(self) -> bool:
         """Whether p2pd is up, and it can be called."""
         return self._daemon is not None and not self._reason and self._process.poll() is None
@@ -103,7 +98,12 @@ class LinkClient:
             LinkError: it was not done in time, or cannot be.
         """
         deadline = time.monotonic() + within_s
-        number, future = self._enlist()
+        future: Future[Reply] = Future()
+        with self._listing:
+            if self._reason:
+                raise LinkError(f"the link's process has gone: {self._reason}")
+            number = next(self._numbers)
+            self._calls[number] = future
         try:
             self._send(frame(Request(number, deadline - RESERVE * within_s, call)), deadline)
             reply = future.result(max(0.0, deadline - time.monotonic()))
@@ -120,9 +120,8 @@ class LinkClient:
         """End it and p2pd, and fail the calls that wait; harmless when repeated."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # by which it ends itself, and the reading thread
-        hears_s = END_S if self._daemon is not None else 0.0  # one that is not up hears nothing yet
         try:
-            self._process.wait(hears_s)
+            self._process.wait(0.0 if self._daemon is None else END_S)  # one that is not up hears nothing yet
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -132,26 +131,24 @@ class LinkClient:
     def _clear(self, reason: str) -> None:
         """Fail the calls that wait, and leave nothing of a process that has gone."""
         self._lose(reason)
-        end(self._daemon)
+        if self._daemon is not None:
+            with contextlib.suppress(psutil.Error):  # it has gone; a later process of its id is left alone
+                self._daemon.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _enlist(self) -> tuple[int, Future[Reply]]:
-        future: Future[Reply] = Future()
-        with self._listing:
-            if self._reason:
-                raise LinkError(f"the link's process has gone: {self._reason}")
-            number = next(self._numbers)
-            self._calls[number] = future
-        return number, future
 
     def _send(self, message: bytes, deadline: float) -> None:
         """Send a message whole, or end the process: after half of one it understands nothing more."""
         if not self._sending.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise FutureTimeout
-        rest = memoryview(message)
+        rest, poll = (
+            memoryview(message),
+            select.poll(),
+        )  # not `select`: a trainer may have over 1024 open files
+        poll.register(self._socket, select.POLLOUT)
         try:
             while rest:
-                _wait_until_writable(self._socket, deadline)
+                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                    raise FutureTimeout
                 with contextlib.suppress(BlockingIOError):
                     rest = rest[self._socket.send(rest, socket.MSG_DONTWAIT) :]
         except FutureTimeout:
@@ -178,11 +175,9 @@ class LinkClient:
     def _read(self) -> None:
         """Hand answers to those who wait, in a thread of its own, until the process has gone."""
         try:
-            while (head := _receive(self._socket, LENGTH_BYTES)) is not None:
-                body = _receive(self._socket, body_length(head))
-                if body is None:
-                    break
-                self._answer(msgspec.msgpack.decode(body, type=Reply))
+            with self._socket.makefile("rb") as incoming:
+                while head := incoming.read(LENGTH_BYTES):
+                    self._answer(msgspec.msgpack.decode(incoming.read(body_length(head)), type=Reply))
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             self._lose(self._last_words() or str(error))
         self._clear(self._last_words() or "it ended")
@@ -230,23 +225,3 @@ def _start(theirs: socket.socket, stderr: IO[bytes], folder: str) -> subprocess.
         pass_fds=(theirs.fileno(),),
         start_new_session=True,
     )
-
-
-def _wait_until_writable(sock: socket.socket, deadline: float) -> None:
-    """`poll` and not `select`, since a trainer may have more than 1024 open files."""
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLOUT)
-    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-        raise FutureTimeout
-
-
-def _receive(sock: socket.socket, size: int) -> bytes | None:
-    """So many bytes; None where the other end closed the socket first."""
-    buffer = bytearray(size)
-    view = memoryview(buffer)
-    while view:
-        got = sock.recv_into(view)
-        if not got:
-            return None
-        view = view[got:]
-    return bytes(buffer)

@@ -26,9 +26,10 @@ _LONGEST = 256
 _GREETING = b"\x13/multistream/1.0.0\n"
 """What a libp2p node sends first on every connection (https://github.com/multiformats/multistream-select)."""
 _CLOSED_IN = ("COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE")
-_HOSTS = ("ip4", "ip6", "dns", "dns4", "dns6")
+_FORM = re.compile(
+    r"/(ip4|ip6|dns|dns4|dns6)/([^/]+)/tcp/([1-9][0-9]{0,4})/p2p/([^/]+)(?:/p2p-circuit/p2p/([^/]+))?"
+)
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9-]{1,63})*")
-_PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,6 @@ class Multiaddr:
     peer_id: str
     """Of the peer that is reached."""
 
-    @property
-    def relayed(self) -> bool:
-        """Whether a relay lies between."""
-        return self.text.endswith(f"/p2p-circuit/p2p/{self.peer_id}")
-
 
 def parse_multiaddr(text: str) -> Multiaddr | None:
     """Read `/ip4|ip6|dns|dns4|dns6/<host>/tcp/<port>/p2p/<id>`, which may end with `/p2p-circuit/p2p/<id>`.
@@ -56,18 +52,13 @@ def parse_multiaddr(text: str) -> Multiaddr | None:
     Returns:
         None for anything else: a peer may have written it.
     """
-    if len(text) > _LONGEST or not text.startswith("/"):
+    form = _FORM.fullmatch(text) if len(text) <= _LONGEST else None
+    if form is None:
         return None
-    parts = text[1:].split("/")
-    if len(parts) not in {6, 9} or (parts[2], parts[4]) != ("tcp", "p2p"):
-        return None
-    if len(parts) == 9 and tuple(parts[6:8]) != ("p2p-circuit", "p2p"):
-        return None
-    kind, host, _, port, _, dialled = parts[:6]
-    sound = _is_host(kind, host) and _PORT.fullmatch(port) and int(port) < 65536
-    if not sound or not is_peer_id(dialled) or not is_peer_id(parts[-1]):
-        return None
-    return Multiaddr(text, host, int(port), dialled, parts[-1])
+    kind, host, port, dialled, beyond = form.groups()
+    found = Multiaddr(text, host, int(port), dialled, beyond or dialled)
+    sound = _is_host(kind, host) and found.port < 65536 and is_peer_id(dialled) and is_peer_id(found.peer_id)
+    return found if sound else None
 
 
 def read_bootnodes(direct: DirectConfig) -> list[Multiaddr]:
@@ -132,7 +123,7 @@ def reach_of(multiaddrs: Sequence[str], *, nat: bool = False) -> Reachable:
     parsed = [found for text in multiaddrs if (found := parse_multiaddr(text)) is not None]
     if not parsed:
         return "none"
-    direct = [found for found in parsed if not found.relayed]
+    direct = [found for found in parsed if found.dialled == found.peer_id]
     if any(_is_public(found.host) for found in direct):
         return "public"
     return "nat" if nat or not direct else "local"
@@ -145,8 +136,6 @@ def is_hosted_notebook() -> bool:
 
 def _is_host(kind: str, host: str) -> bool:
     """Whether it can be dialled at all: no name for "every address" and no broadcast can."""
-    if kind not in _HOSTS:
-        return False
     if kind.startswith("dns"):
         return _NAME.fullmatch(host) is not None
     try:

@@ -10,9 +10,10 @@ import hashlib
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import accumulate, chain, zip_longest
 
 from drive_store import StoreError
 from swarm_ray.config.schema import DirectConfig
@@ -21,7 +22,6 @@ from swarm_ray.errors import LinkError
 from swarm_ray.exchange.hivemind.link import MOST_CLOCK_S, DhtLink
 from swarm_ray.exchange.hivemind.multiaddr import (
     MAX_PROBED,
-    Multiaddr,
     is_hosted_notebook,
     parse_multiaddr,
     probe,
@@ -66,11 +66,7 @@ class _Retry:
     addresses: tuple[str, ...]
     until: float
     last_s: float
-
-    @property
-    def tried(self) -> float:
-        """When it was tried last."""
-        return self.until - self.last_s
+    """The time between the last try and then."""
 
 
 class PeerConnector:
@@ -98,7 +94,9 @@ class PeerConnector:
     ) -> None:
         self._book, self._link, self._direct, self._experiment = book, link, direct, experiment
         self._clock = clock
-        self._bootnodes = [_bootnode(address) for address in read_bootnodes(direct)]
+        self._bootnodes = [
+            _Candidate(a.peer_id, (a.text,), (f"bootnode {a.host}",)) for a in read_bootnodes(direct)
+        ]
         self._retries: dict[str, _Retry] = {}
         self._restart = _Retry((), 0.0, RETRY_S)
         self._next, self._every_s = 0.0, min(LATEST_S, max(SOONEST_S, book.ttl_s / LOOKS))
@@ -111,12 +109,13 @@ class PeerConnector:
         """What to tell others of the link; nothing while it is down."""
         if not self._link.alive:
             return LinkAnnouncement("", (), "none")
-        own = self._link.peer_id
-        ending = f"/p2p/{own}"
-        told = [a if a.endswith(ending) else f"{a}{ending}" for a in self._direct.announce]
+        ending = f"/p2p/{self._link.peer_id}"
+        told = [address.removesuffix(ending) + ending for address in self._direct.announce]
         found = dict.fromkeys(a for a in (*told, *self._link.multiaddrs) if parse_multiaddr(a) is not None)
-        public_first = sorted(found, key=lambda a: reach_of([a]) != "public")[:MAX_MULTIADDRS]
-        return LinkAnnouncement(own, tuple(public_first), reach_of(public_first, nat=is_hosted_notebook()))
+        public_first = tuple(sorted(found, key=lambda a: reach_of([a]) != "public")[:MAX_MULTIADDRS])
+        return LinkAnnouncement(
+            self._link.peer_id, public_first, reach_of(public_first, nat=is_hosted_notebook())
+        )
 
     def start(self) -> None:
         """Start the link, and join at most `MAX_JOINED` of the announced peers that answer a probe.
@@ -153,20 +152,14 @@ class PeerConnector:
 
     def _connect(self) -> None:
         try:
-            if not self._link.alive:
-                self._restart_link()
+            if not self._link.alive and (now := self._clock()) >= self._restart.until:
+                self._restart = _back_off(self._restart, (), now)
+                self.problem = "the direct link died; files carry everything until it is back"
+                self._link.start()
             if self._link.alive:
                 self._look()
         except LinkError as error:
             self.problem = str(error)
-
-    def _restart_link(self) -> None:
-        now = self._clock()
-        if now < self._restart.until:
-            return
-        self._restart = _back_off(self._restart, (), now)
-        self.problem = "the direct link died; files carry everything until it is back"
-        self._link.start()
 
     def _look(self) -> None:
         """Join announced peers that are not connected yet.
@@ -182,8 +175,7 @@ class PeerConnector:
             return
         found = {c.via: c for c in (*self._bootnodes, *_candidates(records, self._link.peer_id))}
         missing = [c for via, c in found.items() if via not in connected]
-        due = [c for c in missing if self._is_due(c)]
-        if due:
+        if due := [c for c in missing if self._is_due(c)]:
             self._join(due)
             connected = self._link.peers()
         for via in connected & self._retries.keys():
@@ -192,12 +184,12 @@ class PeerConnector:
 
     def _join(self, due: Sequence[_Candidate]) -> None:
         """Probe candidates in this link's own order, and connect to those that are alive."""
-        ordered, addresses = sorted(due, key=self._own_order), list[str]()
-        tried = [c for c in ordered if _add_if_room(addresses, c.addresses)]
-        alive = probe(addresses)
+        ordered = sorted(due, key=self._own_order)
+        counts = accumulate(len(c.addresses) for c in ordered)
+        tried = [c for c, count in zip(ordered, counts, strict=True) if count <= MAX_PROBED]
+        alive = probe([address for c in tried for address in c.addresses])
         living = [c for c in tried if alive.intersection(c.addresses)]
-        joined = living[:MAX_JOINED]
-        if joined:
+        if joined := living[:MAX_JOINED]:
             self._link.join([a for c in joined for a in c.addresses if a in alive], JOIN_S)
         now = self._clock()
         for candidate in tried:
@@ -209,7 +201,7 @@ class PeerConnector:
         known, now = self._retries.get(candidate.via), self._clock()
         if known is None or now >= known.until:
             return True
-        return known.addresses != candidate.addresses and now >= known.tried + RETRY_S
+        return known.addresses != candidate.addresses and now >= known.until - known.last_s + RETRY_S
 
     def _own_order(self, candidate: _Candidate) -> bytes:
         """Each link has an order of its own, so that not all come to the same eight."""
@@ -233,19 +225,15 @@ class PeerConnector:
         return "; ".join(said)
 
 
-def _bootnode(address: Multiaddr) -> _Candidate:
-    return _Candidate(address.peer_id, (address.text,), (f"bootnode {address.host}",))
-
-
 def _candidates(records: Iterable[PeerRecord], own: str) -> list[_Candidate]:
     """The links in records, each once; an address of another peer than the record's is a lie or an error.
 
     Of several records that name a link each has its turn, so that none fills the places of the others' addresses.
     """
-    links: dict[str, list[PeerRecord]] = {}
+    links: dict[str, list[PeerRecord]] = defaultdict(list)
     for record in records:
         if record.via not in {"", own}:
-            links.setdefault(record.via, []).append(record)
+            links[record.via].append(record)
     found = []
     for via, named in links.items():
         in_turn = chain.from_iterable(zip_longest(*(record.multiaddrs for record in named), fillvalue=""))
@@ -253,14 +241,6 @@ def _candidates(records: Iterable[PeerRecord], own: str) -> list[_Candidate]:
         addresses = tuple(dict.fromkeys(sound))[:MAX_MULTIADDRS]
         found.append(_Candidate(via, addresses, tuple(record.node for record in named)))
     return found
-
-
-def _add_if_room(chosen: list[str], addresses: Sequence[str]) -> bool:
-    """Whether addresses still find place among those that are probed at once."""
-    if len(chosen) + len(addresses) > MAX_PROBED:
-        return False
-    chosen += addresses
-    return True
 
 
 def _back_off(known: _Retry, addresses: tuple[str, ...], now: float) -> _Retry:

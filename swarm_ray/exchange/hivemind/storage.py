@@ -58,7 +58,12 @@ class BoundedParts:
             return bool(held.value == value)
         self._entries[key] = StoredPart(value, expiration)
         self._bytes += len(value) + ENTRY_BYTES
-        self._make_room()
+        now = time.time()
+        while self._entries:  # the oldest go while they are expired or too many
+            oldest = next(iter(self._entries))
+            if self._bytes <= self._most and self._entries[oldest].expiration_time >= now:
+                break
+            self.drop(oldest)
         return True
 
     def drop(self, key: int) -> None:
@@ -66,15 +71,6 @@ class BoundedParts:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._bytes -= len(entry.value) + ENTRY_BYTES
-
-    def _make_room(self) -> None:
-        """Drop the oldest while they are expired or too many."""
-        now = time.time()
-        while self._entries:
-            oldest = next(iter(self._entries))
-            if self._bytes <= self._most and self._entries[oldest].expiration_time >= now:
-                return
-            self.drop(oldest)
 
 
 class PartStorage:
@@ -120,9 +116,11 @@ class ExpectedPart:
     def fits(self, packed: bytes) -> bool:
         """Whether this may be the part."""
         part = decode_part(packed)
-        if part is None or len(part) != self.size:
-            return False
-        return not self.sha256 or hashlib.sha256(part).hexdigest() == self.sha256
+        return (
+            part is not None
+            and len(part) == self.size
+            and self.sha256 in {"", hashlib.sha256(part).hexdigest()}
+        )
 
 
 def decode_part(packed: bytes) -> bytes | None:
