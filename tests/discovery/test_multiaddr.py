@@ -39,7 +39,6 @@ def test_one_through_a_relay_names_both_peers() -> None:
     text = f"/ip4/203.0.113.7/tcp/4001/p2p/{RELAY}/p2p-circuit/p2p/{ID}"
     found = parse_multiaddr(text)
     assert found == Multiaddr(text, "203.0.113.7", 4001, RELAY, ID)
-
     plain = parse_multiaddr(address(1, RSA))
     assert plain is not None
     assert (plain.peer_id, plain.dialled) == (RSA, RSA)

@@ -140,26 +140,21 @@ class LinkClient:
         """Send a message whole, or end the process: after half of one it understands nothing more."""
         if not self._sending.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise FutureTimeout
-        rest, poll = (
-            memoryview(message),
-            select.poll(),
-        )  # not `select`: a trainer may have over 1024 open files
-        poll.register(self._socket, select.POLLOUT)
+        rest, poll = memoryview(message), select.poll()  # `select` takes no more than 1024 open files
         try:
-            while rest:
-                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                    raise FutureTimeout
+            poll.register(self._socket, select.POLLOUT)
+            while rest and poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 with contextlib.suppress(BlockingIOError):
                     rest = rest[self._socket.send(rest, socket.MSG_DONTWAIT) :]
-        except FutureTimeout:
-            if len(rest) < len(message):
+            if 0 < len(rest) < len(message):
                 self._process.kill()
-            raise
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: it has just been closed
             self._lose(self._last_words() or str(error))
             raise LinkError(f"the link's process has gone: {self._reason}") from error
         finally:
             self._sending.release()
+        if rest:
+            raise FutureTimeout
 
     def _unanswered(self, within_s: float) -> LinkError:
         """The error of a call whose time is up."""
