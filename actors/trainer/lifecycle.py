@@ -107,9 +107,7 @@ class NodeTrainer(ABC):
             rounds=config.rounds,
         )
         # A record that names another incarnation of ours ends this process.
-        self._state.claimed = {
-            n.id: frozenset((*restored.former[n.id], n.incarnation)) for n in self.nodes
-        }
+        self._state.claimed = {n.id: frozenset((*restored.former[n.id], n.incarnation)) for n in self.nodes}
 
     def _connect(self, exchange: Outbox) -> None:
         """Report what the exchange does, and link the nodes directly where that is asked for."""
