@@ -119,8 +119,10 @@ class _GameRun:
 
     def workers(self, display: Display, ray: RayInstance) -> list[Worker]:
         """The worker, when everything is ready for it; none for a finished game."""
-        packed = ray_actors.pack(self.factory)
-        allowed = self._allowed_modules()
+        packed, coordinates = ray_actors.pack(self.factory), self.coordinator == "here"
+        named = self.factory.modules if isinstance(self.factory, Recipe) else ()
+        # In an experiment that was made elsewhere, only modules that are named here may be imported.
+        allowed = None if coordinates else (*named_modules(self.overrides), *named)
         config = self._joined(display) if self.coordinator == "elsewhere" else self._opened()
         if config is None:
             return []
@@ -128,26 +130,19 @@ class _GameRun:
         if isinstance(self.factory, Recipe):
             prepare_model(here, self.ids, allowed, display.step)
         ray.begin()
-        keys = None if self.coordinator == "here" else identities_folder()
+        keys = None if coordinates else identities_folder()
         for name in self.ids:
             identity = None if keys is None else identity_for(name, keys)
             wait_for_lease(self.address, name, here.pace, display, identity=identity)
         settings = WorkerSettings(
-            name="here" if self.coordinator == "here" else self.ids[0],
-            coordinates=self.coordinator == "here",
+            name="here" if coordinates else self.ids[0],
+            coordinates=coordinates,
             coordinated=self.coordinator != "none",
             allowed_modules=allowed,
             identities=keys,
             game=packed,
         )
         return [Worker(self.address, here, self.ids, settings)]
-
-    def _allowed_modules(self) -> tuple[str, ...] | None:
-        """Modules with tasks that may be imported: in an experiment made elsewhere, only those named here."""
-        if self.coordinator == "here":
-            return None
-        own = self.factory.modules if isinstance(self.factory, Recipe) else ()
-        return (*named_modules(self.overrides), *own)
 
     def _opened(self) -> SwarmConfig | None:
         """The configuration of the created or resumed experiment; None if it is over."""
@@ -217,13 +212,9 @@ def _identity(factory: ManagerFactory, game: str) -> str:
     """The game's name in the experiment."""
     if isinstance(factory, Recipe):
         return factory.game_id
-    if game:
-        return game
-    module, name = (
-        getattr(factory, "__module__", ""),
-        getattr(factory, "__qualname__", type(factory).__name__),
-    )
-    return f"own-{hashlib.sha256(f'{module}.{name}'.encode()).hexdigest()[:8]}"
+    module = getattr(factory, "__module__", "")
+    name = getattr(factory, "__qualname__", type(factory).__name__)
+    return game or f"own-{hashlib.sha256(f'{module}.{name}'.encode()).hexdigest()[:8]}"
 
 
 def _node_ids(node: str | None, nodes: int, coordinator: Coordination) -> list[str]:

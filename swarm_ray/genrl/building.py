@@ -9,7 +9,6 @@ import torch
 from genrl.rewards import DefaultRewardManager
 from genrl.state import GameState
 
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.genrl.manager import SwarmGameManager
 from swarm_ray.genrl.math import STAGES, AlikeRounds, MathDataManager, math_rewards
@@ -33,12 +32,10 @@ def build_short(game: ShortForm, place: GamePlace) -> SwarmGameManager:
         UserError: the model or a data set cannot be loaded, or does not fit the game.
     """
     if game.kind == "rgym":
-        data, rewards = _rgym(game, place)
-        stages = 1
+        data, rewards, stages = *_rgym(game, place), 1
     else:
-        tasks = place.config.tasks
         seed = derive_seed(place.seed, "math", 0, "questions")
-        data = MathDataManager(place.config.local, seed, tasks, place.allowed_modules)
+        data = MathDataManager(place.config.local, seed, place.config.tasks, place.allowed_modules)
         rewards, stages = math_rewards(), STAGES
     return SwarmGameManager(
         max_stage=stages,
@@ -102,8 +99,16 @@ def first_policy(place: GamePlace) -> Policy:
 
 def _rgym(game: ShortForm, place: GamePlace) -> tuple[GymDataManager, DefaultRewardManager]:
     config = place.config
+    composite = {
+        "size": config.tasks.pool,
+        "seed": config.tasks.seed,
+        "datasets": [
+            {"name": one.task or one.name, "weight": one.weight, "config": one.options}
+            for one in config.tasks.specialties
+        ],
+    }
     data = GymDataManager(
-        DATASETS if game.datasets == "genrl" else _composite(config),
+        DATASETS if game.datasets == "genrl" else composite,
         num_train_samples=config.local,
         num_transplant_trees=config.external,
         rule=game.rule,
@@ -113,18 +118,6 @@ def _rgym(game: ShortForm, place: GamePlace) -> tuple[GymDataManager, DefaultRew
         answer=config.tasks.answer,
     )
     return data, DefaultRewardManager(AlikeRounds([GymRewards(data)]))
-
-
-def _composite(config: SwarmConfig) -> dict[str, Any]:
-    """The experiment's specialties as reasoning-gym's composite has them."""
-    return {
-        "size": config.tasks.pool,
-        "seed": config.tasks.seed,
-        "datasets": [
-            {"name": one.task or one.name, "weight": one.weight, "config": one.options}
-            for one in config.tasks.specialties
-        ],
-    }
 
 
 def _trainer(game: ShortForm, place: GamePlace) -> Any:
@@ -156,9 +149,8 @@ def _genrl_trainer(place: GamePlace) -> Any:
             "game.trainer: genrl needs a model with a chat template: set policy.model to one's name"
         )
     grpo, policy = config.grpo, config.policy
-    torch.manual_seed(
-        derive_seed(place.seed, place.node, 0, "completions")
-    )  # it samples from torch's own stream
+    # It samples from torch's own stream.
+    torch.manual_seed(derive_seed(place.seed, place.node, 0, "completions"))
     settings = GRPOTrainerConfig(
         epsilon=grpo.clip_low,
         epsilon_high=grpo.clip_high,
@@ -170,5 +162,4 @@ def _genrl_trainer(place: GamePlace) -> Any:
         top_k=0,
         minibatch_size=config.completions * (config.local + config.external),
     )
-    model = AutoModelForCausalLM.from_pretrained(policy.model)
-    return GRPOLanguageTrainerModule([model], settings)
+    return GRPOLanguageTrainerModule([AutoModelForCausalLM.from_pretrained(policy.model)], settings)

@@ -76,9 +76,15 @@ def report_of(trainer: Any) -> TrainReport:
 
 
 def make_row(
-    number: int, stages: int, rank: Any, found: Sequence[Scored], counts: RoundCounts, report: TrainReport
+    number: int,
+    stages: int,
+    rank: Any,
+    found: Sequence[Scored],
+    counts: RoundCounts,
+    report: TrainReport,
+    seconds: dict[str, float],
 ) -> GameRow:
-    """The row of a round; its seconds are filled in by the caller.
+    """The row of a round.
 
     Args:
         number: of the round.
@@ -87,6 +93,7 @@ def make_row(
         found: all rollouts with their rewards.
         counts: what the exchange and the data manager counted.
         report: what the trainer did.
+        seconds: by phase, as `swarm_ray.sapo.phases.PHASES` names them.
     """
     own = [s for s in found if s.agent == rank]
     others = [s for s in found if s.agent != rank]
@@ -95,15 +102,17 @@ def make_row(
     flat_others = [r for s in others for r in s.rewards]
     by_specialty = _together((s.specialty, s.rewards) for s in own if s.specialty)
     zero_own = sum(is_zero_advantage(s.rewards) for s in own)
-    problems = (*counts.problems, *report.problems, *_alone(used, counts))
     return GameRow(
-        **(vars(report) | {"problems": problems}),
+        node="",
+        incarnation="",
         round=number,
+        step=number,
         stages=stages,
         reward=_mean(flat_own),
         reward_mixed=_mean(flat_own + flat_others),
         reward_by_specialty={name: _mean(values) for name, values in sorted(by_specialty.items())},
         local=len(own),
+        external=used.total(),
         counters=StepCounters(
             offered=counts.offered.total(),
             used=used.total(),
@@ -114,6 +123,14 @@ def make_row(
             generated_tokens=report.generated_tokens,
         ),
         informative=len(own) - zero_own,
+        trained=report.trained,
+        loss=report.loss,
+        clip_share=report.clip_share,
+        entropy=report.entropy,
+        grad_norm=report.grad_norm,
+        unfaithful=report.unfaithful,
+        seconds=seconds,
+        problems=(*counts.problems, *report.problems, *_alone(used, counts)),
         scoring_failures=counts.scoring_failures,
         vote=best_peer(counts.scores or _together((str(s.agent), s.rewards) for s in others)),
     )

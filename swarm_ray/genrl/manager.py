@@ -12,7 +12,6 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 from genrl.game.game_manager import BaseGameManager, RunType
@@ -125,8 +124,8 @@ class SwarmGameManager(BaseGameManager):
         report = self._train()
         with self._doing("counting the round"):
             found = scored_rollouts(self.state, self.rewards)
-            row = make_row(self.state.round, self.state.stage, self.rank, found, self.counts, report)
-        row = replace(row, seconds=self.phases.take())
+            number, stages, seconds = self.state.round, self.state.stage, self.phases.take()
+            row = make_row(number, stages, self.rank, found, self.counts, report, seconds)
         self._submit(row)
         self.recorder.round_ended(self, row)
         with self.phases.phase("sample"), self._doing("drawing the next round"):

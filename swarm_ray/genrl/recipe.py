@@ -93,9 +93,19 @@ class Recipe:
         """
         asked = read_overrides(overrides)
         refuse_fixed(asked)
+        refuse_fixed(self.swarm)
         fixed = {"game": self.game_id, "stages": self.stages}
-        config = load_config(None, None, read_overrides(self._swarm(), asked, fixed))
-        if TARGET not in self.game and (self.short.kind, self.short.datasets) == ("rgym", "tasks"):
+        if TARGET in self.game:
+            return load_config(None, None, read_overrides(self.swarm, asked, fixed))
+        short = self.short
+        sizes = {  # the game's own words for I, J and G
+            "local": short.num_train_samples,
+            "external": short.num_transplant_trees,
+            "completions": short.num_generations,
+        }
+        said = {key: size for key, size in sizes.items() if size is not None}
+        config = load_config(None, None, read_overrides(self.swarm, said, asked, fixed))
+        if (short.kind, short.datasets) == ("rgym", "tasks"):
             _require_different_tasks(self.name, config)
         return config
 
@@ -110,20 +120,6 @@ class Recipe:
         if TARGET in self.game:
             return build_with_hydra(self.name, self.game, place)
         return build_short(self.short, place)
-
-    def _swarm(self) -> dict[str, Any]:
-        """Keys of the configuration: the game's own words for I, J and G are said as ours."""
-        refuse_fixed(self.swarm)
-        values = read_overrides(self.swarm)
-        if TARGET in self.game:
-            return values
-        short = self.short
-        sizes = {
-            "local": short.num_train_samples,
-            "external": short.num_transplant_trees,
-            "completions": short.num_generations,
-        }
-        return values | {key: said for key, said in sizes.items() if said is not None}
 
 
 def read_recipe(name_or_file: str) -> Recipe:

@@ -6,7 +6,7 @@ Neither GenRL nor torch is needed to read it: an actor or a launcher of one's ow
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -14,7 +14,6 @@ import msgspec
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.records.metrics import StepMetrics
-from swarm_ray.records.rollouts import StepCounters
 
 if TYPE_CHECKING:
     from swarm_ray.genrl.communication import GameCommunication, GameCoordinator
@@ -49,42 +48,24 @@ class TrainReport:
     unfaithful: float = 0.0
     """Share of own completions whose text does not encode to the sampled tokens again; 0 if unknown."""
     problems: tuple[str, ...] = ()
-    """What went wrong and was tolerated, in words; in a row also who was missing, what was refused, why nothing was
-    used."""
+    """What went wrong and was tolerated, in words."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GameRow(TrainReport):
-    """What one node did in one round of a game."""
+class GameRow(StepMetrics, kw_only=True):
+    """What one node did in one round of a game: metrics over all its stages, not yet of a node's incarnation.
 
-    round: int
+    `counters.used` are the external rollouts trained on or shown in the prompts of a later stage; with 0 the round was
+    played alone. A whole payload that is refused counts as one in `counters.rejected`.
+    """
+
     stages: int
     """Stages that the round had."""
-    reward: float
-    """Mean raw reward of the node's own completions, over all stages."""
-    reward_mixed: float
-    """Mean raw reward over all that was trained on, own and external."""
-    reward_by_specialty: dict[str, float]
-    """Of own completions, where the questions say what they are of."""
-    local: int
-    """Own rollouts (nodes of the node's own game trees), over all stages."""
-    counters: StepCounters
-    """What became of other nodes' rollouts (a whole payload that is refused counts as one), and the tokens generated.
-
-    `used` are those trained on or shown in the prompts of a later stage; with 0 the round was played alone.
-    """
-    informative: int = 0
+    informative: int
     """Own rollouts whose rewards differ."""
-    scoring_failures: int = 0
-    vote: str | None = None
+    vote: str | None
     """The other node whose completions were worth most to this one."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """By phase, as `swarm_ray.sapo.phases.PHASES` names them."""
-
-    @property
-    def external(self) -> int:
-        """Rollouts of other nodes that were used."""
-        return self.counters.used
+    problems: tuple[str, ...]
+    """What went wrong and was tolerated, in words: who was missing, what was refused, why nothing was used."""
 
 
 def step_metrics(
@@ -99,27 +80,13 @@ def step_metrics(
         step: the node's count of updates; its round where that is not counted apart.
         alone: no coordinator was there.
     """
-    return StepMetrics(
-        node=node,
-        incarnation=incarnation,
-        round=row.round,
-        step=row.round if step is None else step,
-        reward=row.reward,
-        reward_by_specialty=dict(row.reward_by_specialty),
-        reward_mixed=row.reward_mixed,
-        local=row.local,
-        external=row.external,
-        counters=row.counters,
-        trained=row.trained,
-        loss=row.loss,
-        clip_share=row.clip_share,
-        entropy=row.entropy,
-        grad_norm=row.grad_norm,
-        unfaithful=row.unfaithful,
-        scoring_failures=row.scoring_failures,
-        seconds=dict(row.seconds),
-        alone=alone,
-    )
+    own = {
+        "node": node,
+        "incarnation": incarnation,
+        "step": row.round if step is None else step,
+        "alone": alone,
+    }
+    return StepMetrics(**{name: getattr(row, name) for name in StepMetrics.__struct_fields__} | own)
 
 
 class GameRecorder:

@@ -32,28 +32,30 @@ PROCESSES_BYTES = 1_500_000_000
 the embedded model on a CPU, and PyTorch with CUDA takes more."""
 
 
-@dataclass(frozen=True)
-class Room:
-    """The machine's resources, and what the largest run of the sweep needs."""
+def fitting(
+    runs: int,
+    cpus: float,
+    trainers: int,
+    host_bytes: int,
+    device_bytes: int | None,
+    policies_bytes: int,
+) -> int:
+    """How many runs fit side by side, one at least.
 
-    cpus: float
-    """Cores that Ray has."""
-    trainers: int
-    """Of one run; each keeps a core busy."""
-    host_bytes: int
-    """Free memory of this machine."""
-    device_bytes: int | None
-    """Free memory of the device; None if policies are in host memory."""
-    policies_bytes: int
-    """What one run's policies take, of the device's memory or else of the host's; 0 for the embedded model."""
-
-    def at_once(self, runs: int) -> int:
-        """How many of `runs` fit side by side, one at least."""
-        host = PROCESSES_BYTES + (self.policies_bytes if self.device_bytes is None else 0)
-        fitting = [runs, int(self.cpus // self.trainers), self.host_bytes // host]
-        if self.device_bytes is not None and self.policies_bytes:
-            fitting.append(self.device_bytes // self.policies_bytes)
-        return max(1, min(fitting))
+    Args:
+        runs: as many are asked for.
+        cpus: cores that Ray has.
+        trainers: of the largest run; each keeps a core busy.
+        host_bytes: free memory of this machine.
+        device_bytes: free memory of the device; None if policies are in host memory.
+        policies_bytes: what one run's policies take, of the device's memory or else of the host's; 0 for the embedded
+            model.
+    """
+    host = PROCESSES_BYTES + (policies_bytes if device_bytes is None else 0)
+    fit = [runs, int(cpus // trainers), host_bytes // host]
+    if device_bytes is not None and policies_bytes:
+        fit.append(device_bytes // policies_bytes)
+    return max(1, min(fit))
 
 
 def runs_at_once(configs: Sequence[SwarmConfig]) -> int:
@@ -63,21 +65,17 @@ def runs_at_once(configs: Sequence[SwarmConfig]) -> int:
         UserError: a device or model is not available, or a single run does not fit.
     """
     device = choose_device(configs[0].policy.device)
-    cuda = device.type != "cpu"
-    room = Room(
+    return fitting(
+        len(configs),
         cpus=sum(machine.cpus for machine in ray_actors.machines()),
         trainers=max(1 if c.trainers == "auto" else c.trainers for c in configs),
         host_bytes=int(psutil.virtual_memory().available),
-        device_bytes=free_memory(device) if cuda else None,
-        policies_bytes=max(_policies_bytes(config) for config in configs),
+        device_bytes=free_memory(device) if device.type != "cpu" else None,
+        policies_bytes=max(
+            0 if c.policy.is_tiny else preflight(c, c.nodes, choose_device(c.policy.device)).total(c.nodes)
+            for c in configs
+        ),
     )
-    return room.at_once(len(configs))
-
-
-def _policies_bytes(config: SwarmConfig) -> int:
-    if config.policy.is_tiny:
-        return 0
-    return preflight(config, config.nodes, choose_device(config.policy.device)).total(config.nodes)
 
 
 LOOK_S = 0.25
@@ -109,7 +107,6 @@ class SweepWorker(Worker):
 class Slot:
     """One running experiment."""
 
-    number: int
     run: SweepRun
     running: Running
     worker: Worker
@@ -205,7 +202,7 @@ class SweepRunner:
         except (SwarmError, StoreError) as error:
             self._outcome.failed[run.experiment] = str(error)
         else:
-            self._slots.append(Slot(self._numbers[run.experiment], run, running, made[0]))
+            self._slots.append(Slot(run, running, made[0]))
 
     def _look(self) -> None:
         """Watch every run briefly, show them, and record ended ones."""
@@ -231,10 +228,11 @@ class SweepRunner:
 
     def _lines(self) -> list[ExperimentSnapshot]:
         """A snapshot per run; the first also has the progress of the sweep."""
-        total = len(self._numbers)
+        names = [slot.run.experiment for slot in self._slots]
+        labels = [f"{self._numbers[name]} of {len(self._numbers)}: {name}" for name in names]
         lines = [
-            replace(slot.worker.progress(), label=f"{slot.number} of {total}: {slot.run.experiment}")
-            for slot in self._slots
+            replace(slot.worker.progress(), label=label)
+            for slot, label in zip(self._slots, labels, strict=True)
         ]
         notes = ("; ".join([*lines[0].notes[:1], self._far(lines)]),)
         return [replace(lines[0], notes=notes), *lines[1:]]

@@ -14,7 +14,7 @@ from sweeps_for_tests import SPLITS, plan_of, write_runs, write_sweep
 from swarm_ray.cli import main
 from swarm_ray.config.load import load_config
 from swarm_ray.sweeps.plan import read_plan
-from swarm_ray.sweeps.runner import Room, distinct_models
+from swarm_ray.sweeps.runner import distinct_models, fitting
 
 SMALL = {"grid": {"local, external": [[8, 0], [4, 4]]}, "seeds": [0, 1], "baseline": {"external": 0}}
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sweeps.md"
@@ -135,8 +135,7 @@ def test_the_sweep_of_the_documents_is_one(tmp_path: Path) -> None:
     ],
 )
 def test_as_many_run_at_once_as_fit(cpus, trainers, host, device, policies, fit):
-    room = Room(cpus, trainers, host * 10**9, device and device * 10**9, policies * 10**9)
-    assert room.at_once(9) == fit
+    assert fitting(9, cpus, trainers, host * 10**9, device and device * 10**9, policies * 10**9) == fit
 
 
 def test_a_model_is_prepared_once_for_all_runs_that_share_it(tmp_path: Path) -> None:
