@@ -21,14 +21,17 @@ class StageSnapshot:
         self._stage, self._trees = manager.state.stage, copy.deepcopy(manager.state.trees)
         self._counts = copy.deepcopy(manager.counts)
 
-    def attempt(self, payloads: dict[Any, Any]) -> Exception | None:
-        """Advance to the next stage with these payloads; answers what the game's own code raised, if anything."""
+    def advance(self, payloads: dict[Any, Any]) -> None:
+        """Advance to the next stage with these payloads; raises whatever the game's own code raises."""
         manager = self._manager
         manager.state.stage, manager.state.trees = self._stage, copy.deepcopy(self._trees)
         manager.counts = manager.data_manager.counts = copy.deepcopy(self._counts)
+        manager.state.advance_stage(manager.data_manager.prepare_states(manager.state, payloads))
+
+    def attempt(self, payloads: dict[Any, Any]) -> Exception | None:
+        """As `advance`; answers what the game's own code raised, if anything."""
         try:
-            states = manager.data_manager.prepare_states(manager.state, payloads)
-            manager.state.advance_stage(states)
+            self.advance(payloads)
         except SwarmError:
             raise
         except Exception as error:  # noqa: BLE001 - over other nodes' data a game may raise anything

@@ -235,21 +235,15 @@ class SwarmGameManager(BaseGameManager):
         """Prepare the next stage's states; a peer whose payload breaks that is left out."""
         with self._doing("copying the stage"):
             start = StageSnapshot(self)
-        error = start.attempt({self.rank: own, **others})
-        if error is None:
-            return
-        alone = start.attempt({self.rank: own})
-        if alone is not None:
-            raise self._failure("preparing the next stage", alone) from alone
-        tried = {peer: start.attempt({self.rank: own, peer: payload}) for peer, payload in others.items()}
-        error = start.attempt(
-            {self.rank: own, **{p: others[p] for p, broken in tried.items() if broken is None}}
-        )
-        if error is not None:
-            raise self._failure("preparing the next stage", error) from error
-        for peer, broken in tried.items():
-            if broken is not None:
-                self._drop(peer, describe_error(broken))
+        with self._doing("preparing the next stage"):
+            if start.attempt({self.rank: own, **others}) is None:
+                return
+            start.advance({self.rank: own})
+            tried = {peer: start.attempt({self.rank: own, peer: sent}) for peer, sent in others.items()}
+            broken = {peer: error for peer, error in tried.items() if error is not None}
+            start.advance({self.rank: own, **{p: sent for p, sent in others.items() if p not in broken}})
+        for peer, error in broken.items():
+            self._drop(peer, describe_error(error))
 
     def _train(self) -> TrainReport:
         """Train, evaluate, or both; failing data are tolerated for a few rounds."""

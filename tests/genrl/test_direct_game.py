@@ -12,12 +12,12 @@ from swarm_for_tests import closed_stages
 
 from actors.trainer.game_trainer import GameTrainer
 from actors.trainer.settings import TrainerSettings
-from drive_store import Valid, read_round_file
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file
+from swarm_ray.exchange.validation import read_peer_file
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.records.nodes import Reached
+from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import FileRef
 
 NODES = ("node-0", "node-1", "node-2")
@@ -32,25 +32,14 @@ class MixedGame(GameSwarm):
     ) -> GameTrainer:
         exchange = "folder" if LINKLESS in nodes else "hivemind"
         config = self.config.model_copy(update={"exchange": exchange})
-        return GameTrainer(
-            TrainerSettings(
-                address, config, tuple(nodes), cache_folder(), None, threads=1, game=self._factory
-            ),
-            reporter,
-        )
+        disk, game = cache_folder(), self._factory
+        settings = TrainerSettings(address, config, tuple(nodes), disk, None, threads=1, game=game)
+        return GameTrainer(settings, reporter)
 
     def whole(self, ref: FileRef) -> bool:
         """Whether a file holds its payload itself, and not a receipt for it."""
-        reading = read_round_file(
-            self.address.open(),
-            ref.key,
-            node=ref.node,
-            incarnation=ref.incarnation,
-            sha256=ref.sha256,
-            max_payload=MAX_ROUND_FILE,
-        )
-        assert isinstance(reading, Valid)
-        file = decode_round_file(reading.payload)
+        file = read_peer_file(self.address.open(), ref)
+        assert isinstance(file, RoundFile)
         assert (file.receipt is None) == bool(file.game)
         return bool(file.game)
 
@@ -72,9 +61,7 @@ def test_payloads_go_directly_and_whoever_cannot_fetch_them_gets_whole_files(
     assert {node for _, node in went_directly} == {"node-0", "node-1"}
     first = min(number for number, _ in went_directly)
     assert first <= 1, "they met before the first round, or in it"
-    assert max(number for number, _ in went_directly) <= first + 2, (
-        "whole again as soon as they had heard of it"
-    )
+    assert max(number for number, _ in went_directly) <= first + 2, "whole again once they had heard of it"
 
     rows = {(row.node, row.round): row for row in experiment_metrics(str(swarm.root), "small")}
     lost = {node for number, node in went_directly if number == first}

@@ -26,7 +26,6 @@ from genrl.state import WorldState
 
 from swarm_ray.errors import MalformedFile, NodeFailure, StopRequested
 from swarm_ray.genrl.manager import FAILURES_TOLERATED, SwarmGameManager
-from swarm_ray.genrl.policy_trainer import PolicyTrainer
 from swarm_ray.genrl.recorder import GameError, GameRecorder, step_metrics
 from swarm_ray.genrl.rgym import GymDataManager
 from swarm_ray.genrl.wire import WireError
@@ -192,32 +191,20 @@ def test_a_payload_that_breaks_the_games_own_code_is_dropped_alone(game, data):
     assert row.local == len(rows.questions[0])
 
 
-def test_a_game_goes_on_with_the_questions_it_would_have_had(game):
+def test_a_game_goes_on_with_the_questions_it_would_have_had(game, monkeypatch):
     manager, whole = game(rounds=5)
     manager.run_game()
     manager, rest = game(rounds=5, first=3)
     manager.run_game()
     assert [row.round for row in rest.rows] == [3, 4]
     assert rest.questions == whole.questions[3:]
+    monkeypatch.delattr(GymDataManager, "skip_rounds")  # GenRL's own data managers can only draw
     manager, again = game(rounds=5, first=3)
-    manager.data_manager = _Unskippable(manager.data_manager)
     manager.run_game()
     assert again.questions == whole.questions[3:]
     manager, none = game(rounds=5, first=5)
     manager.run_game()
     assert (none.rows, none.said) == ([], ["restored", "ended"])
-
-
-class _Unskippable:
-    """A data manager as GenRL's own are: it can only draw."""
-
-    def __init__(self, manager: Any) -> None:
-        self._manager = manager
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "skip_rounds":
-            raise AttributeError(name)
-        return getattr(self._manager, name)
 
 
 def test_what_cannot_travel_ends_the_game_with_its_place(verifier):
@@ -248,19 +235,11 @@ def test_a_coordinator_hears_rewards_and_winners(verifier):
 
 
 def test_a_back_end_without_stages_gets_a_step_for_each():
-    communication = Alone()
-    math_manager(communication, rounds=2).run_game()
+    communication, rows = Alone(), Rows()
+    math_manager(communication, rounds=2, recorder=rows).run_game()
     assert communication.steps == [0, 1, 2, 3, 4, 5]
-
-
-def test_the_back_ends_problems_stand_in_the_row(verifier):
-    hub, rows = Hub(1), Rows()
-    communication = MemoryGather("n0", hub)
-    communication.problems = ["n1 has not sent a file of round 0 in 5 s"]
-    manager = rgym_manager(communication, verifier, rounds=2, recorder=rows)
-    play([manager], hub)
-    assert "n1 has not sent a file of round 0 in 5 s" in rows.rows[0].problems
-    assert "n1 has not sent a file of round 0 in 5 s" not in rows.rows[1].problems
+    assert [(row.local, row.external) for row in rows.rows] == [(6, 0)] * 2
+    assert "no external rollout was used: none was offered" in rows.rows[0].problems
 
 
 def test_a_row_becomes_one_of_a_nodes_metrics(game):
@@ -313,10 +292,3 @@ def test_genrls_own_trainer_that_has_nothing_to_learn_says_so(verifier, tmp_path
     (row,) = rows.rows
     assert (row.reward, row.trained, row.loss) == (0.0, False, None)
     assert not moved(before, trainer)
-
-
-def test_a_trainer_tells_whether_it_takes_groups_of_any_size(game, data):
-    manager, rows = game({"three": shared(data, ["right", "no", "never"])})
-    assert isinstance(manager.trainer, PolicyTrainer)
-    manager.run_game()
-    assert rows.rows[0].counters.used_from == {"three": 1}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from games_for_tests import OPENINGS, Hub, MemoryGather, Rows, math_manager, moved, play, tiny_policy, weights
 from genrl.communication import Payload
-from genrl.communication.local.null_comm import NullCommunicationBackend
 
 from swarm_ray.errors import ConfigError
 from swarm_ray.genrl.counting import RoundCounts
@@ -45,11 +44,7 @@ def test_questions_are_common_to_nodes_and_have_answers_that_genrl_recognises():
 
 
 def test_too_few_questions_are_one_line():
-    tasks = {
-        "specialties": [
-            {"name": "count_bits", "options": {"min_n": 1, "max_n": 2}},
-        ]
-    }
+    tasks = {"specialties": [{"name": "count_bits", "options": {"min_n": 1, "max_n": 2}}]}
     with pytest.raises(ConfigError, match="count_bits have no 5 different questions"):
         MathDataManager(5, tasks=tasks).get_round_data()
     with pytest.raises(ConfigError, match="did you mean"):
@@ -82,14 +77,6 @@ def test_two_nodes_play_three_stages_and_show_each_other_what_they_said():
             assert row.trained
             assert any("were too long" in problem for problem in row.problems)
         assert moved(before[i], trainer)
-
-
-def test_alone_the_game_goes_on_with_the_own_answers():
-    rows = Rows()
-    math_manager(NullCommunicationBackend(), recorder=rows).run_game()
-    (row,) = rows.rows
-    assert (row.local, row.external) == (6, 0)
-    assert "no external rollout was used: none was offered" in row.problems
 
 
 def test_what_is_shown_of_a_peer_is_bounded():

@@ -99,13 +99,6 @@ def test_a_data_set_without_a_seed_is_the_same_for_nodes_of_other_seeds(verifier
         assert one.questions.again(environment_of(question)) == question
 
 
-def test_a_stream_goes_on_where_it_would_be(data):
-    fresh = GymDataManager(DATASETS, num_train_samples=3, seed=0, answer="whole", verifier=data.verifier)
-    drawn = [data.get_round_data() for _ in range(4)]
-    fresh.skip_rounds(3)
-    assert fresh.get_round_data() == drawn[3]
-
-
 def test_the_papers_rule_drops_rollouts_without_advantage_and_draws_of_the_rest(data):
     swarm = payloads(
         data, all_right={0: ["right", "right"]}, all_wrong={1: ["x", "y"]}, mixed={2: ["right", "x"]}

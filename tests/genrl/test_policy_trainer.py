@@ -100,22 +100,6 @@ def test_own_completions_are_trained_on_as_sampled_and_others_as_their_text(trai
     assert not trainer._made
 
 
-def test_likelier_after_reward(trainer):
-    """The rewarded answer of a peer becomes likelier."""
-
-    def share():
-        trainer.place = (99, 0)
-        trainer.num_generations = 200
-        texts = trainer.generate(rows("5 + 2"))[0]
-        trainer.cleanup()
-        return sum(text.startswith("7") for text in texts)
-
-    before = share()
-    for _ in range(5):
-        trainer.train(*_rewarded("5 + 2", "7"))
-    assert share() > before + 20
-
-
 def _rewarded(question, answer):
     state, rewards = played({("peer", question): ([answer, "3"], [1.0, 0.0])})
     return state, Table(), rewards

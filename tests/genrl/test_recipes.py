@@ -70,11 +70,6 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_texts_of_any_alphabet_are_what_they_were(tmp_path: Path) -> None:
-    recipe = read_recipe(written(tmp_path, RGYM + 'swarm: {policy: {system_prompt: "Be 😀"}}\n'))
-    assert recipe.config().policy.system_prompt == "Be 😀"
-
-
 def test_whoever_joins_a_game_imports_no_module_that_strangers_name(tmp_path: Path) -> None:
     recipe = read_recipe("rgym")
     config = load_config(

@@ -38,7 +38,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, verifier: Scorer) -> Played
 
 
 @pytest.mark.parametrize("game", ["rgym", "math"])
-def test_both_processes_use_rollouts_of_the_other(played: Played, game: str) -> None:
+def test_both_processes_use_rollouts_and_see_values_of_the_other(played: Played, game: str) -> None:
     _, told = played
     assert told["node-0"][game]["pid"] != told["node-1"][game]["pid"]
     for node, other in (NODES, NODES[::-1]):
@@ -47,22 +47,13 @@ def test_both_processes_use_rollouts_of_the_other(played: Played, game: str) -> 
         assert said["offered"] > 0
         assert said["external"] > 0
         assert said["used_from"] == [other]
+        assert said["shown"] == {name: name for name in NODES}
 
 
-def test_values_are_shown_to_both(played: Played) -> None:
-    _, told = played
-    for node in NODES:
-        assert told[node]["math"]["shown"] == {"node-0": "node-0", "node-1": "node-1"}
-
-
-def test_the_folder_has_both_nodes_and_their_goodbyes(
-    played: Played,
-) -> None:
+def test_the_folder_has_both_nodes_and_their_goodbyes(played: Played) -> None:
     root, _ = played
-    store, paths = Store(str(root)), ExperimentPaths("math")
-    registry = Registry(ExperimentStore(store, paths))
+    registry = Registry(ExperimentStore(Store(str(root)), ExperimentPaths("math")))
     found = registry.registrations()
     assert sorted(node for node, _ in found) == list(NODES)
     assert all(isinstance(registry.read_beat(*peer), Valid) for peer in found)
-    status = experiment_status(str(root), "math")
-    assert sorted(node.id for node in status.nodes) == list(NODES)
+    assert sorted(node.id for node in experiment_status(str(root), "math").nodes) == list(NODES)

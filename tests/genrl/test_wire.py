@@ -65,12 +65,6 @@ def test_what_travels_comes_back(value):
     assert same(decode(encode(value)), value)
 
 
-def test_a_round_of_the_game_comes_back_with_its_numbered_items():
-    world = WorldState({"question": "2+2", "metadata": {"cells": [(1, 2)], 7: "x"}}, None, ["said"])
-    sent = {0: [Payload(world, ["4", "<answer>4</answer>"], None)], (1, "a"): []}
-    assert same(decode(encode(sent)), sent)
-
-
 class Colour(str, Enum):  # noqa: UP042 - what games have from before there was StrEnum
     RED = "red"
 

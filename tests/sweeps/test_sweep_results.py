@@ -15,7 +15,7 @@ from swarm_ray.cli import main
 from swarm_ray.errors import ConfigError, UserError
 from swarm_ray.experiments import compare_experiments
 from swarm_ray.observe.statistics import difference, interval, paired_difference
-from swarm_ray.sweeps.charts import seed_curves, sweep_charts
+from swarm_ray.sweeps.charts import seed_curves
 from swarm_ray.sweeps.page import csv_text, json_text, page_text, write_reports
 from swarm_ray.sweeps.plan import SweepPlan
 from swarm_ray.sweeps.results import SweepResult, run_statuses, to_do
@@ -205,12 +205,6 @@ def test_text_of_the_file_is_escaped_in_the_page(tmp_path: Path) -> None:
     assert "<script" not in text
     assert "\u202e" not in text
     assert "&lt;script&gt;" in text
-
-
-def test_figures_can_be_written_as_files(result: SweepResult, tmp_path: Path) -> None:
-    for chart in sweep_charts(result):
-        assert [path.stat().st_size > 0 for path in chart.write(tmp_path)] == [True] * 3
-    assert len((tmp_path / "cumulative-reward.csv").read_text().splitlines()) == 1 + 9
 
 
 def test_a_page_that_cannot_be_written_is_one_line(result: SweepResult, tmp_path: Path) -> None:
