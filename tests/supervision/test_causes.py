@@ -49,8 +49,11 @@ def test_a_death_with_memory_to_spare_is_no_want_of_memory() -> None:
     error = explained("trainer-0", died(recorded.KILLED), ROOMY)
     assert type(error) is ActorDied
     assert str(error).startswith("trainer-0 died: its worker process has died")
-    assert "resident memory 2.0 GB" in str(error)
-    assert "9.0 GB of the machine's 12.0 GB were free" in str(error)
+    assert "resident memory 2.0 GB in the last sample, 9.0 GB of the machine's 12.0 GB were free" in str(
+        error
+    )
+    unseen = Sample(resident=None, available=9 * GB, total=12 * GB)
+    assert "resident memory unknown" in str(explained("trainer-0", died(recorded.KILLED), unseen))
 
 
 def test_a_death_on_a_full_machine_is_want_of_memory() -> None:
@@ -59,11 +62,6 @@ def test_a_death_on_a_full_machine_is_want_of_memory() -> None:
     assert "resident memory 11.0 GB" in str(error)
     assert "host fewer nodes" in str(error)
     assert kind_of(error) is Kind.INFRASTRUCTURE
-
-
-def test_one_that_was_never_seen_has_no_resident_memory() -> None:
-    seen = Sample(resident=None, available=9 * GB, total=12 * GB)
-    assert "resident memory unknown" in str(explained("trainer-0", died(recorded.KILLED), seen))
 
 
 def test_rays_memory_monitor_is_quoted_with_figures() -> None:
@@ -82,14 +80,11 @@ def test_a_missing_module_is_named_and_not_tried_again() -> None:
     assert kind_of(error) is Kind.BROKEN
 
 
-def test_a_message_of_several_lines_becomes_one() -> None:
-    assert str(died(recorded.TWO_LINES)) == "ValueError: bad thing second line"
-
-
 def test_our_own_errors_come_back_as_themselves() -> None:
     assert type(died(recorded.OURS)) is ModelError
     assert str(died(recorded.OURS)) == "'gpt-9' cannot be loaded: no such model"
     assert type(died(recorded.OF_THE_STORE)) is StoreUnavailable
+    assert str(died(recorded.TWO_LINES)) == "ValueError: bad thing second line", "one line of theirs"
     full = StoreFull("no space")
     assert explained("logger", raised_in_call(full), ROOMY) is full
 

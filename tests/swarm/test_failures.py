@@ -40,33 +40,27 @@ def killed(root: str, shell: str) -> Swarm:
         swarm.stop()
     assert time.monotonic() - began < 60
     assert psutil.wait_procs(children, timeout=20)[1] == []  # a trainer's scoring process ends with it
+    assert swarm.exit_code == 1
+    assert "died" in swarm.message
+    assert all("died" in str(node.problem) for node in experiment_status(root, "struck").nodes)
+    assert ray.util.list_named_actors(all_namespaces=True) == []
     return swarm
 
 
 def test_a_logger_that_is_killed_fails_the_run(root: str) -> None:
     """Of a trainer `tests/kills/test_crashed_run.py` says so."""
-    swarm = killed(root, "LoggerShell")
-    assert swarm.exit_code == 1
-    assert "struck failed" in swarm.message
-    assert "died" in swarm.message
+    assert "struck failed" in killed(root, "LoggerShell").message
     status = experiment_status(root, "struck")
     assert status.state == "failed"
     assert "died" in status.note
-    assert all(node.problem for node in status.nodes)
     assert [r.state for r in records_of(root, "struck")].count("failed") == 1
     assert len(closed_stages(root, "struck")) >= 1
-    assert ray.util.list_named_actors(all_namespaces=True) == []
 
 
 def test_a_coordinator_that_is_killed_fails_the_run(root: str) -> None:
-    swarm = killed(root, "CoordinatorShell")
-    assert swarm.exit_code == 1
-    assert "died" in swarm.message
-    status = experiment_status(root, "struck")
-    assert status.state not in {"finished", "stopped"}
-    assert all("died" in str(node.problem) for node in status.nodes)
+    killed(root, "CoordinatorShell")
+    assert experiment_status(root, "struck").state not in {"finished", "stopped"}
     assert records_of(root, "struck")[-1].state == "running"
-    assert ray.util.list_named_actors(all_namespaces=True) == []
 
 
 @pytest.mark.repeats

@@ -27,20 +27,11 @@ CHANGES = {
 
 def test_output_that_nobody_reads_stalls_nothing(root: str, tmp_path: Path) -> None:
     overrides = [f"{key}={json.dumps(value)}" for key, value in (SMALL | CHANGES).items()]
+    command = [sys.executable, "-m", "swarm_ray.cli", "simulate", "--root", root, "--experiment", "loud"]
     with (
         (tmp_path / "said").open("wb") as said,
         subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "swarm_ray.cli",
-                "simulate",
-                "--root",
-                root,
-                "--experiment",
-                "loud",
-                *overrides,
-            ],
+            [*command, *overrides],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=said,  # the driver makes questions too
             stderr=subprocess.STDOUT,
