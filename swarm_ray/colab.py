@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +104,8 @@ def check_node(root: str, experiment: str, node: str) -> str:
 
 def about_machine() -> str:
     """Cores, memory, disk and GPUs of this machine, a line each."""
-    disk_of = next(p for p in (state_folder(), *state_folder().parents) if p.exists())
-    memory, disk = psutil.virtual_memory(), shutil.disk_usage(disk_of)
+    there = next(p for p in (state_folder(), *state_folder().parents) if p.exists())
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(there)
     return "\n".join(
         [
             f"Python {platform.python_version()}, {os.cpu_count()} CPU cores",
@@ -129,20 +130,16 @@ def take_secret(name: str, ask: Callable[[str], str] = getpass.getpass) -> str:
     Raises:
         UserError: it is nowhere, and nobody can be asked.
     """
-    value, why = _colab_secret(name)
-    if value:
-        os.environ[name] = value
-        return f"{name}: from Colab's secrets"
-    if os.environ.get(name):
+    (value, why), where = _colab_secret(name), "from Colab's secrets"
+    if not value and os.environ.get(name):
         return f"{name}: from the environment"
-    try:
-        typed = ask(f"{name} (not shown; {why}): ").strip()
-    except (EOFError, NotImplementedError):  # nobody sits at this notebook
-        typed = ""
-    if not typed:
+    if not value:
+        with suppress(EOFError, NotImplementedError):  # nobody sits at this notebook
+            value, where = ask(f"{name} (not shown; {why}): ").strip(), "as typed"
+    if not value:
         raise UserError(f"{name} is needed for what is switched on, and {why}; add it under {SECRETS_URL}")
-    os.environ[name] = typed
-    return f"{name}: as typed"
+    os.environ[name] = value
+    return f"{name}: {where}"
 
 
 def remounter(mount_point: str, say: Callable[[str], object]) -> Callable[[str], None]:

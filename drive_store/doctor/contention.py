@@ -12,7 +12,7 @@ from collections import Counter
 
 from drive_store.doctor.channel import NOTE_LIMIT, Channel, Note, Silence
 from drive_store.doctor.report import FAIL, OK, WARN, Finding, seconds
-from drive_store.errors import NameTaken, StoreError
+from drive_store.errors import StoreError
 
 COPY = "copy.txt"
 OLD = b"the first content\n" * 300
@@ -175,18 +175,11 @@ def race(channel: Channel, one_way_s: float) -> Finding:
         else:
             channel.tell(f"ready-{number}", Note())
             channel.means.sleep(one_way_s)
-        mine = _create(channel, f"{peer.folder}/race-{min(own.id, peer.id)}-{number}.txt")
+        name = f"{peer.folder}/race-{min(own.id, peer.id)}-{number}.txt"
+        mine = own.create_shared(name, own.id.encode())
         channel.tell(f"raced-{number}", Note(figures={"created": float(mine)}))
         outcomes[mine + (channel.hear(f"raced-{number}").figures.get("created") == 1)] += 1
     return _raced(both=outcomes[2], neither=outcomes[0])
-
-
-def _create(channel: Channel, key: str) -> bool:
-    try:
-        channel.own.create_shared(key, channel.own.id.encode())
-    except NameTaken:
-        return False
-    return True
 
 
 def _raced(*, both: int, neither: int) -> Finding:

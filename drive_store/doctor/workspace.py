@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from drive_store.doctor.report import FAIL, Finding
-from drive_store.errors import StoreError, errors_of
+from drive_store.errors import NameTaken, StoreError, errors_of
 from drive_store.names import twin_name
 from drive_store.paths import ExperimentPaths
 from drive_store.store.deadline import Deadline
@@ -115,10 +115,17 @@ class OwnFiles:
         self.expect(key, len(data))
         self.store.replace_copy(key, data)
 
-    def create_shared(self, key: str, data: bytes) -> None:
-        """Create a file outside of its own folder; `data` differs from what any other machine writes there."""
-        self.store.create(key, data)
+    def create_shared(self, key: str, data: bytes) -> bool:
+        """Create a file outside of its own folder, unless its name is taken; whether it did.
+
+        `data` differs from what any other machine writes there.
+        """
+        try:
+            self.store.create(key, data)
+        except NameTaken:
+            return False
         self._shared[key] = data
+        return True
 
     def remove(self, key: str) -> None:
         """Remove one file."""

@@ -132,10 +132,8 @@ def _marks_elsewhere(store: Store, experiment: str, peer_id: str, gone: set[str]
 
 
 def _peer_id_in(reading: Reading) -> str:
-    """The peer id in a registration; empty if unreadable."""
-    registration = record_in(
-        reading, Registration
-    )  # the coordinator refuses what cannot be read, and says so
+    """The peer id in a registration; empty if unreadable, which the coordinator refuses and reports."""
+    registration = record_in(reading, Registration)
     return registration.peer_id if registration is not None else ""
 
 

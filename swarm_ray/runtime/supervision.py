@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,10 +133,9 @@ class Supervisor:
         if not ray_actors.finished([call], QUICK_S):
             self._asked[role] = call
             return None
-        try:
+        with suppress(SwarmError, StoreError):  # `watch` handles dead actors
             return ray_actors.result_of(call, QUICK_S)
-        except (SwarmError, StoreError):
-            return None  # `watch` handles dead actors
+        return None
 
     def running(self) -> dict[Any, str]:
         """Calls of `run` that have not ended, with their actors."""

@@ -82,7 +82,8 @@ def test_what_is_too_large_or_no_file_is_refused(own: OwnFiles) -> None:
 def test_only_own_files_are_removed(own: OwnFiles) -> None:
     own.create(own.key("mine.txt"), b"mine")
     own.store.create("check/pair/race.txt", b"theirs")
-    own.create_shared("check/pair/race2.txt", b"mine")
+    assert own.create_shared("check/pair/race2.txt", b"mine")
+    assert not own.create_shared("check/pair/race.txt", b"mine")
     Path(own.store.root, "check/pair/race2 (1).txt").write_bytes(b"theirs")
     Path(own.store.root, "check/pair/race2.txt").rename(Path(own.store.root, "check/pair/race2 (2).txt"))
     own.store.create(own.key("strange.txt"), b"of another")
