@@ -24,8 +24,7 @@ from swarm_ray.machine.local_disk import LocalJson
 from swarm_ray.records.metrics import Evaluation, Event, LoggerProgress, StepMetrics
 from swarm_ray.records.nodes import StoreUse
 from swarm_ray.records.state import Member
-from swarm_ray.tracking.files import TrackerFiles
-from swarm_ray.tracking.tracker import Tracker, TrackerFeed, tracked_evaluation, tracked_row
+from swarm_ray.tracking.tracker import Tracker, TrackerFeed, TrackerFiles, tracked_evaluation, tracked_row
 
 TRACKERS_WITHIN_S = 45.0
 """Seconds that trackers may take to finish; the driver may end the logger sooner."""

@@ -63,8 +63,8 @@ class NodeCheckpoints:
         if which == "last":
             return self._all
         if which == "best":
-            scored = [(candidate.score, candidate) for candidate in self._all if candidate.score is not None]
-            return [candidate for _, candidate in sorted(scored, key=lambda pair: -pair[0])] or self._all
+            scored = [candidate for candidate in self._all if candidate.score is not None]
+            return sorted(scored, key=lambda candidate: -(candidate.score or 0.0)) or self._all
         found = [candidate for candidate in self._all if candidate.stored.step == which]
         if not found:
             raise UserError(
@@ -77,9 +77,9 @@ class NodeCheckpoints:
         """The steps of all checkpoints, for people."""
         steps = list(dict.fromkeys(candidate.stored.step for candidate in self._all))
         best = self.candidates("best")[0].stored.step
-        shown = [f"{step} (best)" if step == best else str(step) for step in steps[:_SHOWN]]
-        more = f" and {len(steps) - _SHOWN} more" if len(steps) > _SHOWN else ""
-        return f"step{'s'[: len(steps) != 1]} {', '.join(shown)}{more}"
+        return (
+            f"step{'s'[: len(steps) != 1]} {_some([f'{s} (best)' if s == best else str(s) for s in steps])}"
+        )
 
     def fetch(self, which: Which, folder: Path) -> LocalCheckpoint:
         """Copy the first that is whole, without its optimizer, verified by its hashes.
@@ -101,8 +101,8 @@ class NodeCheckpoints:
         raise UserError(f"{self._problems[-1]}; it has {self.listed()}")
 
     def _newest_first(self) -> list[Candidate]:
-        lives = incarnations_of(self._experiment)
-        ages = {life: depth for (node, life), depth in lives.items() if node == self._node}
+        lives = incarnations_of(self._experiment).items()
+        ages = {life: depth for (node, life), depth in lives if node == self._node}
         found = []
         for stored in self._stored.folders():
             manifest = self._stored.manifest(stored)
@@ -126,12 +126,17 @@ class NodeCheckpoints:
             return f"experiment {name!r} has no whole checkpoint of {self._node}: {self._problems[0]}"
         nodes = nodes_with_checkpoints(self._experiment)
         if nodes:
-            more = f" and {len(nodes) - _SHOWN} more" if len(nodes) > _SHOWN else ""
-            return f"experiment {name!r} has no checkpoint of {self._node}; it has of {', '.join(nodes[:_SHOWN])}{more}"
+            return f"experiment {name!r} has no checkpoint of {self._node}; it has of {_some(nodes)}"
         return (
             f"experiment {name!r} has no checkpoint in the folder yet: a run uploads them every "
             "checkpoint.store_every_s seconds, and at its end"
         )
+
+
+def _some(names: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def nodes_with_checkpoints(experiment: OpenExperiment) -> list[str]:

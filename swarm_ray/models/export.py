@@ -119,8 +119,7 @@ def _write(
 ) -> Exported:
     """Torch is imported here, so that a mistake in the command is reported without it."""
     from swarm_ray.checkpointing.node_state import decode_state
-    from swarm_ray.models.card import model_card
-    from swarm_ray.models.folder import build_parts, fill_folder
+    from swarm_ray.models.folder import build_parts, fill_folder, model_card
     from swarm_ray.policies.state import load_tensors
 
     newest = opened.newest()
@@ -132,7 +131,7 @@ def _write(
             f"the checkpoint of {node} at step {found.step} holds another's state; name another --step"
         )
     parts = build_parts(config, opened.identity.versions, cache_folder(), modules)
-    card = model_card(opened.identity.experiment, state, config, chat=parts.has_chat)
+    card = model_card(opened.identity.experiment, state, config, chat=bool(parts.tokenizer.chat_template))
     fill = partial(
         fill_folder, parts=parts, weights=load_tensors(found.file("weights.safetensors")), card=card
     )
@@ -153,26 +152,21 @@ def require_model_folder(folder: Path, *, overwrite: bool) -> None:
         UserError: something is there that must not be lost, or the folder cannot be read.
     """
     with writing_errors(folder):
-        _require_replaceable(folder, overwrite=overwrite)
-
-
-def _require_replaceable(folder: Path, *, overwrite: bool) -> None:
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not folder.is_dir():
-        raise UserError(f"{folder} is a file; name a folder for the model")
-    if not any(folder.iterdir()):
-        return
-    if not overwrite:
-        raise UserError(
-            f"{folder} is not empty: name another folder, or give --overwrite to replace a model in it"
-        )
-    others = [path for path in folder.iterdir() if path.is_dir() or not _OF_A_MODEL.fullmatch(path.name)]
-    if others or not (folder / "config.json").is_file():
-        what = f" ({min(others).name})" if others else ""
-        raise UserError(
-            f"{folder} holds other things than a model{what}, so it is not overwritten; name another folder"
-        )
+        if not folder.exists() and not folder.is_symlink():
+            return
+        if not folder.is_dir():
+            raise UserError(f"{folder} is a file; name a folder for the model")
+        inside = sorted(folder.iterdir())
+        if inside and not overwrite:
+            raise UserError(
+                f"{folder} is not empty: name another folder, or give --overwrite to replace a model in it"
+            )
+        others = [path.name for path in inside if path.is_dir() or not _OF_A_MODEL.fullmatch(path.name)]
+        if others or (inside and not (folder / "config.json").is_file()):
+            what = f" ({others[0]})" if others else ""
+            raise UserError(
+                f"{folder} holds other things than a model{what}, so it is not overwritten; name another folder"
+            )
 
 
 def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +17,9 @@ from swarm_ray.checkpointing.node_state import NodeState
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.secrets import without_secrets
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
-from swarm_ray.models.card import model_card
-from swarm_ray.models.folder import ModelParts, fill_folder, parts_of
+from swarm_ray.models.folder import ModelParts, exported_tokenizer, fill_folder, model_card
 from swarm_ray.models.hub import push_failures, push_folder, repository_of
 from swarm_ray.policies.state import load_tensors
-from swarm_ray.policies.transformers_models import TextTokenizer
 from swarm_ray.sapo.node import Node
 
 Tell = Callable[[str, str, str], None]
@@ -51,7 +48,6 @@ class HubPushes:
         nodes: those of this trainer, as they begin.
         folder: on the machine's own disk, for what waits.
         tell: takes "hub", the outcome of a push, and the node; called from the push thread.
-        clock: monotonic seconds.
     """
 
     def __init__(
@@ -61,10 +57,9 @@ class HubPushes:
         nodes: Sequence[Node],
         folder: Path,
         tell: Tell,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._config, self._experiment, self._tell, self._clock = config, experiment, tell, clock
-        self._parts = _parts(nodes, config)
+        self._config, self._experiment, self._tell = config, experiment, tell
+        self._parts = _parts(nodes, is_tiny=config.policy.is_tiny)
         self._tried = {n.id: n.round for n in nodes}
         self._pushed: dict[str, int] = {}
         self._failed: dict[str, str] = {}
@@ -106,7 +101,7 @@ class HubPushes:
         Returns:
             A line for each node whose last model is not on the Hub.
         """
-        deadline = self._clock() + within_s
+        deadline = time.monotonic() + within_s
         latest = [self._latest[n.id] for n in nodes if n.id in self._latest]
         if not latest:
             return []
@@ -115,7 +110,7 @@ class HubPushes:
             if self._pushed.get(model.state.node) != model.state.step:
                 self._failed.pop(model.state.node, None)
                 self._put(model)
-        self._thread.wait_idle(deadline - self._clock())
+        self._thread.wait_idle(deadline - time.monotonic())
         return [
             f"{node}: its last model, of step {step}, is not on the Hub: {self._failed.get(node, 'time ran out')}; "
             "swarm-ray export-model writes it to a folder"
@@ -153,7 +148,7 @@ class HubPushes:
     def _send(self, model: _Model, repository: str) -> None:
         state, own = model.state, self._folders[model.state.node]
         parts = self._parts[state.node]
-        card = model_card(self._experiment, state, self._config, chat=parts.has_chat)
+        card = model_card(self._experiment, state, self._config, chat=bool(parts.tokenizer.chat_template))
         own.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=own) as made:
             fill_folder(Path(made), parts, load_tensors(model.weights), card)
@@ -179,17 +174,13 @@ def hub_pushes(
     return HubPushes(config, experiment, nodes, folder, tell) if config.hub.repository else None
 
 
-def _parts(nodes: Sequence[Node], config: SwarmConfig) -> dict[str, ModelParts]:
-    """What the nodes' models are made of, with a copy of the tokenizer: two threads may not use the trainer's."""
-    copies: dict[int, TextTokenizer] = {}
-    found = {}
-    for node in nodes:
-        parts = parts_of(node.policy, config)
-        key = id(parts.tokenizer)
-        if key not in copies:
-            copies[key] = copy.deepcopy(parts.tokenizer)
-        found[node.id] = replace(parts, tokenizer=copies[key])
-    return found
+def _parts(nodes: Sequence[Node], *, is_tiny: bool) -> dict[str, ModelParts]:
+    """What the nodes' models are made of; the tokenizers are copies, one of each that nodes share."""
+    shared = {id(n.policy.tokenizer): n.policy.tokenizer for n in nodes}
+    copies = {key: exported_tokenizer(tokenizer, is_tiny=is_tiny) for key, tokenizer in shared.items()}
+    return {
+        n.id: ModelParts(n.policy.model, copies[id(n.policy.tokenizer)], n.policy.sampling) for n in nodes
+    }
 
 
 def _cause(error: BaseException) -> str:

@@ -91,7 +91,7 @@ def interval(values: Sequence[float], *, confidence: float = CONFIDENCE, seed: i
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
         return Interval(mean, None, None, 1, None)
-    low, high = _bootstrapped((values,), _mean, confidence, seed)
+    low, high = _bootstrapped((values,), np.mean, confidence, seed)
     return Interval(mean, low, high, len(values), float(np.std(values, ddof=1)))
 
 
@@ -187,8 +187,7 @@ def smallest_p(first: int, second: int) -> float:
 
 def interval_coverage(count: int) -> float | None:
     """How often an interval of `count` values, asked for with 95 %, holds the mean; None of fewer than 2 values."""
-    known = [number for number in _COVERAGE if number <= count]
-    return _COVERAGE[max(known)] if known else None
+    return _COVERAGE.get(max((number for number in _COVERAGE if number <= count), default=0))
 
 
 def _mann_whitney(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
@@ -215,10 +214,6 @@ def _correlation(first: Sequence[float], second: Sequence[float]) -> float | Non
     if len(first) < 3 or min(np.ptp(first), np.ptp(second)) == 0:
         return None
     return float(np.corrcoef(first, second)[0, 1])
-
-
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    return np.asarray(values.mean(axis=axis))
 
 
 def _mean_difference(second: np.ndarray, first: np.ndarray, axis: int) -> np.ndarray:

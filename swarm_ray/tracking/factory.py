@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 
 from swarm_ray.config.schema import TrackingConfig
 from swarm_ray.errors import UserError
-from swarm_ray.tracking.files import TrackerFiles
 from swarm_ray.tracking.prometheus import MakeGauge, PrometheusTracker
 from swarm_ray.tracking.tensorboard import TensorboardTracker
-from swarm_ray.tracking.tracker import Tracker
+from swarm_ray.tracking.tracker import Tracker, TrackerFiles
 from swarm_ray.tracking.wandb import WandbTracker
 
 RAY_DEFAULT = ("aiohttp_cors", "opencensus", "prometheus_client")

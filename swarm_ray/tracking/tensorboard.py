@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from swarm_ray.tracking.files import TrackerFiles
-from swarm_ray.tracking.tracker import TrackedStep, TrackerFailed
+from swarm_ray.tracking.tracker import TrackedStep, TrackerFailed, TrackerFiles
 
 if TYPE_CHECKING:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter

@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from swarm_ray.tracking.files import TrackerFiles
-from swarm_ray.tracking.tracker import TrackedStep, TrackerFailed
+from swarm_ray.tracking.tracker import TrackedStep, TrackerFailed, TrackerFiles
 
 if TYPE_CHECKING:
     from wandb import Run

@@ -131,11 +131,11 @@ def log(root: str, spool: str, lives: str, end: str, *overrides: str) -> None:
         for step in range(int(first), int(last) + 1):
             logger.log_metrics([row(member.node, step) for member in NODES])
             if end == "core killed" and step == 0:
-                until(logger._feed.is_empty)
+                until(logger._feed._waiting.empty)
                 _kill_core()
         logger.log_events(evaluation_events([Evaluation("node-1", "end", 0.25, {"coin": 0.25}, {"coin": 4})]))
         if end == "killed":
-            until(logger._feed.is_empty)
+            until(logger._feed._waiting.empty)
         else:
             logger.close()
             said = logger.progress().remark

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tracked_for_tests import NODES, in_a_process, joined, logger_of, row
 
 from drive_store import ExperimentStore, StoreError, StoreUnavailable
-from swarm_ray.tracking.files import TrackerFiles
+from swarm_ray.tracking.tracker import TrackerFiles
 
 LOGS = "experiments/small/logs"
 

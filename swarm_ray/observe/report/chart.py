@@ -81,12 +81,11 @@ class Chart:
 
     def marks(self, folder: Path) -> dict[Path, str]:
         """The files of the figure, and by what each is known; see `require_renewable`."""
-        marks = {
-            "png": f"Software\0{WRITER}",
-            "svg": f"<dc:title>{WRITER}</dc:title>",
-            "csv": ",".join(self.columns),
+        return {
+            folder / f"{self.slug}.png": f"Software\0{WRITER}",
+            folder / f"{self.slug}.svg": f"<dc:title>{WRITER}</dc:title>",
+            folder / f"{self.slug}.csv": ",".join(self.columns),
         }
-        return {folder / f"{self.slug}.{kind}": mark for kind, mark in marks.items()}
 
     def write(self, folder: Path) -> list[Path]:
         """Write PNG, SVG and CSV into a folder that is there; what stands there is written over.
@@ -94,16 +93,14 @@ class Chart:
         Raises:
             UserError: one of them cannot be written.
         """
-        paths = [*self.marks(folder)]
+        png, svg, table = paths = [*self.marks(folder)]
         with _drawn(self) as figure:
-            with written_whole(paths[0]) as part:
+            with written_whole(png) as part:
                 figure.savefig(part, format="png", dpi=DOTS_PER_INCH, metadata={"Software": WRITER})
-            with written_whole(paths[1]) as part:
+            with written_whole(svg) as part:
                 figure.savefig(part, format="svg", metadata={"Date": None, "Creator": WRITER})
-        with written_whole(paths[2]) as part, part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(self.columns)
-            writer.writerows(self.rows)
+        with written_whole(table) as part, part.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([self.columns, *self.rows])
         return paths
 
 
@@ -114,8 +111,7 @@ def series_style(number: int) -> tuple[str, str]:
 
 def name_axes(axes: Axes, x: str, y: str) -> None:
     """Say what the axes are; rounds are whole numbers."""
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    axes.set(xlabel=x, ylabel=y)
     if x == "round":
         axes.locator_params(axis="x", integer=True, nbins=7)
 
@@ -150,17 +146,17 @@ def stacked_bars(
         axes.barh(range(len(labels)), values, left=left, color=STACKED[number], label=name, height=0.6)
         left = [a + b for a, b in zip(left, values, strict=True)]
     axes.set_yticks(range(len(labels)), [shortened(label) for label in labels])
-    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set(ylim=(len(labels) - 0.4, -0.6), xlabel=what)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(what)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 
 def shortened(name: str, most: int = 22) -> str:
     """A name that is too long for a figure, cut in its middle."""
-    if len(name) <= most:
-        return name
-    return f"{name[: most // 2]}\N{HORIZONTAL ELLIPSIS}{name[len(name) - most // 2 + 1 :]}"
+    half = most // 2
+    return (
+        name if len(name) <= most else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[len(name) - half + 1 :]}"
+    )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from swarm_ray.experiments.read.compare import ClosedStage, mean
 from swarm_ray.records.state import StageClosed
@@ -104,17 +104,14 @@ def thin(points: Sequence[Point], stretches: int = STRETCHES) -> list[Point]:
     """
     if len(points) <= 4 * stretches:
         return list(points)
-    kept: list[Point] = []
-    for number in range(stretches):
-        first, last = (len(points) * k // stretches for k in (number, number + 1))
-        part = [(i, y) for i, (_, y) in enumerate(points[first:last]) if y is not None]
-        places = {0, last - first - 1}
-        if part:
-            places |= {min(part, key=lambda p: p[1])[0], max(part, key=lambda p: p[1])[0]}
-        gaps = [i for i, (_, y) in enumerate(points[first:last]) if y is None]
-        places |= set(gaps[:1])
-        kept += [points[first + place] for place in sorted(places)]
-    return kept
+    kept: set[int] = set()
+    for first, last in pairwise(len(points) * k // stretches for k in range(stretches + 1)):
+        there = [(y, i) for i, (_, y) in enumerate(points[first:last], first) if y is not None]
+        gaps = [i for i, (_, y) in enumerate(points[first:last], first) if y is None]
+        kept |= {first, last - 1, *gaps[:1]}
+        if there:
+            kept |= {min(there)[1], max(there, key=lambda point: point[0])[1]}
+    return [points[place] for place in sorted(kept)]
 
 
 def thin_evenly(count: int, most: int = 2 * STRETCHES) -> list[int]:
@@ -122,6 +119,5 @@ def thin_evenly(count: int, most: int = 2 * STRETCHES) -> list[int]:
 
     For lines that are smooth already, and for bands, whose two edges must keep the same places.
     """
-    if count <= most:
-        return list(range(count))
-    return sorted({round(k * (count - 1) / (most - 1)) for k in range(most)})
+    spread = {round(k * (count - 1) / (most - 1)) for k in range(most)}
+    return list(range(count)) if count <= most else sorted(spread)

@@ -130,9 +130,8 @@ def visible(text: str, most: int = LONGEST) -> str:
 def head(text: str) -> str:
     """The beginning of a long text on one line; empty where a short one can be shown whole."""
     line = " ".join(text.split())
-    if len(line) <= HEAD and text.count("\n") < 4:
-        return ""
-    return f"{line[:HEAD]}\N{HORIZONTAL ELLIPSIS}"
+    short = len(line) <= HEAD and text.count("\n") < 4
+    return "" if short else f"{line[:HEAD]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _number(letter: str) -> str:
@@ -142,10 +141,8 @@ def _number(letter: str) -> str:
 
 def theme_colours() -> dict[str, str]:
     """Colours in which figures are drawn, to the variables of the page that take their place."""
-    named = {INK: "--ink", FAINT: "--faint", GRID: "--line"}
-    named |= {
-        colour: f"--series-{number}" for number, colour in enumerate(dict.fromkeys((*COLOURS, *STACKED)))
-    }
+    series = enumerate(dict.fromkeys((*COLOURS, *STACKED)))
+    named = {INK: "--ink", FAINT: "--faint", GRID: "--line", **{c: f"--series-{n}" for n, c in series}}
     return {colour.lower(): f"var({name})" for colour, name in named.items()}
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import UserError
 from swarm_ray.experiments.read.compare import history_of
 from swarm_ray.experiments.read.experiment import open_experiment
@@ -105,8 +104,7 @@ def _draw_rewards(axes: Axes, labels: Sequence[str], curves: Sequence[Curves]) -
 def _draw_sums(axes: Axes, labels: Sequence[str], curves: Sequence[Curves]) -> None:
     for number, (name, drawn) in enumerate(zip(labels, curves, strict=True)):
         places = thin_evenly(len(drawn.rounds))
-        rounds = [drawn.rounds[i] for i in places]
-        _draw_line(axes, number, rounds, with_gaps(drawn.cumulative, places), name)
+        _draw_line(axes, number, [drawn.rounds[i] for i in places], with_gaps(drawn.cumulative, places), name)
 
 
 def _draw_line(axes: Axes, number: int, rounds: Sequence[int], values: Sequence[float], name: str) -> None:
@@ -156,25 +154,23 @@ def reward_figure(
     opened = [open_experiment(root, name) for name in names]
     configs = [experiment.config_in_force() for experiment in opened]
     histories = [history_of(experiment, problems) for experiment in opened]
-    nodes = [len({node for stage in stages for node in stage.rewards}) for stages in histories]
-    labels = [
-        f"{label(config.local, config.external)}  ({name})"
-        for config, name in zip(configs, names, strict=True)
-    ]
-    curves = [curves_of(stages, window) for stages in histories]
-    _save(_figure(labels, curves, _title(configs, nodes)), path)
-    return path
-
-
-def _title(configs: Sequence[SwarmConfig], nodes: Sequence[int]) -> str:
-    """What the experiments have in common, or each one's own."""
-    said = {
-        "{} nodes": nodes,
+    labels = [f"{label(c.local, c.external)}  ({name})" for c, name in zip(configs, names, strict=True)]
+    common = {
+        "{} nodes": [len({node for stage in stages for node in stage.rewards}) for stages in histories],
         "{} completions per question": [config.completions for config in configs],
         "seed {}": [config.seed for config in configs],
     }
-    numbers = (", ".join(map(str, dict.fromkeys(values))) for values in said.values())
-    return "  ·  ".join(text.format(number) for text, number in zip(said, numbers, strict=True))
+    title = "  ·  ".join(
+        text.format(", ".join(map(str, dict.fromkeys(numbers)))) for text, numbers in common.items()
+    )
+    try:
+        _figure(labels, [curves_of(stages, window) for stages in histories], title).savefig(path)
+    except ValueError as error:
+        raise UserError(f"{path}: no picture of this kind can be made; end its name in .png") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{path} could not be written ({reason}); give a path that can") from error
+    return path
 
 
 def _figure(labels: Sequence[str], curves: Sequence[Curves], title: str) -> Figure:
@@ -212,24 +208,13 @@ def _write_sums(axes: Axes, curves: Sequence[Curves]) -> None:
     points = AXES_POINTS / (high - low)
     above = -math.inf
     for value, last, number in sorted(ends):
-        place = max(value * points, above + _LINE_POINTS)
-        above = place
+        above = max(value * points, above + _LINE_POINTS)
         axes.annotate(
             reward_sum(value),
             (last, value),
-            xytext=(5, place - value * points),
+            xytext=(5, above - value * points),
             textcoords="offset points",
             va="center",
             color=COLOURS[number % len(COLOURS)],
             fontsize=_TEXT,
         )
-
-
-def _save(figure: Figure, path: Path) -> None:
-    try:
-        figure.savefig(path)
-    except ValueError as error:
-        raise UserError(f"{path}: no picture of this kind can be made; end its name in .png") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{path} could not be written ({reason}); give a path that can") from error

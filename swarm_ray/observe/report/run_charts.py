@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -52,8 +53,7 @@ def specialty_shares(evidence: Evidence) -> Shares:
 
 def specialty_chart(evidences: Sequence[Evidence]) -> Chart | None:
     """Pass@1 per specialty, before and after; None where nobody measured both."""
-    found = [(number, one.name, specialty_shares(one)) for number, one in enumerate(evidences)]
-    found = [(number, name, shares) for number, name, shares in found if shares]
+    found = [(n, one.name, shares) for n, one in enumerate(evidences) if (shares := specialty_shares(one))]
     specialties = list(dict.fromkeys(specialty for _, _, shares in found for specialty in shares))
     if not found:
         return None
@@ -70,11 +70,10 @@ def specialty_chart(evidences: Sequence[Evidence]) -> Chart | None:
 
 def used_matrix(evidence: Evidence) -> tuple[list[str], dict[tuple[str, str], int]]:
     """Nodes, and (learner, source) to the external rollouts of the source that the learner trained on."""
-    used: dict[tuple[str, str], int] = {}
+    used: Counter[tuple[str, str]] = Counter()
     for row in evidence.rows:
-        for source, count in row.counters.used_from.items():
-            if source in evidence.nodes and count:
-                used[row.node, source] = used.get((row.node, source), 0) + count
+        known = {source: n for source, n in row.counters.used_from.items() if n and source in evidence.nodes}
+        used.update({(row.node, source): count for source, count in known.items()})
     involved = {node for pair in used for node in pair}
     weight = {n: sum(count for pair, count in used.items() if n in pair) for n in involved}
     most = sorted(sorted(involved), key=lambda node: -weight[node])[:MOST_NODES]
@@ -128,9 +127,7 @@ def _draw_specialties(
         axes.scatter(first, rows, s=20, facecolors="none", edgecolors=colour, linewidths=1.1, zorder=3)
         axes.scatter(last, rows, s=22, color=colour, zorder=4, label=shortened(name))
     axes.set_yticks(range(len(specialties)), specialties)
-    axes.set_ylim(len(specialties) - 0.5, -0.5)
-    axes.set_xlim(-0.03, 1.03)
-    axes.set_xlabel("pass@1")
+    axes.set(ylim=(len(specialties) - 0.5, -0.5), xlim=(-0.03, 1.03), xlabel="pass@1")
     legend_below(figure, axes, 2)
 
 
@@ -142,9 +139,9 @@ def _draw_matrix(figure: Figure, nodes: Sequence[str], used: dict[tuple[str, str
     for row, learner in enumerate(nodes):
         for column, source in enumerate(nodes):
             count = used.get((learner, source), 0)
-            cell = Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, color=COLOURS[0], linewidth=0)
-            cell.set_alpha(0.03 + 0.47 * count / most)
-            axes.add_patch(cell)
+            alpha = 0.03 + 0.47 * count / most
+            corner = (column - 0.48, row - 0.46)
+            axes.add_patch(Rectangle(corner, 0.96, 0.92, color=COLOURS[0], linewidth=0, alpha=alpha))
             if len(nodes) <= _NUMBERS_UP_TO:
                 text = "\N{EN DASH}" if learner == source else str(count)
                 axes.text(column, row, text, ha="center", va="center", color=INK, fontsize=8)
@@ -153,13 +150,9 @@ def _draw_matrix(figure: Figure, nodes: Sequence[str], used: dict[tuple[str, str
 
 def _label_nodes(axes: Axes, nodes: Sequence[str]) -> None:
     places, size = range(len(nodes)), 8.5 if len(nodes) <= _NUMBERS_UP_TO else 6
-    turned = 90 if sum(map(len, nodes)) > 60 else 0
-    axes.set_xticks(places, nodes, rotation=turned, fontsize=size)
+    axes.set_xticks(places, nodes, rotation=90 if sum(map(len, nodes)) > 60 else 0, fontsize=size)
     axes.set_yticks(places, nodes, fontsize=size)
-    axes.set_xlim(-0.5, len(nodes) - 0.5)
-    axes.set_ylim(len(nodes) - 0.5, -0.5)
-    axes.set_xlabel("from")
-    axes.set_ylabel("learner")
+    axes.set(xlim=(-0.5, len(nodes) - 0.5), ylim=(len(nodes) - 0.5, -0.5), xlabel="from", ylabel="learner")
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
