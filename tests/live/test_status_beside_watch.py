@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,22 +17,32 @@ MINUTES_10 = 600.0
 
 
 class Told:
-    """What both commands print of the experiment `grown`, and what status says as JSON."""
+    """What both commands print of the experiment `grown`, and what status says of its coordinator as JSON."""
 
-    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        def said(*words: str) -> str:
-            assert main([*words, "--root", str(root)]) == 0
-            return capsys.readouterr().out
-
-        self.status, self.watch = said("status", "--experiment", "grown"), said("watch", "grown", "--once")
-        self.coordinator = json.loads(said("status", "--experiment", "grown", "--json"))["coordinator"]
+    def __init__(self, said: Callable[..., str]) -> None:
+        name = ("--experiment", "grown")
+        self._texts = [
+            " ".join(text.split()) for text in (said("status", *name), said("watch", "grown", "--once"))
+        ]
+        self.coordinator = json.loads(said("status", *name, "--json"))["coordinator"]
 
     def both(self, text: str) -> bool:
         """Whether both say so, however their lines are broken."""
-        return all(text in " ".join(told.split()) for told in (self.status, self.watch))
+        return all(text in told for told in self._texts)
 
     def neither(self, text: str) -> bool:
-        return not any(text in " ".join(told.split()) for told in (self.status, self.watch))
+        return not any(text in told for told in self._texts)
+
+
+@pytest.fixture
+def look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], Told]:
+    """Calls both commands."""
+
+    def said(*words: str) -> str:
+        assert main([*words, "--root", str(tmp_path)]) == 0
+        return capsys.readouterr().out
+
+    return lambda: Told(said)
 
 
 def fresh_beats(experiment: FakeExperiment, *, alone: bool = False, nodes: list[str] = NODES) -> None:
@@ -40,27 +51,24 @@ def fresh_beats(experiment: FakeExperiment, *, alone: bool = False, nodes: list[
 
 
 def test_one_that_beats_is_alive_however_old_its_records_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, look: Callable[[], Told]
 ) -> None:
     experiment = underway(tmp_path, 5)
     experiment.age(MINUTES_10)
     coordinate(experiment, 7)
     fresh_beats(experiment)
-    told = Told(tmp_path, capsys)
+    told = look()
     assert told.both("grown is running")
     assert told.both(f"{CLAIMANT}, epoch 1, last heard of")
     assert told.neither("no heartbeat of a coordinator")
-    assert (told.coordinator["claimant"], told.coordinator["alive"], told.coordinator["problem"]) == (
-        CLAIMANT,
-        True,
-        None,
-    )
+    assert told.coordinator["claimant"] == CLAIMANT
+    assert (told.coordinator["alive"], told.coordinator["problem"]) == (True, None)
 
 
-def test_one_that_died_ten_minutes_ago(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_that_died_ten_minutes_ago(tmp_path: Path, look: Callable[[], Told]) -> None:
     experiment = underway(tmp_path, 5)
     experiment.age(MINUTES_10)
-    told = Told(tmp_path, capsys)
+    told = look()
     assert told.both("grown was running when it was last heard of")
     assert told.both(f"{CLAIMANT}, epoch 1, last heard of about 10 min ago")
     assert told.both("for 10 min, nor of any node: run the command that started it again")
@@ -68,79 +76,73 @@ def test_one_that_died_ten_minutes_ago(tmp_path: Path, capsys: pytest.CaptureFix
     assert told.coordinator["alive"] is False
     assert told.coordinator["last_seen_s"] >= MINUTES_10
     fresh_beats(experiment)
-    told = Told(tmp_path, capsys)
+    told = look()
     assert told.both(
         "no heartbeat of a coordinator for 10 min: its nodes wait for a coordinator to come back"
     )
     assert told.neither("silent")
     fresh_beats(experiment, alone=True)
-    assert Told(tmp_path, capsys).both("for 10 min: 3 of 3 nodes train alone")
+    assert look().both("for 10 min: 3 of 3 nodes train alone")
     experiment.age(MINUTES_10)
     fresh_beats(experiment, alone=True, nodes=NODES[:1])
-    told = Told(tmp_path, capsys)
+    told = look()
     assert told.both("for 20 min: 1 of 3 nodes train alone")
     assert told.both("node-0: trains alone")
     assert told.neither("node-1: trains alone")
 
 
-def test_a_node_that_died_before_its_first_beat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_node_that_died_before_its_first_beat(tmp_path: Path, look: Callable[[], Told]) -> None:
     experiment = underway(tmp_path, 5)
     experiment.register("node-9")
-    assert Told(tmp_path, capsys).neither("silent")
+    assert look().neither("silent")
     experiment.age(MINUTES_10)
-    told = Told(tmp_path, capsys)
-    assert told.both("for 10 min, nor of any node: run the command that started it again")
-    assert told.both("node-9: silent for 10 min")
+    assert look().both("node-9: silent for 10 min")
 
 
 def test_a_pause_is_explained_while_there_is_somebody_to_ask(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, look: Callable[[], Told]
 ) -> None:
     experiment = underway(tmp_path, 5)
     experiment.append("paused")
     fresh_beats(experiment)
-    told = Told(tmp_path, capsys)
+    told = look()
     assert told.both("grown is paused")
     assert told.both("no further round opens until somebody asks it to resume")
     experiment.age(MINUTES_10)
     fresh_beats(experiment)
-    told = Told(tmp_path, capsys)
+    told = look()
     assert told.both("grown was paused when it was last heard of")
     assert told.neither("asks it to resume")
 
 
-def test_one_that_ended_is_not_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_that_ended_is_not_missed(tmp_path: Path, look: Callable[[], Told]) -> None:
     experiment = underway(tmp_path, 5)
     experiment.finish()
     experiment.age(MINUTES_10)
-    told = Told(tmp_path, capsys)
+    told = look()
     assert told.both("grown is finished")
     assert told.both(f"{CLAIMANT}, epoch 1")
     assert told.neither("last heard of")
     assert (told.coordinator["alive"], told.coordinator["problem"]) == (False, None)
 
 
-def test_one_that_never_began(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_that_never_began(tmp_path: Path, look: Callable[[], Told]) -> None:
     experiment = FakeExperiment(tmp_path, "grown", config())
-    told = Told(tmp_path, capsys)
+    told = look()
     assert told.both("grown is waiting")
     assert told.both("its coordinator has not begun")
     assert told.coordinator is None
     experiment.register(*NODES)
     fresh_beats(experiment)
-    assert Told(tmp_path, capsys).neither("silent")
+    assert look().neither("silent")
     experiment.age(MINUTES_10)
-    assert Told(tmp_path, capsys).both("node-2: silent for 10 min")
+    assert look().both("node-2: silent for 10 min")
     experiment.append("waiting", tallies={})
     experiment.age(MINUTES_10)
-    assert Told(tmp_path, capsys).both("for 10 min, nor of any node")
+    assert look().both("for 10 min, nor of any node")
 
 
-def test_a_run_that_learned_nothing_in_all_its_rounds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_learned_nothing_in_all_its_rounds(tmp_path: Path, look: Callable[[], Told]) -> None:
     experiment = underway(tmp_path, 4, of=4)
     experiment.finish(learned_nothing=True, barren=4)
-    assert Told(tmp_path, capsys).both(
-        "LEARNED NOTHING: in all 4 rounds no group of any node had an advantage"
-    )
+    assert look().both("LEARNED NOTHING: in all 4 rounds no group of any node had an advantage")

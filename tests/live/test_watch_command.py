@@ -90,16 +90,6 @@ def test_a_folder_that_grows_is_followed_in_a_terminal_until_an_interrupt(tmp_pa
     assert "tokens/s" not in terminal.text, "no room for it in 60 columns"
 
 
-def test_once_prints_a_picture_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    underway(tmp_path, 5)
-    assert main(["watch", "grown", "--root", str(tmp_path), "--once"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "grown is running  4 local / 4 external"
-    assert lines[1].startswith("5 of 40 rounds  █████░")
-    assert max(map(len, lines)) <= 100
-    assert [line.split()[:2] for line in lines if line.startswith("node-")] == [[node, "4"] for node in NODES]
-
-
 def test_in_a_pipe_it_says_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished(tmp_path, "done", config(rounds=12))
     assert main(["watch", "done", "--root", str(tmp_path)]) == 0

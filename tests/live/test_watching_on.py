@@ -11,28 +11,21 @@ from experiments_for_tests import finished
 from live_for_tests import NODES, config, play_round, underway
 from rich.console import Console
 
+from swarm_ray.cli.main import main
 from swarm_ray.errors import UserError
 from swarm_ray.observe.display import LineDisplay
 from swarm_ray.observe.snapshot import ExperimentSnapshot
-from swarm_ray.observe.watch import Watcher, keep_watching, snapshot_text, watch
+from swarm_ray.observe.watch import Watcher, keep_watching, watch
 
 
-def test_an_experiment_that_is_to_come_is_waited_for(tmp_path: Path) -> None:
-    watcher = Watcher(str(tmp_path), "grown")
-    seen = watcher.look()
-    assert (seen.state, seen.ended) == ("absent", False)
-    assert seen.notes == (f"waiting for experiment 'grown' in {tmp_path}: no coordinator has created it yet",)
+def test_an_experiment_that_is_to_come_is_waited_for_whichever_it_is(tmp_path: Path) -> None:
+    named, any_ = Watcher(str(tmp_path), "grown"), Watcher(str(tmp_path), None)
+    for watcher, what in ((named, "experiment 'grown'"), (any_, "an experiment")):
+        seen = watcher.look()
+        assert (seen.state, seen.ended) == ("absent", False)
+        assert seen.notes == (f"waiting for {what} in {tmp_path}: no coordinator has created it yet",)
     underway(tmp_path, 3)
-    assert watcher.look().closed == 3
-
-
-def test_whichever_experiment_comes_is_taken(tmp_path: Path) -> None:
-    watcher = Watcher(str(tmp_path), None)
-    assert watcher.look().notes == (
-        f"waiting for an experiment in {tmp_path}: no coordinator has created it yet",
-    )
-    underway(tmp_path, 3)
-    assert watcher.look().experiment == "grown"
+    assert [watcher.look().closed for watcher in (named, any_)] == [3, 3]
 
 
 def test_a_folder_out_of_reach_leaves_the_view_and_comes_back(tmp_path: Path) -> None:
@@ -46,11 +39,8 @@ def test_a_folder_out_of_reach_leaves_the_view_and_comes_back(tmp_path: Path) ->
     (alarm,) = seen.alarms
     assert alarm.startswith(f"out of reach, looking again: {root} cannot be reached")
     root.mkdir()
-    (only,) = watcher.look().alarms
-    assert (
-        only
-        == f"out of reach, looking again: no experiment 'grown' in {root}; mount the folder, if it was mounted"
-    )
+    why = f"no experiment 'grown' in {root}; mount the folder, if it was mounted"
+    assert watcher.look().alarms == (f"out of reach, looking again: {why}",)
     root.rmdir()
     (tmp_path / "away").rename(root)
     play_round(experiment, 5, NODES)
@@ -120,10 +110,13 @@ def test_mistakes_are_told_at_the_first_look(tmp_path: Path) -> None:
         Watcher(str(tmp_path), "Not A Name")
 
 
-def test_the_picture_of_a_finished_run(tmp_path: Path) -> None:
+def test_once_prints_a_picture_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished(tmp_path, "done", config(rounds=30))
-    lines = snapshot_text(str(tmp_path)).splitlines()
+    assert main(["watch", "--root", str(tmp_path), "--once"]) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "done is finished  4 local / 4 external"
     assert lines[1].startswith("cumulative reward ")
-    assert lines[2].startswith("30 of 30 rounds ")
-    assert sum(line.startswith("node-") for line in lines) == 3
+    assert lines[2].startswith("30 of 30 rounds  ████")
+    assert [line.split()[:2] for line in lines if line.startswith("node-")] == [
+        [node, "29"] for node in NODES
+    ]

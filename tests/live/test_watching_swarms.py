@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from actors_for_tests import OneProcessSwarm, until
+from rich.console import Console
 from swarm_for_tests import small_config
 
 from swarm_ray.observe.display import LiveDisplay
@@ -89,17 +90,13 @@ def test_a_worker_shows_its_own_nodes(seen: Seen) -> None:
 def test_several_swarms_are_rows_and_one_fills_the_display(
     seen: Seen, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from rich.console import Console
-
-    display = LiveDisplay(Console(width=110, force_terminal=False))
-    display.show([seen.coordinated, seen.worked])
-    display.close()
-    both = capsys.readouterr().out
-    assert both.count("6 of 6") == 2
-    assert "left" in both
-    display = LiveDisplay(Console(width=110, force_terminal=False))
-    display.show([seen.coordinated])
-    display.close()
-    one = capsys.readouterr().out
-    assert "small is finished  2 local / 2 external" in one
-    assert all(f"\n{node} " in one for node in NODES)
+    shown = []
+    for swarms in ([seen.coordinated, seen.worked], [seen.coordinated]):
+        display = LiveDisplay(Console(width=110, force_terminal=False))
+        display.show(swarms)
+        display.close()
+        shown.append(capsys.readouterr().out)
+    assert shown[0].count("6 of 6") == 2
+    assert "left" in shown[0]
+    assert "small is finished  2 local / 2 external" in shown[1]
+    assert all(f"\n{node} " in shown[1] for node in NODES)

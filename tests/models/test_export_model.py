@@ -30,6 +30,7 @@ from swarm_ray.policies.tiny.starts import start_folder
 
 NODES = ["node-0", "node-1"]
 ROUNDS = 4
+Command = Callable[..., tuple[int, str, str]]
 QUESTIONS = ["Toss coin 3: ", "Toss coin 17: ", "Toss coin 599: "]
 
 
@@ -43,12 +44,8 @@ class Trained:
 
     def stored(self, node: str) -> list[int]:
         """Steps of which the folder has a checkpoint."""
-        return [
-            f.step
-            for f in StoredCheckpoints(
-                ExperimentStore(Store(self.root), ExperimentPaths("small")), node
-            ).folders()
-        ]
+        store = ExperimentStore(Store(self.root), ExperimentPaths("small"))
+        return [folder.step for folder in StoredCheckpoints(store, node).folders()]
 
 
 def train(root: Path, **changes: object) -> Trained:
@@ -86,13 +83,8 @@ def model_folder(folder: Path, *, chat: bool) -> Path:
 def pretrained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     place = tmp_path_factory.mktemp(request.param)
     folder = model_folder(place / "a model", chat=request.param == "chat")
-    return train(
-        place / "My Drive",
-        rounds=2,
-        policy__model=str(folder),
-        policy__device="cpu",
-        grpo__learning_rate=0.01,
-    )
+    changes = {"policy__model": str(folder), "policy__device": "cpu", "grpo__learning_rate": 0.01}
+    return train(place / "My Drive", rounds=2, **changes)
 
 
 @torch.inference_mode()
@@ -126,22 +118,23 @@ def by_template(folder: Path, question: str) -> list[int]:
     return list(tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False))
 
 
+def check_answers(path: Path, policy: Policy) -> None:
+    """The folder asks and answers as the policy does."""
+    prompts = [by_template(path, question) for question in QUESTIONS]
+    assert prompts == [list(policy.group(question, []).prompt) for question in QUESTIONS]
+    assert answers(path, prompts) == [greedy(policy, question) for question in QUESTIONS]
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_the_embedded_model_answers_as_the_node_did(tiny: Trained, tmp_path: Path, node: str) -> None:
     path = export_model(tiny.root, "small", node, tmp_path / "a folder", modules=["swarm_tasks_for_tests"])
     assert path == tmp_path / "a folder"
-    policy = tiny.policies[node]
-    prompts = [by_template(path, question) for question in QUESTIONS]
-    assert prompts == [list(policy.group(question, []).prompt) for question in QUESTIONS]
-    assert answers(path, prompts) == [greedy(policy, question) for question in QUESTIONS]
+    check_answers(path, tiny.policies[node])
 
 
 def test_a_pretrained_model_answers_as_the_node_did(pretrained: Trained, tmp_path: Path) -> None:
-    policy = pretrained.policies["node-0"]
     path = export_model(pretrained.root, "small", "node-0", tmp_path / "out")
-    prompts = [by_template(path, question) for question in QUESTIONS]
-    assert prompts == [list(policy.group(question, []).prompt) for question in QUESTIONS]
-    assert answers(path, prompts) == [greedy(policy, question) for question in QUESTIONS]
+    check_answers(path, pretrained.policies["node-0"])
     start = AutoModelForCausalLM.from_pretrained(pretrained.config.policy.model).state_dict()
     now = AutoModelForCausalLM.from_pretrained(path).state_dict()
     assert any(not torch.equal(value, start[name]) for name, value in now.items()), "it has learned"
@@ -150,18 +143,16 @@ def test_a_pretrained_model_answers_as_the_node_did(pretrained: Trained, tmp_pat
 
 def test_what_was_exported_starts_another_swarm(tiny: Trained, tmp_path: Path) -> None:
     path = export_model(tiny.root, "small", "node-1", tmp_path / "start")
-    (policy,) = load_policies(
-        load_config("tiny", overrides={"policy.model": str(path), "policy.device": "cpu"}), 1
-    )
+    overrides = {"policy.model": str(path), "policy.device": "cpu"}
+    (policy,) = load_policies(load_config("tiny", overrides=overrides), 1)
     before = tiny.policies["node-1"]
     assert policy.sampling.eos_ids == before.sampling.eos_ids
     assert set(policy.sampling.banned_ids) == set(before.sampling.banned_ids)
     assert policy.generate(QUESTIONS, 8, seed=3) == before.generate(QUESTIONS, 8, seed=3)
     again = train(tmp_path / "again", rounds=1, policy__model=str(path), policy__device="cpu")
     last = export_model(again.root, "small", "node-0", tmp_path / "last")
-    assert answers(last, [by_template(last, QUESTIONS[0])]) == [
-        greedy(again.policies["node-0"], QUESTIONS[0])
-    ]
+    theirs = answers(last, [by_template(last, QUESTIONS[0])])
+    assert theirs == [greedy(again.policies["node-0"], QUESTIONS[0])]
 
 
 def test_the_card_says_what_it_is(tiny: Trained, tmp_path: Path) -> None:
@@ -174,9 +165,7 @@ def test_the_card_says_what_it_is(tiny: Trained, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def command(
-    tiny: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+def command(tiny: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs `export-model` of node-0 into `out`; answers status, standard output and standard error."""
 
     def run(
@@ -191,9 +180,7 @@ def command(
     return run
 
 
-def test_the_command_writes_a_folder_once(
-    command: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_the_command_writes_a_folder_once(command: Command, tmp_path: Path) -> None:
     status, said, complained = command(out="a folder/below")
     assert (status, complained) == (0, "")
     assert said.startswith("node-0 at step 4, round 3, mean own reward ")
@@ -208,9 +195,7 @@ def test_the_command_writes_a_folder_once(
     assert not list((tmp_path / "a folder/below").glob("*-of-*"))
 
 
-def test_nothing_but_a_model_is_overwritten(
-    command: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_nothing_but_a_model_is_overwritten(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     (tmp_path / "file").write_text("more years")
@@ -221,7 +206,7 @@ def test_nothing_but_a_model_is_overwritten(
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
 
 
-def test_every_stored_step_can_be_had(tiny: Trained, command: Callable[..., tuple[int, str, str]]) -> None:
+def test_every_stored_step_can_be_had(tiny: Trained, command: Command) -> None:
     steps = tiny.stored("node-0")
     assert steps[0] == ROUNDS
     for step in steps:
@@ -244,7 +229,7 @@ def test_every_stored_step_can_be_had(tiny: Trained, command: Callable[..., tupl
     ],
 )
 def test_a_mistake_is_one_line(
-    command: Callable[..., tuple[int, str, str]], tmp_path: Path, words: list[str], node: str, expected: str
+    command: Command, tmp_path: Path, words: list[str], node: str, expected: str
 ) -> None:
     status, said, complained = command(*words, node=node)
     assert (status, said) == (2, "")
@@ -252,9 +237,7 @@ def test_a_mistake_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_empty_folder_and_a_missing_experiment(
-    command: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_an_empty_folder_and_a_missing_experiment(command: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no experiment 'small'" in command(root=str(tmp_path / "empty"))[2]
     assert "does not exist" in command(root=str(tmp_path / "nowhere"))[2]
@@ -278,10 +261,7 @@ def test_a_damaged_checkpoint_is_refused_or_passed_over(tiny: Trained, tmp_path:
     for step in home.glob("checkpoints/node-0.*/step_*"):
         if step != newest:
             shutil.rmtree(step)
-    older = shutil.copytree(
-        next(home.glob("checkpoints/node-1.*")) / newest.name, newest.with_name("step_000001")
-    )
-    assert older.is_dir()
+    shutil.copytree(next(home.glob("checkpoints/node-1.*")) / newest.name, newest.with_name("step_000001"))
     with pytest.raises(UserError, match="not used"):
         export_model(root, "small", "node-0", tmp_path / "out", problems=problems)
     assert len(problems) == 2, "another node's checkpoint counts for nothing, and is told"
@@ -301,11 +281,8 @@ def test_modules_of_a_stranger_are_not_imported(
         export_model(tiny.root, "small", "node-0", tmp_path / "out")
     path = export_model(tiny.root, "small", "node-0", tmp_path / "out", modules=["swarm_tasks_for_tests"])
     assert by_template(path, QUESTIONS[0]) == list(tiny.policies["node-0"].group(QUESTIONS[0], []).prompt)
-    assert (
-        start_folder(tiny.config.tasks, tiny.config.policy.start_seed, cache_folder())
-        / "tokenizer"
-        / "tokenizer.json"
-    ).exists()
+    start = start_folder(tiny.config.tasks, tiny.config.policy.start_seed, cache_folder())
+    assert (start / "tokenizer" / "tokenizer.json").exists()
 
 
 def test_another_version_of_the_questions_is_refused(tiny: Trained, tmp_path: Path) -> None:

@@ -27,13 +27,8 @@ PUSHED = r"small: (node-[01]), step (\d), round (\d)"
 
 def trained(root: Path, **changes: object) -> tuple[OneProcessSwarm, tuple[str, ...]]:
     """A swarm that has run to its end with pushes every second round, and what it could not bring away."""
-    settings = {
-        "hub__repository": "me/swarm",
-        "hub__every": 2,
-        "checkpoint__every": 1,
-        "rounds": 4,
-        "pace__expect": 2,
-    }
+    settings: dict[str, object] = {"hub__repository": "me/swarm", "hub__every": 2, "checkpoint__every": 1}
+    settings |= {"rounds": 4, "pace__expect": 2}
     with OneProcessSwarm(root, small_config(**settings | changes), [NODES]) as swarm:
         (result,) = swarm.results()
     assert (result.rounds, result.problems, result.stopped) == (4, {}, "")
@@ -69,9 +64,8 @@ def test_models_are_pushed_beside_the_rounds(tmp_path: Path, hub: StandInHub) ->
         assert [f"step-{step}" for step in steps] == list(repository.tags)
         folder = repository.checkout(tmp_path / f"from the hub {node.id}")
         weights = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
-        assert all(
-            torch.equal(value, weights[name]) for name, value in node.policy.model.state_dict().items()
-        )
+        ours = node.policy.model.state_dict().items()
+        assert all(torch.equal(value, weights[name]) for name, value in ours)
         assert AutoTokenizer.from_pretrained(folder).encode("Toss") == node.policy.tokenizer.encode("Toss")
         assert f"# {node.id} of small, step 4" in (folder / "README.md").read_text()
     pushed = [text for text in told(swarm) if text.startswith("pushed step ")]
@@ -90,10 +84,8 @@ def test_a_push_that_fails_ends_no_training(tmp_path: Path, hub: StandInHub) -> 
     hub.refuses = 10**6
     swarm, left = trained(tmp_path / "My Drive", hub__every=1)
     assert [line.partition(",")[0] for line in left] == [f"{node}: its last model" for node in NODES]
-    assert all(
-        "You may not write here." in line and "swarm-ray export-model writes it to a folder" in line
-        for line in left
-    )
+    assert all("You may not write here." in line for line in left)
+    assert all("swarm-ray export-model writes it to a folder" in line for line in left)
     for node in NODES:
         trouble = [text for text in told(swarm) if f"me/swarm-{node}" in text]
         assert len(trouble) == 1, "the same trouble is told once"

@@ -35,9 +35,8 @@ class Folder:
     def register(self, incarnation: str, succeeds: str = "") -> None:
         make_node_folders(ExperimentStore(self.store, self.paths), "node-0", incarnation)
         said = Registration("node-0", incarnation, "here", "", {}, "", succeeds=succeeds)
-        Registry(ExperimentStore(self.store, self.paths)).register(
-            "node-0", incarnation, msgspec.json.encode(said)
-        )
+        registry = Registry(ExperimentStore(self.store, self.paths))
+        registry.register("node-0", incarnation, msgspec.json.encode(said))
 
     def upload(self, incarnation: str, step: int, score: float | None, node: str = "node-0") -> None:
         own = LocalCheckpoints(self._own / node, "tea", node)
@@ -45,9 +44,8 @@ class Folder:
         local = own.write(step, incarnation, files | {"optimizer.safetensors": b"large"}, score)
         manifest = own.manifest(local)
         assert not isinstance(manifest, str)
-        StoredCheckpoints(ExperimentStore(self.store, self.paths), node).upload(
-            local, manifest, [f.name for f in manifest.files]
-        )
+        stored = StoredCheckpoints(ExperimentStore(self.store, self.paths), node)
+        stored.upload(local, manifest, [f.name for f in manifest.files])
 
     def checkpoints(self, node: str = "node-0") -> NodeCheckpoints:
         self.problems: list[str] = []
@@ -96,22 +94,17 @@ def test_a_copy_is_verified_and_without_the_optimizer(folder: Folder, tmp_path: 
     (tmp_path / "here").mkdir()
     copied = folder.checkpoints().fetch("last", tmp_path / "here")
     assert copied.file("weights.safetensors").read_bytes() == b"ffffffff/7"
-    assert sorted(p.name for p in copied.path.iterdir()) == [
-        "manifest.json",
-        "state.json",
-        "weights.safetensors",
-    ]
+    names = sorted(path.name for path in copied.path.iterdir())
+    assert names == ["manifest.json", "state.json", "weights.safetensors"]
 
 
 def test_the_best_that_is_damaged_gives_way_to_the_next(folder: Folder, tmp_path: Path) -> None:
     folder.register(OLD)
     folder.upload(OLD, 1, 0.5)
     folder.upload(OLD, 2, 0.9)
-    (folder.root / folder.paths.checkpoint("node-0", OLD, 2) / "weights.safetensors").write_bytes(
-        b"ffffffff/3"
-    )
-    checkpoints = folder.checkpoints()
-    assert checkpoints.fetch("best", tmp_path / "here").step == 1
+    best = folder.root / folder.paths.checkpoint("node-0", OLD, 2)
+    (best / "weights.safetensors").write_bytes(b"ffffffff/3")
+    assert folder.checkpoints().fetch("best", tmp_path / "here").step == 1
     assert folder.problems == [
         "the folder's checkpoint of node-0 at step 2 is not used: its weights.safetensors is not what the manifest says"
     ]
@@ -127,10 +120,5 @@ def test_many_nodes_and_names_that_are_none(folder: Folder) -> None:
 
 
 def test_a_mistake_is_told_without_torch() -> None:
-    code = (
-        "import sys, swarm_ray.models.export as _; print({'torch', 'ray', 'transformers'} & set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100
-    )
-    assert done.stdout == "set()\n"
+    code = "import sys, swarm_ray.models.export; print({'torch', 'ray', 'transformers'} & set(sys.modules))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=100) == "set()\n"

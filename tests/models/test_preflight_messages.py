@@ -38,17 +38,8 @@ def test_a_mistake_leaves_nothing_behind(
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     running = ray.is_initialized()
-    line = [
-        "simulate",
-        "--root",
-        str(tmp_path / "My Drive"),
-        "--experiment",
-        "first",
-        "--nodes",
-        "2",
-        override,
-    ]
-    assert main(line) == 2
+    options = ["--root", str(tmp_path / "My Drive"), "--experiment", "first", "--nodes", "2"]
+    assert main(["simulate", *options, override]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("swarm-ray: ")
     assert expected in said
@@ -61,10 +52,7 @@ def test_a_folder_with_a_model_is_found_from_anywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a model").mkdir()
-    for given, meant in [
-        ("a model", str(tmp_path / "a model")),
-        ("owner/name", "owner/name"),
-        ("tiny", "tiny"),
-    ]:
+    known = {"a model": str(tmp_path / "a model"), "owner/name": "owner/name", "tiny": "tiny"}
+    for given, meant in known.items():
         arguments = parse(COMMANDS, ["simulate", "--model", given])
         assert load_config("tiny", None, overrides_of(arguments)).policy.model == meant

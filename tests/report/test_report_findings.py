@@ -69,21 +69,20 @@ def test_learning_is_shown_by_held_out_questions(tmp_path: Path) -> None:
     assert "rose in 3 of 3 nodes" in finding.because[0]
 
 
-def test_no_gain_beyond_chance_is_no_learning(runs: dict[str, Evidence]) -> None:
-    finding = learning_of(runs["level"])
-    assert finding.answer == "open"
-    assert "chance" in finding.said
-
-
-def test_own_rewards_alone_are_half_an_answer(runs: dict[str, Evidence]) -> None:
-    finding = learning_of(runs["shared-0"])
-    assert finding.answer == "partly"
-    assert any("so far" in line for line in finding.because)
-
-
-def test_too_few_rounds_say_nothing(runs: dict[str, Evidence]) -> None:
-    assert learning_of(runs["fresh"]).answer == "open"
-    assert "0 rounds have closed" in " ".join(learning_of(runs["fresh"]).because)
+@pytest.mark.parametrize(
+    ("name", "answer", "said"),
+    [
+        ("level", "open", "No gain beyond chance: held-out pass@1"),
+        ("shared-0", "partly", "It is running: this is how it stands so far."),
+        ("fresh", "open", "Own rewards: 0 rounds have closed"),
+    ],
+)
+def test_less_than_a_gain_in_held_out_questions_is_less_of_an_answer(
+    runs: dict[str, Evidence], name: str, answer: str, said: str
+) -> None:
+    finding = learning_of(runs[name])
+    assert finding.answer == answer
+    assert said in " ".join((finding.said, *finding.because))
 
 
 def test_several_runs_of_a_setting_are_the_sample(runs: dict[str, Evidence]) -> None:
@@ -118,6 +117,9 @@ def test_few_runs_are_never_certain(runs: dict[str, Evidence]) -> None:
 
 def test_one_run_of_each_tells_what_happened_and_no_more(runs: dict[str, Evidence]) -> None:
     (finding,) = sharing_of([runs["shared-0"], runs["alone-0"]])
+    assert sharing_of([runs["shared-0"], runs["alone-0"], runs["fresh"]])[0].said == finding.said, (
+        "has not begun"
+    )
     assert finding.answer == "partly"
     assert finding.said.startswith("In this run it did")
     assert "no interval is given" in finding.because[0]
@@ -143,15 +145,9 @@ def test_what_cannot_be_said_is_not_said(runs: dict[str, Evidence], names: list[
     assert len(names) < 2 or runs[names[1]].config.external or ratio_of(*(runs[n] for n in names)) is None
 
 
-def test_a_run_that_has_not_begun_does_not_hide_the_others(runs: dict[str, Evidence]) -> None:
-    (finding,) = sharing_of([runs["shared-0"], runs["alone-0"], runs["fresh"]])
-    assert finding.said.startswith("In this run it did")
-
-
 def test_other_differences_are_named(runs: dict[str, Evidence], tmp_path: Path) -> None:
-    other = FullExperiment(
-        tmp_path, "other", config_of("local=6", "external=0", "rounds=20", "grpo.learning_rate=0.01")
-    )
+    config = config_of("local=6", "external=0", "rounds=20", "grpo.learning_rate=0.01")
+    other = FullExperiment(tmp_path, "other", config)
     other.run(20, files=False)
     (finding,) = sharing_of([runs["shared-0"], evidence_of(other)])
     assert "different numbers of rollouts" in " ".join(finding.because)
@@ -159,10 +155,6 @@ def test_other_differences_are_named(runs: dict[str, Evidence], tmp_path: Path) 
 
 
 def test_who_claims_the_most_questions_makes_nothing_more_certain() -> None:
-    def asked(when: str, share: float, count: int) -> Evaluation:
-        return Evaluation("node", when, share, {"gcd": share}, {"gcd": count})
-
-    honest = {f"node-{i}": (asked("start", 0.1, 20), asked("end", 0.2, 20)) for i in range(4)}
-    liar = honest | {"node-0": (asked("start", 0.1, 1_000_000), asked("end", 0.2, 1_000_000))}
-    assert gain_of(liar) == gain_of(honest)
-    assert gain_of(honest | {"node-0": (asked("start", 0.1, 20), asked("end", 0.2, -5))}) is not None
+    honest = {f"node-{i}": pair(0.1, 0.2, 20) for i in range(4)}
+    assert gain_of(honest | {"node-0": pair(0.1, 0.2, 1_000_000)}) == gain_of(honest)
+    assert gain_of(honest | {"node-0": (pair(0.1, 0.2, 20)[0], pair(0.1, 0.2, -5)[1])}) is not None

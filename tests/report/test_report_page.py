@@ -85,11 +85,9 @@ def test_an_experiment_before_its_first_round(tmp_path: Path) -> None:
 
 
 def test_one_that_runs_and_has_one_node(tmp_path: Path) -> None:
-    config = config_of("nodes=1", "local=8", "external=0")
-    FullExperiment(tmp_path, "running", config).run(5)
+    FullExperiment(tmp_path, "running", config_of("nodes=1", "local=8", "external=0")).run(5)
     said = page_of(tmp_path, "running")
     assert "running running 8/0 1 5 of 24" in said
-    assert "It is running: this is how it stands so far." in said
     assert "running: not ended yet; held-out pass@1 is measured again" in said
 
 

@@ -28,25 +28,16 @@ def pixels(path: Path) -> tuple[int, int]:
     return width, height
 
 
-def test_a_moving_average_is_centred_and_shorter_at_the_ends() -> None:
+def test_a_moving_average_is_centred_shorter_at_the_ends_and_leaves_out_what_is_not_there() -> None:
     assert moving_average([0.0, 3.0, 6.0, 9.0], 3) == [1.5, 3.0, 6.0, 7.5]
-    assert moving_average([0.0, 3.0], 1) == [0.0, 3.0]
     assert moving_average([], 5) == []
-
-
-def test_a_moving_average_leaves_out_what_is_not_there() -> None:
     assert moving_average([1.0, None, 3.0], 3) == [1.0, 2.0, 3.0]
     assert moving_average([None, None, 3.0], 1) == [None, None, 3.0]
 
 
 def test_curves_are_those_worked_out_by_hand() -> None:
-    stages = [
-        stage(0, {"a": 0.0, "b": 1.0}),
-        stage(1, {"a": 0.5}),
-        stage(2, {}),
-        stage(3, {"a": 1.0, "b": 0.0}),
-    ]
-    curves = curves_of(stages)
+    rewards: list[dict[str, float]] = [{"a": 0.0, "b": 1.0}, {"a": 0.5}, {}, {"a": 1.0, "b": 0.0}]
+    curves = curves_of([stage(number, one) for number, one in enumerate(rewards)])
     assert (curves.rounds, curves.window) == ([0, 1, 2, 3], 1)
     assert curves.raw == curves.smooth == [0.5, 0.5, None, 0.5]
     assert curves.lowest == [0.0, 0.5, None, 0.0]
@@ -72,20 +63,16 @@ def test_stages_of_one_round_count_together() -> None:
     assert (curves.rounds, curves.raw, curves.cumulative) == ([0], [0.5], [1.0])
 
 
-def test_a_picture_is_drawn_of_two_experiments(tmp_path: Path) -> None:
+def test_there_is_a_picture_of_two_experiments_and_of_the_shortest(tmp_path: Path) -> None:
     finished(tmp_path, "shared", load_config(overrides=["nodes=2", "rounds=30"]))
     finished(tmp_path, "alone", load_config(overrides=["nodes=2", "rounds=20", "local=8", "external=0"]))
-    path = tmp_path / "reward.png"
-    assert reward_figure(str(tmp_path), ["shared", "alone"], path) == path
-    assert pixels(path) == (1200, 500)
-
-
-@pytest.mark.parametrize("rounds", [0, 1])
-def test_there_is_a_picture_of_the_shortest_runs_too(tmp_path: Path, rounds: int) -> None:
     experiment = FakeExperiment(tmp_path, "short", load_config(overrides=["nodes=2", "rounds=3"]))
-    for number in range(rounds):
-        experiment.close(number, {"node-0": 0.0, "node-1": 0.0})
-    assert pixels(reward_figure(str(tmp_path), ["short"], tmp_path / "reward.png")) == (1200, 500)
+    path = tmp_path / "reward.png"
+    for names in (["shared", "alone"], ["short"]):
+        assert reward_figure(str(tmp_path), names, path) == path
+        assert pixels(path) == (1200, 500)
+    experiment.close(0, {"node-0": 0.0, "node-1": 0.0})
+    assert pixels(reward_figure(str(tmp_path), ["short"], path)) == (1200, 500)
 
 
 def test_a_picture_that_cannot_be_written_is_the_users_mistake(tmp_path: Path) -> None:

@@ -53,14 +53,22 @@ def test_tensorboard_reads_back_what_the_rows_say(folder: Folder, tmp_path: Path
         assert scalars(home, "reward_by_specialty/coin") == [(step, step / 8) for step in range(5)]
 
 
-def test_a_copy_that_broke_off_does_not_stand_in_the_way(folder: Folder, tmp_path: Path) -> None:
-    files, member = TrackerFiles(ExperimentStore(folder.store, folder.paths), tmp_path / "kept"), NODES[0]
-    joined(folder)
-    run = files.home(member.node, member.incarnation) / "wandb" / "offline-run-1"
+@pytest.fixture
+def files(folder: Folder, tmp_path: Path) -> TrackerFiles:
+    return TrackerFiles(ExperimentStore(joined(folder).store, folder.paths), tmp_path / "kept")
+
+
+def written(files: TrackerFiles) -> None:
+    """A run of wandb that waits to be copied."""
+    run = files.home("node-1", NODES[0].incarnation) / "wandb" / "offline-run-1"
     (run / "files").mkdir(parents=True)
     (run / "run-1.wandb").write_bytes(b"whole")
     (run / "files" / "config.yaml").write_bytes(b"a: 1")
-    logs = folder.root / LOGS / f"{member.node}.{member.incarnation}" / "wandb"
+
+
+def test_a_copy_that_broke_off_does_not_stand_in_the_way(folder: Folder, files: TrackerFiles) -> None:
+    written(files)
+    logs = folder.root / LOGS / f"node-1.{NODES[0].incarnation}" / "wandb"
     (logs / "offline-run-1").mkdir(parents=True)
     (logs / "offline-run-1" / "run-1.wandb").write_bytes(b"who")
     files.copy_all()
@@ -69,15 +77,11 @@ def test_a_copy_that_broke_off_does_not_stand_in_the_way(folder: Folder, tmp_pat
     assert not files.waiting
 
 
-def test_a_copy_that_was_whole_is_not_made_again(folder: Folder, tmp_path: Path) -> None:
-    files, member = TrackerFiles(ExperimentStore(folder.store, folder.paths), tmp_path / "kept"), NODES[0]
-    joined(folder)
+def test_a_copy_that_was_whole_is_not_made_again(folder: Folder, files: TrackerFiles) -> None:
     for _ in range(2):  # as if the process had been killed before it removed its own
-        run = files.home(member.node, member.incarnation) / "wandb" / "offline-run-1"
-        run.mkdir(parents=True)
-        (run / "run-1.wandb").write_bytes(b"whole")
+        written(files)
         files.copy_all()
-    found = folder.root.glob(f"{LOGS}/node-1.*/wandb/*/*")
+    found = folder.root.glob(f"{LOGS}/node-1.*/wandb/*/*.wandb")
     assert [path.parent.name for path in found] == ["offline-run-1"]
 
 
@@ -96,8 +100,7 @@ def test_files_wait_while_the_folder_is_away(folder: Folder, tmp_path: Path) -> 
     assert len(list(folder.root.glob(f"{LOGS}/node-1.*/tensorboard/*"))) == 1
 
 
-def test_a_name_that_is_no_incarnation_builds_no_path(folder: Folder, tmp_path: Path) -> None:
-    files = TrackerFiles(ExperimentStore(folder.store, folder.paths), tmp_path / "kept")
+def test_a_name_that_is_no_incarnation_builds_no_path(files: TrackerFiles, tmp_path: Path) -> None:
     (tmp_path / "kept" / "no.. such").mkdir(parents=True)
     with pytest.raises((StoreError, ValueError)):
         files.copy_all()
