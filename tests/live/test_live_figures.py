@@ -95,14 +95,10 @@ def test_the_curve_has_equal_parts_however_few_records_are_known() -> None:
     assert len(curve.values()) == 5
     curve.add(record(3, {"a": 3}))
     assert len(curve.values()) == 5, "a record of the past adds nothing"
-
-
-def test_the_curve_stays_small() -> None:
-    curve = RewardCurve()
-    for number in range(3000):
+    for number in range(20, 3000):
         curve.add(record(number, {"a": number}))
     assert len(curve._points) <= 240
-    assert curve.values() == pytest.approx([0.5] * 40)
+    assert curve.values()[-1] == pytest.approx(0.5)
 
 
 def test_rows_of_this_machine_tell_the_same_where_others_coordinate() -> None:

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 from actors_for_tests import OneProcessSwarm, until
-from rich.console import Console
 from swarm_for_tests import small_config
 
-from swarm_ray.observe.display import LiveDisplay
 from swarm_ray.observe.snapshot import ExperimentSnapshot
 from swarm_ray.observe.watch import Watcher
 from swarm_ray.runtime.worker_view import WorkerView
@@ -85,18 +83,3 @@ def test_a_worker_shows_its_own_nodes(seen: Seen) -> None:
         assert (line.round, line.step, line.reward) == (known.round, known.step, known.reward)
         assert line.external is not None
         assert line.step_s is not None
-
-
-def test_several_swarms_are_rows_and_one_fills_the_display(
-    seen: Seen, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shown = []
-    for swarms in ([seen.coordinated, seen.worked], [seen.coordinated]):
-        display = LiveDisplay(Console(width=110, force_terminal=False))
-        display.show(swarms)
-        display.close()
-        shown.append(capsys.readouterr().out)
-    assert shown[0].count("6 of 6") == 2
-    assert "left" in shown[0]
-    assert "small is finished  2 local / 2 external" in shown[1]
-    assert all(f"\n{node} " in shown[1] for node in NODES)

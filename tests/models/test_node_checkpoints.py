@@ -111,6 +111,8 @@ def test_the_best_that_is_damaged_gives_way_to_the_next(folder: Folder, tmp_path
 
 
 def test_many_nodes_and_names_that_are_none(folder: Folder) -> None:
+    with pytest.raises(UserError, match="has no checkpoint in the folder yet"):
+        folder.checkpoints()
     for number in range(12):
         folder.upload(OLD, 1, None, node=f"node-{number}")
     (folder.root / folder.paths.checkpoints_parent / "<b>.0123abcd").mkdir()
