@@ -116,13 +116,11 @@ def _cleanup_text(cleanup: Cleanup) -> str:
 
 
 def _step(text: str) -> Which:
-    if text == "last":
-        return "last"
-    if text == "best":
-        return "best"
     if text.isascii() and text.isdigit() and len(text) <= 9:
         return int(text)
-    raise UserError(f"--step {text!r} is not possible; it must be a step (a whole number), last or best")
+    if text not in {"last", "best"}:
+        raise UserError(f"--step {text!r} is not possible; it must be a step (a whole number), last or best")
+    return "last" if text == "last" else "best"
 
 
 def _output(what: str, metavar: str = "PATH") -> Option:

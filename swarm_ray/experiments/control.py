@@ -54,9 +54,9 @@ def ask_coordinator(
         return f"nothing to do: {experiment} is {record.state}{again}"
     pace = opened.config(record.config_hash if record else "").pace
     patience = 2 * pace.dead_after_s if within_s is None else within_s
-    asked = ControlRequest(action, datetime.now(UTC).isoformat(timespec="seconds"))
+    asked = msgspec.json.encode(ControlRequest(action, datetime.now(UTC).isoformat(timespec="seconds")))
     opened.store.attach(opened.paths.experiment_json)
-    request = write_request(opened.view, msgspec.json.encode(asked))
+    request = write_request(opened.view, asked)
     reader = StateLogReader(opened.view, after=entry.ref if entry else None, list_every=4)
     began, beats = clock(), read_coordinator_beats(opened.view)
     while clock() - began < patience:

@@ -90,7 +90,8 @@ def archive_experiment(
         told += [f"{line}, so it is left out" for line in left_out]
         # Coordinators and nodes count on the shared folders, empty or not.
         folders = [f"{opened.paths.experiment}/{folder}" for folder in folders_of(opened)]
-        digests = write(part, folders, _present(files, opened.paths.experiment, told))
+        digests: Digests = {}
+        write(part, folders, _sources(files, opened.paths.experiment, digests, told))
         if read(part) != digests:
             raise StoreUnavailable(f"{target} does not read back as it was written; write it elsewhere")
         size = part.stat().st_size
@@ -103,25 +104,25 @@ class _Source:
     What is missing is read as zeros; envelopes tell such a file from a whole one.
     """
 
-    def __init__(self, file: FolderFile, data: IO[bytes]) -> None:
-        self._data, self._left, self._path = data, file.size, str(file.path)
-        self.digest = hashlib.sha256()
+    def __init__(self, name: str, file: FolderFile, data: IO[bytes]) -> None:
+        self.name, self.file, self.data = name, file, data
+        self.digest, self._left = hashlib.sha256(), file.size
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; empty at the end."""
         wanted = self._left if size < 0 else min(size, self._left)
-        with errors_of("read", self._path):
-            chunk = self._data.read(wanted)
+        with errors_of("read", str(self.file.path)):
+            chunk = self.data.read(wanted)
         chunk += bytes(wanted - len(chunk))
         self._left -= wanted
         self.digest.update(chunk)
         return chunk
 
 
-def _present(
-    files: Iterable[FolderFile], experiment: str, problems: list[str]
-) -> Iterator[tuple[str, FolderFile, IO[bytes]]]:
-    """Files that can be opened, with their names in the archive."""
+def _sources(
+    files: Iterable[FolderFile], experiment: str, digests: Digests, problems: list[str]
+) -> Iterator[_Source]:
+    """Files that can be opened; each is to be read before the next one, when its digest is noted."""
     for file in files:
         with errors_of("read", str(file.path)):
             try:
@@ -130,24 +131,20 @@ def _present(
                 problems.append(f"{file.path} is left out: it has gone meanwhile")
                 continue
         with data:
-            yield f"{experiment}/{file.within}", file, data
+            source = _Source(f"{experiment}/{file.within}", file, data)
+            yield source
+            digests[source.name] = source.digest.digest()
 
 
-def _write_zip(
-    path: Path, folders: Iterable[str], files: Iterable[tuple[str, FolderFile, IO[bytes]]]
-) -> Digests:
-    digests: Digests = {}
+def _write_zip(path: Path, folders: Iterable[str], sources: Iterable[_Source]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for folder in folders:
             archive.mkdir(folder, 0o755)
-        for name, file, data in files:
-            entry = zipfile.ZipInfo.from_file(file.path, name, strict_timestamps=False)
+        for source in sources:
+            entry = zipfile.ZipInfo.from_file(source.file.path, source.name, strict_timestamps=False)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            source = _Source(file, data)
             with archive.open(entry, "w", force_zip64=True) as out:
                 shutil.copyfileobj(source, out, _CHUNK)
-            digests[name] = source.digest.digest()
-    return digests
 
 
 def _read_zip(path: Path) -> Digests:
@@ -155,10 +152,7 @@ def _read_zip(path: Path) -> Digests:
         return {e.filename: _digest(archive.open(e)) for e in archive.infolist() if not e.is_dir()}
 
 
-def _write_tar(
-    path: Path, folders: Iterable[str], files: Iterable[tuple[str, FolderFile, IO[bytes]]]
-) -> Digests:
-    digests: Digests = {}
+def _write_tar(path: Path, folders: Iterable[str], sources: Iterable[_Source]) -> None:
     packer = zstandard.ZstdCompressor(_LEVEL, write_checksum=True)
     with (
         path.open("wb") as raw,
@@ -170,13 +164,10 @@ def _write_tar(
             made = tarfile.TarInfo(folder)
             made.type, made.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(made)
-        for name, file, data in files:
-            entry = archive.gettarinfo(arcname=name, fileobj=data)
-            entry.size, entry.uname, entry.gname = file.size, "", ""
-            source = _Source(file, data)
+        for source in sources:
+            entry = archive.gettarinfo(arcname=source.name, fileobj=source.data)
+            entry.size, entry.uname, entry.gname = source.file.size, "", ""
             archive.addfile(entry, source)
-            digests[name] = source.digest.digest()
-    return digests
 
 
 def _read_tar(path: Path) -> Digests:

@@ -11,7 +11,7 @@ from drive_store import InvalidName, Store
 from drive_store.errors import errors_of
 from drive_store.store.deadline import Deadline
 from swarm_ray.errors import ConfigError, ExperimentNotFoundError, SwarmError, UserError
-from swarm_ray.experiments.folder import ExperimentAddress, ExperimentSizes, read_config_file, sizes_of
+from swarm_ray.experiments.folder import ExperimentAddress, read_config_file, sizes_of
 from swarm_ray.experiments.read.compare import ClosedStage, Comparison, comparison_of, history_of
 from swarm_ray.experiments.read.experiment import (
     OpenExperiment,
@@ -177,25 +177,14 @@ def _summary(store: Store, address: ExperimentAddress) -> ExperimentSummary | No
         return ExperimentSummary(address.experiment, created_at=created_at, problem=str(error))
 
 
-def _sizes(experiment: OpenExperiment) -> ExperimentSizes:
-    """What the identity says of the configuration, whose bytes are checked; where it says nothing, that is parsed.
-
-    Raises:
-        ConfigError: the configuration is missing or was altered.
-    """
-    identity = experiment.identity
-    if identity.sizes is not None:
-        read_config_file(experiment.store, experiment.address, identity, identity.config_hash)
-        return identity.sizes
-    return sizes_of(experiment.config())
-
-
 def _readable(experiment: OpenExperiment) -> ExperimentSummary:
     found = experiment.newest()
     record = found[1] if found else record_from_nodes(experiment)
     config, problem = None, None
+    identity = experiment.identity
     try:
-        config = _sizes(experiment)
+        read_config_file(experiment.store, experiment.address, identity, identity.config_hash)
+        config = identity.sizes or sizes_of(experiment.config())
     except (ConfigError, InvalidName) as error:
         problem = str(error)
     rounds = config.rounds if config else None
@@ -205,7 +194,7 @@ def _readable(experiment: OpenExperiment) -> ExperimentSummary:
         round=current_round(record) if record else -1,
         rounds=record.rounds if record else rounds,
         nodes=len(record.tallies) if record else 0,
-        created_at=experiment.identity.created_at,
+        created_at=identity.created_at,
         local=config.local if config else None,
         external=config.external if config else None,
         completions=config.completions if config else None,

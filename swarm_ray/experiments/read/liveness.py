@@ -98,10 +98,8 @@ class Peers:
         return "" if accepted else f"refused: its configuration is {theirs}, not {in_force or first}"
 
 
-def participants(record: StateRecord | None) -> dict[str, str]:
+def participants(record: StateRecord) -> dict[str, str]:
     """Node to the incarnation that takes part, as a state record names it."""
-    if record is None:
-        return {}
     published = {f.node: f.incarnation for f in record.closed.accepted} if record.closed else {}
     return published | ({m.node: m.incarnation for m in record.opens.members} if record.opens else {})
 

@@ -126,9 +126,6 @@ def _rows(
             problems.append(f"{folder}: row {number} of its metrics cannot be read: {error}")
 
 
-NOTE = "no coordinator: its nodes close rounds at a deadline"
-
-
 def record_from_nodes(experiment: OpenExperiment) -> StateRecord | None:
     """A state record for a game that has no coordinator to write one; None before its first round.
 
@@ -150,7 +147,14 @@ def record_from_nodes(experiment: OpenExperiment) -> StateRecord | None:
     }
     # A game that was extended is beyond its configuration; one node's word does not count against most others'.
     rounds = max(config.rounds, median_low(beat.round for beat in beats.values()) + 1)
-    return StateRecord(_state(beats.values()), rounds, None, None, tallies, note=NOTE)
+    return StateRecord(
+        _state(beats.values()),
+        rounds,
+        None,
+        None,
+        tallies,
+        note="no coordinator: its nodes close rounds at a deadline",
+    )
 
 
 def stages_from_rows(rows: Iterable[StepMetrics]) -> list[StageClosed]:
