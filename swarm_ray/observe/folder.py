@@ -131,7 +131,7 @@ class SnapshotReader:
 
 def _snapshot(reading: ExperimentReading, records: tuple[StateRecord, ...]) -> ExperimentSnapshot:
     """The figures of the newest records, and what the nodes' heartbeats add to them."""
-    record, config, lost = reading.record, reading.config, reading.coordinator_problem()
+    record, sizes, lost = reading.record, reading.sizes, reading.coordinator_problem()
     tallies, closed = list(record.tallies.values()), rounds_closed(record)
     round_s = round_seconds([one.seconds for one in closings(records)])
     alarms = (swarm_alarm(record), lost)
@@ -139,7 +139,7 @@ def _snapshot(reading: ExperimentReading, records: tuple[StateRecord, ...]) -> E
     return ExperimentSnapshot(
         experiment=reading.experiment.paths.experiment,
         state=record.state,
-        label=label(config.local, config.external) if config else "",
+        label=label(sizes.local, sizes.external) if sizes else "",
         rounds=record.rounds,
         closed=closed,
         round_s=round_s,
@@ -156,7 +156,7 @@ def _snapshot(reading: ExperimentReading, records: tuple[StateRecord, ...]) -> E
 
 
 def _node(reading: ExperimentReading, node: str, records: tuple[StateRecord, ...]) -> NodeSnapshot:
-    line = diagnosed(node_snapshot(node, records, reading.config.local if reading.config else None), reading)
+    line = diagnosed(node_snapshot(node, records, reading.sizes.local if reading.sizes else None), reading)
     refused = reading.refused(node)
     return replace(line, problems=(*line.problems, refused)) if refused else line
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 from experiments_for_tests import metrics_row
-from live_for_tests import beat, config, record, tally
+from live_for_tests import beat, record, tally
 
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.experiments.read.liveness import ChangeClock, NodeLiveness, coordinator_alarm
@@ -157,10 +157,9 @@ def diagnose(
     line: NodeSnapshot, found: NodeLiveness | None, record: StateRecord, pace: PaceConfig = PACE
 ) -> NodeSnapshot:
     """By a reading of a folder that says nothing but this."""
-    given = config().model_copy(update={"pace": pace})
     nodes = {line.node: found} if found else {}
     reading = ExperimentReading(
-        None, record, None, given, None, nodes, None, None, coordinator_by_clocks=False
+        None, record, None, None, pace, None, nodes, None, None, coordinator_by_clocks=False
     )  # type: ignore[arg-type]
     return diagnosed(line, reading)
 

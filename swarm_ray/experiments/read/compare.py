@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.exchange.state_follower import decode_state
+from swarm_ray.experiments.folder import ExperimentSizes, sizes_of
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.metrics import (
     metrics_of,
@@ -105,17 +105,17 @@ def comparison_of(experiment: OpenExperiment, problems: list[str] | None = None)
         SwarmStateError: as for `history_of`.
         StoreError: the folder cannot be read.
     """
-    config, status = experiment.config_in_force(), status_of(experiment)
-    return figures_of(config, status, history_of(experiment, problems))
+    sizes, status = sizes_of(experiment.config_in_force()), status_of(experiment)
+    return figures_of(sizes, status, history_of(experiment, problems))
 
 
 def figures_of(
-    config: SwarmConfig, status: ExperimentStatus, stages: Sequence[ClosedStage | StageClosed]
+    sizes: ExperimentSizes, status: ExperimentStatus, stages: Sequence[ClosedStage | StageClosed]
 ) -> Comparison:
     """The figures of an experiment, from what was read of it.
 
     Args:
-        config: the one in force.
+        sizes: what its configuration says.
         status: where it stands.
         stages: that closed.
     """
@@ -126,9 +126,9 @@ def figures_of(
         experiment=status.experiment,
         nodes=len(takers),
         rounds=len(rounds),
-        local=config.local,
-        external=config.external,
-        completions=config.completions,
+        local=sizes.local,
+        external=sizes.external,
+        completions=sizes.completions,
         cumulative_reward=math.fsum(reward for stage in stages for reward in stage.rewards.values()),
         reward_first=_mean_reward(stages, rounds[:tenth]),
         reward_last=_mean_reward(stages, rounds[-tenth:]),

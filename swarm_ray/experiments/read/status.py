@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import msgspec
 
 from drive_store import InvalidName, StateRef, is_dead, read_coordinator_beats
-from swarm_ray.config.schema import PaceConfig, SwarmConfig
+from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ConfigError
+from swarm_ray.experiments.folder import ExperimentSizes, sizes_of
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.liveness import (
     ChangeClock,
@@ -90,8 +91,10 @@ class ExperimentReading:
     """The newest state record, or what would stand in it before there is one."""
     ref: StateRef | None
     """Names it; None before the first."""
-    config: SwarmConfig | None
-    """The one in force; None where it cannot be read."""
+    sizes: ExperimentSizes | None
+    """What is told of its configuration; None where that cannot be read."""
+    pace: PaceConfig
+    """The one in force; the default where it cannot be read."""
     peers: Peers
     nodes: dict[str, NodeLiveness]
     """Of every node that ever announced itself."""
@@ -101,11 +104,6 @@ class ExperimentReading:
     """Seconds since any coordinator wrote a record or a beat."""
     coordinator_by_clocks: bool
     """Whether that is told by wall clocks."""
-
-    @property
-    def pace(self) -> PaceConfig:
-        """The patience in force; the default where that cannot be read."""
-        return (self.config or SwarmConfig()).pace
 
     @property
     def node_ids(self) -> list[str]:
@@ -187,7 +185,7 @@ class ExperimentReader:
     def __init__(self, experiment: OpenExperiment, clock: Callable[[], float] = time.monotonic) -> None:
         self._experiment, self._changes = experiment, ChangeClock(clock)
         self._liveness = LivenessReader(experiment, self._changes)
-        self._configs: dict[str, SwarmConfig | None] = {}
+        self._settings: dict[str, tuple[ExperimentSizes | None, PaceConfig]] = {}
 
     def look(self, record: StateRecord | None, ref: StateRef | None) -> ExperimentReading:
         """Read what nodes and coordinators say now.
@@ -200,15 +198,16 @@ class ExperimentReader:
             StoreError: the folder cannot be read.
         """
         experiment = self._experiment
-        config = self._config(record.config_hash if record else "")
+        sizes, pace = self._settings_in(record.config_hash if record else "")
         if ref is not None:
             self._note_coordinators(ref)
-        record = record or record_from_nodes(experiment) or _not_begun(config)
+        record = record or record_from_nodes(experiment) or _not_begun(sizes)
         return ExperimentReading(
             experiment=experiment,
             record=record,
             ref=ref,
-            config=config,
+            sizes=sizes,
+            pace=pace,
             peers=self._liveness.peers,
             nodes=self._liveness.look(record),
             record_seen_s=self._changes.silence(_RECORD),
@@ -230,13 +229,14 @@ class ExperimentReader:
 
         self._changes.note(_COORDINATOR, (ref, beats), age)
 
-    def _config(self, in_force: str) -> SwarmConfig | None:
-        if in_force not in self._configs:
+    def _settings_in(self, in_force: str) -> tuple[ExperimentSizes | None, PaceConfig]:
+        if in_force not in self._settings:
             try:
-                self._configs[in_force] = self._experiment.config(in_force)
+                config = self._experiment.config(in_force)
+                self._settings[in_force] = sizes_of(config), config.pace
             except (ConfigError, InvalidName):
-                self._configs[in_force] = None
-        return self._configs[in_force]
+                self._settings[in_force] = None, PaceConfig()
+        return self._settings[in_force]
 
 
 def read_now(experiment: OpenExperiment) -> ExperimentReading:
@@ -275,8 +275,8 @@ def current_round(record: StateRecord) -> int:
     return stage.round if stage else max((tally.round for tally in record.tallies.values()), default=-1)
 
 
-def _not_begun(config: SwarmConfig | None) -> StateRecord:
-    rounds = config.rounds if config else 0
+def _not_begun(sizes: ExperimentSizes | None) -> StateRecord:
+    rounds = sizes.rounds if sizes else 0
     return StateRecord(ExperimentState.WAITING, rounds, None, None, {}, note="its coordinator has not begun")
 
 

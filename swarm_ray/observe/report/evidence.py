@@ -15,6 +15,7 @@ from drive_store import UNREADABLE, StoreError, read_segments, valid_id
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.exchange.state_follower import decode_state
+from swarm_ray.experiments.folder import sizes_of
 from swarm_ray.experiments.read.compare import Comparison, figures_of
 from swarm_ray.experiments.read.experiment import OpenExperiment
 from swarm_ray.experiments.read.liveness import Peers
@@ -100,7 +101,7 @@ class Evidence:
     @cached_property
     def figures(self) -> Comparison:
         """The figures by which experiments are compared."""
-        return figures_of(self.config, self.status, self.stages)
+        return figures_of(sizes_of(self.config), self.status, self.stages)
 
     @cached_property
     def round_means(self) -> list[float]:
