@@ -16,7 +16,19 @@ sys.path += [str(ROOT), str(ROOT / "tests" / "support")]
 os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
 
 from cells_for_tests import PHASES, VICTIMS, Outcome, Undisturbed, run_cells, run_undisturbed  # noqa: E402
-from losses_for_tests import FOUR, play, report_lines  # noqa: E402
+from losses_for_tests import Played, play  # noqa: E402
+from stage_for_tests import Part, Play  # noqa: E402
+
+FOUR = Play(
+    (
+        Part("worker-1"),
+        Part("worker-2", killed=True),
+        Part("worker-3", slow=True),
+        Part("worker-4", joins_at=10),
+    ),
+    30,
+    18,
+)
 
 
 def main() -> int:
@@ -69,9 +81,34 @@ def _run_one(folder: Path, victim: str, phase: str, undisturbed: Undisturbed) ->
 def _run_machines(folder: Path) -> bool:
     print("\nfour machines over one folder:")
     played = play(folder, FOUR)
-    for line in report_lines(played):
+    for line in _report_lines(played):
         print(line)
     return not played.problems
+
+
+def _report_lines(played: Played) -> list[str]:
+    """A line for each worker, and what did not hold."""
+    lines = []
+    for part in played.play.parts:
+        rows = played.rows[part.name]
+        offered, used = sum(r.counters.offered for r in rows), sum(r.counters.used for r in rows)
+        peers = sorted({peer for row in rows for peer in row.counters.used_from})
+        what = ", ".join(
+            word
+            for word, holds in (
+                ("killed and restarted", part.killed),
+                ("twice as slow", part.slow),
+                (f"joined late, in round {played.joined.get(part.name)}", part.joins_at > 0),
+            )
+            if holds
+        )
+        lines.append(
+            f"  {part.name}: {len(rows)} rounds, external rollouts used {used} of {offered} offered "
+            f"({used / max(1, offered):.0%}) from {', '.join(peers)}, reward {sum(r.reward for r in rows):.2f}"
+            + (f" ({what})" if what else "")
+        )
+    lines += [f"  resumed: {text}" for text in played.resumed]
+    return lines + [f"  FAILED: {problem}" for problem in played.problems]
 
 
 if __name__ == "__main__":

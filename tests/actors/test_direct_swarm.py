@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 from actors_for_tests import DirectSink, OneProcessSwarm, until
-from links_for_tests import Deaf
+from link_for_tests import Deaf
 from swarm_for_tests import closed_stages, small_config
 
 from actors.trainer.settings import TrainerSettings

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from folder_for_tests import Folder, incarnation, round_file
-from links_for_tests import Deaf, started
+from link_for_tests import Deaf, started
 
 from drive_store import payload_sha256
 from swarm_ray.exchange.direct import DirectValues

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from losses_for_tests import TWO, Played, play
-from stage_for_tests import EXPERIMENT, MODULES
+from losses_for_tests import Played, play
+from stage_for_tests import EXPERIMENT, MODULES, TWO
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_status

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kill_points_for_tests import Entry
 from restarts_for_tests import events_of
-from stage_for_tests import EXPERIMENT, FOUR, TWO, Part, Play, Stage
+from stage_for_tests import EXPERIMENT, Part, Play, Stage
 from swarm_for_tests import closed_stages, records_of
 
 from drive_store import ExperimentStore, Store, history
@@ -16,8 +16,6 @@ from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.state import StateRecord
-
-__all__ = ["FOUR", "TWO", "Played", "play", "report_lines"]
 
 
 @dataclass
@@ -148,28 +146,3 @@ def _check_weights(played: Played, part: Part, diary: Sequence[Entry]) -> None:
     played.check(
         f"restores of {part.name}", sum(entry.what == "restored" for entry in diary), int(part.killed)
     )
-
-
-def report_lines(played: Played) -> list[str]:
-    """A line for each worker, and what did not hold."""
-    lines = []
-    for part in played.play.parts:
-        rows = played.rows[part.name]
-        offered, used = sum(r.counters.offered for r in rows), sum(r.counters.used for r in rows)
-        peers = sorted({peer for row in rows for peer in row.counters.used_from})
-        what = ", ".join(
-            word
-            for word, holds in (
-                ("killed and restarted", part.killed),
-                ("twice as slow", part.slow),
-                (f"joined late, in round {played.joined.get(part.name)}", part.joins_at > 0),
-            )
-            if holds
-        )
-        lines.append(
-            f"  {part.name}: {len(rows)} rounds, external rollouts used {used} of {offered} offered "
-            f"({used / max(1, offered):.0%}) from {', '.join(peers)}, reward {sum(r.reward for r in rows):.2f}"
-            + (f" ({what})" if what else "")
-        )
-    lines += [f"  resumed: {text}" for text in played.resumed]
-    return lines + [f"  FAILED: {problem}" for problem in played.problems]

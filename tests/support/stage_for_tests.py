@@ -38,16 +38,6 @@ class Play:
 
 
 TWO = Play((Part("worker-1"), Part("worker-2", slow=True, killed=True)), 14, 8)
-FOUR = Play(
-    (
-        Part("worker-1"),
-        Part("worker-2", killed=True),
-        Part("worker-3", slow=True),
-        Part("worker-4", joins_at=10),
-    ),
-    30,
-    18,
-)
 
 
 class Stage:
