@@ -1,5 +1,7 @@
 """The folder of an experiment called tea, and a spool of its node n1."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,9 @@ def clock() -> Clock:
 @pytest.fixture
 def spool(store: FaultyStore, clock: Clock, tmp_path: Path) -> Spool:
     return open_spool(store, clock, tmp_path / "own")
+
+
+@pytest.fixture
+def reopen(store: FaultyStore, clock: Clock, tmp_path: Path) -> Callable[[str], Spool]:
+    """The spool as the next process of the node finds it, by that one's incarnation."""
+    return partial(open_spool, store, clock, tmp_path / "own")

@@ -1,7 +1,6 @@
 """Checkpoints on the machine's own disk: whole or not at all, and the right ones are kept."""
 
 import os
-import random
 import shutil
 from pathlib import Path
 
@@ -69,17 +68,6 @@ def test_damage_is_seen(own: LocalCheckpoints, name: str, damage: str) -> None:
     reason = own.verify(written)
     assert isinstance(reason, str)
     assert ("manifest" if name == "manifest.json" else name) in reason
-
-
-def test_every_cut_of_a_manifest_is_seen(own: LocalCheckpoints) -> None:
-    written = own.write(7, A, FILES)
-    path = written.path / "manifest.json"
-    data = path.read_bytes()
-    for length in range(len(data)):
-        path.write_bytes(data[:length])
-        assert isinstance(own.manifest(written), str), length
-    path.write_bytes(data)
-    assert isinstance(own.verify(written), Manifest)
 
 
 def test_manifests_of_others_are_refused(own: LocalCheckpoints, tmp_path: Path) -> None:
@@ -179,16 +167,3 @@ def test_choosing_keeps_the_last_attempt_at_a_step() -> None:
     assert choose_kept(found, 2, 1) == {"8.1", "7"}
     assert choose_kept(found, 1, 2) == {"8.1", "7", "5"}
     assert choose_kept([], 2, 2) == set()
-
-
-def test_choosing_never_loses_the_best_whatever_comes_after() -> None:
-    stream = random.Random(3)
-    scores: dict[int, float] = {}
-    kept: set[int] = set()
-    for step in range(200):
-        scores[step] = stream.random()
-        found = [(s, s, scores[s]) for s in sorted({*kept, step}, reverse=True)]
-        kept = choose_kept(found, 2, 1)
-        assert max(scores, key=lambda s: scores[s]) in kept
-        assert {step, max(step - 1, 0)} <= kept
-        assert len(kept) <= 3

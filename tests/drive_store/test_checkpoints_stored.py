@@ -7,14 +7,13 @@ import pytest
 from drive_store import (
     ExperimentPaths,
     ExperimentStore,
-    Store,
     StoreFull,
     StoreUnavailable,
-    create_experiment_folder,
 )
 from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import REQUIRED, Manifest
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
+from drive_store.testing import Faults
 
 PATHS = ExperimentPaths("tea")
 A, B = "0123abcd", "89abcdef"
@@ -26,17 +25,8 @@ FILES = {
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(str(tmp_path / "root"))
-    create_experiment_folder(ExperimentStore(store, PATHS))
-    store.create(PATHS.experiment_json, b"{}")
-    store.attach(PATHS.experiment_json)
-    return store
-
-
-@pytest.fixture
-def stored(store: Store) -> StoredCheckpoints:
-    return StoredCheckpoints(ExperimentStore(store, PATHS), "n1")
+def stored(tea: ExperimentStore) -> StoredCheckpoints:
+    return StoredCheckpoints(tea, "n1")
 
 
 @pytest.fixture
@@ -58,40 +48,37 @@ def upload(
     names: frozenset[str] = frozenset(FILES),
 ) -> LocalCheckpoint:
     written = own.write(step, incarnation, FILES | {"state.json": b"{%d}" % step}, score)
-    manifest = own.manifest(written)
-    assert isinstance(manifest, Manifest)
-    stored.upload(written, manifest, names)
+    stored.upload(written, own.manifest(written), names)
     return written
 
 
-def folder(store: Store, step: int, incarnation: str = A) -> Path:
-    return Path(store.root, PATHS.checkpoint("n1", incarnation, step))
+def folder(tea: ExperimentStore, step: int, incarnation: str = A) -> Path:
+    return Path(tea.store.root, PATHS.checkpoint("n1", incarnation, step))
 
 
-def test_another_machine_gets_what_was_uploaded(store, stored, own, elsewhere) -> None:
+def test_another_machine_gets_what_was_uploaded(tea, stored, own, elsewhere) -> None:
     upload(own, stored, 7, score=0.5)
     assert stored.folders() == [StoredCheckpoint(A, 7)]
     copied = stored.download(stored.folders()[0], elsewhere)
-    assert isinstance(copied, LocalCheckpoint)
     manifest = elsewhere.verify(copied)
     assert isinstance(manifest, Manifest)
     assert (manifest.incarnation, manifest.step, manifest.score) == (A, 7, 0.5)
     assert copied.file("optimizer.safetensors").read_bytes() == FILES["optimizer.safetensors"]
 
 
-def test_one_may_go_without_its_optimizer(store, stored, own, elsewhere) -> None:
+def test_one_may_go_without_its_optimizer(tea, stored, own, elsewhere) -> None:
     upload(own, stored, 7, names=REQUIRED)
-    assert not (folder(store, 7) / "optimizer.safetensors").exists()
+    assert not (folder(tea, 7) / "optimizer.safetensors").exists()
     copied = stored.download(StoredCheckpoint(A, 7), elsewhere)
     assert isinstance(copied, LocalCheckpoint)
     assert not copied.file("optimizer.safetensors").exists()
     assert isinstance(elsewhere.verify(copied), Manifest)
 
 
-def test_all_incarnations_are_found_and_hostile_names_are_not(store, stored, own) -> None:
+def test_all_incarnations_are_found_and_hostile_names_are_not(tea, stored, own) -> None:
     for step, incarnation in ((7, A), (12, B), (9, A), (1_000_000, A)):
         upload(own, stored, step, incarnation)
-    parent = Path(store.root, PATHS.checkpoints_parent)
+    parent = Path(tea.store.root, PATHS.checkpoints_parent)
     for name in ("n1.0123abcd (1)", "n2.0123abcd", "n1.zzzzzzzz", "n1", "..n1.0123abcd", "n1.0123abcde"):
         (parent / name / "step_000099").mkdir(parents=True)
     for name in ("step_99", "step_000098 (1)", "step_0000099", "x"):
@@ -99,16 +86,20 @@ def test_all_incarnations_are_found_and_hostile_names_are_not(store, stored, own
     assert [(c.step, c.incarnation) for c in stored.folders()] == [(1_000_000, A), (12, B), (9, A), (7, A)]
 
 
-def test_nothing_is_found_where_nothing_is(stored) -> None:
+def test_nothing_is_written_into_an_unmounted_folder(tea, stored, own) -> None:
     assert stored.folders() == []
     assert isinstance(stored.manifest(StoredCheckpoint(A, 7)), str)
+    Path(tea.store.root, PATHS.experiment_json).unlink()
+    with pytest.raises(StoreUnavailable):
+        upload(own, stored, 7)
+    assert stored.folders() == []
 
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "longer", "a bit"])
-def test_damage_is_seen_and_leaves_nothing_here(store, stored, own, elsewhere, name, damage) -> None:
+def test_damage_is_seen_and_leaves_nothing_here(tea, stored, own, elsewhere, name, damage) -> None:
     upload(own, stored, 7)
-    path = folder(store, 7) / name
+    path = folder(tea, 7) / name
     data = path.read_bytes()
     if damage == "gone":
         path.unlink()
@@ -118,65 +109,51 @@ def test_damage_is_seen_and_leaves_nothing_here(store, stored, own, elsewhere, n
     assert elsewhere.folders() == []
 
 
-def test_an_upload_under_another_name_is_refused(store, stored, own, elsewhere) -> None:
+def test_an_upload_under_another_name_is_refused(tea, stored, own, elsewhere) -> None:
     upload(own, stored, 7)
-    folder(store, 7).rename(folder(store, 8))
+    folder(tea, 7).rename(folder(tea, 8))
     assert "step 7" in str(stored.download(StoredCheckpoint(A, 8), elsewhere))
-    folder(store, 8).parent.rename(folder(store, 8, B).parent)
+    folder(tea, 8).parent.rename(folder(tea, 8, B).parent)
     assert "incarnation" in str(stored.download(StoredCheckpoint(B, 8), elsewhere))
 
 
 @pytest.mark.parametrize("present", range(4))
-def test_an_upload_that_was_cut_off_is_nothing_and_is_completed(
-    store, stored, own, elsewhere, present
-) -> None:
+def test_an_upload_that_was_cut_off_is_nothing_and_is_completed(tea, stored, own, elsewhere, present) -> None:
     written = upload(own, stored, 7)
-    (folder(store, 7) / "manifest.json").unlink()
+    (folder(tea, 7) / "manifest.json").unlink()
     for name in list(FILES)[present:]:
-        (folder(store, 7) / name).unlink()
+        (folder(tea, 7) / name).unlink()
     if present:
-        last = folder(store, 7) / list(FILES)[present - 1]
+        last = folder(tea, 7) / list(FILES)[present - 1]
         last.write_bytes(last.read_bytes()[:3])
     assert isinstance(stored.download(StoredCheckpoint(A, 7), elsewhere), str)
-    manifest = own.manifest(written)
-    assert isinstance(manifest, Manifest)
-    stored.upload(written, manifest, frozenset(FILES))
+    stored.upload(written, own.manifest(written), frozenset(FILES))
     assert isinstance(stored.download(StoredCheckpoint(A, 7), elsewhere), LocalCheckpoint)
 
 
-def test_the_same_upload_again_writes_nothing(store, stored, own) -> None:
-    written = upload(own, stored, 7)
-    manifest = own.manifest(written)
-    assert isinstance(manifest, Manifest)
-    before = store.operations.creates
-    stored.upload(written, manifest, frozenset(FILES))
-    assert store.operations.creates == before
-
-
-def test_a_step_written_again_replaces_what_differs_alone(store, stored, own, elsewhere) -> None:
+def test_a_step_written_again_replaces_what_differs_alone(tea, stored, own, elsewhere) -> None:
     upload(own, stored, 7)
+    before = tea.store.operations.creates
+    upload(own, stored, 7)
+    assert tea.store.operations.creates == before
     again = own.write(7, A, FILES | {"state.json": b'{"evaluated":true}'})
-    manifest = own.manifest(again)
-    assert isinstance(manifest, Manifest)
-    before = store.operations.creates
-    stored.upload(again, manifest, frozenset(FILES))
-    assert store.operations.creates == before + 2
+    stored.upload(again, own.manifest(again), frozenset(FILES))
+    assert tea.store.operations.creates == before + 2
     copied = stored.download(StoredCheckpoint(A, 7), elsewhere)
-    assert isinstance(copied, LocalCheckpoint)
     assert copied.file("state.json").read_bytes() == b'{"evaluated":true}'
 
 
-def test_pruning_goes_over_all_incarnations(store, stored, own) -> None:
+def test_pruning_goes_over_all_incarnations(tea, stored, own) -> None:
     for step, incarnation, score in ((1, A, 0.9), (2, A, 0.1), (3, A, 0.2), (4, B, 0.3), (5, B, 0.4)):
         upload(own, stored, step, incarnation, score)
     stored.prune(B, 2, 1)
     assert [(c.step, c.incarnation) for c in stored.folders()] == [(5, B), (4, B), (1, A)]
 
 
-def test_remains_of_killed_uploads_go(store, stored, own) -> None:
+def test_remains_of_killed_uploads_go(tea, stored, own) -> None:
     for step, incarnation in ((1, A), (3, A), (4, B), (6, A)):
-        (folder(store, step, incarnation)).mkdir(parents=True)
-        (folder(store, step, incarnation) / "weights.safetensors").write_bytes(b"a part")
+        (folder(tea, step, incarnation)).mkdir(parents=True)
+        (folder(tea, step, incarnation) / "weights.safetensors").write_bytes(b"a part")
     for step in (2, 5):
         upload(own, stored, step, B)
     stored.prune(B, 2, 0)
@@ -184,30 +161,13 @@ def test_remains_of_killed_uploads_go(store, stored, own) -> None:
     assert [(c.step, c.incarnation) for c in stored.folders()] == [(6, A), (5, B), (3, A), (2, B)]
 
 
-def test_nothing_is_written_into_an_unmounted_folder(store, stored, own) -> None:
-    written = own.write(7, A, FILES)
-    manifest = own.manifest(written)
-    assert isinstance(manifest, Manifest)
-    Path(store.root, PATHS.experiment_json).unlink()
-    with pytest.raises(StoreUnavailable):
-        stored.upload(written, manifest, frozenset(FILES))
-    assert stored.folders() == []
-
-
-def test_a_full_folder_keeps_the_older_upload(store, stored, own, elsewhere, monkeypatch) -> None:
+def test_a_full_folder_keeps_the_older_upload(tea, stored, own, elsewhere) -> None:
     upload(own, stored, 7)
-    written = own.write(8, A, FILES)
-    manifest = own.manifest(written)
-    assert isinstance(manifest, Manifest)
-
-    def full(key: str, path: Path) -> None:
-        raise StoreFull("no space")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "put_file", full)
-        with pytest.raises(StoreFull):
-            stored.upload(written, manifest, frozenset(FILES))
+    tea.store.faults = Faults(full=True)
+    with pytest.raises(StoreFull):
+        upload(own, stored, 8)
+    tea.store.faults = Faults()
     assert isinstance(stored.download(StoredCheckpoint(A, 8), elsewhere), str)
     assert isinstance(stored.download(StoredCheckpoint(A, 7), elsewhere), LocalCheckpoint)
-    stored.upload(written, manifest, frozenset(FILES))
+    upload(own, stored, 8)
     assert isinstance(stored.download(StoredCheckpoint(A, 8), elsewhere), LocalCheckpoint)

@@ -3,8 +3,11 @@
 import errno
 import os
 import pickle
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -37,37 +40,30 @@ def test_other_stores_are_refused_in_one_sentence(url: str) -> None:
 
 
 def test_a_file_too_large_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(str(tmp_path))
+    store, opened = Store(str(tmp_path)), MagicMock(return_value=b"12345")
     store.create("file", b"12345")
-    opened: list[object] = []
-    monkeypatch.setattr(store._fs, "cat_file", lambda *arguments: opened.append(arguments) or b"12345")
-    with pytest.raises(errors.TooLarge):
-        store.read("file", 4)
-    assert opened == []
-    assert store.read("file", 5) == b"12345"
-    assert len(opened) == 1
-
-
-def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(errors.NotAFile):
-        Store(str(tmp_path)).read("pipe", 10)
+    monkeypatch.setattr(store._fs, "cat_file", opened)
+    for key, error in (("file", errors.TooLarge), ("pipe", errors.NotAFile)):
+        with pytest.raises(error):
+            store.read(key, 4)
+    assert not opened.called
+    assert store.read("file", 5) == b"12345"
+    opened.assert_called_once()
 
 
 def test_a_root_replaced_by_an_empty_folder_is_unavailable(tmp_path: Path) -> None:
-    root = tmp_path / "root"
+    root, away = tmp_path / "root", tmp_path / "elsewhere"
     store = Store(str(root))
     store.make_folder("e")
     store.create("e/experiment.json", b"{}")
     store.attach("e/experiment.json")
-    root.rename(tmp_path / "elsewhere")
-    with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        store.check()
-    root.mkdir()
-    with pytest.raises(StoreUnavailable, match="unmounted Drive"):
-        store.check()
+    for change, match in ((lambda: root.rename(away), "cannot be reached"), (root.mkdir, "unmounted Drive")):
+        change()
+        with pytest.raises(StoreUnavailable, match=match):
+            store.check()
     root.rmdir()
-    (tmp_path / "elsewhere").rename(root)
+    away.rename(root)
     store.check()
 
 
@@ -178,3 +174,12 @@ def test_errors_survive_a_process_boundary() -> None:
         assert type(again) is kind
         assert str(again) == "what happened"
     assert isinstance(store_error(OSError("no number"), "read", "x"), StoreUnavailable)
+
+
+def test_neither_ray_nor_torch_is_imported() -> None:
+    others = {"torch", "ray", "swarm_ray", "actors", "transformers", "numpy"}
+    code = f"import sys, drive_store; drive_store.Store('x'); print(sorted({others} & {{*sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,7 +1,7 @@
 """The store with faults: one like others without any, and each fault does what its name says."""
 
 import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -33,41 +33,36 @@ def store(tmp_path: Path) -> FaultyStore:
 
 def test_unavailable(store: FaultyStore) -> None:
     store.faults = Faults(unavailable=True)
-    calls: tuple[Callable[[], object], ...] = (
-        lambda: store.create("a/x", b""),
-        lambda: store.read("a/old", 10),
-        lambda: store.names("a"),
-        lambda: store.size("a/old"),
+    for call in (
+        partial(store.create, "a/x", b""),
+        partial(store.read, "a/old", 10),
+        partial(store.names, "a"),
+        partial(store.size, "a/old"),
         store.free_space,
-        lambda: store.uploaded("a/old"),
-        lambda: store.remove_tree("a"),
-        lambda: store.attach("a/old"),
-    )
-    for call in calls:
+        partial(store.uploaded, "a/old"),
+        partial(store.remove_tree, "a"),
+        partial(store.attach, "a/old"),
+    ):
         with pytest.raises(StoreUnavailable, match="for a test"):
             call()
     store.faults = Faults()
     assert store.names("a") == ["old"]
 
 
-@pytest.mark.parametrize(
-    ("faults", "kind"), [(Faults(full=True), StoreFull), (Faults(denied=True), StoreDenied)]
-)
+@pytest.mark.parametrize(("fault", "kind"), [("full", StoreFull), ("denied", StoreDenied)])
 def test_writes_fail_and_reads_do_not(
-    store: FaultyStore, faults: Faults, kind: type[Exception], tmp_path: Path
+    store: FaultyStore, fault: str, kind: type[Exception], tmp_path: Path
 ) -> None:
-    store.faults = faults
-    calls: tuple[Callable[[], object], ...] = (
-        lambda: store.create("a/x", b""),
-        lambda: store.replace_copy("a/old", b""),
-        lambda: store.make_folder("b"),
-        lambda: store.put_file("a/x", tmp_path / "root/a/old"),
-    )
-    for call in calls:
+    setattr(store.faults, fault, True)
+    for call in (
+        partial(store.create, "a/x", b""),
+        partial(store.replace_copy, "a/old", b""),
+        partial(store.make_folder, "b"),
+        partial(store.put_file, "a/x", tmp_path / "root/a/old"),
+    ):
         with pytest.raises(kind):
             call()
-    assert store.read("a/old", 10) == b"old"
-    assert store.names("a") == ["old"]
+    assert (store.read("a/old", 10), store.names("a")) == (b"old", ["old"])
 
 
 def test_lost_creations(store: FaultyStore, tmp_path: Path) -> None:

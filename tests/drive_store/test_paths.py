@@ -53,15 +53,10 @@ def test_the_folder_is_the_one_that_people_expect() -> None:
     )
     assert PATHS.rewards(500) == "experiments/tea/rewards/000001/r000500.json"
     assert PATHS.winners(499) == "experiments/tea/winners/000000/r000499.json"
-    assert (
-        PATHS.segment("n1", INCARNATION, "metrics", 12)
-        == "experiments/tea/logs/n1.0123abcd/metrics-000012.jsonl"
-    )
-    assert (
-        PATHS.segment("n1", INCARNATION, "events", 3)
-        == "experiments/tea/logs/n1.0123abcd/events-000003.jsonl"
-    )
-    assert PATHS.system_info("n1", INCARNATION) == "experiments/tea/logs/n1.0123abcd/system_info.json"
+    logs = "experiments/tea/logs/n1.0123abcd"
+    for kind in ("metrics", "events"):
+        assert PATHS.segment("n1", INCARNATION, kind, 12) == f"{logs}/{kind}-000012.jsonl"
+    assert PATHS.system_info("n1", INCARNATION) == f"{logs}/system_info.json"
     assert PATHS.checkpoints_folder("n1", INCARNATION) == "experiments/tea/checkpoints/n1.0123abcd"
 
 
@@ -88,22 +83,17 @@ def test_round_file_names_are_parsed(number: int, stage: int, attempt: int, dige
     assert parse_round_file_name(twin_name(last(key), twin)) == name
 
 
-@given(st.sampled_from(["metrics", "events"]), numbers, twins)
-def test_segment_names_are_parsed(kind: str, n: int, twin: int) -> None:
-    name = last(PATHS.segment("n1", INCARNATION, kind, n))
-    assert parse_segment_name(twin_name(name, twin)) == SegmentName(kind, n, twin)
-
-
-@given(numbers, ids, twins)
-def test_every_key_is_one_that_the_store_takes(number: int, node: str, twin: int) -> None:
+@given(st.sampled_from(["metrics", "events"]), numbers, ids, twins)
+def test_every_key_is_one_that_the_store_takes(kind: str, number: int, node: str, twin: int) -> None:
     paths, store = ExperimentPaths(node), Store("never-made")
-    keys = (
+    segment = twin_name(last(PATHS.segment("n1", INCARNATION, kind, number)), twin)
+    assert parse_segment_name(segment) == SegmentName(kind, number, twin)
+    for key in (
         paths.state_record(number, number, node),
         paths.beat(node, INCARNATION),
         paths.round_file(node, INCARNATION, number, number, number, HASH),
-        paths.segment(node, INCARNATION, "metrics", number),
-    )
-    for key in keys:
+        paths.segment(node, INCARNATION, kind, number),
+    ):
         assert store.read(twin_name(key, twin), 1) is None
 
 

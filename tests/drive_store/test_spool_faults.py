@@ -48,10 +48,12 @@ class SpoolMachine(RuleBasedStateMachine):
         root = Path(self.folder.name)
         self.own, self.now, self.lives = root / "own", 0.0, 0
         self.store = RecordingStore(str(root / "store"))
-        create_experiment_folder(ExperimentStore(self.store, PATHS))
+        self.experiment = ExperimentStore(self.store, PATHS)
+        create_experiment_folder(self.experiment)
         self.store.create(PATHS.experiment_json, b"{}")
         self.store.attach(PATHS.experiment_json)
         self.view = FaultyStore(str(root / "store"))  # the coordinator's
+        self.theirs = ExperimentStore(self.view, PATHS)
         self.held: dict[int, bytes] = {}
         self.released: set[int] = set()
         self.seen: set[str] = set()
@@ -66,14 +68,8 @@ class SpoolMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         """The process is gone, and with it all that it did not write; the next one is another incarnation."""
         self.lives += 1
-        self.spool = Spool(
-            self.own,
-            ExperimentStore(self.store, PATHS),
-            "n1",
-            f"{self.lives:08x}",
-            retry_s=RETRY_S,
-            clock=lambda: self.now,
-        )
+        life, clock = f"{self.lives:08x}", lambda: self.now
+        self.spool = Spool(self.own, self.experiment, "n1", life, retry_s=RETRY_S, clock=clock)
         assert self.spool.problems == []
 
     @rule(then=st.sampled_from(["send", "send", "send and die", "die", "wait"]))
@@ -134,19 +130,10 @@ class SpoolMachine(RuleBasedStateMachine):
     def scan(self) -> None:
         """The coordinator reads what it sees of all incarnations, and decides."""
         for text in self.view.names(PATHS.rollouts_parent):
-            peer = parse_peer_folder(text)
-            assert peer is not None
-            for key, _ in find_bucket_files(
-                ExperimentStore(self.view, PATHS), peer.node, peer.incarnation, 0, settled=self.seen
-            ):
-                reading = read_round_file(
-                    ExperimentStore(self.view, PATHS),
-                    key,
-                    node=peer.node,
-                    incarnation=peer.incarnation,
-                    sha256=None,
-                    max_payload=1000,
-                )
+            peer = parse_peer_folder(text).peer
+            for key, _ in find_bucket_files(self.theirs, *peer, 0, settled=self.seen):
+                origin = {"node": peer[0], "incarnation": peer[1]}
+                reading = read_round_file(self.theirs, key, **origin, sha256=None, max_payload=1000)
                 if isinstance(reading, Valid):
                     self.seen.add(key)
                     self.decide(key, reading)

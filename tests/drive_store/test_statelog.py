@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drive_store import (
     ExperimentPaths,
@@ -12,15 +15,15 @@ from drive_store import (
     Header,
     NameTaken,
     StateLogReader,
+    StateLogTail,
     StateLogWriter,
-    Store,
     StoreFull,
     history,
     newest,
     seal_json,
 )
-from drive_store.names import twin_name
-from drive_store.statelog.log import StateEntry, StateRef, claimant_rank
+from drive_store.names import parse_state_name, twin_name
+from drive_store.statelog.log import StateEntry, StateRef, claimant_rank, preference, preferred
 from drive_store.testing import Faults
 
 PATHS = ExperimentPaths("tea")
@@ -46,6 +49,10 @@ def refs(entries: list[StateEntry]) -> list[StateRef]:
 def twin_path(tea: ExperimentStore, ref: StateRef) -> tuple[Path, Path]:
     key = PATHS.state_record(ref.epoch, ref.sequence, ref.claimant)
     return Path(tea.store.root, key), Path(tea.store.root, twin_name(key, 1))
+
+
+def keys_of(written: list[StateRef]) -> list[str]:
+    return [PATHS.state_record(ref.epoch, ref.sequence, ref.claimant) for ref in written]
 
 
 def listed(reader: StateLogReader) -> list[StateEntry]:
@@ -124,16 +131,13 @@ def test_a_history_reaches_up_to_the_gap_wherever_that_is(tea: ExperimentStore) 
 
 def test_newest_costs_no_more_for_a_long_log(tea: ExperimentStore) -> None:
     assert newest(tea) is None
-    log = writer(tea)
-    costs = []
+    log, done = writer(tea), tea.store.operations
     for count in (1, 501, 400):
         write(log, count)
-        reads, lists = tea.store.operations.reads, tea.store.operations.lists
+        done.reads = done.lists = 0
         found = newest(tea)
         assert found is not None
-        assert found.ref == log.last
-        costs.append((tea.store.operations.reads - reads, tea.store.operations.lists - lists))
-    assert costs == [(1, 2)] * 3
+        assert (found.ref, done.reads, done.lists) == (log.last, 1, 2)
 
 
 def test_a_higher_epoch_is_found_by_listing(tea: ExperimentStore) -> None:
@@ -288,15 +292,65 @@ def test_an_error_in_the_middle_loses_no_record(
 ) -> None:
     written = write(writer(tea), 4)
     reader = StateLogReader(tea, after=written[0])
-    read, calls = Store.read, []
-
-    def fails_at_the_third(self: Store, key: str, limit: int) -> bytes | None:
-        calls.append(key)
-        if len(calls) == 3:
-            raise StoreFull("any error")
-        return read(self, key, limit)
-
-    monkeypatch.setattr(Store, "read", fails_at_the_third)
-    with pytest.raises(StoreFull):
-        reader.poll()
+    whole = [tea.store.read(key, 10_000) for key in keys_of(written[1:3])]
+    with monkeypatch.context() as patch:
+        patch.setattr(tea.store, "read", Mock(side_effect=[*whole, StoreFull("any error")]))
+        with pytest.raises(StoreFull):
+            reader.poll()
     assert refs(reader.poll()) == written[1:]
+
+
+CLAIMANTS = ("coordinator.0a0b0c0d", "coordinator.00000001", "other")
+
+
+def name_of(epoch: int, sequence: int, claimant: str, twin: int) -> str:
+    return twin_name(PATHS.state_record(epoch, sequence, claimant), twin).rpartition("/")[2]
+
+
+NAMES = st.builds(
+    name_of, st.integers(1, 3), st.integers(0, 499), st.sampled_from(CLAIMANTS), st.integers(0, 2)
+)
+OTHERS = st.sampled_from(["notes.txt", "e-s.json", "e000001-s00000001", "", "."])
+
+
+@given(st.lists(NAMES | OTHERS, max_size=40, unique=True))
+def test_names_come_in_the_order_in_which_they_are_obeyed(texts: list[str]) -> None:
+    names = [name for text in texts if (name := parse_state_name(text)) is not None]
+    assert list(preferred(sorted(texts))) == sorted(names, key=preference)
+
+
+def test_of_records_that_are_torn_the_newest_whole_one_is_taken(tea: ExperimentStore) -> None:
+    log = StateLogWriter(tea, 1, CLAIMANTS[0])
+    for number in range(520):
+        log.append(b"%d" % number, round=number, stage=0)
+    for number in range(500, 520):
+        path = Path(tea.store.root) / PATHS.state_record(1, number, CLAIMANTS[0])
+        path.write_bytes(path.read_bytes()[:-3])
+    found = newest(tea)
+    assert found is not None
+    assert found.payload == b"499"
+
+
+def test_the_tail_is_read_once_whoever_wrote_it(tea: ExperimentStore) -> None:
+    first = StateLogWriter(tea, 1, CLAIMANTS[0])
+    for number in range(3):
+        first.append(b"%d" % number, round=number, stage=0)
+    tail = StateLogTail(tea, 4)
+    assert [entry.payload for entry in tail.look()] == [b"0", b"1", b"2"]
+    second = StateLogWriter(tea, 2, CLAIMANTS[1], resume_after=first.last)
+    first.append(b"33", round=3, stage=0)
+    for number in range(3, 6):
+        second.append(b"%d" % number, round=number, stage=0)
+    reads, lists = tea.store.operations.reads, tea.store.operations.lists
+    assert [entry.payload for entry in tail.look()] == [b"2", b"3", b"4", b"5"]
+    assert tea.store.operations.reads - reads == 5, "of three new records, and of two before"
+    assert tea.store.operations.lists - lists == 3, "two for the newest, and one for the claimant before"
+    assert [entry.payload for entry in StateLogTail(tea, 2).look()] == [b"4", b"5"]
+
+
+def test_where_a_link_is_missing_the_tail_begins_after_it(tea: ExperimentStore) -> None:
+    assert StateLogTail(tea, 4).look() == []
+    log = StateLogWriter(tea, 1, CLAIMANTS[0])
+    refs = [log.append(b"%d" % number, round=number, stage=0) for number in range(4)]
+    (Path(tea.store.root) / PATHS.state_record(1, refs[1].sequence, CLAIMANTS[0])).unlink()
+    assert [entry.ref for entry in StateLogTail(tea, 4).look()] == refs[2:]

@@ -31,14 +31,10 @@ def test_beats_of_all_claimants(tea: ExperimentStore) -> None:
     assert read_coordinator_beats(tea) == {}
     StateLogWriter(tea, 1, f"w1.{A}").append(b"{}", round=0, stage=0)
     tea.store.create(PATHS.current_state, b"{}")
-    write_coordinator_beat(tea, f"w1.{A}", 1, b'{"n":1}')
-    write_coordinator_beat(tea, f"w1.{A}", 2, b'{"n":2}')
-    write_coordinator_beat(tea, "w2", 7, b'{"n":7}')
-    beats = read_coordinator_beats(tea)
-    assert {claimant: (beat.header.sequence, beat.payload) for claimant, beat in beats.items()} == {
-        f"w1.{A}": (2, b'{"n":2}'),
-        "w2": (7, b'{"n":7}'),
-    }
+    for claimant, count in ((f"w1.{A}", 1), (f"w1.{A}", 2), ("w2", 7)):
+        write_coordinator_beat(tea, claimant, count, b'{"n":%d}' % count)
+    beats = {name: (beat.header.sequence, beat.payload) for name, beat in read_coordinator_beats(tea).items()}
+    assert beats == {f"w1.{A}": (2, b'{"n":2}'), "w2": (7, b'{"n":7}')}
     with pytest.raises(InvalidName):
         write_coordinator_beat(tea, "../w3", 1, b"{}")
 
