@@ -6,8 +6,9 @@ import pickle
 import subprocess
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
@@ -22,15 +23,11 @@ class TestLocalPath(StoreTests):
         return Store(str(tmp_path / request.param))
 
 
-def test_opening_makes_nothing(tmp_path: Path) -> None:
-    store = Store(str(tmp_path / "root/"))
-    assert store.root == str(tmp_path / "root")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_file_url_and_a_relative_path_are_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_makes_nothing_whatever_the_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Store(f"file://{tmp_path}/root").root == Store("root").root == str(tmp_path / "root")
+    for url in (f"{tmp_path}/root/", f"file://{tmp_path}/root", "root"):
+        assert Store(url).root == str(tmp_path / "root")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("url", ["", "memory://x", "s3://bucket/x", "gdrive://x", "http://x", "a::b", "a\0b"])
@@ -98,66 +95,48 @@ def test_another_device_is_unavailable(tmp_path: Path, monkeypatch: pytest.Monke
     store = Store(str(tmp_path))
     store.create("experiment.json", b"{}")
     store.attach("experiment.json")
-    real = Path.stat
-
-    def moved(self: Path, **kwargs: bool) -> os.stat_result:
-        fields = list(real(self, **kwargs))
-        fields[2] += 1  # st_dev
-        return os.stat_result(fields)
-
-    monkeypatch.setattr(Path, "stat", moved)
+    fields = list(tmp_path.stat())
+    fields[2] += 1  # st_dev
+    monkeypatch.setattr(Path, "stat", lambda self, **kwargs: os.stat_result(fields))
     with pytest.raises(StoreUnavailable, match="another device"):
         store.check()
 
 
 def test_a_tree_is_removed_without_following_links(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
+    outside, tree = tmp_path / "outside", tmp_path / "root/tree"
+    odd = tree / "odd [name] (1)"
+    for folder in (outside, odd):
+        folder.mkdir(parents=True)
     (outside / "kept").touch()
-    tree = tmp_path / "root/tree"
-    tree.mkdir(parents=True)
     (tree / "link").symlink_to(outside)
-    (tree / "odd [name] (1)").mkdir()
-    (tree / "odd [name] (1)/.hidden").touch()
+    (odd / ".hidden").touch()
     Store(str(tmp_path / "root")).remove_tree("tree")
-    assert not tree.exists()
-    assert (outside / "kept").exists()
+    assert (tree.exists(), (outside / "kept").exists()) == (False, True)
 
 
 @pytest.mark.parametrize(
     ("number", "kind"),
     [
-        (errno.ENOSPC, StoreFull),
-        (errno.EDQUOT, StoreFull),
-        (errno.EROFS, StoreDenied),
-        (errno.EACCES, StoreDenied),
-        (errno.EIO, StoreUnavailable),
-        (errno.ENOTCONN, StoreUnavailable),
-        (errno.EAGAIN, StoreUnavailable),
-        (errno.EDEADLK, StoreUnavailable),
+        *((number, StoreFull) for number in (errno.ENOSPC, errno.EDQUOT)),
+        *((number, StoreDenied) for number in (errno.EROFS, errno.EACCES)),
+        *((number, StoreUnavailable) for number in (errno.EIO, errno.ENOTCONN, errno.EAGAIN, errno.EDEADLK)),
     ],
 )
 def test_errors_of_the_system_have_types(
     number: int, kind: type[StoreError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(str(tmp_path))
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(number, os.strerror(number))
-
+    store, fail = Store(str(tmp_path)), Mock(side_effect=OSError(number, os.strerror(number)))
     monkeypatch.setattr(os, "listdir", fail)
-    store._fs = type(
-        "Broken", (), dict.fromkeys(("open", "info", "ls", "makedirs", "rm_file"), staticmethod(fail))
-    )
+    store._fs = Mock(open=fail, info=fail, ls=fail, makedirs=fail, rm_file=fail)
     for call in (
-        lambda: store.create("a", b""),
-        lambda: store.replace_copy("a", b""),
-        lambda: store.read("a", 1),
-        lambda: store.names("a"),
-        lambda: store.size("a"),
-        lambda: store.remove("a"),
-        lambda: store.remove_tree("a"),
-        lambda: store.make_folder("a"),
+        partial(store.create, "a", b""),
+        partial(store.replace_copy, "a", b""),
+        partial(store.read, "a", 1),
+        partial(store.names, "a"),
+        partial(store.size, "a"),
+        partial(store.remove, "a"),
+        partial(store.remove_tree, "a"),
+        partial(store.make_folder, "a"),
     ):
         with pytest.raises(kind, match=errno.errorcode[number]) as caught:
             call()
@@ -171,8 +150,7 @@ def test_errors_survive_a_process_boundary() -> None:
     assert len(kinds) >= 10
     for kind in kinds:
         again = pickle.loads(pickle.dumps(kind("what happened")))
-        assert type(again) is kind
-        assert str(again) == "what happened"
+        assert (type(again), str(again)) == (kind, "what happened")
     assert isinstance(store_error(OSError("no number"), "read", "x"), StoreUnavailable)
 
 
