@@ -4,12 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drive_store import (
-    ExperimentPaths,
-    ExperimentStore,
-    StoreFull,
-    StoreUnavailable,
-)
+from drive_store import ExperimentPaths, ExperimentStore, StoreFull, StoreUnavailable
 from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import REQUIRED, Manifest
 from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints

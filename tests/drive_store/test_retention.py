@@ -4,13 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drive_store import (
-    ExperimentPaths,
-    ExperimentStore,
-    Publication,
-    Retention,
-    publish_round_file,
-)
+from drive_store import ExperimentPaths, ExperimentStore, Publication, Retention, publish_round_file
 from drive_store.errors import StoreUnavailable
 from drive_store.retention import EMPTY_ROUNDS
 from drive_store.testing import Faults

@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drive_store import (
-    ExperimentPaths,
-    ExperimentStore,
-    SegmentWriter,
-    StoreFull,
-    read_segments,
-)
+from drive_store import ExperimentPaths, ExperimentStore, SegmentWriter, StoreFull, read_segments
 from drive_store.names import twin_name
 from drive_store.segments import _rows, _seal_line
 from drive_store.testing import Faults

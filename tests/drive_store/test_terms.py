@@ -82,8 +82,7 @@ def test_the_best_claim_costs_three_listings(tea: ExperimentStore) -> None:
 
 def publish(tea: ExperimentStore, node: str, incarnation: str, number: int) -> str:
     return publish_round_file(
-        tea,
-        Publication(node=node, incarnation=incarnation, round=number, stage=0, payload=b"x"),
+        tea, Publication(node=node, incarnation=incarnation, round=number, stage=0, payload=b"x")
     ).key
 
 
