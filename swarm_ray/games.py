@@ -120,7 +120,7 @@ class _GameRun:
     def workers(self, display: Display, ray: RayInstance) -> list[Worker]:
         """The worker, when everything is ready for it; none for a finished game."""
         packed, coordinates = ray_actors.pack(self.factory), self.coordinator == "here"
-        named = self.factory.modules if isinstance(self.factory, Recipe) else ()
+        named = named_modules(self.factory.swarm) if isinstance(self.factory, Recipe) else ()
         # In an experiment that was made elsewhere, only modules that are named here may be imported.
         allowed = None if coordinates else (*named_modules(self.overrides), *named)
         config = self._joined(display) if self.coordinator == "elsewhere" else self._opened()

@@ -92,7 +92,12 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
             WireError: our payload cannot travel; the message names the place.
             StopRequested: the experiment ended, or the worker was told to stop.
         """
-        gathered = self.gathering.exchange(self.moment, self._file(encode(obj)), self.phases)
+        game, told = encode(obj), NOTHING_TOLD
+        if self.stage_ == 0:  # the first file of a round tells of the round before
+            told, self.telling = self.telling, NOTHING_TOLD
+        step = self._step if self.counted is None else self.counted
+        file = msgspec.structs.replace(told, step=step, game=game)
+        gathered = self.gathering.exchange(self.moment, file, self.phases)
         if self._is_told:
             self.stage_ += 1
         else:
@@ -129,14 +134,6 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
     def moment(self) -> Moment:
         """The round and stage that the next gather is of."""
         return Moment(self._step, self.stage_)
-
-    def _file(self, game: bytes) -> RoundFile:
-        """Our file of this stage; the first of a round tells of the round before."""
-        told = NOTHING_TOLD
-        if self.stage_ == 0:
-            told, self.telling = self.telling, NOTHING_TOLD
-        step = self._step if self.counted is None else self.counted
-        return msgspec.structs.replace(told, step=step, game=game)
 
     def _decoded(self, found: dict[str, bytes]) -> dict[str, Any]:
         """What the bytes mean, by node id; one node's that mean nothing are dropped, with the reason."""

@@ -96,8 +96,16 @@ class FolderCommunication(GameCommunication):
         Raises:
             UserError: an earlier life of the node has played the round: its files are there, and those of the others.
         """
-        if self.stage_ == 0:
-            self._enter(self.step_)
+        number = self.step_
+        if self.stage_ == 0 and number <= self.played:
+            raise UserError(
+                f"{self.get_id()} has played rounds 0 to {self.played} of {self.gathering.experiment.name!r} before: "
+                f"begin with step_ = {self.played + 1}, or take another experiment name"
+            )
+        self._entered = number
+        if number - 1 > self._round:
+            self._round = number - 1
+            self._beat("playing")
         return super().all_gather_object(obj)
 
     def close(self) -> None:
@@ -118,18 +126,6 @@ class FolderCommunication(GameCommunication):
         if error is None:
             self._round = max(self._round, self._entered)
         self.close()
-
-    def _enter(self, number: int) -> None:
-        """Say that the round before `number` is over."""
-        if number <= self.played:
-            raise UserError(
-                f"{self.get_id()} has played rounds 0 to {self.played} of {self.gathering.experiment.name!r} before: "
-                f"begin with step_ = {self.played + 1}, or take another experiment name"
-            )
-        self._entered = number
-        if number - 1 > self._round:
-            self._round = number - 1
-            self._beat("playing")
 
     def _register(self, config: str, before: str) -> None:
         """Announce this life of the node; the lock proves that those it had on this machine are over."""

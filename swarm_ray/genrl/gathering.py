@@ -44,14 +44,6 @@ class Gathered:
     problems: list[str] = field(default_factory=list)
     """Files that were dropped, and why; and why our own did not get through."""
 
-    def add(self, node: str, file: RoundFile | str) -> None:
-        """Take a peer's file, or the reason why it is missing."""
-        if isinstance(file, RoundFile) and file.game:
-            self.payloads[node] = file.game
-        else:
-            reason = file if isinstance(file, str) else "what it shared is not a game's payload"
-            self.problems.append(f"{node}: {reason}")
-
 
 class DeadlineGathering:
     """Gathers without a coordinator: what has come when all live nodes have shared, or when `pace.max_s` has passed.
@@ -249,8 +241,13 @@ class CoordinatedGathering(Outbox):
         read = [(ref, file) for ref, file in found if isinstance(file, RoundFile)]
         self.direct.answer_requests(closed.round, read)
         resolved = {one.ref.node: one.file for one in self.direct.resolve(read)}
-        for ref, file in found:
-            gathered.add(ref.node, resolved.get(ref.node, file))
+        for ref, listed in found:
+            file = resolved.get(ref.node, listed)
+            if isinstance(file, RoundFile) and file.game:
+                gathered.payloads[ref.node] = file.game
+            else:
+                reason = file if isinstance(file, str) else "what it shared is not a game's payload"
+                gathered.problems.append(f"{ref.node}: {reason}")
         return gathered
 
 

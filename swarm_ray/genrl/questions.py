@@ -72,8 +72,7 @@ class GymQuestions:
     """
 
     def __init__(self, config: CompositeConfig, chunk: int, answer: str = "tagged") -> None:
-        self._names = [spec.name for spec in config.datasets]
-        self._weights = [spec.weight for spec in config.datasets]
+        self._weights = {spec.name: spec.weight for spec in config.datasets}
         self._chunk, root = chunk, config.seed or 0
         self._seeds = {
             spec.name: spec.config.get("seed", derive_seed(root, spec.name, 0, "pool") % SEEDS)
@@ -95,8 +94,8 @@ class GymQuestions:
         """The question at a position of the endless stream of a seed: what reasoning-gym's `ReseedingDataset` draws."""
         chunk, index = divmod(position, self._chunk)
         stream = random.Random((seed + chunk) % SEEDS + index)
-        place = stream.choices(range(len(self._names)), weights=self._weights, k=1)[0]
-        return self._make(self._names[place], index)
+        (name,) = stream.choices([*self._weights], weights=[*self._weights.values()])
+        return self._make(name, index)
 
     def again(self, environment: Any) -> Question:
         """The question that an environment state speaks of, made here.

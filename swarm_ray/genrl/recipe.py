@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from swarm_ray.config.load import Overrides, load_config, named_modules, read_overrides
+from swarm_ray.config.load import Overrides, load_config, read_overrides
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.config.yaml import parse_mapping, read_mapping
 from swarm_ray.errors import ConfigError
@@ -76,11 +76,6 @@ class Recipe:
         if useless:
             raise ConfigError(f"recipe {self.name}: game.{useless[0]} has no meaning there; leave it out")
         return short
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """Modules with tasks that the recipe itself names."""
-        return named_modules(self.swarm)
 
     def config(self, overrides: Overrides = ()) -> SwarmConfig:
         """The configuration of a new experiment.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -18,10 +19,7 @@ def limitations(result: SweepResult) -> list[str]:
 
 def seeds_needed(comparisons: int) -> int:
     """Seeds per side needed for the test to get below `LEVEL` after Holm's adjustment."""
-    count = 2
-    while smallest_p(count, count) * comparisons > LEVEL:
-        count += 1
-    return count
+    return next(count for count in itertools.count(2) if smallest_p(count, count) * comparisons <= LEVEL)
 
 
 def _run_remarks(result: SweepResult) -> Iterator[str]:
@@ -106,10 +104,11 @@ def size_text(plan: SweepPlan, found: Sequence[RunStatus]) -> str:
 def result_text(result: SweepResult, *, width: int = WIDTH, styled: bool = False) -> str:
     """A table of means, one per measure against the baseline, and the limitations."""
     parts = [means_table(result, width=width, styled=styled)]
-    if result.baseline is not None:
-        for measure in MEASURES:
-            parts.append(f"{measure.title}, against {result.baseline.label}\n")
-            parts.append(differences_table(result, measure, width=width, styled=styled))
+    against = "" if result.baseline is None else result.baseline.label
+    for measure in MEASURES if against else ():
+        rows = [list(row) for row in difference_rows(result, measure)]
+        parts.append(f"{measure.title}, against {against}\n")
+        parts.append(grid(DIFFERENCE_HEADS, rows, width=width, styled=styled))
     wrapped = [
         "\n".join(textwrap.wrap(clean(line), width, subsequent_indent="  ")) for line in limitations(result)
     ]
@@ -128,14 +127,6 @@ def means_table(result: SweepResult, *, width: int = WIDTH, styled: bool = False
         for p in result.points
     ]
     return grid(heads, rows, width=width, styled=styled)
-
-
-def differences_table(
-    result: SweepResult, measure: Measure, *, width: int = WIDTH, styled: bool = False
-) -> str:
-    """A line for each other grid point: its difference from the baseline, and the uncertainty."""
-    rows = difference_rows(result, measure)
-    return grid(list(DIFFERENCE_HEADS), list(map(list, rows)), width=width, styled=styled)
 
 
 DIFFERENCE_HEADS = ("setting", "ratio", "difference", "95 % interval", "U", "p", "p (Holm)", "larger in", "d")
