@@ -73,10 +73,5 @@ def completions_of(payload: Any) -> int | None:
     return counts.pop() if len(counts) == 1 else None
 
 
-def rollouts_in(payload: Any) -> int:
-    """Rollouts in a payload that was let in."""
-    return sum(len(items) for items in payload.values())
-
-
 def _count(actions: Any) -> int | None:
     return len(actions) if isinstance(actions, (list, tuple)) else None

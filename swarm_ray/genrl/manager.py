@@ -19,7 +19,7 @@ from genrl.state import GameNode, WorldState
 
 from swarm_ray.errors import MalformedFile, NodeFailure, StopRequested, SwarmError
 from swarm_ray.genrl.counting import RoundCounts, make_row, report_of, scored_rollouts
-from swarm_ray.genrl.isolation import StageSnapshot, completions_of, describe_error, refusal, rollouts_in
+from swarm_ray.genrl.isolation import StageSnapshot, completions_of, describe_error, refusal
 from swarm_ray.genrl.recorder import GameError, GameRecorder, GameRow, TrainReport
 from swarm_ray.sapo.phases import PhaseClock
 
@@ -170,9 +170,9 @@ class SwarmGameManager(BaseGameManager):
         """Leave the data stream where an undisturbed game would have it."""
         if hasattr(self.data_manager, "skip_rounds"):
             self.data_manager.skip_rounds(rounds)
-            return
-        for _ in range(rounds):
-            self.data_manager.get_round_data()
+        else:
+            for _ in range(rounds):
+                self.data_manager.get_round_data()
 
     def _share_stage(self) -> None:
         """Send the stage's payload, hear the others', and go on to the next stage."""
@@ -217,11 +217,10 @@ class SwarmGameManager(BaseGameManager):
         size = None if getattr(self.trainer, "takes_ragged", False) else completions_of(own)
         admitted = {}
         for peer in sorted((p for p in payloads if p != self.rank), key=str):
-            reason = refusal(payloads[peer], size)
-            if reason:
+            if reason := refusal(payloads[peer], size):
                 self._drop(peer, reason)
             else:
-                self.counts.offered[str(peer)] += rollouts_in(payloads[peer])
+                self.counts.offered[str(peer)] += sum(map(len, payloads[peer].values()))
                 admitted[peer] = payloads[peer]
         return admitted
 

@@ -13,7 +13,7 @@ from genrl.examples.rgym.data import ReasoningGymDataManager
 from genrl.state import GameState, WorldState
 
 from swarm_ray.errors import ConfigError
-from swarm_ray.genrl.questions import SEEDS, batch_id, environment_of, world_state_of
+from swarm_ray.genrl.questions import SEEDS, batch_id, world_state_of
 from swarm_ray.genrl.rgym import DATASETS as PAPER
 from swarm_ray.genrl.rgym import GymDataManager, GymRewards, best_by_total
 from swarm_ray.genrl.wire import encode
@@ -87,16 +87,6 @@ def test_all_nine_data_sets_take_the_answer_they_hand_over():
         assert data.counts.scoring_failures == 0
     finally:
         data.close()
-
-
-def test_a_data_set_without_a_seed_is_the_same_for_nodes_of_other_seeds(verifier):
-    one, two = (GymDataManager(DATASETS, seed=s, answer="whole", verifier=verifier) for s in (0, 1))
-    assert [one.questions.draw(0, i).text for i in range(9)] != [
-        two.questions.draw(1, i).text for i in range(9)
-    ]
-    for position in range(9):
-        question = two.questions.draw(1, position)
-        assert one.questions.again(environment_of(question)) == question
 
 
 def test_the_papers_rule_drops_rollouts_without_advantage_and_draws_of_the_rest(data):

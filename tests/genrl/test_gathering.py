@@ -19,7 +19,7 @@ from drive_store import (
     publish_round_file,
 )
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.errors import StopRequested, UserError
+from swarm_ray.errors import UserError
 from swarm_ray.experiments.open import init_experiment
 from swarm_ray.genrl.communication import GameCoordinator, ImpossibleSubmission
 from swarm_ray.genrl.folder_communication import FolderCommunication
@@ -71,8 +71,7 @@ class Game:
     """The game as one node plays it: every stage shares the same payload."""
 
     def __init__(self, folder: Folder, pace: PaceConfig) -> None:
-        self.cancellation = Cancellation()
-        self._gathering = DeadlineGathering(folder.experiment, folder.join("own"), pace, self.cancellation)
+        self._gathering = DeadlineGathering(folder.experiment, folder.join("own"), pace, Cancellation())
 
     def exchange(self, moment: Moment = FIRST) -> Gathered:
         ours = RoundFile(0, (), None, 0, 0, game=b"ours")
@@ -141,22 +140,6 @@ def test_damaged_and_malformed_files_are_dropped_with_their_reasons(folder: Fold
     assert gathered.payloads == {"own": b"ours"}
     assert [problem.partition(":")[0] for problem in gathered.problems] == ["odd", "torn"]
     assert "shares nothing of a game" in gathered.problems[0]
-
-
-def test_stages_of_a_round_do_not_mix(folder: Folder) -> None:
-    other, game = folder.join("other"), Game(folder, LONG)
-    for stage in range(3):
-        folder.share(other, f"stage {stage}", Moment(0, stage))
-    shared = [game.exchange(Moment(0, stage)).payloads["other"] for stage in range(3)]
-    assert shared == [b"stage 0", b"stage 1", b"stage 2"]
-
-
-def test_whoever_is_told_to_stop_waits_no_longer(folder: Folder) -> None:
-    folder.join("other")
-    game = Game(folder, LONG)
-    game.cancellation.cancel()
-    with pytest.raises(StopRequested):
-        game.exchange()
 
 
 def test_of_a_node_that_was_started_again_the_life_that_goes_on_counts(folder: Folder) -> None:

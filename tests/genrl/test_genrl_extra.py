@@ -14,10 +14,6 @@ from swarm_ray.genrl import require_genrl
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_the_installed_one_will_do():
-    require_genrl()
-
-
 @pytest.mark.parametrize("version", ["0.4.0", "1.0", "0.1.11", "0", "junk"])
 def test_another_series_is_refused(tmp_path, monkeypatch, version):
     folder = tmp_path / "gensyn_genrl-1.dist-info"

@@ -179,10 +179,14 @@ def test_what_is_saved_learns_on_alike(trainer, tmp_path):
     assert all(torch.equal(v, weights(loaded)[name]) for name, v in weights(trainer).items())
 
 
-def test_a_damaged_save_is_refused(trainer, tmp_path):
+def test_a_damaged_save_and_one_of_another_model_are_refused(trainer, tmp_path):
     with pytest.raises(CheckpointError, match="holds no saved trainer"):
         PolicyTrainer.load(tmp_path, tiny_policy())
     trainer.save(tmp_path)
+    other = tiny_policy()
+    del other.model.model.layers[1]
+    with pytest.raises(CheckpointMismatch, match="not of this model"):
+        PolicyTrainer.load(tmp_path, other)
     (tmp_path / "weights.safetensors").write_bytes(b"x")
     with pytest.raises(CheckpointError, match="cannot be read"):
         PolicyTrainer.load(tmp_path, tiny_policy())
@@ -190,11 +194,3 @@ def test_a_damaged_save_is_refused(trainer, tmp_path):
     file.write_text("")
     with pytest.raises(CheckpointError, match="cannot be written"):
         trainer.save(file)
-
-
-def test_a_save_of_another_model_is_refused(trainer, tmp_path):
-    trainer.save(tmp_path)
-    other = tiny_policy()
-    del other.model.model.layers[1]
-    with pytest.raises(CheckpointMismatch, match="not of this model"):
-        PolicyTrainer.load(tmp_path, other)
