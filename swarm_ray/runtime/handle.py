@@ -63,6 +63,7 @@ class Running:
         self._workers: tuple[Worker, ...] = ()
         self._locks: list[Lock] = []
         self._interrupted = self._stopped = False
+        self._verdict: tuple[int, str] | None = None
 
     def start(self) -> Self:
         """Prepare, and start every actor once Ray is there.
