@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from json_server_for_tests import JsonServer
 
 TOKEN = "hf_" + "standin" * 5
 
@@ -40,12 +41,10 @@ class Repository:
         return folder
 
 
-class StandInHub(ThreadingHTTPServer):
-    daemon_threads = True
-
+class StandInHub(JsonServer):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answers)
-        self.address = f"http://127.0.0.1:{self.server_port}"
+        super().__init__()
+        self.address = self.url
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.asked: list[str] = []
@@ -63,72 +62,62 @@ class StandInHub(ThreadingHTTPServer):
         finally:
             self.speaks.set()
 
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
+        if method == "PUT":
+            self.objects[path.rpartition("/")[2]] = body
+            return 200, {}
+        if method == "POST":
+            self.speaks.wait()
+        self.asked.append(f"{method} {path}")
+        if method == "GET":
+            return 404, {"error": "not found"}
+        if path == "/api/validate-yaml":
+            return 200, {"errors": [], "warnings": []}
+        if headers["Authorization"] != f"Bearer {TOKEN}":
+            return 401, {"error": "Invalid username or password."}
+        if self.refuses:
+            self.refuses -= 1
+            return 403, {"error": "You may not write here."}
+        if path == "/api/repos/create":
+            return self._create(json.loads(body))
+        if path.endswith(".git/info/lfs/objects/batch"):
+            return self._batch(json.loads(body))
+        return self._in_repository(*path.split("/")[3:], body=body)
 
-class _Answers(BaseHTTPRequestHandler):
-    server: StandInHub
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, *_: object) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = self._body()
-        self.server.speaks.wait()
-        self.server.asked.append(f"POST {self.path}")
-        if self.path == "/api/validate-yaml":
-            self._say(200, {"errors": [], "warnings": []})
-        elif self.headers["Authorization"] != f"Bearer {TOKEN}":
-            self._say(401, {"error": "Invalid username or password."})
-        elif self.server.refuses:
-            self.server.refuses -= 1
-            self._say(403, {"error": "You may not write here."})
-        elif self.path == "/api/repos/create":
-            self._create(json.loads(body))
-        elif self.path.endswith(".git/info/lfs/objects/batch"):
-            self._batch(json.loads(body))
-        else:
-            self._in_repository(*self.path.split("/")[3:], body=body)
-
-    def do_GET(self) -> None:
-        self.server.asked.append(f"GET {self.path}")
-        self._say(404, {"error": "not found"})
-
-    def do_PUT(self) -> None:
-        self.server.objects[self.path.rpartition("/")[2]] = self._body()
-        self._say(200, {})
-
-    def _create(self, asked: dict[str, Any]) -> None:
+    def _create(self, asked: dict[str, Any]) -> tuple[int, Any]:
         name = f"{asked['organization']}/{asked['name']}"
-        there = name in self.server.repositories
+        there = name in self.repositories
         private = asked.get("visibility") == "private" or asked.get("private") is True
-        self.server.repositories.setdefault(name, Repository(private))
-        self._say(409 if there else 200, {"url": f"{self.server.address}/{name}"})
+        self.repositories.setdefault(name, Repository(private))
+        return 409 if there else 200, {"url": f"{self.address}/{name}"}
 
-    def _batch(self, asked: dict[str, Any]) -> None:
+    def _batch(self, asked: dict[str, Any]) -> tuple[int, Any]:
         objects = [
-            {**one, "actions": {"upload": {"href": f"{self.server.address}/lfs/{one['oid']}"}}}
+            {**one, "actions": {"upload": {"href": f"{self.address}/lfs/{one['oid']}"}}}
             for one in asked["objects"]
         ]
-        self._say(200, {"transfer": "basic", "objects": objects})
+        return 200, {"transfer": "basic", "objects": objects}
 
-    def _in_repository(self, owner: str, name: str, what: str, revision: str, *, body: bytes) -> None:
-        repository = self.server.repositories[f"{owner}/{name}"]
+    def _in_repository(
+        self, owner: str, name: str, what: str, revision: str, *, body: bytes
+    ) -> tuple[int, Any]:
+        repository = self.repositories[f"{owner}/{name}"]
         if what == "preupload":
             files = [{**one, "shouldIgnore": False} for one in json.loads(body)["files"]]
             for one in files:
                 one["uploadMode"] = "lfs" if one["path"].endswith(".safetensors") else "regular"
-            self._say(200, {"files": files})
-        elif what == "commit":
+            return 200, {"files": files}
+        if what == "commit":
             repository.commits.append(self._commit([json.loads(line) for line in body.splitlines()]))
             number = f"{len(repository.commits):040x}"
-            url = f"{self.server.address}/{owner}/{name}/commit/{number}"
-            self._say(200, {"commitUrl": url, "commitOid": number, "success": True})
-        elif what == "tag":
+            url = f"{self.address}/{owner}/{name}/commit/{number}"
+            return 200, {"commitUrl": url, "commitOid": number, "success": True}
+        if what == "tag":
             tag = json.loads(body)["tag"]
-            self._say(409 if tag in repository.tags else 200, {})
+            there = tag in repository.tags
             repository.tags.setdefault(tag, revision)
-        else:
-            self._say(404, {"error": "not found"})
+            return 409 if there else 200, {}
+        return 404, {"error": "not found"}
 
     def _commit(self, lines: list[dict[str, Any]]) -> Commit:
         files = {}
@@ -137,19 +126,8 @@ class _Answers(BaseHTTPRequestHandler):
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             else:
-                files[value["path"]] = self.server.objects[value["oid"]]
+                files[value["path"]] = self.objects[value["oid"]]
         return Commit(lines[0]["value"]["summary"], files)
-
-    def _body(self) -> bytes:
-        return self.rfile.read(int(self.headers["Content-Length"] or 0))
-
-    def _say(self, status: int, answer: dict[str, Any]) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
 
 @contextmanager
@@ -157,15 +135,10 @@ def stand_in_hub() -> Iterator[StandInHub]:
     """The stand-in, at the address that `huggingface_hub` asks."""
     from huggingface_hub import constants
 
-    server = StandInHub()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
     before = constants.ENDPOINT, constants.HF_HUB_DISABLE_XET
-    constants.ENDPOINT, constants.HF_HUB_DISABLE_XET = server.address, True
-    try:
-        yield server
-    finally:
-        constants.ENDPOINT, constants.HF_HUB_DISABLE_XET = before
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with StandInHub() as server:
+        constants.ENDPOINT, constants.HF_HUB_DISABLE_XET = server.address, True
+        try:
+            yield server
+        finally:
+            constants.ENDPOINT, constants.HF_HUB_DISABLE_XET = before

@@ -6,13 +6,13 @@ that were there, so that a client which does not continue a run would be seen to
 
 from __future__ import annotations
 
-import gzip
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from json_server_for_tests import JsonServer
 
 
 @dataclass
@@ -30,79 +30,32 @@ class Sent:
     """How often a client said that the run is complete."""
 
 
-class WandbServer:
+class WandbServer(JsonServer):
     """Answers on a port of its own until the block ends."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.runs: dict[str, Sent] = {}
         self.asked: list[str] = []
         self.bodies: list[bytes] = []
         self.keys: set[str] = set()
-        answering = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self._reply({})
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                answering.keys.add(self.headers.get("authorization") or "")
-                answering.bodies.append(body)
-                self._reply(answering.answer(self.path, body))
-
-            def do_PUT(self) -> None:
-                self.do_POST()
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-            def _reply(self, value: object) -> None:
-                data = json.dumps(value).encode()
-                self.send_response(200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        class Server(ThreadingHTTPServer):
-            def handle_error(self, *_: object) -> None:
-                """A client that ends resets its connection."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._lock = threading.Lock()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def answer(self, path: str, body: bytes) -> object:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
+        if method == "GET":
+            return 200, {}
         with self._lock:
+            self.keys.add(headers.get("authorization") or "")
+            self.bodies.append(body)
             if path == "/graphql":
                 query = json.loads(body)
                 name, given = query.get("operationName"), query.get("variables") or {}
                 self.asked.append(name)
-                return {"data": self._graphql(name, given)}
+                return 200, {"data": self._graphql(name, given)}
             if path.endswith("/file_stream"):
                 self._streamed(self.runs.setdefault(path.split("/")[-2], Sent()), json.loads(body))
-                return {"limits": {}}
-            return {}
+                return 200, {"limits": {}}
+            return 200, {}
 
     def _graphql(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
         if name == "RunResumeStatus":
