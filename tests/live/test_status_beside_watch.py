@@ -34,8 +34,11 @@ class Told:
         return not any(text in told for told in self._texts)
 
 
+Look = Callable[[], Told]
+
+
 @pytest.fixture
-def look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], Told]:
+def look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Look:
     """Calls both commands."""
 
     def said(*words: str) -> str:
@@ -50,9 +53,7 @@ def fresh_beats(experiment: FakeExperiment, *, alone: bool = False, nodes: list[
         experiment.beat(node, Beat(99, 4, 5, "wait", totals_after([0.1] * 5), alone=alone))
 
 
-def test_one_that_beats_is_alive_however_old_its_records_are(
-    tmp_path: Path, look: Callable[[], Told]
-) -> None:
+def test_one_that_beats_is_alive_however_old_its_records(tmp_path: Path, look: Look) -> None:
     experiment = underway(tmp_path, 5)
     experiment.age(MINUTES_10)
     coordinate(experiment, 7)
@@ -65,43 +66,35 @@ def test_one_that_beats_is_alive_however_old_its_records_are(
     assert (told.coordinator["alive"], told.coordinator["problem"]) == (True, None)
 
 
-def test_one_that_died_ten_minutes_ago(tmp_path: Path, look: Callable[[], Told]) -> None:
+def test_one_that_died_ten_minutes_ago(tmp_path: Path, look: Look) -> None:
     experiment = underway(tmp_path, 5)
+    experiment.register("node-9")
+    every = [*NODES, "node-9"]
+    assert look().neither("silent")
     experiment.age(MINUTES_10)
     told = look()
+    assert told.both("node-9: silent for 10 min"), "it died before its first beat"
     assert told.both("grown was running when it was last heard of")
     assert told.both(f"{CLAIMANT}, epoch 1, last heard of about 10 min ago")
     assert told.both("for 10 min, nor of any node: run the command that started it again")
     assert told.both("node-0: silent for 10 min")
     assert told.coordinator["alive"] is False
     assert told.coordinator["last_seen_s"] >= MINUTES_10
-    fresh_beats(experiment)
+    fresh_beats(experiment, nodes=every)
     told = look()
-    assert told.both(
-        "no heartbeat of a coordinator for 10 min: its nodes wait for a coordinator to come back"
-    )
+    assert told.both("for 10 min: its nodes wait for a coordinator to come back")
     assert told.neither("silent")
-    fresh_beats(experiment, alone=True)
-    assert look().both("for 10 min: 3 of 3 nodes train alone")
+    fresh_beats(experiment, alone=True, nodes=every)
+    assert look().both("for 10 min: 4 of 4 nodes train alone")
     experiment.age(MINUTES_10)
     fresh_beats(experiment, alone=True, nodes=NODES[:1])
     told = look()
-    assert told.both("for 20 min: 1 of 3 nodes train alone")
+    assert told.both("for 20 min: 1 of 4 nodes train alone")
     assert told.both("node-0: trains alone")
     assert told.neither("node-1: trains alone")
 
 
-def test_a_node_that_died_before_its_first_beat(tmp_path: Path, look: Callable[[], Told]) -> None:
-    experiment = underway(tmp_path, 5)
-    experiment.register("node-9")
-    assert look().neither("silent")
-    experiment.age(MINUTES_10)
-    assert look().both("node-9: silent for 10 min")
-
-
-def test_a_pause_is_explained_while_there_is_somebody_to_ask(
-    tmp_path: Path, look: Callable[[], Told]
-) -> None:
+def test_a_pause_is_explained_while_somebody_can_be_asked(tmp_path: Path, look: Look) -> None:
     experiment = underway(tmp_path, 5)
     experiment.append("paused")
     fresh_beats(experiment)
@@ -115,7 +108,7 @@ def test_a_pause_is_explained_while_there_is_somebody_to_ask(
     assert told.neither("asks it to resume")
 
 
-def test_one_that_ended_is_not_missed(tmp_path: Path, look: Callable[[], Told]) -> None:
+def test_one_that_ended_is_not_missed(tmp_path: Path, look: Look) -> None:
     experiment = underway(tmp_path, 5)
     experiment.finish()
     experiment.age(MINUTES_10)
@@ -126,7 +119,7 @@ def test_one_that_ended_is_not_missed(tmp_path: Path, look: Callable[[], Told]) 
     assert (told.coordinator["alive"], told.coordinator["problem"]) == (False, None)
 
 
-def test_one_that_never_began(tmp_path: Path, look: Callable[[], Told]) -> None:
+def test_one_that_never_began(tmp_path: Path, look: Look) -> None:
     experiment = FakeExperiment(tmp_path, "grown", config())
     told = look()
     assert told.both("grown is waiting")
@@ -142,7 +135,7 @@ def test_one_that_never_began(tmp_path: Path, look: Callable[[], Told]) -> None:
     assert look().both("for 10 min, nor of any node")
 
 
-def test_a_run_that_learned_nothing_in_all_its_rounds(tmp_path: Path, look: Callable[[], Told]) -> None:
+def test_a_run_that_learned_nothing_in_all_its_rounds(tmp_path: Path, look: Look) -> None:
     experiment = underway(tmp_path, 4, of=4)
     experiment.finish(learned_nothing=True, barren=4)
     assert look().both("LEARNED NOTHING: in all 4 rounds no group of any node had an advantage")

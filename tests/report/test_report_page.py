@@ -59,18 +59,18 @@ def test_a_whole_report_has_every_section(tmp_path: Path) -> None:
     page = path.read_text()
     said = words(page)
     assert said.index("Did sharing pay?") < said.index("Did it learn?")
-    assert "1093.31" in said
-    assert "alone: every node learned from its own rollouts alone (J is 0)." in said
-    assert "an actor was started again 3 3" in said
-    assert "died: out of memory" in said
-    assert "rejected in shared: other text (72)" in said
-    assert "local 4 8 external 4 0" in said
-    assert "Find the" in said
-    assert (
-        "The nodes and the coordinator report all figures themselves, and the report checks no signatures"
-        in said
-    )
-    assert "The whole configuration of shared" in said
+    for line in (
+        "1093.31",
+        "alone: every node learned from its own rollouts alone (J is 0).",
+        "an actor was started again 3 3",
+        "died: out of memory",
+        "rejected in shared: other text (72)",
+        "local 4 8 external 4 0",
+        "Find the",
+        "figures themselves, and the report checks no signatures",
+        "The whole configuration of shared",
+    ):
+        assert line in said
     check_figures(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
     assert "http" not in re.sub(r'content="[^"]*"|xmlns[:a-z]*="[^"]*"|http-equiv', "", page)
 
@@ -116,9 +116,8 @@ def test_a_torn_state_record_is_named(tmp_path: Path) -> None:
     records[0].unlink()
     (problem,) = [one for one in evidence_of(experiment).problems if "row of metrics" not in one]
     assert "the state log of torn cannot be read, and its newest record is 4" in problem
-    assert sections(experiment)["rewards"].said == (
-        "torn: the state log could not be read, so no round is known.",
-    )
+    (said,) = sections(experiment)["rewards"].said
+    assert said == "torn: the state log could not be read, so no round is known."
 
 
 def test_round_files_that_were_removed_are_not_missed(tmp_path: Path) -> None:
@@ -141,9 +140,6 @@ def test_incidents_of_the_state_log(tmp_path: Path) -> None:
         missing=("node-0",),
         late=(ref,),
         rejected=(refusal,),
-        rewards={"node-1": 0.5},
-        informative={"node-1": 0},
-        seconds=1.0,
     )
     experiment.append("running", closed=closed)
     record = StateRecord("stopped", 24, None, None, experiment.tallies(), note="<b>enough</b>")
@@ -157,12 +153,8 @@ def test_incidents_of_the_state_log(tmp_path: Path) -> None:
         ("node-2", "expired", "rounds 3, 4 never arrived"),
         ("\N{EN DASH}", "stopped", "<b>enough</b>"),
     }
-    assert set(counts.rows) == {
-        ("missing files", "1"),
-        ("late files", "1"),
-        ("rejected files", "1"),
-        ("files that never arrived", "2"),
-    }
+    files = {"missing files": "1", "late files": "1", "rejected files": "1", "files that never arrived": "2"}
+    assert dict(counts.rows) == files
 
 
 def test_text_of_others_never_becomes_markup(tmp_path: Path) -> None:
