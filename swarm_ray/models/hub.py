@@ -29,8 +29,7 @@ def require_hub(hub: HubConfig, nodes: Iterable[str]) -> None:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    owner, slash, name = hub.repository.partition("/")
-    if not (owner and slash and name):
+    if not all(hub.repository.partition("/")):
         raise UserError(f"hub.repository={hub.repository!r} is not possible; it must be owner/name")
     for node in nodes:
         try:

@@ -15,7 +15,7 @@ from swarm_ray.observe.live_tables import WARNING, choose, node_table, reward, s
 from swarm_ray.observe.snapshot import ExperimentSnapshot, NodeSnapshot
 from swarm_ray.records.state import ExperimentState
 
-BAR_WIDTH = (10, 40)
+LEAST_BAR, MOST_BAR = 10, 40
 SPARK_WIDTH, LEAST_SPARK, FEWEST_SPARKS = 40, 20, 5
 MOST_LINES = 12
 """Most lines on problems; further ones are counted."""
@@ -84,11 +84,10 @@ def progress_line(snapshot: ExperimentSnapshot, width: int, *, plain: bool = Fal
     pace = [] if snapshot.round_s is None else [f"{seconds(snapshot.round_s)} a round"]
     left = [f"{seconds(snapshot.left_s)} left"] if snapshot.state == ExperimentState.RUNNING else []
     after = "  ".join([f"{done:4.0%}", *pace, *left])
-    least, most = BAR_WIDTH
-    room = min(width - len(said) - len(after) - 4, most)
+    room = min(width - len(said) - len(after) - 4, MOST_BAR)
     full, empty = "#." if plain else "█░"
     bar = (full * int(done * room)).ljust(room, empty)
-    return f"{said}  {bar}  {after}" if room >= least else f"{said}  {after.strip()}"
+    return f"{said}  {bar}  {after}" if room >= LEAST_BAR else f"{said}  {after.strip()}"
 
 
 def reward_line(snapshot: ExperimentSnapshot, width: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,11 +56,6 @@ class Tracker(Protocol):
         ...
 
 
-def tracked_row(row: StepMetrics) -> TrackedStep:
-    """What a row tells."""
-    return TrackedStep(row.node, row.incarnation, row.step, figures(row))
-
-
 def tracked_evaluation(evaluation: Evaluation, incarnation: str, step: int) -> TrackedStep:
     """What held-out pass@1 tells: `pass_at_1/start`, `pass_at_1/end`, and the same of each specialty."""
     when, passed = evaluation.when, evaluation.pass_at_1
@@ -68,8 +64,8 @@ def tracked_evaluation(evaluation: Evaluation, incarnation: str, step: int) -> T
     return TrackedStep(evaluation.node, incarnation, step, told)
 
 
-def figures(row: StepMetrics) -> dict[str, float]:
-    """A row's numbers by name.
+def tracked_row(row: StepMetrics) -> TrackedStep:
+    """What a row tells: its numbers by name.
 
     A missing figure, such as the loss of a step that was not taken, is left out.
     """
@@ -103,7 +99,7 @@ def figures(row: StepMetrics) -> dict[str, float]:
             "bytes_written": row.store.bytes_written,
         }
         found |= _under("store", use)
-    return found
+    return TrackedStep(row.node, row.incarnation, row.step, found)
 
 
 def _under(group: str, values: Mapping[str, float]) -> dict[str, float]:
@@ -201,10 +197,9 @@ class TrackerFiles:
 
     def _copy(self, folder: str, files: dict[str, Path]) -> None:
         """Copy the files of one run, into a folder of another name where a copy was left that is not whole."""
-        attempt, target = 0, folder
-        while not self._copied(target, files):
-            attempt += 1
-            target = f"{folder}-{attempt}"
+        for attempt in itertools.count():
+            if self._copied(f"{folder}-{attempt}" if attempt else folder, files):
+                return
 
     def _copied(self, folder: str, files: dict[str, Path]) -> bool:
         """Whether all files lie in `folder` now; False when a name there is taken by something else."""

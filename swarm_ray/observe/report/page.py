@@ -55,7 +55,6 @@ _CAUTION = (
     "are whole (their hashes fit) and well-formed. Each node scores the external rollouts that it learns from again; "
     "a node's own rewards, which are summed here, are not scored a second time."
 )
-_NOT_ALL = "Not all of {} could be read, so what follows may be incomplete:"
 
 
 def write_report(
@@ -142,7 +141,11 @@ def _page(evidences: Sequence[Evidence], sections: Sequence[Section]) -> Page:
         summary=summary_table(evidences),
         sections=sections,
         caution=_CAUTION,
-        remarks=[(_NOT_ALL.format(one.name), one.problems) for one in evidences if one.problems],
+        remarks=[
+            (f"Not all of {one.name} could be read, so what follows may be incomplete:", one.problems)
+            for one in evidences
+            if one.problems
+        ],
     )
 
 
