@@ -24,7 +24,7 @@ from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import NoRound
 from swarm_ray.experiments.folder import experiment_uid, read_config
-from swarm_ray.models.push import hub_pushes
+from swarm_ray.models.push import HubPushes
 from swarm_ray.policies.loading import load_policies
 from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.tiny.loading import TinyStart
@@ -89,9 +89,8 @@ class Trainer(NodeTrainer):
             self._phases,
             lambda node: self._reporter.failed(node, self._number),
         )
-        self._keep_checkpoints(
-            hub_pushes(config, self._experiment.name, self.nodes, self._disk / "hub", self._reporter.tell)
-        )
+        about = (self._experiment.name, self.nodes, self._disk / "hub", self._reporter.tell)
+        self._keep_checkpoints(HubPushes(config, *about) if config.hub.repository else None)
 
     def _make_exchange(self) -> FolderExchange:
         """An exchange of rollouts through the folder, and over a direct link beside it."""

@@ -27,6 +27,7 @@ from swarm_ray.config.load import named_modules
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import SwarmError
 from swarm_ray.experiments import experiment_metrics, time_breakdown
+from swarm_ray.experiments.folder import sizes_of
 from swarm_ray.experiments.open import config_for
 from swarm_ray.observe.reference_results import seed_results_text
 from swarm_ray.observe.status_tables import comparison_table, time_text
@@ -49,7 +50,8 @@ def simulate(arguments: argparse.Namespace) -> int:
         show=True,
         dashboard=arguments.dashboard,
     )
-    return report_and_end(run, seed_results_text(config))
+    seeds = seed_results_text(config.preset, config.policy, config.nodes, sizes_of(config))
+    return report_and_end(run, seeds)
 
 
 def coordinate(arguments: argparse.Namespace) -> int:

@@ -167,13 +167,6 @@ class HubPushes:
         )
 
 
-def hub_pushes(
-    config: SwarmConfig, experiment: str, nodes: Sequence[Node], folder: Path, tell: Tell
-) -> HubPushes | None:
-    """What pushes the nodes' models; None without `hub.repository`."""
-    return HubPushes(config, experiment, nodes, folder, tell) if config.hub.repository else None
-
-
 def _parts(nodes: Sequence[Node], *, is_tiny: bool) -> dict[str, ModelParts]:
     """What the nodes' models are made of; the tokenizers are copies, one of each that nodes share."""
     shared = {id(n.policy.tokenizer): n.policy.tokenizer for n in nodes}

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.experiments import Comparison
+from swarm_ray.experiments.folder import ExperimentSizes
 
 
 @dataclass(frozen=True)
@@ -58,26 +59,35 @@ SEED_RESULTS = {
 """Cumulative rewards of this version by seed, 0 to 4; swarm and baseline side by side on two cores of an Intel Xeon."""
 
 
-def seed_results_text(config: SwarmConfig, measured: Mapping[Setting, Sequence[float]] = SEED_RESULTS) -> str:
+def seed_results_text(
+    preset: str,
+    policy: PolicyConfig,
+    nodes: int,
+    sizes: ExperimentSizes,
+    measured: Mapping[Setting, Sequence[float]] = SEED_RESULTS,
+) -> str:
     """A sentence or two on the seed of a run and on what other seeds gave with the same setting.
 
     Args:
-        config: of the run.
+        preset: of the run.
+        policy: of the run.
+        nodes: of the run.
+        sizes: of the run, with its seed.
         measured: known results; those of a swarm and its baseline are of the same seeds in the same order.
     """
-    start = config.policy.start if config.policy.is_tiny else config.policy.model
-    local, external = config.local, config.external
-    setting = Setting(config.preset, start, config.nodes, config.rounds, local, external, config.completions)
+    start = policy.start if policy.is_tiny else policy.model
+    local, external, seed = sizes.local, sizes.external, f"seed {sizes.seed}"
+    setting = Setting(preset, start, nodes, sizes.rounds, local, external, sizes.completions)
     sums, alone = (
         measured.get(one) for one in (setting, replace(setting, local=local + external, external=0))
     )
     if sums is None:
-        return f"seed {config.seed}; how far other seeds differ was not measured for this setting"
+        return f"{seed}; how far other seeds differ was not measured for this setting"
     seeds = f"{len(sums)} seeds of this setting gave a cumulative reward of {_range(sums, 1)}"
     if external == 0 or alone is None:
-        return f"seed {config.seed}; {seeds}"
+        return f"{seed}; {seeds}"
     ratios = [s / w for s, w in zip(sums, alone, strict=True)]
-    return f"seed {config.seed}; {seeds},\n{_range(ratios, 2)} times that of the same swarm without sharing"
+    return f"{seed}; {seeds},\n{_range(ratios, 2)} times that of the same swarm without sharing"
 
 
 def _range(values: Sequence[float], digits: int) -> str:

@@ -18,6 +18,7 @@ from swarm_ray.experiments import (
     list_experiments,
     time_breakdown,
 )
+from swarm_ray.experiments.folder import sizes_of
 from swarm_ray.formatting import clean, duration, large
 from swarm_ray.observe.reference_results import Setting, ratio_to, seed_results_text
 from swarm_ray.observe.status_tables import comparison_table, list_table, status_table, time_text
@@ -154,12 +155,17 @@ def test_large_counts(number: int, text: str) -> None:
 SPREAD = {Setting("tiny", "C5", 8, 100, 4, 4, 8): (200.0, 214.0, 240.0)}
 
 
+def seed_results(*overrides: str) -> str:
+    config = load_config(overrides=overrides)
+    return seed_results_text(config.preset, config.policy, config.nodes, sizes_of(config), SPREAD)
+
+
 def test_the_spread_of_the_very_setting_is_told_with_the_seed() -> None:
-    text = seed_results_text(load_config(overrides=["seed=3"]), SPREAD)
+    text = seed_results("seed=3")
     assert text == "seed 3; 3 seeds of this setting gave a cumulative reward of 200.0 to 240.0 (mean 218.0)"
 
 
 def test_another_setting_has_no_known_spread() -> None:
     for change in ("rounds=50", "completions=4", "local=5", "policy.start=C0", "policy.model=some/model"):
-        text = seed_results_text(load_config(overrides=[change]), SPREAD)
+        text = seed_results(change)
         assert text == "seed 0; how far other seeds differ was not measured for this setting"

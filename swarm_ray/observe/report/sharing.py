@@ -10,6 +10,7 @@ from typing import Any
 
 from swarm_ray.config.diff import LOCAL_FIELDS, canonical_json, to_json
 from swarm_ray.config.schema import SwarmConfig
+from swarm_ray.experiments.folder import sizes_of
 from swarm_ray.formatting import reward_sum
 from swarm_ray.observe.reference_results import RewardSum, ratio_to, seed_results_text
 from swarm_ray.observe.report.evidence import Evidence
@@ -215,7 +216,8 @@ def _of_single(match: _Match, *, first: bool) -> tuple[str, str, list[str]]:
         f"the {reward_sum(alone.cumulative_reward)} without sharing."
     )
     because = [_CAUTION if first else _CAUTION_AGAIN, *_node_lines(one, other, match.rounds)]
-    known = seed_results_text(one.config)
+    config = one.config
+    known = seed_results_text(config.preset, config.policy, config.nodes, sizes_of(config))
     if "not measured" not in known:
         because.append(f"Measured before: {' '.join(known.split())}.")
     return "partly" if did else "open", said, because  # single draws decide nothing
