@@ -162,20 +162,22 @@ _HOW_PICKED = (
 
 def sections_of(evidences: Sequence[Evidence]) -> list[Section]:
     """All sections, in the order of the page."""
-    held_out, batches = (
-        ("held-out", "Held-out questions"),
-        ("rollouts", "Own and external rollouts over time"),
-    )
-    time, store = ("time", "Where the time went"), ("store", "The shared folder")
+    batches = _each(evidences, batch_chart, "rollouts", lambda _: _NO_METRICS)
     return [
         _rewards(evidences),
-        _measured(*held_out, evidences, specialty_chart, specialty_table, _why_not_measured, before=2),
-        _from_whom(evidences),
-        Section(*batches, *_each(evidences, batch_chart, "rollouts", lambda _: _NO_METRICS)),
-        _measured(*time, evidences, time_chart, time_table, lambda _: _NO_METRICS),
         _measured(
-            *store, evidences, store_chart, store_table, lambda one: _why_no_round(one) or _NO_STORE_USE
+            "held-out",
+            "Held-out questions",
+            evidences,
+            specialty_chart,
+            specialty_table,
+            _why_not_measured,
+            before=2,
         ),
+        _from_whom(evidences),
+        Section("rollouts", "Own and external rollouts over time", *batches),
+        _measured("time", "Where the time went", evidences, time_chart, time_table, lambda _: _NO_METRICS),
+        _measured("store", "The shared folder", evidences, store_chart, store_table, _why_no_store_use),
         _incidents(evidences),
         _nodes(evidences),
         _rollouts(evidences),
@@ -218,6 +220,10 @@ def _why_no_exchange(evidence: Evidence) -> str:
         return "every node learned from its own rollouts alone (J is 0)."
     none = "no external rollout has been used: none passed the filter, or none was there."
     return none if evidence.rows else _NO_METRICS
+
+
+def _why_no_store_use(evidence: Evidence) -> str:
+    return _why_no_round(evidence) or _NO_STORE_USE
 
 
 def _measured(
