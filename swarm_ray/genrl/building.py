@@ -63,9 +63,13 @@ def build_with_hydra(name: str, game: Mapping[str, Any], place: GamePlace) -> Sw
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    own = {"node": place.node, "rounds": place.rounds, "seed": place.seed}
     try:
-        whole = OmegaConf.create({"place": own, "game": dict(game)})
+        whole = OmegaConf.create(
+            {
+                "place": {"node": place.node, "rounds": place.rounds, "seed": place.seed},
+                "game": dict(game),
+            }
+        )
         manager = instantiate(
             whole.game,
             communication=place.communication,

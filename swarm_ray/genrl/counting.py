@@ -99,7 +99,6 @@ def make_row(
     others = [s for s in found if s.agent != rank]
     used = Counter(str(s.agent) for s in others) + counts.shown
     flat_own = [r for s in own for r in s.rewards]
-    flat_others = [r for s in others for r in s.rewards]
     by_specialty = _together((s.specialty, s.rewards) for s in own if s.specialty)
     zero_own = sum(is_zero_advantage(s.rewards) for s in own)
     return GameRow(
@@ -109,7 +108,7 @@ def make_row(
         step=number,
         stages=stages,
         reward=_mean(flat_own),
-        reward_mixed=_mean(flat_own + flat_others),
+        reward_mixed=_mean(flat_own + [r for s in others for r in s.rewards]),
         reward_by_specialty={name: _mean(values) for name, values in sorted(by_specialty.items())},
         local=len(own),
         external=used.total(),

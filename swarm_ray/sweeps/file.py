@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,7 @@ def read_file(path: Path) -> SweepFile:
     values = parse_mapping(data, str(path))
     refuse_secrets(values, str(path))
     lines = dict(_marks(yaml.compose(data.decode("utf-8-sig"), Loader), ()))
-    return _checked(values, SweepFile(str(path), "", None, {}, (), (), {}, lines))
-
-
-def _checked(values: Mapping[str, Any], file: SweepFile) -> SweepFile:
-    """`values` key by key; `file` knows the lines."""
+    file = SweepFile(str(path), "", None, {}, (), (), {}, lines)  # it knows where mistakes are
     for key in values:
         if key not in KEYS:
             near = difflib.get_close_matches(key, KEYS, n=1)
@@ -97,15 +93,14 @@ def _checked(values: Mapping[str, Any], file: SweepFile) -> SweepFile:
     preset = values.get("preset")
     if preset is not None and not isinstance(preset, str):
         raise file.mistake(f"preset: {shown(preset)} is not a name", "preset")
-    return SweepFile(
-        where=file.where,
+    return replace(
+        file,
         name=_name(file, values.get("name")),
         preset=preset,
         fixed=fixed,
         axes=axes,
         seeds=_seeds(file, values.get("seeds")),
         baseline=_settings(file, values.get("baseline"), "baseline"),
-        lines=file.lines,
     )
 
 

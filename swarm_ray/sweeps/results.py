@@ -77,8 +77,7 @@ def run_statuses(plan: SweepPlan, root: str) -> list[RunStatus]:
 
 def to_do(found: Sequence[RunStatus]) -> list[SweepRun]:
     """The runs that are not finished, those already begun first, so a sweep resumes where it stopped."""
-    left = [status for status in found if not status.finished]
-    return [s.run for s in sorted(left, key=lambda s: s.state == NEW)]
+    return [s.run for s in sorted(found, key=lambda s: s.state == NEW) if not s.finished]
 
 
 def _state(plan: SweepPlan, store: Store, run: SweepRun, root: str) -> str:
