@@ -139,7 +139,9 @@ def findings_text(findings: Findings, *, width: int = WIDTH) -> str:
     if findings.remains_bytes:
         where = f"{findings.root}/check/{findings.session}/{findings.id}"
         lines.append(f"{size_text(findings.remains_bytes)} could not be removed from {where}")
-    return "".join(f"{_clean(line).rstrip()}\n" for line in lines)
+    # Names in the folder may be anybody's, and must not steer a terminal.
+    shown = ("".join(letter if letter.isprintable() else " " for letter in line) for line in lines)
+    return "".join(f"{line.rstrip()}\n" for line in shown)
 
 
 def figures_text(findings: Findings) -> str:
@@ -163,11 +165,6 @@ def _wrapped(text: str, head: str, beneath: int, width: int) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def _clean(line: str) -> str:
-    """A line without anything that would steer a terminal: names in the folder may be anybody's."""
-    return "".join(letter if letter.isprintable() else " " for letter in line)
 
 
 FAST_P99_S = 2.0

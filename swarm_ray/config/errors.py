@@ -29,7 +29,7 @@ def one_line(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, An
     for detail in error.errors(include_url=False):
         by_key.setdefault(_place(detail["loc"]).key, []).append(detail)
     same = next(iter(by_key.values()))
-    label = _label(same[0]["loc"], layers)
+    label = next((label for label, values in reversed(layers) if _holds(values, same[0]["loc"])), "")
     more = f" (and {len(by_key) - 1} more)" if len(by_key) > 1 else ""
     return ConfigError(without_secrets(f"{label + ': ' if label else ''}{_text(same)[:LONGEST]}{more}"))
 
@@ -99,11 +99,6 @@ def _allowed(detail: ErrorDetails, place: _Place) -> str:
     if place.section is not None:
         return f"a mapping of {', '.join(place.section.model_fields)}"
     return detail["msg"].removeprefix("Input should be ").partition(",")[0]
-
-
-def _label(loc: tuple[int | str, ...], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """The label of the uppermost layer that says something at `loc`."""
-    return next((label for label, values in reversed(layers) if _holds(values, loc)), "")
 
 
 def _holds(values: Mapping[str, Any], loc: tuple[int | str, ...]) -> bool:

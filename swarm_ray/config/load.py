@@ -85,9 +85,9 @@ def load_config(
     refuse_secrets(asked)
     refuse_secrets(said, str(file))
     name = _chosen_preset(preset, str(file), said, asked)
-    return _validated(
-        [(f"preset {name}", _read_preset(name)), (str(file), said), ("", asked), ("", {"preset": name})]
-    )
+    path, label = resources.files("swarm_ray.config.presets") / f"{name}.yaml", f"preset {name}"
+    below = (label, parse_mapping(path.read_bytes(), label))
+    return _validated([below, (str(file), said), ("", asked), ("", {"preset": name})])
 
 
 def parse_stored(data: bytes, name: str = "config.yaml") -> SwarmConfig:
@@ -220,12 +220,6 @@ def _chosen_preset(preset: str | None, file: str, said: Values, asked: Values) -
                 f"preset: {where} names {name} and {other_where} {shown(other)}; leave one of them out"
             )
     return str(name)
-
-
-def _read_preset(name: str) -> Values:
-    """The values of a preset of the package."""
-    path = resources.files("swarm_ray.config.presets") / f"{name}.yaml"
-    return parse_mapping(path.read_bytes(), f"preset {name}")
 
 
 def _changed(stored: SwarmConfig, overrides: Overrides, *, joins: bool = False) -> SwarmConfig:

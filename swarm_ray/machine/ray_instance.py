@@ -61,7 +61,8 @@ class RayInstance:
         ended, _ = wait([self._started], timeout=STARTED_WITHIN_S)
         error = self._started.exception() if ended else TimeoutError(f"no answer in {STARTED_WITHIN_S:g} s")
         if error is not None:  # a slow start is a plain Exception of Ray's, so no class is named here
-            raise ActorFailure(f"Ray does not start {_where()}: {error}") from error
+            where = "on this machine" if _private() else f"as RAY_ADDRESS={os.environ['RAY_ADDRESS']} says"
+            raise ActorFailure(f"Ray does not start {where}: {error}") from error
         if threading.current_thread() is threading.main_thread():
             # Ray's own handler of SIGTERM would end this process at once, and leave its actors behind.
             signal.signal(signal.SIGTERM, on_terminate)
@@ -104,10 +105,6 @@ class RayInstance:
 def _private() -> bool:
     """Whether Ray is to be started here, and not one that RAY_ADDRESS names."""
     return os.environ.get("RAY_ADDRESS", "local") in {"", "local"}
-
-
-def _where() -> str:
-    return "on this machine" if _private() else f"as RAY_ADDRESS={os.environ['RAY_ADDRESS']} says"
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -15,7 +15,6 @@ from drive_store import (
     UNREADABLE,
     DiscoveryFolder,
     ExperimentStore,
-    Reading,
     Registry,
     Store,
     StoreError,
@@ -110,7 +109,9 @@ def _marks(experiment: ExperimentStore, node: str, peer_id: str, gone: set[str])
     registry = Registry(experiment)
     found = _marks_elsewhere(experiment.store, experiment.name, peer_id, gone) if peer_id else set[_Mark]()
     for (name, incarnation), reading in registry.registrations().items():
-        if incarnation in gone or not (name == node or (peer_id and _peer_id_in(reading) == peer_id)):
+        shown = record_in(reading, Registration)  # the coordinator refuses what cannot be read, and says so
+        same_peer = bool(peer_id) and shown is not None and shown.peer_id == peer_id
+        if incarnation in gone or not (name == node or same_peer):
             continue
         beat = _beat(registry, name, incarnation, trusted=name == node)
         if beat is not None and not (beat.done or beat.problem):
@@ -129,12 +130,6 @@ def _marks_elsewhere(store: Store, experiment: str, peer_id: str, gone: set[str]
         if record is not None and record.peer_id == peer_id and not record.left:
             found.add(_Mark(reading.header.experiment, node, incarnation, (reading.header.sequence,)))
     return found
-
-
-def _peer_id_in(reading: Reading) -> str:
-    """The peer id in a registration; empty if unreadable, which the coordinator refuses and reports."""
-    registration = record_in(reading, Registration)
-    return registration.peer_id if registration is not None else ""
 
 
 def _beat(registry: Registry, node: str, incarnation: str, *, trusted: bool) -> Beat | None:

@@ -99,8 +99,9 @@ class WorkerView:
         """
         note = f"rows wait on this machine's disk: {said.problem}" if said.problem else ""
         unreachable = (self.unreachable if coordinates else "") or said.problem or discovery_problem
-        rows = extended_rows(self.rows, said.rows)
-        view = replace(self, used=said.used, rows=rows, unreachable=unreachable)
+        view = replace(
+            self, used=said.used, rows=extended_rows(self.rows, said.rows), unreachable=unreachable
+        )
         if coordinates:
             return replace(view, note=self.note or note)
         state = (
@@ -115,7 +116,6 @@ class WorkerView:
         seconds = [closed.seconds for closed in closings(records)] if records else rounds_seconds(rows)
         round_s = round_seconds(seconds)
         notes = [self.note, *(swarm_notes(records[-1]) if records else [])]
-        left_s = seconds_left(self.state, self.config.rounds - self.closed, round_s, self.open_s)
         return ExperimentSnapshot(
             experiment=self.experiment,
             state=self.state,
@@ -123,7 +123,7 @@ class WorkerView:
             rounds=self.config.rounds,
             closed=self.closed,
             round_s=round_s,
-            left_s=left_s,
+            left_s=seconds_left(self.state, self.config.rounds - self.closed, round_s, self.open_s),
             rewards=self.rewards,
             reward=mean(self.rewards[-MEAN_OF:]),
             cumulative=self._cumulative(),
