@@ -123,7 +123,17 @@ class PeerRecords:
                 self._check()
                 self._local.save(self._records)
                 for record in due:
-                    self._write(record)
+                    self._folder.write(
+                        record.experiment,
+                        record.node,
+                        record.incarnation,
+                        record.count,
+                        msgspec.json.encode(record),
+                    )
+                    with self._lock:
+                        self._written[record.node] = self._clock()
+                        if self._records[record.node] == record:
+                            self._pending.discard(record.node)
                 while self._removed:
                     gone = self._removed[-1]
                     self._folder.remove(*gone)
@@ -148,11 +158,3 @@ class PeerRecords:
                 self._records[node] = msgspec.structs.replace(record, count=record.count + 1)
                 self._pending.add(node)
             return [self._records[node] for node in nodes]
-
-    def _write(self, record: PeerRecord) -> None:
-        payload = msgspec.json.encode(record)
-        self._folder.write(record.experiment, record.node, record.incarnation, record.count, payload)
-        with self._lock:
-            self._written[record.node] = self._clock()
-            if self._records[record.node] == record:
-                self._pending.discard(record.node)

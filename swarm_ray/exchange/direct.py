@@ -90,7 +90,8 @@ class DirectValues:
     def pack(self, node: str, moment: Moment, file: RoundFile) -> tuple[RoundFile, bytes]:
         """The file to publish, and the value that it stands for; empty where the file holds its rollouts itself."""
         wants = tuple(Wanted(*key) for key in self._requested)[-MAX_WANTS:]
-        if not file.alone and self._goes_directly(moment.round):
+        whole = file.alone or self._requesters.carry_all(moment.round, self._members)
+        if not whole and bool(self._call(lambda link: link.peers())):
             value = msgspec.msgpack.encode(file)
             sha256 = payload_sha256(value)
             key = value_key(self._uid, moment, node, sha256)
@@ -156,11 +157,6 @@ class DirectValues:
             if asked:
                 self._requesters.note(ref.node, number)
                 self.problem = self._own.share(asked, number) or self.problem
-
-    def _goes_directly(self, number: int) -> bool:
-        if self._requesters.carry_all(number, self._members):
-            return False
-        return bool(self._call(lambda link: link.peers()))
 
     def _put(self, key: str, value: bytes) -> int | None:
         """Store a value; None where that fails, and the folder carries it."""

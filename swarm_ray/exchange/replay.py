@@ -159,8 +159,12 @@ class StepReplay:
 
     def replayable(self, nodes: Sequence[Node]) -> tuple[PublishedStep, list[Node]] | None:
         """The oldest step that can be taken again, with all nodes that take it; None when no such step is left."""
-        found = [(made, node) for node in nodes if (made := self.find(node)) is not None]
-        ready = [(m, n) for m, n in found if m.file.alone or self._state.closed(m.round) is not None]
+        ready = [
+            (made, node)
+            for node in nodes
+            if (made := self.find(node)) is not None
+            and (made.file.alone or self._state.closed(made.round) is not None)
+        ]
         if not ready:
             return None
         first, _ = min(ready, key=lambda pair: (pair[0].round, pair[0].file.alone, pair[0].step))
@@ -177,8 +181,7 @@ class StepReplay:
         """The highest step that the folder's files or the spool show of a node; -1 without any."""
         held = [e.step for e in self._spools[node].entries()]
         listed = [step for name, step in self._in_folder if name == node]
-        latest = self._state.latest
-        tally = latest.tallies.get(node) if latest else None
+        tally = self._state.latest.tallies.get(node) if self._state.latest else None
         told = [tally.step] if tally is not None and tally.round >= 0 else []
         return max([*held, *listed, *told], default=-1)
 

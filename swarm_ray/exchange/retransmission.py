@@ -81,9 +81,8 @@ class SentValues:
 
     def keep(self, node: str, own: SentValue) -> None:
         """Have a value ready, in the place of the oldest where they are too much."""
-        if not self._rounds:
-            return
-        self._kept[node, payload_sha256(own.value)] = own
+        if self._rounds:
+            self._kept[node, payload_sha256(own.value)] = own
         while sum(len(kept.value) for kept in self._kept.values()) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]
 

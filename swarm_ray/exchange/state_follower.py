@@ -240,15 +240,6 @@ class StateFollower:
     def _take(self, entry: StateEntry) -> None:
         record = decode_state(entry)
         self._base = self._base or entry.ref
-        self._require_claimed(record)
-        self.latest, self.ref = record, entry.ref
-        self.alone_left = self.pace.alone_rounds
-        if record.closed is not None:
-            self._closed[Moment.of(record.closed)] = record.closed, entry.ref
-        for listener in self.listeners:
-            listener(record)
-
-    def _require_claimed(self, record: StateRecord) -> None:
         for member in record.opens.members if record.opens else ():
             ours = self.claimed.get(member.node)
             if ours is not None and member.incarnation not in ours:
@@ -256,6 +247,12 @@ class StateFollower:
                     f"node {member.node} continues as incarnation {member.incarnation} elsewhere; this process was "
                     "considered dead and ends, so that the node is not trained twice"
                 )
+        self.latest, self.ref = record, entry.ref
+        self.alone_left = self.pace.alone_rounds
+        if record.closed is not None:
+            self._closed[Moment.of(record.closed)] = record.closed, entry.ref
+        for listener in self.listeners:
+            listener(record)
 
 
 class CoordinatorLiveness:

@@ -86,7 +86,11 @@ def load_or_new(path: Path, *, shared: bool = False) -> Identity:
         IdentityError: it cannot be read, or see `new_identity`.
     """
     with _one_at_a_time():
-        return load_identity(path) if _is_there(path) else new_identity(path, shared=shared)
+        try:
+            there = path.exists()
+        except OSError:  # the read will say why
+            there = True
+        return load_identity(path) if there else new_identity(path, shared=shared)
 
 
 def identity_for(name: str, folder: Path | None = None) -> Identity:
@@ -111,13 +115,6 @@ def _one_at_a_time() -> Lock:
         raise IdentityError(
             f"this machine's own folder {folder} cannot be written: {error.strerror or error}"
         ) from error
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # the read will say why
-        return True
 
 
 def _read(path: Path, missing: str, damaged: str) -> tuple[bytes, Identity]:

@@ -14,17 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
-from link_for_tests import (
-    HERE,
-    LONG_S,
-    SHORT_S,
-    all_gone,
-    daemon_of,
-    fetch,
-    process_of,
-    started,
-    value_of,
-)
+from link_for_tests import HERE, LONG_S, SHORT_S, all_gone, daemon_of, fetch, process_of, started, value_of
 
 from swarm_ray.errors import LinkError
 from swarm_ray.exchange.hivemind.link import DhtLink

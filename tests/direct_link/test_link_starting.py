@@ -17,6 +17,7 @@ from swarm_ray.errors import LinkError, UserError
 from swarm_ray.exchange.hivemind import require_hivemind
 from swarm_ray.exchange.hivemind.cleanup import key_file, make_socket_folder
 from swarm_ray.exchange.hivemind.link import DhtLink
+from swarm_ray.identity.keys import peer_id_of_ed25519
 
 NOWHERE = "/ip4/127.0.0.1/tcp/9"
 
@@ -27,15 +28,10 @@ def test_peers_that_are_dead_or_none_at_all_stop_nobody(links: tuple[DhtLink, Dh
         port = silent.getsockname()[1]
         wrong = first.multiaddrs[0].partition("/p2p/")[0]
         link = started(
-            f"{NOWHERE}/p2p/{STRANGER}",
             f"/ip4/127.0.0.1/tcp/{port}/p2p/{STRANGER[:-1]}g",
             f"{wrong}/p2p/{STRANGER[:-1]}h",
-            NOWHERE,
-            "no address",
-            f"{NOWHERE}/p2p/",
-            f"{NOWHERE}/p2p/!",
-            "",
-            *second.multiaddrs,
+            *(f"{NOWHERE}{end}" for end in (f"/p2p/{STRANGER}", "", "/p2p/", "/p2p/!")),
+            *("no address", "", *second.multiaddrs),
         )
         try:
             assert link.peers() >= {second.peer_id}
@@ -82,7 +78,7 @@ def test_the_peer_id_is_that_of_the_identity_and_no_copy_stays(tmp_path: Path) -
     link.start()
     try:
         folder = Path(link._process._folder)  # type: ignore[union-attr]
-        assert link.peer_id == peer_id(public)
+        assert link.peer_id == peer_id_of_ed25519(public)
         assert link.multiaddrs[0].endswith(f"/p2p/{link.peer_id}")
         assert folder.stat().st_mode & 0o777 == 0o700
         assert not [path for path in folder.iterdir() if path.is_file()]
@@ -164,13 +160,3 @@ def test_the_link_needs_a_supported_hivemind(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr("sys.path", [os.fspath(tmp_path / "empty")])
     with pytest.raises(UserError, match=r"needs the package hivemind: pip install 'swarm-ray\[hivemind\]'"):
         DhtLink(None, HERE).start()
-
-
-def peer_id(public: bytes) -> str:
-    """As libp2p derives it from an Ed25519 key: base58 of the key itself, with its two heads."""
-    letters = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-    number, text = int.from_bytes(b"\x00\x24\x08\x01\x12\x20" + public, "big"), ""
-    while number:
-        number, digit = divmod(number, 58)
-        text = letters[digit] + text
-    return "1" + text  # for the leading zero byte

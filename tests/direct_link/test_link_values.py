@@ -124,16 +124,17 @@ def test_five_hundred_values_leave_nothing_behind(links: Links) -> None:
             first.put(f"exp/cycle-{number}", value, LONG_S, expires_s=60.0)
             assert fetch(second, f"exp/cycle-{number}", value) == value
 
-    def used() -> list[tuple[int, int, int]]:
-        return [
-            (len(p.children(recursive=True)), p.num_threads(), p.num_fds())
-            for p in (*processes, process_of(first).parent())
-            if p is not None
-        ]
+    def used() -> list[tuple[int, int]]:
+        owner = process_of(first).parent()
+        assert owner is not None
+        return [(len(p.children(recursive=True)), p.num_fds()) for p in (*processes, owner)]
+
+    def threads() -> list[int]:
+        return [p.num_threads() for p in processes]
 
     carry(range(WARM))
-    before, memory = used(), [p.memory_info().rss for p in processes]
+    before, memory = (used(), threads()), [p.memory_info().rss for p in processes]
     carry(range(WARM, WARM + CYCLES))
-    assert used() == before
+    assert (used(), threads()) == before
     grown = [p.memory_info().rss - was for p, was in zip(processes, memory, strict=True)]
     assert max(grown) < GROWTH_BYTES + CYCLES * 20_000  # which are held still

@@ -29,6 +29,12 @@ def store(tmp_path: Path) -> Store:
     return new_root(tmp_path)
 
 
+def payload_of(folder: DiscoveryFolder) -> bytes:
+    reading = folder.read_all()["n1", LIFE]
+    assert isinstance(reading, Valid)
+    return reading.payload
+
+
 def path_of(store: Store, node: str, twin: int = 0) -> Path:
     return Path(store.root, twin_name(discovery_record(node, LIFE), twin))
 
@@ -66,10 +72,7 @@ def test_a_settled_record_is_not_read_again_and_is_gone_with_its_name(store: Sto
         (f"n1.{LIFE} (2).json", ("n1", LIFE, 2)),
         (f"../n1.{LIFE}.json", None),
         (f"N1.{LIFE}.json", None),
-        (f"n1.{LIFE}.beat", None),
-        (f"n1.{LIFE}.json\n", None),
-        ("n1.123.json", None),
-        ("desktop.ini", None),
+        *((name, None) for name in (f"n1.{LIFE}.beat", f"n1.{LIFE}.json\n", "n1.123.json", "desktop.ini")),
         (f"{'n' * 64}.{LIFE}.json", None),
     ],
 )
@@ -107,22 +110,18 @@ def test_of_twins_the_one_that_was_written_last_speaks_and_both_are_removed(stor
     folder.write("tea", "n1", LIFE, 2, b"2")
     path_of(store, "n1").rename(path_of(store, "n1", 1))
     folder.write("tea", "n1", LIFE, 1, b"1")
-    reading = folder.read_all()["n1", LIFE]
-    assert isinstance(reading, Valid)
-    assert reading.payload == b"2"
+    assert payload_of(folder) == b"2"
     path_of(store, "n1", 1).write_bytes(b"garbage")
-    reading = folder.read_all()["n1", LIFE]
-    assert isinstance(reading, Valid)
-    assert reading.payload == b"1"
+    assert payload_of(folder) == b"1"
     folder.remove("n1", LIFE)
     folder.remove("n1", LIFE)
     assert store.names("discovery") == []
 
 
 def test_a_root_from_before_there_was_discovery_gets_the_folder(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    DiscoveryFolder(store).write("tea", "n1", LIFE, 1, b"1")
-    assert isinstance(DiscoveryFolder(store).read_all()["n1", LIFE], Valid)
+    folder = DiscoveryFolder(Store(str(tmp_path)))
+    folder.write("tea", "n1", LIFE, 1, b"1")
+    assert payload_of(folder) == b"1"
 
 
 def test_on_a_drive_that_shows_files_late_and_fails(store: Store) -> None:
@@ -139,9 +138,7 @@ def test_on_a_drive_that_shows_files_late_and_fails(store: Store) -> None:
         with pytest.raises(StoreUnavailable):
             call()
     faulty.faults.full = faulty.faults.unavailable = False
-    reading = folder.read_all()["n1", LIFE]
-    assert isinstance(reading, Valid)
-    assert reading.payload == b"1"
+    assert payload_of(folder) == b"1"
 
 
 def test_age_is_that_of_the_file(store: Store) -> None:

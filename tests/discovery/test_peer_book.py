@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 import pytest
-from discovery_for_tests import LATER, LIFE, Clock, new_root, peer_id, say, write
+from discovery_for_tests import LATER, LIFE, Clock, new_root, peer_id, say
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,13 +62,8 @@ def test_whom_it_finds(store: Store, book: PeerBook) -> None:
     say(store, "boss", role="coordinator")
     say(store, "gone", left=True)
     book.claim("tea", "own", LIFE)
-    found = book.discover_peers()
-    assert [(r.experiment, r.node) for r in found] == [
-        ("coffee", "own"),
-        ("tea", "boss"),
-        ("tea", "n1"),
-        ("tea", "n2"),
-    ]
+    found = [f"{r.experiment}/{r.node}" for r in book.discover_peers()]
+    assert found == ["coffee/own", "tea/boss", "tea/n1", "tea/n2"]
     assert nodes(book.discover_peers(experiment="tea", role_filter="trainer")) == ["n1", "n2"]
     assert nodes(book.discover_peers(exclude_self=False, experiment="tea")) == ["boss", "n1", "n2", "own"]
     assert nodes(book.discover_peers(max_peers=2)) == ["own", "boss"]
@@ -99,15 +95,12 @@ def test_a_record_is_fresh_until_it_has_not_changed_for_its_time(
 def test_freshness_follows_what_changed_between_looks(looks: list[tuple[set[str], float]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store, clock = new_root(Path(folder)), Clock()
-        book, changed, counts = (
-            PeerBook(store, ttl_s=TTL_S, clock=clock),
-            dict[str, float](),
-            dict[str, int](),
-        )
+        book, counts = PeerBook(store, ttl_s=TTL_S, clock=clock), Counter[str]()
+        changed: dict[str, float] = {}
         for beating, passed in looks:
             clock.now += passed
             for node in beating:
-                counts[node] = counts.get(node, 0) + 1
+                counts[node] += 1
                 changed[node] = clock.now
                 say(store, node, counts[node])
             fresh = sorted(node for node, at in changed.items() if clock.now - at <= TTL_S)
@@ -133,15 +126,16 @@ def test_a_peer_is_known_by_its_ids_and_the_living_one_is_meant(
 def test_what_is_no_record_is_counted_and_hides_nobody(store: Store, book: PeerBook) -> None:
     folder = DiscoveryFolder(store)
     say(store, "n1", reach="local")
-    for node, payload in (
-        ("n2", b"[]"),
-        ("na", b'{"node":"na","incarnation":"\xff"}'),
-        ("n3", msgspec.json.encode(PeerRecord("n1", LIFE, "tea"))),
-        ("n4", msgspec.json.encode(PeerRecord("n4", LIFE, "coffee"))),
-        ("n5", msgspec.json.encode(PeerRecord("n5", LIFE, "tea", multiaddrs=("/ip4/1.2.3.4",) * 9))),
-        ("n6", msgspec.json.encode(PeerRecord("n6", LIFE, "tea", via="../../x"))),
-        ("n7", msgspec.json.encode(PeerRecord("n7", LIFE, "tea", multiaddrs=("/" * 300,)))),
-    ):
+    said = {
+        "n3": PeerRecord("n1", LIFE, "tea"),
+        "n4": PeerRecord("n4", LIFE, "coffee"),
+        "n5": PeerRecord("n5", LIFE, "tea", multiaddrs=("/ip4/1.2.3.4",) * 9),
+        "n6": PeerRecord("n6", LIFE, "tea", via="../../x"),
+        "n7": PeerRecord("n7", LIFE, "tea", multiaddrs=("/" * 300,)),
+    }
+    payloads = {node: msgspec.json.encode(record) for node, record in said.items()}
+    payloads |= {"n2": b"[]", "na": b'{"node":"na","incarnation":"\xff"}'}
+    for node, payload in payloads.items():
         folder.write("tea", node, LIFE, 1, payload)
     Path(store.root, discovery_record("n8", LIFE)).write_bytes(b"garbage")
     folder.write("a..b", "n9", LIFE, 1, msgspec.json.encode(PeerRecord("n9", LIFE, "a..b")))
@@ -207,11 +201,11 @@ def test_records_of_others_go_when_they_are_silent_and_over(
 def test_one_who_was_removed_though_alive_is_back_with_the_next_sign(
     store: Store, book: PeerBook, clock: Clock
 ) -> None:
-    record = say(store, "n1")
+    say(store, "n1")
     book.discover_peers()
     clock.now += TTL_S + 1
     assert book.cleanup_stale_entries(0.0) == [f"n1.{LIFE}"]
-    write(store, msgspec.structs.replace(record, count=2))
+    say(store, "n1", 2)
     assert nodes(book.discover_peers()) == ["n1"]
 
 

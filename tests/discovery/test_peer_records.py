@@ -50,6 +50,11 @@ class Writer:
         if self.away:
             raise StoreUnavailable("the mount is away")
 
+    def add(self, node: str, life: str = LIFE, succeeds: str = "") -> None:
+        """Add a node and write what is due."""
+        self.records.add(Member(node, life), "", succeeds)
+        self.records.publish()
+
     def counts(self) -> dict[str, int]:
         return {name: record.count for name, record in records_of(self.store).items()}
 
@@ -89,9 +94,8 @@ def test_a_record_is_written_when_it_is_new_or_changed_or_its_time_has_come(tmp_
 
 def test_who_has_left_says_so_once_and_no_more(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
-    for node in ("n1", "n2"):
-        writer.records.add(Member(node, LIFE), "", "")
-    writer.records.publish()
+    writer.add("n1")
+    writer.add("n2")
     writer.records.link(["n1"], LINK, [address(1, LINK)], "local")
     writer.records.leave(["n1"])
     for _ in range(3):
@@ -110,11 +114,9 @@ def test_who_has_left_says_so_once_and_no_more(tmp_path: Path) -> None:
 def test_a_new_incarnation_takes_the_place_of_those_before(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     writer.records.add(Member("n1", LIFE), "", "")
-    writer.records.add(Member("n1", LIFE), "", "")
-    writer.records.publish()
+    writer.add("n1")
     writer.records.link(["n1"], LINK, [], "none")
-    writer.records.add(Member("n1", LATER), "", "89abcdef")
-    writer.records.publish()
+    writer.add("n1", LATER, "89abcdef")
     assert writer.counts() == {f"n1.{LATER}": 1}
     assert records_of(writer.store)[f"n1.{LATER}"].via == ""
 
@@ -125,8 +127,7 @@ def test_a_restart_goes_on_with_what_was_said(tmp_path: Path) -> None:
     writer.records.link(["n1"], LINK, [address(1, LINK)], "local")
     writer.records.publish()
     writer.start()
-    writer.records.add(Member("n1", LIFE), "", "")
-    writer.records.publish()
+    writer.add("n1")
     found = records_of(writer.store)[f"n1.{LIFE}"]
     assert (found.via, found.count) == (LINK, 2)
 
@@ -134,8 +135,7 @@ def test_a_restart_goes_on_with_what_was_said(tmp_path: Path) -> None:
 def test_a_folder_that_is_away_loses_nothing(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     writer.away = True
-    writer.records.add(Member("n1", LIFE), "", "")
-    writer.records.publish()
+    writer.add("n1")
     assert writer.counts() == {}
     assert "away" in writer.records.problem
     writer.away, writer.store.faults.full = False, True

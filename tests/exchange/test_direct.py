@@ -35,15 +35,15 @@ class Peers:
         self.values = {node: self.values_of(node) for node in (A, B)}
         self.values[A].link, self.values[B].link = links
 
-    def values_of(self, node: str) -> DirectValues:
-        lives = {node: incarnation(node)}
-        return DirectValues(
-            self.folder.address.open(),
-            UID,
-            lives,
-            staleness=4,
-            value_s=2.0,
-        )
+    def values_of(self, node: str, life: str = "") -> DirectValues:
+        lives = {node: life or incarnation(node)}
+        return DirectValues(self.folder.address.open(), UID, lives, staleness=4, value_s=2.0)
+
+    def said(self, node: str, file: RoundFile, **receipt: Any) -> tuple[FileRef, RoundFile]:
+        """A file of round 0 that says something else in its receipt."""
+        assert file.receipt is not None
+        said = msgspec.structs.replace(file, receipt=msgspec.structs.replace(file.receipt, **receipt))
+        return self.folder.publish(node, 0, msgspec.msgpack.encode(said)), said
 
     def publish(self, node: str, number: int, **said: Any) -> tuple[FileRef, RoundFile]:
         """A node's file of a round, as the folder has it."""
@@ -166,31 +166,26 @@ def test_a_value_is_stored_again_by_the_next_process(peers: Peers) -> None:
     assert peers.gather(B, 7, (ref, said)) == [PeerFile(A, file.rollouts)]
 
 
+HOSTILE = "../../../etc/passwd"
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"key": "elsewhere"}, "another node's value"),
-        ({"sha256": "../../etc/passwd"}, "another node's value"),
+        ({"sha256": HOSTILE}, "another node's value"),
+        ({"sha256": HOSTILE, "key": value_key(UID, Moment(0), A, HOSTILE)}, "without a hash"),
         ({"size": 1 << 40}, "bytes in"),
         ({"parts": 0}, "bytes in"),
         ({"parts": 10_000}, "bytes in"),
+        ({"rollouts": 5}, "other contents than its receipt says"),
+        ({"game": True}, "other contents than its receipt says"),
     ],
 )
 def test_a_strangers_receipt_is_refused(peers: Peers, changes: dict[str, Any], reason: str) -> None:
-    ref, file = peers.publish(A, 0)
-    assert file.receipt is not None
-    said = msgspec.structs.replace(file, receipt=msgspec.structs.replace(file.receipt, **changes))
-    (found,) = peers.gather(B, 0, (ref, said))
+    _, file = peers.publish(A, 0)
+    (found,) = peers.gather(B, 0, peers.said(A, file, **changes))
     assert reason in found.refused
-
-
-def test_a_hash_that_is_none_builds_no_path(peers: Peers) -> None:
-    sha256 = "../../../etc/passwd"
-    receipt = Receipt(value_key(UID, Moment(0), A, sha256), sha256, 10, 1, 1)
-    said = msgspec.structs.replace(round_file(), rollouts=(), receipt=receipt)
-    ref = peers.folder.publish(A, 0, msgspec.msgpack.encode(said))
-    (found,) = peers.gather(B, 0, (ref, said))
-    assert "without a hash" in found.refused
 
 
 def test_a_value_that_is_no_round_file_is_refused(peers: Peers) -> None:
@@ -199,11 +194,8 @@ def test_a_value_that_is_no_round_file_is_refused(peers: Peers) -> None:
     assert link is not None
     key = value_key(UID, Moment(0), A, sha256)
     parts = link.put(key, value, 2.0)
-    said = msgspec.structs.replace(
-        round_file(), rollouts=(), receipt=Receipt(key, sha256, len(value), parts, 1)
-    )
-    ref = peers.folder.publish(A, 0, msgspec.msgpack.encode(said))
-    (found,) = peers.gather(B, 0, (ref, said))
+    file = msgspec.structs.replace(round_file(), rollouts=(), receipt=Receipt(key, sha256, 0, parts, 1))
+    (found,) = peers.gather(B, 0, peers.said(A, file, size=len(value)))
     assert "not a round file" in found.refused
 
 
@@ -212,8 +204,7 @@ def test_another_node_cannot_take_a_values_place_by_naming_its_hash(peers: Peers
     assert file.receipt is not None
     peers.folder.join("node-3")
     key = value_key(UID, Moment(0), "node-3", file.receipt.sha256)
-    said = msgspec.structs.replace(file, receipt=msgspec.structs.replace(file.receipt, key=key))
-    copied = (peers.folder.publish("node-3", 0, msgspec.msgpack.encode(said)), said)
+    copied = peers.said("node-3", file, key=key)
     values = peers.values[B]
     values.link = None
     assert [found.refused[:9] for found in peers.gather(B, 0, (ref, file), copied)] == ["could not"] * 2
@@ -224,15 +215,6 @@ def test_another_node_cannot_take_a_values_place_by_naming_its_hash(peers: Peers
     assert found[A].rollouts
 
 
-@pytest.mark.parametrize("changes", [{"rollouts": 5}, {"game": True}])
-def test_a_value_is_what_its_receipt_says(peers: Peers, changes: dict[str, Any]) -> None:
-    ref, file = peers.publish(A, 0)
-    assert file.receipt is not None
-    said = msgspec.structs.replace(file, receipt=msgspec.structs.replace(file.receipt, **changes))
-    (found,) = peers.gather(B, 0, (ref, said))
-    assert found.refused == "other contents than its receipt says"
-
-
 def test_a_value_lies_beside_the_receipt_of_the_life_that_wrote_it(
     tmp_path: Path, links: tuple[DhtLink, DhtLink]
 ) -> None:
@@ -241,13 +223,7 @@ def test_a_value_lies_beside_the_receipt_of_the_life_that_wrote_it(
     peers = Peers(tmp_path, (links[0], deaf))
     packed, value = peers.values[A].pack(A, Moment(0), round_file(step=0))
     ref = peers.folder.publish(A, 0, msgspec.msgpack.encode(packed))
-    peers.values[A] = DirectValues(
-        peers.folder.address.open(),
-        UID,
-        {A: "0a0b0c0d"},
-        staleness=4,
-        value_s=2.0,
-    )
+    peers.values[A] = peers.values_of(A, "0a0b0c0d")
     peers.values[A].restore_value(A, Moment(0), value, [incarnation(A)])
     assert peers.gather(B, 0, (ref, packed))[0].refused
     peers.gather(A, 1, peers.publish(B, 1))

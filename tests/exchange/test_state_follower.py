@@ -15,6 +15,15 @@ from swarm_ray.exchange.state_follower import NoRound, StateFollower
 from swarm_ray.records.state import StageClosed
 
 
+@pytest.fixture
+def state(folder: Folder) -> StateFollower:
+    """One that has seen round 0 open for node-1."""
+    found, _, _ = folder.follow()
+    folder.append(opens=opens(0, "node-1"))
+    found.poll()
+    return found
+
+
 def closing(state: StateFollower, number: int) -> StageClosed:
     """The record that closes a round, which must be there."""
     found = state.wait_closed(number)
@@ -34,19 +43,13 @@ def test_a_round_opens_for_its_members_and_once(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("end", ["draining", "finished", "stopped", "failed"])
-def test_no_round_opens_after_the_end(folder: Folder, end: str) -> None:
-    state, _, _ = folder.follow()
-    folder.append(opens=opens(0, "node-1"))
-    state.poll()
+def test_no_round_opens_after_the_end(folder: Folder, state: StateFollower, end: str) -> None:
     folder.append(end, closed=closed(0))
     assert state.wait_open({"node-1"}, 0) is NoRound.ENDED
     assert state.wait_open({"node-9"}, -1) is NoRound.ENDED
 
 
-def test_a_closed_round_is_found_after_later_ones_have_closed(folder: Folder) -> None:
-    state, _, _ = folder.follow()
-    folder.append(opens=opens(0, "node-1"))
-    assert state.wait_open({"node-1"}, -1) is not None
+def test_a_closed_round_is_found_after_later_ones_have_closed(folder: Folder, state: StateFollower) -> None:
     for number in range(4):
         folder.append(closed=closed(number), opens=opens(number + 1, "node-1"))
     assert closing(state, 1).round == 1
@@ -54,10 +57,7 @@ def test_a_closed_round_is_found_after_later_ones_have_closed(folder: Folder) ->
     assert state.latest.opens == opens(4, "node-1")
 
 
-def test_closings_stay_until_they_are_let_go(folder: Folder) -> None:
-    state, _, _ = folder.follow()
-    folder.append(opens=opens(0, "node-1"))
-    state.poll()
+def test_closings_stay_until_they_are_let_go(folder: Folder, state: StateFollower) -> None:
     for number in range(30):
         folder.append(closed=closed(number), opens=opens(number + 1, "node-1"))
     state.poll()
@@ -133,10 +133,7 @@ def test_a_coordinator_that_beats_is_waited_for(folder: Folder) -> None:
     assert clock.now > 10 * ALONE_SOON.alone_after_s
 
 
-def test_a_round_that_was_given_up_closes_with_nothing(folder: Folder) -> None:
-    state, _, _ = folder.follow()
-    folder.append(opens=opens(0, "node-1"))
-    state.poll()
+def test_a_round_that_was_given_up_closes_with_nothing(folder: Folder, state: StateFollower) -> None:
     folder.append("waiting", note="every member is gone")
     folder.append(opens=opens(2, "node-1"))
     assert (closing(state, 0).accepted, closing(state, 1).accepted) == ((), ())
@@ -193,18 +190,15 @@ def test_whose_place_is_taken_ends(folder: Folder) -> None:
         state.poll()
 
 
-def test_an_experiment_that_ends_ends_the_wait_with_its_reason(folder: Folder) -> None:
-    state, _, _ = folder.follow()
-    folder.append(opens=opens(0, "node-1"))
+def test_an_experiment_that_ends_ends_the_wait_with_its_reason(folder: Folder, state: StateFollower) -> None:
     folder.append("failed", note="the folder is full")
     with pytest.raises(StopRequested, match="failed: the folder is full"):
         closing(state, 0)
 
 
-def test_what_closed_with_the_last_round_is_answered_before_the_end(folder: Folder) -> None:
-    state, _, _ = folder.follow()
-    folder.append(opens=opens(0, "node-1"))
-    state.poll()
+def test_what_closed_with_the_last_round_is_answered_before_the_end(
+    folder: Folder, state: StateFollower
+) -> None:
     folder.append("draining", closed=closed(0))
     folder.append("finished")
     assert closing(state, 0).round == 0

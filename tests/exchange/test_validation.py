@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drive_store import Corrupt, NotYet, Rejected
 from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.validation import MAX_COMPLETIONS, MAX_ROLLOUTS, MAX_TEXT, decode_round_file
+from swarm_ray.exchange.validation import (
+    MAX_COMPLETIONS,
+    MAX_ROLLOUTS,
+    MAX_TEXT,
+    decode_round_file,
+    refusal_reason,
+)
+from swarm_ray.records.refusals import RefusalKind
 from swarm_ray.records.rollouts import Completion, QuestionRef, Rollout, RoundFile, StepCounters
 
 REF = QuestionRef("coin", 1, 0, "0" * 16)
@@ -34,40 +42,34 @@ def test_any_number_of_completions_within_reason_is_welcome() -> None:
         assert decode_round_file(changed(rollouts=[rollout])).rollouts == (rollout,)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"rollouts": [ROLLOUT] * (MAX_ROLLOUTS + 1)},
-        {"rollouts": [Rollout(REF, ())]},
-        {"rollouts": [Rollout(REF, ROLLOUT.completions[:1] * (MAX_COMPLETIONS + 1))]},
-        {"rollouts": [Rollout(REF, (Completion("7" * (MAX_TEXT + 1), 1.0, finished=True),))]},
-        {"rollouts": "none"},
-        {"reward": math.nan},
-        {"reward": math.inf},
-        {"reward": -0.01},
-        {"reward": 1.01},
-        {"reward": 1e308},
-        {"reward": "much"},
-        {"step": -1},
-        {"step": 2**62},
-        {"step": 0.5},
-        {"informative": -1},
-        {"informative": 2},
-        {"generated_tokens": -1},
-        {"generated_tokens": 2**62},
-        {"generated_tokens": None},
-        {"vote": 7},
-        {"previous": {"offered": "many"}},
-        {"previous": StepCounters(offered=-1)},
-        {"previous": StepCounters(used=2**62)},
-        {"previous": StepCounters(rejected={"other text": 2**62})},
-        {"previous": StepCounters(rejected={"other text": -5})},
+WRONG: dict[str, list[Any]] = {
+    "rollouts": [
+        [ROLLOUT] * (MAX_ROLLOUTS + 1),
+        [Rollout(REF, ())],
+        [Rollout(REF, ROLLOUT.completions[:1] * (MAX_COMPLETIONS + 1))],
+        [Rollout(REF, (Completion("7" * (MAX_TEXT + 1), 1.0, finished=True),))],
+        "none",
     ],
-    ids=str,
-)
-def test_what_no_honest_node_says_is_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(MalformedFile):
-        decode_round_file(changed(**fields))
+    "reward": [math.nan, math.inf, -0.01, 1.01, 1e308, "much"],
+    "step": [-1, 2**62, 0.5],
+    "informative": [-1, 2],
+    "generated_tokens": [-1, 2**62, None],
+    "vote": [7],
+    "previous": [
+        {"offered": "many"},
+        StepCounters(offered=-1),
+        StepCounters(used=2**62),
+        StepCounters(rejected={"other text": 2**62}),
+        StepCounters(rejected={"other text": -5}),
+    ],
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_what_no_honest_node_says_is_refused(field: str) -> None:
+    for value in WRONG[field]:
+        with pytest.raises(MalformedFile):
+            decode_round_file(changed(**{field: value}))
 
 
 @pytest.mark.parametrize("missing", ["step", "rollouts", "reward", "informative", "generated_tokens"])
@@ -105,3 +107,21 @@ def test_a_damaged_file_is_refused_or_sensible(data: st.DataObject) -> None:
 def test_nesting_without_end_is_refused() -> None:
     with pytest.raises(MalformedFile):
         decode_round_file(b"\x91" * 200_000)
+
+
+@pytest.mark.parametrize(
+    ("reading", "reason", "kind", "missing"),
+    [
+        (NotYet("half"), "NotYet: half", RefusalKind.NOT_YET, True),
+        (Corrupt("noise"), "Corrupt: noise", RefusalKind.CORRUPT, False),
+        (Rejected("too large"), "Rejected: too large", RefusalKind.REJECTED, False),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_stored_with_its_kind(
+    reading: NotYet | Corrupt | Rejected, reason: str, kind: RefusalKind, *, missing: bool
+) -> None:
+    assert refusal_reason(reading) == reason
+    assert (RefusalKind.of(reason), kind.is_missing) == (kind, missing)
+    fetched = RefusalKind.of("could not be fetched directly; its owner was asked for it")
+    assert (fetched, fetched.is_missing) == (RefusalKind.NOT_FETCHED, True)
+    assert (RefusalKind.of("other seed"), RefusalKind.OTHER.is_missing) == (RefusalKind.OTHER, False)

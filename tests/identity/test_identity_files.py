@@ -6,9 +6,7 @@ import os
 import stat
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 from folder_for_tests import Folder
@@ -135,27 +133,10 @@ def test_a_full_disk_leaves_no_half_of_a_key(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
 
 
-def test_threads_that_make_it_at_once_have_one_identity(tmp_path: Path) -> None:
-    together = Barrier(8)
-
-    def first_use(number: int) -> str:
-        together.wait(WITHIN_S)
-        return identity_for(f"pi-{number // 8}", tmp_path).peer_id
-
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(first_use, range(80)))
-    assert len({*found}) == 10
-    assert all(len({*found[i : i + 8]}) == 1 for i in range(0, 80, 8))
-
-
 def test_processes_that_make_it_at_once_have_one_identity(disk: Path) -> None:
     code = "from swarm_ray.identity import identity_for; input(); print(identity_for('pi').peer_id)"
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    started = [subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) for _ in range(4)]
     for process in started:
         assert process.stdin is not None
         process.stdin.write("\n")
@@ -208,8 +189,5 @@ def test_a_user_who_wants_it_so_has_a_key_there(tmp_path: Path) -> None:
     root = Folder(tmp_path).root
     made = new_identity(root / "keys" / "pi.pem", shared=True)
     assert load_or_new(made.file) == made
-
-
-def test_a_folder_that_is_only_called_so_is_not_shared(tmp_path: Path) -> None:
-    (tmp_path / "experiments" / "of mine").mkdir(parents=True)
+    (tmp_path / "experiments" / "of mine").mkdir(parents=True)  # is only called so
     assert new_identity(tmp_path / "pi.pem").warning == ""

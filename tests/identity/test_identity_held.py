@@ -11,17 +11,14 @@ import msgspec
 import pytest
 from folder_for_tests import Folder, incarnation
 
-from actors.discovery.discovery import Discovery
 from actors.trainer.restoring import NodeFolder
-from drive_store import DiscoveryFolder, Valid
-from swarm_ray.config.load import config_hash
+from drive_store import DiscoveryFolder
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import IdentityError, NodeTakenError
 from swarm_ray.experiments.folder import local_folder
 from swarm_ray.identity import Identity, former_incarnations, identity_for, load_identity
 from swarm_ray.observe.display import Display
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
-from swarm_ray.records.state import Member
 from swarm_ray.runtime.node_lease import wait_for_lease
 
 PACE = PaceConfig(beat_s=1, dead_after_s=20)
@@ -227,15 +224,3 @@ def test_a_key_that_cannot_be_read_leaves_the_node_free(tmp_path: Path) -> None:
         NodeFolder(tmp_path / "state", "node-1", tmp_path)
     (tmp_path / "node-1.pem").unlink()
     assert NodeFolder(tmp_path / "state", "node-1", tmp_path).former == ()
-
-
-def test_a_registration_says_by_what_the_node_is_known(folder: Folder, mine: Identity) -> None:
-    discovery = Discovery(folder.address, "worker_1", PACE, config_hash(folder.config), {})
-    members = [Member(node, incarnation(node)) for node in ("node-1", "node-2")]
-    discovery.register(members, {}, {"node-1": mine.key})
-    found = {}
-    for (node, _), reading in folder.registry.registrations().items():
-        assert isinstance(reading, Valid)
-        said = msgspec.json.decode(reading.payload, type=Registration)
-        found[node] = (said.peer_id, said.public_key)
-    assert found == {"node-1": (mine.peer_id, mine.public_key), "node-2": ("", "")}

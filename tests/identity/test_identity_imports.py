@@ -24,23 +24,15 @@ def loaded(code: str, names: tuple[str, ...]) -> list[str]:
     return done.stdout.split()
 
 
-def test_an_identity_is_made_without_anything_heavy(tmp_path: Path) -> None:
-    code = f"""
-from pathlib import Path
-from swarm_ray.identity import new_identity
-new_identity(Path({str(tmp_path / "pi.pem")!r}))
-"""
-    assert loaded(code, (*EXTRAS, *HEAVY)) == []
-
-
-def test_an_animal_name_loads_one_module_of_genrl(tmp_path: Path) -> None:
+def test_an_identity_and_its_animal_load_one_module_of_genrl_and_nothing_heavy(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from swarm_ray.identity import new_identity
 assert new_identity(Path({str(tmp_path / "pi.pem")!r})).animal
 print(*sorted(name for name in sys.modules if name.startswith("genrl.")))
 """
-    assert loaded(code, HEAVY) == ["genrl.misc_utils", "genrl.misc_utils.name_utils"]
+    names = (*EXTRAS[1:], *HEAVY)
+    assert loaded(code, names) == ["genrl.misc_utils", "genrl.misc_utils.name_utils"]
 
 
 def test_the_base_package_loads_no_extra() -> None:

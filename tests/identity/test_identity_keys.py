@@ -57,11 +57,6 @@ def test_base58_is_that_of_everybody(data: bytes) -> None:
     assert from_base58(text) == data
 
 
-@given(st.text(max_size=70))
-def test_no_text_is_a_peer_id_by_chance(text: str) -> None:
-    assert not is_peer_id(text)
-
-
 @given(st.binary(min_size=1, max_size=50))
 def test_base58_alone_is_no_peer_id(data: bytes) -> None:
     whole = (data[:6] == bytes.fromhex("002408011220") and len(data) == 38) or (
@@ -76,12 +71,6 @@ def test_peer_ids_of_both_kinds_are_some(rsa: bytes) -> None:
         assert is_peer_id(peer_id)
         assert not is_peer_id(peer_id[:-1])
         assert not is_peer_id(f"{peer_id}\n")
-
-
-@given(st.integers(0, len(KEY) - 1))
-def test_a_key_that_is_cut_short_is_none(length: int) -> None:
-    with pytest.raises(NotAKey):
-        read_key(KEY[:length])
 
 
 @given(st.integers(0, len(KEY) * 8 - 1))

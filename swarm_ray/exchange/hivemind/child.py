@@ -23,6 +23,7 @@ from swarm_ray.exchange.hivemind.cleanup import Cleanup, OwnedProcessLoop, key_f
 from swarm_ray.exchange.hivemind.dht_node import NO_ANSWER, PartValidator, Peering, Values
 from swarm_ray.exchange.hivemind.messages import (
     LENGTH_BYTES,
+    SHOWN,
     Begin,
     Begun,
     Call,
@@ -39,8 +40,6 @@ from swarm_ray.exchange.hivemind.messages import (
 
 BLACKLIST_S = 5.0
 """How long a peer that did not answer is left alone; always as long, since peers come back."""
-SHOWN = 300
-"""Characters of an error that are reported to the owner."""
 NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))
 UNABLE = (*NO_ANSWER, ValueError, RuntimeError, AssertionError)
 """What hivemind raises where p2pd or a peer fails."""

@@ -143,10 +143,6 @@ def key_file(key: bytes | None, folder: Path) -> Iterator[str | None]:
             memory.write(key)
             yield f"/proc/{os.getpid()}/fd/{memory.fileno()}"
     else:
-        path = folder / "identity"
-        path.touch(0o600)
-        try:
-            path.write_bytes(key)
-            yield str(path)
-        finally:
-            path.unlink()
+        with tempfile.NamedTemporaryFile(dir=folder, buffering=0) as file:
+            file.write(key)
+            yield file.name

@@ -30,6 +30,7 @@ from swarm_ray.exchange.hivemind.messages import (
     part_keys,
     part_sizes,
 )
+from swarm_ray.identity.keys import MAX_KEY
 
 T = TypeVar("T")
 
@@ -38,7 +39,6 @@ EXPIRES_S = 3600.0
 MOST_CLOCK_S = 3.0
 """Clocks that differ by more are a problem: hivemind's own nodes refuse such a peer."""
 PEERS_S = 5.0
-MAX_IDENTITY = 16_384
 PARTS: Decoder[tuple[bytes, ...] | None] = Decoder(tuple[bytes, ...] | None)
 SECONDS: Decoder[float | None] = Decoder(float | None)
 NUMBER, NONE, BEGUN, CONNECTED = Decoder(int), Decoder(None), Decoder(Begun), Decoder(Connected)
@@ -172,15 +172,18 @@ class DhtLink:
 
     def _begin(self, process: LinkClient, identity: bytes | None) -> None:
         direct = self._direct
-        begin = Begin(
-            identity,
-            direct.listen,
-            direct.port,
-            direct.announce,
-            direct.bootnodes if direct.relay else (),
-            max(1.0, direct.value_s / 3),
+        begun = process.call(
+            Begin(
+                identity,
+                direct.listen,
+                direct.port,
+                direct.announce,
+                direct.bootnodes if direct.relay else (),
+                max(1.0, direct.value_s / 3),
+            ),
+            BEGUN,
+            direct.start_s,
         )
-        begun = process.call(begin, BEGUN, direct.start_s)
         process.own(begun.daemon)
         self.peer_id, self.multiaddrs = begun.peer_id, begun.multiaddrs
 
@@ -214,6 +217,6 @@ def _require_free(listen: str, port: int) -> None:
 def _read_identity(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_IDENTITY)
+            return file.read(MAX_KEY)
     except OSError as error:
         raise LinkError(f"the identity {path} cannot be read ({error.strerror})") from error

@@ -29,7 +29,7 @@ import psutil
 
 from swarm_ray.errors import LinkError
 from swarm_ray.exchange.hivemind.cleanup import make_socket_folder
-from swarm_ray.exchange.hivemind.messages import LENGTH_BYTES, Call, Reply, Request, body_length, frame
+from swarm_ray.exchange.hivemind.messages import LENGTH_BYTES, SHOWN, Call, Reply, Request, body_length, frame
 
 T = TypeVar("T")
 
@@ -44,8 +44,6 @@ SETTING = {
     "HIVEMIND_LOGLEVEL": "CRITICAL",  # what it writes is kept until its end
     "GOLOG_LOG_LEVEL": "error",
 }
-SHOWN = 300
-"""Bytes of its last output that are shown."""
 
 
 class LinkClient:

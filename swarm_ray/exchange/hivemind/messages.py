@@ -18,6 +18,8 @@ PART_BYTES = 1_000_000
 MAX_VALUE = 32 << 20
 """A larger value goes through the folder."""
 LENGTH_BYTES = 4
+SHOWN = 300
+"""So much of an error, or of what a process wrote last, is shown."""
 MAX_FRAME = MAX_VALUE + (1 << 20)
 
 

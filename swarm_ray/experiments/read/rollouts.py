@@ -8,16 +8,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from drive_store import NotYet, StoreError, Valid, find_bucket_files, read_round_file, read_value
+from drive_store import StoreError, find_bucket_files
 from drive_store.names import RoundFileName, parse_peer_folder
 from drive_store.paths import bucket_start
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.errors import MalformedFile, SwarmError
 from swarm_ray.exchange.state_follower import decode_state
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file, read_peer_file
+from swarm_ray.exchange.validation import read_peer_file, read_whole_file
 from swarm_ray.experiments.read.experiment import OpenExperiment, StateLog
-from swarm_ray.records.rollouts import QuestionRef, Receipt, Rollout, RoundFile
-from swarm_ray.records.state import Answers, FileRef, StageClosed
+from swarm_ray.records.rollouts import QuestionRef, Rollout, RoundFile
+from swarm_ray.records.state import Answers, FileRef, Moment, StageClosed
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.task import Question
 
@@ -77,43 +77,11 @@ def read_content(experiment: OpenExperiment, file: StoredFile) -> RoundFile:
         MalformedFile: it is gone, damaged, another file than the state log names, or no round file.
         StoreError: the folder cannot be read.
     """
-    reading = read_round_file(
-        experiment.view,
-        file.key,
-        node=file.node,
-        incarnation=file.incarnation,
-        sha256=file.sha256,
-        max_payload=MAX_ROUND_FILE,
-    )
-    if not isinstance(reading, Valid):
-        raise MalformedFile(f"{file.key} is left out: {reading.reason}")
-    try:
-        content = decode_round_file(reading.payload)
-        return _value(experiment, file, content.receipt) if content.receipt else content
-    except MalformedFile as error:
-        raise MalformedFile(f"{file.key} is left out: {error}") from error
-
-
-def _value(experiment: OpenExperiment, file: StoredFile, receipt: Receipt) -> RoundFile:
-    """What a receipt stands for, where it was put into the folder because somebody asked for it.
-
-    Raises:
-        MalformedFile: it was not, or is damaged.
-    """
-    reading = read_value(
-        experiment.view,
-        node=file.node,
-        incarnation=file.incarnation,
-        round=file.name.round,
-        stage=file.name.stage,
-        sha256=receipt.sha256,
-        max_payload=MAX_ROUND_FILE,
-    )
-    if isinstance(reading, NotYet):
-        raise MalformedFile("its rollouts went directly to its peers, and the folder has no copy of them")
-    if not isinstance(reading, Valid):
-        raise MalformedFile(reading.reason)
-    return decode_round_file(reading.payload)
+    ref = FileRef(file.node, file.incarnation, file.key, file.sha256 or "", 0)
+    found = read_whole_file(experiment.view, ref, Moment(file.name.round, file.name.stage))
+    if isinstance(found, RoundFile):
+        return found
+    raise MalformedFile(f"{file.key} is left out: {found if isinstance(found, str) else found.reason}")
 
 
 class Questions:
