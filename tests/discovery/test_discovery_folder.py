@@ -8,11 +8,8 @@ import pytest
 from discovery_for_tests import LATER, LIFE, new_root
 
 from drive_store import (
-    Corrupt,
     DiscoveryFolder,
     InvalidName,
-    NotYet,
-    Rejected,
     Store,
     StoreFull,
     StoreUnavailable,
@@ -89,20 +86,6 @@ def test_no_record_is_written_under_a_name_that_nobody_would_read(store: Store) 
     with pytest.raises(ValueError, match=str(MAX_RECORD)):
         folder.write("tea", "n1", LIFE, 1, b'"%s"' % (b"x" * MAX_RECORD))
     assert store.names("discovery") == []
-
-
-def test_what_is_no_record_hides_no_other(store: Store) -> None:
-    folder = DiscoveryFolder(store)
-    for node in ("n1", "n2", "n3"):
-        folder.write("tea", node, LIFE, 1, b"{}")
-    whole = path_of(store, "n1").read_bytes()
-    path_of(store, "n1").write_bytes(whole[:60])
-    path_of(store, "n2").write_bytes(b"garbage")
-    path_of(store, "n4").write_bytes(whole)
-    path_of(store, "n5").mkdir()
-    path_of(store, "n6").write_bytes(b"x" * 10**6)
-    found = {node: type(reading) for (node, _), reading in folder.read_all().items()}
-    assert found == {"n1": NotYet, "n2": Corrupt, "n3": Valid, "n4": Rejected, "n5": Rejected, "n6": Rejected}
 
 
 def test_of_twins_the_one_that_was_written_last_speaks_and_both_are_removed(store: Store) -> None:

@@ -137,10 +137,13 @@ def test_what_is_no_record_is_counted_and_hides_nobody(store: Store, book: PeerB
     payloads |= {"n2": b"[]", "na": b'{"node":"na","incarnation":"\xff"}'}
     for node, payload in payloads.items():
         folder.write("tea", node, LIFE, 1, payload)
-    Path(store.root, discovery_record("n8", LIFE)).write_bytes(b"garbage")
+    whole = Path(store.root, discovery_record("n1", LIFE)).read_bytes()
+    for node, data in {"n8": b"garbage", "nb": whole, "nc": whole[:60], "nd": b"x" * 10**6}.items():
+        Path(store.root, discovery_record(node, LIFE)).write_bytes(data)
+    Path(store.root, discovery_record("ne", LIFE)).mkdir()
     folder.write("a..b", "n9", LIFE, 1, msgspec.json.encode(PeerRecord("n9", LIFE, "a..b")))
     assert nodes(book.discover_peers()) == ["n1"]
-    assert book.get_stats() == PeerStats(1, 0, 0, 9, {"trainer": 1}, {"local": 1}, {"tea": 1})
+    assert book.get_stats() == PeerStats(1, 0, 0, 13, {"trainer": 1}, {"local": 1}, {"tea": 1})
     assert book.cleanup_stale_entries(0.0) == []
 
 
@@ -180,13 +183,7 @@ def test_own_former_lives_and_those_who_said_goodbye_are_removed_at_once(
     ],
 )
 def test_records_of_others_go_when_they_are_silent_and_over(
-    store: Store,
-    book: PeerBook,
-    clock: Clock,
-    state: str,
-    older_than_s: float,
-    waited_s: float,
-    goes: bool,
+    store: Store, book: PeerBook, clock: Clock, state: str, older_than_s: float, waited_s: float, goes: bool
 ) -> None:
     if state:
         end_experiment(store, "tea", state)

@@ -43,19 +43,14 @@ def test_a_node_writes_once_a_round_and_lists_nothing(folder: Folder) -> None:
     for number in range(3):
         for member in members[:2]:
             there.publish(at(node(member.node), number), number, round_file(step=number), [])
-        refs = tuple(folder.publish(m.node, number) for m in members[2:])
+        own = [FileRef(m.node, m.incarnation, "own", "", 9) for m in members[:2]]
+        refs = (*own, *(folder.publish(m.node, number) for m in members[2:]))
+        reads = store.operations.reads
         assert len(there.gather(closed(number, refs), without=["node-0", "node-1"])) == 4
+        assert store.operations.reads - reads == 4, "own files are not read"
     done = store.operations
     assert (done.creates, done.overwrites, done.lists) == (6 + 2, 0, 0)  # 2: before the buckets were there
     assert done.folders == 2
-
-
-def test_own_files_are_not_read(folder: Folder) -> None:
-    refs = tuple(folder.publish(folder.join(f"node-{n}").node, 0) for n in range(3))
-    there, store, _ = folder.exchange()
-    before = store.operations.reads
-    there.gather(closed(0, refs), without=["node-0", "node-2"])
-    assert store.operations.reads - before == 1
 
 
 def test_what_the_coordinator_refused_is_named_and_not_read(folder: Folder) -> None:
@@ -140,10 +135,8 @@ def test_the_files_say_whom_they_obey(folder: Folder) -> None:
     folder.join("node-1")
     followed = folder.follow()
     followed[0].poll()
-    one = node("node-1")
-    one.step = 7
     there, _, _ = folder.exchange(["node-1"], followed=followed)
-    there.publish(one, 0, round_file(step=7), [])
+    there.publish(at(node("node-1"), 7), 0, round_file(step=7), [])
     (path,) = folder.root.rglob("r000000*")
     reading = read_round_file(
         ExperimentStore(folder.store, folder.paths),

@@ -11,6 +11,7 @@ from folder_for_tests import CLAIMANT, Folder, closed, incarnation, opens
 from drive_store import ExperimentStore, write_coordinator_beat
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import StopRequested, Superseded, SwarmStateError
+from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.exchange.state_follower import NoRound, StateFollower
 from swarm_ray.records.state import StageClosed
 
@@ -239,3 +240,16 @@ def test_looking_costs_the_same_whatever_the_number_of_nodes(tmp_path: Path) -> 
         assert state.wait_open({"node-1"}, 0) is NoRound.ENDED
         costs.append(store.operations.lists - before)
     assert costs[0] == costs[1] <= 4
+
+
+def test_pauses_grow_by_a_tenth_up_to_the_longest_and_start_anew_after_a_change() -> None:
+    slept: list[float] = []
+    backoff = Backoff(0.1, 0.13, slept.append)
+    for _ in range(4):
+        backoff.pause()
+    backoff.changed()
+    backoff.pause()
+    assert slept == pytest.approx([0.1, 0.11, 0.121, 0.13, 0.1])
+    backoff.pause(0.05)
+    backoff.pause(-1.0)
+    assert slept[-2:] == [0.05, 0.0], "never past a deadline"

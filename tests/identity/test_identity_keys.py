@@ -1,8 +1,11 @@
-"""What follows from a key, and what is refused as one."""
+"""What follows from a key, what is refused as one, and that neither needs GenRL, hivemind or torch."""
 
 from __future__ import annotations
 
 import hmac
+import subprocess
+import sys
+from pathlib import Path
 
 import base58
 import pytest
@@ -122,3 +125,41 @@ def test_a_damaged_rsa_key_is_none_or_another(rsa: bytes, data: st.DataObject) -
 def test_what_is_no_key_is_named_as_what_it_is(data: bytes, said: str) -> None:
     with pytest.raises(NotAKey, match=said):
         read_key(data)
+
+
+EXTRAS = ("genrl", "hivemind", "web3", "eth_account")
+HEAVY = ("torch", "transformers", "ray")
+
+
+def loaded(code: str, names: tuple[str, ...]) -> list[str]:
+    """Which of `names` are modules once `code` has run in a fresh process."""
+    told = f"import sys\n{code}\nprint(*[n for n in {names!r} if n in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", told],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
+    )
+    return done.stdout.split()
+
+
+def test_an_identity_and_its_animal_load_one_module_of_genrl_and_nothing_heavy(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from swarm_ray.identity import new_identity
+assert new_identity(Path({str(tmp_path / "pi.pem")!r})).animal
+print(*sorted(name for name in sys.modules if name.startswith("genrl.")))
+"""
+    names = (*EXTRAS[1:], *HEAVY)
+    assert loaded(code, names) == ["genrl.misc_utils", "genrl.misc_utils.name_utils"]
+
+
+def test_the_base_package_loads_no_extra() -> None:
+    modules = (
+        "swarm_ray.swarm, swarm_ray.runtime.worker, swarm_ray.cli.main, actors.trainer.trainer,"
+        "swarm_ray.experiments, swarm_ray.observe.watch, actors.discovery.discovery,"
+        "actors.coordinator.coordinator, swarm_ray.colab"
+    )
+    assert loaded(f"import {modules}", EXTRAS) == []
