@@ -45,12 +45,12 @@ class RoundHistory:
 
     def opens(self, stage: StageOpen) -> None:
         """Note a stage that opens."""
-        self.opened = max(self.opened, Moment.of(stage))
+        self.opened = max(self.opened, stage.moment)
         self.members = stage.members
 
     def closed(self, stage: StageClosed) -> None:
         """Note a stage that has closed."""
-        self.next = Moment.of(stage).following(self._stages)
+        self.next = stage.moment.following(self._stages)
         self._closed.append(stage)
 
     def adopt(self, record: StateRecord) -> None:
@@ -126,7 +126,7 @@ class CoordinatorContext:
         if opens is None:
             return DueStage(self.history.next, staleness=stale, over=self.is_over)
         named = self.roster.peers if self.is_async else [m.node for m in opens.members]
-        return DueStage(Moment.of(opens), frozenset(named), stale)
+        return DueStage(opens.moment, frozenset(named), stale)
 
     def late_listings(self, *, first: bool) -> list[Listing]:
         """Where files of earlier rounds may have become visible: where nodes wait for answers, or the end is near.

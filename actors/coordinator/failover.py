@@ -146,8 +146,8 @@ def next_stage(records: Sequence[StateRecord], stages: int = 1) -> Moment:
     """The stage to open after `records`: the one still open, or the one after the last closed one."""
     found = [FIRST]
     for record in records:
-        found += [Moment.of(record.closed).following(stages)] if record.closed else []
-        found += [Moment.of(record.opens)] if record.opens else []
+        found += [record.closed.moment.following(stages)] if record.closed else []
+        found += [record.opens.moment] if record.opens else []
         # A tally has the round of a node's last file, which was in the round's last stage if there is only one.
         found += [Moment(tally.round + (stages == 1)) for tally in record.tallies.values()]
     return max(found)

@@ -136,7 +136,7 @@ class RoundKeeper:
         hopeless = not accepted and not could  # no living member could submit anything
         if over or hopeless:
             self._check_rivals()
-        if history.next > Moment.of(opens):
+        if history.next > opens.moment:
             received.late += [counted.ref for counted in received.accepted]
             self._go_on(
                 f"round {opens.round} was closed by a coordinator whose records came late; the next opens"
@@ -266,7 +266,7 @@ class RoundKeeper:
             answers=answers,
             replies=dict(context.control.replies),
         )
-        about = Moment.of(opens) if opens else max(context.history.opened, Moment(0))
+        about = opens.moment if opens else max(context.history.opened, Moment(0))
         self._held = record, about
         self._commit(record, about)
 

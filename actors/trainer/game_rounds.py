@@ -56,7 +56,7 @@ class GameRounds:
     def opened(self) -> Moment | None:
         """The stage that the state log has open, as far as it was read."""
         latest = self._state.latest
-        return Moment.of(latest.opens) if latest is not None and latest.opens is not None else None
+        return latest.opens.moment if latest is not None and latest.opens is not None else None
 
     def first(self, manager: Any) -> int:
         """The round to begin with.

@@ -212,7 +212,7 @@ class StateFollower:
                 return closed
             if record.state in ENDED:
                 raise StopRequested(f"the experiment is {record.state}: {record.note}")
-            given_up = record.opens is not None and Moment.of(record.opens) > Moment(number, stage)
+            given_up = record.opens is not None and record.opens.moment > Moment(number, stage)
             return (
                 StageClosed.empty(number, stage)
                 if given_up or record.state == ExperimentState.DRAINING
@@ -250,7 +250,7 @@ class StateFollower:
         self.latest, self.ref = record, entry.ref
         self.alone_left = self.pace.alone_rounds
         if record.closed is not None:
-            self._closed[Moment.of(record.closed)] = record.closed, entry.ref
+            self._closed[record.closed.moment] = record.closed, entry.ref
         for listener in self.listeners:
             listener(record)
 

@@ -96,6 +96,11 @@ class StageClosed(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreUse | None = None
     """What the coordinator asked of the folder since it closed the stage before."""
 
+    @property
+    def moment(self) -> Moment:
+        """When it was open."""
+        return Moment(self.round, self.stage)
+
     @classmethod
     def empty(cls, round: int, stage: int) -> Self:  # noqa: A002  (the field's name)
         """A stage of which nothing is known; `msgspec.structs.replace` adds what is."""
@@ -139,6 +144,11 @@ class StageOpen(msgspec.Struct, frozen=True):
     members: tuple[Member, ...]
     min_s: float
     max_s: float
+
+    @property
+    def moment(self) -> Moment:
+        """When it is open."""
+        return Moment(self.round, self.stage)
 
 
 class StateRecord(msgspec.Struct, frozen=True):
@@ -198,11 +208,6 @@ class Moment(NamedTuple):
     def following(self, stages: int) -> Moment:
         """What comes after it in rounds of so many stages."""
         return Moment(self.round, self.stage + 1) if self.stage + 1 < stages else Moment(self.round + 1)
-
-    @classmethod
-    def of(cls, stage: StageOpen | StageClosed) -> Self:
-        """When a stage is or was open."""
-        return cls(stage.round, stage.stage)
 
 
 FIRST = Moment(0)

@@ -47,7 +47,7 @@ def play(played: Played, moment: Moment, *nodes: str, reward: float | None = Non
 
 
 def opened(played: Played) -> Moment | None:
-    return Moment.of(played.last.opens) if played.last.opens else None
+    return played.last.opens.moment if played.last.opens else None
 
 
 def test_the_stages_of_a_round_come_one_after_the_other_and_then_the_next_round(played: Played) -> None:
@@ -59,7 +59,7 @@ def test_the_stages_of_a_round_come_one_after_the_other_and_then_the_next_round(
     assert seen == [Moment(n, s) for n in (0, 1) for s in (0, 1, 2)]
     assert played.last.state == "draining"
     closings = [r.closed for r in played.records if r.closed]
-    assert [Moment.of(c) for c in closings] == seen
+    assert [c.moment for c in closings] == seen
     assert all([ref.node for ref in c.accepted] == list(NODES) for c in closings)
     assert all(f"-s{c.stage}." in ref.key for c in closings for ref in c.accepted)
     assert [c.rewards for c in closings] == [{}] * 3 + [{"node-1": 0.5, "node-2": 0.5}] + [{}] * 2
