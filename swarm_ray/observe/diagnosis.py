@@ -36,7 +36,7 @@ def diagnosed(line: NodeSnapshot, reading: ExperimentReading) -> NodeSnapshot:
         )
     if record.state in ENDED:
         lost = record.answers.expired.get(line.node, ()) if record.answers else ()
-        problems += [f"its {_files(lost)} never arrived"] if lost else []
+        problems += [f"its file{_of_rounds(lost)} never arrived"] if lost else []
     elif found is not None and not line.done:
         problems += _troubles(line, found, record, reading.pace)
     if found is not None:
@@ -61,14 +61,12 @@ def _troubles(line: NodeSnapshot, found: NodeLiveness, record: StateRecord, pace
         said.append(f"{behind} round{'s' if behind > 1 else ''} behind")
     # Judged by the heartbeat's own round, which may lag behind the newest record.
     old = [n for n in found.beat.unanswered if n < found.beat.round - tolerated] if found.beat else []
-    return [*said, f"no answer yet to its {_files(old)}"] if old else said
+    return [*said, f"no answer yet to its file{_of_rounds(old)}"] if old else said
 
 
-def _files(rounds: Sequence[int]) -> str:
-    """Such as `files of round 3 to 9`."""
-    return (
-        f"file of round {rounds[0]}" if len(rounds) == 1 else f"files of round {min(rounds)} to {max(rounds)}"
-    )
+def _of_rounds(rounds: Sequence[int]) -> str:
+    """What follows `file`: ` of round 3`, or `s of round 3 to 9`."""
+    return f" of round {rounds[0]}" if len(rounds) == 1 else f"s of round {min(rounds)} to {max(rounds)}"
 
 
 def swarm_notes(record: StateRecord, *, lost: bool = False) -> list[str]:
