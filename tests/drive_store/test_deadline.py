@@ -143,10 +143,6 @@ def test_helpers_are_used_again(tmp_path: Path) -> None:
         store.create(f"f{n}", b"")
     assert threading.active_count() == before
 
-
-def test_many_threads_at_once(store: Store) -> None:
-    store._deadline.seconds = 60
-
     def work(n: int) -> None:
         for i in range(20):
             store.create(f"t{n}-{i}", b"%d" % i)
@@ -154,7 +150,7 @@ def test_many_threads_at_once(store: Store) -> None:
 
     with ThreadPoolExecutor(24) as pool:
         list(pool.map(work, range(24)))
-    assert store.operations.creates == 24 * 20 + 1
+    assert store.operations.creates == 24 * 20 + 50
 
 
 HANGS = """

@@ -65,25 +65,18 @@ def test_writes_fail_and_reads_do_not(
     assert (store.read("a/old", 10), store.names("a")) == (b"old", ["old"])
 
 
-def test_lost_creations(store: FaultyStore, tmp_path: Path) -> None:
-    store.faults = Faults(lose=2)
-    with pytest.raises(NameTaken):
-        store.create("a/old", b"new")
-    store.faults = Faults(lose=3)
-    with pytest.raises(FolderMissing):
-        store.create("b/x", b"new")
+def test_lost_and_torn_creations(store: FaultyStore, tmp_path: Path) -> None:
+    for key, error in (("a/old", NameTaken), ("b/x", FolderMissing)):
+        store.faults = Faults(lose=1)
+        with pytest.raises(error):
+            store.create(key, b"new")
+    store.faults = Faults(lose=2, tear=1)
     store.create("a/x", b"new")
     store.put_file("a/y", tmp_path / "root/a/old")
     assert store.names("a") == ["old"]
-    store.create("a/x", b"new")
-    assert store.read("a/x", 10) == b"new"
-
-
-def test_torn_creations(store: FaultyStore) -> None:
-    store.faults = Faults(tear=1)
-    store.create("a/x", b"12345")
-    store.create("a/y", b"12345")
-    assert (store.read("a/x", 10), store.read("a/y", 10)) == (b"12", b"12345")
+    for data in (b"12345", b"12345"):
+        store.create(f"a/{len(store.names('a'))}", data)
+    assert (store.read("a/1", 10), store.read("a/2", 10)) == (b"12", b"12345")
 
 
 def test_slow_calls(tmp_path: Path) -> None:

@@ -309,15 +309,13 @@ def test_names_come_in_the_order_in_which_they_are_obeyed(texts: list[str]) -> N
 
 
 def test_of_records_that_are_torn_the_newest_whole_one_is_taken(tea: ExperimentStore) -> None:
-    log = StateLogWriter(tea, 1, CLAIMANTS[0])
-    for number in range(520):
-        log.append(b"%d" % number, round=number, stage=0)
-    for number in range(500, 520):
-        path = Path(tea.store.root) / PATHS.state_record(1, number, CLAIMANTS[0])
+    written = write(writer(tea), 520)
+    for ref in written[500:]:
+        path, _ = twin_path(tea, ref)
         path.write_bytes(path.read_bytes()[:-3])
     found = newest(tea)
     assert found is not None
-    assert found.payload == b"499"
+    assert found.ref == written[499]
 
 
 def test_the_tail_is_read_once_whoever_wrote_it(tea: ExperimentStore) -> None:
@@ -339,7 +337,6 @@ def test_the_tail_is_read_once_whoever_wrote_it(tea: ExperimentStore) -> None:
 
 def test_where_a_link_is_missing_the_tail_begins_after_it(tea: ExperimentStore) -> None:
     assert StateLogTail(tea, 4).look() == []
-    log = StateLogWriter(tea, 1, CLAIMANTS[0])
-    refs = [log.append(b"%d" % number, round=number, stage=0) for number in range(4)]
-    (Path(tea.store.root) / PATHS.state_record(1, refs[1].sequence, CLAIMANTS[0])).unlink()
-    assert [entry.ref for entry in StateLogTail(tea, 4).look()] == refs[2:]
+    written = write(writer(tea), 4)
+    twin_path(tea, written[1])[0].unlink()
+    assert refs(StateLogTail(tea, 4).look()) == written[2:]

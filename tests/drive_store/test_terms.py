@@ -66,18 +66,12 @@ def test_the_best_claim_is_read_from_names(tea: ExperimentStore) -> None:
 
 
 def test_the_best_claim_costs_three_listings(tea: ExperimentStore) -> None:
-    for epoch, claimant, after in (
-        (1, "w1", 0),
-        (1, "w1", 600),
-        (1, "w1", 1100),
-        (1, "w1", 1600),
-        (2, "w2", 1101),
-    ):
+    for epoch, claimant, after in ((1, "w1", 0), (1, "w1", 600), (1, "w1", 1600), (2, "w2", 1101)):
         log = StateLogWriter(tea, epoch, claimant, resume_after=StateRef(1, after, "w1", ""))
         log.append(b"{}", round=0, stage=0)
-    tea.store.operations.lists = tea.store.operations.reads = 0
-    assert best_claim(tea) == (2, "w2")
-    assert (tea.store.operations.lists, tea.store.operations.reads) == (3, 0)
+    done = tea.store.operations
+    done.lists = done.reads = 0
+    assert (best_claim(tea), done.lists, done.reads) == ((2, "w2"), 3, 0)
 
 
 def publish(tea: ExperimentStore, node: str, incarnation: str, number: int) -> str:
@@ -108,15 +102,16 @@ def test_the_highest_round_that_anybody_published(tea: ExperimentStore) -> None:
 
 
 def test_requests_are_read_once(tea: ExperimentStore) -> None:
-    reader = RequestReader(tea)
+    tea.store.remove_tree(PATHS.requests_folder)  # older experiments have none
+    reader, done = RequestReader(tea), tea.store.operations
     assert reader.poll() == {}
     ids = [write_request(tea, b'{"action":"stop"}') for _ in range(2)]
+    path = Path(tea.store.root) / PATHS.request(ids[0])
+    path.rename(path.with_name(f"{ids[0]} (1).json"))
     found = reader.poll()
-    assert set(found) == set(ids)
-    assert all(isinstance(reading, Valid) for reading in found.values())
-    tea.store.operations.reads = tea.store.operations.lists = 0
-    assert reader.poll() == {}
-    assert (tea.store.operations.reads, tea.store.operations.lists) == (0, 1)
+    assert {name: type(reading) for name, reading in found.items()} == dict.fromkeys(ids, Valid)
+    done.reads = done.lists = 0
+    assert (reader.poll(), done.reads, done.lists) == ({}, 0, 1)
     third = write_request(tea, b"{}")
     assert set(reader.poll()) == {third}
     assert set(RequestReader(tea).poll()) == {*ids, third}
@@ -134,18 +129,3 @@ def test_requests_that_are_not_whole_wait_and_damaged_ones_are_told(tea: Experim
     assert {key: type(reading) for key, reading in reader.poll().items()} == {damaged: Corrupt}
     (root / PATHS.request(torn)).write_bytes(whole)
     assert {key: type(reading) for key, reading in reader.poll().items()} == {torn: Valid}
-
-
-def test_a_request_under_a_twins_name_counts(tea: ExperimentStore) -> None:
-    request = write_request(tea, b"{}")
-    path = Path(tea.store.root) / PATHS.request(request)
-    path.rename(path.with_name(f"{request} (1).json"))
-    reader = RequestReader(tea)
-    assert [set(reader.poll()), reader.poll()] == [{request}, {}]
-
-
-def test_older_experiments_have_no_folder_for_requests(tea: ExperimentStore) -> None:
-    tea.store.remove_tree(PATHS.requests_folder)
-    reader = RequestReader(tea)
-    assert reader.poll() == {}
-    assert {write_request(tea, b"{}")} == set(reader.poll())
