@@ -176,13 +176,11 @@ class Tallies:
     def submit_reward(self, node: str, number: int, file: RoundFile) -> None:
         """Count an accepted file: this round's reward and tokens, and the counters of the step before."""
         last = self._tally(node)
-        totals, previous = last.totals, file.previous
+        totals = last.totals
         totals.reward += file.reward or 0.0
         totals.generated_tokens += file.generated_tokens
-        if previous is not None:
-            totals.offered += previous.offered
-            totals.used += previous.used
-            totals.rejected += sum(previous.rejected.values())
+        if file.previous is not None:
+            totals.count(file.previous)
         reward = last.reward if file.reward is None else file.reward
         self._last[node] = NodeTally(number, file.step, reward, totals)
 

@@ -144,7 +144,7 @@ class CoordinatorContext:
     def owed(self, peer: Peer) -> tuple[int, ...]:
         """Rounds of files that a node published and that no record has answered yet."""
         node = peer.registration.node
-        return tuple(n for n in peer.unanswered if not self.submissions.is_answered(node, n))
+        return tuple(n for n in peer.beat.unanswered if not self.submissions.is_answered(node, n))
 
     def members(self, now: float) -> list[Member]:
         """Members of the next stage; none when too few are there, or too few of those are alive."""

@@ -48,11 +48,6 @@ class Epoch:
         self._oldest = min((ref.sequence for ref in inherited), default=0)
         self._beats, self._beaten = 0, -inf
 
-    @property
-    def epoch(self) -> int:
-        """The epoch's number."""
-        return self._log.epoch
-
     def write(self, record: StateRecord, about: Moment) -> None:
         """Write the next record, which is about a stage; a call that failed is repeated with the same record.
 
@@ -67,7 +62,7 @@ class Epoch:
         if now - self._beaten < self._beat_s:
             return
         self._experiment.store.check()
-        beat = msgspec.json.encode(CoordinatorBeat(self._beats, self.epoch, number))
+        beat = msgspec.json.encode(CoordinatorBeat(self._beats, self._log.epoch, number))
         write_coordinator_beat(self._experiment, self._log.claimant, self._beats, beat)
         self._beats, self._beaten = self._beats + 1, now
 
@@ -78,24 +73,23 @@ class Epoch:
             Superseded: a record of a better claim is there.
             StoreError: the folder cannot be read.
         """
-        found, equal = [], False
+        log, found, equal = self._log, [], False
+        ours = -log.epoch, claimant_rank(log.claimant)
         for name in sorted(self._foreign_names(), key=lambda name: (name.epoch, name.sequence)):
-            if is_better(name, self._log.epoch, self._log.claimant):
+            if (-name.epoch, claimant_rank(name.claimant)) < ours:
                 raise Superseded(
                     f"{name.claimant} coordinates experiment {self._experiment.name!r} since epoch {name.epoch}; "
-                    f"{self._log.claimant} (epoch {self.epoch}) stops writing and ends"
+                    f"{self._log.claimant} (epoch {self._log.epoch}) stops writing and ends"
                 )
-            equal = equal or name.epoch == self.epoch
+            equal = equal or name.epoch == self._log.epoch
             entry = read_record(self._experiment, name)
             if not isinstance(entry, NotYet):
                 self._known.add((name.epoch, name.sequence, name.claimant))
             if isinstance(entry, StateEntry):
-                with suppress(
-                    SwarmStateError
-                ):  # one that this version cannot read accepts nothing that counts
+                # One that this version cannot read accepts nothing that counts.
+                with suppress(SwarmStateError):
                     found.append(decode_state(entry))
         if equal:  # continue in a new epoch: readers may have followed a rival to a sequence beyond ours
-            log = self._log
             self._log = StateLogWriter(self._experiment, log.epoch + 1, log.claimant, resume_after=log.last)
         return found
 
@@ -115,16 +109,9 @@ class Epoch:
             name
             for name in names
             if name.sequence >= self._oldest
-            and name.epoch <= self.epoch + EPOCH_LEAP  # claims beyond it are ignored; see `best_claim`
+            and name.epoch <= self._log.epoch + EPOCH_LEAP  # claims beyond it are ignored; see `best_claim`
             and (name.epoch, name.sequence, name.claimant) not in self._known
         ]
-
-
-def is_better(name: StateName, epoch: int, claimant: str) -> bool:
-    """Whether the claim in a record's name goes before a claimant's in `epoch`: by epoch, then by rank."""
-    if name.epoch != epoch:
-        return name.epoch > epoch
-    return claimant_rank(name.claimant) < claimant_rank(claimant)
 
 
 def write_copies(experiment: ExperimentStore, record: StateRecord) -> None:

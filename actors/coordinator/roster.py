@@ -12,6 +12,9 @@ from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.state import Member
 
+UNHEARD = Beat(0, -1, 0, "", NodeTotals())
+"""Stands for the heartbeat of a node before its first."""
+
 
 @dataclass
 class Peer:
@@ -20,7 +23,7 @@ class Peer:
     registration: Registration
     incarnations: list[str]
     """All incarnations of the node, the current one last."""
-    beat: Beat | None = None
+    beat: Beat = UNHEARD
     failure: str | None = None
     """The problem that the current incarnation reported; cleared only by a new incarnation."""
     silence: str | None = None
@@ -35,20 +38,6 @@ class Peer:
     def problem(self) -> str | None:
         """Why the node does not take part."""
         return self.failure or self.silence
-
-    @property
-    def done(self) -> bool:
-        """Whether the node has taken its last step."""
-        return self.beat is not None and self.beat.done
-
-    def skips(self, number: int) -> bool:
-        """Whether the node has reported that it skips a round."""
-        return self.beat is not None and self.beat.skipped >= number
-
-    @property
-    def unanswered(self) -> tuple[int, ...]:
-        """Rounds of the node's files without an answer."""
-        return self.beat.unanswered if self.beat else ()
 
 
 class Roster:
@@ -96,7 +85,7 @@ class Roster:
             self._admit(node, now)
         for node, peer in self.peers.items():
             quiet = every_beat or self._alive.silence(node, now) > self._pace.beat_s / 2
-            if quiet and not peer.done:
+            if quiet and not peer.beat.done:
                 self._read_beat(peer, now)
 
     def register_peer(self, registration: Registration) -> None:
@@ -141,16 +130,16 @@ class Roster:
 
     def totals(self) -> dict[str, NodeTotals]:
         """The totals in the final heartbeats of nodes that are done; earlier heartbeats lag behind a node's files."""
-        return {node: peer.beat.totals for node, peer in self.peers.items() if peer.beat and peer.done}
+        return {node: peer.beat.totals for node, peer in self.peers.items() if peer.beat.done}
 
     def highest_round(self) -> int:
         """The highest round in any node's heartbeat; -1 without any."""
-        return max((peer.beat.round for peer in self.peers.values() if peer.beat), default=-1)
+        return max((peer.beat.round for peer in self.peers.values()), default=-1)
 
     def _at_work(self) -> list[tuple[str, Peer]]:
         """Healthy nodes that are not done."""
         peers = sorted(self.peers.items())
-        return [(node, peer) for node, peer in peers if peer.problem is None and not peer.done]
+        return [(node, peer) for node, peer in peers if peer.problem is None and not peer.beat.done]
 
     def _admit(self, node: str, now: float) -> None:
         """Decide which incarnation has the node, and refuse the others."""
@@ -169,7 +158,9 @@ class Roster:
 
     def _is_free(self, peer: Peer, now: float) -> bool:
         """Whether an incarnation that does not name a predecessor may have the node."""
-        return peer.done or peer.problem is not None or not self._alive.alive(peer.registration.node, now)
+        return (
+            peer.beat.done or peer.problem is not None or not self._alive.alive(peer.registration.node, now)
+        )
 
     def _read_beat(self, peer: Peer, now: float) -> None:
         node, incarnation = peer.member.node, peer.member.incarnation
@@ -183,9 +174,9 @@ class Roster:
             return
         before, peer.beat = peer.beat, beat
         peer.failure = peer.failure or beat.problem
-        if before is None or progress_of(before) != progress_of(beat):
+        if before is UNHEARD or progress_of(before) != progress_of(beat):
             self._alive.observe(node, progress_of(beat), now)
-            if before is not None:
+            if before is not UNHEARD:
                 peer.silence = None
 
 

@@ -9,7 +9,6 @@ import msgspec
 from actors.coordinator.closing import Received, close_stage, stage_is_over
 from actors.coordinator.context import CoordinatorContext, listings_of_round
 from actors.coordinator.epoch import Epoch, write_copies
-from actors.coordinator.roster import Peer
 from actors.store_meter import StoreMeter
 from swarm_ray.records.state import (
     Answers,
@@ -38,7 +37,7 @@ class RoundKeeper:
 
     def __init__(self, context: CoordinatorContext, epoch: Epoch, note: str, now: float) -> None:
         self._context, self._epoch, self._first_note = context, epoch, note
-        self._pace = context.rules.pace
+        self._pace, self._peers = context.rules.pace, context.roster.peers
         self._received, self._meter = Received(), StoreMeter(context.experiment.store)
         self._opens: StageOpen | None = None
         self._now = now
@@ -124,7 +123,9 @@ class RoundKeeper:
         taken = self._collect(opens)
         history, received, seconds = self._context.history, self._received, self._now - self.began
         missing = {m.node for m in received.missing(opens.members)}
-        could = {n for n in missing & self._context.alive(self._now) if not self._peers[n].skips(opens.round)}
+        could = {
+            n for n in missing & self._context.alive(self._now) if self._peers[n].beat.skipped < opens.round
+        }
         submitted, accepted = len(opens.members) - len(missing), len(received.accepted)
         over = stage_is_over(
             self._pace,
@@ -152,10 +153,6 @@ class RoundKeeper:
             return taken
         return True
 
-    @property
-    def _peers(self) -> dict[str, Peer]:
-        return self._context.roster.peers
-
     def _collect(self, opens: StageOpen) -> bool:
         """List the folders of members that have not submitted; in async pace, of all living nodes."""
         roster, received = self._context.roster, self._received
@@ -173,7 +170,9 @@ class RoundKeeper:
 
         A node whose spool is full of unanswered files makes no more, so the stage would never close.
         """
-        return self._received.answers() is not None and all(self._peers[node].unanswered for node in could)
+        return self._received.answers() is not None and all(
+            self._peers[node].beat.unanswered for node in could
+        )
 
     def _give_up(self, opens: StageOpen) -> None:
         """Reopen the round for other nodes, or open the next if the remaining ones have used this one up."""

@@ -23,6 +23,8 @@ from swarm_ray.records.state import Answers, FileRef, Moment, Refusal, StageClos
 T = TypeVar("T", bound=Hashable)
 _Stage = tuple[str, Moment]
 """A node and a stage in which it published something."""
+_Update = tuple[str, int, int]
+"""What at most one file counts for: node, step and stage of a round."""
 
 REMEMBERED_ROUNDS = 2 * BUCKET
 """Rounds for which outcomes are remembered; earlier buckets are listed only if a node asks for an answer."""
@@ -52,14 +54,6 @@ class Listing(NamedTuple):
     round: int
     asked: frozenset[int] = frozenset()
     """Rounds for which the node reports unanswered files."""
-
-
-class _Update(NamedTuple):
-    """What at most one file counts for."""
-
-    node: str
-    step: int
-    stage: int
 
 
 class Submissions:
@@ -172,7 +166,7 @@ class Submissions:
     def _put(self, new: Counted, moment: Moment, digits: str, turn: DueStage, received: Received) -> bool:
         """Put a whole file where it belongs; whether its node may still submit another."""
         node = new.ref.node
-        update = _Update(node, new.ref.step, moment.stage)
+        update = node, new.ref.step, moment.stage
         alone = new.file.alone
         if self._counts(update) or ((node, moment), digits) in self._contents:
             received.superseded.append(new.ref)
@@ -196,8 +190,8 @@ class Submissions:
 
     def _counts(self, update: _Update) -> bool:
         """Whether a file of this node, step and stage counted before."""
-        last = self._last_counted.get((update.node, update.stage), -1)
-        return update.step <= last or update in self._counted
+        node, step, stage = update
+        return step <= self._last_counted.get((node, stage), -1) or update in self._counted
 
     def _begin_round(self, number: int) -> None:
         """Forget rounds far behind the open one; files found there again are ignored unless their node asks."""
@@ -208,9 +202,8 @@ class Submissions:
         self._floor = old
         for noted in (self._settled, self._answered, self._contents, self._elsewhere):
             noted.forget_before(old)
-        for update in self._counted.forget_before(old):
-            place = update.node, update.stage
-            self._last_counted[place] = max(update.step, self._last_counted.get(place, -1))
+        for node, step, stage in self._counted.forget_before(old):
+            self._last_counted[node, stage] = max(step, self._last_counted.get((node, stage), -1))
 
 
 def named_in(record: StateRecord) -> list[FileRef | Refusal]:
@@ -228,4 +221,4 @@ def _accepted_in(record: StateRecord) -> set[_Update]:
 
 def _update(ref: FileRef) -> _Update:
     name = parse_round_file_name(ref.key.rpartition("/")[2])
-    return _Update(ref.node, ref.step, name.stage if name else 0)
+    return ref.node, ref.step, name.stage if name else 0

@@ -147,7 +147,5 @@ def _set_aside(path: Path) -> None:
     if not path.stat().st_size:
         path.unlink()
         return
-    number = len(list(path.parent.glob(f"{path.stem}.*.left")))
-    while (left := path.with_name(f"{path.stem}.{number}.left")).exists():
-        number += 1
-    path.rename(left)
+    taken = [int(left.name.split(".")[3]) for left in path.parent.glob(f"{path.stem}.*.left")]
+    path.rename(path.with_name(f"{path.stem}.{max(taken, default=-1) + 1}.left"))

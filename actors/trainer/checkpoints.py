@@ -227,20 +227,15 @@ def _said(node: Node, restored: Restored, again: int, without: int, lost: int, a
         taken = f"the weights of the checkpoint of {weights.describe()}"
         return f"resumed at step {node.step} from {taken}; optimizer and counters start over, as asked"
     found = restored.found.get(node.id)
-    source = f" from the checkpoint of {found.describe()}" if found else ""
-    parts = [f"resumed at step {node.step}{source}"]
-    if not found:
-        parts.append("no whole checkpoint was found, so it starts from the initial weights")
-    if again:
-        parts.append(f"{again} update(s) taken again from the state log")
-    if without:
-        parts.append(
-            f"in them the rollouts of {without} file(s) of peers were missing, which are no longer kept"
-        )
-    if adopted is not None:
-        parts.append(f"its file of round {adopted} adopted")
-    if lost:
-        parts.append(f"{lost} update(s) lost: their rollouts are no longer kept")
-    elif not without:
-        parts.append("nothing lost")
-    return "; ".join(parts)
+    kept = "" if without else "nothing lost"
+    parts = [
+        f"resumed at step {node.step}" + (f" from the checkpoint of {found.describe()}" if found else ""),
+        "" if found else "no whole checkpoint was found, so it starts from the initial weights",
+        f"{again} update(s) taken again from the state log" if again else "",
+        f"in them the rollouts of {without} file(s) of peers were missing, which are no longer kept"
+        if without
+        else "",
+        f"its file of round {adopted} adopted" if adopted is not None else "",
+        f"{lost} update(s) lost: their rollouts are no longer kept" if lost else kept,
+    ]
+    return "; ".join(filter(None, parts))

@@ -16,15 +16,7 @@ from swarm_ray.sapo.node import Node
 
 
 class GameOver(StopRequested):
-    """The node has no further round to play.
-
-    Args:
-        stopped: the reason, if the experiment was stopped or failed.
-    """
-
-    def __init__(self, stopped: str = "") -> None:
-        super().__init__(stopped)
-        self.stopped = stopped
+    """The node has no further round to play; the reason if the experiment was stopped or failed, else an empty text."""
 
 
 class GameRounds:

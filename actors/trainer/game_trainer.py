@@ -12,13 +12,10 @@ from actors.trainer.game_rounds import GameOver, GameRounds
 from actors.trainer.lifecycle import NodeTrainer
 from actors.trainer.restoring import restore_nodes
 from actors.trainer.settings import ReportSink, TrainerSettings
-from drive_store import Spool
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.discovery import PeerBook
 from swarm_ray.errors import StopRequested, Superseded, SwarmError, UserError
-from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.folder import Outbox
-from swarm_ray.experiments.folder import experiment_uid
 from swarm_ray.genrl.communication import GameCommunication, GameCoordinator
 from swarm_ray.genrl.gathering import CoordinatedGathering, DeadlineGathering, Gathering
 from swarm_ray.genrl.recorder import GamePlace, GameRecorder, GameRow, step_metrics
@@ -57,7 +54,6 @@ class GameTrainer(NodeTrainer, GameRecorder):
         (self._node,) = self.nodes
         self._communication.counted = self._node.step
         self._told: set[str] = set()
-        self._barren = 0  # rounds in a row in which no own group had an advantage
         self._join()
 
     def _join(self) -> None:
@@ -67,11 +63,10 @@ class GameTrainer(NodeTrainer, GameRecorder):
         me = Member(node.id, node.incarnation)
         by_deadline = DeadlineGathering(experiment, me, config.pace, self._cancellation)
         gathering: Gathering = by_deadline
-        direct = self._direct_values()
+        direct = self._direct_values(staleness=0)  # one that arrives after its stage is useless
         published, spool = Outbox(experiment, self._state, {}, direct), None
         if self._settings.coordinated:
-            folder, retry_s = self._restored.folders[node.id].spool, config.pace.retry_s
-            spool = Spool(folder, experiment, node.id, node.incarnation, retry_s=retry_s)
+            spool = self._spools()[node.id]
             gathering = published = CoordinatedGathering(
                 self._state, spool, config.stages, direct, by_deadline
             )
@@ -80,12 +75,6 @@ class GameTrainer(NodeTrainer, GameRecorder):
         self._keep_checkpoints()
         former = self._restored.former[node.id]
         self._rounds = GameRounds(node, former, self._context, spool, gathering.peers)
-
-    def _direct_values(self) -> DirectValues:
-        """Direct payloads; in a game one that arrives after its stage is useless."""
-        uid, node = experiment_uid(self._store, self._settings.address), self._node
-        value_s = self._config.direct.value_s
-        return DirectValues(self._experiment, uid, {node.id: node.incarnation}, staleness=0, value_s=value_s)
 
     def first_round(self) -> int:
         """The round to begin with; see `GameRecorder`."""
@@ -131,9 +120,6 @@ class GameTrainer(NodeTrainer, GameRecorder):
         self._node.problem = str(error)
         self._reporter.failed(self._node, self._communication.step_)
 
-    def ended(self, manager: Any) -> None:
-        """Nothing to do: `run` closes everything."""
-
     def _make_manager(self) -> Any:
         """The game's manager, built on the parts it was given.
 
@@ -174,18 +160,14 @@ class GameTrainer(NodeTrainer, GameRecorder):
         gc.freeze()  # objects left by imports need no collection
 
     def _take_part(self) -> str:
-        """Register and play until the game is over; answers why it was stopped, empty where it was not.
-
-        Raises:
-            StopRequested: the worker was asked to stop.
-        """
+        """Register and play until the game is over."""
         self._register()
         self._reporter.start(self.nodes, lambda _: describe_learner(self._manager.trainer, self._config))
         try:
             self._manager.run_game()
         except GameOver as over:
-            if over.stopped:
-                return over.stopped
+            if str(over):
+                raise
         except (StopRequested, Superseded):
             raise
         except SwarmError:
@@ -193,9 +175,6 @@ class GameTrainer(NodeTrainer, GameRecorder):
                 raise
         self._give_up_idle(self._communication.step_)
         return ""
-
-    def _learned_nothing(self) -> bool:
-        return self._barren >= self._config.alarm_streak
 
     def _count(self, row: GameRow) -> None:
         """Update the node's counters after a round, and what its next file reports."""
@@ -205,8 +184,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
         self._barren = 0 if row.informative else self._barren + 1
         totals.reward += row.reward
         counters = row.counters
-        totals.offered, totals.used = totals.offered + counters.offered, totals.used + counters.used
-        totals.rejected += sum(counters.rejected.values())
+        totals.count(counters)
         totals.generated_tokens += counters.generated_tokens
         self._communication.counted = node.step
         self._communication.tell(

@@ -14,7 +14,7 @@ from actors.trainer.checkpoints import TrainerCheckpoints, TrainerContext
 from actors.trainer.reporter import TrainerReporter, beats_while_loading
 from actors.trainer.restoring import Restored, claim_nodes
 from actors.trainer.settings import ReportSink, TrainerResult, TrainerSettings
-from drive_store import Store
+from drive_store import Spool, Store
 from swarm_ray.discovery import PeerBook
 from swarm_ray.errors import LinkError, StopRequested, Superseded
 from swarm_ray.exchange.direct import DirectValues
@@ -22,7 +22,7 @@ from swarm_ray.exchange.folder import Outbox
 from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.hivemind.peer_connector import LinkAnnouncement, PeerConnector
 from swarm_ray.exchange.state_follower import StateFollower
-from swarm_ray.experiments.folder import local_folder
+from swarm_ray.experiments.folder import experiment_uid, local_folder
 from swarm_ray.machine.cancellation import Cancellation
 from swarm_ray.models.push import HubPushes
 from swarm_ray.records.state import ENDED, Member
@@ -55,6 +55,8 @@ class NodeTrainer(ABC):
         self._disk = local_folder(settings.address)
         self._taken = 0
         """Rounds of the swarm that the nodes took part in."""
+        self._barren = 0
+        """In a game, rounds in a row in which no own group had an advantage."""
 
     @property
     def nodes(self) -> list[Node]:
@@ -81,10 +83,6 @@ class NodeTrainer(ABC):
     def _take_part(self) -> str:
         """Register the nodes and take part to the end; answers why it was stopped, empty if it was not."""
 
-    def _learned_nothing(self) -> bool:
-        """Whether no group had an advantage in the node's last rounds, if this trainer counts that."""
-        return False
-
     def _claim(self) -> None:
         """Lock the nodes on this machine."""
         settings = self._settings
@@ -108,6 +106,25 @@ class NodeTrainer(ABC):
         )
         # A record that names another incarnation of ours ends this process.
         self._state.claimed = {n.id: frozenset((*restored.former[n.id], n.incarnation)) for n in self.nodes}
+
+    def _spools(self) -> dict[str, Spool]:
+        """For each node, where its files wait for answers."""
+        folders, retry_s = self._restored.folders, self._config.pace.retry_s
+        return {
+            n.id: Spool(folders[n.id].spool, self._experiment, n.id, n.incarnation, retry_s=retry_s)
+            for n in self.nodes
+        }
+
+    def _direct_values(self, *, staleness: int, again: bool = False) -> DirectValues:
+        """What travels over direct links, beside the folder."""
+        return DirectValues(
+            self._experiment,
+            experiment_uid(self._store, self._settings.address),
+            {n.id: n.incarnation for n in self.nodes},
+            staleness=staleness,
+            value_s=self._config.direct.value_s,
+            again=again,
+        )
 
     def _connect(self, exchange: Outbox) -> None:
         """Report what the exchange does, and link the nodes directly where that is asked for."""
@@ -190,7 +207,8 @@ class NodeTrainer(ABC):
         self._reporter.final_heartbeat(self.nodes, done=not stopped)
         self._restored.release()
         problems = {node.id: node.problem for node in self.nodes if node.problem}
-        return TrainerResult(self._taken, problems, stopped, tuple(left), self._learned_nothing())
+        learned_nothing = self._barren >= self._config.alarm_streak
+        return TrainerResult(self._taken, problems, stopped, tuple(left), learned_nothing)
 
 
 class DirectLink:

@@ -165,16 +165,16 @@ class TrainerReporter:
     def _report_progress(self, nodes: Sequence[Node]) -> None:
         """Pass progress on for heartbeats, which discovery also sends while the trainer hangs."""
         reported = -1
-        while not self._ended.wait(self._state.pace.beat_s / 2):
-            self._counted += self._phase in BOUNDED
-            done = self._cancellation.progress + self._counted
-            if done != reported:
-                reported = done
-                beats = [(n.id, self._beat(n, self._phase)) for n in nodes if not n.problem]
-                try:
+        with suppress(
+            ActorFailure, StoreError
+        ):  # the trainer's own reports fail too, and end it with the cause
+            while not self._ended.wait(self._state.pace.beat_s / 2):
+                self._counted += self._phase in BOUNDED
+                done = self._cancellation.progress + self._counted
+                if done != reported:
+                    reported = done
+                    beats = [(n.id, self._beat(n, self._phase)) for n in nodes if not n.problem]
                     self._sink.beat(beats, published=False)
-                except (ActorFailure, StoreError):
-                    return  # the trainer's own reports fail too, and end it with the cause
 
 
 @contextmanager

@@ -93,10 +93,9 @@ class Restored:
     @property
     def state_ref(self) -> StateRef | None:
         """The oldest record after which a node has something to learn; None to begin with the newest."""
-        refs = [f.state.state_ref for f in self.found.values()]
-        if not refs or any(ref is None for ref in refs):
-            return None
-        return min((ref for ref in refs if ref is not None), key=lambda ref: (ref.epoch, ref.sequence))
+        refs = [found.state.state_ref for found in self.found.values() if found.state.state_ref]
+        whole = bool(refs) and len(refs) == len(self.found)
+        return min(refs, key=lambda ref: ref.position) if whole else None
 
     @property
     def reads_all(self) -> bool:
@@ -126,11 +125,14 @@ def claim_nodes(
         IdentityError: a node's key cannot be read or made.
     """
     restored = Restored()
-    announced = _announced(experiment)
+    readings = Registry(experiment).registrations()
     try:
         for name in names:
             folder = restored.folders[name] = NodeFolder(state, name, identities)
-            restored.former[name] = _lives(announced.get(name, []), folder.former)
+            announced = [
+                record_in(found, Registration) for (node, _), found in readings.items() if node == name
+            ]
+            restored.former[name] = _lives(list(filter(None, announced)), folder.former)
     except BaseException:
         restored.release()
         raise
@@ -173,15 +175,6 @@ def restore_nodes(
             else:
                 restored.weights_of[name] = found
         restored.nodes.append(node)
-
-
-def _announced(experiment: ExperimentStore) -> dict[str, list[Registration]]:
-    found: dict[str, list[Registration]] = {}
-    for (node, _), reading in Registry(experiment).registrations().items():
-        registration = record_in(reading, Registration)
-        if registration is not None:  # else the coordinator refuses it, and says so
-            found.setdefault(node, []).append(registration)
-    return found
 
 
 def _lives(announced: Sequence[Registration], here: Sequence[str]) -> tuple[str, ...]:

@@ -15,15 +15,13 @@ from actors.trainer.checkpoints import catch_up
 from actors.trainer.lifecycle import NodeTrainer
 from actors.trainer.restoring import restore_nodes
 from actors.trainer.settings import ReportSink, TrainerSettings
-from drive_store import Spool
 from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
-from swarm_ray.exchange.direct import DirectValues
 from swarm_ray.exchange.folder import FolderExchange
 from swarm_ray.exchange.replay import StepReplay
 from swarm_ray.exchange.state_follower import NoRound
-from swarm_ray.experiments.folder import experiment_uid, read_config
+from swarm_ray.experiments.folder import read_config
 from swarm_ray.models.push import HubPushes
 from swarm_ray.policies.loading import load_policies
 from swarm_ray.policies.policy import Policy
@@ -79,7 +77,10 @@ class Trainer(NodeTrainer):
         """Build the parts that connect the nodes to the swarm."""
         config = self._config
         self._follow(whole=self._restored.reads_all)
-        exchange = self._make_exchange()
+        pace, spools = config.pace, self._spools()
+        made = StepReplay(self._experiment, self._state, spools, self._tasks, self._verifier)
+        direct = self._direct_values(staleness=pace.staleness, again=pace.mode == "async")
+        exchange = FolderExchange(self._experiment, self._state, pace, spools, made, direct)
         self._connect(exchange)
         self._round_context = RoundContext(
             config,
@@ -91,24 +92,6 @@ class Trainer(NodeTrainer):
         )
         about = (self._experiment.name, self.nodes, self._disk / "hub", self._reporter.tell)
         self._keep_checkpoints(HubPushes(config, *about) if config.hub.repository else None)
-
-    def _make_exchange(self) -> FolderExchange:
-        """An exchange of rollouts through the folder, and over a direct link beside it."""
-        experiment, restored, pace = self._experiment, self._restored, self._config.pace
-        spools = {
-            n.id: Spool(restored.folders[n.id].spool, experiment, n.id, n.incarnation, retry_s=pace.retry_s)
-            for n in restored.nodes
-        }
-        made = StepReplay(experiment, self._state, spools, self._tasks, self._verifier)
-        direct = DirectValues(
-            experiment,
-            experiment_uid(self._store, self._settings.address),
-            {n.id: n.incarnation for n in restored.nodes},
-            staleness=pace.staleness,
-            value_s=self._config.direct.value_s,
-            again=pace.mode == "async",
-        )
-        return FolderExchange(experiment, self._state, pace, spools, made, direct)
 
     def _take_part(self) -> str:
         """Evaluate, register, catch up, take part in every round, and evaluate again."""

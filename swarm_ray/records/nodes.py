@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from swarm_ray.records.rollouts import StepCounters
+
 
 class NodeKey(msgspec.Struct, frozen=True):
     """What others may know of a node's identity (`swarm_ray.identity`)."""
@@ -98,6 +100,12 @@ class NodeTotals(msgspec.Struct):
     generated_tokens: int = 0
     pass_at_1_start: float | None = None
     pass_at_1_end: float | None = None
+
+    def count(self, step: StepCounters) -> None:
+        """Add what one update counted of other nodes' rollouts."""
+        self.offered += step.offered
+        self.used += step.used
+        self.rejected += sum(step.rejected.values())
 
 
 FINAL_PHASE = "ended"

@@ -173,9 +173,7 @@ def _learn(
     stats = _update(node, batch, context.config.grpo)
     totals, counters = node.totals, batch.counters
     totals.reward += _mean_reward(batch.own)
-    totals.offered += counters.offered
-    totals.used += counters.used
-    totals.rejected += sum(counters.rejected.values())
+    totals.count(counters)
     totals.generated_tokens += counters.generated_tokens
     node.previous, node.vote = counters, pool.best_peer(node.id)
     metrics = _metrics(node, number, batch, stats, alone=closed is None)
