@@ -18,8 +18,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setenv("SWARM_RAY_STATE", str(tmp_path / "state"))
     made = Played(tmp_path, rounds=9)
     made.succeed(lock=True)
-    made.register("node-1")
-    made.tick()
+    made.join("node-1")
     return made
 
 
@@ -42,8 +41,7 @@ def test_a_pause_lets_the_open_stage_close_and_opens_nothing(played: Played) -> 
     assert played.last.opens is not None
     played.play("node-1", rounds=range(1))
     assert (played.last.state, played.last.opens) == ("paused", None)
-    assert played.last.closed is not None
-    assert played.last.replies == {asked: "paused"}
+    assert (played.closed.round, played.last.replies) == (0, {asked: "paused"})
     played.tick(100)
     assert played.last.state == "paused"
     again = ask(played, "resume")

@@ -17,11 +17,9 @@ from swarm_ray.records.state import Member
 def test_round_0_opens_when_as_many_nodes_as_expected_have_registered(tmp_path: Path) -> None:
     played = Played(tmp_path, pace__expect=2)
     played.tick()
-    played.register("node-1")
-    played.tick()
+    played.join("node-1")
     assert played.coordinator.get_round_and_stage() == (-1, 0)
-    played.register("node-2")
-    played.tick()
+    played.join("node-2")
     assert played.coordinator.get_round_and_stage() == (0, 0)
     assert played.members() == ["node-1", "node-2"]
     assert played.coordinator.get_active_peers() == [Member(n, incarnation(n)) for n in ("node-1", "node-2")]
@@ -30,155 +28,108 @@ def test_round_0_opens_when_as_many_nodes_as_expected_have_registered(tmp_path: 
 def test_a_node_that_fails_before_round_0_does_not_hold_the_others_up(tmp_path: Path) -> None:
     played = Played(tmp_path, pace__expect=3)
     played.register("node-1", "node-2")
-    played.beat("node-2", 1, problem="a prompt does not fit the model")
-    played.tick()
+    played.tell("node-2", 1, problem="a prompt does not fit the model")
     assert played.coordinator.status().state == "waiting"
-    played.register("node-3")
-    played.tick()
+    played.join("node-3")
     assert played.members() == ["node-1", "node-3"]
 
 
 def test_a_round_closes_when_all_members_are_in_and_the_next_opens_with_it(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__expect=2)
-    played.register("node-1", "node-2")
-    played.tick()
-    played.publish("node-1", 0, reward=0.25)
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", "node-2")
+    played.hand_in(0, "node-1", reward=0.25)
     assert played.last.closed is None
-    played.publish("node-2", 0, reward=0.5, informative=0)
-    played.tick()
-    closed = played.last.closed
-    assert closed is not None
+    played.hand_in(0, "node-2", reward=0.5, informative=0)
+    closed = played.closed
     assert (closed.round, closed.rewards) == (0, {"node-1": 0.25, "node-2": 0.5})
     assert closed.informative == {"node-1": 1, "node-2": 0}
     assert [ref.node for ref in closed.accepted] == ["node-1", "node-2"]
-    assert played.last.opens is not None
     assert played.last.opens.round == 1
     assert played.coordinator.get_submissions_for_round(0) == ["node-1", "node-2"]
     assert played.coordinator.status().rewards == (0.375,)
 
 
 def test_a_joiner_enters_the_next_round(tmp_path: Path) -> None:
-    played = Played(tmp_path)
-    played.register("node-1")
-    played.tick()
-    played.register("node-2")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1")
+    played.join("node-2")
     assert played.members() == ["node-1"]
-    played.publish("node-1", 0)
-    played.tick()
+    played.hand_in(0, "node-1")
     assert played.members() == ["node-1", "node-2"]
 
 
 def test_the_dead_are_not_waited_for(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__expect=2, pace__dead_after_s=10)
-    played.register("node-1", "node-2")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", "node-2", pace__dead_after_s=10)
     for second in range(1, 12):
-        played.beat("node-1", second)
-        played.tick()
-    played.publish("node-1", 0)
-    played.tick()
-    closed = played.last.closed
-    assert closed is not None
-    assert closed.missing == ("node-2",)
+        played.tell("node-1", second)
+    played.hand_in(0, "node-1")
+    assert played.closed.missing == ("node-2",)
     assert played.members() == ["node-1"]
     assert "nothing heard" in str(played.last.tallies["node-2"].problem)
     assert "node-2" in played.coordinator.status().problems
 
 
 def test_a_stage_without_any_file_stays_open_past_its_time(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__max_s=5, pace__expect=2)
-    played.register("node-1", "node-2")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", "node-2", pace__max_s=5)
     played.tick(60)
     assert (played.last.state, played.last.closed) == ("running", None)
-    played.publish("node-2", 0)
-    played.tick()
-    closed = played.last.closed
-    assert closed is not None
-    assert closed.missing == ("node-1",)
+    played.hand_in(0, "node-2")
+    assert played.closed.missing == ("node-1",)
     assert played.members() == ["node-1", "node-2"]
 
 
 def test_a_round_whose_members_are_all_gone_opens_again_with_those_who_come(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__dead_after_s=10)
-    played.register("node-1")
-    played.tick()
-    played.publish("node-1", 0)
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", pace__dead_after_s=10)
+    played.hand_in(0, "node-1")
     played.tick(30)
     assert (played.last.state, played.last.opens) == ("waiting", None)
     assert "round 1" in played.last.note
-    played.register("node-2")
-    played.tick()
-    assert played.last.opens is not None
+    played.join("node-2")
     assert (played.last.opens.round, played.members()) == (1, ["node-2"])
     for number in (1, 2):
-        played.publish("node-2", number)
-        played.tick()
+        played.hand_in(number, "node-2")
     assert played.last.state == "draining"
     assert [r.closed.round for r in records_of(played.folder.root, "small") if r.closed] == [0, 1, 2]
 
 
 def test_too_few_living_nodes_make_the_swarm_wait(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__expect=2, pace__min_nodes=2)
-    played.register("node-1", "node-2")
-    played.tick()
-    played.beat("node-2", 1, problem="its loss is not finite")
-    played.tick()
-    played.publish("node-1", 0)
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", "node-2", pace__min_nodes=2)
+    played.tell("node-2", 1, problem="its loss is not finite")
+    played.hand_in(0, "node-1")
     assert (played.last.state, played.last.opens) == ("waiting", None)
     assert "2" in played.last.note
-    played.register("node-3")
-    played.tick()
+    played.join("node-3")
     assert (played.last.state, played.members()) == ("running", ["node-1", "node-3"])
 
 
 def test_the_winner_is_the_node_with_most_votes_and_strangers_have_none(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__expect=4)
     nodes = [f"node-{n}" for n in range(1, 5)]
-    played.register(*nodes)
-    played.tick()
-    for node, vote in zip(nodes, ("node-2", "node-3", "node-2", "nobody"), strict=True):
-        played.publish(node, 0, vote=vote)
-    played.tick()
-    assert played.last.closed is not None
-    assert played.last.closed.winners == ("node-2",)
-    later: tuple[str | None, ...] = (None, "node-3", "node-2", "nobody")
-    for node, other in zip(nodes, later, strict=True):
-        played.publish(node, 1, vote=other)
-    played.tick()
-    assert played.last.closed is not None
-    assert sorted(played.last.closed.winners) == ["node-2", "node-3"]
+    played = Played.begun(tmp_path, *nodes)
+    votes = {  # those of a node for itself and for nobody do not count, and none counts twice
+        ("node-2", "node-2", "node-1", "nobody"): ("node-1", "node-2"),
+        (None, "node-3", "node-2", "nobody"): ("node-2", "node-3"),
+        (None, None, None, "node-1"): ("node-1",),
+    }
+    for number, (said, winners) in enumerate(votes.items()):
+        for node, vote in zip(nodes, said, strict=True):
+            played.publish(node, number, vote=vote)
+        played.tick()
+        assert played.closed.winners == winners
 
 
 def test_after_the_last_round_it_waits_for_last_words_and_ends(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__expect=2, rounds=1)
-    played.register("node-1", "node-2")
-    played.tick()
-    for node in ("node-1", "node-2"):
-        played.publish(node, 0)
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", "node-2", rounds=1)
+    played.hand_in(0, "node-1", "node-2")
     assert played.last.state == "draining"
     totals = NodeTotals(reward=0.5, used=3, pass_at_1_end=0.25)
-    played.beat("node-1", 5, done=True, totals=totals)
-    played.tick()
+    played.tell("node-1", 5, done=True, totals=totals)
     assert played.last.state == "draining"
-    played.beat("node-2", 5, done=True)
-    played.tick()
+    played.tell("node-2", 5, done=True)
     assert (played.last.state, played.last.note) == ("finished", "")
     assert played.last.tallies["node-1"].totals == totals
 
 
 def test_who_never_says_its_last_word_is_named(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__expect=2, rounds=1, pace__drain_s=30)
-    played.register("node-1", "node-2")
-    played.tick()
-    for node in ("node-1", "node-2"):
-        played.publish(node, 0)
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", "node-2", rounds=1, pace__drain_s=30)
+    played.hand_in(0, "node-1", "node-2")
     played.beat("node-1", 5, done=True)
     played.tick(31)
     assert (played.last.state, played.last.note) == ("finished", "no final heartbeat from node-2")
@@ -186,11 +137,8 @@ def test_who_never_says_its_last_word_is_named(tmp_path: Path) -> None:
 
 def test_the_state_between_rounds_holds_the_sums_of_the_files(tmp_path: Path) -> None:
     """A beat is written seldom, so the sums in it are behind those of the files until a node is done."""
-    played = Played(tmp_path, pace__expect=1, rounds=1)
-    played.register("node-1")
-    played.tick()
-    played.publish("node-1", 0, reward=0.75)
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", rounds=1)
+    played.hand_in(0, "node-1", reward=0.75)
     assert played.last.state == "draining"
     assert played.last.tallies["node-1"].totals.reward == 0.75
 
@@ -203,16 +151,13 @@ def test_rounds_that_teach_nothing_raise_the_alarm(tmp_path: Path, alarm: int, r
     said = []
     for number in range(rounds):
         played.tick()
-        played.publish("node-1", number, informative=0)
-        played.tick()
+        played.hand_in(number, "node-1", informative=0)
         said.append(played.last.learned_nothing)
     assert said == [number + 1 >= min(alarm, rounds) for number in range(rounds)]
 
 
 def test_a_stop_is_a_record_and_the_first_one_counts(tmp_path: Path) -> None:
-    played = Played(tmp_path)
-    played.register("node-1")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1")
     played.coordinator.stop("failed", "a trainer died")
     played.coordinator.stop("stopped", "on request")
     played.coordinator.tick(played.now)

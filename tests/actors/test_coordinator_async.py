@@ -22,15 +22,8 @@ def played(tmp_path: Path) -> Played:
         pace__dead_after_s=1000,
         rounds=6,
     )
-    made.register("node-1", "node-2")
-    made.tick()
+    made.join("node-1", "node-2")
     return made
-
-
-def ledger(played: Played) -> StageClosed:
-    closed = played.last.closed
-    assert closed is not None
-    return closed
 
 
 def steps(closed: StageClosed) -> list[tuple[str, int]]:
@@ -41,7 +34,7 @@ def test_a_record_lists_all_files_of_all_steps_and_their_mean_reward(played: Pla
     for step, reward in enumerate((0.25, 0.5, 0.75)):
         played.publish("node-1", 0, step=step, reward=reward)
     played.tick(11)
-    closed = ledger(played)
+    closed = played.closed
     assert steps(closed) == [("node-1", 0), ("node-1", 1), ("node-1", 2)]
     assert (closed.rewards, closed.informative) == ({"node-1": 0.5}, {"node-1": 3})
     assert closed.missing == ()
@@ -55,7 +48,7 @@ def test_each_step_is_listed_once(played: Played) -> None:
     played.publish("node-1", 0, step=0, attempt=1)
     played.publish("node-2", 1, step=0)
     played.tick(11)
-    closed = ledger(played)
+    closed = played.closed
     assert steps(closed) == [("node-2", 0)]
     assert [ref.step for ref in closed.superseded] == [0]
 
@@ -68,7 +61,7 @@ def test_what_is_too_old_is_late(played: Played) -> None:
     played.publish("node-2", 1, step=0)
     played.publish("node-2", 2, step=1)
     played.tick(11)
-    closed = ledger(played)
+    closed = played.closed
     assert steps(closed) == [("node-2", 1)]
     assert [ref.step for ref in closed.late] == [0]
 
@@ -78,7 +71,7 @@ def test_a_joiners_files_are_listed_before_it_is_a_member(played: Played) -> Non
     played.publish("node-3", 0, step=0)
     played.publish("node-1", 0, step=0)
     played.tick(11)
-    assert steps(ledger(played)) == [("node-1", 0), ("node-3", 0)]
+    assert steps(played.closed) == [("node-1", 0), ("node-3", 0)]
     assert played.members() == ["node-1", "node-2", "node-3"]
 
 
@@ -86,21 +79,16 @@ def test_no_record_is_written_without_a_file(played: Played) -> None:
     before = len(played.records)
     played.tick(30)
     assert len(played.records) == before
-    played.publish("node-1", 0, step=0)
-    played.tick()
+    played.hand_in(0, "node-1", step=0)
     assert len(played.records) == before + 1
 
 
 def test_a_silent_node_does_not_hold_the_ledger(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__mode="async", pace__expect=2, pace__dead_after_s=10, rounds=6)
-    played.register("node-1", "node-2")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", "node-2", pace__mode="async", pace__dead_after_s=10, rounds=6)
     for second in range(1, 13):
-        played.beat("node-1", second)
-        played.tick()
-    played.publish("node-1", 0, step=0)
-    played.tick()
-    assert steps(ledger(played)) == [("node-1", 0)]
+        played.tell("node-1", second)
+    played.hand_in(0, "node-1", step=0)
+    assert steps(played.closed) == [("node-1", 0)]
 
 
 def test_after_the_last_record_files_are_late(played: Played) -> None:
@@ -108,10 +96,8 @@ def test_after_the_last_record_files_are_late(played: Played) -> None:
         played.publish("node-1", number, step=number)
         played.tick(11)
     assert played.last.state == "draining"
-    played.publish("node-2", 5, step=0)
-    played.tick()
-    assert played.last.answers is not None
-    assert [ref.node for ref in played.last.answers.late] == ["node-2"]
+    played.hand_in(5, "node-2", step=0)
+    assert [ref.node for ref in played.answers.late] == ["node-2"]
 
 
 def test_a_successor_lists_nothing_twice(played: Played) -> None:

@@ -89,8 +89,7 @@ def test_rounds_go_on_through_outages(tmp_path: Path, seed: int, kind: type[Stor
 
 def test_a_stop_ends_it_although_the_folder_is_away(tmp_path: Path) -> None:
     played = Played(tmp_path, pace__poll_max_s=0.02)
-    played.register("node-1")
-    played.tick()
+    played.join("node-1")
     sentinel = played.folder.root / played.folder.paths.experiment_json
     sentinel.rename(sentinel.with_name("away"))
     before = len(list(played.folder.root.rglob("e000001*")))

@@ -21,8 +21,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setenv("SWARM_RAY_STATE", str(tmp_path / "state"))
     played = Played(tmp_path, pace__expect=2, stages=3, game="math", rounds=2, pace__max_s=50)
     played.succeed(lock=True)
-    played.register(*NODES)
-    played.tick()
+    played.join(*NODES)
     return played
 
 
@@ -81,8 +80,7 @@ def test_a_file_of_a_later_stage_waits_for_its_stage_and_one_of_an_earlier_is_la
     assert opened(played) == Moment(0, 2), "the file that waited counts in its own stage"
     share(played, "node-1", Moment(0, 0))
     play(played, Moment(0, 2))
-    closed = played.last.closed
-    assert closed is not None
+    closed = played.closed
     assert [ref.key.rpartition("/")[2][:10] for ref in closed.late] == ["r000000-s0"]
 
 
@@ -110,8 +108,7 @@ def test_a_round_that_everybody_left_ends_before_its_last_stage(played: Played) 
         played.beat(node, 5, problem="its GPU is gone")
     played.tick(1001)
     assert "round 0 ends before its stage" in "".join(record.note for record in played.records)
-    played.register("node-3")
-    played.tick()
+    played.join("node-3")
     assert opened(played) == Moment(1, 0)
     assert played.members() == ["node-3"]
 
@@ -126,7 +123,7 @@ def test_a_successor_goes_on_in_the_middle_of_a_round(played: Played) -> None:
     assert played.members() == list(NODES)
     play(played, Moment(0, 1), "node-2")
     assert opened(played) == Moment(0, 2)
-    accepted = [ref.node for ref in played.last.closed.accepted] if played.last.closed else []
+    accepted = [ref.node for ref in played.closed.accepted] if played.last.closed else []
     assert accepted == list(NODES), "the file that its predecessor had read but not named counts"
 
 
@@ -143,9 +140,7 @@ def test_a_successor_after_a_rounds_last_stage_opens_the_next(played: Played) ->
 
 
 def test_rounds_that_files_cannot_tell_of_raise_no_alarm(tmp_path: Path) -> None:
-    played = Played(tmp_path, stages=2, game="math", rounds=3, alarm_rounds=2)
-    played.register("node-1")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", stages=2, game="math", rounds=3, alarm_rounds=2)
     for stage in (0, 1):
         play(played, Moment(0, stage), "node-1")
     assert played.last.barren == 0

@@ -11,29 +11,23 @@ from actors.coordinator.round_keeper import LONGEST_DRAIN
 
 def drained(tmp_path: Path, **changes: object) -> Played:
     """Two nodes, of which the second never handed in its file of round 0; the one round has closed."""
-    played = Played(tmp_path, pace__expect=2, rounds=1, pace__drain_s=30, pace__max_s=5, **changes)
-    played.register("node-1", "node-2")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", "node-2", rounds=1, pace__drain_s=30, pace__max_s=5, **changes)
     played.publish("node-1", 0)
     played.tick(6)
     assert (played.last.state, played.last.closed is not None) == ("draining", True)
-    assert played.last.closed is not None
-    assert played.last.closed.missing == ("node-2",)
+    assert played.closed.missing == ("node-2",)
     return played
 
 
 def test_a_file_that_comes_while_draining_is_late_and_then_it_ends(tmp_path: Path) -> None:
     played = drained(tmp_path)
     played.beat("node-1", 5, done=True)
-    played.beat("node-2", 5, unanswered=(0,))
-    played.tick()
-    played.publish("node-2", 0)
-    played.tick()
+    played.tell("node-2", 5, unanswered=(0,))
+    played.hand_in(0, "node-2")
     answers = played.last.answers
     assert answers is not None
     assert (played.last.state, [ref.node for ref in answers.late]) == ("draining", ["node-2"])
-    played.beat("node-2", 6, done=True)
-    played.tick()
+    played.tell("node-2", 6, done=True)
     assert (played.last.state, played.last.note, played.last.answers) == ("finished", "", None)
 
 
@@ -45,8 +39,7 @@ def test_a_file_that_never_comes_is_waited_for_and_named(tmp_path: Path) -> None
     assert played.last.state == "draining"
     played.tick(20)
     assert played.last.state == "finished"
-    assert played.last.answers is not None
-    assert played.last.answers.expired == {"node-2": (0,)}
+    assert played.answers.expired == {"node-2": (0,)}
 
 
 def test_who_makes_progress_with_its_last_work_is_waited_for(tmp_path: Path) -> None:
@@ -58,8 +51,7 @@ def test_who_makes_progress_with_its_last_work_is_waited_for(tmp_path: Path) -> 
         played.beat("node-2", second, phase=phase, progress=second)
         played.tick(9)
         assert (played.last.state, played.last.tallies["node-2"].problem) == ("draining", None)
-    played.beat("node-2", 14, done=True)
-    played.tick()
+    played.tell("node-2", 14, done=True)
     assert (played.last.state, played.last.note) == ("finished", "")
     assert played.last.tallies["node-2"].problem is None
     assert played.coordinator.status().problems == {}
@@ -98,71 +90,48 @@ def test_further_records_do_not_make_the_draining_longer(tmp_path: Path) -> None
 
 
 def test_a_late_file_of_one_who_handed_in_is_answered_when_its_beat_asks(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__expect=2)
-    played.register("node-1", "node-2")
-    played.tick()
-    played.publish("node-1", 0)
-    played.tick()
-    played.publish("node-1", 0, attempt=1, step=7)
-    played.tick()
-    played.publish("node-2", 0)
-    played.tick()
-    assert played.last.closed is not None
-    assert played.last.closed.superseded == ()
-    played.beat("node-1", 9, unanswered=(0,))
-    played.tick()
-    played.publish("node-1", 1)
-    played.publish("node-2", 1)
-    played.tick()
-    assert played.last.closed is not None
-    assert [ref.step for ref in played.last.closed.late] == [7]
+    played = Played.begun(tmp_path, "node-1", "node-2")
+    played.hand_in(0, "node-1")
+    played.hand_in(0, "node-1", attempt=1, step=7)
+    played.hand_in(0, "node-2")
+    assert played.closed.superseded == ()
+    played.tell("node-1", 9, unanswered=(0,))
+    played.hand_in(1, "node-1", "node-2")
+    assert [ref.step for ref in played.closed.late] == [7]
 
 
 def test_late_files_are_answered_while_paused(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__expect=2, pace__max_s=5)
-    played.register("node-1", "node-2")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", "node-2", pace__max_s=5)
     played.coordinator.control("pause")
     played.publish("node-1", 0)
     played.tick(6)
     assert played.last.state == "paused"
     played.publish("node-2", 0)
-    played.beat("node-2", 3, unanswered=(0,))
-    played.tick()
-    assert played.last.answers is not None
-    assert ([ref.node for ref in played.last.answers.late], played.last.state) == (["node-2"], "paused")
+    played.tell("node-2", 3, unanswered=(0,))
+    assert ([ref.node for ref in played.answers.late], played.last.state) == (["node-2"], "paused")
 
 
 def test_the_failed_are_not_waited_for_at_the_end(tmp_path: Path) -> None:
     played = drained(tmp_path)
     played.beat("node-1", 5, done=True)
-    played.beat("node-2", 5, problem="lost", unanswered=(0,))
-    played.tick()
-    assert played.last.answers is not None
-    assert (played.last.state, played.last.answers.expired) == ("finished", {"node-2": (0,)})
+    played.tell("node-2", 5, problem="lost", unanswered=(0,))
+    assert (played.last.state, played.answers.expired) == ("finished", {"node-2": (0,)})
 
 
 def test_a_node_that_makes_nothing_before_it_has_its_answers_gets_them_while_its_round_is_open(
     tmp_path: Path,
 ) -> None:
-    played = Played(tmp_path, pace__beat_s=2.0)
-    played.register("node-1")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", pace__beat_s=2.0)
     played.play("node-1", rounds=range(1))
     assert (played.last.opens.round, played.last.answers) == (1, None)  # type: ignore[union-attr]
     for step in range(1, 4):  # made alone, while the folder was away; its disk takes no more of them
         played.publish("node-1", 0, attempt=step, step=step, alone=True)
-    played.beat("node-1", 5, unanswered=(0, 0, 0))
-    played.tick()
+    played.tell("node-1", 5, unanswered=(0, 0, 0))
     assert played.last.answers is None, "it may be about to hand in"
     played.beat("node-1", 6, unanswered=(0, 0, 0))
     played.tick(4.0)
-    assert played.last.answers is not None
-    assert [ref.step for ref in played.last.answers.late] == [1, 2, 3]
-    assert played.last.opens is not None
+    assert [ref.step for ref in played.answers.late] == [1, 2, 3]
     assert (played.last.state, played.last.opens.round) == ("running", 1)
     played.beat("node-1", 7, unanswered=())
-    played.publish("node-1", 1, step=4)
-    played.tick()
-    assert played.last.closed is not None
-    assert played.last.closed.round == 1
+    played.hand_in(1, "node-1", step=4)
+    assert played.closed.round == 1

@@ -29,8 +29,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setenv("SWARM_RAY_STATE", str(tmp_path / "state"))
     made = Played(tmp_path, pace__expect=2, rounds=5, pace__settle_s=5)
     made.succeed(lock=True)
-    made.register(*NODES)
-    made.tick()
+    made.join(*NODES)
     made.play(*NODES, rounds=range(1))
     return made
 
@@ -55,8 +54,7 @@ def test_a_restart_on_the_same_machine_goes_on_at_once_with_the_open_round(playe
     assert (played.last.opens is not None, played.members()) == (True, list(NODES))
     assert played.coordinator.get_round_and_stage() == (1, 0)
     assert f"succeeds {before} at round 1" in played.last.note
-    played.publish("node-2", 1)
-    played.tick()
+    played.hand_in(1, "node-2")
     played.play(*NODES, rounds=range(2, 5))
     assert played.last.state == "draining"
     assert [r.closed.round for r in played.records if r.closed] == [0, 1, 2, 3, 4]
@@ -65,8 +63,7 @@ def test_a_restart_on_the_same_machine_goes_on_at_once_with_the_open_round(playe
 
 def test_sums_rewards_and_the_streak_go_on(played: Played) -> None:
     played.publish("node-1", 1, informative=0, reward=0.25)
-    played.publish("node-2", 1, informative=0, reward=0.75)
-    played.tick()
+    played.hand_in(1, "node-2", informative=0, reward=0.75)
     assert played.last.barren == 1
     tallies = played.last.tallies
     played.succeed(lock=True)
@@ -74,9 +71,7 @@ def test_sums_rewards_and_the_streak_go_on(played: Played) -> None:
     assert played.last.tallies == tallies
     assert played.coordinator.status().rewards == (0.5, 0.5)
     assert played.coordinator.get_submissions_for_round(1) == list(NODES)
-    for node in NODES:
-        played.publish(node, 2, informative=0)
-    played.tick()
+    played.hand_in(2, *NODES, informative=0)
     assert played.last.barren == 2
 
 
@@ -86,9 +81,7 @@ def test_two_on_one_machine_cannot_be(played: Played) -> None:
 
 
 def test_elsewhere_a_successor_waits_for_silence(tmp_path: Path) -> None:
-    played = Played(tmp_path, rounds=5, pace__dead_after_s=20, pace__settle_s=30)
-    played.register("node-1")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", rounds=5, pace__dead_after_s=20, pace__settle_s=30)
     played.succeed()
     for _ in range(3):
         played.tick(10)
@@ -100,9 +93,7 @@ def test_elsewhere_a_successor_waits_for_silence(tmp_path: Path) -> None:
 
 
 def test_a_living_coordinator_elsewhere_is_not_succeeded(tmp_path: Path) -> None:
-    played = Played(tmp_path, rounds=5, pace__dead_after_s=20)
-    played.register("node-1")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", rounds=5, pace__dead_after_s=20)
     living = played.coordinator
     played.coordinator = played.another()
     for count in range(2):
@@ -164,12 +155,9 @@ def test_one_that_wakes_up_ends_and_writes_nothing_more(played: Played) -> None:
 
 
 def test_a_node_given_up_by_the_predecessor_is_not_waited_for(tmp_path: Path) -> None:
-    played = Played(tmp_path, pace__expect=2, pace__dead_after_s=10, rounds=9)
-    played.register(*NODES)
-    played.tick()
+    played = Played.begun(tmp_path, *NODES, pace__dead_after_s=10, rounds=9)
     for second in range(1, 13):
-        played.beat("node-1", second)
-        played.tick()
+        played.tell("node-1", second)
     played.play("node-1", rounds=range(1))
     assert played.members() == ["node-1"]
     played.succeed()
@@ -177,19 +165,15 @@ def test_a_node_given_up_by_the_predecessor_is_not_waited_for(tmp_path: Path) ->
     played.beat("node-1", 50)
     played.tick(30)
     assert played.members() == ["node-1"]
-    played.beat("node-2", 50)
-    played.tick()
+    played.tell("node-2", 50)
     played.play("node-1", rounds=range(1, 2))
     assert played.members() == ["node-1", "node-2"]
 
 
 def test_what_is_finished_stays_so_and_nothing_is_written(tmp_path: Path) -> None:
-    played = Played(tmp_path, rounds=1)
-    played.register("node-1")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", rounds=1)
     played.play("node-1", rounds=range(1))
-    played.beat("node-1", 9, done=True)
-    played.tick()
+    played.tell("node-1", 9, done=True)
     assert played.last.state == "finished"
     before = len(played.records)
     played.succeed()
@@ -211,9 +195,7 @@ def test_what_was_stopped_goes_on(played: Played, state: str) -> None:
 
 
 def test_a_stop_before_the_term_ends_it_without_a_word(tmp_path: Path) -> None:
-    played = Played(tmp_path, rounds=5)
-    played.register("node-1")
-    played.tick()
+    played = Played.begun(tmp_path, "node-1", rounds=5)
     before = len(played.records)
     played.succeed()
     played.tick()

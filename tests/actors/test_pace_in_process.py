@@ -156,3 +156,18 @@ def test_a_full_spool_is_emptied_when_the_folder_is_back(tmp_path: Path) -> None
         assert swarm.state() == "finished"
     rows = experiment_metrics(str(swarm.root), "small")
     assert [r.step for r in rows] == list(range(len(rows)))
+
+
+def test_an_epoch_beyond_reason_stops_nobody(tmp_path: Path) -> None:
+    config = small_config(nodes=1, external=0, rounds=12, pace__beat_s=0.2)
+    swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"]])
+    with swarm:
+        until(lambda: swarm.coordinator.status().round >= 2)
+        bucket = swarm.root / swarm.address.paths.state_bucket(0)
+        (bucket / "e999999999-s00000000.coordinator.deadbeef.json").write_bytes(b"")
+        until(lambda: swarm.coordinator.status().round >= 5)
+        swarm.kill_coordinator()
+        swarm.succeed_coordinator()
+        swarm.results()
+        assert swarm.state() == "finished"
+    assert [c.round for c in closed_stages(swarm.root, "small")] == list(range(12))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from folder_for_tests import Folder, incarnation, round_file
@@ -15,7 +15,7 @@ from swarm_ray.config.load import config_hash
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.rollouts import RoundFile
-from swarm_ray.records.state import StateRecord
+from swarm_ray.records.state import Answers, StageClosed, StateRecord
 
 ENDS = {"finished", "stopped", "failed", "superseded"}
 
@@ -28,6 +28,15 @@ class Played:
         self.folder = Folder(tmp_path, **quick | changes)
         self.coordinator = self.another()
         self.now = time.monotonic()
+
+    @classmethod
+    def begun(cls, tmp_path: Path, *nodes: str, lock: bool = False, **changes: Any) -> Self:
+        """One that expects these nodes, with round 0 open for them; with `lock` it has this machine's seat."""
+        made = cls(tmp_path, **{"pace__expect": len(nodes)} | changes)
+        if lock:
+            made.succeed(lock=True)
+        made.join(*nodes)
+        return made
 
     def another(self, *, lock: bool = False, address: ExperimentAddress | None = None) -> Coordinator:
         """A further process that coordinates; with `lock`, one that takes this machine's seat."""
@@ -61,12 +70,26 @@ class Played:
         self.folder.publish(node, number, msgspec.msgpack.encode(file), attempt, stage)
         return file
 
+    def join(self, *nodes: str) -> None:
+        """Register nodes, and let the coordinator see them."""
+        self.register(*nodes)
+        self.tick()
+
+    def tell(self, node: str, count: int, **said: Any) -> None:
+        """Send a heartbeat, and let the coordinator see it."""
+        self.beat(node, count, **said)
+        self.tick()
+
+    def hand_in(self, number: int, *nodes: str, **said: Any) -> None:
+        """Let these nodes publish a file of a round each, and the coordinator see them."""
+        for node in nodes:
+            self.publish(node, number, **said)
+        self.tick()
+
     def play(self, *nodes: str, rounds: range) -> None:
         """Let these nodes hand in a file for each of `rounds`, one round after the other."""
         for number in rounds:
-            for node in nodes:
-                self.publish(node, number)
-            self.tick()
+            self.hand_in(number, *nodes)
 
     @property
     def records(self) -> list[StateRecord]:
@@ -75,6 +98,18 @@ class Played:
     @property
     def last(self) -> StateRecord:
         return self.records[-1]
+
+    @property
+    def closed(self) -> StageClosed:
+        """What the newest record closes."""
+        assert self.last.closed is not None
+        return self.last.closed
+
+    @property
+    def answers(self) -> Answers:
+        """What the newest record answers outside of a stage."""
+        assert self.last.answers is not None
+        return self.last.answers
 
     def members(self) -> list[str]:
         return [m.node for m in self.last.opens.members] if self.last.opens else []
