@@ -16,8 +16,7 @@ from drive_store import (
 )
 from drive_store.names import RoundFileName, parse_round_file_name
 from drive_store.paths import BUCKET
-from swarm_ray.errors import MalformedFile
-from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_round_file, refusal_reason
+from swarm_ray.exchange.validation import MAX_ROUND_FILE, decode_value, refusal_reason
 from swarm_ray.records.state import Answers, FileRef, Moment, Refusal, StageClosed, StateRecord
 
 T = TypeVar("T", bound=Hashable)
@@ -148,12 +147,9 @@ class Submissions:
         if isinstance(reading, NotYet):
             return False
         moment = Moment(name.round, name.stage)
-        try:
-            if not isinstance(reading, Valid):
-                raise MalformedFile(refusal_reason(reading))  # noqa: TRY301
-            file = decode_round_file(reading.payload)
-        except MalformedFile as error:
-            received.rejected.append(Refusal(look.node, key, str(error)))
+        file = decode_value(reading.payload) if isinstance(reading, Valid) else refusal_reason(reading)
+        if isinstance(file, str) or not isinstance(reading, Valid):
+            received.rejected.append(Refusal(look.node, key, str(file)))
             counts = False
         else:
             size = len(reading.payload)
