@@ -108,9 +108,10 @@ class PeerBook:
         Raises:
             StoreError: the folder cannot be read.
         """
-        found = [r for r in self.entries() if node_or_peer_id in {r.node, r.peer_id, r.via} - {""}]
         return max(
-            found, key=lambda r: (self._is_fresh(r), not r.left, r.started_at, _order(r)), default=None
+            (r for r in self.entries() if node_or_peer_id in {r.node, r.peer_id, r.via} - {""}),
+            key=lambda r: (self._is_fresh(r), not r.left, r.started_at, _order(r)),
+            default=None,
         )
 
     def get_stats(self) -> PeerStats:

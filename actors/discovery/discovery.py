@@ -86,9 +86,12 @@ class Discovery(PeerBook):
         self._local = LocalJson(spool / "heartbeats.json" if spool else None, dict[str, NodeBeat])
         self._beats: dict[str, NodeBeat] = self._local.load() or {}
         self._last_written: dict[str, float] = {}
-        local = LocalJson(spool / "peers.json" if spool else None, dict[str, PeerRecord])
         self._announced = PeerRecords(
-            self._store, self._lazy.check, self._experiment.name, renewal_s(pace), local
+            self._store,
+            self._lazy.check,
+            self._experiment.name,
+            renewal_s(pace),
+            LocalJson(spool / "peers.json" if spool else None, dict[str, PeerRecord]),
         )
         self._tidied, self._tidied_every_s = -math.inf, max(TIDIED_EVERY_S, TIDIED_EVERY * pace.dead_after_s)
         for node, kept in self._beats.items():
@@ -284,8 +287,9 @@ class Discovery(PeerBook):
             self._local.save(self._beats)
             beat = kept.beat
             if node == min(self._beats):  # it counts the store operations of discovery and the logger too
-                use = add_use(beat.store, self._logger_use, self._meter.total())
-                beat = msgspec.structs.replace(beat, store=use)
+                beat = msgspec.structs.replace(
+                    beat, store=add_use(beat.store, self._logger_use, self._meter.total())
+                )
             self._registry.write_beat(node, kept.incarnation, beat.count, msgspec.json.encode(beat))
         except StoreError as error:
             self.problem = str(error)

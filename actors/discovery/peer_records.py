@@ -94,8 +94,9 @@ class PeerRecords:
         with self._lock:
             for node in nodes:
                 if (known := self._records.get(node)) is not None:
-                    told = tuple(multiaddrs[:MAX_MULTIADDRS])
-                    said = msgspec.structs.replace(known, via=via, multiaddrs=told, reach=reach)
+                    said = msgspec.structs.replace(
+                        known, via=via, multiaddrs=tuple(multiaddrs[:MAX_MULTIADDRS]), reach=reach
+                    )
                     if said != known:
                         self._records[node] = said
                         self._pending.add(node)

@@ -235,8 +235,8 @@ class FolderExchange(Outbox):
         if kept.attachment and (value := decode_attachment(kept.attachment).value):
             folders = [parse_peer_folder(part) for key in kept.keys for part in key.split("/")]
             before = [folder.incarnation for folder in folders if folder is not None]
-            lives = tuple(dict.fromkeys((*before, self.direct.lives[node])))
-            self.direct.restore_value(node, Moment(kept.round), value, lives)
+            lives = dict.fromkeys((*before, self.direct.lives[node]))
+            self.direct.restore_value(node, Moment(kept.round), value, tuple(lives))
 
     @property
     def bytes_waiting(self) -> int:

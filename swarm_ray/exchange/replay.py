@@ -168,8 +168,7 @@ class StepReplay:
         if not ready:
             return None
         first, _ = min(ready, key=lambda pair: (pair[0].round, pair[0].file.alone, pair[0].step))
-        together = [n for m, n in ready if (m.round, m.file.alone) == (first.round, first.file.alone)]
-        return first, together
+        return first, [n for m, n in ready if (m.round, m.file.alone) == (first.round, first.file.alone)]
 
     def look_in_open_round(self, node: Node, number: int, incarnations: Sequence[str]) -> None:
         """Look in the folder for what an earlier incarnation published for the open round."""

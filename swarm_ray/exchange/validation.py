@@ -65,15 +65,16 @@ def read_peer_file(experiment: ExperimentStore, ref: FileRef) -> RoundFile | Not
     Raises:
         StoreError: the folder cannot be read.
     """
-    reading = read_round_file(
-        experiment,
-        ref.key,
-        node=ref.node,
-        incarnation=ref.incarnation,
-        sha256=ref.sha256 or None,
-        max_payload=MAX_ROUND_FILE,
+    return _content(
+        read_round_file(
+            experiment,
+            ref.key,
+            node=ref.node,
+            incarnation=ref.incarnation,
+            sha256=ref.sha256 or None,
+            max_payload=MAX_ROUND_FILE,
+        )
     )
-    return _content(reading)
 
 
 def read_peer_value(
@@ -84,16 +85,18 @@ def read_peer_value(
     Raises:
         StoreError: the folder cannot be read.
     """
-    reading = read_value(
-        experiment,
-        node=ref.node,
-        incarnation=ref.incarnation,
-        round=moment.round,
-        stage=moment.stage,
-        sha256=receipt.sha256,
-        max_payload=MAX_ROUND_FILE,
+    return _content(
+        read_value(
+            experiment,
+            node=ref.node,
+            incarnation=ref.incarnation,
+            round=moment.round,
+            stage=moment.stage,
+            sha256=receipt.sha256,
+            max_payload=MAX_ROUND_FILE,
+        ),
+        receipt,
     )
-    return _content(reading, receipt)
 
 
 def read_whole_file(experiment: ExperimentStore, ref: FileRef, moment: Moment) -> RoundFile | NotYet | str:

@@ -131,8 +131,8 @@ def _read_rsa(key: bytes) -> KeyFacts:
     public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     # The key that signs is derived (HKDF, RFC 5869, without salt), so that one file remains the whole identity.
     seed = HKDF(algorithm=SHA256(), length=32, salt=None, info=_SIGNING).derive(key)
-    signing = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-    return KeyFacts("rsa", peer_id_of_rsa(public), signing.hex())
+    signing = Ed25519PrivateKey.from_private_bytes(seed).public_key()
+    return KeyFacts("rsa", peer_id_of_rsa(public), signing.public_bytes_raw().hex())
 
 
 def peer_id_of_ed25519(public: bytes) -> str:
@@ -177,8 +177,8 @@ def from_base58(text: str) -> bytes:
     number = 0
     for letter in text:
         number = number * 58 + _LETTERS.index(letter)
-    zeros = len(text) - len(text.lstrip("1"))
-    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+    leading = bytes(len(text) - len(text.lstrip("1")))
+    return leading + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 def animal_name(peer_id: str) -> str:

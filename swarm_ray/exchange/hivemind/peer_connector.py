@@ -194,8 +194,9 @@ class PeerConnector:
         now = self._clock()
         for candidate in tried:
             if candidate not in living[MAX_JOINED:]:
-                known = self._retries.get(candidate.via, _Retry((), now, 0.0))
-                self._retries[candidate.via] = _back_off(known, candidate.addresses, now)
+                self._retries[candidate.via] = _back_off(
+                    self._retries.get(candidate.via, _Retry((), now, 0.0)), candidate.addresses, now
+                )
 
     def _is_due(self, candidate: _Candidate) -> bool:
         known, now = self._retries.get(candidate.via), self._clock()
