@@ -88,3 +88,33 @@ def liar(multiaddr: str, values: dict[str, bytes]) -> Program:
     """
     places = [part_keys(key, sha256(value), 1)[0].hex() for key, value in values.items()]
     return Program("liar", multiaddr, *places)
+
+
+class Deaf:
+    """A link whose node can be heard, and fetches nothing: behind a firewall, say.
+
+    Args:
+        link: the real one.
+    """
+
+    def __init__(self, link: DhtLink) -> None:
+        self._link = link
+        self.deaf = True
+
+    @property
+    def alive(self) -> bool:
+        return self._link.alive
+
+    def put(self, key: str, value: bytes, within_s: float) -> int:
+        return self._link.put(key, value, within_s)
+
+    def get(self, key: str, parts: int, size: int, sha256: str, within_s: float) -> bytes:
+        if self.deaf:
+            raise LinkError("nobody answers")
+        return self._link.get(key, parts, size, sha256, within_s)
+
+    def peers(self) -> set[str]:
+        return self._link.peers()
+
+    def close(self) -> None:
+        self._link.close()
