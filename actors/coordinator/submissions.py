@@ -152,8 +152,7 @@ class Submissions:
             received.rejected.append(Refusal(look.node, key, str(file)))
             counts = False
         else:
-            size = len(reading.payload)
-            ref = FileRef(look.node, look.incarnation, key, reading.sha256, size, file.step)
+            ref = FileRef(look.node, look.incarnation, key, reading.sha256, len(reading.payload), file.step)
             counts = self._put(Counted(ref, file), moment, name.hash, turn, received)
         if not counts and moment == turn.moment:
             received.spent.add(look.node)
@@ -163,10 +162,9 @@ class Submissions:
         """Put a whole file where it belongs; whether its node may still submit another."""
         node = new.ref.node
         update = node, new.ref.step, moment.stage
-        alone = new.file.alone
         if self._counts(update) or ((node, moment), digits) in self._contents:
             received.superseded.append(new.ref)
-        elif update in self._elsewhere or alone or turn.is_late(moment):
+        elif update in self._elsewhere or new.file.alone or turn.is_late(moment):
             received.late.append(new.ref)
         elif turn.staleness is None and moment == turn.moment and node in received.nodes:
             received.superseded.append(new.ref)
@@ -174,7 +172,7 @@ class Submissions:
             self._counted.add(update, self._now)
             received.accepted.append(new)
             return True
-        return alone
+        return new.file.alone
 
     def _settle(self, key: str, node: str) -> None:
         self._settled.add(key, self._now)

@@ -139,8 +139,9 @@ class NodeTrainer(ABC):
 
     def _keep_checkpoints(self, pushes: HubPushes | None = None) -> None:
         """Set up checkpoints, and pushes to the Hub if there are any."""
-        folder = self._disk / "checkpoints"
-        self._checkpoints = TrainerCheckpoints(folder, self._context, self._restored, pushes)
+        self._checkpoints = TrainerCheckpoints(
+            self._disk / "checkpoints", self._context, self._restored, pushes
+        )
 
     def _register(self) -> None:
         """Register the nodes, and announce how they are reached directly."""

@@ -38,11 +38,8 @@ def opened(number: int) -> StageOpen:
     return StageOpen(number, 0, (), 0.0, 60.0)
 
 
-def test_a_step_that_was_never_made_is_gone(state: StateFollower) -> None:
+def test_a_step_that_was_never_made_is_gone_and_another_may_count(state: StateFollower) -> None:
     assert _is_gone(None, node("n1"), state)
-
-
-def test_a_step_may_count_while_nothing_else_is_known(state: StateFollower) -> None:
     assert not _is_gone(MADE, node("n1"), state)
     state.latest = msgspec.structs.replace(RECORD, state="paused")
     assert not _is_gone(MADE, node("n1"), state)

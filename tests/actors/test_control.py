@@ -9,7 +9,7 @@ import pytest
 from played_for_tests import Played
 
 from actors.coordinator.control import Action, reply_to
-from drive_store import ExperimentStore, write_request
+from drive_store import write_request
 from swarm_ray.records.state import ControlRequest
 
 
@@ -24,7 +24,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
 
 def ask(played: Played, action: Action) -> str:
     request = msgspec.json.encode(ControlRequest(action, "2026-08-01T12:00:00+00:00"))
-    return write_request(ExperimentStore(played.folder.store, played.folder.paths), request)
+    return write_request(played.folder.address.open(), request)
 
 
 def replies(played: Played) -> dict[str, str]:
@@ -66,7 +66,7 @@ def test_what_is_so_already_is_said(played: Played) -> None:
 
 def test_a_request_that_cannot_be_read_is_answered_too(played: Played) -> None:
     folder = played.folder
-    junk = write_request(ExperimentStore(folder.store, folder.paths), b'{"action": "explode"}')
+    junk = write_request(folder.address.open(), b'{"action": "explode"}')
     (folder.root / folder.paths.requests_folder / "0000beef.json").write_bytes(b"noise")
     played.tick()
     played.play("node-1", rounds=range(1))

@@ -10,7 +10,7 @@ from folder_for_tests import closed, opens
 from played_for_tests import Played
 
 from actors.coordinator.failover import has_nothing_left, next_stage
-from drive_store import ExperimentStore, newest
+from drive_store import newest
 from drive_store.statelog.coordinator import write_coordinator_beat
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.records.nodes import CoordinatorBeat, NodeTotals
@@ -35,7 +35,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
 
 
 def epoch_of(played: Played) -> int:
-    found = newest(ExperimentStore(played.folder.store, played.folder.paths))
+    found = newest(played.folder.address.open())
     assert found is not None
     return found.ref.epoch
 
@@ -100,9 +100,7 @@ def test_a_living_coordinator_elsewhere_is_not_succeeded(tmp_path: Path) -> None
         played.tick()
         living.tick(played.now)
         said = msgspec.json.encode(CoordinatorBeat(count, 1, 0))
-        write_coordinator_beat(
-            ExperimentStore(played.folder.store, played.folder.paths), living.claimant, 90 + count, said
-        )
+        write_coordinator_beat(played.folder.address.open(), living.claimant, 90 + count, said)
     with pytest.raises(NodeTakenError, match=f"coordinated by {living.claimant} elsewhere"):
         played.tick()
     assert epoch_of(played) == 1

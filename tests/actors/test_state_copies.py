@@ -8,7 +8,6 @@ import msgspec
 from folder_for_tests import Folder, closed, opens
 
 from actors.coordinator.epoch import write_copies
-from drive_store import ExperimentStore
 from swarm_ray.records.state import StateRecord
 
 
@@ -18,7 +17,7 @@ def read(folder: Folder, key: str) -> object:
 
 def test_the_current_state_says_who_is_in_the_open_round(folder: Folder) -> None:
     record = StateRecord("running", 9, None, opens(4, "node-1", "node-2"), {})
-    write_copies(ExperimentStore(folder.store, folder.paths), record)
+    write_copies(folder.address.open(), record)
     told = read(folder, folder.paths.current_state)
     assert isinstance(told, dict)
     assert told.pop("written_at") > "2026"
@@ -37,7 +36,7 @@ def test_rewards_and_winners_of_the_round_that_closed_lie_in_a_file_each(folder:
     ended = msgspec.structs.replace(closed(501), rewards={"node-1": 0.25}, winners=("node-2",))
     for note in ("", "again"):
         write_copies(
-            ExperimentStore(folder.store, folder.paths),
+            folder.address.open(),
             StateRecord("running", 999, ended, opens(502, "node-1"), {}, note),
         )
     assert read(folder, folder.paths.rewards(501)) == {"node-1": 0.25}

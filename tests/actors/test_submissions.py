@@ -236,7 +236,7 @@ def test_a_step_counts_once_whatever_its_round(folder: Folder, submissions: Subm
 def test_files_of_any_of_a_nodes_incarnations_count_once(folder: Folder, submissions: Submissions) -> None:
     first = folder.publish("node-1", 0)
     later = publish_round_file(
-        ExperimentStore(folder.store, folder.paths),
+        folder.address.open(),
         Publication(
             node="node-1",
             incarnation="ffffffff",
