@@ -125,15 +125,14 @@ def _rgym(game: ShortForm, place: GamePlace) -> tuple[GymDataManager, DefaultRew
 
 
 def _trainer(game: ShortForm, place: GamePlace) -> Any:
-    config = place.config
     if game.trainer == "genrl":
         return _genrl_trainer(place)
     return PolicyTrainer(
         first_policy(place),
-        config.completions,
+        place.config.completions,
         seed=place.seed,
         node=place.node,
-        advantage_epsilon=config.grpo.advantage_epsilon,
+        advantage_epsilon=place.config.grpo.advantage_epsilon,
         openings=game.openings,
     )
 

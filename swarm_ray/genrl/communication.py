@@ -39,8 +39,6 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
         self.stage_ = 0
         self.problems: list[str] = []
         """What went wrong and was tolerated, in words; the reader clears it."""
-        self.missing: tuple[str, ...] = ()
-        """Nodes whose files did not come to the last gather."""
         self.phases = PhaseClock(time.monotonic)
         """Counts the seconds of publishing, waiting and reading; a game manager gives its own."""
         self.telling = NOTHING_TOLD
@@ -102,7 +100,6 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
             self.stage_ += 1
         else:
             self._step += 1
-        self.missing = gathered.missing
         self.problems += gathered.problems
         if gathered.missing:
             self.problems.append(f"without {', '.join(gathered.missing)}: nothing came in time")

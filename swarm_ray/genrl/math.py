@@ -118,11 +118,10 @@ class MathDataManager(RowInputs, MSMDataManager):
         for _ in range(REDRAWS * count):
             (question,) = self._tasks.draw(stream, 1)
             if question.reference.isdecimal() and question.text not in rows:
-                origin = {"source_dataset": question.specialty, "source_index": question.index}
                 rows[question.text] = {
                     "question": question.text,
                     "answer": question.reference,
-                    "metadata": origin,
+                    "metadata": {"source_dataset": question.specialty, "source_index": question.index},
                 }
             if len(rows) == count:
                 return list(rows.values())

@@ -126,9 +126,12 @@ def environment_of(question: Question) -> dict[str, Any]:
     GenRL takes the data set's `answer`, which is None for propositional_logic and empty for a zero in base_conversion,
     so that nothing is ever rewarded there.
     """
-    metadata = plain(dict(question.entry["metadata"]))
-    metadata |= {"source_dataset": question.specialty, "source_index": question.index}
-    return {"question": question.text, "answer": question.reference, "metadata": metadata}
+    origin = {"source_dataset": question.specialty, "source_index": question.index}
+    return {
+        "question": question.text,
+        "answer": question.reference,
+        "metadata": plain(dict(question.entry["metadata"])) | origin,
+    }
 
 
 def world_state_of(question: Question) -> WorldState:

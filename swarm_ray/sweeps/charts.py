@@ -70,15 +70,18 @@ def curve_chart(result: SweepResult) -> Chart:
 
 def dot_chart(result: SweepResult, measure: Measure) -> Chart:
     """A line for each grid point with a dot for each run, the mean and its interval."""
-    points = result.points
     return Chart(
         slug=measure.key.replace("_", "-"),
         title=measure.title[0].upper() + measure.title[1:],
         caption=f"{measure.meaning[0].upper()}{measure.meaning[1:]}. Dots: runs. Bar: mean, 95 % bootstrap interval.",
-        height=EDGE_HEIGHT + ROW_HEIGHT * len(points),
-        draw=lambda figure: _draw_dots(figure, points, measure),
+        height=EDGE_HEIGHT + ROW_HEIGHT * len(result.points),
+        draw=lambda figure: _draw_dots(figure, result.points, measure),
         columns=("setting", "seed", measure.key),
-        rows=tuple((p.point.label, s, v) for p in points for s, v in p.figures[measure.key].values.items()),
+        rows=tuple(
+            (point.point.label, seed, value)
+            for point in result.points
+            for seed, value in point.figures[measure.key].values.items()
+        ),
     )
 
 

@@ -214,12 +214,14 @@ def _means(result: SweepResult) -> Table:
         )
         for p in result.points
     ]
-    note = (
-        "Mean \N{PLUS-MINUS SIGN} standard deviation over the seeds, and below it the 95 % bootstrap interval of the "
-        "mean. One run is one number."
+    return Table(
+        "Every setting",
+        ("setting", "runs", *[measure.title for measure in MEASURES]),
+        tuple(rows),
+        note="Mean \N{PLUS-MINUS SIGN} standard deviation over the seeds, and below it the 95 % bootstrap interval of "
+        "the mean. One run is one number.",
+        stacked=True,
     )
-    heads = ("setting", "runs", *[measure.title for measure in MEASURES])
-    return Table("Every setting", heads, tuple(rows), note=note, stacked=True)
 
 
 def _runs(result: SweepResult) -> Table:
@@ -228,5 +230,4 @@ def _runs(result: SweepResult) -> Table:
         for point in result.points
         for run in point.runs
     ]
-    heads = ("experiment", "seed", *[measure.title for measure in MEASURES])
-    return Table("", heads, tuple(rows))
+    return Table("", ("experiment", "seed", *[measure.title for measure in MEASURES]), tuple(rows))

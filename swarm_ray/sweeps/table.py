@@ -82,8 +82,8 @@ def plan_text(
 ) -> str:
     """Every run with its state, and below them the size of the sweep."""
     rows = [[s.run.point.label, str(s.run.seed), s.state, s.run.experiment] for s in found]
-    table = grid(["setting", "seed", "state", "experiment"], rows, width=width, styled=styled)
-    return table + size_text(plan, found) + "\n"
+    table = grid(("setting", "seed", "state", "experiment"), rows, width=width, styled=styled)
+    return f"{table}{size_text(plan, found)}\n"
 
 
 def size_text(plan: SweepPlan, found: Sequence[RunStatus]) -> str:
@@ -117,7 +117,6 @@ def result_text(result: SweepResult, *, width: int = WIDTH, styled: bool = False
 
 def means_table(result: SweepResult, *, width: int = WIDTH, styled: bool = False) -> str:
     """A line for each grid point: mean and standard deviation over the seeds."""
-    heads = ["setting", "runs", "cumulative", "last tenth", "pass@1", "tokens", "time"]
     rows = [
         [
             p.point.label + (" (baseline)" if p.is_baseline else ""),
@@ -126,9 +125,10 @@ def means_table(result: SweepResult, *, width: int = WIDTH, styled: bool = False
         ]
         for p in result.points
     ]
-    return grid(heads, rows, width=width, styled=styled)
+    return grid(MEAN_HEADS, rows, width=width, styled=styled)
 
 
+MEAN_HEADS = ("setting", "runs", "cumulative", "last tenth", "pass@1", "tokens", "time")
 DIFFERENCE_HEADS = ("setting", "ratio", "difference", "95 % interval", "U", "p", "p (Holm)", "larger in", "d")
 
 
