@@ -76,9 +76,8 @@ def json_text(result: SweepResult) -> str:
 
 def _cell(value: object) -> object:
     """Numbers and texts unchanged, anything else as JSON; None as an empty cell."""
-    if value is None or (isinstance(value, int | float | str) and not isinstance(value, bool)):
-        return value
-    return msgspec.json.encode(value).decode()
+    plain = value is None or (isinstance(value, int | float | str) and not isinstance(value, bool))
+    return value if plain else msgspec.json.encode(value).decode()
 
 
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
