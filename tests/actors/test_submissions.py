@@ -91,27 +91,18 @@ def test_a_settled_file_is_not_read_again(folder: Folder) -> None:
     assert store.operations.reads == before
 
 
-def test_of_two_files_of_one_round_the_first_counts(folder: Folder, submissions: Submissions) -> None:
-    first = folder.publish("node-1", 0)
-    second = folder.publish("node-1", 0, attempt=1)
+def test_a_file_counts_in_its_own_round_and_only_the_first(folder: Folder, submissions: Submissions) -> None:
+    first, second, early = (
+        folder.publish("node-1", 0),
+        folder.publish("node-1", 0, attempt=1),
+        publish(folder, "node-1", 2),
+    )
     received = collect(submissions, 0)
-    assert accepted(received) == [first]
-    assert received.superseded == [second]
-
-
-def test_a_file_of_an_earlier_round_is_late_and_the_new_one_is_accepted(
-    folder: Folder, submissions: Submissions
-) -> None:
-    old, new = folder.publish("node-1", 0), publish(folder, "node-1", 2)
+    assert (accepted(received), received.superseded) == ([first], [second])
+    assert collect(submissions, 1) == Received(), "that of a round to come has to wait"
+    late = publish(folder, "node-2", 1)
     received = collect(submissions, 2)
-    assert received.late == [old]
-    assert accepted(received) == [new]
-
-
-def test_a_file_of_a_round_to_come_has_to_wait(folder: Folder, submissions: Submissions) -> None:
-    early = publish(folder, "node-1", 1)
-    assert collect(submissions, 0) == Received()
-    assert accepted(collect(submissions, 1)) == [early]
+    assert (accepted(received), received.late) == ([early], [late])
 
 
 def test_a_torn_file_is_looked_at_again_until_it_is_whole(folder: Folder, submissions: Submissions) -> None:
