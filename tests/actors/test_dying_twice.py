@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from actors_for_tests import OneProcessSwarm, until
+from actors_for_tests import Killed, OneProcessSwarm, kill_at, release, until
 from swarm_for_tests import closed_stages, small_config
 
 from actors.trainer.trainer import Trainer
@@ -21,32 +20,10 @@ CONFIG = small_config(checkpoint__every=1, checkpoint__keep=ROUNDS, **COMMON)
 WITHOUT_CHECKPOINTS = small_config(checkpoint__every=1000, **COMMON)
 
 
-class Killed(BaseException):
-    """Ends a trainer's thread where SIGKILL would end its process."""
-
-
-def kill_at(trainer: Trainer, method: str, count: int, patch: pytest.MonkeyPatch) -> None:
+def kill_policy_at(trainer: Trainer, method: str, count: int) -> None:
     """Die at the `count`-th call of a method of the policy, once the checkpoints so far are on the disk."""
-    policy = trainer.nodes[0].policy
-    real, calls = getattr(policy, method), 0
-
-    def dying(*arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == count:
-            until(lambda: trainer._checkpoints._checkpointer._thread.idle)
-            patch.setattr(trainer._checkpoints, "close", lambda *_: [])
-            patch.setattr(trainer._reporter, "final_heartbeat", lambda *_, **__: None)
-            raise Killed
-        return real(*arguments)
-
-    patch.setattr(policy, method, dying)
-
-
-def release(trainer: Trainer) -> None:
-    """The system gives back what a dead process held."""
-    for home in trainer._restored.folders.values():
-        home.release()
+    writer = trainer._checkpoints._checkpointer._thread
+    kill_at(trainer, trainer.nodes[0].policy, method, count, lambda: until(lambda: writer.idle))
 
 
 def steps_on_disk(swarm: OneProcessSwarm) -> dict[int, Path]:
@@ -54,11 +31,9 @@ def steps_on_disk(swarm: OneProcessSwarm) -> dict[int, Path]:
     return {int(path.name.removeprefix("step_")): path for path in folder.iterdir()}
 
 
-def test_a_checkpoint_of_a_step_that_was_taken_again_knows_what_comes_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_of_a_step_that_was_taken_again_knows_what_comes_after_it(tmp_path: Path) -> None:
     swarm = OneProcessSwarm(tmp_path / "My Drive", CONFIG, [["node-0"], ["node-1"]], "twice")
-    kill_at(swarm.trainers[1], "generate", 7, monkeypatch)
+    kill_policy_at(swarm.trainers[1], "generate", 7)
     with swarm:
         with pytest.raises(Killed):
             swarm._ends[1].result(60)
@@ -68,7 +43,7 @@ def test_a_checkpoint_of_a_step_that_was_taken_again_knows_what_comes_after_it(
                 shutil.rmtree(path)
         nodes = swarm.trainers[1]._settings.nodes
         second = swarm.trainers[1] = swarm.trainer(swarm.address, nodes, swarm._reporter)
-        kill_at(second, "update", 2, monkeypatch)
+        kill_policy_at(second, "update", 2)
         with pytest.raises(Killed):
             second.run()
         assert max(steps_on_disk(swarm)) == KEPT_STEP + 1  # taken while steps were taken again
@@ -89,11 +64,11 @@ def test_a_checkpoint_of_a_step_that_was_taken_again_knows_what_comes_after_it(
     [([["node-0"], ["node-1"]], False), ([["node-0", "node-1"]], False), ([["node-0"], ["node-1"]], True)],
 )
 def test_without_any_checkpoint_the_whole_log_is_learned_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosted: list[list[str]], *, disk_lost: bool
+    tmp_path: Path, hosted: list[list[str]], *, disk_lost: bool
 ) -> None:
     """Also by another machine, where the disk is lost before the first upload: all files are in the folder."""
     swarm = OneProcessSwarm(tmp_path / "My Drive", WITHOUT_CHECKPOINTS, hosted)
-    said = recovered(swarm, 5, monkeypatch, disk_lost=disk_lost)
+    said = recovered(swarm, 5, disk_lost=disk_lost)
     assert "4 update(s) taken again from the state log" in said
     if not disk_lost:
         assert "no whole checkpoint" in said
@@ -105,11 +80,9 @@ def test_without_any_checkpoint_the_whole_log_is_learned_again(
     ]
 
 
-def recovered(
-    swarm: OneProcessSwarm, generation: int, patch: pytest.MonkeyPatch, *, disk_lost: bool = False
-) -> str:
+def recovered(swarm: OneProcessSwarm, generation: int, *, disk_lost: bool = False) -> str:
     """Kill the last trainer at a generation, start it again, and run to the end; what node-1 says it recovered."""
-    kill_at(swarm.trainers[-1], "generate", generation, patch)
+    kill_policy_at(swarm.trainers[-1], "generate", generation)
     with swarm:
         with pytest.raises(Killed):
             swarm.results()
@@ -123,12 +96,10 @@ def recovered(
     return said
 
 
-def test_what_peers_no_longer_keep_is_missed_and_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_peers_no_longer_keep_is_missed_and_said(tmp_path: Path) -> None:
     config = small_config(checkpoint__every=1000, pace__settle_s=0.2, retention__rounds=1, **COMMON)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1"]])
-    said = recovered(swarm, 6, monkeypatch)
+    said = recovered(swarm, 6)
     assert "5 update(s) taken again" in said
     assert "file(s) of peers were missing" in said
     assert "nothing lost" not in said

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from actors_for_tests import OneProcessSwarm, until
+from actors_for_tests import Killed, OneProcessSwarm, kill_at, release, until, write_nothing_more
 from swarm_for_tests import closed_stages, records_of, small_config
 
 from actors.trainer.trainer import Trainer
@@ -22,10 +21,6 @@ from swarm_ray.records.metrics import StepMetrics
 ROUNDS = 6
 NODES = ("node-0", "node-1", "node-2")
 CONFIG = small_config(nodes=3, rounds=ROUNDS, pace__expect=3, checkpoint__every=2)
-
-
-class Killed(BaseException):
-    """Ends a trainer's thread where SIGKILL would end its process."""
 
 
 class DeviceLost(RuntimeError):
@@ -58,38 +53,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> OneProcessSwarm:
     return swarm
 
 
-def kill_at(trainer: Trainer, where: str, count: int, patch: pytest.MonkeyPatch) -> None:
-    """Let the trainer's thread die at the `count`-th call of one of its parts, with nothing written after it."""
-    owner: Any = trainer._exchange if hasattr(trainer._exchange, where) else trainer.nodes[0].policy
-    real: Callable[..., Any] = getattr(owner, where)
-    calls = 0
-
-    def dying(*arguments: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == count:
-            patch.setattr(trainer._checkpoints, "close", lambda *_: [])
-            patch.setattr(trainer._reporter, "final_heartbeat", lambda *_, **__: None)
-            raise Killed
-        return real(*arguments, **named)
-
-    patch.setattr(owner, where, dying)
-
-
 @pytest.mark.parametrize(
     ("where", "count"),
     [("generate", 4), ("publish", 7), ("wait_closed", 3), ("gather", 5), ("update", 4)],
 )
 def test_a_run_that_was_killed_equals_one_that_never_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: OneProcessSwarm, where: str, count: int
+    tmp_path: Path, whole: OneProcessSwarm, where: str, count: int
 ) -> None:
     swarm = OneProcessSwarm(tmp_path / "cut" / "My Drive", CONFIG, [NODES[:1], NODES[1:]], "cut")
-    kill_at(swarm.trainers[1], where, count, monkeypatch)
+    trainer = swarm.trainers[1]
+    owner: Any = trainer._exchange if hasattr(trainer._exchange, where) else trainer.nodes[0].policy
+    kill_at(trainer, owner, where, count)
     with swarm:
         with pytest.raises(Killed):
             swarm.results()
-        for home in swarm.trainers[1]._restored.folders.values():
-            home.release()
+        release(trainer)
         again = swarm.restart(1)
         assert again.rounds > 0
         assert swarm.state() == "finished"
@@ -172,12 +150,10 @@ def test_a_machine_that_vanished_costs_what_was_not_uploaded(tmp_path: Path) -> 
 def vanish(swarm: OneProcessSwarm, number: int) -> None:
     """End a trainer's thread at its next look, with nothing written after it."""
     trainer = swarm.trainers[number]
-    trainer._checkpoints.close = lambda *_: []  # type: ignore[method-assign]
-    trainer._reporter.final_heartbeat = lambda *_, **__: None  # type: ignore[method-assign]
+    write_nothing_more(trainer)
     trainer.stop()
     swarm._ends[number].result(60)
-    for home in trainer._restored.folders.values():
-        home.release()
+    release(trainer)
 
 
 def test_weights_alone_are_taken_where_that_is_asked(tmp_path: Path) -> None:

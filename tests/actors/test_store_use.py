@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from actors_for_tests import OneProcessSwarm
+from actors_for_tests import Killed, OneProcessSwarm, kill_at, release
 from swarm_for_tests import closed_stages, small_config
 
 from actors.store_meter import BYTES, StoreMeter, add_use
@@ -28,13 +27,12 @@ class Finished:
     def __init__(self, folder: Path, *, kill: bool) -> None:
         self.swarm = swarm = OneProcessSwarm(folder / "My Drive", CONFIG, [NODES[:1], NODES[1:]])
         if kill:
-            kill_in_third_round(swarm)
+            kill_at(swarm.trainers[1], swarm.trainers[1]._exchange, "gather", 3)
         with swarm:
             if kill:
                 with pytest.raises(Killed):
                     swarm.results()
-                for home in swarm.trainers[1]._restored.folders.values():
-                    home.release()
+                release(swarm.trainers[1])
                 swarm.restart(1)
             else:
                 swarm.results()
@@ -52,25 +50,6 @@ class Finished:
         reading = registry.read_beat(node, life)
         assert isinstance(reading, Valid)
         return msgspec.json.decode(reading.payload, type=Beat)
-
-
-class Killed(BaseException):
-    """Ends a trainer's thread where SIGKILL would end its process."""
-
-
-def kill_in_third_round(swarm: OneProcessSwarm) -> None:
-    trainer: Any = swarm.trainers[1]
-    real, calls = trainer._exchange.gather, list[int]()
-
-    def dying(*arguments: Any, **named: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 3:
-            trainer._checkpoints.close = lambda *_: []
-            trainer._reporter.final_heartbeat = lambda *_, **__: None
-            raise Killed
-        return real(*arguments, **named)
-
-    trainer._exchange.gather = dying
 
 
 def counts(operations: Operations) -> StoreUse:

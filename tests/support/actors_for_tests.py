@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from swarm_for_tests import rules_of
 
@@ -58,6 +59,37 @@ def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
 
 class CoordinatorKilled(BaseException):
     """Ends a coordinator's thread where SIGKILL would end its process."""
+
+
+class Killed(BaseException):
+    """Ends a trainer's thread where SIGKILL would end its process."""
+
+
+def kill_at(
+    trainer: Trainer, owner: Any, method: str, count: int, before: Callable[[], None] = lambda: None
+) -> None:
+    """Let the trainer's thread die at the `count`-th call of a method, with nothing written after it."""
+    real, calls = getattr(owner, method), itertools.count(1)
+
+    def dying(*arguments: Any, **named: Any) -> Any:
+        if next(calls) == count:
+            before()
+            write_nothing_more(trainer)
+            raise Killed
+        return real(*arguments, **named)
+
+    setattr(owner, method, dying)
+
+
+def write_nothing_more(trainer: Any) -> None:
+    """Let a trainer end without its last checkpoint and heartbeat."""
+    trainer._checkpoints.close = lambda *_: []
+    trainer._reporter.final_heartbeat = lambda *_, **__: None
+
+
+def release(trainer: Trainer) -> None:
+    """The system gives back what a dead process held."""
+    trainer._restored.release()
 
 
 class DirectSink:
