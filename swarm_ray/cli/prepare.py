@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drive_store import Store
-from drive_store.doctor import FAIL, ROUNDS, WAIT_S, Findings, examine, findings_text
+from drive_store.doctor import FAIL, ROUNDS, WAIT_S, examine, findings_text
 from swarm_ray.cli.arguments import (
     ALGORITHM,
     JSON,
@@ -67,12 +67,8 @@ def doctor(arguments: argparse.Namespace) -> int:
         wait_s=whole_number("--wait", parse_scalar(arguments.wait, "--wait")),
         say=complain,
     )
-    show(findings, _findings_text, as_json=arguments.json)
+    show(findings, lambda found, width, **_: findings_text(found, width=width), as_json=arguments.json)
     return FAILED if findings.level == FAIL else DONE
-
-
-def _findings_text(findings: Findings, *, width: int, styled: bool) -> str:  # noqa: ARG001  they are plain text
-    return findings_text(findings, width=width)
 
 
 def make_identity(arguments: argparse.Namespace) -> int:

@@ -40,11 +40,10 @@ class Opened:
     @property
     def over(self) -> bool:
         """Whether all its rounds have run."""
-        record = self.record
         return (
-            record is not None
-            and record.state == ExperimentState.FINISHED
-            and record.rounds >= self.config.rounds
+            self.record is not None
+            and self.record.state == ExperimentState.FINISHED
+            and self.record.rounds >= self.config.rounds
         )
 
 

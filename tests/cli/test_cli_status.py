@@ -146,9 +146,7 @@ def test_a_folder_that_cannot_be_understood_is_one_line_and_status_1(
     assert "state record 0" in one_line(capsys)
 
 
-@pytest.mark.parametrize(
-    "command", ["", "simulate", "coordinate", "work", "status", "list", "compare", "config"]
-)
+@pytest.mark.parametrize("command", ["", "simulate", "work", "status", "compare", "config", "identity new"])
 def test_help_is_printed_with_the_exit_statuses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     captured = capsys.readouterr()

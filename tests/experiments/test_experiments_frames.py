@@ -42,9 +42,8 @@ def fresh(tmp_path: Path) -> FakeExperiment:
 def test_metrics_have_a_row_for_each_step(done: FakeExperiment) -> None:
     frame = metrics_frame(str(done.root), "done")
     assert list(frame.columns) == list(frames.STEPS)
-    assert [tuple(key) for key in frame[["round", "node", "step"]].to_numpy()] == [
-        (number, node, number) for number in range(4) for node in NODES
-    ]
+    taken = [[number, node, number] for number in range(4) for node in NODES]
+    assert frame[["round", "node", "step"]].to_numpy().tolist() == taken
     first = frame.iloc[0]
     assert (first["reward"], first["seconds"], first["generate_s"], first["sample_s"]) == (0.5, 3.0, 1.0, 0.0)
     assert frame["grad_norm"].isna().all()
@@ -55,9 +54,8 @@ def test_rounds_add_up_to_what_experiments_are_compared_by(done: FakeExperiment)
     frame = rounds_frame(str(done.root), "done")
     assert (frame.index.name, list(frame.index)) == ("round", [0, 1, 2, 3])
     last = frame.iloc[-1]
-    assert last["cumulative_reward"] == pytest.approx(
-        compare_experiments(str(done.root), ["done"])[0].cumulative_reward
-    )
+    (figures,) = compare_experiments(str(done.root), ["done"])
+    assert last["cumulative_reward"] == pytest.approx(figures.cumulative_reward)
     assert (last["elapsed_s"], last["seconds"], last["accepted"]) == (8.0, 2.0, 2)
     assert last["reward"] == pytest.approx(last["reward_sum"] / 2)
     assert last["reward_min"] <= last["reward"] <= last["reward_max"]

@@ -23,7 +23,7 @@ from swarm_ray.experiments import (
 )
 from swarm_ray.experiments.read import listing
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment, open_root
-from swarm_ray.experiments.read.status import status_of
+from swarm_ray.experiments.read.status import read_now
 
 
 def test_experiments_are_listed_oldest_first(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_status_asks_as_much_after_2000_rounds_as_after_20(root: Path) -> None:
     for rounds in ROUNDS:
         opened = open_experiment(str(root), f"of-{rounds}")
         counted = OpenExperiment(opened.address, Store(str(root)), opened.identity)
-        status = status_of(counted)
+        status = read_now(counted).status()
         assert (status.state, status.round) == ("running", rounds - 1)
         operations = asdict(counted.store.operations)
         operations.pop("bytes_read")

@@ -96,9 +96,7 @@ def test_it_is_not_overwritten_while_it_runs(address: ExperimentAddress) -> None
     assert (stored.seed, stored.resume) == (7, "all"), "which parts to resume is never stored"
 
 
-def test_one_that_is_made_anew_finds_nothing_of_the_old_one_on_this_machine(
-    address: ExperimentAddress,
-) -> None:
+def test_one_that_is_made_anew_finds_nothing_of_the_old_one_here(address: ExperimentAddress) -> None:
     open_or_create(address, small_config(), overwrite=False)
     before = local_folder(address)
     (before / "checkpoints").mkdir(parents=True)

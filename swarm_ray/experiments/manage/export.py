@@ -27,7 +27,7 @@ from swarm_ray.experiments.manage.files import (
 from swarm_ray.experiments.read.compare import comparison_of
 from swarm_ray.experiments.read.experiment import OpenExperiment, open_experiment, report
 from swarm_ray.experiments.read.rollouts import Questions, StoredFile, read_content, stored_files
-from swarm_ray.experiments.read.status import status_of
+from swarm_ray.experiments.read.status import read_now
 from swarm_ray.records.rollouts import Rollout, RoundFile
 from swarm_ray.tasks.questions import require_modules
 
@@ -161,7 +161,7 @@ def _write_summary(experiment: OpenExperiment, path: Path, problems: list[str] |
         "machine": identity.machine,
         "versions": identity.versions,
         "figures": comparison_of(experiment, problems),
-        "status": status_of(experiment),
+        "status": read_now(experiment).status(),
         "config": to_json(experiment.config_in_force()),
     }
     path.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
@@ -181,6 +181,10 @@ def write_rollouts(
 ) -> None:
     """Write the rollouts of every round file that is still kept, whatever became of it.
 
+    Of the columns, `fate` is what became of the file, missing where a gap in the state log hides that; `reference` an
+    answer that the verifier takes as right; rewards are those that the node's own verifier gave, `reward` their mean.
+    `question` and `reference` are missing where the question cannot be made again.
+
     Args:
         experiment: whose.
         path: the parquet file.
@@ -196,25 +200,9 @@ def write_rollouts(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema()
-    rows = _rows(experiment, modules, problems)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        while some := list(islice(rows, ROWS_AT_ONCE)):
-            writer.write_table(pa.Table.from_pylist(some, schema=schema))
-
-
-def _schema() -> Any:
-    """Columns of the rollouts.
-
-    `fate` is what became of the file, missing where a gap in the state log hides that; `reference` an answer that the
-    verifier takes as right; rewards are those that the node's own verifier gave, `reward` their mean. `question` and
-    `reference` are missing where the question cannot be made again.
-    """
-    import pyarrow as pa
-
     completion = pa.struct([("text", pa.string()), ("reward", pa.float64()), ("finished", pa.bool_())])
     texts, counts = pa.string(), pa.int64()
-    return pa.schema(
+    schema = pa.schema(
         [
             ("experiment", texts),
             ("round", counts),
@@ -234,6 +222,10 @@ def _schema() -> Any:
             ("completions", pa.list_(completion)),
         ]
     )
+    rows = _rows(experiment, modules, problems)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
 
 def _rows(

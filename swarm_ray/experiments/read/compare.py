@@ -16,7 +16,7 @@ from swarm_ray.experiments.read.metrics import (
     stages_from_rows,
     with_logged_rewards,
 )
-from swarm_ray.experiments.read.status import ExperimentStatus, status_of
+from swarm_ray.experiments.read.status import ExperimentStatus, read_now
 from swarm_ray.records.state import ExperimentState, Refusal, StageClosed
 
 
@@ -105,7 +105,7 @@ def comparison_of(experiment: OpenExperiment, problems: list[str] | None = None)
         SwarmStateError: as for `history_of`.
         StoreError: the folder cannot be read.
     """
-    sizes, status = sizes_of(experiment.config_in_force()), status_of(experiment)
+    sizes, status = sizes_of(experiment.config_in_force()), read_now(experiment).status()
     return figures_of(sizes, status, history_of(experiment, problems))
 
 

@@ -20,7 +20,7 @@ from swarm_ray.experiments.read.compare import ClosedStage, history_of
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.experiments.read.listing import compare_experiments, list_experiments
 from swarm_ray.experiments.read.metrics import metrics_of
-from swarm_ray.experiments.read.status import status_of
+from swarm_ray.experiments.read.status import read_now
 from swarm_ray.formatting import clean
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.sapo.phases import PHASES
@@ -202,7 +202,7 @@ def nodes_frame(root: str, experiment: str) -> pd.DataFrame:
         SwarmStateError: the newest state record is not one that this version reads.
         StoreError: the folder cannot be read.
     """
-    nodes = status_of(open_experiment(root, experiment)).nodes
+    nodes = read_now(open_experiment(root, experiment)).status().nodes
     rows = [
         msgspec.structs.asdict(node)
         | {"node": node.id, "unanswered": len(node.unanswered), "problem": node.problem or ""}

@@ -64,12 +64,12 @@ def list_experiments(root: str) -> list[ExperimentSummary]:
         StoreError: the folder cannot be read.
     """
     store = open_root(root)
-    names = possible_names(store)
     # One bounded call for each experiment, and several at once: on a mount each waits for the network.
     look = Deadline()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = pool.map(
-            lambda name: look.call(lambda: _summary(store, ExperimentAddress(root, name))), names
+            lambda name: look.call(lambda: _summary(store, ExperimentAddress(root, name))),
+            possible_names(store),
         )
         with errors_of("list the folder", root):
             summaries = [summary for summary in found if summary is not None]

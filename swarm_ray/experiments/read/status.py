@@ -253,17 +253,6 @@ def read_now(experiment: OpenExperiment) -> ExperimentReading:
     return ExperimentReader(experiment).look(record, entry.ref if entry else None)
 
 
-def status_of(experiment: OpenExperiment) -> ExperimentStatus:
-    """Where an experiment stands; costs a look and one read per node.
-
-    Raises:
-        ConfigError: it has no state record yet, and its configuration is missing or was altered.
-        SwarmStateError: the newest state record is not one that this version reads.
-        StoreError: the folder cannot be read.
-    """
-    return read_now(experiment).status()
-
-
 def shown_state(record: StateRecord) -> ExperimentState:
     """The state as people are told it: a swarm that drains is still running."""
     return ExperimentState.RUNNING if record.state == ExperimentState.DRAINING else record.state
