@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -42,6 +43,20 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+@contextmanager
+def running(discovery: Discovery) -> Iterator[None]:
+    """Heartbeats are sent meanwhile."""
+    thread = threading.Thread(target=discovery.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        discovery.stop()
+        discovery.stop()
+        thread.join(20)
+    assert not thread.is_alive()
 
 
 def training(step: int, **said: object) -> Beat:
@@ -102,11 +117,8 @@ def test_a_restart_goes_on_beating(folder: Folder, tmp_path: Path) -> None:
     first.report([("node-1", training(4, progress=77))], published=False)
     count = beat_of(folder, "node-1").count
     second = restarted()
-    thread = threading.Thread(target=second.run)
-    thread.start()
-    wait_for(lambda: beat_of(folder, "node-1").count > count)
-    second.stop()
-    thread.join(20)
+    with running(second):
+        wait_for(lambda: beat_of(folder, "node-1").count > count)
     beat = beat_of(folder, "node-1")
     assert (beat.step, beat.progress) == (4, 77)
 
@@ -128,12 +140,9 @@ def test_beats_of_discovery_itself_are_no_progress(folder: Folder, discovery: Di
     """A trainer that hangs is found out, although its discovery beats."""
     discovery.register([member("node-1")])
     discovery.report([("node-1", training(1, progress=9))], published=False)
-    thread = threading.Thread(target=discovery.run)
-    thread.start()
-    count = beat_of(folder, "node-1").count
-    wait_for(lambda: beat_of(folder, "node-1").count >= count + 3)
-    discovery.stop()
-    thread.join(20)
+    with running(discovery):
+        count = beat_of(folder, "node-1").count
+        wait_for(lambda: beat_of(folder, "node-1").count >= count + 3)
     assert beat_of(folder, "node-1").progress == 9
 
 
@@ -141,19 +150,15 @@ def test_a_folder_that_goes_away_ends_no_beating(folder: Folder, discovery: Disc
     discovery.register([member("node-1")])
     peers = folder.root / folder.paths.peers_folder
     away = peers.with_name("away")
-    thread = threading.Thread(target=discovery.run)
-    thread.start()
-    peers.rename(away)
-    discovery.report([("node-1", training(8, done=True))], published=False)
-    assert discovery.problem != ""
-    with pytest.raises(StoreUnavailable, match="node-1"):
+    with running(discovery):
+        peers.rename(away)
+        discovery.report([("node-1", training(8, done=True))], published=False)
+        assert discovery.problem != ""
+        with pytest.raises(StoreUnavailable, match="node-1"):
+            discovery.flush()
+        away.rename(peers)
+        wait_for(lambda: beat_of(folder, "node-1").done)
         discovery.flush()
-    assert thread.is_alive()
-    away.rename(peers)
-    wait_for(lambda: beat_of(folder, "node-1").done)
-    discovery.flush()
-    discovery.stop()
-    thread.join(20)
     assert discovery.problem == ""
 
 
@@ -180,13 +185,8 @@ def test_a_long_computation_silences_nobody(folder: Folder, discovery: Discovery
     discovery.register([member("node-1"), member("node-2")])
     discovery.report([("node-2", training(9, done=True))], published=False)
     last = beat_of(folder, "node-2").count
-    thread = threading.Thread(target=discovery.run)
-    thread.start()
-    wait_for(lambda: beat_of(folder, "node-1").count >= 3)
-    discovery.stop()
-    discovery.stop()
-    thread.join(20)
-    assert not thread.is_alive()
+    with running(discovery):
+        wait_for(lambda: beat_of(folder, "node-1").count >= 3)
     assert beat_of(folder, "node-2").count == last
 
 
