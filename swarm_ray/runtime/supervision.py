@@ -108,8 +108,9 @@ class Supervisor:
         for role in self._memory.sample(now):
             if self._actors[role].by_ray:
                 self._restarted_by_ray(self._actors[role])
-        self._check_started(now)
         for actor in self._actors.values():
+            if actor.asked and now - actor.asked > self._within:
+                raise ray_actors.not_up(actor.role, actor.share, self._within)
             if actor.due is not None and now >= actor.due:
                 self._make(actor)
         return ended
@@ -223,8 +224,3 @@ class Supervisor:
             if at_work:
                 self._make(actor)
         self._tell(RAY, "Ray died on this machine, and was started again with all actors")
-
-    def _check_started(self, now: float) -> None:
-        for actor in self._actors.values():
-            if actor.asked and now - actor.asked > self._within:
-                raise ray_actors.not_up(actor.role, actor.share, self._within)

@@ -142,7 +142,8 @@ class Worker:
                 for role, result in self._supervisor.watch(timeout_s):
                     self._ended(role, result)
             except (SwarmError, StoreError) as error:
-                self._fail(error)
+                self.failure = self.failure or error
+                self._finish(ExperimentState.FAILED, str(error))
         return self._over()
 
     def progress(self) -> ExperimentSnapshot:
@@ -250,10 +251,6 @@ class Worker:
             if self._policy.used(one):
                 self._policy.progressed(one)
                 self._notice = ""
-
-    def _fail(self, error: Exception) -> None:
-        self.failure = self.failure or error
-        self._finish(ExperimentState.FAILED, str(error))
 
     def _finish(self, state: ExperimentState, note: str) -> None:
         """Ask every actor to stop, wait briefly, and end every process."""

@@ -10,10 +10,12 @@ import psutil
 
 from swarm_ray.machine.process_memory import ProcessMemory
 
+WAITING = [sys.executable, "-c", "input()"]
+
 
 def test_memory_is_known_after_a_process_has_gone() -> None:
     memory = ProcessMemory()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(WAITING, stdin=subprocess.PIPE) as process:
         memory.follow("trainer-0", process.pid)
         assert memory.sample(0.0) == []
         process.kill()
@@ -27,7 +29,7 @@ def test_memory_is_known_after_a_process_has_gone() -> None:
 
 def test_a_process_that_nobody_waited_for_has_gone_too() -> None:
     memory = ProcessMemory()
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = subprocess.Popen(WAITING, stdin=subprocess.PIPE)
     memory.follow("trainer-0", process.pid)
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -46,9 +48,9 @@ def test_samples_are_taken_about_every_second() -> None:
 
 
 def test_one_that_has_gone_already_is_found_so() -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
     memory = ProcessMemory()
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
     memory.follow("trainer-0", process.pid)
     assert memory.last("trainer-0").resident is None
     assert memory.sample(0.0) == ["trainer-0"]
@@ -57,7 +59,7 @@ def test_one_that_has_gone_already_is_found_so() -> None:
 
 def test_all_that_is_watched_can_be_ended() -> None:
     memory = ProcessMemory()
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = subprocess.Popen(WAITING, stdin=subprocess.PIPE)
     memory.follow("trainer-0", process.pid)
     memory.end_all()
     memory.end_all()
