@@ -12,10 +12,7 @@ from transformers import T5Config
 from swarm_ray.errors import ModelError
 from swarm_ray.policies.huggingface import load_config, load_huggingface
 
-HUB_ANSWERS = {
-    "nobody/nothing": (404, "RepoNotFound"),
-    "meta/gated": (403, "GatedRepo"),
-}
+HUB_ANSWERS = {"nobody/nothing": (404, "RepoNotFound"), "meta/gated": (403, "GatedRepo")}
 
 
 def refusal(model: object) -> str:

@@ -10,6 +10,7 @@ from swarm_ray.config.schema import GrpoConfig
 from swarm_ray.errors import NodeFailure
 from swarm_ray.policies.batching import micro_batches
 from swarm_ray.policies.logprobs import Layout, TokenGroup
+from swarm_ray.policies.state import snapshot
 from swarm_ray.sapo.grpo import grpo_loss
 
 LOSS = grpo_loss(GrpoConfig())
@@ -155,20 +156,6 @@ def test_an_update_is_the_gradient_of_the_token_mean(model, policy_of, layout):
     assert 0 < stats.entropy < 5.8
 
 
-def test_end_of_sequence_tokens_are_trained_on(llama, policy_of):
-    """With EOS the only token, a positive advantage makes it likelier."""
-    policy = policy_of(llama)
-    prompt = torch.tensor([[33, 4, 8]])
-
-    def likelihood():
-        with torch.no_grad():
-            return float(llama(input_ids=prompt).logits[0, -1].log_softmax(-1)[3])
-
-    before = likelihood()
-    policy.update([TokenGroup((33, 4, 8), ((3,), (60,)), (1.0, -1.0))], LOSS)
-    assert likelihood() > before + 0.01
-
-
 @pytest.mark.parametrize("layout", Layout)
 def test_groups_without_advantage_count_but_are_not_computed(llama, policy_of, layout):
     other = copy.deepcopy(llama)
@@ -278,51 +265,32 @@ def test_learning_in_reduced_precision_keeps_float32_weights(model, policy_of):
     assert any(not torch.equal(value, before[name]) for name, value in weights(policy).items())
 
 
-def test_a_policy_resumes_from_its_state_dicts(llama, build, policy_of):
-    policy = policy_of(llama)
-    policy.update(GROUPS, LOSS)
-    model_state = copy.deepcopy(policy.model.state_dict())
-    optimizer_state = copy.deepcopy(policy.optimizer.state_dict())
-    policy.update(GROUPS[:2], LOSS)
-    resumed = policy_of(build("llama", initializer_range=0.5))
-    resumed.model.load_state_dict(model_state)
-    resumed.optimizer.load_state_dict(optimizer_state)
-    resumed.update(GROUPS[:2], LOSS)
-    expected = weights(policy)
-    assert all(torch.equal(value, expected[name]) for name, value in weights(resumed).items())
-
-
 def test_learning_raises_what_is_rewarded(llama, policy_of):
     """The loop of a node in small: completions that hold a digit are rewarded until most do."""
     policy = policy_of(llama, grpo={"learning_rate": 0.01})
 
-    def rewards(rows):
-        return [[float(any(ch.isdigit() for ch in c.text)) for c in row] for row in rows]
+    def rewards(row):
+        return [float(any(ch.isdigit() for ch in c.text)) for c in row]
 
-    def mean(rows):
-        return sum(map(sum, rows)) / sum(map(len, rows))
+    def mean():
+        return sum(sum(rewards(row)) for row in policy.generate(QUESTIONS, 32, seed=99)) / 96
 
-    first = mean(rewards(policy.generate(QUESTIONS, 32, seed=99)))
+    first = mean()
     for step in range(15):
-        rows = policy.generate(QUESTIONS, 8, seed=step)
         groups = []
-        for question, row, reward in zip(QUESTIONS, rows, rewards(rows), strict=True):
-            centre = sum(reward) / len(reward)
-            advantages = tuple(r - centre for r in reward)
+        for question, row in zip(QUESTIONS, policy.generate(QUESTIONS, 8, seed=step), strict=True):
+            advantages = tuple(r - sum(rewards(row)) / 8 for r in rewards(row))
             groups.append(policy.group(question, (c.ids for c in row), advantages))
         policy.update(groups, LOSS)
-    last = mean(rewards(policy.generate(QUESTIONS, 32, seed=99)))
     assert first < 0.5
-    assert last > first + 0.3
+    assert mean() > first + 0.3
 
 
 class Stopped(Exception):
     """What the check raises here."""
 
 
-@pytest.mark.parametrize("beats", [0, 1, 3])
-def test_a_cancellation_ends_a_decode(llama, policy_of, beats):
-    policy = policy_of(llama)
+def stop_after(policy, beats):
     left = iter(range(beats))
 
     def check_cancelled():
@@ -330,28 +298,25 @@ def test_a_cancellation_ends_a_decode(llama, policy_of, beats):
             raise Stopped
 
     policy.check_cancelled = check_cancelled
+
+
+@pytest.mark.parametrize("beats", [0, 1, 3])
+def test_a_cancellation_ends_a_decode(llama, policy_of, beats):
+    policy = policy_of(llama)
+    stop_after(policy, beats)
     with pytest.raises(Stopped):
         policy.generate(QUESTIONS, 5, seed=3)
 
 
 def test_a_cancellation_that_ends_an_update_leaves_weights_and_optimizer(llama, policy_of):
-    from swarm_ray.policies.state import snapshot
-
     policy = policy_of(llama, policy={"micro_batch_tokens": 1})
-    made = policy.generate(QUESTIONS, 2, seed=3)
-    groups = [policy.group(q, (c.ids for c in m), (1.0, -1.0)) for q, m in zip(QUESTIONS, made, strict=True)]
-    policy.update(groups, LOSS)
-    before, beats = snapshot(policy), iter(range(2))
-
-    def check_cancelled():
-        if next(beats, None) is None:
-            raise Stopped
-
-    policy.check_cancelled = check_cancelled
+    policy.update(GROUPS, LOSS)
+    before = snapshot(policy)
+    stop_after(policy, 2)
     with pytest.raises(Stopped):
-        policy.update(groups, LOSS)
+        policy.update(GROUPS, LOSS)
     after = snapshot(policy)
     for one, other in ((before.weights, after.weights), (before.optimizer, after.optimizer)):
         assert all(torch.equal(one[name], other[name]) for name in one)
     policy.check_cancelled = lambda: None
-    assert policy.update(groups, LOSS).tokens > 0
+    assert policy.update(GROUPS, LOSS).tokens > 0

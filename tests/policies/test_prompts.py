@@ -5,7 +5,6 @@ from reasoning_gym.utils import SYSTEM_PROMPTS
 
 from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.policies.prompts import (
-    ChatPrompt,
     Turn,
     plain_prompt,
     prompt_format,
@@ -28,31 +27,6 @@ DEAF = (
 )
 
 
-def test_a_chat_template_makes_the_prompt(tokenizer):
-    tokenizer.chat_template = CHAT
-    ids = prompt_format(tokenizer, "Be brief.")("2+2?")
-    assert tokenizer.decode(ids) == (
-        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"
-    )
-    assert ids[0] == 1
-    plain = prompt_format(tokenizer, "")("2+2?")
-    assert tokenizer.decode(plain) == "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"
-
-
-@pytest.mark.parametrize("template", [NO_SYSTEM, DEAF])
-def test_a_template_without_system_messages_still_says_it(tokenizer, template):
-    tokenizer.chat_template = template
-    text = tokenizer.decode(ChatPrompt(tokenizer, "Be brief.")("2+2?"))
-    assert "Be brief.\n\n2+2?" in text
-    assert "system" not in text
-
-
-def test_without_a_template_the_prompt_is_plain_text(tokenizer):
-    assert tokenizer.decode(prompt_format(tokenizer, "")("2+2?")) == "Question: 2+2?\nAnswer:"
-    ids = prompt_format(tokenizer, "Be brief.")("2+2?")
-    assert tokenizer.decode(ids) == "Be brief.\n\nQuestion: 2+2?\nAnswer:"
-
-
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
@@ -65,12 +39,17 @@ def test_without_a_template_the_prompt_is_plain_text(tokenizer):
         (None, "Judge.\n\nQuestion: 2+2?\nAnswer:"),
     ],
 )
-def test_a_turn_has_a_system_prompt_of_its_own(tokenizer, template, expected):
+def test_the_template_makes_the_prompt_and_a_turn_has_a_system_prompt_of_its_own(
+    tokenizer, template, expected
+):
     tokenizer.chat_template = template
     prompt = prompt_format(tokenizer, "Be brief.")
     assert tokenizer.decode(prompt(Turn("Judge.", "2+2?"))) == expected
-    assert prompt(Turn("Be brief.", "2+2?")) == prompt("2+2?")
-    assert prompt(Turn("", "2+2?")) == prompt_format(tokenizer, "")("2+2?")
+    assert tokenizer.decode(prompt("2+2?")) == expected.replace("Judge.", "Be brief.")
+    without = prompt_format(tokenizer, "")("2+2?")
+    assert prompt(Turn("", "2+2?")) == without
+    assert not {"Judge.", "system"} & set(tokenizer.decode(without).split())
+    assert tokenizer.decode(without).endswith(expected[-4:])
 
 
 def test_the_embedded_models_prompt_leaves_a_turns_system_prompt_out(tokenizer):
@@ -97,14 +76,10 @@ def test_the_turns_end_is_the_templates(tokenizer):
     assert turn_end(tokenizer) is None
 
 
-@pytest.mark.parametrize(
-    ("policy", "answer", "expected"),
-    [
-        ("", "whole", ""),
-        ("", "tagged", SYSTEM_PROMPTS["DeepSeekZero"]),
-        ("Mine.", "tagged", "Mine."),
-        ("Mine.", "whole", "Mine."),
-    ],
-)
-def test_tagged_answers_have_a_system_prompt(policy, answer, expected):
-    assert system_prompt_of(PolicyConfig(system_prompt=policy), answer) == expected
+def test_tagged_answers_have_a_system_prompt():
+    ours, mine = PolicyConfig(), PolicyConfig(system_prompt="Mine.")
+    assert [system_prompt_of(ours, answer) for answer in ("whole", "tagged")] == [
+        "",
+        SYSTEM_PROMPTS["DeepSeekZero"],
+    ]
+    assert {system_prompt_of(mine, answer) for answer in ("whole", "tagged")} == {"Mine."}
