@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+import contextlib
 
 from swarm_ray.sapo.phases import OVERHEAD, PHASES, PhaseClock
 
@@ -10,14 +10,13 @@ from swarm_ray.sapo.phases import OVERHEAD, PHASES, PhaseClock
 class Hands:
     """A clock that is set by hand."""
 
-    def __init__(self) -> None:
-        self.now = 100.0
+    now = 100.0
 
     def __call__(self) -> float:
         return self.now
 
 
-def test_phases_add_up_to_the_whole_time() -> None:
+def test_phases_add_up_to_the_whole_time_and_taking_starts_afresh() -> None:
     hands = Hands()
     clock = PhaseClock(hands)
     with clock.phase("generate"):
@@ -28,35 +27,18 @@ def test_phases_add_up_to_the_whole_time() -> None:
             hands.now += 0.5
     seconds = clock.take()
     assert list(seconds) == list(PHASES)
-    assert seconds["generate"] == 3
-    assert seconds["score"] == 1
-    assert seconds["other"] == 1
-    assert sum(seconds.values()) == 5
-
-
-def test_taking_starts_afresh() -> None:
-    hands = Hands()
-    clock = PhaseClock(hands)
-    with clock.phase("update"):
-        hands.now += 2
-    clock.take()
+    assert (seconds["generate"], seconds["score"], seconds["other"], sum(seconds.values())) == (3, 1, 1, 5)
     hands.now += 4
     seconds = clock.take()
-    assert seconds["update"] == 0
-    assert seconds["other"] == 4
+    assert (seconds["generate"], seconds["other"]) == (0, 4)
 
 
 def test_a_phase_that_fails_is_counted() -> None:
     hands = Hands()
     clock = PhaseClock(hands)
-
-    def fail() -> None:
-        with clock.phase("gather"):
-            hands.now += 2
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
+    with contextlib.suppress(ZeroDivisionError), clock.phase("gather"):
+        hands.now += 2
+        raise ZeroDivisionError
     assert clock.take()["gather"] == 2
 
 

@@ -72,31 +72,17 @@ def hundred_rounds() -> dict[str, list[ScoredRollout]]:
     return selected
 
 
-def test_every_node_covers_all_its_peers_evenly(hundred_rounds: dict[str, list[ScoredRollout]]) -> None:
-    """T10. 400 draws over 7 peers; chi-square with 6 degrees of freedom exceeds 22.5 once in a thousand."""
-    for node, selected in hundred_rounds.items():
-        counts = Counter(r.node for r in selected)
-        expected = 400 / 7
-        assert set(counts) == set(hundred_rounds) - {node}
-        assert sum((c - expected) ** 2 / expected for c in counts.values()) < 22.5
-
-
-def test_every_node_comes_to_every_rollout_of_its_peers(
+def test_every_node_covers_its_peers_and_all_their_rollouts_evenly_and_in_its_own_way(
     hundred_rounds: dict[str, list[ScoredRollout]],
 ) -> None:
-    """400 draws over 28 places; chi-square with 27 degrees of freedom exceeds 55.5 once in a thousand."""
-    for selected in hundred_rounds.values():
-        counts = Counter((r.node, r.number) for r in selected)
-        expected = 400 / 28
-        assert len(counts) == 28
-        assert sum((c - expected) ** 2 / expected for c in counts.values()) < 55.5
-
-
-def test_nodes_do_not_select_alike(hundred_rounds: dict[str, list[ScoredRollout]]) -> None:
-    places = {
-        node: [
-            (int(r.node[-1]) - int(node[-1])) % 8 * 4 + r.number for r in selected
-        ]  # relative to the node, so that equal streams would show
-        for node, selected in hundred_rounds.items()
-    }
-    assert len({tuple(p) for p in places.values()}) == 8
+    """400 draws over 7 peers with 28 rollouts; chi-square exceeds these bounds once in a thousand."""
+    places = set()
+    for node, selected in hundred_rounds.items():
+        peers, rollouts = Counter(r.node for r in selected), Counter((r.node, r.number) for r in selected)
+        assert set(peers) == set(hundred_rounds) - {node}
+        assert len(rollouts) == 28
+        assert sum((c - 400 / 7) ** 2 / (400 / 7) for c in peers.values()) < 22.5
+        assert sum((c - 400 / 28) ** 2 / (400 / 28) for c in rollouts.values()) < 55.5
+        # Relative to the node, so that equal streams would show.
+        places.add(tuple((int(r.node[-1]) - int(node[-1])) % 8 * 4 + r.number for r in selected))
+    assert len(places) == 8

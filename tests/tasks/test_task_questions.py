@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import msgspec
 import pytest
 import reasoning_gym
 from own_tasks_for_tests import Doubles, make_obedient
@@ -12,7 +13,6 @@ from reasoning_gym.factory import DATASETS
 from swarm_ray.config.schema import TasksConfig
 from swarm_ray.config.specialties import SETS
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
-from swarm_ray.records.rollouts import QuestionRef
 from swarm_ray.tasks.gym import UNSTABLE
 from swarm_ray.tasks.questions import TaskSet
 from swarm_ray.tasks.task import register
@@ -32,11 +32,6 @@ def easy():
 @pytest.fixture(scope="module")
 def both():
     return TaskSet(TasksConfig(specialties=BOTH))
-
-
-def changed(ref, **changes):
-    fields = {"specialty": ref.specialty, "seed": ref.seed, "index": ref.index, "text_hash": ref.text_hash}
-    return QuestionRef(**(fields | changes))
 
 
 def training_question(tasks, specialty="gcd"):
@@ -95,12 +90,7 @@ def test_the_reference_of_50_questions_is_right(both, specialty):
     task = both.tasks[specialty]
     questions = [both.question(specialty, 1, i) for i in range(50)]
     assert [task.score(q.reference, q.entry) for q in questions] == [1.0] * 50
-
-
-def test_wrong_answers_are_not_right(both):
-    for name in both.specialties:
-        q = both.question(name, 1, 3)
-        assert both.tasks[name].score("no such answer", q.entry) < 0.5
+    assert task.score("no such answer", questions[3].entry) < 0.5
 
 
 def test_drawing_prints_nothing(both, capsys):
@@ -166,9 +156,11 @@ def test_a_specialty_that_is_wholly_held_out_is_a_configuration_error():
         tasks.draw(random.Random(0), 1)
 
 
-def test_verify_accepts_what_was_drawn(easy):
+def test_verify_accepts_what_was_drawn_and_nothing_held_out(easy):
     for question in easy.draw(random.Random(2), 50):
         assert easy.verify(question.ref) == question
+    with pytest.raises(UnknownQuestionError, match="held out"):
+        easy.verify(easy.held_out(1)["gcd"][0].ref)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +169,7 @@ def test_verify_accepts_what_was_drawn(easy):
         ({"specialty": "tarot"}, "unknown specialty"),
         ({"specialty": "lcm"}, "other text"),
         ({"seed": 2}, "other seed"),
-        ({"index": 3000}, "index outside the pool"),
-        ({"index": -1}, "index outside the pool"),
-        ({"index": 10**30}, "index outside the pool"),
+        *(({"index": index}, "index outside the pool") for index in (3000, -1, 10**30)),
         ({"text_hash": "0" * 16}, "other text"),
         ({"text_hash": ""}, "other text"),
     ],
@@ -188,25 +178,21 @@ def test_verify_refuses(easy, changes, reason):
     ref = training_question(easy).ref
     easy.verify(ref)
     with pytest.raises(UnknownQuestionError) as raised:
-        easy.verify(changed(ref, **changes))
+        easy.verify(msgspec.structs.replace(ref, **changes))
     assert str(raised.value) == reason
-
-
-def test_verify_refuses_held_out(easy):
-    ref = easy.held_out(1)["gcd"][0].ref
-    with pytest.raises(UnknownQuestionError, match="held out"):
-        easy.verify(ref)
-
-
-def test_unknown_specialty_of_a_question(easy):
-    with pytest.raises(UnknownQuestionError):
-        easy.question("tarot", 1, 0)
 
 
 @pytest.mark.parametrize(
     ("specialty", "message"),
     [
         ({"name": "gcdd"}, r"tasks\.specialties\[1\]\.task: .*'gcdd'.*did you mean gcd"),
+        (
+            {"name": "gcd", "options": {"max_value": "many"}},
+            r"tasks\.specialties\[1\]\.options\.max_value: 'many' is not possible; it must be a whole number",
+        ),
+        ({"name": "gcd", "options": {"max_value": True}}, "it must be a whole number"),
+        ({"name": "gcd", "options": {"max_value": 2.5}}, "it must be a whole number"),
+        ({"name": "basic_arithmetic", "options": {"allow_negation": 1}}, "it must be true or false"),
         (
             {"name": "g", "task": "base_conversion", "options": {"min_bas": 3}},
             r"tasks\.specialties\[1\]\.options\.min_bas: .*did you mean min_base.*it has min_base, max_base",
@@ -250,32 +236,12 @@ def test_base_conversion_of_zero_is_learnable(both):
         assert both.tasks[name].score(other, question.entry) < 1.0
 
 
-def test_rewards_are_the_library_s_raw_ones(easy):
-    question = easy.question("fraction_simplification", 1, 0)
-    meta = question.entry["metadata"]
-    score = easy.tasks["fraction_simplification"].score
-    assert score("", question.entry) == 0.01
-    assert score("?", question.entry) == 0.01
-    assert score("77/78", question.entry) == 0.05
-    assert score(f"{meta['numerator']}/{meta['denominator']}", question.entry) == 0.1
-    assert score(question.reference, question.entry) == 1.0
-
-
 def test_a_reward_does_not_depend_on_what_was_drawn_before(both):
     import decimal
 
     before = decimal.getcontext().prec
     both.question("paper-decimal_arithmetic", 77, 0)
     assert decimal.getcontext().prec == before
-
-
-def test_own_task_in_ten_lines():
-    config = TasksConfig(specialties=["twice", "lcm"], modules=["own_tasks_for_tests"])
-    tasks = TaskSet(config, allowed_modules=("own_tasks_for_tests",))
-    question = tasks.question("twice", 1, 5)
-    assert question.text.startswith("Double ")
-    assert tasks.tasks["twice"].score(question.reference, question.entry) == 1.0
-    assert {q.specialty for q in tasks.draw(random.Random(0), 50)} == {"twice", "lcm"}
 
 
 def test_a_module_that_was_not_named_is_not_imported(tmp_path, monkeypatch):
@@ -298,7 +264,5 @@ def test_registering():
     register("obedient", make_obedient)  # again: its module may be imported again
     with pytest.raises(ConfigError, match="two tasks are registered as 'obedient'"):
         register("obedient", lambda options: Doubles())
-    with pytest.raises(ConfigError, match="reasoning-gym has a data set"):
-        register("gcd", lambda options: Doubles())
     with pytest.raises(ConfigError, match="registered task is 'twicee'; did you mean twice"):
         TaskSet(TasksConfig(specialties=["twicee"]))

@@ -95,13 +95,8 @@ def test_scores_are_those_of_the_verifiers(scorer, tasks):
 def test_eval_attacks_leave_no_file(scorer, tmp_path, name):
     touched = tmp_path / "touched"
     command = f"__import__('os').system('touch {touched}')"
-    attacks = (
-        command,
-        f"[{command}]",
-        f"[[{command}]]",
-        f"[open({str(touched)!r}, 'w')]",
-        f"(lambda: {command})()",
-    )
+    opening = f"[open({str(touched)!r}, 'w')]"
+    attacks = (command, f"[{command}]", f"[[{command}]]", opening, f"(lambda: {command})()")
     scores = scorer.score([unnamed(name, 1, 0, text, external=e) for text in attacks for e in (True, False)])
     assert set(scores) == {Score(0.0, "ok")}
     assert not touched.exists()
@@ -116,33 +111,20 @@ def test_verifiers_that_parse_expressions_refuse_external_text(scorer, tasks, tm
     external = ScoreItem(question.ref, question.reference, external=True)
     assert scorer.score([ScoreItem(question.ref, attack, external=True)]) == [Score(0.0, "refused")]
     assert not touched.exists()
-    assert scorer.score([external, own, external]) == [
-        Score(0.0, "refused"),
-        Score(1.0, "ok"),
-        Score(0.0, "refused"),
-    ]
+    refused = Score(0.0, "refused")
+    assert scorer.score([external, own, external]) == [refused, Score(1.0, "ok"), refused]
 
 
-def test_a_verifier_that_raises(scorer):
-    scores = scorer.score([unnamed("prime_factorization", 1, 0, text) for text in ("two times three", "7")])
-    assert scores == [Score(0.0, "error"), Score(0.01, "ok")]
-
-
-def test_an_unknown_specialty_is_an_error_of_its_item_alone(scorer):
-    scores = scorer.score([unnamed("tarot", 1, 0, "1"), unnamed("easy-gcd", 1, 0, "no")])
-    assert scores == [Score(0.0, "error"), Score(0.0, "ok")]
+def test_a_verifier_that_raises_and_an_unknown_specialty_are_errors_of_their_items_alone(scorer):
+    items = [unnamed("prime_factorization", 1, 0, text) for text in ("two times three", "7")]
+    scores = scorer.score([*items, unnamed("tarot", 1, 0, "1"), unnamed("easy-gcd", 1, 0, "no")])
+    assert scores == [Score(0.0, "error"), Score(0.01, "ok"), Score(0.0, "error"), Score(0.0, "ok")]
 
 
 def test_a_question_that_the_process_makes_otherwise_is_an_error(own):
     question = TaskSet(TasksConfig(**OWN)).question("unstable", 1, 0)
     items = [ScoreItem(question.ref, "1"), unnamed("unstable", 1, 0, "1")]
     assert own.score(items) == [Score(0.0, "error"), Score(1.0, "ok")]
-
-
-def test_raw_floors_are_not_altered(scorer):
-    name = "easy-fraction_simplification"
-    scores = scorer.score([unnamed(name, 1, 0, text) for text in ("?", "", "77/78")])
-    assert [s.reward for s in scores] == [0.01, 0.01, 0.05]
 
 
 def test_big_and_odd_texts(scorer, tasks):
@@ -186,33 +168,22 @@ def test_tagged_answers():
         assert [s.reward for s in scores] == [1.0, 0.0]
 
 
-def test_own_task(own):
-    reference = TaskSet(TasksConfig(**OWN)).question("twice", 1, 4).reference
-    scores = own.score([unnamed("twice", 1, 4, reference, external=True), unnamed("twice", 1, 4, "?")])
-    assert scores == [Score(1.0, "ok"), Score(0.0, "ok")]
-
-
 def test_what_hangs_is_interrupted_and_the_others_are_scored(own):
     before = do(own, "pid")
     outcomes = [s.outcome for s in do(own, "half", "sleep", "half", "swallow", "half")]
     assert outcomes == ["ok", "timeout", "ok", "timeout", "ok"]
+    remembered = {key[-1] for key in own._cache}
+    assert "half" in remembered
+    assert "sleep" not in remembered
     own._cache.clear()
     assert do(own, "pid") == before, "no new process was needed"
 
 
-def test_a_timeout_is_not_remembered(own):
-    do(own, "sleep", "half")
-    assert {key[-1] for key in own._cache} >= {"half"}
-    assert "sleep" not in {key[-1] for key in own._cache}
-
-
-def test_values_that_are_no_rewards(own):
+def test_values_that_are_no_rewards_and_noise(own):
+    noise = do(own, "print", "read", "half")
+    assert noise == [Score(0.5, "ok"), Score(0.0, "ok"), Score(0.5, "ok")]  # it does not reach the pipe
     names = ("raise", "sysexit", "nan", "two", "below", "text", "none", "memory", "no such doing")
     assert do(own, *names, "half") == [Score(0.0, "error")] * len(names) + [Score(0.5, "ok")]
-
-
-def test_noise_does_not_reach_the_pipe(own):
-    assert do(own, "print", "read", "half") == [Score(0.5, "ok"), Score(0.0, "ok"), Score(0.5, "ok")]
 
 
 def test_the_environment_and_the_folder_are_empty(monkeypatch):

@@ -1,5 +1,6 @@
 import importlib
 import sys
+from itertools import product
 
 import pytest
 from reasoning_gym.factory import DATASETS
@@ -10,10 +11,7 @@ from swarm_ray.tasks.task import gym_datasets
 
 LITERAL = ("binary_matrix", "n_queens", "number_sorting", "spiral_matrix", "string_insertion")
 OWN_ONLY = (
-    "countdown",
-    "intermediate_integration",
-    "polynomial_multiplication",
-    "puzzle24",
+    *("countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24"),
     "simple_integration",
 )
 MALFORMED = (
@@ -56,12 +54,8 @@ def test_which_verifiers_are_replaced_and_which_refused():
     found = {name: verdict(name, cls) for name, (cls, _) in gym_datasets().items()}
     assert tuple(n for n in found if found[n] is Verdict.LITERAL) == LITERAL
     assert tuple(n for n in found if found[n] is Verdict.OWN_ONLY) == OWN_ONLY
-    assert [is_safe_for_external(n) for n in ("gcd", "binary_matrix", "puzzle24", "tarot")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    safe = [is_safe_for_external(n) for n in ("gcd", "binary_matrix", "puzzle24", "tarot")]
+    assert safe == [True, True, False, False]
 
 
 @pytest.mark.parametrize("name", LITERAL)
@@ -97,16 +91,8 @@ def test_the_literal_verifier_runs_nothing(name, tmp_path):
 
 def test_literal():
     assert literal("[[1, -2], ['a', 3.5]]") == [[1, -2], ["a", 3.5]]
-    for text in (
-        "1+1",
-        "a",
-        "[" * 60 + "]" * 60,
-        "[" * 50_000,
-        "-" * 90_000 + "1",
-        "0," * 60_000,
-        "(" * 40 + "\x00",
-        "[1",
-    ):
+    deep = ("[" * 60 + "]" * 60, "[" * 50_000, "-" * 90_000 + "1", "0," * 60_000, "(" * 40 + "\x00")
+    for text in ("1+1", "a", "[1", *deep):
         with pytest.raises(ValueError, match="literal"):
             literal(text)
 
@@ -156,28 +142,17 @@ def test_a_reviewed_data_set_with_a_new_call_is_refused(tmp_path, monkeypatch):
     assert verdict("basic_arithmetic", cls) is Verdict.OWN_ONLY
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "7",
-        "<answer>7</answer>",
-        "so <answer> 7 </answer> and <answer>8\n</answer> end",
-        "<answer>7",
-        "7</answer>",
-        "</answer><answer>7",
-        "<answer><answer>7</answer></answer>",
-        "<answer>7</answer><answer>8",
-        "<answer></answer>",
-        "<answer>\n\n7 \t</answer>",
-        "<answer>7</answer></answer>",
-        "<ANSWER>7</ANSWER>",
-    ],
-)
-def test_tagged_answers_are_those_of_the_library(text):
+def test_tagged_answers_are_those_of_the_library():
     from reasoning_gym.utils import extract_answer
 
-    assert extract(text, "tagged") == (extract_answer(text) or "")
+    opening, closing = "<answer>", "</answer>"
+    texts = {
+        "so <answer> 7 </answer> and <answer>8\n</answer> end",
+        "<ANSWER>7</ANSWER>",
+        "<answer>\n\n7 \t</answer>",
+    }
+    texts |= {"".join(parts) for n in range(6) for parts in product((opening, closing, "7"), repeat=n)}
+    assert [t for t in texts if extract(t, "tagged") != (extract_answer(t) or "")] == []
 
 
 def test_whole_answers():
