@@ -20,23 +20,13 @@ def test_jobs_are_done_in_order() -> None:
     thread.close()
 
 
-def test_waiting_ends_although_a_job_hangs() -> None:
-    thread, goes_on, begun = Background("test"), threading.Event(), threading.Event()
-    thread.put(lambda: (begun.set(), goes_on.wait()))
-    thread.put(lambda: None)
-    assert begun.wait(60)
-    assert not thread.wait_idle(0.01)
-    assert not thread.idle
-    goes_on.set()
-    assert thread.wait_idle(60)
-    thread.close()
-
-
-def test_closing_drops_what_waits() -> None:
+def test_waiting_ends_although_a_job_hangs_and_closing_drops_what_waits() -> None:
     thread, goes_on, begun, done = Background("test"), threading.Event(), threading.Event(), []
     thread.put(lambda: (begun.set(), goes_on.wait()))
     thread.put(lambda: done.append("late"))
     assert begun.wait(60)
+    assert not thread.wait_idle(0.01)
+    assert not thread.idle
     thread.close()
     thread.close()
     goes_on.set()

@@ -53,32 +53,20 @@ def test_what_a_round_left_comes_back_bit_for_bit(trial) -> None:
     assert one.saved == [("node-0", 1), ("node-0", 2), ("node-0", 3)]
 
 
-def test_it_is_told_as_saved_when_it_is_whole(trial) -> None:
-    one, node, seen = trial(), small_node(), []
-    own = node_checkpoints(one.folder, PATHS, "node-0")
-    notify(one, lambda _, step: seen.append((step, own.verify(own.folders()[0]))))
-    train(node)
-    one.round(node)
-    [(step, manifest)] = seen
-    assert step == 1
-    assert isinstance(manifest, Manifest)
+def test_every_third_round_all_nodes_of_a_trainer_are_written_and_whole_when_told(trial) -> None:
+    one, nodes, seen = trial(every=3, keep=9), [small_node("node-0"), small_node("node-1", seed=1)], []
 
+    def look(node: str, step: int) -> None:
+        own = node_checkpoints(one.folder, PATHS, node)
+        seen.append((node, step, isinstance(own.verify(own.folders()[0]), Manifest)))
 
-def test_every_third_round(trial) -> None:
-    one, node = trial(every=3, keep=9), small_node()
+    notify(one, look)
     for _ in range(7):
-        train(node)
-        one.round(node)
-    assert local_steps(one) == [6, 3]
-
-
-def test_all_nodes_of_a_trainer_are_taken_at_the_same_round(trial) -> None:
-    one, nodes = trial(every=2, keep=9), [small_node("node-0"), small_node("node-1", seed=1)]
-    for _ in range(4):
         for node in nodes:
             train(node)
         one.round(*nodes)
-    assert local_steps(one, "node-0") == local_steps(one, "node-1") == [4, 2]
+    assert local_steps(one) == local_steps(one, "node-1") == [6, 3]
+    assert seen == [(node.id, step, True) for step in (3, 6) for node in nodes]
 
 
 def test_auto_waits_until_the_last_is_paid_for(trial) -> None:
@@ -129,25 +117,17 @@ def test_a_full_disk_is_told_once_and_keeps_the_older(trial, monkeypatch) -> Non
 
 
 def test_uploads_come_by_time_and_at_the_end(trial) -> None:
-    one, node = trial(store_every_s=100.0, keep=9), small_node()
-    for _ in range(6):
+    one, node = trial(store_every_s=100.0, keep=2, keep_best=0), small_node()
+    for _ in range(7):
         train(node)
         one.round(node)
         one.clock.now += 40.0
-    assert stored_steps(one) == [4]
+    assert stored_steps(one) == [7, 4]
+    train(node)
     assert one.flush(node) == []
-    assert stored_steps(one) == [6, 4]
+    assert stored_steps(one) == local_steps(one) == [8, 7]
     assert one.flush(node, upload=False) == []
     assert one.problems == []
-
-
-def test_the_newest_uploads_are_kept_and_the_best(trial) -> None:
-    one, node = trial(store_every_s=0.0, keep=2, keep_best=0), small_node()
-    for _ in range(5):
-        train(node)
-        one.round(node)
-    assert stored_steps(one) == [5, 4]
-    assert local_steps(one) == [5, 4]
 
 
 def test_a_large_one_goes_without_its_optimizer_then_not_at_all(trial) -> None:

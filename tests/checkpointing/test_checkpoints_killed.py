@@ -24,19 +24,10 @@ WRITING = Path(writing_for_tests.__file__)
 
 @pytest.fixture(scope="module")
 def writer() -> Iterator[subprocess.Popen[str]]:
-    command, environment = (
-        [sys.executable, str(WRITING)],
-        {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-        env=environment,
-        start_new_session=True,
-    ) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(WRITING)]
+    with subprocess.Popen(command, **pipes, env=environment, start_new_session=True) as process:
         try:
             yield process
         finally:

@@ -4,13 +4,7 @@ import msgspec
 import pytest
 from checkpoints_for_tests import CONFIG, small_node, small_policy, state_of
 
-from swarm_ray.checkpointing.node_state import (
-    NodeState,
-    decode_state,
-    encode_state,
-    fingerprint,
-    require_same_model,
-)
+from swarm_ray.checkpointing.node_state import decode_state, encode_state, fingerprint, require_same_model
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.rollouts import StepCounters
@@ -55,7 +49,7 @@ def test_what_this_version_does_not_read_is_refused() -> None:
 def test_another_model_is_refused_with_the_difference() -> None:
     node = small_node()
     state = state_of(node)
-    require_same_model(state, fingerprint(CONFIG.policy, node.policy))
+    require_same_model(state, fingerprint(CONFIG.policy, node.policy) | {"torch": "99.0"})
     larger = fingerprint(CONFIG.policy, small_policy(0, hidden=64))
     with pytest.raises(CheckpointMismatch, match=rf"parameters is '{larger['parameters']}' here"):
         require_same_model(state, larger)
@@ -64,14 +58,7 @@ def test_another_model_is_refused_with_the_difference() -> None:
         require_same_model(state, fingerprint(renamed, node.policy))
 
 
-def test_another_pytorch_is_none() -> None:
-    node = small_node()
-    expected = fingerprint(CONFIG.policy, node.policy) | {"torch": "99.0"}
-    require_same_model(state_of(node), expected)
-
-
 def test_a_later_versions_fields_are_passed_over() -> None:
     state = state_of(small_node())
     told = msgspec.json.decode(encode_state(state)) | {"new": 1}
     assert decode_state(msgspec.json.encode(told), "x") == state
-    assert isinstance(state, NodeState)

@@ -58,7 +58,6 @@ def test_a_damaged_newest_falls_back_to_the_one_before(trial) -> None:
     own = node_checkpoints(one.folder, PATHS, "node-0")
     damage(own.folders()[0].path)
     found = found_by(one, problems=problems)
-    assert found is not None
     assert found.state.step == 2
     assert len(problems) == 1
     assert "step_000003 is not used" in problems[0]
@@ -70,11 +69,9 @@ def test_another_machine_finds_the_newest_upload(trial, tmp_path) -> None:
     with_checkpoints(one, uploaded=2, local=4)
     elsewhere = tmp_path / "elsewhere"
     found = found_by(one, elsewhere, problems)
-    assert found is not None
     assert (found.state.step, found.origin, problems) == (2, "the folder", [])
     assert "step 2" in found.describe()
     again = found_by(one, elsewhere, problems)
-    assert again is not None
     assert again.origin == "this machine"
 
 
@@ -86,7 +83,6 @@ def test_a_damaged_upload_falls_back_too(trial, tmp_path) -> None:
     one.flush(node)
     damage(Path(one.store.root, PATHS.checkpoint("node-0", B, 5)), "optimizer.safetensors")
     found = found_by(one, tmp_path / "elsewhere", problems)
-    assert found is not None
     assert (found.state.step, found.state.incarnation) == (2, A)
     assert len(problems) == 1
     assert f"step 5 by {B} is not used: its optimizer" in problems[0]
@@ -96,13 +92,11 @@ def test_the_later_of_disk_and_folder_wins(trial) -> None:
     one = trial()
     with_checkpoints(one, uploaded=1, local=2)
     here = found_by(one)
-    assert here is not None
     assert (here.state.step, here.origin) == (2, "this machine")
     other, node = trial("another machine"), small_node(incarnation=B)
     train(node, 6)
     assert other.flush(node) == []
     there = found_by(one)
-    assert there is not None
     assert (there.state.step, there.state.incarnation, there.origin) == (6, B, "the folder")
 
 
@@ -119,32 +113,20 @@ def test_a_folder_out_of_reach_is_no_reason_to_begin_with_less(trial, monkeypatc
         found_by(one)
 
 
-def test_an_upload_without_optimizer_starts_adam_afresh(trial, tmp_path) -> None:
+def test_an_upload_without_optimizer_or_weights_alone_start_adam_afresh(trial, tmp_path) -> None:
     node = small_node()
     train(node)
     weights = sum(p.numel() * 4 for p in node.policy.model.parameters())
     one = trial(store_bytes=2 * weights)
     one.flush(node)
     found = found_by(one, tmp_path / "elsewhere")
-    assert found is not None
     assert found.optimizer is None
     assert "without its optimizer" in found.describe()
-    fresh = small_policy(5)
-    apply(found, fresh, "all", found.state.model)
     expected = {k: v for k, v in everything(node.policy).items() if k.startswith("model.")}
-    assert_equal(everything(fresh), expected)
-
-
-def test_weights_alone_on_request(trial) -> None:
-    one, node = trial(), small_node()
-    train(node, 2)
-    one.flush(node)
-    found = found_by(one)
-    assert found is not None
-    fresh = small_policy(5)
-    apply(found, fresh, "weights", {"model": "another of the same shapes"})
-    expected = {k: v for k, v in everything(node.policy).items() if k.startswith("model.")}
-    assert_equal(everything(fresh), expected)
+    for parts, model in (("all", found.state.model), ("weights", {"model": "another of the same shapes"})):
+        fresh = small_policy(5)
+        apply(found, fresh, parts, model)
+        assert_equal(everything(fresh), expected)
 
 
 def test_another_model_is_refused_and_the_policy_is_as_before(trial) -> None:
@@ -152,7 +134,6 @@ def test_another_model_is_refused_and_the_policy_is_as_before(trial) -> None:
     train(node)
     one.flush(node)
     found = found_by(one)
-    assert found is not None
     larger = small_policy(5, hidden=64)
     before = everything(larger)
     with pytest.raises(
@@ -178,7 +159,7 @@ def test_other_nodes_and_experiments_stay_apart(trial, tmp_path) -> None:
     one, node = trial(), small_node("node-1")
     train(node)
     one.flush(node)
-    assert found_by(one) is None
+    assert find_newest(one.folder, one.experiment, "node-0", []) is None
     assert (
         find_newest(one.folder, ExperimentStore(make_store(tmp_path / "another root"), PATHS), "node-1", [])
         is not None

@@ -10,7 +10,7 @@ import torch
 from transformers import T5Config
 
 from swarm_ray.errors import ModelError
-from swarm_ray.policies.huggingface import load_config, load_huggingface
+from swarm_ray.policies.huggingface import load_huggingface
 
 HUB_ANSWERS = {"nobody/nothing": (404, "RepoNotFound"), "meta/gated": (403, "GatedRepo")}
 
@@ -32,8 +32,10 @@ def change(folder, **settings):
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "gpt2"])
-def test_a_saved_model_comes_back(saved, build, architecture):
-    language = load_huggingface(str(saved(architecture)))
+def test_a_saved_model_comes_back(saved, build, architecture, monkeypatch):
+    monkeypatch.setenv("HOME", str(saved(architecture, chat=False).parent))
+    language = load_huggingface(f"~/{architecture}")
+    assert language.eos_ids == (3,)  # a base model ends with its tokenizer's token
     model, tokenizer = language.model, language.tokenizer
     expected = build(architecture).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
@@ -42,23 +44,14 @@ def test_a_saved_model_comes_back(saved, build, architecture):
     assert model.config._attn_implementation == "sdpa"
     assert tokenizer.decode(tokenizer.encode("what is 12 , plus 30 ?")) == "what is 12 , plus 30 ?"
     assert tokenizer.pad_token_id == 0
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert tied == (architecture != "llama")
 
 
 def test_weights_saved_in_half_precision_become_float32_masters(saved, build):
     folder = saved("llama")
     build("llama").to(torch.bfloat16).save_pretrained(folder)
     assert {p.dtype for p in load_huggingface(str(folder)).model.parameters()} == {torch.float32}
-
-
-def test_tied_weights_are_not_missing(saved):
-    model = load_huggingface(str(saved("qwen2"))).model
-    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
-
-
-def test_a_home_folder_may_be_named(saved, monkeypatch):
-    folder = saved("llama")
-    monkeypatch.setenv("HOME", str(folder.parent))
-    assert sum(1 for _ in load_huggingface("~/llama").model.parameters()) > 0
 
 
 def test_padding_is_the_end_of_sequence_where_there_is_none(saved, tokenizer):
@@ -76,10 +69,6 @@ def test_every_token_that_ends_is_known_the_turns_end_first(saved, tokenizer):
         found = load_huggingface(str(folder))
         assert found.eos_ids == expected
         assert found.banned_ids == (0, *range(len(found.tokenizer), 320))
-
-
-def test_a_base_model_ends_with_its_tokenizers_token(saved):
-    assert load_huggingface(str(saved("gpt2", chat=False))).eos_ids == (3,)
 
 
 def test_a_model_without_any_end_is_refused(saved, tokenizer):
@@ -107,20 +96,22 @@ def test_no_safetensors_and_never_pickle(saved, build):
     assert "no safetensors weights, and pickled ones are never read" in refusal(folder)
 
 
-def test_another_kind_of_model(saved):
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantized"),
+        ({"model_type": "swarmformer"}, "upgrade transformers"),
+        ({"model_type": None, "architectures": None}, "cannot be loaded"),
+    ],
+)
+def test_a_configuration_that_cannot_be_trained(saved, settings, said):
     folder = saved("llama")
+    change(folder, **settings)
+    assert said in refusal(folder)
+    (folder / "config.json").write_text("{")
+    assert "cannot be loaded" in refusal(folder)
     T5Config().save_pretrained(folder)
     assert "is a t5 model, not a causal language model" in refusal(folder)
-    with pytest.raises(ModelError, match="not a causal language model"):
-        load_config(str(folder))
-
-
-def test_an_unknown_or_missing_architecture(saved):
-    folder = saved("llama")
-    change(folder, model_type="swarmformer")
-    assert "upgrade transformers" in refusal(folder)
-    change(folder, model_type=None, architectures=None)
-    assert "cannot be loaded" in refusal(folder)
 
 
 def test_code_of_the_repository_is_never_run(saved):
@@ -133,12 +124,6 @@ def test_code_of_the_repository_is_never_run(saved):
     change(folder, model_type="theirs", auto_map={"AutoConfig": "theirs.Theirs"})
     assert "needs code of its own, which is never run" in refusal(folder)
     assert not ran.exists()
-
-
-def test_quantized_weights(saved):
-    folder = saved("llama")
-    change(folder, quantization_config={"quant_method": "gptq", "bits": 4})
-    assert "quantized" in refusal(folder)
 
 
 def test_weights_that_are_missing_damaged_or_of_another_shape(saved, build):
@@ -154,12 +139,6 @@ def test_weights_that_are_missing_damaged_or_of_another_shape(saved, build):
     save_file(tensors, file, {"format": "pt"})
     change(folder, intermediate_size=48)
     assert "its weights have other shapes than its config.json says" in refusal(folder)
-
-
-def test_a_configuration_that_is_no_json(saved):
-    folder = saved("llama")
-    (folder / "config.json").write_text("{")
-    assert "cannot be loaded" in refusal(folder)
 
 
 def test_a_tokenizer_that_is_missing_or_damaged(saved):
