@@ -104,15 +104,6 @@ def test_before_the_first_update_adam_has_no_state(llama, policy_of, tmp_path) -
     assert_equal(everything(other), everything(policy))
 
 
-def test_weights_alone_start_adam_afresh(llama, policy_of) -> None:
-    policy, other = policy_of(llama), policy_of(copy.deepcopy(llama))
-    policy.update(FIRST, LOSS)
-    other.update(SECOND, LOSS)
-    restore(other, snapshot(policy).weights, None)
-    assert_equal(dict(other.model.state_dict()), dict(policy.model.state_dict()))
-    assert other.optimizer.state_dict()["state"] == {}
-
-
 def test_tied_embeddings_are_stored_once_and_stay_tied(build, policy_of) -> None:
     policy, other = policy_of(build("qwen2")), policy_of(build("qwen2"))
     policy.update(FIRST, LOSS)

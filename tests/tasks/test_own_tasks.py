@@ -131,11 +131,3 @@ def test_the_document_says_it_in_ten_lines(tmp_path: Path, monkeypatch: pytest.M
         given = [question.reference, "0", "no"]
         scores = scorer.score([ScoreItem(question.ref, text, external=True) for text in given])
     assert [score.reward for score in scores] == [1.0, 0.1, 0.0]
-
-
-def test_the_file_of_the_document_is_a_configuration(tmp_path: Path) -> None:
-    file = tmp_path / "my_swarm.yaml"
-    file.write_text(block("yaml", "specialties"))
-    tasks = TaskSet(load_config("tiny", file).tasks)
-    assert tasks.specialties == ("gcd", "hard")
-    assert tasks.question("hard", 1, 0).text
