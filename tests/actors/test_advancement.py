@@ -1,7 +1,5 @@
 """When a stage is over: never empty, never reopened by waiting, and by each strategy's own rule."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """A step that an earlier process made is adopted for the round that it was made for, and for no other."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

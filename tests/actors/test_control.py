@@ -1,7 +1,5 @@
 """Requests in the folder: each done once, and answered in the state log."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

@@ -1,7 +1,5 @@
 """The coordinator, tick by tick, with nodes that a test plays by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Async pace: the records are a ledger of every file that was first seen since the one before; nobody waits."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

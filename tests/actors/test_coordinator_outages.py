@@ -1,7 +1,5 @@
 """A folder that is out of reach at any operation delays a coordinator, and changes nothing of what it writes."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, field
 from pathlib import Path

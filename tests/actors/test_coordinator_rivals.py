@@ -1,7 +1,5 @@
 """Two coordinators at once, both writing, in any order: nothing counts twice, nothing goes back, and rounds go on."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Rounds of several stages, tick by tick: a game's coordinator, with nodes that a test plays by hand."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Whole swarms whose rollouts travel directly, with members that have no link, and links that die."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections import Counter

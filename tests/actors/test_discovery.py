@@ -1,7 +1,5 @@
 """Discovery: a worker's registrations and signs of life."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

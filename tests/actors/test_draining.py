@@ -1,7 +1,5 @@
 """Every published file is answered: late while nothing is open, and named as expired when it never comes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from played_for_tests import Played

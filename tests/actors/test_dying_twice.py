@@ -1,7 +1,5 @@
 """A trainer that dies again while it still takes steps again: the next one finds what the second left undone."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

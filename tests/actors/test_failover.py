@@ -1,7 +1,5 @@
 """A coordinator that dies is succeeded: above every epoch and round that is to be seen, and nothing counts twice."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

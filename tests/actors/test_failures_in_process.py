@@ -1,7 +1,5 @@
 """A node whose data fail is given up at once and named; the others go on, and nobody waits for it."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A swarm of two trainers in one process: its books agree, and its work on the folder stays within its budget."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

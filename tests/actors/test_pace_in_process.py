@@ -1,7 +1,5 @@
 """Nobody waits (async), nobody is there (alone), and the folder is out of reach: in one process, on real parts."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

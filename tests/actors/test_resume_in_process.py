@@ -1,7 +1,5 @@
 """A trainer that ends in the middle of anything, and the one that comes after it."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

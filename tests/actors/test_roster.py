@@ -1,7 +1,5 @@
 """Who belongs to the swarm: first come, same configuration, alive by change on the coordinator's own clock."""
 
-from __future__ import annotations
-
 import msgspec
 import pytest
 from folder_for_tests import Folder, incarnation

@@ -1,7 +1,5 @@
 """The worker's logger: rows in the node's own folder, closed in segments, kept while the folder is away."""
 
-from __future__ import annotations
-
 import getpass
 import json
 import platform

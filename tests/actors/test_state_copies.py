@@ -1,7 +1,5 @@
 """Copies for people: readable, and rewritten without complaint."""
 
-from __future__ import annotations
-
 import json
 
 import msgspec

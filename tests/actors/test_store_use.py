@@ -1,7 +1,5 @@
 """What a run asked of the shared folder: the records' counts add up to those of the stores."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

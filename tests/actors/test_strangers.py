@@ -1,7 +1,5 @@
 """T4: whatever a peer publishes, it is skipped, counted and shown, and training continues."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

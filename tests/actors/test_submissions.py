@@ -1,7 +1,5 @@
 """Files of the open stage: accepted, superseded, late or rejected, each once, whatever else lies beside them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

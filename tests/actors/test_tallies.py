@@ -1,7 +1,5 @@
 """Sums per node, and the streak of rounds that teach nothing."""
 
-from __future__ import annotations
-
 from folder_for_tests import round_file
 
 from actors.coordinator.closing import Tallies

@@ -1,7 +1,5 @@
 """Checkpoints beside the rounds: taken when due, safe when told, and no trouble of a disk ends a run."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

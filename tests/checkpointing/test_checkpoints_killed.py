@@ -1,7 +1,5 @@
 """A process that is killed while it writes checkpoints leaves the last one it called safe, bit for bit."""
 
-from __future__ import annotations
-
 import os
 import random
 import select

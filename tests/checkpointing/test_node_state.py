@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import msgspec
 import pytest
 from checkpoints_for_tests import CONFIG, small_node, small_policy, state_of

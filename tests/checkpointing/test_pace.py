@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from checkpoints_for_tests import Clock
 
 from swarm_ray.checkpointing.writer import SHARE, CheckpointPace

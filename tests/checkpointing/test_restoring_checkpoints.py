@@ -1,7 +1,5 @@
 """The newest whole checkpoint is found, wherever it is; what is damaged is said and passed over."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The commands on experiments as wholes: what they print, what they write, and a line for every mistake."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import zipfile

@@ -4,8 +4,6 @@ The learning side is replaced by one that notes what it was called with, so that
 without actors; folders, figures and pictures are real.
 """
 
-from __future__ import annotations
-
 import sys
 import types
 from collections.abc import Callable

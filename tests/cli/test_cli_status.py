@@ -1,7 +1,5 @@
 """The commands that only read: what they print, and their exit status, also where nothing can be printed."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

@@ -1,7 +1,5 @@
 """The layers of a configuration, and the one line that every mistake gets."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

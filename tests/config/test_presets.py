@@ -1,7 +1,5 @@
 """The presets say what they promise, in terms that the installed reasoning-gym knows."""
 
-from __future__ import annotations
-
 import pytest
 import reasoning_gym
 

@@ -1,7 +1,5 @@
 """Configurations as YAML and as hashes, and how two differ."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

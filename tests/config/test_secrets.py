@@ -1,7 +1,5 @@
 """Secrets are refused wherever they stand, and never shown. All tokens here are made up."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

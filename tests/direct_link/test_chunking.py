@@ -1,7 +1,5 @@
 """Cutting values, and what a node holds of others' without being flooded or overwritten."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 

@@ -1,7 +1,5 @@
 """The benchmark of the three ways in which values travel runs, and prints what it says it prints."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What dies or stops: a link's process, p2pd, the owner, a peer. No call hangs, and no process stays."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """Starting a link: whatever its peers are, its identity, and what stops it, in one line."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """What travels between two links: sizes, many values, and what a link refuses to hand out."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest

@@ -1,7 +1,5 @@
 """The folder in which nodes find each other: what is read of it, whatever lies there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

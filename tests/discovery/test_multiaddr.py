@@ -1,7 +1,5 @@
 """Addresses of peers: what is one, who answers there, and from where it can be reached."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 
 import pytest

@@ -1,7 +1,5 @@
 """Who is fresh, stale or gone, by an own clock; and whose records are removed."""
 
-from __future__ import annotations
-
 import tempfile
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Links that find each other through the folder: real p2pd on this machine, and ports where somebody else is."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack

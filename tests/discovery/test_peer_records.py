@@ -1,7 +1,5 @@
 """What a worker's discovery says of its nodes, to be found by others."""
 
-from __future__ import annotations
-
 import shutil
 import threading
 import time

@@ -1,7 +1,5 @@
 """`swarm-ray peers`: what it shows of a folder, and what it removes."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Settings follow from what was measured, and the configuration takes them."""
 
-from __future__ import annotations
-
 import pytest
 
 from drive_store.doctor.report import is_slow, percentile, seconds, settings, size_text

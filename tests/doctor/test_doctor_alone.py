@@ -1,7 +1,5 @@
 """What one machine finds out by itself: a good folder is called good, and each fault is found and named."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

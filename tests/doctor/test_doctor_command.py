@@ -1,7 +1,5 @@
 """The command `doctor`, as users start it: its exit status, its words, and two of it over one folder."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """What another machine's file may hold: a note, or nothing that is believed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

@@ -1,7 +1,5 @@
 """What two machines find out together, on a made-up clock: each fault of the folder is found and named."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

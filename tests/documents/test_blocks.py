@@ -1,7 +1,5 @@
 """Every block of the documentation runs, in the order in which it is read; the README's are in a file of their own."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What the documents say is so: commands are commands, links lead somewhere, tables are those of the code."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import re

@@ -1,7 +1,5 @@
 """Every block of the README runs, in the order in which it is read."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

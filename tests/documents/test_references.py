@@ -1,7 +1,5 @@
 """Files, modules and names that documents and docstrings mention in backticks are there."""
 
-from __future__ import annotations
-
 import importlib
 import re
 from pathlib import Path

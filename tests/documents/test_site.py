@@ -1,7 +1,5 @@
 """The documentation builds without a warning, and its generated pages and quoted messages are those of the code."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Rollouts that travel directly over real links: receipts, asking, and the folder for whatever fails."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Rollouts through the folder: one write per node and round, and readings by the names in the state log."""
 
-from __future__ import annotations
-
 import threading
 
 import msgspec

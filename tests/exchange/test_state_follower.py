@@ -1,7 +1,5 @@
 """A trainer's view of the state log: what it waits for, what ends the wait, and what a record must be."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Round files of strangers: whatever the bytes, either a bounded, sensible file or `MalformedFile`."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -8,8 +8,6 @@ command that made it:
         tasks.modules=["swarm_tasks_for_tests"] tasks.pool=600 policy.device=cpu supervision.data_failures=1 --rounds 4
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Experiments as DataFrames: what the rows are, their columns, types and units."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

@@ -1,7 +1,5 @@
 """Who is at work on an experiment that has ended: nobody, as soon as all have said their last word."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A real run, in one process: exported, archived and restored, renamed and resumed, cleaned."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """Nothing of an experiment is lost unsaid: hard links, links, strange names, and records that are missing."""
 
-from __future__ import annotations
-
 import json
 import os
 import tarfile

@@ -1,7 +1,5 @@
 """Where results are to go: a path that cannot be is one line and status 2, and leaves nothing behind."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Callable
 from pathlib import Path

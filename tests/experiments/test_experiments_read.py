@@ -1,7 +1,5 @@
 """What a folder says of its experiments: the list, history, comparison and metrics; and what reading them costs."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Where an experiment stands, from its newest record and the beats."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

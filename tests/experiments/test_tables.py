@@ -1,7 +1,5 @@
 """Tables that people read, and numbers in them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

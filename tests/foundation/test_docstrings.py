@@ -1,7 +1,5 @@
 """Docstrings render: what continues an item of a section stands deeper than the item."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re

@@ -1,7 +1,5 @@
 """What the extras bring stays with those who ask for it: nothing else imports it, and asking without it is one line."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, requires

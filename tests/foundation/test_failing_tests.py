@@ -1,7 +1,5 @@
 """A test that fails ends what it started, so that its neighbours pass."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

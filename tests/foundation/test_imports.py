@@ -1,7 +1,5 @@
 """What may import what, and what is loaded when: by the contracts, and as a process sees it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter

@@ -1,7 +1,5 @@
 """The package says what it needs and holds what it has; a notebook's own packages may stay."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

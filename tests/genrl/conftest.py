@@ -1,7 +1,5 @@
 """One scoring process for all of reasoning-gym."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 

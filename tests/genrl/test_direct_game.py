@@ -1,7 +1,5 @@
 """A game whose payloads go directly from node to node over real links, and one node that has no link."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The game manager: failures name their place, a bad peer costs only its payload, a game resumes where it was."""
 
-from __future__ import annotations
-
 import pickle
 from typing import Any
 from unittest.mock import Mock, call

@@ -1,7 +1,5 @@
 """The maths game of three stages on local questions, with GenRL's own rewards."""
 
-from __future__ import annotations
-
 import pytest
 from games_for_tests import OPENINGS, Hub, MemoryGather, Rows, math_manager, moved, play, tiny_policy, weights
 from genrl.communication import Payload

@@ -1,7 +1,5 @@
 """The reasoning-gym game: its questions, both rules of sharing, and what a stranger's payload cannot do."""
 
-from __future__ import annotations
-
 import copy
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A game's trainers: rounds that a coordinator opens, or a deadline ends; metrics, checkpoints and going on."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

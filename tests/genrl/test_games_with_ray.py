@@ -1,7 +1,5 @@
 """A game from a function of one's own to its report: nodes as actors, stages that the coordinator closes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

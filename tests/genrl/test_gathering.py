@@ -1,7 +1,5 @@
 """Gathering by a deadline: who is waited for, and what becomes of files that are damaged or malformed."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Without GenRL, or with one of another series, a user reads one line."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

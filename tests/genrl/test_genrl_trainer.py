@@ -3,8 +3,6 @@
 It samples from torch's own random stream, so one node plays in this process.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

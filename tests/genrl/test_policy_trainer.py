@@ -1,7 +1,5 @@
 """The trainer on a policy of ours: what it generates, what it trains on, and what it keeps."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

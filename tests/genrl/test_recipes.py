@@ -1,7 +1,5 @@
 """Recipes: what they may say, and that a mistake in one is a line."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Two processes play GenRL's games over one folder, by the deadline, and learn from each other."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

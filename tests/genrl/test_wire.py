@@ -1,7 +1,5 @@
 """What a payload is after it has travelled, and what strange bytes are: a `WireError` and nothing else."""
 
-from __future__ import annotations
-
 import math
 from datetime import UTC, datetime
 from enum import Enum

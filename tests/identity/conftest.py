@@ -1,7 +1,5 @@
 """A disk of its own for each test's keys,."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

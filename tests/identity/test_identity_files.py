@@ -1,7 +1,5 @@
 """An identity is one file: made once, never overwritten, private, and kept out of shared folders."""
 
-from __future__ import annotations
-
 import os
 import stat
 import subprocess

@@ -1,7 +1,5 @@
 """A duplicate of a living identity is refused in one line: by a lock here, by signs of life elsewhere."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

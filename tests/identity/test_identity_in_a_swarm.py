@@ -1,7 +1,5 @@
 """In a swarm that learns, every node is announced by the key in its file, and has that key again after a restart."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What follows from a key, what is refused as one, and that neither needs GenRL, hivemind or torch."""
 
-from __future__ import annotations
-
 import hmac
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Others say the same of a key: hivemind, its p2pd, and RL Swarm."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """A run that may not restart anything says what killed it, and the same command resumes it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Runs that lose one process after the other; `make kill-matrix` has every victim in every phase."""
 
-from __future__ import annotations
-
 import pytest
 from cells_for_tests import PHASES, VICTIMS, Cell, run_cells, run_undisturbed
 

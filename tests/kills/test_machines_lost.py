@@ -3,8 +3,6 @@
 A worker's machine is killed in the middle of a decode (T2), and the coordinator's in the middle of a round (T3).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

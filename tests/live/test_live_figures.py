@@ -1,7 +1,5 @@
 """What a live view computes: seconds per round, time left, speed, shares, the curve of a run, words for troubles."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import msgspec

@@ -1,7 +1,5 @@
 """A snapshot as text at two widths, what a driver shows of its own swarms, and no control characters of others."""
 
-from __future__ import annotations
-
 import io
 import os
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`status` and `watch --once` tell the same of a coordinator: alive, silent, paused, ended, or never there."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

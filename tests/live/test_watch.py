@@ -1,7 +1,5 @@
 """`watch` in a terminal and a pipe: before an experiment exists, while its folder is away, until it ends."""
 
-from __future__ import annotations
-
 import io
 import os
 import pty

@@ -1,7 +1,5 @@
 """Watching from the folder alone: what a look costs, what it says, and what happens while the folder is away."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

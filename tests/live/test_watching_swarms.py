@@ -1,7 +1,5 @@
 """A real swarm in one process, watched from its folder by somebody else, and its driver's view of the same."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A node's model as a folder: transformers loads it without a network, and it answers there as the node did."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

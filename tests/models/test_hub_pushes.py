@@ -1,7 +1,5 @@
 """Pushing to the Hub, against a stand-in of its HTTP API and with the real client."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

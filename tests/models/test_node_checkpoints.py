@@ -1,7 +1,5 @@
 """Which of a node's checkpoints in the folder is meant by a step, `last` and `best`."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

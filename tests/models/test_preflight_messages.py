@@ -1,7 +1,5 @@
 """A mistake is one line and status 2, before Ray is started and before an experiment is made."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

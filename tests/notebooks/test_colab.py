@@ -1,7 +1,5 @@
 """What the notebooks ask of `swarm_ray.colab`, on a Colab that stands still."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The doctor's notebook, in two tabs at once: two VMs over one Drive, one of them with Colab's fsspec."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

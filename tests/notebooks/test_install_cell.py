@@ -1,7 +1,5 @@
 """The cell *Install*, in an environment of its own with packages made here: what is there stays, or it fails loudly."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import venv

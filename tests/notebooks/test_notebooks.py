@@ -1,7 +1,5 @@
 """What holds for every notebook: its pair, no stored outputs, forms, and the cells that all of them share."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

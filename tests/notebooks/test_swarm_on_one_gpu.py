@@ -1,7 +1,5 @@
 """The paper's comparison from its notebook, with swarms small enough for a test; two of them at the fsspec that Colab has."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

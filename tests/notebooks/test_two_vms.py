@@ -3,8 +3,6 @@
 Then the monitor's looks at what they did. In `make test` all have the fsspec that Colab has, but the worker's first kernel.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import re

@@ -1,7 +1,5 @@
 """Stop, pause and resume, asked through the folder and answered in the state log by a real coordinator."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Whether a node id is free: by the lock of its machine, or by the silence of its beats."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

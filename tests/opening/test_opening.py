@@ -1,7 +1,5 @@
 """Which experiment a run means: a new one, the one that is there, or one that is made anew."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Small models of three architectures with random weights, a tokenizer made in code, and their policies."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A policy stopped, stored and restored continues exactly like one that was never stopped."""
 
-from __future__ import annotations
-
 import copy
 import os
 from pathlib import Path

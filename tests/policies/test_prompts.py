@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 from reasoning_gym.utils import SYSTEM_PROMPTS
 

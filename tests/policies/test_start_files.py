@@ -1,7 +1,5 @@
 """What a driver asks of the embedded model's starts: are they there, without loading torch."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Figures of the report and the picture of rewards: their numbers, fewer points that look the same, files."""
 
-from __future__ import annotations
-
 import csv
 import struct
 from pathlib import Path

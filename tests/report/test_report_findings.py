@@ -1,7 +1,5 @@
 """What the report says of learning and of sharing, and what it does not dare to say."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

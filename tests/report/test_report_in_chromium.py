@@ -1,7 +1,5 @@
 """The report as a browser shows it: no network, no overflow, two themes that can be read."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

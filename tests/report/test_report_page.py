@@ -1,7 +1,5 @@
 """The report as a file: what it says of whole, half, damaged and hostile experiments."""
 
-from __future__ import annotations
-
 import html
 import re
 import shutil

@@ -1,7 +1,5 @@
 """One scoring process for all rounds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

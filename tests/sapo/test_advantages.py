@@ -1,7 +1,5 @@
 """Group advantages: mean zero, the unbiased deviation, groups of any size."""
 
-from __future__ import annotations
-
 import math
 import statistics
 

@@ -1,7 +1,5 @@
 """Held-out pass@1: the share of right completions per specialty, and the mean over all questions."""
 
-from __future__ import annotations
-
 import pytest
 from rounds_for_tests import Laboratory
 from swarm_tasks_for_tests import coin

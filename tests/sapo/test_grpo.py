@@ -1,7 +1,5 @@
 """The clipped surrogate against a plain reference, token by token, and the direction of its gradient."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """The clock of phases: what is claimed, what is left over, and a fresh start."""
 
-from __future__ import annotations
-
 import contextlib
 
 from swarm_ray.sapo.phases import OVERHEAD, PHASES, PhaseClock

@@ -1,7 +1,5 @@
 """The pool of a round: nothing a peer says is believed, and what is refused is counted by sender and reason."""
 
-from __future__ import annotations
-
 import msgspec
 import pytest
 from rounds_for_tests import shared

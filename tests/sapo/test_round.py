@@ -1,7 +1,5 @@
 """A whole round with real models and a real verifier: what is drawn, shared, selected, counted and learned."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """A round is a function of its seed: the same again, whatever arrives first, and different for every node."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pytest

@@ -1,7 +1,5 @@
 """Selection: never own rollouts, never those without advantage, at most J, and even over peers and slots."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Random streams: a function of (seed, node, step, purpose) alone, the same on every machine and for ever."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 

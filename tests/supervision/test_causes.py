@@ -1,7 +1,5 @@
 """Why an actor died: one line with its remedy, from Ray's own words."""
 
-from __future__ import annotations
-
 import pickle
 
 import pytest

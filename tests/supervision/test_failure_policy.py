@@ -1,7 +1,5 @@
 """Restart or stop: pure."""
 
-from __future__ import annotations
-
 import pytest
 
 from swarm_ray.runtime.failure_policy import FailurePolicy, Kind

@@ -1,7 +1,5 @@
 """How many trainers, and with which share; pure."""
 
-from __future__ import annotations
-
 import pytest
 
 from swarm_ray.machine.ray_actors import Machine, Share

@@ -1,7 +1,5 @@
 """Memory of processes, sampled while they live."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A whole swarm in one process without Ray: the plain classes, joined by direct calls and a folder."""
 
-from __future__ import annotations
-
 import itertools
 import shutil
 import time

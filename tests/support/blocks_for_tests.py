@@ -1,7 +1,5 @@
 """Runs the blocks of a document as a reader would, in an empty folder, with sizes that a test can wait for."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess

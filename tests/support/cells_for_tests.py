@@ -1,7 +1,5 @@
 """Cells of the kill matrix: a victim, a phase, and what must hold of the run afterwards."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import time

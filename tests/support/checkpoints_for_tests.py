@@ -1,7 +1,5 @@
 """A folder, nodes with small policies, and a clock that stands still until it is moved."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Records in a folder, and what listens on sockets of this machine."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from contextlib import suppress

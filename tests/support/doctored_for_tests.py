@@ -1,7 +1,5 @@
 """Two machines in one process, on one made-up clock, and the ways in which each may see the folder of both."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Writes experiments for tests through the real writers, as the coordinator and the nodes do."""
 
-from __future__ import annotations
-
 import os
 import random
 from dataclasses import dataclass, field

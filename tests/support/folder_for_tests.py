@@ -1,7 +1,5 @@
 """An experiment's folder with a state log that a test writes record by record."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

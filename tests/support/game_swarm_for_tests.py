@@ -1,7 +1,5 @@
 """A game's trainers in threads, with a coordinator or without, and without Ray."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small games of GenRL's in one process: a blank model of ours, GenRL's own trainer, and a gather that is a dict."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Takes connections as libp2p does, answers every ping of the DHT with bytes that are no answer, and stays."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from typing import Any

@@ -4,8 +4,6 @@ Real HTTP on loopback; large files go by git LFS's basic transfer. The Hub's own
 takes large files otherwise, are not in it.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import threading

@@ -1,7 +1,5 @@
 """A server on loopback that answers JSON with JSON, for stand-ins of what a library speaks to over HTTP."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import threading

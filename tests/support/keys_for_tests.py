@@ -1,7 +1,5 @@
 """Keys as hivemind's own code writes them: protobuf by its rules, written out here."""
 
-from __future__ import annotations
-
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 

@@ -4,8 +4,6 @@ A swarm of the tests names this module in `tasks.modules`, so that it is importe
 puts itself around the functions of the phases, if the environment asks for it; elsewhere it does nothing.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys

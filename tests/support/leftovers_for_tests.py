@@ -1,7 +1,5 @@
 """What tests have started and not ended: found by a mark in its environment, and ended."""
 
-from __future__ import annotations
-
 import gc
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Joins a DHT with hivemind's own node, stores lies under keys at all who take them and at itself, and stays."""
 
-from __future__ import annotations
-
 import asyncio
 import pickle
 import sys

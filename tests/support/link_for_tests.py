@@ -1,7 +1,5 @@
 """Real links on this machine alone, the processes behind them, and a peer that does as it likes."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys

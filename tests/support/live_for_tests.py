@@ -1,7 +1,5 @@
 """Records, beats and folders of swarms that are watched."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A coordinator and workers, each on a machine of its own over one folder: what must hold after some were lost."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A coin that talks all the time: 10 KB of output for each question that is made."""
 
-from __future__ import annotations
-
 from swarm_tasks_for_tests import Coin
 
 from swarm_ray.tasks.task import TaskQuestion, register

@@ -1,7 +1,5 @@
 """The command in a process tree of its own, as on a VM of its own: watched, and killed whole."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

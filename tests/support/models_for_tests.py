@@ -1,7 +1,5 @@
 """Small models of three architectures with random weights, and a tokenizer made in code."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """A coordinator whose nodes are played by hand, tick by tick."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any, Self

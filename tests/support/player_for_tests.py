@@ -1,7 +1,5 @@
 """Plays GenRL's games as one node over a folder, without Ray; as a process: `player_for_tests.py ROOT NODE`."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

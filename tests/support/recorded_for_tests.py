@@ -1,7 +1,5 @@
 """What Ray 2.60 said of actors that died, recorded from real deaths; identifiers are made up."""
 
-from __future__ import annotations
-
 _HEAD = """The actor died unexpectedly before finishing this task.
 	class_name: TrainerShell
 	actor_id: 2dfcfcba7b36cb920cfffc7601000000

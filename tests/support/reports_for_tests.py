@@ -1,7 +1,5 @@
 """Writes experiments that have all a report shows: round files, rows, events, beats, store use."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Sequence

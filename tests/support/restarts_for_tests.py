@@ -1,7 +1,5 @@
 """Watching a swarm by hand, so that its processes can be killed at a round of the test's choice."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

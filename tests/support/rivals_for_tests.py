@@ -1,7 +1,5 @@
 """Two coordinators over one folder, which at times do not see each other, and nodes that obey the state log."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

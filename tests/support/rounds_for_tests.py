@@ -1,7 +1,5 @@
 """One round of SAPO without a folder: nodes with blank models, and an exchange that is a dictionary."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field

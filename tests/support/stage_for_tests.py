@@ -1,7 +1,5 @@
 """Machines over one folder, some of which are killed and come back: who they are, and how they are started."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A peer that takes part with files of its own making, most of which no honest node would write."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

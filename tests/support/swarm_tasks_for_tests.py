@@ -1,7 +1,5 @@
 """Tasks whose rewards a model without training can earn, or never will; registered in each process that needs them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Files of sweeps, and whole sweeps that were never run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

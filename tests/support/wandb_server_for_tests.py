@@ -4,8 +4,6 @@ It keeps the history of each run by offset, as the real one does: lines that are
 that were there, so that a client which does not continue a run would be seen to overwrite it.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Mapping

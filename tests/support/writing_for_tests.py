@@ -4,8 +4,6 @@ or until whoever feeds it is gone.
 Told are its process id, each step that is safe, and `gone`. So torch is loaded once for all that are killed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import select

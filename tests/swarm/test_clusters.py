@@ -1,7 +1,5 @@
 """A swarm over several machines of one Ray, played by Ray's own test cluster: trainers apart, one folder."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Real deaths of real actors, and the one line that each of them gives."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """T9: whatever dies or breaks, the run ends by itself, as failed, and names the cause."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """Ctrl-C in a terminal reaches every process of the group: the run ends as interrupted, whole, with nothing left."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

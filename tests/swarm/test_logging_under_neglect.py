@@ -1,7 +1,5 @@
 """T6: nodes that print without end, and nobody who reads it: no round stalls, no row is lost."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

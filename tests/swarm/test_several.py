@@ -1,7 +1,5 @@
 """Several experiments at once, under one root and on one Ray: each is as if it were alone."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A swarm on the user's own Ray: run, look, read, stop; and the ways in which it may not be started."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

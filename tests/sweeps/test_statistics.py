@@ -1,7 +1,5 @@
 """Intervals and tests against scipy's own, against counting by hand, and against what a simulation gives."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

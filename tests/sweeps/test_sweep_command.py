@@ -1,7 +1,5 @@
 """The command `sweep` where nothing is left to run, and what it decides before it runs anything."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """From the file of a sweep to its runs: every combination once, names that stay, and mistakes in one line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is said of a sweep's runs: figures from the folder, and what so few seeds cannot tell."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

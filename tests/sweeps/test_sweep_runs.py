@@ -1,7 +1,5 @@
 """A real sweep: killed in the middle, gone on with, one run failed and the others not, then done."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

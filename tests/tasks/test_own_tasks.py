@@ -1,7 +1,5 @@
 """Tasks of one's own from two functions, and the document that shows them, executed as it stands."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A swarm on a real Ray with its dashboard and every tracker, looked at over HTTP and in its folder."""
 
-from __future__ import annotations
-
 import json
 import urllib.request
 from pathlib import Path

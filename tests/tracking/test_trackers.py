@@ -1,7 +1,5 @@
 """What trackers are given, what happens when one fails, and that their files reach the folder whole and once."""
 
-from __future__ import annotations
-
 import platform
 import re
 import subprocess

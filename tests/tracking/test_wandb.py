@@ -1,7 +1,5 @@
 """Weights & Biases: real wandb and its real `wandb sync`, against a stand-in for the server on loopback."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import platform

@@ -1,7 +1,5 @@
 """Policies are loaded onto a device that is there, as many as fit it, and each learns apart."""
 
-from __future__ import annotations
-
 import psutil
 import pytest
 import torch
