@@ -80,24 +80,7 @@ def run_round(
     """
     phase, exchange, config = context.phases.phase, context.exchange, context.config
     rows = [] if rows is None else rows
-    with phase("sample"):
-        own = {n.id: made for n in nodes if (made := exchange.adopt(n, number)) is not None}
-        fresh = [n for n in nodes if n.id not in own]
-        questions = each(
-            fresh, lambda n: context.tasks.draw(n.stream(config.seed, "questions"), config.local), context
-        )
-    with phase("generate"):
-        generated = each(
-            fresh,
-            lambda n: n.policy.generate(
-                [q.text for q in questions[n.id]],
-                config.completions,
-                n.derive_seed(config.seed, "completions"),
-            ),
-            context,
-        )
-    with phase("score"):
-        own |= score_own(questions, generated, context.verifier)
+    own = _own_rollouts(nodes, number, context)
     with phase("publish"):
         each(nodes, lambda n: exchange.publish(n, number, _file(n, own[n.id], alone), own[n.id]), context)
     if any(n.active for n in nodes):
@@ -121,6 +104,29 @@ def run_round(
         if node.skipped:  # it begins the next round with fresh random streams
             node.skipped, node.round, node.step = "", number, node.step + 1
     return rows
+
+
+def _own_rollouts(nodes: Sequence[Node], number: int, context: RoundContext) -> dict[str, list[ScoredRollout]]:
+    """The nodes' own rollouts: those that an earlier process made for this step, else sampled and scored now."""
+    phase, config = context.phases.phase, context.config
+    with phase("sample"):
+        own = {n.id: made for n in nodes if (made := context.exchange.adopt(n, number)) is not None}
+        fresh = [n for n in nodes if n.id not in own]
+        questions = each(
+            fresh, lambda n: context.tasks.draw(n.stream(config.seed, "questions"), config.local), context
+        )
+    with phase("generate"):
+        generated = each(
+            fresh,
+            lambda n: n.policy.generate(
+                [q.text for q in questions[n.id]],
+                config.completions,
+                n.derive_seed(config.seed, "completions"),
+            ),
+            context,
+        )
+    with phase("score"):
+        return own | score_own(questions, generated, context.verifier)
 
 
 def each(nodes: Sequence[Node], action: Callable[[Node], T], context: RoundContext) -> dict[str, T]:
