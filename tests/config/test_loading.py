@@ -34,8 +34,7 @@ def test_each_layer_lies_over_the_one_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
-    [("1e-3", 0.001), ("1E-4", 0.0001), ("2.5e-05", 2.5e-05), (".5", 0.5), ("1", 1.0)],
+    ("text", "value"), [("1e-3", 0.001), ("1E-4", 0.0001), ("2.5e-05", 2.5e-05), (".5", 0.5), ("1", 1.0)]
 )
 def test_numbers_as_people_write_them(tmp_path: Path, text: str, value: float) -> None:
     file = tmp_path / "mine.yaml"

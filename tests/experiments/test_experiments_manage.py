@@ -22,11 +22,7 @@ from drive_store.checkpoints.manifest import Manifest
 from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray import cleanup_experiment, export_experiment, export_experiment_summary
 from swarm_ray.config.load import extend_config
-from swarm_ray.errors import (
-    MalformedFile,
-    SwarmStateError,
-    UserError,
-)
+from swarm_ray.errors import MalformedFile, SwarmStateError, UserError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments import compare_experiments, experiment_metrics, experiment_status, list_experiments
 from swarm_ray.experiments.folder import ExperimentAddress, local_folder

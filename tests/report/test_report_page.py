@@ -134,10 +134,7 @@ def test_incidents_of_the_state_log(tmp_path: Path) -> None:
     ref = FileRef("node-2", incarnation_of("node-2"), "x/r000001-s0.0.aa.rollouts", "ab" * 32, 9)
     refusal = Refusal("node-1", "key", "Corrupt: the trailer is damaged")
     closed = msgspec.structs.replace(
-        StageClosed.empty(1, 0),
-        missing=("node-0",),
-        late=(ref,),
-        rejected=(refusal,),
+        StageClosed.empty(1, 0), missing=("node-0",), late=(ref,), rejected=(refusal,)
     )
     experiment.append("running", closed=closed)
     record = StateRecord("stopped", 24, None, None, experiment.tallies(), note="<b>enough</b>")
