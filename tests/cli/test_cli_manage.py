@@ -55,9 +55,7 @@ def test_metrics_by_something_else(root: str, capsys: pytest.CaptureFixture[str]
         assert (lines[0][:2], lines[2][: len(first)]) == (heads, first)
 
 
-def test_metrics_as_csv_and_as_json_have_every_row(
-    root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_csv_and_json_have_every_row(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["metrics", "done", "--root", root, "--csv", "-"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("round,stage,reward,")
@@ -73,9 +71,7 @@ def test_metrics_as_csv_and_as_json_have_every_row(
     assert len(json.loads(capsys.readouterr().out)) == 60
 
 
-def test_metrics_of_what_has_not_begun_and_of_what_is_torn(
-    root: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_metrics_of_what_has_not_begun_or_is_torn(root: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["metrics", "walking", "--root", root, "--by", "step"]) == 0
     assert capsys.readouterr().out == "no step to show yet\n"
     assert main(["metrics", "walking", "--root", root, "--json", "--by", "step"]) == 0
@@ -99,9 +95,7 @@ def test_names_that_others_wrote_steer_no_terminal(root: str, capsys: pytest.Cap
         assert "\x1b" not in capsys.readouterr().out
 
 
-def test_export_archive_clean_and_rename(
-    root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_export_archive_clean_rename(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["export", "done", "--root", root, "-o", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -153,9 +147,7 @@ def test_export_archive_clean_and_rename(
         ("rename done Over --root ROOT", "cannot name an experiment"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(
-    line: str, expected: str, root: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mistake_is_a_line(line: str, expected: str, root: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([word.replace("ROOT", root) for word in shlex.split(line)]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

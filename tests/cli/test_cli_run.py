@@ -101,9 +101,7 @@ def test_the_shortest_command_simulates_the_defaults(learning: Learning, ran: En
     assert (learning.config.rounds, learning.config.policy.model) == (5, "tiny"), "a flag may repeat a key"
 
 
-def test_the_report_has_figures_time_picture_seed_and_message(
-    ran: Ended, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_report_has_figures_picture_and_message(ran: Ended, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--seed", "4"]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
@@ -119,9 +117,7 @@ def test_the_report_has_figures_time_picture_seed_and_message(
 
 
 @pytest.mark.parametrize("code", [1, 3, 130])
-def test_a_run_that_did_not_end_well_says_so_on_standard_error(
-    ran: Ended, code: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_end_is_on_standard_error(ran: Ended, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     ran.exit_code, ran.message = code, "swarm LEARNED\nNOTHING"
     assert main(["simulate"]) == code
     captured = capsys.readouterr()
@@ -129,9 +125,7 @@ def test_a_run_that_did_not_end_well_says_so_on_standard_error(
     assert "picture: " in captured.out
 
 
-def test_a_report_that_fails_does_not_hide_how_the_run_ended(
-    ran: Ended, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_that_fails_hides_no_ending(ran: Ended, capsys: pytest.CaptureFixture[str]) -> None:
     ran.experiments, ran.exit_code = ("gone",), 3
     assert main(["simulate"]) == 3
     assert capsys.readouterr().err.splitlines()[0].startswith("swarm-ray: the report is not complete: no exp")

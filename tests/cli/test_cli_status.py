@@ -89,9 +89,7 @@ def test_list_shows_every_experiment(root: str, tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize("preset", presets())
-def test_config_prints_a_configuration_that_loads_again(
-    preset: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_config_prints_what_loads(preset: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["config", "--preset", preset, "rounds=7", "grpo.learning_rate=1e-4"]) == 0
     text = capsys.readouterr().out
     assert yaml.safe_load(text)["rounds"] == 7
@@ -128,16 +126,12 @@ def test_config_prints_a_configuration_that_loads_again(
         ("coordinate --root ROOT", "required: --experiment"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(
-    line: str, expected: str, root: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mistake_is_a_line(line: str, expected: str, root: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([word.replace("ROOT", root) for word in shlex.split(line)]) == 2
     assert expected in one_line(capsys)
 
 
-def test_a_folder_that_cannot_be_understood_is_one_line_and_status_1(
-    root: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_strange_folder_is_one_line_and_status_1(root: str, capsys: pytest.CaptureFixture[str]) -> None:
     experiment = FakeExperiment(Path(root), "odd", load_config(overrides=["nodes=2"]))
     experiment.log.append(b'{"state": 7}', round=0, stage=0)
     assert main(["status", "--root", root, "--experiment", "odd"]) == 1

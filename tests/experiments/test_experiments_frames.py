@@ -105,9 +105,7 @@ def test_experiments_side_by_side(done: FakeExperiment, fresh: FakeExperiment) -
     assert compared.reset_index().loc[0].to_dict() == msgspec.structs.asdict(figures)
 
 
-def test_an_experiment_without_a_round_has_empty_frames_of_the_same_types(
-    done: FakeExperiment, fresh: FakeExperiment
-) -> None:
+def test_without_a_round_there_are_empty_frames(done: FakeExperiment, fresh: FakeExperiment) -> None:
     root = str(fresh.root)
     for make in (metrics_frame, rounds_frame, nodes_frame, specialties_frame):
         empty, full = make(root, "fresh"), make(root, "done")

@@ -141,9 +141,7 @@ def test_an_export_without_a_list_of_problems_is_whole_or_not_at_all(root: Path,
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_link_to_an_experiment_is_told_before_anything_is_written_or_removed(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_link_is_told_before_anything_is_written_or_removed(root: Path, tmp_path: Path) -> None:
     own = local_folder(ExperimentAddress(str(root), "small"))
     link = root / "experiments/small"
     link.rename(tmp_path / "theirs")

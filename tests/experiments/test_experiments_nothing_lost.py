@@ -48,9 +48,7 @@ def unpacked(archive: Path, to: Path) -> Path:
 
 
 @pytest.mark.parametrize("ending", [".zip", ".tar.zst"])
-def test_an_archive_is_the_experiment_again_with_both_names_of_one_file(
-    done: FakeExperiment, ending: str, tmp_path: Path
-) -> None:
+def test_an_archive_is_it_again_with_both_names(done: FakeExperiment, ending: str, tmp_path: Path) -> None:
     log = next(folder_of(done).glob("logs/node-1.*/metrics-000000.jsonl"))
     again = folder_of(done) / "logs" / "again.jsonl"
     os.link(log, again)

@@ -87,9 +87,7 @@ def test_an_export_is_a_folder_unless_its_name_is_that_of_a_file(root: Path, tmp
     assert (tmp_path / "notes").read_text() == "mine"
 
 
-def test_a_folder_without_permission_is_a_mistake_of_the_user(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_permission_is_a_users_error(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs this may be allowed everything, so the refusal is said by hand."""
 
     closed = tmp_path / "closed"

@@ -116,9 +116,7 @@ def test_a_swarm_of_which_nothing_is_heard_is_silent_and_still_running(running: 
     assert node_of(running, "node-0").problem is None, "one fresh sign keeps all from being called silent"
 
 
-def test_one_that_has_ended_is_not_silent_and_a_late_node_took_no_part(
-    tmp_path: Path, config: SwarmConfig
-) -> None:
+def test_an_ended_one_is_not_silent_and_a_late_node_took_no_part(tmp_path: Path, config: SwarmConfig) -> None:
     experiment = finished(tmp_path, "swarm", config)
     experiment.register("node-7")
     experiment.age(3600.0)
@@ -149,9 +147,7 @@ def test_the_incarnation_that_takes_part_is_the_one_that_is_told(running: FakeEx
     assert node_of(running, "node-0").cumulative_reward == 1.0
 
 
-def test_without_a_name_the_only_one_is_meant_then_the_one_under_way(
-    tmp_path: Path, config: SwarmConfig
-) -> None:
+def test_without_a_name_the_only_one_or_the_one_under_way(tmp_path: Path, config: SwarmConfig) -> None:
     with pytest.raises(ExperimentNotFoundError, match="no experiment in"):
         experiment_status(str(tmp_path))
     finished(tmp_path, "first", config)

@@ -94,9 +94,7 @@ print("imported")
         (["genrl", "--recipe", "rgym", "--root", "{root}", "--experiment", "x"], "genrl"),
     ],
 )
-def test_asking_for_one_that_is_not_there_is_one_line(
-    arguments: list[str], extra: str, tmp_path: Path
-) -> None:
+def test_asking_for_one_that_is_missing_is_one_line(arguments: list[str], extra: str, tmp_path: Path) -> None:
     code = "from swarm_ray.cli import main; sys.exit(main(sys.argv[1:]))"
     done = run(code, *[a.format(root=tmp_path) for a in arguments])
     assert done.returncode == 2

@@ -166,10 +166,18 @@ def test_the_card_says_what_it_is(tiny: Trained, tmp_path: Path) -> None:
 def command(tiny: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs `export-model` of node-0 into `out`; answers status, standard output and standard error."""
 
-    def run(
-        *words: str, root: str = tiny.root, node: str = "node-0", out: str = "out"
-    ) -> tuple[int, str, str]:
-        line = ["export-model", "small", "--node", node, "--root", root, "-o", str(tmp_path / out), *words]
+    def run(*words: str, node: str = "node-0", out: str = "out") -> tuple[int, str, str]:
+        line = [
+            "export-model",
+            "small",
+            "--node",
+            node,
+            "--root",
+            tiny.root,
+            "-o",
+            str(tmp_path / out),
+            *words,
+        ]
         status = main(line)
         said, complained = capsys.readouterr()
         assert complained.count("\n") <= 1
@@ -257,9 +265,7 @@ def test_a_damaged_checkpoint_is_refused_or_passed_over(tiny: Trained, tmp_path:
     assert len(problems) == 2, "another node's checkpoint counts for nothing, and is told"
 
 
-def test_modules_of_a_stranger_are_not_imported(
-    tiny: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_foreign_modules_are_not_run(tiny: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWARM_RAY_CACHE", str(tmp_path / "cache"))
     with pytest.raises(UserError, match="wants to import the Python module 'swarm_tasks_for_tests'"):
         export_model(tiny.root, "small", "node-0", tmp_path / "out")

@@ -45,9 +45,7 @@ def test_a_mistake_leaves_nothing_behind(
     assert ray.is_initialized() is running
 
 
-def test_a_folder_with_a_model_is_found_from_anywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_with_a_model_is_found_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a model").mkdir()
     known = {"a model": str(tmp_path / "a model"), "owner/name": "owner/name", "tiny": "tiny"}

@@ -33,9 +33,7 @@ def address(tmp_path: Path) -> ExperimentAddress:
     return ExperimentAddress(str(tmp_path / "My Drive"), "small")
 
 
-def write_record(
-    address: ExperimentAddress, state: str, rounds: int, in_force: str = "", epoch: int = 1
-) -> None:
+def append(address: ExperimentAddress, state: str, rounds: int, in_force: str = "", epoch: int = 1) -> None:
     """The newest record of a log with this one record of each epoch."""
     log = StateLogWriter(address.open(), epoch, CLAIMANT)
     record = StateRecord(state, rounds, None, None, {}, config_hash=in_force)
@@ -54,7 +52,7 @@ def test_the_second_time_it_goes_on(address: ExperimentAddress) -> None:
 
 def test_a_finished_one_is_over_until_it_gets_more_rounds(address: ExperimentAddress) -> None:
     open_or_create(address, small_config(rounds=3), overwrite=False)
-    write_record(address, "finished", 3)
+    append(address, "finished", 3)
     assert open_or_create(address, small_config(rounds=3), overwrite=False).over
     longer = open_or_create(address, small_config(rounds=5), overwrite=False)
     assert not longer.over
@@ -65,7 +63,7 @@ def test_a_finished_one_is_over_until_it_gets_more_rounds(address: ExperimentAdd
 @pytest.mark.parametrize("state", ["stopped", "failed", "running", "waiting"])
 def test_one_that_did_not_finish_goes_on(address: ExperimentAddress, state: str) -> None:
     open_or_create(address, small_config(), overwrite=False)
-    write_record(address, state, 3)
+    append(address, state, 3)
     assert not open_or_create(address, small_config(), overwrite=False).over
 
 
@@ -74,7 +72,7 @@ def test_the_configuration_in_force_is_the_one_that_the_log_names(address: Exper
     longer = open_or_create(address, small_config(rounds=5), overwrite=False).config
     store = Store(address.root)
     assert config_in_force(store, address).rounds == 3
-    write_record(address, "running", 5, config_hash(longer))
+    append(address, "running", 5, config_hash(longer))
     assert config_in_force(store, address).rounds == 5
     asked = config_for(address.root, "small", None, None, ["pace.max_s=9"], overwrite=False)
     assert (asked.rounds, asked.pace.max_s, asked.tasks.modules) == (5, 9, ("swarm_tasks_for_tests",))
@@ -84,11 +82,11 @@ def test_the_configuration_in_force_is_the_one_that_the_log_names(address: Exper
 
 def test_it_is_not_overwritten_while_it_runs(address: ExperimentAddress) -> None:
     open_or_create(address, small_config(), overwrite=False)
-    write_record(address, "running", 3)
+    append(address, "running", 3)
     write_coordinator_beat(address.open(), CLAIMANT, 0, b"{}")
     with pytest.raises(UserError, match=r"running.*swarm-ray stop"):
         open_or_create(address, small_config(), overwrite=True)
-    write_record(address, "stopped", 3, epoch=2)
+    append(address, "stopped", 3, epoch=2)
     open_or_create(address, small_config(seed=7, resume="weights"), overwrite=True)
     stored = config_in_force(Store(address.root), address)
     assert (stored.seed, stored.resume) == (7, "all"), "which parts to resume is never stored"

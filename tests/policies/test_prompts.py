@@ -37,9 +37,7 @@ DEAF = (
         (None, "Judge.\n\nQuestion: 2+2?\nAnswer:"),
     ],
 )
-def test_the_template_makes_the_prompt_and_a_turn_has_a_system_prompt_of_its_own(
-    tokenizer, template, expected
-):
+def test_the_template_makes_the_prompt_and_a_turn_its_own_system_prompt(tokenizer, template, expected):
     tokenizer.chat_template = template
     prompt = prompt_format(tokenizer, "Be brief.")
     assert tokenizer.decode(prompt(Turn("Judge.", "2+2?"))) == expected

@@ -67,9 +67,7 @@ def test_a_torn_file_is_not_there(tmp_path: Path) -> None:
     assert all_made(home, "base", [0])
 
 
-def test_a_driver_whose_starts_are_there_loads_no_torch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_driver_with_its_starts_loads_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWARM_RAY_CACHE", str(tmp_path))
     words = [*SMALL[:-1], "policy.start=blank"]
     config = load_config("tiny", overrides=words)

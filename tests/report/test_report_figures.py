@@ -184,9 +184,7 @@ def test_a_table_a_page_and_a_frame_tell_one_ratio(pair: list[FakeExperiment], t
     )
 
 
-def test_there_is_no_ratio_of_what_was_summed_over_something_else(
-    pair: list[FakeExperiment], tmp_path: Path
-) -> None:
+def test_there_is_no_ratio_over_something_else(pair: list[FakeExperiment], tmp_path: Path) -> None:
     alone, shared = compare_experiments(str(tmp_path), [one.name for one in pair])
     for other in ({"rounds": 5}, {"nodes": 3}, {"cumulative_reward": 0.0}):
         assert ratio_to(shared, msgspec.structs.replace(alone, **other)) is None

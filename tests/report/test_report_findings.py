@@ -75,9 +75,7 @@ def test_learning_is_shown_by_held_out_questions(tmp_path: Path) -> None:
         ("fresh", "open", "Own rewards: 0 rounds have closed"),
     ],
 )
-def test_less_than_a_gain_in_held_out_questions_is_less_of_an_answer(
-    runs: dict[str, Evidence], name: str, answer: str, said: str
-) -> None:
+def test_less_gain_is_less_of_an_answer(runs: dict[str, Evidence], name: str, answer: str, said: str) -> None:
     finding = learning_of(runs[name])
     assert finding.answer == answer
     assert said in " ".join((finding.said, *finding.because))

@@ -11,9 +11,7 @@ from swarm_ray.sapo.grpo import ZERO_STD, group_advantages, is_zero_advantage, r
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=64), st.sampled_from([0.0, 1e-4]))
-def test_an_advantage_is_the_distance_from_the_mean_in_unbiased_deviations(
-    rewards: list[float], epsilon: float
-) -> None:
+def test_an_advantage_is_in_unbiased_deviations_from_the_mean(rewards: list[float], epsilon: float) -> None:
     std = statistics.stdev(rewards) if len(rewards) > 1 else 0.0
     assert reward_std(rewards) == pytest.approx(std, abs=1e-12)
     advantages = group_advantages(rewards, epsilon)

@@ -48,9 +48,7 @@ def test_loss_and_clipped_tokens_are_those_of_the_reference(rows: list[tuple[flo
         (0.81, -1.0, 0.81),
     ],
 )
-def test_the_clip_binds_on_both_sides_and_only_where_it_helps(
-    ratio: float, advantage: float, kept: float
-) -> None:
+def test_the_clip_binds_on_both_sides_where_it_helps(ratio: float, advantage: float, kept: float) -> None:
     logprobs = torch.tensor([math.log(ratio)], dtype=torch.float64, requires_grad=True)
     loss, bound = clipped_surrogate(
         logprobs, torch.zeros(1, dtype=torch.float64), torch.tensor([advantage]), LOW, HIGH

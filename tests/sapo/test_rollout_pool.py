@@ -69,9 +69,7 @@ def test_a_verifier_that_evaluates_text_gets_none_of_a_peer(tasks: TaskSet, veri
     assert ("evaluates text" in reason, count) == (True, 1)
 
 
-def test_every_receiver_counts_what_others_sent_and_not_its_own(
-    tasks: TaskSet, ref: QuestionRef, verifier: Scorer
-) -> None:
+def test_every_receiver_counts_what_others_sent(tasks: TaskSet, ref: QuestionRef, verifier: Scorer) -> None:
     other_seed = msgspec.structs.replace(ref, seed=5)
     files = [
         PeerFile("node-8", (shared(other_seed, "a"), shared(ref, "a", "b"))),

@@ -177,9 +177,7 @@ def test_refused_rollouts_are_counted_for_every_receiver(verifier: Scorer) -> No
         assert node.totals.rejected == 2
 
 
-def test_a_node_that_fails_now_and_then_sits_out_and_comes_back(
-    verifier: Scorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_fails_sits_out_and_comes_back(verifier: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Laboratory(verifier, supervision__data_failures=3)
     real, failing = lab.nodes[1].policy.update, {0, 1, 3}
     number = 0
@@ -200,9 +198,7 @@ def test_a_node_that_fails_now_and_then_sits_out_and_comes_back(
     assert lab.lost == ["node-1"] * 3
 
 
-def test_a_node_that_fails_too_often_in_a_row_is_given_up(
-    verifier: Scorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_fails_too_often_is_given_up(verifier: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Laboratory(verifier, supervision__data_failures=2)
 
     def diverge(*_: object) -> None:
@@ -216,9 +212,7 @@ def test_a_node_that_fails_too_often_in_a_row_is_given_up(
     assert lab.nodes[1].problem == "the loss (nan) is not finite"
 
 
-def test_what_was_made_before_is_learned_from_and_not_made_again(
-    verifier: Scorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_made_before_is_not_made_again(verifier: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = Laboratory(verifier), Laboratory(verifier)
     made: dict[tuple[str, int], list[ScoredRollout]] = {}
     publish = first.exchange.publish

@@ -13,20 +13,20 @@ from swarm_ray.sapo.pool import PeerFile, ScoredRollout
 from swarm_ray.tasks.scoring import Scorer
 from swarm_ray.tasks.streams import derive_seed
 
+Run = tuple[Laboratory, list[StepMetrics]]
+
 
 def two_rounds(lab: Laboratory) -> list[StepMetrics]:
     return [row for number in range(2) for row in lab.run(number)]
 
 
 @pytest.fixture(scope="module")
-def first(verifier: Scorer) -> tuple[Laboratory, list[StepMetrics]]:
+def first(verifier: Scorer) -> Run:
     lab = Laboratory(verifier)
     return lab, two_rounds(lab)
 
 
-def test_the_same_seed_gives_the_same_metrics_and_weights(
-    first: tuple[Laboratory, list[StepMetrics]], verifier: Scorer
-) -> None:
+def test_the_same_seed_gives_the_same_metrics_and_weights(first: Run, verifier: Scorer) -> None:
     lab, rows = first
     again = Laboratory(verifier)
     assert two_rounds(again) == rows
@@ -34,18 +34,14 @@ def test_the_same_seed_gives_the_same_metrics_and_weights(
     assert again.exchange.files == lab.exchange.files
 
 
-def test_another_seed_gives_another_run(
-    first: tuple[Laboratory, list[StepMetrics]], verifier: Scorer
-) -> None:
+def test_another_seed_gives_another_run(first: Run, verifier: Scorer) -> None:
     lab, rows = first
     other = Laboratory(verifier, seed=1)
     assert two_rounds(other) != rows
     assert same_weights(other.weights(), lab.weights()) == [False, False, False]
 
 
-def test_nodes_draw_questions_of_their_own_in_every_round(
-    first: tuple[Laboratory, list[StepMetrics]],
-) -> None:
+def test_nodes_draw_questions_of_their_own_in_every_round(first: Run) -> None:
     lab, _ = first
     drawn = [
         tuple(r.question.index for r in file.rollouts)
@@ -86,9 +82,7 @@ def test_the_order_in_which_files_are_read_changes_nothing(verifier: Scorer) -> 
     assert same_weights(labs[0].weights(), labs[1].weights()) == [True, True]
 
 
-def test_nodes_in_one_trainer_or_apart_do_the_same(
-    first: tuple[Laboratory, list[StepMetrics]], verifier: Scorer
-) -> None:
+def test_nodes_in_one_trainer_or_apart_do_the_same(first: Run, verifier: Scorer) -> None:
     """Rollouts of the same trainer do not travel; those of others do, and are scored again."""
     lab, rows = first
     apart = Laboratory(verifier, exchange=Complete())

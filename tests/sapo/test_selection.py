@@ -32,9 +32,7 @@ pools = st.lists(
 
 
 @given(pools, st.integers(0, 12))
-def test_what_is_selected_is_external_informative_and_at_most_j(
-    pool: list[ScoredRollout], count: int
-) -> None:
+def test_what_is_selected_is_external_informative_at_most_j(pool: list[ScoredRollout], count: int) -> None:
     candidates = eligible(pool, "node-1")
     found = select_uniform(candidates, count, derive_stream(0, "node-1", 0, "selection"))
     assert len(found) == min(count, len(candidates))
@@ -45,9 +43,7 @@ def test_what_is_selected_is_external_informative_and_at_most_j(
 
 
 @given(pools, st.randoms(use_true_random=False), st.integers(0, 5))
-def test_the_order_of_arrival_does_not_matter(
-    pool: list[ScoredRollout], shuffler: object, count: int
-) -> None:
+def test_the_order_of_arrival_is_no_matter(pool: list[ScoredRollout], shuffler: object, count: int) -> None:
     shuffled = list(pool)
     shuffler.shuffle(shuffled)  # type: ignore[attr-defined]
     once = select_uniform(eligible(pool, "node-1"), count, derive_stream(3, "node-1", 7, "selection"))

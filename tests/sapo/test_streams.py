@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from swarm_ray.tasks.streams import derive_seed, derive_stream
 
+Key = tuple[int, str, int, str]
 keys = st.tuples(
     st.integers(0, 2**40),
     st.sampled_from(["node-1", "node-11", "1", "a"]),
@@ -21,8 +22,6 @@ def test_the_values_stay_what_they_are() -> None:
 
 
 @given(keys, keys)
-def test_different_keys_give_different_streams(
-    one: tuple[int, str, int, str], other: tuple[int, str, int, str]
-) -> None:
+def test_different_keys_give_different_streams(one: Key, other: Key) -> None:
     assert (derive_seed(*one) == derive_seed(*other)) == (one == other)
     assert 0 <= derive_seed(*one) < 2**63  # it fits every generator

@@ -93,9 +93,7 @@ def test_a_question_that_is_none_shows_at_once() -> None:
         ({"name": "leg_counting", "options": {"max_animals": 0}}, "leg_counting refuses them"),
     ],
 )
-def test_what_cannot_be_had_makes_no_experiment(
-    tmp_path: Path, specialty: dict[str, Any], expected: str
-) -> None:
+def test_a_bad_task_makes_no_experiment(tmp_path: Path, specialty: dict[str, Any], expected: str) -> None:
     """Nor does it remove the one that was to be overwritten."""
     address = ExperimentAddress(str(tmp_path), "first")
     before = load_config("tiny", overrides={"tasks.specialties": ["gcd"]})

@@ -140,9 +140,7 @@ def test_a_dashboard_without_its_packages_is_said(monkeypatch: pytest.MonkeyPatc
         require_ray_default("--dashboard")
 
 
-def test_online_without_a_key_is_said_before_anything_starts(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
+def test_online_without_a_key_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setenv("NETRC", f"{tmp_path}/none")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     online = TrackingConfig(wandb="online")
