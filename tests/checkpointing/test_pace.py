@@ -1,4 +1,4 @@
-from checkpoints_for_tests import Clock
+from spool_for_tests import Clock
 
 from swarm_ray.checkpointing.writer import SHARE, CheckpointPace
 

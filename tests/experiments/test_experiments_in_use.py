@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from experiments_for_tests import CLAIMANT, CREATED_AT, FakeExperiment, finished
 
-from drive_store import ExperimentStore, Store, write_coordinator_beat
+from drive_store import Store, write_coordinator_beat
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import SwarmStateError, UserError
 from swarm_ray.experiments.folder import ExperimentAddress
@@ -32,8 +32,7 @@ def beat(phase: str, *, done: bool = False, problem: str | None = None) -> Beat:
 
 
 def coordinator_beat(experiment: FakeExperiment, claimant: str, beat: CoordinatorBeat) -> None:
-    store = ExperimentStore(experiment.store, experiment.paths)
-    write_coordinator_beat(store, claimant, beat.count, msgspec.json.encode(beat))
+    write_coordinator_beat(experiment.opened, claimant, beat.count, msgspec.json.encode(beat))
 
 
 def clean(experiment: FakeExperiment) -> None:

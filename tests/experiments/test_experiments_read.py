@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from experiments_for_tests import FakeExperiment, finished, metrics_row
 
-from drive_store import ExperimentStore, SegmentWriter, Store
+from drive_store import SegmentWriter, Store
 from swarm_ray.config.load import load_config
 from swarm_ray.errors import ExperimentNotFoundError, MalformedFile, SwarmStateError
 from swarm_ray.experiments import (
@@ -157,8 +157,8 @@ def test_a_torn_segment_is_reported_and_never_just_left_out(experiment: FakeExpe
 
 
 def test_a_row_that_cannot_be_read_is_reported(experiment: FakeExperiment) -> None:
-    opened, spool = ExperimentStore(experiment.store, experiment.paths), experiment.root / "spool"
-    writer = SegmentWriter(opened, "node-0", "00000000", "metrics", spool=spool, start=1)
+    spool = experiment.root / "spool"
+    writer = SegmentWriter(experiment.opened, "node-0", "00000000", "metrics", spool=spool, start=1)
     writer.append(b'{"node":"node-0"}')
     writer.append(b"\xff\xfe")
     writer.close_segment()

@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from experiments_for_tests import CLAIMANT, FakeExperiment, incarnation_of
-from live_for_tests import NODES, Clock, config, coordinate, play_round, underway
+from live_for_tests import NODES, config, coordinate, play_round, underway
+from spool_for_tests import Clock
 
-from drive_store import ExperimentStore, StateLogWriter
+from drive_store import StateLogWriter
 from swarm_ray.errors import SwarmStateError
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.observe.folder import SnapshotReader
@@ -128,11 +129,11 @@ def test_a_successor_is_followed(tmp_path: Path) -> None:
     experiment = underway(tmp_path, 5)
     folder = watched(tmp_path)
     folder.look()
-    store = ExperimentStore(experiment.store, experiment.paths)
-    experiment.log = StateLogWriter(store, 2, "coordinator.0f0f0f0f", resume_after=experiment.log.last)
+    last, successor = experiment.log.last, "coordinator.0f0f0f0f"
+    experiment.log = StateLogWriter(experiment.opened, 2, successor, resume_after=last)
     for number in range(5, 9):
         play_round(experiment, number, NODES)
-    coordinate(experiment, 0, "coordinator.0f0f0f0f")
+    coordinate(experiment, 0, successor)
     for seen in (folder.look(), watched(tmp_path).look()):
         assert seen.coordinator.startswith("coordinator.0f0f0f0f, epoch 2, ")
         assert (seen.closed, seen.round_s) == (9, 2.0)

@@ -2,20 +2,13 @@
 
 import contextlib
 
+from spool_for_tests import Clock
+
 from swarm_ray.sapo.phases import OVERHEAD, PHASES, PhaseClock
 
 
-class Hands:
-    """A clock that is set by hand."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_phases_add_up_to_the_whole_time_and_taking_starts_afresh() -> None:
-    hands = Hands()
+    hands = Clock()
     clock = PhaseClock(hands)
     with clock.phase("generate"):
         hands.now += 3
@@ -32,7 +25,7 @@ def test_phases_add_up_to_the_whole_time_and_taking_starts_afresh() -> None:
 
 
 def test_a_phase_that_fails_is_counted() -> None:
-    hands = Hands()
+    hands = Clock()
     clock = PhaseClock(hands)
     with contextlib.suppress(ZeroDivisionError), clock.phase("gather"):
         hands.now += 2

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from spool_for_tests import Clock
 
 from drive_store import ExperimentPaths, ExperimentStore, StateRef, Store, create_experiment_folder
 from swarm_ray.checkpointing.node_state import NodeState, fingerprint
@@ -40,14 +41,9 @@ def make_store(root: Path) -> Store:
 def small_policy(seed: int, hidden: int = 32) -> Policy:
     tokenizer = build_tokenizer(["what is 1 plus 2?"])
     torch.manual_seed(seed)
+    sizes = {"hidden_size": hidden, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     model = llama(
-        vocab_size=len(tokenizer),
-        hidden_size=hidden,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer), num_key_value_heads=2, pad_token_id=tokenizer.pad_token_id, **sizes
     )
     language = replace(tiny_language(model, tokenizer), banned_ids=())
     return Policy(language, CONFIG.policy, CONFIG.grpo, torch.device("cpu"), Layout.PACKED)
@@ -65,20 +61,14 @@ def train(node: Node, steps: int = 1) -> None:
 
 
 def state_of(node: Node, **changes: object) -> NodeState:
-    held = {
-        "node": node.id,
-        "incarnation": node.incarnation,
-        "step": node.step,
-        "round": node.step - 1,
-        "state_ref": StateRef(1, node.step, "coordinator", "0" * 64),
+    held = {"node": node.id, "incarnation": node.incarnation, "step": node.step, "round": node.step - 1}
+    held |= {"local": 4, "external": 4, "learning_rate": 0.1 + 0.2, "reward": node.step / 7}
+    held |= {"state_ref": StateRef(1, node.step, "coordinator", "0" * 64)}
+    held |= {
         "totals": NodeTotals(reward=node.totals.reward),
-        "previous": StepCounters(used=3, rejected={"late": 1}),
-        "local": 4,
-        "external": 4,
-        "learning_rate": 0.1 + 0.2,
         "model": fingerprint(CONFIG.policy, node.policy),
-        "reward": node.step / 7,
     }
+    held |= {"previous": StepCounters(used=3, rejected={"late": 1})}
     return NodeState(**held | changes)
 
 
@@ -96,14 +86,6 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
         assert torch.equal(tensor, other[name]), name
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Trial:
     """A checkpointer with what it told."""
 
@@ -113,16 +95,12 @@ class Trial:
         self.saved: list[tuple[str, int]] = []
         self.folder, self.store = folder, store
         self.experiment = ExperimentStore(store, PATHS)
-        self.checkpointer = Checkpointer(
-            folder,
-            self.experiment,
-            CheckpointConfig.model_validate({"every": 1, **config}),
-            CheckpointCallbacks(
-                on_problem=lambda node, text: self.problems.append((node, text)),
-                on_written=lambda state, _: self.saved.append((state.node, state.step)),
-            ),
-            clock=self.clock,
+        callbacks = CheckpointCallbacks(
+            on_problem=lambda node, text: self.problems.append((node, text)),
+            on_written=lambda state, _: self.saved.append((state.node, state.step)),
         )
+        asked = CheckpointConfig.model_validate({"every": 1, **config})
+        self.checkpointer = Checkpointer(folder, self.experiment, asked, callbacks, clock=self.clock)
 
     def round(self, *nodes: Node) -> bool:
         """A round's end, and all that the threads do after it."""

@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,8 +47,8 @@ class FakeExperiment:
         create_experiment(self.address, self.config, claimant=CLAIMANT, created_at=self.created_at)
         self.store = Store(str(self.root))
         self.paths = self.address.paths
-        self.log = StateLogWriter(ExperimentStore(self.store, self.paths), 1, CLAIMANT)
-        self.registry = Registry(ExperimentStore(self.store, self.paths))
+        self.opened = ExperimentStore(self.store, self.paths)
+        self.log, self.registry = StateLogWriter(self.opened, 1, CLAIMANT), Registry(self.opened)
         self.problems: dict[str, str] = {}
         self.in_force = ""
 
@@ -55,10 +56,9 @@ class FakeExperiment:
         """Announce nodes."""
         for node in nodes:
             incarnation = incarnation_of(node)
-            make_node_folders(ExperimentStore(self.store, self.paths), node, incarnation)
-            registration = Registration(
-                node, incarnation, "worker", hash_of_config or config_hash(self.config), {}, CREATED_AT
-            )
+            make_node_folders(self.opened, node, incarnation)
+            hashed = hash_of_config or config_hash(self.config)
+            registration = Registration(node, incarnation, "worker", hashed, {}, CREATED_AT)
             self.registry.register(node, incarnation, msgspec.json.encode(registration))
 
     def beat(self, node: str, beat: Beat) -> None:
@@ -73,71 +73,46 @@ class FakeExperiment:
         closed: StageClosed | None = None,
         opens: StageOpen | None = None,
         tallies: dict[str, NodeTally] | None = None,
-        note: str = "",
-        learned_nothing: bool = False,
-        barren: int = 0,
+        **said: object,
     ) -> str:
         """Write a state record; answers its key."""
         told = self.tallies() if tallies is None else tallies
-        record = StateRecord(state, self.config.rounds, closed, opens, told, note, learned_nothing, barren)
-        record = msgspec.structs.replace(record, config_hash=self.in_force)
+        record = StateRecord(state, self.config.rounds, closed, opens, told)
+        record = msgspec.structs.replace(record, config_hash=self.in_force, **said)
         ref = self.log.append(msgspec.json.encode(record), round=number, stage=0)
         return self.paths.state_record(ref.epoch, ref.sequence, ref.claimant)
 
     def tallies(self) -> dict[str, NodeTally]:
         """What the coordinator has summed up."""
-        return {
-            node: NodeTally(
-                len(rewards) - 1,
-                max(0, len(rewards) - 1),
-                rewards[-1] if rewards else None,
-                totals_after(rewards),
-                self.problems.get(node),
+        found = {}
+        for node, rewards in sorted(self.rewards.items()):
+            last, reward = len(rewards) - 1, rewards[-1] if rewards else None
+            found[node] = NodeTally(
+                last, max(0, last), reward, totals_after(rewards), self.problems.get(node)
             )
-            for node, rewards in sorted(self.rewards.items())
-        }
+        return found
 
     def opens(self, number: int, nodes: list[str]) -> StageOpen:
         """What opens a round."""
         return StageOpen(number, 0, tuple(Member(n, incarnation_of(n)) for n in nodes), 0.0, 60.0)
 
-    def close(
-        self, number: int, rewards: dict[str, float], *, seconds: float = 2.0, missing: str = ""
-    ) -> str:
+    def close(self, number: int, rewards: dict[str, float], seconds: float = 2.0, missing: str = "") -> str:
         """Close a round, and open the next where there is one; answers the record's key."""
         for node, reward in rewards.items():
             self.rewards.setdefault(node, []).append(reward)
-        files = [
-            FileRef(
-                n,
-                incarnation_of(n),
-                self.paths.round_file(n, incarnation_of(n), number, 0, 0, "ab" * 32),
-                "ab" * 32,
-                9,
-            )
-            for n in rewards
-        ]
-        closed = msgspec.structs.replace(
-            StageClosed.empty(number, 0),
-            accepted=tuple(files),
-            missing=(missing,) if missing else (),
-            rewards=rewards,
-            informative=dict.fromkeys(rewards, 1),
-            seconds=seconds,
-        )
+        files = []
+        for node in rewards:
+            life, sha256 = incarnation_of(node), "ab" * 32
+            key = self.paths.round_file(node, life, number, 0, 0, sha256)
+            files.append(FileRef(node, life, key, sha256, 9))
+        gone = (missing,) if missing else ()
+        closed = closed_stage(number, rewards, accepted=tuple(files), missing=gone, seconds=seconds)
         last = number + 1 >= self.config.rounds
         opens = None if last else self.opens(number + 1, sorted(self.rewards))
         return self.append("draining" if last else "running", number=number, closed=closed, opens=opens)
 
     def finish(
-        self,
-        *,
-        start: float = 0.1,
-        end: float = 0.5,
-        state: str = "finished",
-        note: str = "",
-        learned_nothing: bool = False,
-        barren: int = 0,
+        self, *, start: float = 0.1, end: float = 0.5, state: str = "finished", **said: object
     ) -> None:
         """Write the nodes' last beats and the last record, with the totals of the beats in it."""
         tallies = self.tallies()
@@ -145,21 +120,18 @@ class FakeExperiment:
             totals = totals_after(rewards, start=start, end=end)
             tallies[node] = msgspec.structs.replace(tallies[node], totals=totals)
             self.beat(node, Beat(9, -1, len(rewards), "done", totals, done=True))
-        self.append(state, tallies=tallies, note=note, learned_nothing=learned_nothing, barren=barren)
+        self.append(state, tallies=tallies, **said)
 
     def log_rows(self, node: str, rows: list[StepMetrics], *, start: int = 0) -> str:
         """Write rows as one closed segment; answers its key."""
-        spool = self.root / f"{self.name}-{node}-{start}.spool"
-        writer = SegmentWriter(
-            ExperimentStore(self.store, self.paths),
-            node,
-            incarnation_of(node),
-            "metrics",
-            spool=spool,
-            start=start,
-        )
-        for row in rows:
-            writer.append(msgspec.json.encode(row))
+        return self.log_lines(node, "metrics", rows, start)
+
+    def log_lines(self, node: str, kind: str, lines: Sequence[object], start: int = 0) -> str:
+        """Write lines of any log as one closed segment; answers its key."""
+        spool = self.root / f"{self.name}-{node}-{start}.{kind}"
+        writer = SegmentWriter(self.opened, node, incarnation_of(node), kind, spool=spool, start=start)
+        for line in lines:
+            writer.append(msgspec.json.encode(line))
         key = writer.close_segment()
         assert key is not None
         return key
@@ -171,11 +143,15 @@ class FakeExperiment:
             os.utime(path, (was - seconds, was - seconds))
 
 
-def finished(
-    root: Path, name: str, config: SwarmConfig, *, seed: int = 0, rising: float = 0.01
-) -> FakeExperiment:
+def closed_stage(number: int, rewards: dict[str, float], **said: object) -> StageClosed:
+    """A round in which each of these nodes had one informative group."""
+    told = {"rewards": rewards, "informative": dict.fromkeys(rewards, 1), **said}
+    return msgspec.structs.replace(StageClosed.empty(number, 0), **told)
+
+
+def finished(root: Path, name: str, config: SwarmConfig, *, rising: float = 0.01) -> FakeExperiment:
     """A whole run whose rewards rise by about `rising` a round."""
-    stream = random.Random(seed)
+    stream = random.Random(0)
     experiment = FakeExperiment(root, name, config)
     nodes = [f"node-{i}" for i in range(config.nodes)]
     experiment.register(*nodes)
@@ -183,9 +159,8 @@ def finished(
     experiment.append("waiting", tallies={})
     experiment.append("running", opens=experiment.opens(0, nodes))
     for number in range(config.rounds):
-        experiment.close(
-            number, {n: min(1.0, max(0.0, rising * number * stream.uniform(0.5, 1.5))) for n in nodes}
-        )
+        drawn = {node: rising * number * stream.uniform(0.5, 1.5) for node in nodes}
+        experiment.close(number, {node: min(1.0, max(0.0, reward)) for node, reward in drawn.items()})
     for node in nodes:
         experiment.log_rows(node, [metrics_row(node, number) for number in range(config.rounds)])
     experiment.finish()
@@ -194,23 +169,15 @@ def finished(
 
 def metrics_row(node: str, number: int) -> StepMetrics:
     """A row with seconds that are easy to add up: 1 of 2.5 busy seconds is overhead, 0.5 is waiting."""
-    return StepMetrics(
-        node=node,
-        incarnation=incarnation_of(node),
-        round=number,
-        step=number,
-        reward=0.5,
-        reward_by_specialty={"lcm": 0.5},
-        reward_mixed=0.5,
-        local=4,
-        external=4,
-        counters=StepCounters(),
-        trained=True,
-        loss=0.1,
-        clip_share=0.0,
-        entropy=1.0,
-        grad_norm=None,
-        unfaithful=0.0,
-        scoring_failures=0,
-        seconds={"generate": 1.0, "update": 0.5, "publish": 0.75, "report": 0.25, "wait": 0.5},
-    )
+    told = {"node": node, "incarnation": incarnation_of(node), "round": number, "step": number}
+    told |= {
+        "reward": 0.5,
+        "reward_by_specialty": {"lcm": 0.5},
+        "reward_mixed": 0.5,
+        "local": 4,
+        "external": 4,
+    }
+    told |= {"counters": StepCounters(), "trained": True, "loss": 0.1, "clip_share": 0.0, "entropy": 1.0}
+    told |= {"grad_norm": None, "unfaithful": 0.0, "scoring_failures": 0}
+    seconds = {"generate": 1.0, "update": 0.5, "publish": 0.75, "report": 0.25, "wait": 0.5}
+    return StepMetrics(**told, seconds=seconds)

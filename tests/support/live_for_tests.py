@@ -1,47 +1,33 @@
 """Records, beats and folders of swarms that are watched."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from experiments_for_tests import CLAIMANT, FakeExperiment, totals_after
+from experiments_for_tests import CLAIMANT, FakeExperiment, closed_stage, totals_after
 
-from drive_store import ExperimentStore, write_coordinator_beat
+from drive_store import write_coordinator_beat
 from swarm_ray.config.load import load_config
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.records.nodes import Beat, CoordinatorBeat, NodeTotals
-from swarm_ray.records.state import NodeTally, StageClosed, StageOpen, StateRecord
+from swarm_ray.records.state import NodeTally, StageOpen, StateRecord
 
 NODES = ["node-0", "node-1", "node-2"]
 
 
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def config(**overrides: object) -> SwarmConfig:
-    return load_config(
-        overrides=[
-            "nodes=3",
-            *(f"{k.replace('__', '.')}={v}" for k, v in ({"rounds": 40} | overrides).items()),
-        ]
-    )
+    return load_config(overrides=["nodes=3", *(f"{k}={v}" for k, v in ({"rounds": 40} | overrides).items())])
 
 
-def underway(root: Path, rounds: int, of: int = 40, nodes: list[str] = NODES) -> FakeExperiment:
+def underway(root: Path, rounds: int, of: int = 40) -> FakeExperiment:
     """A swarm after so many rounds, of 2 seconds each."""
     experiment = FakeExperiment(root, "grown", config(rounds=of))
-    experiment.register(*nodes)
-    experiment.rewards = {node: [] for node in nodes}
+    experiment.register(*NODES)
+    experiment.rewards = {node: [] for node in NODES}
     experiment.append("waiting", tallies={})
-    experiment.append("running", opens=experiment.opens(0, nodes))
+    experiment.append("running", opens=experiment.opens(0, NODES))
     for number in range(rounds):
-        experiment.close(number, dict.fromkeys(nodes, number / 100))
-    for node in nodes:
+        experiment.close(number, dict.fromkeys(NODES, number / 100))
+    for node in NODES:
         experiment.beat(node, Beat(rounds, rounds - 1, rounds, "generate", NodeTotals()))
     coordinate(experiment, 0)
     return experiment
@@ -49,32 +35,25 @@ def underway(root: Path, rounds: int, of: int = 40, nodes: list[str] = NODES) ->
 
 def play_round(experiment: FakeExperiment, number: int, nodes: list[str]) -> None:
     for node in nodes:
-        beat = Beat(number + 1, number, number + 1, "generate", totals_after([0.1] * number))
-        experiment.beat(node, beat)
+        totals = totals_after([0.1] * number)
+        experiment.beat(node, Beat(number + 1, number, number + 1, "generate", totals))
     experiment.close(number, dict.fromkeys(nodes, number / 100))
 
 
 def coordinate(experiment: FakeExperiment, count: int, claimant: str = CLAIMANT) -> None:
     payload = msgspec.json.encode(CoordinatorBeat(count, 1, 0))
-    write_coordinator_beat(ExperimentStore(experiment.store, experiment.paths), claimant, count, payload)
+    write_coordinator_beat(experiment.opened, claimant, count, payload)
 
 
 def tally(number: int, step: int, reward: float = 0.5) -> NodeTally:
     return NodeTally(number, step, reward, NodeTotals(reward * (step + 1), 8, 4 * step, 0, 100 * (step + 1)))
 
 
-def record(
-    number: int, steps: dict[str, int], *, seconds: float = 2.0, state: str = "running"
-) -> StateRecord:
+def record(number: int, steps: dict[str, int], *, seconds: float = 2.0) -> StateRecord:
     """What closes round `number` and opens the next."""
-    closed = msgspec.structs.replace(
-        StageClosed.empty(number, 0),
-        rewards=dict.fromkeys(steps, 0.5),
-        informative=dict.fromkeys(steps, 1),
-        seconds=seconds,
-    )
-    opens = StageOpen(number + 1, 0, (), 0.0, 60.0)
-    return StateRecord(state, 60, closed, opens, {n: tally(number, step) for n, step in steps.items()})
+    closed = closed_stage(number, dict.fromkeys(steps, 0.5), seconds=seconds)
+    opens, tallies = StageOpen(number + 1, 0, (), 0.0, 60.0), {n: tally(number, s) for n, s in steps.items()}
+    return StateRecord("running", 60, closed, opens, tallies)
 
 
 def beat(**said: object) -> Beat:

@@ -3,16 +3,9 @@
 from pathlib import Path
 
 import torch
+import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import PreTrainedTokenizerFast
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -35,12 +28,12 @@ def make_model(architecture: str, **changes: object) -> torch.nn.Module:
     sizes: dict[str, object] = {"vocab_size": VOCABULARY, "bos_token_id": None, "eos_token_id": 3}
     if architecture == "gpt2":
         sizes |= {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
-        return _sharpened(GPT2LMHeadModel(GPT2Config(**sizes | changes)))
+        return _sharpened(hf.GPT2LMHeadModel(hf.GPT2Config(**sizes | changes)))
     sizes |= {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     sizes |= {"num_key_value_heads": 2, "max_position_embeddings": 128}
     if architecture == "llama":
-        return _sharpened(LlamaForCausalLM(LlamaConfig(**sizes | changes)))
-    return _sharpened(Qwen2ForCausalLM(Qwen2Config(tie_word_embeddings=True, **sizes | changes)))
+        return _sharpened(hf.LlamaForCausalLM(hf.LlamaConfig(**sizes | changes)))
+    return _sharpened(hf.Qwen2ForCausalLM(hf.Qwen2Config(tie_word_embeddings=True, **sizes | changes)))
 
 
 def make_tokenizer(**settings: object) -> PreTrainedTokenizerFast:

@@ -1,5 +1,6 @@
 """One round of SAPO without a folder: nodes with blank models, and an exchange that is a dictionary."""
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -52,14 +53,7 @@ class MemoryExchange:
 
 
 class Laboratory:
-    """Nodes, and all that a round needs around them.
-
-    Args:
-        verifier: scores completions.
-        count: nodes, called node-0 and so on.
-        exchange: how rollouts travel; by default a dictionary.
-        changes: of the small configuration.
-    """
+    """Nodes, called node-0 and so on, and all that a round needs around them."""
 
     def __init__(
         self, verifier: Verifier, count: int = 3, exchange: MemoryExchange | None = None, **changes: Any
@@ -70,14 +64,8 @@ class Laboratory:
         policies = blank_policies(self.config, self.tasks, verifier, count)
         self.nodes = [Node(f"node-{n}", f"{n:08x}", p) for n, p in enumerate(policies)]
         self.lost: list[str] = []
-        self.context = RoundContext(
-            self.config,
-            self.tasks,
-            verifier,
-            self.exchange,
-            PhaseClock(time.perf_counter),
-            lambda node: self.lost.append(node.id),
-        )
+        around = (self.config, self.tasks, verifier, self.exchange, PhaseClock(time.perf_counter))
+        self.context = RoundContext(*around, lambda node: self.lost.append(node.id))
 
     def run(self, number: int = 0, nodes: Sequence[Node] | None = None) -> list[StepMetrics]:
         """One round, of all nodes or some."""
@@ -85,11 +73,8 @@ class Laboratory:
 
     def question(self, index: int, specialty: str = "coin") -> QuestionRef:
         """The name of a question that is not held out, the first one from `index` on."""
-        while self.tasks.is_held_out(
-            (question := self.tasks.question(specialty, self.config.tasks.seed, index)).text
-        ):
-            index += 1
-        return question.ref
+        made = (self.tasks.question(specialty, self.config.tasks.seed, i) for i in itertools.count(index))
+        return next(question.ref for question in made if not self.tasks.is_held_out(question.text))
 
     def weights(self) -> list[dict[str, torch.Tensor]]:
         """A copy of every node's weights."""

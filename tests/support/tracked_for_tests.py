@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import psutil
+from experiments_for_tests import metrics_row
 
 from actors.logger.logger import RunLogger, evaluation_events
 from drive_store import ExperimentStore, make_node_folders
@@ -33,27 +34,16 @@ PREFIX = "small-0123456789ab"
 
 def row(node: str, step: int) -> StepMetrics:
     """A row whose reward tells its step."""
-    return StepMetrics(
-        node=node,
-        incarnation=dict(msgspec.structs.astuple(member) for member in NODES)[node],
-        round=step + 1,
-        step=step,
-        reward=step / 8,
-        reward_by_specialty={"coin": step / 8},
-        reward_mixed=0.5,
-        local=2,
-        external=2,
-        counters=StepCounters(used=2, rejected={"torn": 1}),
-        trained=step > 0,
-        loss=0.25 if step else None,
-        clip_share=0.0,
-        entropy=1.0,
-        grad_norm=1.0,
-        unfaithful=0.0,
-        scoring_failures=0,
-        seconds={"generate": 0.5},
-        store=StoreUse({"creates": 3}, 10, 20) if node == "node-1" else None,
-    )
+    told = {
+        "round": step + 1,
+        "reward": step / 8,
+        "reward_by_specialty": {"coin": step / 8},
+        "grad_norm": 1.0,
+    }
+    told |= {"trained": step > 0, "loss": 0.25 if step else None, "seconds": {"generate": 0.5}}
+    told["counters"] = StepCounters(used=2, rejected={"torn": 1})
+    told["store"] = StoreUse({"creates": 3}, 10, 20) if node == "node-1" else None
+    return msgspec.structs.replace(metrics_row(node, step), **told)
 
 
 def no_gauge(name: str, _meaning: str, _tags: tuple[str, ...]) -> Gauge:
@@ -64,15 +54,8 @@ def no_gauge(name: str, _meaning: str, _tags: tuple[str, ...]) -> Gauge:
 def logger_of(address: ExperimentAddress, spool: Path, *overrides: str) -> RunLogger:
     """A logger as its actor builds it, with the trackers that `overrides` ask for."""
     config = load_config("tiny", overrides=["nodes=2", *overrides])
-    return RunLogger(
-        address,
-        config.log,
-        spool,
-        {},
-        lambda files: make_trackers(
-            config.tracking, to_json(config), address.experiment, PREFIX, files, no_gauge
-        ),
-    )
+    asked = (config.tracking, to_json(config), address.experiment, PREFIX)
+    return RunLogger(address, config.log, spool, {}, lambda files: make_trackers(*asked, files, no_gauge))
 
 
 def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
@@ -94,25 +77,16 @@ def joined(folder: Folder) -> Folder:
 def in_a_process(
     folder: Folder, spool: Path, lives: str, *overrides: str, end: str = "close", **environment: str
 ) -> str:
-    """Let a process of its own log, as an actor does: wandb would leave its traces in ours.
+    """Let a process of its own log, as an actor does, for wandb would leave its traces in ours; what it says at last.
 
-    Args:
-        folder: has the experiment.
-        spool: the logger's.
-        lives: the steps of each logger, one after another: `0-3,4-6`.
-        overrides: which trackers.
-        end: `close`, `killed` for the whole process, or `core killed` for wandb's own after the first row.
-        environment: beside ours.
-
-    Returns:
-        What the last logger says of its trackers.
+    `lives` are the steps of each logger, as `0-3,4-6`; `end` is `close`, `killed` for the whole process, or
+    `core killed` for wandb's own after the first row.
     """
     here = Path(__file__)
     known = os.environ | {"PYTHONPATH": str(here.parent.parent.parent)} | environment
     arguments = [sys.executable, str(here), str(folder.root), str(spool), lives, end, *overrides]
-    with subprocess.Popen(
-        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=known
-    ) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(arguments, **pipes, env=known) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
         if end == "killed":

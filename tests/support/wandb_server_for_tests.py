@@ -22,8 +22,6 @@ class Sent:
     config: dict[str, Any] = field(default_factory=dict)
     history: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Rows by their line."""
-    offsets: list[int] = field(default_factory=list)
-    """At which line each part began."""
     ended: int = 0
     """How often a client said that the run is complete."""
 
@@ -34,22 +32,15 @@ class WandbServer(JsonServer):
     def __init__(self) -> None:
         super().__init__()
         self.runs: dict[str, Sent] = {}
-        self.asked: list[str] = []
-        self.bodies: list[bytes] = []
-        self.keys: set[str] = set()
         self._lock = threading.Lock()
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
         if method == "GET":
             return 200, {}
         with self._lock:
-            self.keys.add(headers.get("authorization") or "")
-            self.bodies.append(body)
             if path == "/graphql":
                 query = json.loads(body)
-                name, given = query.get("operationName"), query.get("variables") or {}
-                self.asked.append(name)
-                return 200, {"data": self._graphql(name, given)}
+                return 200, {"data": self._graphql(query.get("operationName"), query.get("variables") or {})}
             if path.endswith("/file_stream"):
                 self._streamed(self.runs.setdefault(path.split("/")[-2], Sent()), json.loads(body))
                 return 200, {"limits": {}}
@@ -75,29 +66,17 @@ class WandbServer(JsonServer):
         run = self.runs.get(run_id)
         if run is None or not run.history:
             return None
-        tail = json.dumps([json.dumps(run.history[max(run.history)])])
-        bucket = {
-            "id": "r",
-            "name": run_id,
-            "displayName": run.name,
-            "summaryMetrics": "{}",
-            "config": json.dumps(run.config),
-            "logLineCount": 0,
-            "eventsLineCount": 0,
-            "historyLineCount": max(run.history) + 1,
-            "historyTail": tail,
-            "eventsTail": "[]",
-            "notes": None,
-            "tags": [],
-            "wandbConfig": '{"t": 1}',
-        }
+        last, tail = max(run.history), json.dumps([json.dumps(run.history[max(run.history)])])
+        bucket = {"id": "r", "name": run_id, "displayName": run.name, "summaryMetrics": "{}", "notes": None}
+        bucket |= {"config": json.dumps(run.config), "wandbConfig": '{"t": 1}', "tags": []}
+        bucket |= {"logLineCount": 0, "eventsLineCount": 0, "historyLineCount": last + 1}
+        bucket |= {"historyTail": tail, "eventsTail": "[]"}
         return {"id": "p", "name": "swarm-ray", "entity": {"id": "e", "name": "me"}, "bucket": bucket}
 
     @staticmethod
     def _streamed(run: Sent, sent: dict[str, Any]) -> None:
         part = (sent.get("files") or {}).get("wandb-history.jsonl")
         if part:
-            run.offsets.append(part["offset"])
             for number, line in enumerate(part["content"], start=part["offset"]):
                 run.history[number] = json.loads(line)
         run.ended += bool(sent.get("complete"))
