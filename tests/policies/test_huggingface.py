@@ -5,6 +5,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 from transformers import T5Config
 
 from swarm_ray.errors import ModelError
@@ -75,12 +77,11 @@ def test_a_model_without_any_end_is_refused(saved, tokenizer):
     assert "no end-of-sequence token" in refusal(folder)
 
 
-def test_a_missing_folder(tmp_path):
+def test_a_name_that_leads_to_no_model(tmp_path):
     for name in (tmp_path / "absent", "./absent", "../absent", "a/b/c"):
         assert "no such folder; check the path" in refusal(name)
-
-
-def test_a_folder_that_holds_no_model(tmp_path):
+    for name in ("bad name", "a--b", "-owner/name", "owner/na me"):
+        assert "neither a folder nor a Hugging Face name" in refusal(name)
     assert "without config.json" in refusal(tmp_path)
     (tmp_path / "model.gguf").write_bytes(b"")
     assert "is a file; name the folder" in refusal(tmp_path / "model.gguf")
@@ -125,8 +126,6 @@ def test_code_of_the_repository_is_never_run(saved):
 
 
 def test_weights_that_are_missing_damaged_or_of_another_shape(saved, build):
-    from safetensors.torch import load_file, save_file
-
     folder = saved("llama")
     file = folder / "model.safetensors"
     tensors = load_file(file)
@@ -141,21 +140,13 @@ def test_weights_that_are_missing_damaged_or_of_another_shape(saved, build):
 
 def test_a_tokenizer_that_is_missing_or_damaged(saved):
     folder = saved("llama")
-    for damaged in (
-        "{}",
-        "{",
-        '{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": 3}}',
-    ):
+    odd = '{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": 3}}'
+    for damaged in ("{}", "{", odd):
         (folder / "tokenizer.json").write_text(damaged)
         assert "the tokenizer cannot be loaded" in refusal(folder)
     for file in folder.glob("*token*"):
         file.unlink()
     assert "the tokenizer cannot be loaded" in refusal(folder)
-
-
-@pytest.mark.parametrize("name", ["bad name", "a--b", "-owner/name", "owner/na me"])
-def test_no_name_at_all(name):
-    assert "neither a folder nor a Hugging Face name" in refusal(name)
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -175,35 +166,26 @@ class _Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path) -> Iterator[None]:
-    from huggingface_hub import constants
-
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
-    )
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     yield
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_a_name_that_the_hub_does_not_know(hub):
+def test_a_name_that_the_hub_does_not_know_and_a_gated_model(hub):
     assert "huggingface.co has no such model; check the spelling" in refusal("nobody/nothing")
-
-
-def test_a_gated_model(hub):
-    text = refusal("meta/gated")
-    assert "accept its terms at https://huggingface.co/meta/gated and set HF_TOKEN" in text
+    terms = "accept its terms at https://huggingface.co/meta/gated and set HF_TOKEN"
+    assert terms in refusal("meta/gated")
 
 
 def test_a_name_without_a_network(monkeypatch):
-    from huggingface_hub import constants
-
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert "huggingface.co cannot be reached; go online, or name a local folder" in refusal(
-        "nobody/never-seen"
-    )
+    said = refusal("nobody/never-seen")
+    assert "huggingface.co cannot be reached; go online, or name a local folder" in said

@@ -22,6 +22,7 @@ from swarm_ray.policies.transformers_models import count_parameters
 from swarm_ray.sapo.grpo import grpo_loss
 
 CPU = torch.device("cpu")
+SIZES = {"hidden_size": 64, "num_attention_heads": 4}
 NEED = MemoryNeed(per_node=1000, update=300, decode=200)
 
 
@@ -80,10 +81,8 @@ def test_as_many_nodes_are_let_in_as_fit_and_the_refusal_names_ways_out():
         "6 nodes would take about 6,300 bytes on cuda:0 (1,000 each and 300 to work in), and 5,300 are free: "
         "room for 5; choose at most 5 nodes here, a smaller policy.model or a policy.device with more memory"
     )
-    for need, key in (
-        (MemoryNeed(1000, 5000, 200), "micro_batch_tokens"),
-        (MemoryNeed(1, 2, 5000), "generate_batch"),
-    ):
+    large = {"micro_batch_tokens": MemoryNeed(1000, 5000, 200), "generate_batch": MemoryNeed(1, 2, 5000)}
+    for key, need in large.items():
         with pytest.raises(ModelError, match=rf"choose a smaller policy\.{key}, a smaller policy.model"):
             require_room(need, 1, 4300, "cpu")
 
@@ -91,12 +90,8 @@ def test_as_many_nodes_are_let_in_as_fit_and_the_refusal_names_ways_out():
 @pytest.mark.parametrize(
     ("config", "key_value", "intermediate"),
     [
-        (LlamaConfig(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=8), 16, 11008),
-        (
-            Qwen2Config(hidden_size=64, num_attention_heads=4, num_key_value_heads=1, intermediate_size=9),
-            16,
-            9,
-        ),
+        (LlamaConfig(**SIZES, num_key_value_heads=2, head_dim=8), 16, 11008),
+        (Qwen2Config(**SIZES, num_key_value_heads=1, intermediate_size=9), 16, 9),
         (GPT2Config(n_embd=64, n_head=4), 64, 256),
     ],
     ids=["llama", "qwen2", "gpt2"],

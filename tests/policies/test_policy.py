@@ -1,4 +1,5 @@
 import copy
+import itertools
 import random
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 
 from swarm_ray.config.schema import GrpoConfig
 from swarm_ray.errors import NodeFailure
+from swarm_ray.policies import policy as module
 from swarm_ray.policies.batching import micro_batches
 from swarm_ray.policies.logprobs import Layout, TokenGroup
 from swarm_ray.policies.state import snapshot
@@ -64,10 +66,7 @@ def test_generates_for_each_question_in_order(model, policy_of):
 
 @pytest.mark.parametrize("most", [1, 3, 5, 7, 10])
 def test_generate_batch_bounds_a_decode(llama, policy_of, monkeypatch, most):
-    from swarm_ray.policies import policy as module
-
-    rows = []
-    sample = module.sample_completions
+    rows, sample = [], module.sample_completions
 
     def counted(model, prompts, copies, sampling, stream, check_cancelled):
         rows.append(len(prompts) * copies)
@@ -179,16 +178,12 @@ def test_micro_batches_add_up_to_one_batch(model, policy_of, layout, most):
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("most", [1, 12, 20, 1000])
 def test_micro_batches_hold_every_completion_once_within_the_bound(layout, most):
+    def completions(groups):
+        parts = [(g.prompt, zip(g.completions, g.advantages, strict=True)) for g in groups]
+        return sorted((prompt, c, a) for prompt, pairs in parts for c, a in pairs if c)
+
     batches = list(micro_batches(GROUPS, layout, most))
-    found = [
-        (g.prompt, c, a)
-        for batch in batches
-        for g in batch
-        for c, a in zip(g.completions, g.advantages, strict=True)
-    ]
-    given = [(g.prompt, c, a) for g in GROUPS for c, a in zip(g.completions, g.advantages, strict=True)]
-    with_tokens = [row for row in given if row[1]]
-    assert sorted(row for row in found if row[1]) == sorted(with_tokens)
+    assert completions(itertools.chain(*batches)) == completions(GROUPS)
     assert len(batches) == 1 or most < 1000
     for batch in batches:
         assert all(g.completion_tokens for g in batch)

@@ -1,5 +1,7 @@
 import pytest
+from models_for_tests import CHAT_TEMPLATE as CHAT
 from reasoning_gym.utils import SYSTEM_PROMPTS
+from tokenizers.processors import TemplateProcessing
 
 from swarm_ray.config.schema import PolicyConfig
 from swarm_ray.policies.prompts import (
@@ -11,27 +13,15 @@ from swarm_ray.policies.prompts import (
     turn_end,
 )
 
-CHAT = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-NO_SYSTEM = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    + CHAT
-)
-DEAF = (
-    "{% for m in messages %}{% if m['role'] != 'system' %}<|im_start|>{{ m['content'] }}"
-    "{% endif %}{% endfor %}"
-)
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHAT
+DEAF = "{% for m in messages %}{% if m['role'] != 'system' %}<|im_start|>{{ m['content'] }}{% endif %}{% endfor %}"
+JUDGED = "<|im_start|>system\nJudge.<|im_end|>\n<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"
 
 
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
-        (
-            CHAT,
-            "<|im_start|>system\nJudge.<|im_end|>\n<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n",
-        ),
+        (CHAT, JUDGED),
         (NO_SYSTEM, "<|im_start|>user\nJudge.\n\n2+2?<|im_end|>\n<|im_start|>assistant\n"),
         (DEAF, "<|im_start|>Judge.\n\n2+2?"),
         (None, "Judge.\n\nQuestion: 2+2?\nAnswer:"),
@@ -53,8 +43,6 @@ def test_the_embedded_models_prompt_leaves_a_turns_system_prompt_out(tokenizer):
 
 
 def test_a_plain_prompt_begins_as_the_tokenizer_does_and_never_ends(tokenizer):
-    from tokenizers.processors import TemplateProcessing
-
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<|im_start|> $A <|endoftext|>", special_tokens=[("<|im_start|>", 1), ("<|endoftext|>", 3)]
     )
@@ -63,19 +51,13 @@ def test_a_plain_prompt_begins_as_the_tokenizer_does_and_never_ends(tokenizer):
 
 
 def test_the_turns_end_is_the_templates(tokenizer):
-    assert turn_end(tokenizer) is None
-    tokenizer.chat_template = CHAT
-    assert turn_end(tokenizer) == 2
-    tokenizer.chat_template = DEAF
-    assert turn_end(tokenizer) is None
-    tokenizer.chat_template = "{{ raise_exception('no') }}"
-    assert turn_end(tokenizer) is None
+    for template, end in ((None, None), (CHAT, 2), (DEAF, None), ("{{ raise_exception('no') }}", None)):
+        tokenizer.chat_template = template
+        assert turn_end(tokenizer) == end
 
 
 def test_tagged_answers_have_a_system_prompt():
     ours, mine = PolicyConfig(), PolicyConfig(system_prompt="Mine.")
-    assert [system_prompt_of(ours, answer) for answer in ("whole", "tagged")] == [
-        "",
-        SYSTEM_PROMPTS["DeepSeekZero"],
-    ]
+    assert system_prompt_of(ours, "whole") == ""
+    assert system_prompt_of(ours, "tagged") == SYSTEM_PROMPTS["DeepSeekZero"]
     assert {system_prompt_of(mine, answer) for answer in ("whole", "tagged")} == {"Mine."}

@@ -40,31 +40,22 @@ def home_of(config: SwarmConfig, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("start", ["blank", "base", "C5"])
-def test_what_is_all_there_is_not_made_again(start: str, tmp_path: Path) -> None:
+def test_what_is_all_there_and_not_torn_is_not_made_again(start: str, tmp_path: Path) -> None:
     config = load_config("tiny", overrides=[*SMALL, f"policy.start={start}"])
     prepare(tmp_path, "blank", [])  # the tokenizer, which every start has
     home, names = home_of(config, tmp_path), start_names(start, [0, 1])
     assert names == {"blank": [], "base": ["skill"], "C5": ["skill", "C5-000", "C5-001"]}[start]
+    assert all_made(home, start, [0, 1]) == (start == "blank")
+    whole = safetensors.torch.save({"a": torch.zeros(3)})
     for name in names:
-        assert not all_made(home, start, [0, 1])
-        start_file(home, name).write_bytes(safetensors.torch.save({"a": torch.zeros(3)}))
+        for torn in (b"", whole[:5], whole[:-1], b"\xff" * 20):
+            start_file(home, name).write_bytes(torn)
+            assert not all_made(home, start, [0, 1])
+        start_file(home, name).write_bytes(whole)
     assert all_made(home, start, [0, 1])
     said: list[str] = []
     prepare(tmp_path, start, said)
     assert said == []
-
-
-def test_a_torn_file_is_not_there(tmp_path: Path) -> None:
-    config = load_config("tiny", overrides=[*SMALL, "policy.start=base"])
-    prepare(tmp_path, "blank", [])
-    home = home_of(config, tmp_path)
-    file = start_file(home, "skill")
-    whole = safetensors.torch.save({"a": torch.zeros(3)})
-    for torn in (b"", whole[:5], whole[:-1], b"\xff" * 20):
-        file.write_bytes(torn)
-        assert not all_made(home, "base", [0])
-    file.write_bytes(whole)
-    assert all_made(home, "base", [0])
 
 
 def test_a_driver_with_its_starts_loads_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

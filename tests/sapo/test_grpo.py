@@ -1,13 +1,14 @@
-"""The clipped surrogate against a plain reference, token by token, and the direction of its gradient."""
+"""Group advantages, and the clipped surrogate against a plain reference, token by token, with its gradient."""
 
 import math
+import statistics
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm_ray.sapo.grpo import clipped_surrogate
+from swarm_ray.sapo.grpo import ZERO_STD, clipped_surrogate, group_advantages, is_zero_advantage, reward_std
 
 LOW, HIGH = 0.2, 0.28
 tokens = st.lists(st.tuples(st.floats(-5, 0), st.floats(-5, 0), st.floats(-3, 3)), min_size=1, max_size=40)
@@ -50,9 +51,8 @@ def test_loss_and_clipped_tokens_are_those_of_the_reference(rows: list[tuple[flo
 )
 def test_the_clip_binds_on_both_sides_where_it_helps(ratio: float, advantage: float, kept: float) -> None:
     logprobs = torch.tensor([math.log(ratio)], dtype=torch.float64, requires_grad=True)
-    loss, bound = clipped_surrogate(
-        logprobs, torch.zeros(1, dtype=torch.float64), torch.tensor([advantage]), LOW, HIGH
-    )
+    old = torch.zeros(1, dtype=torch.float64)
+    loss, bound = clipped_surrogate(logprobs, old, torch.tensor([advantage]), LOW, HIGH)
     (gradient,) = torch.autograd.grad(loss, logprobs)
     assert loss.item() == pytest.approx(-kept * advantage)
     assert bound.item() == (kept != ratio)
@@ -68,3 +68,30 @@ def test_with_one_step_a_round_the_gradient_is_that_of_the_policy_gradient() -> 
     (expected,) = torch.autograd.grad(-(logprobs * advantages).sum(), logits)
     assert bound.item() == 0
     assert torch.allclose(found, expected)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=64), st.sampled_from([0.0, 1e-4]))
+def test_an_advantage_is_in_unbiased_deviations_from_the_mean(rewards: list[float], epsilon: float) -> None:
+    std = statistics.stdev(rewards) if len(rewards) > 1 else 0.0
+    assert reward_std(rewards) == pytest.approx(std, abs=1e-12)
+    advantages = group_advantages(rewards, epsilon)
+    if is_zero_advantage(rewards):
+        assert advantages == (0.0,) * len(rewards)
+    else:
+        mean = statistics.mean(rewards)
+        expected = [(r - mean) / (std + epsilon) for r in rewards]
+        assert advantages == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_a_group_of_one_right_answer_in_eight() -> None:
+    std = math.sqrt((7 * (1 / 8) ** 2 + (7 / 8) ** 2) / 7)
+    right, *wrong = group_advantages([1.0] + [0.0] * 7, 1e-4)
+    assert right == pytest.approx((7 / 8) / (std + 1e-4))
+    assert wrong == pytest.approx([-(1 / 8) / (std + 1e-4)] * 7)
+
+
+@pytest.mark.parametrize("rewards", [[], [1.0], [0.0, 0.0], [0.7] * 9, [0.5, 0.5 + ZERO_STD / 2]])
+def test_equal_rewards_carry_no_advantage(rewards: list[float]) -> None:
+    assert is_zero_advantage(rewards)
+    assert group_advantages(rewards, 1e-4) == (0.0,) * len(rewards)
+    assert not is_zero_advantage([0.5, 0.5 + 3 * ZERO_STD])

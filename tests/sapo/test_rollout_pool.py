@@ -50,10 +50,8 @@ def test_rewards_are_those_of_the_own_verifier(tasks: TaskSet, ref: QuestionRef,
 def test_questions_that_are_not_of_the_training_pool_are_refused(
     tasks: TaskSet, ref: QuestionRef, held_out: QuestionRef, verifier: Scorer
 ) -> None:
-    bad = [
-        msgspec.structs.replace(ref, **change)
-        for change in ({"seed": 2}, {"index": 2**63}, {"text_hash": ""})
-    ]
+    changes = ({"seed": 2}, {"index": 2**63}, {"text_hash": ""})
+    bad = [msgspec.structs.replace(ref, **change) for change in changes]
     file = PeerFile("node-9", tuple(shared(one, "a") for one in (*bad, held_out, ref)))
     pool = build_pool([file], {}, tasks, verifier)
     reasons = ("other seed", "index outside the pool", "other text", "held out")
@@ -71,16 +69,12 @@ def test_a_verifier_that_evaluates_text_gets_none_of_a_peer(tasks: TaskSet, veri
 
 def test_every_receiver_counts_what_others_sent(tasks: TaskSet, ref: QuestionRef, verifier: Scorer) -> None:
     other_seed = msgspec.structs.replace(ref, seed=5)
-    files = [
-        PeerFile("node-8", (shared(other_seed, "a"), shared(ref, "a", "b"))),
-        PeerFile("node-9", refused="Corrupt: not an envelope"),
-    ]
-    pool = build_pool(files, {"node-0": own(tasks, "node-0", 0.0, 1.0)}, tasks, verifier)
+    sent = PeerFile("node-8", (shared(other_seed, "a"), shared(ref, "a", "b")))
+    torn = PeerFile("node-9", refused="Corrupt: not an envelope")
+    pool = build_pool([sent, torn], {"node-0": own(tasks, "node-0", 0.0, 1.0)}, tasks, verifier)
     assert pool.refused_for("node-0") == {"other seed": 1, "Corrupt: not an envelope": 1}
     assert pool.refused_for("node-8") == {"Corrupt: not an envelope": 1}
-    assert pool.offered_to("node-0") == 3
-    assert pool.offered_to("node-8") == 2
-    assert pool.offered_to("node-1") == 4
+    assert [pool.offered_to(node) for node in ("node-0", "node-8", "node-1")] == [3, 2, 4]
 
 
 def test_own_rollouts_are_not_scored_again(tasks: TaskSet, verifier: Scorer) -> None:
@@ -89,13 +83,8 @@ def test_own_rollouts_are_not_scored_again(tasks: TaskSet, verifier: Scorer) -> 
 
 
 def test_the_best_peer_is_another_node_and_the_smaller_id_among_equals(tasks: TaskSet) -> None:
-    rollouts = [
-        *own(tasks, "node-0", 1.0, 1.0),
-        *own(tasks, "node-2", 0.5, 0.7),
-        *own(tasks, "node-1", 0.6, 0.6),
-        *own(tasks, "node-3", 0.0, 1.0),
-    ]
-    pool = Pool(rollouts)
+    rewards = {"node-0": (1.0, 1.0), "node-2": (0.5, 0.7), "node-1": (0.6, 0.6), "node-3": (0.0, 1.0)}
+    pool = Pool([rollout for node, some in rewards.items() for rollout in own(tasks, node, *some)])
     assert pool.best_peer("node-1") == "node-0"
     assert pool.best_peer("node-0") == "node-1"
     assert Pool(own(tasks, "node-0", 1.0)).best_peer("node-0") is None

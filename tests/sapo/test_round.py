@@ -39,10 +39,10 @@ def test_a_round_counts_what_it_used(verifier: Scorer) -> None:
     assert same_weights(before, lab.weights()) == [False, False, False]
 
 
-def test_the_row_says_what_the_published_file_says(verifier: Scorer) -> None:
+def test_files_say_what_rows_say_and_carry_counters_and_votes_to_the_next_round(verifier: Scorer) -> None:
     lab = Laboratory(verifier)
-    rows = lab.run()
-    for row in rows:
+    first = {row.node: row for row in lab.run()}
+    for row in first.values():
         file = lab.exchange.files[0][row.node]
         rewards = [[c.reward for c in r.completions] for r in file.rollouts]
         assert file.reward == row.reward == sum(map(sum, rewards)) / 8
@@ -50,16 +50,10 @@ def test_the_row_says_what_the_published_file_says(verifier: Scorer) -> None:
         assert file.informative == sum(len(set(group)) > 1 for group in rewards)
         assert file.generated_tokens == row.counters.generated_tokens
         assert (file.step, file.previous, file.vote) == (0, None, None)
-
-
-def test_the_next_file_carries_the_counters_and_the_vote_of_this_round(verifier: Scorer) -> None:
-    lab = Laboratory(verifier)
-    first = {row.node: row for row in lab.run(0)}
     lab.run(1)
     for node, file in lab.exchange.files[1].items():
         others = {n: f.reward for n, f in lab.exchange.files[0].items() if n != node}
-        assert file.step == 1
-        assert file.previous == first[node].counters
+        assert (file.step, file.previous) == (1, first[node].counters)
         assert file.vote == min(others, key=lambda n: (-others[n], n))
 
 
@@ -142,10 +136,8 @@ def test_strange_completions_of_a_peer_do_no_harm(verifier: Scorer) -> None:
     """Empty, endless, unknown characters, names of special tokens, a group with no token in it."""
     lab = Laboratory(verifier, count=1, external=9, pace__expect=2)
     texts = ["", " ", "<eos>", "<pad>" * 9, "é\u2028😀\0", "7" * 100_000, *[str(n) for n in range(9)]]
-    rollouts = [
-        Rollout(lab.question(n), tuple(Completion(t, 1.0, finished=f) for t in texts))
-        for n, f in enumerate((True, False))
-    ]
+    groups = [tuple(Completion(text, 1.0, finished=ended) for text in texts) for ended in (True, False)]
+    rollouts = [Rollout(lab.question(n), group) for n, group in enumerate(groups)]
     empty = lab.question(9)
     rollouts.append(Rollout(empty, tuple(Completion(t, 0.0, finished=False) for t in ("", " ", "\n"))))
     lab.exchange.foreign = [PeerFile("peer", tuple(rollouts))]
@@ -167,10 +159,8 @@ def test_what_was_not_accepted_reaches_nobody(verifier: Scorer) -> None:
 def test_refused_rollouts_are_counted_for_every_receiver(verifier: Scorer) -> None:
     lab = Laboratory(verifier, count=2)
     bad = msgspec.structs.replace(lab.question(0), text_hash="0" * 16)
-    lab.exchange.foreign = [
-        PeerFile("peer", (shared(bad, "a", "b"),)),
-        PeerFile("torn", refused="NotYet: half"),
-    ]
+    torn = PeerFile("torn", refused="NotYet: half")
+    lab.exchange.foreign = [PeerFile("peer", (shared(bad, "a", "b"),)), torn]
     for row, node in zip(lab.run(), lab.nodes, strict=True):
         assert row.counters.rejected == {"other text": 1, "NotYet: half": 1}
         assert row.counters.offered == 4
@@ -179,8 +169,7 @@ def test_refused_rollouts_are_counted_for_every_receiver(verifier: Scorer) -> No
 
 def test_a_node_that_fails_sits_out_and_comes_back(verifier: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Laboratory(verifier, supervision__data_failures=3)
-    real, failing = lab.nodes[1].policy.update, {0, 1, 3}
-    number = 0
+    real, failing, number = lab.nodes[1].policy.update, {0, 1, 3}, 0
 
     def sometimes(*given: Any) -> Any:
         if number in failing:

@@ -26,28 +26,18 @@ def first(verifier: Scorer) -> Run:
     return lab, two_rounds(lab)
 
 
-def test_the_same_seed_gives_the_same_metrics_and_weights(first: Run, verifier: Scorer) -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_seed_decides_all(first: Run, seed: int, verifier: Scorer) -> None:
     lab, rows = first
-    again = Laboratory(verifier)
-    assert two_rounds(again) == rows
-    assert same_weights(again.weights(), lab.weights()) == [True, True, True]
-    assert again.exchange.files == lab.exchange.files
-
-
-def test_another_seed_gives_another_run(first: Run, verifier: Scorer) -> None:
-    lab, rows = first
-    other = Laboratory(verifier, seed=1)
-    assert two_rounds(other) != rows
-    assert same_weights(other.weights(), lab.weights()) == [False, False, False]
+    again = Laboratory(verifier, seed=seed)
+    assert (two_rounds(again) == rows) == (seed == lab.config.seed)
+    assert same_weights(again.weights(), lab.weights()) == [seed == lab.config.seed] * 3
+    assert (again.exchange.files == lab.exchange.files) == (seed == lab.config.seed)
 
 
 def test_nodes_draw_questions_of_their_own_in_every_round(first: Run) -> None:
-    lab, _ = first
-    drawn = [
-        tuple(r.question.index for r in file.rollouts)
-        for files in lab.exchange.files.values()
-        for file in files.values()
-    ]
+    files = [file for files in first[0].exchange.files.values() for file in files.values()]
+    drawn = [tuple(r.question.index for r in file.rollouts) for file in files]
     assert len(drawn) == 6
     assert len(set(drawn)) == 6
 
@@ -56,12 +46,10 @@ def test_nodes_that_start_alike_answer_the_same_question_differently(verifier: S
     lab = Laboratory(verifier, completions=8)
     text = lab.tasks.question("coin", 1, 0).text
     seeds = [derive_seed(lab.config.seed, n.id, 0, "completions") for n in lab.nodes]
-    answers = [
-        tuple(c.text for c in node.policy.generate([text], 8, seed)[0])
-        for node, seed in zip(lab.nodes, seeds, strict=True)
-    ]
-    assert len(set(answers)) == 3
-    assert answers[0] == tuple(c.text for c in lab.nodes[1].policy.generate([text], 8, seeds[0])[0])
+    asked = [*zip(lab.nodes, seeds, strict=True), (lab.nodes[1], seeds[0])]
+    answers = [tuple(c.text for c in node.policy.generate([text], 8, seed)[0]) for node, seed in asked]
+    assert len(set(answers[:3])) == 3
+    assert answers[0] == answers[3]
 
 
 class Reversed(MemoryExchange):
@@ -74,9 +62,8 @@ class Reversed(MemoryExchange):
 def test_the_order_in_which_files_are_read_changes_nothing(verifier: Scorer) -> None:
     labs = [Laboratory(verifier, count=2, exchange=kind()) for kind in (MemoryExchange, Reversed)]
     for lab in labs:
-        lab.exchange.foreign = [
-            PeerFile(f"peer-{n}", (shared(lab.question(n), *"abcdefgh"[n:]),)) for n in range(5)
-        ]
+        groups = [shared(lab.question(n), *"abcdefgh"[n:]) for n in range(5)]
+        lab.exchange.foreign = [PeerFile(f"peer-{n}", (group,)) for n, group in enumerate(groups)]
     rows = [two_rounds(lab) for lab in labs]
     assert rows[0] == rows[1]
     assert same_weights(labs[0].weights(), labs[1].weights()) == [True, True]

@@ -56,10 +56,8 @@ def test_every_node_covers_its_peers_and_all_their_rollouts_evenly_and_in_its_ow
     nodes = [f"node-{n}" for n in range(8)]
     pool, places = [rollout(node, number) for node in nodes for number in range(4)], set()
     for node in nodes:
-        candidates, streams = (
-            eligible(pool, node),
-            [derive_stream(0, node, step, "selection") for step in range(100)],
-        )
+        candidates = eligible(pool, node)
+        streams = [derive_stream(0, node, step, "selection") for step in range(100)]
         selected = [r for stream in streams for r in select_uniform(candidates, 4, stream)]
         peers, rollouts = Counter(r.node for r in selected), Counter((r.node, r.number) for r in selected)
         assert set(peers) == {*nodes} - {node}

@@ -20,7 +20,6 @@ from swarm_ray.tasks.scoring_client import ScoreItem
 from swarm_ray.tasks.task import registered
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "own_tasks.md"
-MOST_LINES = 10
 
 
 def halve(stream: random.Random, largest: int = 50) -> tuple[str, str]:
@@ -29,9 +28,7 @@ def halve(stream: random.Random, largest: int = 50) -> tuple[str, str]:
 
 
 def tasks(name: str, **options: Any) -> TaskSet:
-    return TaskSet(
-        TasksConfig.model_validate({"specialties": [{"name": "own", "task": name, "options": options}]})
-    )
+    return TaskSet(TasksConfig(specialties=[{"name": "own", "task": name, "options": options}]))
 
 
 def test_two_functions_are_a_task() -> None:
@@ -39,9 +36,8 @@ def test_two_functions_are_a_task() -> None:
     made = tasks("halves", largest=3)
     questions = [made.question("own", 1, index) for index in range(30)]
     assert {q.text for q in questions} == {"Halve 2: ", "Halve 4: ", "Halve 6: "}
-    assert [q.text for q in questions] == [
-        tasks("halves", largest=3).question("own", 1, i).text for i in range(30)
-    ]
+    again = tasks("halves", largest=3)
+    assert [again.question("own", 1, index) for index in range(30)] == questions
     assert [q.text for q in questions] != [made.question("own", 2, i).text for i in range(30)]
     first = questions[0]
     assert made.tasks["own"].score(first.reference, first.entry) == 1.0
@@ -107,17 +103,11 @@ def test_a_bad_task_makes_no_experiment(tmp_path: Path, specialty: dict[str, Any
     assert open_or_create(address, before, overwrite=False).config == before
 
 
-def block(language: str, part: str) -> str:
-    """The block of the document that holds a text."""
-    blocks = re.findall(rf"(?ms)^```{language}\n(.*?)^```", DOCUMENT.read_text())
-    (found,) = [text for text in blocks if part in text]
-    return str(found)
-
-
 def test_the_document_says_it_in_ten_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`tests/documents` runs all blocks of the page; here is what the first of them makes."""
-    module = block("python", "register_task(")
-    assert len([line for line in module.splitlines() if line and not line.startswith("#")]) <= MOST_LINES
+    blocks = re.findall(r"(?ms)^```python\n(.*?)^```", DOCUMENT.read_text())
+    (module,) = [text for text in blocks if "register_task(" in text]
+    assert len([line for line in module.splitlines() if line and not line.startswith("#")]) <= 10
     (tmp_path / "my_tasks.py").write_text(module)
     monkeypatch.syspath_prepend(tmp_path)
     specialty = {"name": "doubles", "options": {"largest": 20}}

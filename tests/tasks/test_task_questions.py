@@ -22,6 +22,8 @@ BOTH = tuple(
     for which in ("paper", "easy")
     for s in SETS[which]
 )
+KEY = r"tasks\.specialties\[1\]"
+ODD_OPTION = {"name": "g", "task": "base_conversion", "options": {"min_bas": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +37,8 @@ def both():
 
 
 def training_question(tasks, specialty="gcd"):
-    return next(
-        q for q in (tasks.question(specialty, 1, i) for i in range(100)) if not tasks.is_held_out(q.text)
-    )
+    made = (tasks.question(specialty, 1, i) for i in range(100))
+    return next(question for question in made if not tasks.is_held_out(question.text))
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +54,14 @@ def elsewhere(both):
         "print(json.dumps([{n: [[q.text, q.reference] for q in made[n][::-1]] for n in made},"
         " {n: [sets[n][i]['question'] for i in range(20)] for n in sets}]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, both.config.model_dump_json(), *UNSTABLE],
-        capture_output=True,
-        check=True,
-        env={"PYTHONHASHSEED": "12345", "PYTHONPATH": ":".join(sys.path)},
-    )
-    return json.loads(done.stdout)
+    command = [sys.executable, "-c", program, both.config.model_dump_json(), *UNSTABLE]
+    environment = {"PYTHONHASHSEED": "12345", "PYTHONPATH": ":".join(sys.path)}
+    return json.loads(subprocess.run(command, capture_output=True, check=True, env=environment).stdout)
 
 
 def test_a_second_process_makes_the_same_questions(both, elsewhere):
-    here = {
-        name: [[q.text, q.reference] for q in (both.question(name, 1, i) for i in (0, 7, 41))]
-        for name in both.specialties
-    }
-    assert here == elsewhere[0]
+    here = {name: [both.question(name, 1, i) for i in (0, 7, 41)] for name in both.specialties}
+    assert {name: [[q.text, q.reference] for q in made] for name, made in here.items()} == elsewhere[0]
 
 
 def test_the_data_sets_called_unstable_are(elsewhere):
@@ -79,10 +73,9 @@ def test_the_data_sets_called_unstable_are(elsewhere):
 
 def test_other_seed_or_index_gives_other_questions(both):
     for name in both.specialties:
-        assert len({both.question(name, 1, i).text for i in range(30)}) > 5
-        assert [both.question(name, 1, i).text for i in range(30)] != [
-            both.question(name, 5000, i).text for i in range(30)
-        ]
+        one, other = ([both.question(name, seed, i).text for i in range(30)] for seed in (1, 5000))
+        assert len(set(one)) > 5
+        assert one != other
 
 
 @pytest.mark.parametrize("specialty", [s["name"] for s in BOTH])
@@ -185,24 +178,18 @@ def test_verify_refuses(easy, changes, reason):
 @pytest.mark.parametrize(
     ("specialty", "message"),
     [
-        ({"name": "gcdd"}, r"tasks\.specialties\[1\]\.task: .*'gcdd'.*did you mean gcd"),
+        ({"name": "gcdd"}, rf"{KEY}\.task: .*'gcdd'.*did you mean gcd"),
         (
             {"name": "gcd", "options": {"max_value": "many"}},
-            r"tasks\.specialties\[1\]\.options\.max_value: 'many' is not possible; it must be a whole number",
+            rf"{KEY}\.options\.max_value: 'many' .*a whole number",
         ),
         ({"name": "gcd", "options": {"max_value": True}}, "it must be a whole number"),
         ({"name": "gcd", "options": {"max_value": 2.5}}, "it must be a whole number"),
         ({"name": "basic_arithmetic", "options": {"allow_negation": 1}}, "it must be true or false"),
-        (
-            {"name": "g", "task": "base_conversion", "options": {"min_bas": 3}},
-            r"tasks\.specialties\[1\]\.options\.min_bas: .*did you mean min_base.*it has min_base, max_base",
-        ),
+        (ODD_OPTION, rf"{KEY}\.options\.min_bas: .*did you mean min_base.*it has min_base, max_base"),
         ({"name": "gcd", "options": {"size": 3}}, r"\.options\.size: set tasks\.pool"),
         ({"name": "gcd", "options": {"seed": 3}}, r"\.options\.seed: set tasks\.seed"),
-        (
-            {"name": "arc_1d", "options": {"min_size": 3}},
-            r"tasks\.specialties\[1\]\.options: arc_1d refuses them: min_size",
-        ),
+        ({"name": "arc_1d", "options": {"min_size": 3}}, rf"{KEY}\.options: arc_1d refuses them: min_size"),
         ({"name": "ransom_note"}, r"\.task: ransom_note makes other questions in every process"),
         ({"name": "composite"}, r"\.task: .*registered task is 'composite'"),
     ],

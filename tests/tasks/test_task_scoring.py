@@ -256,12 +256,8 @@ def test_the_process_ends_with_its_parent():
         f"s = Scorer(TasksConfig(**{OWN})); s.score([ScoreItem(QuestionRef('twice', 1, 0, ''), '1')])\n"
         "print(s._child._process.pid, s._child._folder.name, flush=True); time.sleep(600)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={"PYTHONPATH": ":".join(sys.path)},
-    ) as parent:
+    command, known = [sys.executable, "-c", program], {"PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=known) as parent:
         pid, folder = parent.stdout.readline().split()
         assert is_alive(int(pid))
         parent.kill()
