@@ -135,10 +135,9 @@ def test_a_large_one_goes_without_its_optimizer_then_not_at_all(trial) -> None:
     partly, never = trial("a", store_bytes=2 * weights), trial("b", store_bytes=weights // 2)
     assert partly.flush(node) == []
     assert "without the optimizer" in partly.problems[0][1]
-    copied = StoredCheckpoints(partly.experiment, "node-0").download(
-        StoredCheckpoints(partly.experiment, "node-0").folders()[0],
-        node_checkpoints(partly.folder / "elsewhere", PATHS, "node-0"),
-    )
+    stored = StoredCheckpoints(partly.experiment, "node-0")
+    elsewhere = node_checkpoints(partly.folder / "elsewhere", PATHS, "node-0")
+    copied = stored.download(stored.folders()[0], elsewhere)
     assert isinstance(copied, LocalCheckpoint)
     assert not copied.file("optimizer.safetensors").exists()
     train(node)

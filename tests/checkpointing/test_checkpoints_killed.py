@@ -56,12 +56,8 @@ def test_the_last_safe_checkpoint_survives_a_kill(tmp_path, writer, seed) -> Non
     stream = random.Random(seed)
     safe = killed_after(writer, tmp_path, stream.randint(1, 12), stream.random() * 0.03)
     store, problems = Store(str(tmp_path / "root")), []
-    assert (
-        require_whole(
-            find_newest(tmp_path / "here", ExperimentStore(store, PATHS), "node-0", problems), tmp_path
-        )
-        >= safe
-    )
+    here = find_newest(tmp_path / "here", ExperimentStore(store, PATHS), "node-0", problems)
+    assert require_whole(here, tmp_path) >= safe
     # An upload may have been cut off; the one before it then holds.
     if any(name.startswith("node-0.") for name in store.names(PATHS.checkpoints_parent)) and safe > 1:
         from_folder = find_newest(tmp_path / "elsewhere", ExperimentStore(store, PATHS), "node-0", problems)

@@ -23,9 +23,8 @@ from swarm_ray.errors import CheckpointError, CheckpointMismatch
 
 
 def found_by(one: Trial, folder: Path | None = None, problems: list[str] | None = None) -> Found | None:
-    return find_newest(
-        folder or one.folder, one.experiment, "node-0", problems if problems is not None else []
-    )
+    told = problems if problems is not None else []
+    return find_newest(folder or one.folder, one.experiment, "node-0", told)
 
 
 def with_checkpoints(one: Trial, *, uploaded: int, local: int) -> None:
@@ -134,9 +133,8 @@ def test_another_model_is_refused_and_the_policy_is_as_before(trial) -> None:
     found = found_by(one)
     larger = small_policy(5, hidden=64)
     before = everything(larger)
-    with pytest.raises(
-        CheckpointMismatch, match=r"node node-0, step 1: .*is 101x32, and the model's is 101x64"
-    ):
+    different = r"node node-0, step 1: .*is 101x32, and the model's is 101x64"
+    with pytest.raises(CheckpointMismatch, match=different):
         apply(found, larger, "all", found.state.model)
     with pytest.raises(CheckpointMismatch, match="model is 'other' here and 'tiny' in the checkpoint"):
         apply(found, small_policy(5), "all", found.state.model | {"model": "other"})
@@ -158,7 +156,5 @@ def test_other_nodes_and_experiments_stay_apart(trial, tmp_path) -> None:
     train(node)
     one.flush(node)
     assert find_newest(one.folder, one.experiment, "node-0", []) is None
-    assert (
-        find_newest(one.folder, ExperimentStore(make_store(tmp_path / "another root"), PATHS), "node-1", [])
-        is not None
-    )
+    other = ExperimentStore(make_store(tmp_path / "another root"), PATHS)
+    assert find_newest(one.folder, other, "node-1", []) is not None

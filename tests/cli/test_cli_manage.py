@@ -27,9 +27,8 @@ def test_create_makes_what_simulate_goes_on_with(tmp_path: Path, capsys: pytest.
     root = str(tmp_path)
     words = ["create", "mine", "--root", root, "--preset", "tiny", "rounds=7", "--seed", "3", "--local", "6"]
     assert main(words) == 0
-    assert capsys.readouterr().out.startswith(
-        f"mine created in {root}: preset tiny, 7 rounds, I/J 6/4, G 8, seed 3"
-    )
+    made = f"mine created in {root}: preset tiny, 7 rounds, I/J 6/4, G 8, seed 3"
+    assert capsys.readouterr().out.startswith(made)
     assert main(words) == 2
     assert "'mine' exists" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0

@@ -155,9 +155,8 @@ def test_work_hands_on_its_node_and_overrides(
     learning: Learning, words: list[str], nodes: int, overrides: dict[str, object]
 ) -> None:
     assert main(["work", "--root", "there", "--experiment", "mine", "--node", "worker_1", *words]) == 0
-    assert learning.calls == [
-        ("work", ("there", "mine", "worker_1", nodes, overrides), {"show": True, "dashboard": False})
-    ]
+    asked, shown = ("there", "mine", "worker_1", nodes, overrides), {"show": True, "dashboard": False}
+    assert learning.calls == [("work", asked, shown)]
 
 
 @pytest.mark.parametrize(

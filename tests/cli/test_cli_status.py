@@ -79,10 +79,8 @@ def test_list_shows_every_experiment(root: str, tmp_path: Path, capsys: pytest.C
     captured = capsys.readouterr()
     found = json.loads(captured.out)
     assert found == msgspec.to_builtins(list_experiments(root))
-    assert [(one["name"], one["state"], one["external"]) for one in found] == [
-        ("alone", "running", 0),
-        ("shared", "finished", 4),
-    ]
+    told = [(one["name"], one["state"], one["external"]) for one in found]
+    assert told == [("alone", "running", 0), ("shared", "finished", 4)]
     (tmp_path / "none").mkdir()
     assert main(["list", "--root", str(tmp_path / "none"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
@@ -183,9 +181,8 @@ def test_a_full_disk_is_one_line_and_status_2(
     with Path(FULL).open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert main([word.replace("ROOT", root) for word in words]) == 2
-    assert capsys.readouterr().err == (
-        "swarm-ray: standard output could not be written (No space left on device); send it elsewhere\n"
-    )
+    why = "standard output could not be written (No space left on device); send it elsewhere"
+    assert capsys.readouterr().err == f"swarm-ray: {why}\n"
 
 
 def test_where_a_stream_is_closed_the_other_or_the_status_tells(
@@ -204,11 +201,7 @@ def test_where_a_stream_is_closed_the_other_or_the_status_tells(
 def test_the_end_of_the_process_adds_nothing() -> None:
     """Python flushes what it still holds when it ends, and would complain of it."""
     with Path(FULL).open("w") as full:
-        command, buffered = (
-            [sys.executable, "-m", "swarm_ray.cli", "--help"],
-            os.environ | {"PYTHONUNBUFFERED": ""},
-        )
-        found = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered
-        )
+        command = [sys.executable, "-m", "swarm_ray.cli", "--help"]
+        buffered, streams = os.environ | {"PYTHONUNBUFFERED": ""}, {"stdout": full, "stderr": subprocess.PIPE}
+        found = subprocess.run(command, **streams, text=True, check=False, env=buffered)
     assert (found.returncode, found.stderr.count("\n")) == (2, 1)

@@ -132,14 +132,8 @@ def test_local_fields_do_not_change_the_hash() -> None:
 
 
 OF_ALL = [
-    "seed=1",
-    "rounds=101",
-    "grpo.learning_rate=1e-4",
-    "pace.max_s=61",
-    "log.segment_s=61",
-    "tasks.modules=[mine]",
-    "tasks.specialties=[lcm]",
-    "evaluation.samples=3",
+    "seed=1", "rounds=101", "grpo.learning_rate=1e-4", "pace.max_s=61", "log.segment_s=61",
+    "tasks.modules=[mine]", "tasks.specialties=[lcm]", "evaluation.samples=3",
 ]  # fmt: skip
 
 
@@ -166,19 +160,22 @@ def test_what_defines_an_experiment_is_fixed_and_the_rest_may_change() -> None:
         other = load_config(overrides=[override])
         assert differences(other, config, fixed_only=True) == []
         assert config_hash(extend_config(config, [override])) == config_hash(other) != config_hash(config)
-    for override in [
-        "seed=1", "local=8", "policy.start=C0", "tasks.pool=5", "completions=4", "grpo.beta1=0.8",
-    ]:  # fmt: skip
+    for override in (
+        "seed=1",
+        "local=8",
+        "policy.start=C0",
+        "tasks.pool=5",
+        "completions=4",
+        "grpo.beta1=0.8",
+    ):
         with pytest.raises(ConfigError, match=f"^{override.partition('=')[0]}: .*fixed.*--overwrite"):
             extend_config(config, [override])
 
 
 def test_differences_are_named_with_both_values() -> None:
     one, other = SwarmConfig(), load_config(overrides=["grpo.learning_rate=1e-4", "tasks.pool=5"])
-    assert differences(one, other) == [
-        "tasks.pool: 3000 here, 5 there",
-        "grpo.learning_rate: 0.001 here, 0.0001 there",
-    ]
+    expected = ["tasks.pool: 3000 here, 5 there", "grpo.learning_rate: 0.001 here, 0.0001 there"]
+    assert differences(one, other) == expected
 
 
 def test_differences_within_specialties() -> None:

@@ -10,19 +10,13 @@ from swarm_ray.errors import ConfigError
 
 LETTERS = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6"
 HEX = "0123456789abcdef0123456789abcdef01234567"
-TOKENS = (
-    f"hf_{LETTERS}",
-    f"sk-{LETTERS}",
-    f"sk-ant-api03-{LETTERS}",
-    f"ghp_{LETTERS}",
-    "AKIA" + "ABCDEFGH23456789",
-    HEX,
-)
+SORTS = ("hf_", "sk-", "sk-ant-api03-", "ghp_")
+TOKENS = (*(sort + LETTERS for sort in SORTS), "AKIA" + "ABCDEFGH23456789", HEX)
 
 
-def refused(*overrides: str) -> str:
+def refused(*overrides: str, file: Path | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
-        load_config(overrides=overrides)
+        load_config(file=file, overrides=overrides)
     return str(caught.value)
 
 
@@ -70,14 +64,11 @@ def test_malformed_overrides_and_files_do_not_show_them(tmp_path: Path) -> None:
     assert TOKENS[0] not in refused(f"tasks.modules=[{TOKENS[0]}")
     file = tmp_path / "mine.yaml"
     file.write_text(f"rounds: 3\nx: *{TOKENS[0]}\n")
-    with pytest.raises(ConfigError) as caught:
-        load_config(file=file)
-    assert TOKENS[0] not in str(caught.value)
+    assert TOKENS[0] not in refused(file=file)
     file.write_text(f"policy:\n  model: {TOKENS[3]}\n")
-    with pytest.raises(ConfigError) as caught:
-        load_config(file=file)
-    assert str(caught.value).startswith(f"{file}: policy.model: this looks like a secret")
-    assert TOKENS[3] not in str(caught.value)
+    text = refused(file=file)
+    assert text.startswith(f"{file}: policy.model: this looks like a secret")
+    assert TOKENS[3] not in text
 
 
 def test_nothing_is_stored_or_joined_with_a_secret() -> None:

@@ -17,7 +17,7 @@ from actors_for_tests import OneProcessSwarm, until
 from experiments_for_tests import FakeExperiment
 from swarm_for_tests import closed_stages, small_config
 
-from drive_store import ExperimentStore, StoreFull
+from drive_store import StoreFull
 from drive_store.checkpoints.manifest import Manifest
 from drive_store.checkpoints.stored import StoredCheckpoints
 from swarm_ray import cleanup_experiment, export_experiment, export_experiment_summary
@@ -259,7 +259,7 @@ def test_clean_keeps_the_newest_whole_checkpoint(root: Path) -> None:
     (torn / "manifest.json").unlink()
     cleanup_experiment(str(root), "small", dry_run=False)
     assert [path.name for path in folder.iterdir()] == [newest.name]
-    stored = StoredCheckpoints(ExperimentStore(opened.store, opened.paths), "node-0")
+    stored = StoredCheckpoints(opened.address.open(), "node-0")
     assert isinstance(stored.manifest(stored.folders()[0]), Manifest)
 
 
@@ -284,10 +284,8 @@ def test_clean_removes_all_of_it_when_told_to(root: Path) -> None:
     own = local_folder(ExperimentAddress(str(root), "small"))
     assert own.exists()  # this machine ran it
     planned = cleanup_experiment(str(root), "small", whole=True)
-    kept = [
-        [f.stat().st_size for f in at.rglob("*") if f.is_file()] for at in (root / "experiments/small", own)
-    ]
-    assert [r.bytes for r in planned.removals] == [sum(sizes) for sizes in kept]
+    kept = [[f for f in at.rglob("*") if f.is_file()] for at in (root / "experiments/small", own)]
+    assert [r.bytes for r in planned.removals] == [sum(f.stat().st_size for f in files) for files in kept]
     assert own.exists()
     cleanup_experiment(str(root), "small", dry_run=False, whole=True)
     assert list_experiments(str(root)) == []

@@ -57,9 +57,8 @@ def test_an_archive_is_it_again_with_both_names(done: FakeExperiment, ending: st
     restored = unpacked(made.path, tmp_path / "elsewhere")
     assert problems == []
     there = restored / "experiments" / "done"
-    assert [(there / path.relative_to(folder_of(done))).read_bytes() for path in (log, again)] == [
-        log.read_bytes()
-    ] * 2
+    names = [path.relative_to(folder_of(done)) for path in (log, again)]
+    assert {(there / name).read_bytes() for name in names} == {log.read_bytes()}
     assert made.files == sum(path.is_file() for path in there.rglob("*"))
     assert made.bytes_out == made.path.stat().st_size < made.bytes_in
     assert {path.name for path in there.iterdir()} == {path.name for path in folder_of(done).iterdir()}

@@ -1,5 +1,6 @@
 """Where results are to go: a path that cannot be is one line and status 2, and leaves nothing behind."""
 
+import contextlib
 import errno
 from collections.abc import Callable
 from pathlib import Path
@@ -46,19 +47,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_place_that_cannot_be_is_one_line(
-    what: str,
-    place: str,
-    expected: str,
-    root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    what: str, place: str, expected: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     command, *options = WRITERS[what]
     place = place if what == "archive" else place.replace(".zip", "")
-    assert main([command, "done", "--root", str(root), *options, place]) == 2
+    with contextlib.chdir(tmp_path):
+        assert main([command, "done", "--root", str(root), *options, place]) == 2
     shown = capsys.readouterr()
     assert (shown.out, shown.err.count("\n")) == ("", 1)
     if what != "model" or "file/" not in place:  # it has no checkpoint, which is told first
@@ -68,18 +63,16 @@ def test_a_place_that_cannot_be_is_one_line(
 
 
 def test_an_export_is_a_folder_unless_its_name_is_that_of_a_file(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "ready.d").mkdir()
     for name in ("v.2", "results of may", "ready.d"):
-        if name == "ready.d":
-            (tmp_path / name).mkdir()
         assert export_experiment(str(root), "done", tmp_path / name)[0] == tmp_path / name / "summary.json"
     (tmp_path / "notes").write_text("mine")
     for name, reason in (
         ("notes", "notes is a file: name a folder"),
         ("all.data", r"all\.data looks like a file's name: make that folder, or name another"),
     ):
-        with pytest.raises(
-            UserError, match=rf"{reason}, which takes everything; or a file that ends in \.json"
-        ):
+        said = rf"{reason}, which takes everything; or a file that ends in \.json"
+        with pytest.raises(UserError, match=said):
             export_experiment(str(root), "done", tmp_path / name, overwrite=True)
     (tmp_path / "folder.json").mkdir()
     with pytest.raises(UserError, match=r"folder\.json is a folder"):
@@ -115,9 +108,7 @@ def test_no_permission_is_a_users_error(root: Path, tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "cause", [KeyboardInterrupt(), MemoryError(), OSError(errno.ENOSPC, "No space left")]
-)
+@pytest.mark.parametrize("cause", [KeyboardInterrupt(), MemoryError(), OSError(errno.ENOSPC, "No space")])
 @pytest.mark.parametrize("moment", ["filling", "taking its place"])
 def test_whatever_ends_it_the_folder_that_was_there_is_as_before(
     cause: BaseException, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

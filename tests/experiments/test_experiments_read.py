@@ -73,11 +73,9 @@ def twenty_rounds(root: Path) -> FakeExperiment:
     experiment = FakeExperiment(root, "swarm", config)
     experiment.register("node-0", "node-1")
     experiment.rewards = {"node-0": [], "node-1": []}
-    for number in range(20):
-        rewards = {"node-0": 0.01 * number, "node-1": 0.005 * number}
-        if number == 19:
-            del rewards["node-1"]
-        experiment.close(number, rewards, seconds=1.5, missing="node-1" if number == 19 else "")
+    for number in range(19):
+        experiment.close(number, {"node-0": 0.01 * number, "node-1": 0.005 * number}, seconds=1.5)
+    experiment.close(19, {"node-0": 0.19}, seconds=1.5, missing="node-1")
     experiment.finish(start=0.125, end=0.375)
     return experiment
 
@@ -193,9 +191,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two running experiments, of which all but the last round have closed."""
     root = tmp_path_factory.mktemp("root")
     for rounds in ROUNDS:
-        experiment = FakeExperiment(
-            root, f"of-{rounds}", load_config(overrides=["nodes=2", f"rounds={rounds}"])
-        )
+        config = load_config(overrides=["nodes=2", f"rounds={rounds}"])
+        experiment = FakeExperiment(root, f"of-{rounds}", config)
         experiment.register(*NODES)
         for number in range(rounds - 1):
             experiment.close(number, dict.fromkeys(NODES, 0.5))

@@ -50,7 +50,7 @@ def test_a_running_experiment_is_told_as_its_newest_record_has_it(running: FakeE
 def test_the_json_has_the_promised_keys(running: FakeExperiment) -> None:
     status = msgspec.to_builtins(experiment_status(str(running.root), "swarm"))
     top = "experiment epoch round rounds state note learned_nothing nodes coordinator"
-    assert list(status) == top.split(" ")
+    assert list(status) == top.split()
     assert list(status["coordinator"]) == ["claimant", "last_seen_s", "alive", "problem"]
     keys = (
         "id round step last_seen_s reward external_offered external_used external_rejected unanswered alone "

@@ -21,16 +21,14 @@ from swarm_ray.formatting import clean, duration, large
 from swarm_ray.observe.reference_results import Setting, ratio_to, seed_results_text
 from swarm_ray.observe.status_tables import comparison_table, list_table, status_table, time_text
 
-SIZES = {
-    "nodes": 8,
-    "rounds": 2000,
-    "local": 4,
-    "external": 4,
-    "completions": 8,
-    "cumulative_reward": 1093.31,
-}
+SIZES = {"nodes": 8, "rounds": 2000, "local": 4, "external": 4, "completions": 8}
 MEANS = {"reward_first": 0.0123, "reward_last": 0.4567, "pass_at_1_start": 0.0006, "pass_at_1_end": None}
-SUMS = {"generated_tokens": 12_345_678, "seconds": 5400.0, "external_used": 64_000}
+SUMS = {
+    "cumulative_reward": 1093.31,
+    "generated_tokens": 12_345_678,
+    "seconds": 5400.0,
+    "external_used": 64_000,
+}
 SHARED = Comparison("tiny-20260801-120000", **SIZES, **MEANS, **SUMS, state="running", learned_nothing=False)
 ALONE = msgspec.structs.replace(
     SHARED, experiment="tiny-20260801-120000-alone", local=8, external=0, cumulative_reward=561.79
@@ -127,27 +125,11 @@ def test_time_is_told_largest_first() -> None:
     assert time_text(time_breakdown([])) == "no round was timed\n"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.04, "0.0 s"), (9.94, "9.9 s"), (95.4, "95 s"), (720, "12 min"), (7200, "2.0 h"), (172_800, "2.0 d")],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0"),
-        (9999, "9999"),
-        (10_000, "10k"),
-        (9_999_499, "9999k"),
-        (9_999_500, "10M"),
-        (5 * 10**10, "50G"),
-    ],
-)
-def test_large_counts(number: int, text: str) -> None:
-    assert large(number) == text
+def test_durations_and_large_counts() -> None:
+    times = {0.04: "0.0 s", 9.94: "9.9 s", 95.4: "95 s", 720: "12 min", 7200: "2.0 h", 172_800: "2.0 d"}
+    assert {seconds: duration(seconds) for seconds in times} == times
+    counts = {0: "0", 9999: "9999", 10_000: "10k", 9_999_499: "9999k", 9_999_500: "10M", 5 * 10**10: "50G"}
+    assert {number: large(number) for number in counts} == counts
 
 
 SPREAD = {Setting("tiny", "C5", 8, 100, 4, 4, 8): (200.0, 214.0, 240.0)}
@@ -158,12 +140,8 @@ def seed_results(*overrides: str) -> str:
     return seed_results_text(config.preset, config.policy, config.nodes, sizes_of(config), SPREAD)
 
 
-def test_the_spread_of_the_very_setting_is_told_with_the_seed() -> None:
+def test_the_spread_of_the_very_setting_is_told_with_the_seed_and_of_another_none() -> None:
     text = seed_results("seed=3")
     assert text == "seed 3; 3 seeds of this setting gave a cumulative reward of 200.0 to 240.0 (mean 218.0)"
-
-
-def test_another_setting_has_no_known_spread() -> None:
     for change in ("rounds=50", "completions=4", "local=5", "policy.start=C0", "policy.model=some/model"):
-        text = seed_results(change)
-        assert text == "seed 0; how far other seeds differ was not measured for this setting"
+        assert seed_results(change) == "seed 0; how far other seeds differ was not measured for this setting"

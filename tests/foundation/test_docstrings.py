@@ -40,12 +40,8 @@ def _problems(path: Path) -> list[str]:
 
 
 def _parameters(node: ast.AST) -> list[str]:
-    inits = (
-        [c for c in node.body if getattr(c, "name", "") == "__init__"]
-        if isinstance(node, ast.ClassDef)
-        else []
-    )
-    of = inits[0] if inits else node
+    parts = node.body if isinstance(node, ast.ClassDef) else []
+    of = next((part for part in parts if getattr(part, "name", "") == "__init__"), node)
     if not isinstance(of, ast.FunctionDef | ast.AsyncFunctionDef):
         return []
     return [argument.arg for argument in (*of.args.args, *of.args.kwonlyargs)]

@@ -12,16 +12,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 CHAIN = {
-    "web3",
-    "eth-abi",
-    "eth-account",
-    "eth-hash",
-    "eth-keys",
-    "eth-typing",
-    "eth-utils",
-    "py-ecc",
-    "ckzg",
-}
+    "web3", "eth-abi", "eth-account", "eth-hash", "eth-keys", "eth-typing", "eth-utils", "py-ecc", "ckzg",
+}  # fmt: skip
 WITHOUT = """
 import importlib.metadata, sys
 

@@ -48,19 +48,11 @@ def test_of_an_interrupt():
 def test_a_failure_stays_alone(tmp_path: Path) -> None:
     """In a process that ignores SIGINT, as a shell's background job does."""
     (tmp_path / "test_neighbours.py").write_text(NEIGHBOURS)
-    options = [
-        "-c",
-        str(ROOT / "pyproject.toml"),
-        *["-p", "conftest", "-p", "no:cacheprovider", "-p", "no:xdist"],
-    ]
-    ended = subprocess.run(
-        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "pytest", *options, "-q", "."],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    plugins = ["-p", "conftest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    pytest = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *plugins, "-q", "."]
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *pytest]
+    known = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), *sys.path])}
+    caught = {"capture_output": True, "text": True, "timeout": 100}
+    ended = subprocess.run(command, cwd=tmp_path, env=known, check=False, **caught)
     assert ended.stdout.splitlines()[-1].startswith("1 failed, 2 passed, 1 error in"), ended.stdout
     assert "left behind" not in ended.stdout

@@ -23,13 +23,8 @@ EXTRAS: dict[str, list[Requirement]] = {
 }
 INSTALLED = ("dashboard", "dev", "docs", "genrl", "hivemind", "tensorboard", "wandb")
 """Extras that `make install` takes."""
-COLAB = {
-    "torch": "2.11.0",
-    "transformers": "5.15.0",
-    "fsspec": "2025.3.0",
-    "safetensors": "0.8.0",
-    "zstandard": "0.25.0",
-}
+COLAB = {"torch": "2.11.0", "transformers": "5.15.0", "fsspec": "2025.3.0", "safetensors": "0.8.0"}
+COLAB["zstandard"] = "0.25.0"
 """What Colab's runtime had in August 2026, as it tells in its backend-info."""
 
 
@@ -95,11 +90,8 @@ def test_constraints_are_exact_and_fit_the_requirements() -> None:
 def test_every_package_is_in_the_distribution() -> None:
     wanted = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
     listed = set(find_packages(str(ROOT), include=wanted))
-    there = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("__init__.py")
-    }
+    packages = [path.parent for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")]
+    there = {".".join(path.relative_to(ROOT).parts) for path in packages}
     assert listed == there
     assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)
 

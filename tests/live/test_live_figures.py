@@ -156,10 +156,8 @@ def diagnose(
 ) -> NodeSnapshot:
     """By a reading of a folder that says nothing but this."""
     nodes = {line.node: found} if found else {}
-    reading = ExperimentReading(
-        None, record, None, None, pace, None, nodes, None, None, coordinator_by_clocks=False
-    )  # type: ignore[arg-type]
-    return diagnosed(line, reading)
+    told = (None, record, None, None, pace, None, nodes, None, None)
+    return diagnosed(line, ExperimentReading(*told, coordinator_by_clocks=False))  # type: ignore[arg-type]
 
 
 def test_a_silent_node_has_no_speed_and_nobody_lags_in_async_pace() -> None:
@@ -207,9 +205,8 @@ def test_what_is_said_of_the_swarm() -> None:
     long = record(29, {"a": 29})
     nothing = msgspec.structs.replace(long, learned_nothing=True, barren=20, state="paused")
     assert swarm_notes(nothing) == ["no further round opens until somebody asks it to resume"]
-    assert (
-        swarm_alarm(nothing) == "LEARNED NOTHING: in the last 20 rounds no group of any node had an advantage"
-    )
+    alarm = "LEARNED NOTHING: in the last 20 rounds no group of any node had an advantage"
+    assert swarm_alarm(nothing) == alarm
     short = msgspec.structs.replace(record(3, {"a": 3}), learned_nothing=True, barren=4)
     assert swarm_alarm(short) == "LEARNED NOTHING: in all 4 rounds no group of any node had an advantage"
     assert swarm_alarm(barren) == ""

@@ -15,28 +15,19 @@ from swarm_ray.observe.snapshot import ExperimentSnapshot, NodeSnapshot
 from swarm_ray.observe.view import SwarmView, one_line, troubles
 from swarm_ray.runtime.worker_view import WorkerView
 
+SILENT = ("silent for 43 s", "24 rounds behind")
 NODES = (
     NodeSnapshot("node-0", 36, 37, 0.25, 0.312, 0.391, 2.0, 278.4, 0.2, notes=("resumed at step 30",)),
-    NodeSnapshot(
-        "node-1", 12, 13, 0.0, None, 0.4, None, None, 43.0, problems=("silent for 43 s", "24 rounds behind")
-    ),
+    NodeSnapshot("node-1", 12, 13, 0.0, None, 0.4, None, None, 43.0, problems=SILENT),
     NodeSnapshot("node-10", -1, 0, seen_s=7.0, by_clocks=True),
 )
 RUNNING = ExperimentSnapshot(
-    experiment="first",
-    state="running",
-    label="4 local / 4 external",
-    rounds=60,
-    closed=37,
-    round_s=2.0,
-    left_s=46.0,
-    rewards=(0.0, 0.1, 0.2, 0.3, 0.4),
-    reward=0.312,
-    cumulative=18.52,
-    nodes=NODES,
-    coordinator="coordinator.47d992a5, epoch 1, last heard of 2.0 s ago",
-    notes=("no group of any node had an advantage for 6 rounds",),
+    "first", "running", label="4 local / 4 external", rounds=60, closed=37, nodes=NODES
 )
+RUNNING = replace(RUNNING, round_s=2.0, left_s=46.0, reward=0.312, cumulative=18.52)
+RUNNING = replace(RUNNING, coordinator="coordinator.47d992a5, epoch 1, last heard of 2.0 s ago")
+BARREN = "no group of any node had an advantage for 6 rounds"
+RUNNING = replace(RUNNING, rewards=(0.0, 0.1, 0.2, 0.3, 0.4), notes=(BARREN,))
 WIDE = """\
 first is running  4 local / 4 external
 37 of 60 rounds  ████████████████████████░░░░░░░░░░░░░░░░   62%  2.0 s a round  46 s left
@@ -110,9 +101,8 @@ def test_what_is_worst_comes_first() -> None:
 def test_names_and_words_of_others_cannot_steer_the_terminal() -> None:
     evil = "\x1b[2J\x1b]0;owned\x07\n[bold]node[/bold]"
     node = NodeSnapshot(evil[:20], 3, problems=(evil,), notes=(evil,))
-    snapshot = replace(
-        RUNNING, experiment=evil, nodes=(node,), coordinator=evil, notes=(evil,), alarms=(evil,)
-    )
+    said = {"coordinator": evil, "notes": (evil,), "alarms": (evil,)}
+    snapshot = replace(RUNNING, experiment=evil, nodes=(node,), **said)
     for shown in (text(snapshot, 100), one_line(snapshot)):
         assert "\x1b" not in shown
         assert "\x07" not in shown
@@ -146,10 +136,8 @@ def test_of_many_nodes_the_troubled_and_the_slowest_have_rows() -> None:
 
 
 def test_one_line_says_what_matters() -> None:
-    assert one_line(RUNNING) == (
-        "first: running, 37 of 60 rounds, reward 0.312, 46 s left | "
-        "no group of any node had an advantage for 6 rounds | node-1: silent for 43 s; 24 rounds behind"
-    )
+    said = "first: running, 37 of 60 rounds, reward 0.312, 46 s left"
+    assert one_line(RUNNING) == f"{said} | {BARREN} | node-1: silent for 43 s; 24 rounds behind"
     assert one_line(ExperimentSnapshot("x", "absent", notes=("waiting",))) == "x: not created yet | waiting"
 
 
@@ -164,9 +152,8 @@ RECORDS = tuple(record(number, {"node-0": number, "node-1": number}) for number 
 REWARDS, PROBLEMS = tuple(i / 40 for i in range(30)), {"node-1": "gone\x1b[2J [/b]"}
 SHARED = WorkerView("first", config(), ("node-0", "node-1"), "running", REWARDS, 30, 310, PROBLEMS)
 SHARED = replace(SHARED, records=RECORDS, open_s=1.0)
-ALONE = WorkerView(
-    "first-alone", config(local=8, external=0), ("node-0",), "waiting", rewards=(0.0, 0.4), closed=2
-)
+BASELINE = config(local=8, external=0)
+ALONE = WorkerView("first-alone", BASELINE, ("node-0",), "waiting", rewards=(0.0, 0.4), closed=2)
 SWARMS_WIDE = """\
 swarm                 state       round  a round  left  mean 10  cumulative  external used  curve
 ────────────────────────────────────────────────────────────────────────────────────────────────────

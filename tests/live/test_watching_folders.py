@@ -15,7 +15,7 @@ from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.observe.folder import SnapshotReader
 from swarm_ray.observe.watch import Watcher
 from swarm_ray.records.nodes import Beat, NodeTotals
-from swarm_ray.records.state import StateRecord
+from swarm_ray.records.state import Member, StateRecord
 
 
 def watched(root: Path, clock: Clock | None = None) -> SnapshotReader:
@@ -118,9 +118,8 @@ def test_a_coordinator_that_only_beats_is_heard_of(tmp_path: Path) -> None:
     for node in NODES[:2]:
         experiment.beat(node, Beat(99, 4, 8, "generate", NodeTotals(), alone=True))
     seen = folder.look()
-    assert seen.alarms == (
-        "no heartbeat of a coordinator for 30 s: 2 of 3 nodes train alone until a coordinator comes back",
-    )
+    (alarm,) = seen.alarms
+    assert alarm.endswith(" for 30 s: 2 of 3 nodes train alone until a coordinator comes back")
     assert seen.nodes[0].problems == ("trains alone: no heartbeat from a coordinator",)
     assert seen.left_s is None, "the open round is held up"
 
@@ -148,9 +147,8 @@ def test_a_node_that_came_back_is_its_newest_incarnation(tmp_path: Path) -> None
     told = Beat(3, 9, 10, "generate", NodeTotals(), recovered="from step 4")
     experiment.registry.write_beat("node-1", life, 3, msgspec.json.encode(told))
     opens = experiment.opens(5, NODES)
-    members = tuple(
-        msgspec.structs.replace(m, incarnation=life) if m.node == "node-1" else m for m in opens.members
-    )
+    lives = (life if m.node == "node-1" else m.incarnation for m in opens.members)
+    members = tuple(Member(node, incarnation) for node, incarnation in zip(NODES, lives, strict=True))
     experiment.append("running", opens=msgspec.structs.replace(opens, members=members), number=5)
     line = folder.look().nodes[1]
     assert (line.round, line.step, line.notes) == (9, 10, ("from step 4",))

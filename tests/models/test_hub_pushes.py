@@ -10,6 +10,7 @@ import pytest
 import torch
 from actors_for_tests import OneProcessSwarm
 from hub_for_tests import TOKEN, StandInHub, stand_in_hub
+from huggingface_hub import constants
 from swarm_for_tests import small_config
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -97,9 +98,8 @@ def test_a_push_that_works_again_is_told(tmp_path: Path, hub: StandInHub) -> Non
     hub.refuses = 1
     swarm, left = trained(tmp_path / "My Drive", nodes=1, hub__every=1, external=0, pace__expect=1)
     assert left == ()
-    assert [text for text in told(swarm) if not text.startswith("pushed")][1:] == [
-        "the push to the Hugging Face Hub works again"
-    ]
+    troubles = [text for text in told(swarm) if not text.startswith("pushed")]
+    assert troubles[1:] == ["the push to the Hugging Face Hub works again"]
 
 
 def test_a_hub_that_does_not_answer_is_waited_for_so_long(tmp_path: Path, hub: StandInHub) -> None:
@@ -117,8 +117,6 @@ def refusal(**hub: object) -> str:
 
 
 def test_without_a_token_nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from huggingface_hub import constants
-
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
@@ -129,8 +127,6 @@ def test_without_a_token_nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_an_impossible_repository_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     for name in ("swarm", "me/", "/swarm"):
         assert f"hub.repository={name!r} is not possible; it must be owner/name" in refusal(repository=name)

@@ -27,14 +27,14 @@ class Folder:
         self.root, self._own = place / "My Drive", place / "own"
         address = ExperimentAddress(str(self.root), "tea")
         create_experiment(address, SwarmConfig(), claimant="c.0a0b0c0d")
-        self.paths, self.store = address.paths, Store(str(self.root))
-        self.store.attach(self.paths.experiment_json)
+        self.paths, store = address.paths, Store(str(self.root))
+        store.attach(self.paths.experiment_json)
+        self.opened = ExperimentStore(store, self.paths)
 
     def register(self, incarnation: str, succeeds: str = "") -> None:
-        make_node_folders(ExperimentStore(self.store, self.paths), "node-0", incarnation)
+        make_node_folders(self.opened, "node-0", incarnation)
         said = Registration("node-0", incarnation, "here", "", {}, "", succeeds=succeeds)
-        registry = Registry(ExperimentStore(self.store, self.paths))
-        registry.register("node-0", incarnation, msgspec.json.encode(said))
+        Registry(self.opened).register("node-0", incarnation, msgspec.json.encode(said))
 
     def upload(self, incarnation: str, step: int, score: float | None, node: str = "node-0") -> None:
         own = LocalCheckpoints(self._own / node, "tea", node)
@@ -42,8 +42,7 @@ class Folder:
         local = own.write(step, incarnation, files | {"optimizer.safetensors": b"large"}, score)
         manifest = own.manifest(local)
         assert not isinstance(manifest, str)
-        stored = StoredCheckpoints(ExperimentStore(self.store, self.paths), node)
-        stored.upload(local, manifest, [f.name for f in manifest.files])
+        StoredCheckpoints(self.opened, node).upload(local, manifest, [f.name for f in manifest.files])
 
     def checkpoints(self, node: str = "node-0") -> NodeCheckpoints:
         self.problems: list[str] = []

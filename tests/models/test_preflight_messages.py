@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from huggingface_hub import constants
 
 from swarm_ray.cli.arguments import overrides_of, parse
 from swarm_ray.cli.main import COMMANDS, main
@@ -13,10 +14,7 @@ from swarm_ray.config.load import load_config
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        (
-            "tasks.specialties=[gcdd]",
-            "tasks.specialties[0].task: no data set of reasoning-gym or registered task",
-        ),
+        ("tasks.specialties=[gcdd]", "tasks.specialties[0].task: no data set of reasoning-gym or registered"),
         ("tasks.specialties=[{name: x, task: gcd, options: {max_value: many}}]", "it must be a whole number"),
         ("tasks.modules=[no_such_module]", "tasks.modules: cannot import 'no_such_module'"),
         ("policy.model=./nowhere", "policy.model='./nowhere': no such folder; check the path"),
@@ -31,8 +29,6 @@ def test_a_mistake_leaves_nothing_behind(
     override: str,
     expected: str,
 ) -> None:
-    from huggingface_hub import constants
-
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     running = ray.is_initialized()

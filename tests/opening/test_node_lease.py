@@ -44,12 +44,10 @@ class Elsewhere:
         return self.now
 
 
-def test_a_new_id_is_free_at_once(tmp_path: Path) -> None:
-    assert Elsewhere(Folder(tmp_path), beats=0).wait("node-2") == 0
-
-
-def test_a_node_that_is_silent_for_long_is_gone(tmp_path: Path) -> None:
-    assert Elsewhere(Folder(tmp_path), beats=0).wait() >= PACE.dead_after_s
+def test_a_new_id_is_free_at_once_and_a_node_that_is_silent_for_long_gone(tmp_path: Path) -> None:
+    elsewhere = Elsewhere(Folder(tmp_path), beats=0)
+    assert elsewhere.wait("node-2") == 0
+    assert elsewhere.wait() >= PACE.dead_after_s
 
 
 def test_a_node_that_lives_elsewhere_is_taken(tmp_path: Path) -> None:

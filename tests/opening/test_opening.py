@@ -12,12 +12,7 @@ import swarm_ray
 from drive_store import StateLogWriter, Store, write_coordinator_beat
 from swarm_ray.config.load import config_hash, extend_config, load_config
 from swarm_ray.errors import ConfigError, UserError
-from swarm_ray.experiments import (
-    compare_experiments,
-    experiment_status,
-    get_experiment_status,
-    list_experiments,
-)
+from swarm_ray.experiments import compare_experiments, experiment_status, list_experiments
 from swarm_ray.experiments.folder import ExperimentAddress, local_folder, read_identity, store_config
 from swarm_ray.experiments.manage.rename import rename_experiment
 from swarm_ray.experiments.open import config_for, config_in_force, open_or_create
@@ -107,7 +102,7 @@ def test_an_experiment_is_made_and_gone_on_with(tmp_path: Path) -> None:
     assert (config.preset, config.rounds, config.seed) == ("tiny", 7, 3)
     (listed,) = list_experiments(root)
     assert (listed.name, listed.state, listed.rounds, listed.seed) == ("mine", "waiting", 7, 3)
-    assert get_experiment_status(root, "mine").note == "its coordinator has not begun"
+    assert swarm_ray.get_experiment_status(root, "mine").note == "its coordinator has not begun"
     again = config_for(root, "mine", None, None, ["rounds=9"], overwrite=False)
     opened = open_or_create(ExperimentAddress(root, "mine"), again, overwrite=False)
     assert (opened.record, opened.config.rounds, opened.config.seed) == (None, 9, 3)

@@ -1,5 +1,6 @@
 """The report as a file: what it says of whole, half, damaged and hostile experiments."""
 
+import contextlib
 import html
 import re
 import shutil
@@ -8,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
-from experiments_for_tests import CREATED_AT, FakeExperiment, incarnation_of, metrics_row
+from experiments_for_tests import FakeExperiment, incarnation_of, metrics_row
 from reports_for_tests import HOSTILE, FullExperiment, config_of, evidence_of, full
 
 from swarm_ray.cli import main
@@ -199,9 +200,8 @@ def test_the_command_writes_over_reports_and_over_nothing_else(
         assert main(command) == 2
         said = capsys.readouterr().err
         what = "report" if kind == ".html" else "figure"
-        assert said.startswith(
-            f"swarm-ray: {path} exists, and it is not a {what} that this version of Swarm Ray wrote: take "
-        )
+        why = f"{path} exists, and it is not a {what} that this version of Swarm Ray wrote: take "
+        assert said.startswith(f"swarm-ray: {why}")
         assert said.count("\n") == 1
         assert {o: o.read_bytes() for o in made} == before | {path: b"my own work"}, "nothing is half new"
         path.write_bytes(b"" if kind == ".csv" else before[path])  # nothing is lost of an empty file
@@ -225,22 +225,18 @@ def test_the_command_writes_over_reports_and_over_nothing_else(
     ],
 )
 def test_a_mistake_is_one_line(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    words_given: list[str],
-    said: str,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words_given: list[str], said: str
 ) -> None:
-    FakeExperiment(tmp_path, "shared", config_of(), created_at=CREATED_AT)
-    monkeypatch.chdir(tmp_path)
-    Path("page.html").write_text("")
+    FakeExperiment(tmp_path, "shared", config_of())
+    (tmp_path / "page.html").write_text("")
     there = sorted(path.name for path in tmp_path.iterdir())
-    assert main(["report", "--root", str(tmp_path), *words_given]) == 2
+    with contextlib.chdir(tmp_path):
+        assert main(["report", "--root", str(tmp_path), *words_given]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert said in captured.err
     assert sorted(path.name for path in tmp_path.iterdir()) == there
-    assert Path("page.html").read_text() == "", "what is said to fail has written nothing"
+    assert (tmp_path / "page.html").read_text() == "", "what is said to fail has written nothing"
 
 
 def test_a_table_of_ones_own_is_told_from_that_of_a_figure(

@@ -4,32 +4,18 @@ from itertools import product
 
 import pytest
 from reasoning_gym.factory import DATASETS
+from reasoning_gym.utils import extract_answer
 
 from swarm_ray.tasks.safe_verifiers import Verdict, is_safe_for_external, literal, safe_score, verdict
 from swarm_ray.tasks.scoring import extract
 from swarm_ray.tasks.task import gym_datasets
 
 LITERAL = ("binary_matrix", "n_queens", "number_sorting", "spiral_matrix", "string_insertion")
-OWN_ONLY = (
-    *("countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24"),
-    "simple_integration",
-)
+OWN_ONLY = ("countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24")
+OWN_ONLY += ("simple_integration",)
 MALFORMED = (
-    "",
-    "?",
-    "[",
-    "[[1,",
-    "1 2 3",
-    "A, B",
-    "[1 2]",
-    "{}",
-    "None",
-    "[[]]",
-    "'",
-    "12",
-    "[1, 'a']",
-    "[[1], 2]",
-)
+    "", "?", "[", "[[1,", "1 2 3", "A, B", "[1 2]", "{}", "None", "[[]]", "'", "12", "[1, 'a']", "[[1], 2]",
+)  # fmt: skip
 
 
 def make(name):
@@ -106,10 +92,7 @@ def test_literal():
         ("def score_answer(self, answer, entry): return exec(answer)", Verdict.OWN_ONLY),
         ("def score_answer(self, answer, entry): return (lambda f: f(answer))(eval)", Verdict.OWN_ONLY),
         ("def helper(self, answer): return eval(answer)", Verdict.OWN_ONLY),
-        (
-            "import builtins\n    def score_answer(self, answer, entry): return builtins.eval(answer)",
-            Verdict.OWN_ONLY,
-        ),
+        ("import builtins\n    def score_answer(self, a, e): return builtins.eval(a)", Verdict.OWN_ONLY),
         (
             "from sympy import parse_expr as p\n    def score_answer(self, a, e): return p(a)",
             Verdict.OWN_ONLY,
@@ -143,8 +126,6 @@ def test_a_reviewed_data_set_with_a_new_call_is_refused(tmp_path, monkeypatch):
 
 
 def test_tagged_answers_are_those_of_the_library():
-    from reasoning_gym.utils import extract_answer
-
     opening, closing = "<answer>", "</answer>"
     texts = {
         "so <answer> 7 </answer> and <answer>8\n</answer> end",
