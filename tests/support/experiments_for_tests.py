@@ -149,9 +149,11 @@ def closed_stage(number: int, rewards: dict[str, float], **said: object) -> Stag
     return msgspec.structs.replace(StageClosed.empty(number, 0), **told)
 
 
-def finished(root: Path, name: str, config: SwarmConfig, *, rising: float = 0.01) -> FakeExperiment:
+def finished(
+    root: Path, name: str, config: SwarmConfig, *, seed: int = 0, rising: float = 0.01
+) -> FakeExperiment:
     """A whole run whose rewards rise by about `rising` a round."""
-    stream = random.Random(0)
+    stream = random.Random(seed)
     experiment = FakeExperiment(root, name, config)
     nodes = [f"node-{i}" for i in range(config.nodes)]
     experiment.register(*nodes)
