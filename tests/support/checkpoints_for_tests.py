@@ -83,6 +83,7 @@ def everything(policy: Policy) -> dict[str, torch.Tensor]:
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
     assert one.keys() == other.keys()
     for name, tensor in one.items():
+        assert tensor.dtype == other[name].dtype, name
         assert torch.equal(tensor, other[name]), name
 
 
