@@ -106,7 +106,9 @@ def run_round(
     return rows
 
 
-def _own_rollouts(nodes: Sequence[Node], number: int, context: RoundContext) -> dict[str, list[ScoredRollout]]:
+def _own_rollouts(
+    nodes: Sequence[Node], number: int, context: RoundContext
+) -> dict[str, list[ScoredRollout]]:
     """The nodes' own rollouts: those that an earlier process made for this step, else sampled and scored now."""
     phase, config = context.phases.phase, context.config
     with phase("sample"):
