@@ -50,9 +50,7 @@ def test_a_step_is_gone_when_a_later_round_is_open(state: StateFollower, number:
 
 
 @pytest.mark.parametrize(("counted", "gone"), [(6, False), (7, True), (9, True)])
-def test_a_step_is_gone_when_the_swarm_has_counted_its_round(
-    state: StateFollower, counted: int, gone: bool
-) -> None:
+def test_a_step_is_gone_when_its_round_was_counted(state: StateFollower, counted: int, gone: bool) -> None:
     tallies = {"n1": NodeTally(counted, counted, 0.0, NodeTotals()), "n2": NodeTally(9, 9, 0.0, NodeTotals())}
     state.latest = msgspec.structs.replace(RECORD, tallies=tallies)
     assert _is_gone(MADE, node("n1"), state) is gone

@@ -169,9 +169,7 @@ def test_a_node_that_publishes_needs_no_beat(folder: Folder, discovery: Discover
 
 
 @pytest.mark.parametrize("said", [{"problem": "its loss is not finite"}, {"done": True}])
-def test_a_problem_and_the_end_are_said_at_once(
-    folder: Folder, discovery: Discovery, said: dict[str, object]
-) -> None:
+def test_what_is_final_is_said_at_once(folder: Folder, discovery: Discovery, said: dict[str, object]) -> None:
     discovery.register([member("node-1")])
     discovery.report([("node-1", training(3, **said))], published=True)
     beat = beat_of(folder, "node-1")
@@ -188,9 +186,7 @@ def test_a_long_computation_silences_nobody(folder: Folder, discovery: Discovery
     assert beat_of(folder, "node-2").count == last
 
 
-def test_a_failed_worker_says_so_for_every_node_that_is_not_done(
-    folder: Folder, discovery: Discovery
-) -> None:
+def test_a_failed_worker_says_so_for_each_node_that_is_not_done(folder: Folder, discovery: Discovery) -> None:
     discovery.register([member(f"node-{n}") for n in (1, 2, 3)])
     discovery.report([("node-1", training(4, done=True))], published=False)
     discovery.report([("node-2", training(4, problem="its loss is not finite"))], published=False)

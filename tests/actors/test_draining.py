@@ -116,7 +116,7 @@ def test_the_failed_are_not_waited_for_at_the_end(tmp_path: Path) -> None:
     assert (played.last.state, played.answers.expired) == ("finished", {"node-2": (0,)})
 
 
-def test_a_node_that_makes_nothing_before_it_has_its_answers_gets_them_while_its_round_is_open(
+def test_a_node_that_waits_for_answers_gets_them_while_its_round_is_open(
     tmp_path: Path,
 ) -> None:
     played = Played.begun(tmp_path, "node-1", pace__beat_s=2.0)

@@ -61,10 +61,8 @@ def test_a_checkpoint_of_a_step_that_was_taken_again_knows_what_comes_after_it(t
     ("hosted", "disk_lost"),
     [([["node-0"], ["node-1"]], False), ([["node-0", "node-1"]], False), ([["node-0"], ["node-1"]], True)],
 )
-def test_without_any_checkpoint_the_whole_log_is_learned_again(
-    tmp_path: Path, hosted: list[list[str]], *, disk_lost: bool
-) -> None:
-    """Also by another machine, where the disk is lost before the first upload: all files are in the folder."""
+def test_the_whole_log_is_learned_again(tmp_path: Path, hosted: list[list[str]], *, disk_lost: bool) -> None:
+    """Without any checkpoint; also by another machine, where the disk is lost before the first upload: all files are in the folder."""
     swarm = OneProcessSwarm(tmp_path / "My Drive", WITHOUT_CHECKPOINTS, hosted)
     said = recovered(swarm, 5, disk_lost=disk_lost)
     assert "4 update(s) taken again from the state log" in said

@@ -52,10 +52,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> OneProcessSwarm:
 
 
 @pytest.mark.parametrize(
-    ("where", "count"),
-    [("generate", 4), ("publish", 7), ("wait_closed", 3), ("gather", 5), ("update", 4)],
+    ("where", "count"), [("generate", 4), ("publish", 7), ("wait_closed", 3), ("gather", 5), ("update", 4)]
 )
-def test_a_run_that_was_killed_equals_one_that_never_was(
+def test_a_killed_run_equals_the_whole(
     tmp_path: Path, whole: OneProcessSwarm, where: str, count: int
 ) -> None:
     swarm = OneProcessSwarm(tmp_path / "cut" / "My Drive", CONFIG, [NODES[:1], NODES[1:]], "cut")

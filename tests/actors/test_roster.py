@@ -19,11 +19,9 @@ def roster(folder: Folder) -> Roster:
     return Roster(ExperimentStore(folder.store, folder.paths), {config_hash(folder.config)}, PACE)
 
 
-def register(
-    folder: Folder, node: str, life: str = "", *, hash_of_config: str = "", succeeds: str = ""
-) -> None:
+def register(folder: Folder, node: str, life: str = "", *, hashed: str = "", succeeds: str = "") -> None:
     life = life or incarnation(node)
-    hashed = hash_of_config or config_hash(folder.config)
+    hashed = hashed or config_hash(folder.config)
     announced = Registration(node, life, "worker", hashed, {}, "2026-08-01T12:00:00+00:00", succeeds=succeeds)
     folder.registry.register(node, life, msgspec.json.encode(announced))
 
@@ -46,9 +44,7 @@ def test_registered_nodes_are_members_in_the_order_of_their_ids(folder: Folder, 
     assert (roster.refused, roster.mark_silent(100.0)) == ({}, []), "the first sight calls nobody dead"
 
 
-def test_a_second_life_that_continues_nobody_is_refused_while_the_first_lives(
-    folder: Folder, roster: Roster
-) -> None:
+def test_a_life_that_continues_none_is_refused_while_the_first_lives(folder: Folder, roster: Roster) -> None:
     register(folder, "node-1")
     roster.scan(0.0)
     register(folder, "node-1", "ffffffff")
@@ -70,9 +66,7 @@ def test_a_life_that_continues_the_present_one_replaces_it_at_once(folder: Folde
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "silent"])
-def test_a_life_that_continues_nobody_has_the_node_once_the_first_has_ended(
-    folder: Folder, roster: Roster, end: str
-) -> None:
+def test_it_has_the_node_once_the_first_has_ended(folder: Folder, roster: Roster, end: str) -> None:
     register(folder, "node-1")
     roster.scan(0.0)
     register(folder, "node-1", "ffffffff")
@@ -119,9 +113,7 @@ def test_nobody_is_dead_because_the_coordinator_could_not_hear(folder: Folder, r
     assert roster.mark_silent(521.0) == ["node-1"]
 
 
-def test_a_successor_begins_with_the_lives_and_the_problems_of_the_log(
-    folder: Folder, roster: Roster
-) -> None:
+def test_a_successor_begins_with_lives_and_problems_of_the_log(folder: Folder, roster: Roster) -> None:
     register(folder, "node-1")
     register(folder, "node-1", "eeeeeeee")
     register(folder, "node-1", "ffffffff", succeeds="eeeeeeee")
@@ -139,12 +131,12 @@ def test_a_successor_begins_with_the_lives_and_the_problems_of_the_log(
 
 def test_another_configuration_is_refused_and_a_later_one_is_not(folder: Folder, roster: Roster) -> None:
     first = config_hash(folder.config)
-    register(folder, "node-1", hash_of_config="0123456789ab")
+    register(folder, "node-1", hashed="0123456789ab")
     roster.scan(0.0)
     assert active(roster, 0.0) == []
     assert roster.refused == {"node-1.00000001": f"configuration 0123456789ab, not {first}"}
     roster.config_hashes.add("ba9876543210")
-    register(folder, "node-2", hash_of_config="ba9876543210")
+    register(folder, "node-2", hashed="ba9876543210")
     register(folder, "node-3")
     roster.scan(0.0)
     assert active(roster, 0.0) == ["node-2", "node-3"]

@@ -181,9 +181,7 @@ def test_half_a_row_in_the_spool_is_no_row(folder: Folder, tmp_path: Path) -> No
     assert [r.step for r in rows_of(folder)] == [0, 1]
 
 
-def test_a_segment_that_was_written_before_the_kill_is_not_written_again(
-    folder: Folder, tmp_path: Path
-) -> None:
+def test_a_segment_written_before_the_kill_is_not_written_again(folder: Folder, tmp_path: Path) -> None:
     logger = logger_of(folder, tmp_path)
     logger.log_metrics([row("node-1", 0), row("node-1", 1)])
     (spool,) = (tmp_path / "spool").glob("node-1.*.metrics.jsonl")
@@ -196,9 +194,7 @@ def test_a_segment_that_was_written_before_the_kill_is_not_written_again(
     assert [r.step for r in rows_of(folder)] == [0, 1, 2]
 
 
-def test_rows_left_behind_go_to_the_log_of_the_incarnation_that_made_them(
-    folder: Folder, tmp_path: Path
-) -> None:
+def test_rows_left_behind_go_to_the_log_of_the_life_that_made_them(folder: Folder, tmp_path: Path) -> None:
     logger = logger_of(folder, tmp_path)
     logger.log_metrics([row("node-1", 0), row("node-1", 1)])
     logger = restarted(folder, tmp_path)

@@ -34,8 +34,7 @@ def test_rewards_and_winners_of_the_round_that_closed_lie_in_a_file_each(folder:
     ended = msgspec.structs.replace(closed(501), rewards={"node-1": 0.25}, winners=("node-2",))
     for note in ("", "again"):
         write_copies(
-            folder.address.open(),
-            StateRecord("running", 999, ended, opens(502, "node-1"), {}, note),
+            folder.address.open(), StateRecord("running", 999, ended, opens(502, "node-1"), {}, note)
         )
     assert read(folder, folder.paths.rewards(501)) == {"node-1": 0.25}
     assert read(folder, folder.paths.winners(501)) == ["node-2"]

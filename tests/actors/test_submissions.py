@@ -136,9 +136,7 @@ def sealed(experiment: str = "small", payload: bytes = b"", **said: object) -> b
     ],
     ids=["noise", "damaged", "experiment", "node", "incarnation", "kind", "round", "hash", "bomb"],
 )
-def test_what_is_no_round_file_of_the_node_is_rejected_with_a_reason(
-    folder: Folder, submissions: Submissions, data: bytes, reason: str
-) -> None:
+def test_odd_files_are_rejected(folder: Folder, submissions: Submissions, data: bytes, reason: str) -> None:
     key = raw(folder, "node-1", 0, data)
     received = collect(submissions, 0)
     assert [(r.node, r.key) for r in received.rejected] == [("node-1", key)]
@@ -155,9 +153,7 @@ def test_a_whole_envelope_with_junk_in_it_is_rejected(folder: Folder, submission
     assert "not a round file" in refusal.reason
 
 
-def test_a_rejected_file_of_an_earlier_round_does_not_cost_the_present_one(
-    folder: Folder, submissions: Submissions
-) -> None:
+def test_a_rejected_file_of_an_earlier_round_costs_nothing(folder: Folder, submissions: Submissions) -> None:
     raw(folder, "node-1", 0, b"noise")
     received = collect(submissions, 1)
     assert [r.node for r in received.rejected] == ["node-1"]
@@ -167,15 +163,13 @@ def test_a_rejected_file_of_an_earlier_round_does_not_cost_the_present_one(
     assert len(received.rejected) == 1
 
 
-@pytest.mark.parametrize("keep_original", [True, False])
-def test_a_twin_counts_as_the_file_it_doubles(
-    folder: Folder, submissions: Submissions, keep_original: bool
-) -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_twin_counts_as_the_file_it_doubles(folder: Folder, submissions: Submissions, kept: bool) -> None:
     sent = folder.publish("node-1", 0)
     path = folder.root / sent.key
     twin = path.with_name(twin_name(path.name, 1))
     twin.write_bytes(path.read_bytes())
-    if not keep_original:
+    if not kept:
         path.unlink()
     received = collect(submissions, 0)
     assert accepted(received)[0].sha256 == sent.sha256
@@ -204,9 +198,7 @@ def test_what_people_leave_in_the_folder_is_passed_over(folder: Folder, submissi
     assert received.rejected == []
 
 
-def test_a_file_made_alone_is_late_and_leaves_the_round_open(
-    folder: Folder, submissions: Submissions
-) -> None:
+def test_files_made_alone_are_late_and_leave_the_round_open(folder: Folder, submissions: Submissions) -> None:
     alone = publish(folder, "node-1", 1, step=4, alone=True)
     sent = publish(folder, "node-1", 1, step=5)
     received = collect(submissions, 1)
@@ -266,9 +258,7 @@ def test_what_a_predecessor_answered_is_not_looked_at_again(folder: Folder, subm
     assert submissions.is_answered("node-2", 2)
 
 
-def test_files_from_before_the_records_that_were_read_are_answered_only_when_asked_for(
-    folder: Folder, submissions: Submissions
-) -> None:
+def test_files_before_the_log_are_answered_when_asked_for(folder: Folder, submissions: Submissions) -> None:
     old = publish(folder, "node-1", 1)
     submissions.restore([], floor=3)
     assert collect(submissions, 4) == Received()
@@ -288,9 +278,7 @@ def test_what_another_coordinator_has_accepted_is_late_here(folder: Folder, subm
     assert accepted(received) == []
 
 
-def test_async_files_of_recent_rounds_count_and_several_of_a_node(
-    folder: Folder, submissions: Submissions
-) -> None:
+def test_async_recent_files_count_and_several_of_a_node(folder: Folder, submissions: Submissions) -> None:
     sent = [publish(folder, "node-1", number, step=step) for number, step in ((5, 1), (6, 2), (9, 3), (9, 4))]
     early = publish(folder, "node-1", 11, step=5)
     received = Received()
@@ -307,9 +295,7 @@ def test_when_no_round_will_open_again_everything_is_late(folder: Folder, submis
     assert received.late == sent
 
 
-def test_while_no_stage_is_open_a_file_of_the_next_round_waits(
-    folder: Folder, submissions: Submissions
-) -> None:
+def test_with_no_stage_open_a_file_of_the_next_round_waits(folder: Folder, submissions: Submissions) -> None:
     old, new = publish(folder, "node-1", 2), publish(folder, "node-1", 3)
     received = Received()
     submissions.collect(looks(MEMBERS[:1], 3), DueStage(Moment(3)), received)
@@ -333,9 +319,7 @@ def test_what_is_remembered_of_files_and_rounds_is_bounded(folder: Folder, submi
     assert len(history.rewards()) == KEPT
 
 
-def test_a_step_that_counted_in_a_forgotten_round_counts_once(
-    folder: Folder, submissions: Submissions
-) -> None:
+def test_a_step_counted_in_a_forgotten_round_counts_once(folder: Folder, submissions: Submissions) -> None:
     publish(folder, "node-1", 0, step=7)
     assert len(accepted(collect(submissions, 0))) == 1
     far = 5 * REMEMBERED_ROUNDS
@@ -345,9 +329,7 @@ def test_a_step_that_counted_in_a_forgotten_round_counts_once(
     assert (accepted(received), received.superseded) == ([fresh], [again])
 
 
-def test_a_forgotten_file_is_left_alone_unless_its_node_waits_for_an_answer(
-    folder: Folder, submissions: Submissions
-) -> None:
+def test_a_forgotten_file_is_answered_when_asked_for(folder: Folder, submissions: Submissions) -> None:
     old = publish(folder, "node-1", 3)
     assert accepted(collect(submissions, 3)) == [old]
     far = 5 * REMEMBERED_ROUNDS

@@ -42,9 +42,7 @@ class MixedGame(GameSwarm):
         return bool(file.game)
 
 
-def test_payloads_go_directly_and_whoever_cannot_fetch_them_gets_whole_files(
-    tmp_path: Path, verifier: Any
-) -> None:
+def test_payloads_go_directly_and_others_get_whole_files(tmp_path: Path, verifier: Any) -> None:
     said = {
         "nodes": 3,
         "pace.expect": 3,

@@ -27,9 +27,7 @@ def rows_of(root: Path) -> dict[tuple[str, int], Any]:
 
 
 @pytest.mark.parametrize("coordinated", [True, False])
-def test_a_game_is_played_and_goes_on_where_it_stopped(
-    tmp_path: Path, verifier: Any, *, coordinated: bool
-) -> None:
+def test_a_game_goes_on_where_it_stopped(tmp_path: Path, verifier: Any, *, coordinated: bool) -> None:
     root, factory = tmp_path / "root", RgymFactory(verifier)
     swarm = GameSwarm(root, game_config(2), factory, coordinated=coordinated)
     begun = weights(factory.managers["node-0"].trainer)
@@ -61,9 +59,7 @@ def test_a_game_is_played_and_goes_on_where_it_stopped(
     assert [(stage.round, stage.accepted) for stage in history] == [(number, 2) for number in range(4)]
 
 
-def test_updates_that_no_checkpoint_holds_are_lost_and_no_step_is_taken_twice(
-    tmp_path: Path, verifier: Any
-) -> None:
+def test_updates_since_a_checkpoint_are_lost_and_none_comes_twice(tmp_path: Path, verifier: Any) -> None:
     """As after SIGKILL: what was shared is in the log, and the checkpoint is older or missing."""
     swarm = GameSwarm(tmp_path / "root", game_config(2), RgymFactory(verifier))
     swarm.played()

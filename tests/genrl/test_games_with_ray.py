@@ -7,12 +7,7 @@ from game_swarm_for_tests import RgymFactory
 
 from swarm_ray import run_game
 from swarm_ray.cli.main import main
-from swarm_ray.experiments import (
-    compare_experiments,
-    experiment_metrics,
-    experiment_status,
-    list_experiments,
-)
+from swarm_ray.experiments import compare_experiments, experiment_metrics, experiment_status, list_experiments
 from swarm_ray.experiments.read.experiment import open_experiment
 from swarm_ray.observe.report.evidence import read_evidence
 
@@ -20,9 +15,7 @@ NODES = ["node-0", "node-1"]
 
 
 @pytest.mark.ray
-def test_a_game_is_played_by_actors_and_shown_by_every_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_actors_play_and_every_command_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = str(tmp_path / "My Drive")
     run = run_game(RgymFactory(None), root, "game", nodes=2, rounds=3, game="digits-1")
     assert (run.exit_code, run.message) == (0, "game is done")
@@ -43,9 +36,7 @@ def test_a_game_is_played_by_actors_and_shown_by_every_command(
     assert "a game's payloads are not SAPO rollouts" in capsys.readouterr().err
     told = read_evidence(open_experiment(root, "game"))
     sums = {node: sum(row.reward for row in rows if row.node == node) for node in NODES}
-    assert told.node_sums() == pytest.approx(sums), (
-        "the state log tells them a round late, and the last one never"
-    )
+    assert told.node_sums() == pytest.approx(sums), "the log tells them late, and the last one never"
     (compared,) = compare_experiments(root, ["game"])
     assert compared.cumulative_reward == pytest.approx(sum(sums.values()))
     again = run_game(RgymFactory(None), root, "game", nodes=2, rounds=3, game="digits-1")

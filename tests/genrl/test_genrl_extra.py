@@ -34,7 +34,5 @@ def test_where_it_is_not_installed_one_line_says_what_to_do():
         [sys.executable, "-I", "-S", "-c", program], check=False, capture_output=True, text=True, timeout=60
     )
     assert done.stderr == ""
-    assert done.stdout.startswith(
-        "UserError GenRL's games need the package gensyn-genrl, which is not installed"
-    )
+    assert done.stdout.startswith("UserError GenRL's games need the package gensyn-genrl, which is not")
     assert "pip install 'swarm-ray[genrl]'" in done.stdout

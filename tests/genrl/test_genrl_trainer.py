@@ -81,9 +81,7 @@ def test_it_samples_by_the_seed(recipe: Recipe, model: str) -> None:
         place = GamePlace("node-0", config, communication, GameCoordinator(communication), GameRecorder())
         manager = build_short(recipe.short, place)
         try:
-            return manager.trainer.generate(
-                [{"prompt": [{"role": "user", "content": "What is 12 plus 30?"}]}]
-            )
+            return manager.trainer.generate([{"prompt": [{"role": "user", "content": "What is 12 + 30?"}]}])
         finally:
             manager.data_manager.close()
 

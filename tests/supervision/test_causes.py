@@ -47,9 +47,7 @@ def test_a_death_with_memory_to_spare_is_no_want_of_memory() -> None:
     error = explained("trainer-0", died(recorded.KILLED), ROOMY)
     assert type(error) is ActorDied
     assert str(error).startswith("trainer-0 died: its worker process has died")
-    assert "resident memory 2.0 GB in the last sample, 9.0 GB of the machine's 12.0 GB were free" in str(
-        error
-    )
+    assert "memory 2.0 GB in the last sample, 9.0 GB of the machine's 12.0 GB were free" in str(error)
     unseen = Sample(resident=None, available=9 * GB, total=12 * GB)
     assert "resident memory unknown" in str(explained("trainer-0", died(recorded.KILLED), unseen))
 

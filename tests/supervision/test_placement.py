@@ -23,9 +23,7 @@ THREE = [Machine("a", 8, 1), Machine("b", 16, 2), Machine("c", 4, 0)]
         (6, 8, THREE, True, 6),
     ],
 )
-def test_one_trainer_a_device(
-    wanted: int, nodes: int, machines: list[Machine], cuda: bool, count: int
-) -> None:
+def test_a_trainer_a_device(wanted: int, nodes: int, machines: list[Machine], cuda: bool, count: int) -> None:
     assert trainer_count(wanted, nodes, machines, cuda=cuda) == count
 
 

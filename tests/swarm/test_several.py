@@ -14,9 +14,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 ROUNDS = 10
 
 
-def test_two_swarms_with_the_same_node_ids_do_not_meet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_swarms_with_equal_node_ids_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One is told to stop in the middle, and the other does not notice; their root is that of the driver's folder."""
     monkeypatch.chdir(tmp_path)
     config = small_config(rounds=ROUNDS, alarm_rounds=500, evaluation__questions=0)

@@ -66,9 +66,7 @@ def test_a_dry_run_lists_and_makes_nothing(tmp_path: Path, capsys: pytest.Captur
         (["--fast"], "no such argument: --fast"),
     ],
 )
-def test_a_mistake_is_told_before_anything_runs(
-    tmp_path: Path, capsys, monkeypatch, options: list[str], said: str
-) -> None:
+def test_mistakes_are_told_first(tmp_path: Path, capsys, monkeypatch, options: list[str], said: str) -> None:
     file = write_sweep(tmp_path, SMALL)
     (tmp_path / "notes.json").write_text("mine")
     monkeypatch.chdir(tmp_path)
@@ -84,7 +82,7 @@ def test_a_mistake_is_told_before_anything_runs(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_report_goes_over_reports_alone(
+def test_a_report_replaces_only_reports(
     tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["sweep", str(write_sweep(tmp_path, SMALL)), "--root", str(root)]

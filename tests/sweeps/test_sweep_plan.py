@@ -20,9 +20,7 @@ def test_every_point_has_every_seed(tmp_path: Path) -> None:
     assert [run.experiment for run in plan.runs[:4]] == names
     configs = [run.config for run in plan.runs]
     found = [(c.local, c.external, c.grpo.learning_rate, c.seed) for c in configs]
-    assert found == [
-        (*split, rate, s) for split in ((8, 0), (4, 4)) for rate in (1e-3, 1e-4) for s in range(3)
-    ]
+    assert found == [(*pair, rate, s) for pair in ((8, 0), (4, 4)) for rate in (1e-3, 1e-4) for s in range(3)]
     assert {(r.config.nodes, r.config.rounds, r.config.pace.expect) for r in plan.runs} == {(2, 10, 2)}
     assert plan.baseline == plan.points[0]
     assert plan.points[0].label == "local=8, external=0, learning_rate=0.001"
@@ -52,9 +50,7 @@ def test_names_depend_on_nothing_but_the_run(tmp_path: Path) -> None:
         ({"pace.max_s": [10], "checkpoint.store_every_s": [600], "evaluation.questions": [3]}, None),
     ],
 )
-def test_any_value_makes_a_name_of_its_own(
-    tmp_path: Path, grid: dict[str, Any], ends: list[str] | None
-) -> None:
+def test_any_value_makes_its_own_name(tmp_path: Path, grid: dict[str, Any], ends: list[str] | None) -> None:
     plan = plan_of(tmp_path, {"grid": grid, "seeds": [0, 123456789]}, "baseline")
     names = [run.experiment for run in plan.runs]
     assert len(set(names)) == len(names)
@@ -64,9 +60,8 @@ def test_any_value_makes_a_name_of_its_own(
 
 
 def test_keys_that_end_alike_are_told_apart(tmp_path: Path) -> None:
-    plan = plan_of(
-        tmp_path, {"grid": {"evaluation.questions, hub.every, checkpoint.every": [[3, 4, 5]]}}, "baseline"
-    )
+    grid = {"evaluation.questions, hub.every, checkpoint.every": [[3, 4, 5]]}
+    plan = plan_of(tmp_path, {"grid": grid}, "baseline")
     assert plan.points[0].label == "questions=3, hub.every=4, checkpoint.every=5"
     assert plan.points[0].slug == "questions3-hub_every4-checkpoint_every5"
 
@@ -83,10 +78,7 @@ def test_a_file_may_use_sections_and_dotted_keys(tmp_path: Path) -> None:
         ({"set": {"rouns": 3}}, "line 4: set: rouns: unknown key; did you mean rounds?"),
         ({"set": {"policy": {"strat": "C5"}}}, "line 5: set: policy.strat: unknown key; did you mean start?"),
         ({"grid": {"grpo.rate": [1]}}, "line 7: grid: grpo.rate: unknown key"),
-        (
-            {"set": {"rounds": 0}},
-            "line 4: rounds: 0 is not possible; it must be greater than 0 (grid point lo",
-        ),
+        ({"set": {"rounds": 0}}, "line 4: rounds: 0 is not possible; it must be greater than 0 (grid point"),
         ({"grid": {"local": [4, "x"]}, "baseline": {"local": 4}}, "line 7: local: 'x' is not possible"),
         ({"set": {"nodes": 1}}, "external rollouts need a second node"),
         ({"preset": "tinny"}, "line 2: preset: none is called 'tinny'; did you mean tiny?"),
@@ -117,9 +109,7 @@ def test_a_file_may_use_sections_and_dotted_keys(tmp_path: Path) -> None:
         ({"baseline": {"local": True}}, "names no grid point"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_the_place(
-    tmp_path: Path, changes: dict[str, Any], said: str
-) -> None:
+def test_a_mistake_is_one_line_naming_the_place(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     path = write_sweep(tmp_path, changes)
     with pytest.raises(ConfigError) as raised:
         read_plan(path)
