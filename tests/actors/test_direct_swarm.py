@@ -53,8 +53,7 @@ def test_both_reach_each_other_directly_and_the_folder_has_receipts(tmp_path: Pa
     nodes, before = NODES[:2], _daemons()
     config = small_config(nodes=2, rounds=4, external=4, pace__expect=2, **DIRECT)
     with OneProcessSwarm(tmp_path / "My Drive", config, [[n] for n in nodes], "direct") as swarm:
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     assert _daemons() <= before
     rows = experiment_metrics(str(swarm.root), "direct")
     assert [refusals(rows, node) for node in nodes] == [Counter()] * 2
@@ -76,8 +75,7 @@ def test_one_without_a_link_one_that_hears_nothing_and_one_whose_link_dies(tmp_p
         second._exchange.direct.link = Deaf(second._exchange.direct.link)  # type: ignore[arg-type]
         until(lambda: third._number >= 3)
         _kill_link(third)
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     rows = experiment_metrics(str(swarm.root), "mixed")
     assert {row.node: row.round for row in rows} == dict.fromkeys(NODES, 7)
     for node in NODES:

@@ -26,8 +26,7 @@ def poison(trainer: Trainer, name: str) -> None:
 def test_a_node_that_fails_in_the_middle(tmp_path: Path) -> None:
     config = with_long_question_for(small_config(nodes=3, pace__expect=3), "node-1", 1)
     with OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1", "node-2"]]) as swarm:
-        results = swarm.results()
-        assert swarm.state() == "finished"
+        results = swarm.finish()
     assert results[0].problems == {}
     assert "context" in results[1].problems["node-1"]
     closed = closed_stages(swarm.root, "small")
@@ -52,8 +51,7 @@ def test_a_node_that_fails_before_the_first_round(tmp_path: Path) -> None:
     for trainer, name in zip(swarm.trainers, ("node-1", "node-2"), strict=True):
         poison(trainer, name)
     with swarm:
-        results = swarm.results()
-        assert swarm.state() == "finished"
+        results = swarm.finish()
     assert [(r.rounds, sorted(r.problems)) for r in results] == [(3, ["node-1"]), (0, ["node-2"])]
     assert [sorted(c.rewards) for c in closed_stages(swarm.root, "small")] == [["node-0"]] * 3
 

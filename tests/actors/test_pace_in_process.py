@@ -12,6 +12,8 @@ from drive_store import ExperimentStore, PublishedFile, StoreUnavailable, outbox
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.records.state import FileRef, StateRecord
 
+TWO = {"nodes": 2, "pace__expect": 2, "pace__beat_s": 0.2}
+
 
 def late_files(record: StateRecord) -> list[FileRef]:
     """All that a record answers as late."""
@@ -20,20 +22,12 @@ def late_files(record: StateRecord) -> list[FileRef]:
 
 
 def test_in_async_pace_a_slow_node_holds_nobody_up(tmp_path: Path) -> None:
-    config = small_config(
-        nodes=3,
-        rounds=6,
-        pace__expect=3,
-        pace__mode="async",
-        pace__strategy="time",
-        pace__max_s=1.0,
-        slow_down_s=0.2,
-    )
+    pace = {"pace__expect": 3, "pace__mode": "async", "pace__strategy": "time", "pace__max_s": 1.0}
+    config = small_config(nodes=3, rounds=6, slow_down_s=0.2, **pace)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"], ["node-1"], ["node-2"]])
     swarm.trainers[2]._config = config.model_copy(update={"slow_down_s": 1.0})
     with swarm:
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     rows = experiment_metrics(str(swarm.root), "small")
     steps = {node: sum(r.node == node for r in rows) for node in ("node-0", "node-1", "node-2")}
     assert steps["node-2"] >= 3
@@ -47,9 +41,7 @@ def test_in_async_pace_a_slow_node_holds_nobody_up(tmp_path: Path) -> None:
 
 
 def test_with_no_coordinator_nodes_train_alone_and_are_taken_back(tmp_path: Path) -> None:
-    config = small_config(
-        nodes=2, rounds=6, pace__expect=2, pace__alone_after_s=1.0, pace__beat_s=0.2, pace__dead_after_s=1.0
-    )
+    config = small_config(rounds=6, pace__alone_after_s=1.0, pace__dead_after_s=1.0, **TWO)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0", "node-1"]])
     with swarm:
         until(lambda: swarm.coordinator.status().round >= 2)
@@ -58,8 +50,7 @@ def test_with_no_coordinator_nodes_train_alone_and_are_taken_back(tmp_path: Path
         steps = [n.step for n in swarm.trainers[0].nodes]
         until(lambda: all(n.step >= s + 3 for n, s in zip(swarm.trainers[0].nodes, steps, strict=True)))
         swarm.succeed_coordinator()
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     rows = experiment_metrics(str(swarm.root), "small")
     alone = [r for r in rows if r.alone]
     assert len(alone) >= 6
@@ -75,9 +66,7 @@ def test_with_no_coordinator_nodes_train_alone_and_are_taken_back(tmp_path: Path
 
 
 def test_a_folder_out_of_reach_loses_nothing(tmp_path: Path) -> None:
-    config = small_config(
-        nodes=2, rounds=6, pace__expect=2, pace__alone_after_s=1.0, pace__beat_s=0.2, pace__dead_after_s=10.0
-    )
+    config = small_config(rounds=6, pace__alone_after_s=1.0, pace__dead_after_s=10.0, **TWO)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0", "node-1"]])
     away = tmp_path / "unmounted"
     with swarm:
@@ -88,8 +77,7 @@ def test_a_folder_out_of_reach_loses_nothing(tmp_path: Path) -> None:
         until(lambda: all(n.step >= s + 2 for n, s in zip(swarm.trainers[0].nodes, steps, strict=True)))
         assert swarm.trainers[0]._exchange.bytes_waiting > 0
         away.rename(swarm.root)
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     rows = experiment_metrics(str(swarm.root), "small")
     assert {(r.node, r.step) for r in rows if r.alone}
     steps = [sorted(r.step for r in rows if r.node == n) for n in ("node-0", "node-1")]
@@ -101,10 +89,8 @@ def test_a_folder_out_of_reach_loses_nothing(tmp_path: Path) -> None:
     assert answered == {(r.node, r.step) for r in rows}
 
 
-def test_a_file_that_is_lost_or_cannot_be_written_is_published_while_its_round_is_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With one worker, nobody closes the round without it."""
+def test_a_file_that_is_lost_comes_in_its_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or cannot be written; with one worker, nobody closes the round without it."""
     config = small_config(nodes=2, rounds=4, pace__expect=2, pace__retry_s=0.5, pace__max_s=1000)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0", "node-1"]])
     trouble = iter(["away", "", "lost", "", "", ""])
@@ -121,23 +107,15 @@ def test_a_file_that_is_lost_or_cannot_be_written_is_published_while_its_round_i
 
     monkeypatch.setattr(outbox, "publish_round_file", publish)
     with swarm:
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     closed = closed_stages(swarm.root, "small")
     assert [len(c.accepted) for c in closed] == [2] * 4
     assert next(trouble, None) is None
 
 
 def test_a_full_spool_is_emptied_when_the_folder_is_back(tmp_path: Path) -> None:
-    config = small_config(
-        nodes=1,
-        external=0,
-        rounds=5,
-        pace__alone_after_s=0.5,
-        pace__beat_s=0.2,
-        pace__dead_after_s=30,
-        retention__spool_bytes=3000,
-    )
+    pace = {"pace__alone_after_s": 0.5, "pace__beat_s": 0.2, "pace__dead_after_s": 30}
+    config = small_config(nodes=1, external=0, rounds=5, retention__spool_bytes=3000, **pace)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"]])
     away = tmp_path / "unmounted"
     with swarm:
@@ -150,8 +128,7 @@ def test_a_full_spool_is_emptied_when_the_folder_is_back(tmp_path: Path) -> None
         time.sleep(0.5)
         assert (swarm.trainers[0]._exchange.bytes_waiting, node.step) == (waiting, step)
         away.rename(swarm.root)
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     rows = experiment_metrics(str(swarm.root), "small")
     assert [r.step for r in rows] == list(range(len(rows)))
 
@@ -166,6 +143,5 @@ def test_an_epoch_beyond_reason_stops_nobody(tmp_path: Path) -> None:
         until(lambda: swarm.coordinator.status().round >= 5)
         swarm.kill_coordinator()
         swarm.succeed_coordinator()
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     assert [c.round for c in closed_stages(swarm.root, "small")] == list(range(12))

@@ -46,8 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> OneProcessSwarm:
     """The run that was never killed."""
     root = tmp_path_factory.mktemp("whole") / "My Drive"
     with OneProcessSwarm(root, CONFIG, [NODES[:1], NODES[1:]], "whole") as swarm:
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     return swarm
 
 
@@ -82,14 +81,12 @@ def test_a_run_is_extended_and_changed(tmp_path: Path) -> None:
     root = tmp_path / "My Drive"
     config = small_config(nodes=2, rounds=3, pace__expect=2)
     with OneProcessSwarm(root, config, [["node-0", "node-1"]]) as swarm:
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     longer = extend_config(config, ["rounds=6", "grpo.learning_rate=0.25"])
     opened = open_or_create(swarm.address, longer, overwrite=False)
     swarm.config = opened.config
     with swarm.again():
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     assert [c.round for c in closed_stages(root, "small")] == list(range(6))
     records = records_of(root, "small")
     assert {r.config_hash for r in records} == {"", config_hash(longer)}
@@ -111,32 +108,27 @@ def test_a_worker_heeds_a_change_while_it_runs(tmp_path: Path) -> None:
         changed = extend_config(config, ["grpo.learning_rate=0.5", f"rounds={node.step + 10}"])
         swarm.config = open_or_create(swarm.address, changed, overwrite=False).config
         swarm.succeed_coordinator()
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     assert {group["lr"] for group in node.policy.optimizer.param_groups} == {0.5}
 
 
 def test_a_machine_that_vanished_costs_what_was_not_uploaded(tmp_path: Path) -> None:
     """Another machine resumes from the folder alone: uploaded checkpoint, then updates from the state log."""
     root = tmp_path / "My Drive"
-    config = small_config(
-        nodes=2,
-        rounds=8,
-        pace__expect=2,
-        checkpoint__every=3,
-        checkpoint__store_every_s=0,
-        pace__dead_after_s=5,
-    )
+    often = {"checkpoint__every": 3, "checkpoint__store_every_s": 0}
+    config = small_config(nodes=2, rounds=8, pace__expect=2, pace__dead_after_s=5, **often)
     swarm = OneProcessSwarm(root, config, [["node-0"], ["node-1"]])
     with swarm:
         (node,) = swarm.trainers[1].nodes
         until(lambda: node.step >= 5 and bool(list(root.rglob("checkpoints/node-1.*/step_*/manifest.json"))))
-        vanish(swarm, 1)
+        write_nothing_more(swarm.trainers[1])
+        swarm.trainers[1].stop()
+        swarm._ends[1].result(60)
+        release(swarm.trainers[1])
         shutil.rmtree(local_folder(swarm.address) / "nodes" / "node-1")
         shutil.rmtree(local_folder(swarm.address) / "checkpoints" / "node-1")
         swarm.restart(1)
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     (said,) = [n.recovered for n in experiment_status(str(root), "small").nodes if n.id == "node-1"]
     assert "from the folder" in said
     assert "taken again from the state log" in said or "adopted" in said
@@ -144,21 +136,11 @@ def test_a_machine_that_vanished_costs_what_was_not_uploaded(tmp_path: Path) -> 
     assert [r.step for r in rows if r.node == "node-1"] == list(range(8))
 
 
-def vanish(swarm: OneProcessSwarm, number: int) -> None:
-    """End a trainer's thread at its next look, with nothing written after it."""
-    trainer = swarm.trainers[number]
-    write_nothing_more(trainer)
-    trainer.stop()
-    swarm._ends[number].result(60)
-    release(trainer)
-
-
 def test_weights_alone_are_taken_where_that_is_asked(tmp_path: Path) -> None:
     root = tmp_path / "My Drive"
     config = small_config(nodes=1, external=0, rounds=3)
     with OneProcessSwarm(root, config, [["node-0"]]) as swarm:
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     learned_so_far = weights(swarm.trainers)
     swarm.config = extend_config(config, ["rounds=5", "resume=weights"])
     open_or_create(swarm.address, swarm.config, overwrite=False)
@@ -169,8 +151,7 @@ def test_weights_alone_are_taken_where_that_is_asked(tmp_path: Path) -> None:
     taken = weights(swarm.trainers)["node-0"]
     assert all(torch.equal(taken[k], learned_so_far["node-0"][k]) for k in taken)
     with swarm:
-        swarm.results()
-        assert swarm.state() == "finished"
+        swarm.finish()
     (status,) = experiment_status(str(root), "small").nodes
     assert "as asked" in status.recovered
     assert [r.step for r in experiment_metrics(str(root), "small")] == list(range(5))
@@ -202,8 +183,6 @@ def test_a_step_of_a_round_that_ended_in_its_middle_is_logged(ending: str, tmp_p
             swarm.logger.flush()
     assert [node.step for node in trainer.nodes] == [3, 2]
     rows = experiment_metrics(str(swarm.root), "cut")
-    assert [(row.step, row.replayed) for row in rows if row.node == NODES[0]] == [
-        (n, False) for n in range(3)
-    ]
-    assert [row.step for row in rows if row.node == NODES[1]] == [0, 1]
-    assert all(row.seconds for row in rows)
+    steps = [[row.step for row in rows if row.node == node] for node in NODES[:2]]
+    assert steps == [[0, 1, 2], [0, 1]]
+    assert all(row.seconds and not row.replayed for row in rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import tracked_for_tests as tracked
 from folder_for_tests import Folder, incarnation
 
 from actors.logger.logger import RunLogger, evaluation_events
@@ -14,41 +15,20 @@ from drive_store import StoreFull, StoreUnavailable, make_node_folders, read_seg
 from swarm_ray.config.schema import LogConfig
 from swarm_ray.experiments import experiment_metrics
 from swarm_ray.records.metrics import Evaluation, Event, StepMetrics
-from swarm_ray.records.rollouts import StepCounters
 from swarm_ray.records.state import Member
 
-NODES = [Member(f"node-{n}", incarnation(f"node-{n}")) for n in (1, 2)]
 
-
-def row(node: str, number: int, reward: float = 0.5, used: int = 2) -> StepMetrics:
-    return StepMetrics(
-        node=node,
-        incarnation=incarnation(node),
-        round=number,
-        step=number,
-        reward=reward,
-        reward_by_specialty={"coin": reward},
-        reward_mixed=reward,
-        local=2,
-        external=used,
-        counters=StepCounters(used=used),
-        trained=True,
-        loss=0.1,
-        clip_share=0.0,
-        entropy=1.0,
-        grad_norm=1.0,
-        unfaithful=0.0,
-        scoring_failures=0,
-        seconds={"generate": 0.5, "update": 0.25},
-    )
+def row(node: str, number: int, reward: float = 0.5) -> StepMetrics:
+    seconds = {"generate": 0.5, "update": 0.25}
+    return msgspec.structs.replace(tracked.row(node, number), round=number, reward=reward, seconds=seconds)
 
 
 def logger_of(folder: Folder, tmp_path: Path, **config: object) -> RunLogger:
-    for member in NODES:
+    for member in tracked.NODES:
         folder.join(member.node)
         folder.registry.register(member.node, member.incarnation, b"{}")
     logger = restarted(folder, tmp_path, **config)
-    logger.open_logs(NODES)
+    logger.open_logs(tracked.NODES)
     return logger
 
 
@@ -67,7 +47,7 @@ def segments(folder: Folder) -> list[str]:
 
 def test_rows_come_back_once_and_in_order(folder: Folder, tmp_path: Path) -> None:
     logger = logger_of(folder, tmp_path)
-    rows = [row(m.node, number, reward=number / 7) for number in range(5) for m in NODES]
+    rows = [row(m.node, number, reward=number / 7) for number in range(5) for m in tracked.NODES]
     for start in (0, 2, 6):
         logger.log_metrics(rows[start : {0: 2, 2: 6, 6: 10}[start]])
         logger.flush()

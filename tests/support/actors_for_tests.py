@@ -141,17 +141,9 @@ class OneProcessSwarm:
         self.coordinating, self.discovering, self.logging = self._watched(), self._watched(), self._watched()
         self.coordinator = Coordinator(self.coordinating, rules_of(config))
         self._spool = root.parent / f"spool of {experiment}"
-        self.discovery = Discovery(
-            self.discovering, "here", config.pace, config_hash(config), {}, self._spool
-        )
-        self.logger = RunLogger(self.logging, config.log, root.parent / f"spool of {experiment}", {})
-        self._reporter = reporter = DirectSink(self.logger, self.discovery)
+        self.logger = RunLogger(self.logging, config.log, self._spool, {})
         self.training = [self._watched() for _ in hosted]
-        self.trainers = [
-            self.trainer(address, nodes, reporter)
-            for address, nodes in zip(self.training, hosted, strict=True)
-        ]
-        self._pool = ThreadPoolExecutor(len(hosted) + 2)
+        self._build(self.training, hosted)
 
     def __enter__(self) -> Self:
         """Start every part."""
@@ -175,18 +167,28 @@ class OneProcessSwarm:
             ended.result(0)
         return [end.result(within_s) for end in self._ends]
 
+    def finish(self) -> list[TrainerResult]:
+        """Wait for the end that a swarm should have, and answer what its trainers say."""
+        results = self.results()
+        assert self.state() == "finished"
+        return results
+
     def again(self) -> Self:
         """Every part anew, as a second start of the command builds them."""
         hosted = [trainer._settings.nodes for trainer in self.trainers]
         self.coordinator = Coordinator(self._watched(), rules_of(self.config))
         shutil.rmtree(self._spool)
-        self.discovery = Discovery(
-            self._watched(), "here", self.config.pace, config_hash(self.config), {}, self._spool
-        )
-        self._reporter = DirectSink(self.logger, self.discovery)
-        self.trainers = [self.trainer(self._watched(), nodes, self._reporter) for nodes in hosted]
-        self._pool = ThreadPoolExecutor(len(hosted) + 2)
+        self.discovering = self._watched()
+        self._build([self._watched() for _ in hosted], hosted)
         return self
+
+    def _build(self, training: Sequence[ExperimentAddress], hosted: Sequence[Sequence[str]]) -> None:
+        hashed = config_hash(self.config)
+        self.discovery = Discovery(self.discovering, "here", self.config.pace, hashed, {}, self._spool)
+        self._reporter = DirectSink(self.logger, self.discovery)
+        both = zip(training, hosted, strict=True)
+        self.trainers = [self.trainer(address, nodes, self._reporter) for address, nodes in both]
+        self._pool = ThreadPoolExecutor(len(hosted) + 2)
 
     def kill_coordinator(self) -> None:
         """Let the coordinator's thread die in its next tick, with nothing written after it."""
