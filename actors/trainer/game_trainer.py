@@ -61,7 +61,7 @@ class GameTrainer(NodeTrainer, GameRecorder):
         config, node, experiment = self._config, self._node, self._experiment
         self._follow()
         me = Member(node.id, node.incarnation)
-        by_deadline = DeadlineGathering(experiment, me, config.pace, self._cancellation)
+        by_deadline = DeadlineGathering(experiment, me, config.pace, self._cancellation, config.rounds)
         gathering: Gathering = by_deadline
         direct = self._direct_values(staleness=0)  # one that arrives after its stage is useless
         published, spool = Outbox(experiment, self._state, {}, direct), None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 
 import msgspec
 
@@ -50,21 +51,27 @@ class DeadlineGathering:
 
     A peer that is in a later round has left its file behind or never will; one that is further back than the round
     before will hardly come in time. Nobody waits for either. In the first stage of a process it is waited, within the
-    same time, until `pace.expect` nodes have shown themselves.
+    same time, until `pace.expect` nodes have shown themselves; one beyond the game's end is none of them.
 
     Args:
         experiment: the experiment in the shared folder, attached to the experiment.
         me: our node and its incarnation.
         pace: how long to wait for whom.
         cancellation: beaten at every look; when it stops, so does the wait.
+        rounds: of the game.
     """
 
     def __init__(
-        self, experiment: ExperimentStore, me: Member, pace: PaceConfig, cancellation: Cancellation
+        self,
+        experiment: ExperimentStore,
+        me: Member,
+        pace: PaceConfig,
+        cancellation: Cancellation,
+        rounds: float = inf,
     ) -> None:
         self.experiment, self.me = experiment, me
         self.peers = Peers(experiment, me.node, pace)
-        self._pace, self._cancellation = pace, cancellation
+        self._pace, self._cancellation, self._rounds = pace, cancellation, rounds
         self._met = False
 
     def exchange(self, moment: Moment, file: RoundFile, phases: PhaseClock) -> Gathered:
@@ -172,7 +179,7 @@ class DeadlineGathering:
         # A beat may be a round old, so that a peer is waited for that seems to be two rounds back.
         near = range(moment.round - 2, moment.round)
         named = [node for node, peer in playing.items() if node not in settled and peer.round in near]
-        come = len(settled | playing.keys() | {self.me.node})
+        come = len(settled | {n for n, p in playing.items() if p.round < self._rounds} | {self.me.node})
         if self._met or come >= self._pace.expect:
             return named
         return [*named, f"{self._pace.expect - come} of {self._pace.expect} nodes that were expected"]

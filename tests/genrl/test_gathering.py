@@ -69,7 +69,7 @@ class Game:
     """The game as one node plays it: every stage shares the same payload."""
 
     def __init__(self, folder: Folder, pace: PaceConfig) -> None:
-        self._gathering = DeadlineGathering(folder.experiment, folder.join("own"), pace, Cancellation())
+        self._gathering = DeadlineGathering(folder.experiment, folder.join("own"), pace, Cancellation(), 9)
 
     def exchange(self, moment: Moment = FIRST) -> Gathered:
         ours = RoundFile(0, (), None, 0, 0, game=b"ours")
@@ -106,6 +106,7 @@ def test_a_peer_that_dies_in_the_middle_is_named_and_the_game_goes_on(folder: Fo
 
 
 def test_without_the_nodes_that_are_expected_the_first_stage_takes_its_whole_time(folder: Folder) -> None:
+    folder.join("stranger", 10**9)
     game = Game(folder, SHORT)
     assert game.exchange().missing == ("1 of 2 nodes that were expected",)
     assert game.exchange(Moment(1)).missing == ()
