@@ -86,7 +86,10 @@ def write_nothing_more(trainer: Any) -> None:
 
 
 def release(trainer: Trainer) -> None:
-    """The system gives back what a dead process held."""
+    """The system gives back what a dead process held, and no thread of it writes on."""
+    checkpointer = trainer._checkpoints._checkpointer
+    checkpointer.close()
+    until(lambda: checkpointer._thread.idle and checkpointer._uploads.thread.idle)
     trainer._restored.release()
 
 
