@@ -14,10 +14,7 @@ from swarm_ray.records.state import ControlRequest
 @pytest.fixture
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setenv("SWARM_RAY_STATE", str(tmp_path / "state"))
-    made = Played(tmp_path, rounds=9)
-    made.succeed(lock=True)
-    made.join("node-1")
-    return made
+    return Played.begun(tmp_path, "node-1", lock=True, rounds=9)
 
 
 def ask(played: Played, action: Action) -> str:

@@ -10,18 +10,8 @@ from swarm_ray.records.state import StageClosed
 
 @pytest.fixture
 def played(tmp_path: Path) -> Played:
-    made = Played(
-        tmp_path,
-        pace__mode="async",
-        pace__strategy="time",
-        pace__max_s=10,
-        pace__staleness=2,
-        pace__expect=2,
-        pace__dead_after_s=1000,
-        rounds=6,
-    )
-    made.join("node-1", "node-2")
-    return made
+    pace = {"pace__mode": "async", "pace__strategy": "time", "pace__max_s": 10, "pace__staleness": 2}
+    return Played.begun(tmp_path, "node-1", "node-2", rounds=6, **pace)
 
 
 def steps(closed: StageClosed) -> list[tuple[str, int]]:
@@ -46,9 +36,8 @@ def test_each_step_is_listed_once(played: Played) -> None:
     played.publish("node-1", 0, step=0, attempt=1)
     played.publish("node-2", 1, step=0)
     played.tick(11)
-    closed = played.closed
-    assert steps(closed) == [("node-2", 0)]
-    assert [ref.step for ref in closed.superseded] == [0]
+    assert steps(played.closed) == [("node-2", 0)]
+    assert [ref.step for ref in played.closed.superseded] == [0]
 
 
 def test_what_is_too_old_is_late(played: Played) -> None:
@@ -59,9 +48,8 @@ def test_what_is_too_old_is_late(played: Played) -> None:
     played.publish("node-2", 1, step=0)
     played.publish("node-2", 2, step=1)
     played.tick(11)
-    closed = played.closed
-    assert steps(closed) == [("node-2", 1)]
-    assert [ref.step for ref in closed.late] == [0]
+    assert steps(played.closed) == [("node-2", 1)]
+    assert [ref.step for ref in played.closed.late] == [0]
 
 
 def test_a_joiners_files_are_listed_before_it_is_a_member(played: Played) -> None:

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from folder_for_tests import Folder, incarnation, round_file
+from folder_for_tests import Folder, round_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from swarm_for_tests import rules_of
 
 from actors.coordinator.coordinator import Coordinator
 from drive_store import ExperimentStore, StateEntry, StateLogReader, Store
-from swarm_ray.config.load import config_hash
 from swarm_ray.errors import NodeTakenError
 from swarm_ray.exchange.state_follower import decode_state
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.state import StateRecord
 
 NODES = ("node-1", "node-2")
@@ -69,9 +67,7 @@ class ObedientNode:
         self.seen: list[StateEntry] = []
         self.published: list[str] = []
         folder.join(node)
-        hashed = config_hash(folder.config)
-        announced = Registration(node, incarnation(node), "worker", hashed, {}, "")
-        folder.registry.register(node, incarnation(node), msgspec.json.encode(announced))
+        folder.register(node)
         self._beat()
 
     def act(self) -> None:
@@ -103,35 +99,24 @@ class ObedientNode:
 
     def _beat(self, *, done: bool = False) -> None:
         self._count += 1
+        said = {"round": self._round, "step": self._step, "phase": "waiting", "progress": self._count}
         unanswered = tuple(sorted(self._waiting.values()))
-        beat = Beat(
-            self._count,
-            self._round,
-            self._step,
-            "waiting",
-            NodeTotals(),
-            done=done,
-            progress=self._count,
-            unanswered=unanswered,
-        )
-        data = msgspec.json.encode(beat)
-        self._folder.registry.write_beat(self.node, incarnation(self.node), self._count, data)
+        self._folder.beat(self.node, self._count, done=done, unanswered=unanswered, **said)
 
 
 class Rivals:
     """Two places at which a coordinator may run, none of which knows of the other's life."""
 
     def __init__(self, tmp_path: Path, **changes: Any) -> None:
-        quick = {
-            "pace__beat_s": 0.2,
-            "pace__dead_after_s": 2.0,
-            "pace__settle_s": 1.0,
-            "pace__max_s": 6.0,
-            "pace__drain_s": 30.0,
-            "pace__expect": 2,
-            "rounds": 8,
+        pace = {
+            "beat_s": 0.2,
+            "dead_after_s": 2.0,
+            "settle_s": 1.0,
+            "max_s": 6.0,
+            "drain_s": 30.0,
+            "expect": 2,
         }
-        self.folder = Folder(tmp_path, **quick | changes)
+        self.folder = Folder(tmp_path, **{f"pace__{key}": said for key, said in pace.items()} | changes)
         self.nodes = [ObedientNode(self.folder, node) for node in NODES]
         self.now, self._started = 100.0, 0
         self._addresses: list[DimAddress | None] = [None, None]

@@ -17,24 +17,13 @@ NODES = ("node-1", "node-2")
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
     """Two nodes in stage 0 of round 0, of two rounds with three stages each; a stage takes 50 s at most."""
     monkeypatch.setenv("SWARM_RAY_STATE", str(tmp_path / "state"))
-    played = Played(tmp_path, pace__expect=2, stages=3, game="math", rounds=2, pace__max_s=50)
-    played.succeed(lock=True)
-    played.join(*NODES)
-    return played
+    return Played.begun(tmp_path, *NODES, lock=True, stages=3, game="math", rounds=2, pace__max_s=50)
 
 
 def share(played: Played, node: str, moment: Moment, reward: float | None = None, **said: Any) -> None:
     """Publish a game's file; only those of a first stage tell a reward, that of the round before."""
-    played.publish(
-        node,
-        moment.round,
-        stage=moment.stage,
-        rollouts=(),
-        game=b"x",
-        reward=reward,
-        informative=said.pop("informative", 0),
-        **said,
-    )
+    said = {"rollouts": (), "game": b"x", "informative": 0} | said
+    played.publish(node, moment.round, stage=moment.stage, reward=reward, **said)
 
 
 def play(played: Played, moment: Moment, *nodes: str, reward: float | None = None, **said: Any) -> None:
@@ -49,11 +38,11 @@ def opened(played: Played) -> Moment | None:
 
 def test_the_stages_of_a_round_come_one_after_the_other_and_then_the_next_round(played: Played) -> None:
     seen = []
-    for number in (0, 1):
-        for stage in (0, 1, 2):
-            seen.append(opened(played))
-            play(played, Moment(number, stage), reward=0.5 if number and not stage else None)
-    assert seen == [Moment(n, s) for n in (0, 1) for s in (0, 1, 2)]
+    moments = [Moment(n, s) for n in (0, 1) for s in (0, 1, 2)]
+    for moment in moments:
+        seen.append(opened(played))
+        play(played, moment, reward=0.5 if moment == Moment(1, 0) else None)
+    assert seen == moments
     assert played.last.state == "draining"
     closings = [r.closed for r in played.records if r.closed]
     assert [c.moment for c in closings] == seen

@@ -25,9 +25,7 @@ def record(state: str = "running", **said: object) -> StateRecord:
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
     """Two nodes, and a coordinator that has this machine's seat; one round has closed."""
     monkeypatch.setenv("SWARM_RAY_STATE", str(tmp_path / "state"))
-    made = Played(tmp_path, pace__expect=2, rounds=5, pace__settle_s=5)
-    made.succeed(lock=True)
-    made.join(*NODES)
+    made = Played.begun(tmp_path, *NODES, lock=True, rounds=5, pace__settle_s=5)
     made.play(*NODES, rounds=range(1))
     return made
 
@@ -140,8 +138,8 @@ def test_one_that_wakes_up_ends_and_writes_nothing_more(played: Played) -> None:
     played.succeed(lock=True)
     played.tick()
     before = len(list((played.folder.root / played.folder.paths.state_folder).rglob("e*.json")))
-    played.publish("node-1", 1)
-    played.publish("node-2", 1)
+    for node in NODES:
+        played.publish(node, 1)
     asleep.tick(played.now)
     status = asleep.status()
     assert status.state == "superseded"

@@ -6,7 +6,6 @@ from unittest.mock import Mock, call
 
 import pytest
 from games_for_tests import (
-    DATASETS,
     Hub,
     MemoryGather,
     Rows,
@@ -14,6 +13,7 @@ from games_for_tests import (
     moved,
     play,
     qwen_trainer,
+    rgym_data,
     rgym_manager,
     shared,
     weights,
@@ -65,7 +65,7 @@ def game(verifier):
 
 @pytest.fixture
 def data(verifier):
-    return GymDataManager(DATASETS, seed=0, answer="whole", verifier=verifier)
+    return rgym_data(verifier)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,22 @@
 
 import copy
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from games_for_tests import DATASETS, Hub, MemoryGather, Rows, moved, play, rgym_manager, shared, weights
+from games_for_tests import (
+    DATASETS,
+    Hub,
+    MemoryGather,
+    Rows,
+    moved,
+    play,
+    rgym_data,
+    rgym_manager,
+    shared,
+    weights,
+)
 from genrl.communication import Payload
 from genrl.examples.rgym.data import ReasoningGymDataManager
 from genrl.state import GameState, WorldState
@@ -19,9 +31,17 @@ from swarm_ray.genrl.wire import encode
 
 @pytest.fixture
 def data(verifier):
-    return GymDataManager(
-        DATASETS, num_train_samples=3, num_transplant_trees=2, seed=0, answer="whole", verifier=verifier
-    )
+    return rgym_data(verifier)
+
+
+def of_one(name):
+    """A game of one data set, which scores by itself."""
+    datasets = [{"name": name, "weight": 1, "config": {"seed": 1}}]
+    return closing(GymDataManager({"datasets": datasets}, seed=0))
+
+
+SWARM = {"all_right": {0: ["right", "right"]}, "all_wrong": {1: ["x", "y"]}, "mixed": {2: ["right", "x"]}}
+"""A rollout of each peer, by position."""
 
 
 def playing(data):
@@ -45,15 +65,13 @@ def taken(data, swarm, count=2):
 
 
 def test_the_stream_is_genrls_with_answers_that_can_be_learned(tmp_path):
-    theirs = ReasoningGymDataManager(
-        str(PAPER), num_train_samples=6, num_evaluation_samples=0, seed=7, chunk_size=100
-    )
-    ours = GymDataManager(num_train_samples=6, seed=7, chunk_size=100)
+    sizes = {"num_train_samples": 6, "seed": 7, "chunk_size": 100}
+    theirs = ReasoningGymDataManager(str(PAPER), num_evaluation_samples=0, **sizes)
+    ours = GymDataManager(**sizes)
     unanswered = 0
     for _ in range(20):
-        for (their_id, their_state), (our_id, our_state) in zip(
-            theirs.get_round_data(), ours.get_round_data(), strict=True
-        ):
+        drawn = zip(theirs.get_round_data(), ours.get_round_data(), strict=True)
+        for (their_id, their_state), (our_id, our_state) in drawn:
             assert their_id == our_id
             question, answer = (their_state.environment_states[k] for k in ("question", "answer"))
             assert our_state.environment_states["question"] == question
@@ -67,8 +85,7 @@ def test_the_stream_is_genrls_with_answers_that_can_be_learned(tmp_path):
 
 
 def test_all_nine_data_sets_take_the_answer_they_hand_over():
-    data = GymDataManager(num_train_samples=60, seed=3)
-    try:
+    with closing(GymDataManager(num_train_samples=60, seed=3)) as data:
         state = playing(data)
         rewards = GymRewards(data)
         for tree in state.trees["me"].values():
@@ -83,14 +100,10 @@ def test_all_nine_data_sets_take_the_answer_they_hand_over():
         assert min(min(values) for values in by_set.values()) >= 0.25  # tautologies follow from anything
         assert min(max(values) for values in by_set.values()) == 1.0
         assert data.counts.scoring_failures == 0
-    finally:
-        data.close()
 
 
 def test_the_papers_rule_drops_rollouts_without_advantage_and_draws_of_the_rest(data):
-    swarm = payloads(
-        data, all_right={0: ["right", "right"]}, all_wrong={1: ["x", "y"]}, mixed={2: ["right", "x"]}
-    )
+    swarm = payloads(data, **SWARM)
     assert taken(data, swarm) == {"mixed": 1}
     assert data.counts.zero_advantage == 2
     assert data.counts.scores["all_right"] == [1.0, 1.0]
@@ -109,9 +122,7 @@ def test_the_papers_rule_drops_rollouts_without_advantage_and_draws_of_the_rest(
 
 def test_upstreams_rule_takes_the_highest_totals_zero_advantage_or_not(verifier):
     data = GymDataManager(DATASETS, rule="upstream", seed=0, answer="whole", verifier=verifier)
-    swarm = payloads(
-        data, all_right={0: ["right", "right"]}, all_wrong={1: ["x", "y"]}, mixed={2: ["right", "x"]}
-    )
+    swarm = payloads(data, **SWARM)
     assert taken(data, swarm) == {"all_right": 1, "mixed": 1}
     assert taken(data, swarm, 1) == {"all_right": 1}
     assert taken(data, payloads(data, all_wrong={1: ["x", "y"]})) == {}
@@ -182,10 +193,7 @@ def test_names_and_numbers_of_rollouts_are_checked(data):
 def test_no_text_of_a_stranger_is_evaluated(tmp_path):
     """`binary_matrix` calls `eval` on an answer where GenRL scores; the answer would make a file here."""
     trap = tmp_path / "evaluated"
-    data = GymDataManager(
-        {"datasets": [{"name": "binary_matrix", "weight": 1, "config": {"seed": 1}}]}, seed=0
-    )
-    try:
+    with of_one("binary_matrix") as data:
         attack = f"<answer>__import__('pathlib').Path({str(trap)!r}).touch()</answer>"
         state = playing(data)
         data.transplant_trees(state, {"peer": shared(data, [attack, attack])}, 2)
@@ -194,13 +202,10 @@ def test_no_text_of_a_stranger_is_evaluated(tmp_path):
         GymRewards(data)(state)
         assert data.counts.scores["peer"] == [0.0, 0.0]
         assert not trap.exists()
-    finally:
-        data.close()
 
 
 def test_a_verifier_that_evaluates_text_refuses_strangers():
-    data = GymDataManager({"datasets": [{"name": "countdown", "weight": 1, "config": {"seed": 1}}]}, seed=0)
-    try:
+    with of_one("countdown") as data:
         assert taken(data, {"peer": shared(data, ["<answer>1</answer>", "<answer>2</answer>"])}) == {}
         assert data.counts.rejected == {"its verifier evaluates text, so external text is not scored": 1}
         state = playing(data)
@@ -210,8 +215,6 @@ def test_a_verifier_that_evaluates_text_refuses_strangers():
         for agent in state.trees:
             state.trees[agent][item].append_node_actions(0, 0, [right])
         assert GymRewards(data)(state) == {"me": {item: [[1.0]]}, "peer": {item: [[0.0]]}}
-    finally:
-        data.close()
 
 
 @pytest.mark.parametrize(

@@ -22,17 +22,9 @@ __all__ = ["DirectSink", "GameSwarm", "RgymFactory", "game_config", "until"]
 
 def game_config(rounds: int, **more: Any) -> SwarmConfig:
     """Two nodes, neither of which continues without the other; every round leaves a checkpoint."""
-    said = {
-        "game": "rgym-test",
-        "nodes": 2,
-        "pace.expect": 2,
-        "pace.min_nodes": 2,
-        "rounds": rounds,
-        "alarm_rounds": 50,
-        "checkpoint.every": 1,
-        "pace.beat_s": 0.2,
-    }
-    return load_config(None, None, said | more)
+    pace = {"pace.expect": 2, "pace.min_nodes": 2, "pace.beat_s": 0.2}
+    said = {"game": "rgym-test", "nodes": 2, "rounds": rounds, "alarm_rounds": 50, "checkpoint.every": 1}
+    return load_config(None, None, said | pace | more)
 
 
 class RgymFactory:
@@ -44,16 +36,11 @@ class RgymFactory:
 
     def __call__(self, place: GamePlace) -> Any:
         seed = int(place.node[-1])
-        self.managers[place.node] = rgym_manager(
-            place.communication,
-            self._verifier,
-            seed=seed,
-            rounds=place.rounds,
-            trainer=PolicyTrainer(tiny_policy(seed, tokens=1), 32, seed=seed, node=place.node),
-            recorder=place.recorder,
-            coordinator=place.coordinator,
-        )
-        return self.managers[place.node]
+        trainer = PolicyTrainer(tiny_policy(seed, tokens=1), 32, seed=seed, node=place.node)
+        more = {"rounds": place.rounds, "recorder": place.recorder, "coordinator": place.coordinator}
+        made = rgym_manager(place.communication, self._verifier, seed=seed, trainer=trainer, **more)
+        self.managers[place.node] = made
+        return made
 
 
 class GameSwarm(OneProcessSwarm):
@@ -94,16 +81,8 @@ class GameSwarm(OneProcessSwarm):
     def trainer(  # type: ignore[override]
         self, address: ExperimentAddress, nodes: Sequence[str], reporter: DirectSink
     ) -> GameTrainer:
-        settings = TrainerSettings(
-            address,
-            self.config,
-            tuple(nodes),
-            cache_folder(),
-            None,
-            threads=1,
-            game=self._factory,
-            coordinated=self._coordinated,
-        )
+        more = {"threads": 1, "game": self._factory, "coordinated": self._coordinated}
+        settings = TrainerSettings(address, self.config, tuple(nodes), cache_folder(), None, **more)
         return GameTrainer(settings, reporter)
 
     def __enter__(self) -> Self:

@@ -29,18 +29,11 @@ from swarm_ray.policies.policy import Policy
 from swarm_ray.policies.tiny.loading import tiny_language
 from swarm_ray.policies.tiny.model import build_model, build_tokenizer
 
-DATASETS = {
-    "size": 200,
-    "seed": 1,
-    "datasets": [
-        {
-            "name": "chain_sum",
-            "weight": 1,
-            "config": {"min_terms": 2, "max_terms": 2, "max_digits": 1, "min_digits": 1},
-        },
-        {"name": "count_bits", "weight": 1, "config": {"min_n": 1, "max_n": 31, "seed": 9}},
-    ],
-}
+SUMS = {"min_terms": 2, "max_terms": 2, "max_digits": 1, "min_digits": 1}
+BITS = {"min_n": 1, "max_n": 31, "seed": 9}
+NAMED = {"chain_sum": SUMS, "count_bits": BITS}.items()
+SETS = [{"name": name, "weight": 1, "config": config} for name, config in NAMED]
+DATASETS = {"size": 200, "seed": 1, "datasets": SETS}
 """Two data sets with answers of a digit or two, one with a seed of its own."""
 OPENINGS = ("\nAnswer: ", "\nChoice: Student #", "\nAnswer: ")
 """What GenRL's rewards of the three stages look for, before a number."""
@@ -71,14 +64,8 @@ def random_qwen() -> tuple[PreTrainedTokenizerFast, torch.nn.Module]:
 def qwen_trainer(folder: Path, **settings: Any) -> GRPOLanguageTrainerModule:
     """GenRL's own trainer on `random_qwen`."""
     tokenizer, model = random_qwen()
-    config = GRPOTrainerConfig(
-        max_new_tokens=16,
-        num_generations=2,
-        learning_rate=1e-2,
-        top_k=0,
-        enable_gradient_checkpointing=False,
-        **settings,
-    )
+    sampling = {"max_new_tokens": 16, "num_generations": 2, "top_k": 0, **settings}
+    config = GRPOTrainerConfig(learning_rate=1e-2, enable_gradient_checkpointing=False, **sampling)
     return GRPOLanguageTrainerModule([model], config, processing_class=tokenizer, log_dir=str(folder))
 
 
@@ -134,9 +121,8 @@ class Rows:
     def round_ended(self, manager: Any, row: GameRow) -> None:
         self.rows.append(row)
         trees = manager.state.trees[manager.rank]
-        self.questions.append(
-            [tree[0][0].world_state.environment_states["question"] for tree in trees.values()]
-        )
+        states = [tree[0][0].world_state.environment_states for tree in trees.values()]
+        self.questions.append([said["question"] for said in states])
 
     def failed(self, manager: Any, error: SwarmError) -> None:
         self.errors.append(error)
@@ -145,55 +131,28 @@ class Rows:
         self.said.append("ended")
 
 
+def rgym_data(verifier: Any, seed: int = 0, rule: str = "paper") -> GymDataManager:
+    """3 questions, and at most 2 rollouts of others."""
+    sizes = {"num_train_samples": 3, "num_transplant_trees": 2}
+    return GymDataManager(DATASETS, rule=rule, seed=seed, answer="whole", verifier=verifier, **sizes)
+
+
 def rgym_manager(
-    communication: Any,
-    verifier: Any,
-    *,
-    rule: str = "paper",
-    seed: int = 0,
-    rounds: int = 1,
-    trainer: Any = None,
-    **more: Any,
+    communication: Any, verifier: Any, *, rule: str = "paper", seed: int = 0, rounds: int = 1, **more: Any
 ) -> SwarmGameManager:
-    """The reasoning-gym game, 3 questions of 8 completions, at most 2 rollouts of others."""
-    data = GymDataManager(
-        DATASETS,
-        num_train_samples=3,
-        num_transplant_trees=2,
-        rule=rule,
-        seed=seed,
-        answer="whole",
-        verifier=verifier,
-    )
-    store = RewardFnStore(rounds, [RoundRewardFnStore(1, [GymRewards(data)])])
-    node = communication.get_id()
-    return SwarmGameManager(
-        1,
-        rounds,
-        GameState(0, 0),
-        DefaultRewardManager(store),
-        trainer or PolicyTrainer(tiny_policy(seed), 8, seed=seed, node=str(node)),
-        data,
-        communication,
-        **more,
-    )
+    """The reasoning-gym game, with 8 completions a question unless `trainer` is another."""
+    data = rgym_data(verifier, seed, rule)
+    rewards = DefaultRewardManager(RewardFnStore(rounds, [RoundRewardFnStore(1, [GymRewards(data)])]))
+    node, trainer = str(communication.get_id()), more.pop("trainer", None)
+    trainer = trainer or PolicyTrainer(tiny_policy(seed), 8, seed=seed, node=node)
+    return SwarmGameManager(1, rounds, GameState(0, 0), rewards, trainer, data, communication, **more)
 
 
-def math_manager(
-    communication: Any, *, rounds: int = 1, trainer: Any = None, **more: Any
-) -> SwarmGameManager:
+def math_manager(back_end: Any, *, rounds: int = 1, trainer: Any = None, **more: Any) -> SwarmGameManager:
     """The maths game of three stages, 2 questions of 4 completions."""
-    node = communication.get_id()
-    return SwarmGameManager(
-        STAGES,
-        rounds,
-        GameState(0, 0),
-        math_rewards(),
-        trainer or PolicyTrainer(tiny_policy(), 4, node=str(node), openings=OPENINGS),
-        MathDataManager(2, seed=5),
-        communication,
-        **more,
-    )
+    node, data = str(back_end.get_id()), MathDataManager(2, seed=5)
+    trainer = trainer or PolicyTrainer(tiny_policy(), 4, node=node, openings=OPENINGS)
+    return SwarmGameManager(STAGES, rounds, GameState(0, 0), math_rewards(), trainer, data, back_end, **more)
 
 
 def shared(data: GymDataManager, texts: list[Any], position: int = 0) -> dict[str, list[Payload]]:

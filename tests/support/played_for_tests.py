@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-from folder_for_tests import Folder, incarnation, round_file
+from folder_for_tests import Folder, round_file
 from swarm_for_tests import records_of, rules_of
 
 from actors.coordinator.coordinator import Coordinator
-from swarm_ray.config.load import config_hash
 from swarm_ray.experiments.folder import ExperimentAddress
-from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.rollouts import RoundFile
 from swarm_ray.records.state import Answers, StageClosed, StateRecord
 
@@ -54,14 +52,11 @@ class Played:
     def register(self, *nodes: str) -> None:
         for node in nodes:
             self.folder.join(node)
-            hashed = config_hash(self.folder.config)
-            announced = Registration(node, incarnation(node), "worker", hashed, {}, "")
-            self.folder.registry.register(node, incarnation(node), msgspec.json.encode(announced))
+            self.folder.register(node)
             self.beat(node, 0)
 
     def beat(self, node: str, count: int, **said: Any) -> None:
-        spoken = msgspec.structs.replace(Beat(count, 0, count, "training", NodeTotals()), **said)
-        self.folder.registry.write_beat(node, incarnation(node), count, msgspec.json.encode(spoken))
+        self.folder.beat(node, count, **said)
 
     def publish(self, node: str, number: int, *, attempt: int = 0, stage: int = 0, **said: Any) -> RoundFile:
         file = round_file(**{"step": number} | said)
