@@ -14,21 +14,17 @@ from swarm_for_tests import closed_stages, small_config
 
 from actors.trainer.settings import TrainerSettings
 from actors.trainer.trainer import Trainer
-from drive_store import read_round_file
+from swarm_ray.exchange.validation import read_peer_file
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments.folder import ExperimentAddress
 from swarm_ray.machine.local_disk import cache_folder
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.nodes import Reached
+from swarm_ray.records.state import FileRef
 
 NODES = ("node-1", "node-2", "node-3", "node-4")
-DIRECT: dict[str, Any] = {
-    "exchange": "hivemind",
-    "direct__listen": "127.0.0.1",
-    "direct__start_s": 60.0,
-    "evaluation__questions": 0,
-    "pace__max_s": 30,
-}
+LINKS: dict[str, Any] = {"exchange": "hivemind", "direct__listen": "127.0.0.1", "direct__start_s": 60.0}
+DIRECT = LINKS | {"evaluation__questions": 0, "pace__max_s": 30}
 
 
 class MixedSwarm(OneProcessSwarm):
@@ -122,15 +118,6 @@ def _kill_link(trainer: Trainer) -> None:
     assert before
 
 
-def _has_receipt(swarm: OneProcessSwarm, ref: Any) -> bool:
-    from swarm_ray.exchange.validation import decode_round_file
-
-    reading: Any = read_round_file(
-        swarm.address.open(),
-        ref.key,
-        node=ref.node,
-        incarnation=ref.incarnation,
-        sha256=ref.sha256,
-        max_payload=1 << 20,
-    )
-    return decode_round_file(reading.payload).receipt is not None
+def _has_receipt(swarm: OneProcessSwarm, ref: FileRef) -> bool:
+    file: Any = read_peer_file(swarm.address.open(), ref)
+    return file.receipt is not None

@@ -22,7 +22,11 @@ PACE = PaceConfig(beat_s=0.04, dead_after_s=20)
 
 @pytest.fixture
 def discovery(folder: Folder) -> Discovery:
-    return Discovery(folder.address, "worker_1", PACE, config_hash(folder.config), {"python": "3"})
+    return made(folder)
+
+
+def made(folder: Folder, worker: str = "worker_1", *kept: Path) -> Discovery:
+    return Discovery(folder.address, worker, PACE, config_hash(folder.config), {"python": "3"}, *kept)
 
 
 def member(node: str) -> Member:
@@ -62,7 +66,7 @@ def training(step: int, **said: object) -> Beat:
 
 
 def test_a_registered_node_is_found_by_others_and_not_by_itself(folder: Folder, discovery: Discovery) -> None:
-    other = Discovery(folder.address, "worker_2", PACE, config_hash(folder.config), {})
+    other = made(folder, "worker_2")
     discovery.register([member("node-2"), member("node-1")])
     other.register([member("node-3")])
     assert [r.node for r in discovery.discover_peers()] == ["node-3"]
@@ -83,7 +87,7 @@ def test_registering_again_changes_nothing(folder: Folder, discovery: Discovery)
 
 def test_nobody_registers_under_anothers_incarnation(folder: Folder, discovery: Discovery) -> None:
     discovery.register([member("node-1")])
-    other = Discovery(folder.address, "worker_2", PACE, config_hash(folder.config), {})
+    other = made(folder, "worker_2")
     with pytest.raises(NameTaken):
         other.register([member("node-1")])
 
@@ -92,13 +96,11 @@ def test_a_resumed_node_names_the_incarnation_that_it_continues(folder: Folder, 
     discovery.register([member("node-1")])
     discovery.report([("node-1", training(3, problem="a trainer died"))], published=False)
     later = Member("node-1", "0000abcd")
-    discovery.register([later], {"node-1": incarnation("node-1")})
+    first = incarnation("node-1")
+    discovery.register([later], {"node-1": first})
     announced = folder.registry.registrations().values()
     said = [msgspec.json.decode(r.payload, type=Registration) for r in announced if isinstance(r, Valid)]
-    assert {r.incarnation: r.succeeds for r in said} == {
-        incarnation("node-1"): "",
-        "0000abcd": incarnation("node-1"),
-    }
+    assert {(r.incarnation, r.succeeds) for r in said} == {(first, ""), ("0000abcd", first)}
     assert [r.incarnation for r in discovery.discover_peers(exclude_self=False)] == ["0000abcd"]
     reading = folder.registry.read_beat("node-1", "0000abcd")
     assert isinstance(reading, Valid)
@@ -106,15 +108,11 @@ def test_a_resumed_node_names_the_incarnation_that_it_continues(folder: Folder, 
 
 
 def test_a_restart_goes_on_beating(folder: Folder, tmp_path: Path) -> None:
-    def restarted() -> Discovery:
-        made = (folder.address, "worker_1", PACE, config_hash(folder.config), {}, tmp_path / "kept")
-        return Discovery(*made)
-
-    first = restarted()
+    first = made(folder, "worker_1", tmp_path / "kept")
     first.register([member("node-1")])
     first.report([("node-1", training(4, progress=77))], published=False)
     count = beat_of(folder, "node-1").count
-    second = restarted()
+    second = made(folder, "worker_1", tmp_path / "kept")
     with running(second):
         wait_for(lambda: beat_of(folder, "node-1").count > count)
     beat = beat_of(folder, "node-1")
@@ -202,15 +200,12 @@ def test_a_failed_worker_says_so_for_each_node_that_is_not_done(folder: Folder, 
 
 
 def test_while_a_node_loads_the_incarnation_that_it_continues_goes_on_beating(folder: Folder) -> None:
-    def discovery() -> Discovery:
-        return Discovery(folder.address, "worker_1", PACE, config_hash(folder.config), {})
-
-    before = discovery()
+    before = made(folder)
     before.register([member("node-1"), member("node-2")])
     before.report([("node-1", training(7)), ("node-2", training(9, done=True))], published=False)
     before.flush()
     last = beat_of(folder, "node-1")
-    after = discovery()
+    after = made(folder)
     for _ in range(3):
         after.loading([member("node-1"), member("node-2"), member("node-9")])
     after._beat()

@@ -116,9 +116,7 @@ def test_the_failed_are_not_waited_for_at_the_end(tmp_path: Path) -> None:
     assert (played.last.state, played.answers.expired) == ("finished", {"node-2": (0,)})
 
 
-def test_a_node_that_waits_for_answers_gets_them_while_its_round_is_open(
-    tmp_path: Path,
-) -> None:
+def test_a_node_that_waits_for_answers_gets_them_while_its_round_is_open(tmp_path: Path) -> None:
     played = Played.begun(tmp_path, "node-1", pace__beat_s=2.0)
     played.play("node-1", rounds=range(1))
     assert (played.last.opens.round, played.last.answers) == (1, None)  # type: ignore[union-attr]

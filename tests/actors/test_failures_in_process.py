@@ -96,9 +96,7 @@ def test_who_was_thought_dead_and_wakes_up_ends(tmp_path: Path, monkeypatch: pyt
     assert len(accepted) == len(set(accepted))
 
 
-def test_a_last_checkpoint_that_outlasts_dead_after_s_and_drain_s_fails_nobody(
-    tmp_path: Path,
-) -> None:
+def test_a_last_checkpoint_that_outlasts_dead_after_s_and_drain_s_fails_nobody(tmp_path: Path) -> None:
     config = small_config(nodes=1, external=0, pace__beat_s=0.1, pace__dead_after_s=2, pace__drain_s=2)
     swarm = OneProcessSwarm(tmp_path / "My Drive", config, [["node-0"]])
     checkpoints, progress = swarm.trainers[0]._checkpoints, set()

@@ -121,9 +121,8 @@ def test_a_node_writes_at_most_two_files_a_round(run: Finished) -> None:
         assert published == ROUNDS * len(hosted)
         assert address.operations.overwrites == 0
     once = 1 + 1 + 1 + 1 + 2 * 2  # registration, first and last beat, machine, two segments of two kinds
-    written = sum(
-        a.operations.creates + a.operations.overwrites for a in (run.swarm.discovering, run.swarm.logging)
-    )
+    counted = [address.operations for address in (run.swarm.discovering, run.swarm.logging)]
+    written = sum(asked.creates + asked.overwrites for asked in counted)
     found = sum(record.count for record in found_by(run, "trainer"))  # follow the clock and not the rounds
     assert written - found <= (once + ROUNDS) * len(run.nodes)
 

@@ -53,9 +53,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> OneProcessSwarm:
 @pytest.mark.parametrize(
     ("where", "count"), [("generate", 4), ("publish", 7), ("wait_closed", 3), ("gather", 5), ("update", 4)]
 )
-def test_a_killed_run_equals_the_whole(
-    tmp_path: Path, whole: OneProcessSwarm, where: str, count: int
-) -> None:
+def test_a_killed_run_equals_a_whole(tmp_path: Path, whole: OneProcessSwarm, where: str, count: int) -> None:
     swarm = OneProcessSwarm(tmp_path / "cut" / "My Drive", CONFIG, [NODES[:1], NODES[1:]], "cut")
     trainer = swarm.trainers[1]
     owner: Any = trainer._exchange if hasattr(trainer._exchange, where) else trainer.nodes[0].policy

@@ -48,8 +48,8 @@ def segments(folder: Folder) -> list[str]:
 def test_rows_come_back_once_and_in_order(folder: Folder, tmp_path: Path) -> None:
     logger = logger_of(folder, tmp_path)
     rows = [row(m.node, number, reward=number / 7) for number in range(5) for m in tracked.NODES]
-    for start in (0, 2, 6):
-        logger.log_metrics(rows[start : {0: 2, 2: 6, 6: 10}[start]])
+    for some in (rows[:2], rows[2:6], rows[6:]):
+        logger.log_metrics(some)
         logger.flush()
     logger.flush()
     assert rows_of(folder) == rows
@@ -183,8 +183,7 @@ def test_rows_left_behind_go_to_the_log_of_the_life_that_made_them(folder: Folde
     folder.registry.register(later.node, later.incarnation, b"{}")
     logger.open_logs([later])
     logger.open_logs([later])
-    again = [msgspec.structs.replace(row("node-1", step), incarnation="0000abcd") for step in (1, 2)]
-    logger.log_metrics(again)
+    logger.log_metrics([msgspec.structs.replace(row("node-1", n), incarnation="0000abcd") for n in (1, 2)])
     logger.log_events([Event("started", "again", "node-1")])
     logger.flush()
     steps = {incarnation("node-1"): [0, 1], "0000abcd": [2]}

@@ -81,11 +81,8 @@ def test_the_first_row_of_a_round_alone_tells(whole: Finished) -> None:
 def test_what_discovery_and_the_logger_asked_is_in_the_beats_of_the_first_node(whole: Finished) -> None:
     told = add_use(*[row.store for row in whole.rows_of("node-0")], whole.last_word("node-0").store)
     swarm = whole.swarm
-    wanted = add_use(
-        counts(whole.stores[0].operations),
-        counts(swarm.logging.operations),
-        counts(swarm.discovering.operations),
-    )
+    asked = [whole.stores[0].operations, swarm.logging.operations, swarm.discovering.operations]
+    wanted = add_use(*map(counts, asked))
     for kind in ("creates", "folders"):  # no registration, log or checkpoint is made after the last word
         assert told.operations[kind] == wanted.operations[kind]
     assert 0 < told.bytes_written <= wanted.bytes_written
@@ -123,6 +120,5 @@ def test_a_meter_tells_what_came_since_it_was_asked(tmp_path: Path) -> None:
     store.read("two", 100)
     assert meter.since_last() == StoreUse({"reads": 2}, 5, 0)
     assert meter.total() == StoreUse({"creates": 1, "reads": 2}, 5, 5)
-    assert add_use(None, meter.total(), StoreUse({"reads": 1}, 1, 1)) == StoreUse(
-        {"creates": 1, "reads": 3}, 6, 6
-    )
+    one, all_four = StoreUse({"reads": 1}, 1, 1), StoreUse({"creates": 1, "reads": 3}, 6, 6)
+    assert add_use(None, meter.total(), one) == all_four

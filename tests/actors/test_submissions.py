@@ -26,9 +26,11 @@ def submissions(folder: Folder) -> Submissions:
     return Submissions(folder.address.open())
 
 
-def collect(submissions: Submissions, number: int, received: Received | None = None) -> Received:
+def collect(submissions: Submissions, number: int, received: Received | None = None, **said: Any) -> Received:
+    """Look for a round's files: those of members that are missing, unless `at` tells where."""
     received = received or Received()
-    submissions.collect(looks(received.missing(MEMBERS), number), turn(number), received)
+    listings = said.pop("at", None) or looks(received.missing(MEMBERS), number)
+    submissions.collect(listings, turn(number, **said), received)
     return received
 
 
@@ -90,11 +92,8 @@ def test_a_settled_file_is_not_read_again(folder: Folder) -> None:
 
 
 def test_a_file_counts_in_its_own_round_and_only_the_first(folder: Folder, submissions: Submissions) -> None:
-    first, second, early = (
-        folder.publish("node-1", 0),
-        folder.publish("node-1", 0, attempt=1),
-        publish(folder, "node-1", 2),
-    )
+    first, second = folder.publish("node-1", 0), folder.publish("node-1", 0, attempt=1)
+    early = publish(folder, "node-1", 2)
     received = collect(submissions, 0)
     assert (accepted(received), received.superseded) == ([first], [second])
     assert collect(submissions, 1) == Received(), "that of a round to come has to wait"
@@ -116,9 +115,8 @@ def test_a_torn_file_is_looked_at_again_until_it_is_whole(folder: Folder, submis
 
 def sealed(experiment: str = "small", payload: bytes = b"", **said: object) -> bytes:
     header = Header(kind="rollouts", experiment=experiment, node="node-1", incarnation=incarnation("node-1"))
-    return seal_packed(
-        msgspec.structs.replace(header, **said), payload or msgspec.msgpack.encode(round_file())
-    )
+    header = msgspec.structs.replace(header, **said)
+    return seal_packed(header, payload or msgspec.msgpack.encode(round_file()))
 
 
 @pytest.mark.parametrize(
@@ -216,17 +214,9 @@ def test_a_step_counts_once_whatever_its_round(folder: Folder, submissions: Subm
 
 def test_files_of_any_of_a_nodes_incarnations_count_once(folder: Folder, submissions: Submissions) -> None:
     first = folder.publish("node-1", 0)
-    later = publish_round_file(
-        folder.address.open(),
-        Publication(
-            node="node-1",
-            incarnation="ffffffff",
-            round=0,
-            stage=0,
-            payload=msgspec.msgpack.encode(round_file(step=0)),
-            attempt=1,
-        ),
-    )
+    payload, place = msgspec.msgpack.encode(round_file()), {"round": 0, "stage": 0, "attempt": 1}
+    sent = Publication(node="node-1", incarnation="ffffffff", payload=payload, **place)
+    later = publish_round_file(folder.experiment, sent)
     received = Received()
     both = [Listing("node-1", "ffffffff", 0), Listing("node-1", incarnation("node-1"), 0)]
     submissions.collect(both, turn(0), received)
@@ -237,8 +227,7 @@ def test_files_of_any_of_a_nodes_incarnations_count_once(folder: Folder, submiss
 def test_files_of_the_bucket_before_are_late(folder: Folder, submissions: Submissions) -> None:
     old, new = publish(folder, "node-1", 499), publish(folder, "node-1", 500)
     peer = Peer(Registration("node-1", incarnation("node-1"), "w", "", {}, ""), [incarnation("node-1")])
-    received = Received()
-    submissions.collect(listings_of_round(peer, 500), turn(500), received)
+    received = collect(submissions, 500, at=listings_of_round(peer, 500))
     assert (accepted(received), received.late) == ([new], [old])
 
 
@@ -262,15 +251,13 @@ def test_files_before_the_log_are_answered_when_asked_for(folder: Folder, submis
     old = publish(folder, "node-1", 1)
     submissions.restore([], floor=3)
     assert collect(submissions, 4) == Received()
-    received = Received()
-    submissions.collect([Listing("node-1", incarnation("node-1"), 1, frozenset({1}))], turn(4), received)
+    received = collect(submissions, 4, at=[Listing("node-1", incarnation("node-1"), 1, frozenset({1}))])
     assert received.late == [old]
 
 
 def test_what_another_coordinator_has_accepted_is_late_here(folder: Folder, submissions: Submissions) -> None:
     one, two = publish(folder, "node-1", 0), publish(folder, "node-2", 0)
-    received = Received()
-    submissions.collect(looks(MEMBERS[:1], 0), turn(0), received)
+    received = collect(submissions, 0, at=looks(MEMBERS[:1], 0))
     assert accepted(received) == [one]
     submissions.acknowledge(recorded(folder, 0, [one, two]), received)
     assert (accepted(received), received.late) == ([], [one])
@@ -281,8 +268,7 @@ def test_what_another_coordinator_has_accepted_is_late_here(folder: Folder, subm
 def test_async_recent_files_count_and_several_of_a_node(folder: Folder, submissions: Submissions) -> None:
     sent = [publish(folder, "node-1", number, step=step) for number, step in ((5, 1), (6, 2), (9, 3), (9, 4))]
     early = publish(folder, "node-1", 11, step=5)
-    received = Received()
-    submissions.collect(looks(MEMBERS[:1], 10), turn(10, staleness=4), received)
+    received = collect(submissions, 10, at=looks(MEMBERS[:1], 10), staleness=4)
     assert received.late == sent[:1]
     assert sorted(accepted(received), key=lambda ref: ref.step) == sent[1:]
     assert early not in accepted(received)
@@ -335,8 +321,7 @@ def test_a_forgotten_file_is_answered_when_asked_for(folder: Folder, submissions
     far = 5 * REMEMBERED_ROUNDS
     assert collect(submissions, far) == Received()
     node, life = MEMBERS[0].node, MEMBERS[0].incarnation
-    received = Received()
-    submissions.collect([Listing(node, life, 3)], turn(far), received)
+    received = collect(submissions, far, at=[Listing(node, life, 3)])
     assert received == Received()
     submissions.collect([Listing(node, life, 3, frozenset({3}))], turn(far), received)
     assert received.superseded == [old]

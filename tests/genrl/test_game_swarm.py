@@ -27,6 +27,8 @@ from swarm_ray.genrl.recipe import Recipe, read_recipe
 from swarm_ray.observe.report.evidence import read_evidence
 from swarm_ray.records.nodes import Beat, NodeTotals, PeerRecord, Registration
 
+NODES = ["node-0", "node-1"]
+
 
 def rows_of(root: Path) -> dict[tuple[str, int], Any]:
     """All rows of metrics, by node and round."""
@@ -56,11 +58,7 @@ def test_a_game_goes_on_where_it_stopped(tmp_path: Path, verifier: Any, *, coord
     assert sorted(rows) == [(f"node-{i}", number) for i in range(2) for number in range(4)]
     assert [rows["node-0", number].step for number in range(4)] == [0, 1, 2, 3]
     assert sum(row.external for row in rows.values()) > 0
-    assert {peer for (node, _), row in rows.items() for peer in row.counters.used_from} <= {
-        "node-0",
-        "node-1",
-    }
-    assert all(node not in row.counters.used_from for (node, _), row in rows.items())
+    assert all(row.counters.used_from.keys() <= {*NODES} - {node} for (node, _), row in rows.items())
     status = experiment_status(str(root), "small")
     assert (status.state, status.round, status.rounds) == ("finished", 3, 4)
     (listed,) = list_experiments(str(root))
@@ -131,23 +129,15 @@ game:
   _target_: swarm_ray.genrl.SwarmGameManager
   max_stage: 3
   max_round: ${place.rounds}
-  game_state:
-    _target_: genrl.state.GameState
-    round: 0
-    stage: 0
-  reward_manager:
-    _target_: swarm_ray.genrl.math_rewards
+  game_state: {_target_: genrl.state.GameState, round: 0, stage: 0}
+  reward_manager: {_target_: swarm_ray.genrl.math_rewards}
   trainer:
     _target_: swarm_ray.genrl.PolicyTrainer
-    policy:
-      _target_: games_for_tests.tiny_policy
+    policy: {_target_: games_for_tests.tiny_policy}
     num_generations: 4
     node: ${place.node}
     openings: ["\\nAnswer: ", "\\nChoice: Student #", "\\nAnswer: "]
-  data_manager:
-    _target_: swarm_ray.genrl.MathDataManager
-    num_train_samples: 2
-    seed: 5
+  data_manager: {_target_: swarm_ray.genrl.MathDataManager, num_train_samples: 2, seed: 5}
 """
 
 
@@ -226,15 +216,10 @@ def test_bootnodes_are_those_of_living_nodes_with_a_link(tmp_path: Path, verifie
     swarm.played()
     coordinator = factory.managers["node-0"].coordinator
     assert coordinator.get_bootnodes() == []
-    record = PeerRecord(
-        "far", "0a0b0c0d", "small", multiaddrs=("/ip4/127.0.0.1/tcp/4001",), count=1, reach="public"
-    )
-    store = swarm.address.open().store
-    DiscoveryFolder(store).write("small", "far", "0a0b0c0d", 1, msgspec.json.encode(record))
-    assert coordinator.get_bootnodes() == ["/ip4/127.0.0.1/tcp/4001"]
-
-
-NODES = ["node-0", "node-1"]
+    address, me = "/ip4/127.0.0.1/tcp/4001", ("far", "0a0b0c0d")
+    record = PeerRecord(*me, "small", multiaddrs=(address,), count=1, reach="public")
+    DiscoveryFolder(swarm.address.open().store).write("small", *me, 1, msgspec.json.encode(record))
+    assert coordinator.get_bootnodes() == [address]
 
 
 @pytest.mark.ray

@@ -16,6 +16,9 @@ from swarm_ray.genrl import require_genrl
 from swarm_ray.genrl.recipe import read_recipe, shipped_recipes
 
 RGYM = "game: {kind: rgym, num_train_samples: 2, num_transplant_trees: 3, num_generations: 4}\n"
+TWICE = (
+    f"{RGYM}swarm: {{tasks: {{specialties: [{{name: a, task: chain_sum}}, {{name: b, task: chain_sum}}]}}}}\n"
+)
 
 
 def written(folder: Path, text: str, name: str = "My Recipe!.yaml") -> str:
@@ -57,11 +60,7 @@ def test_what_is_played_has_its_own_hash(tmp_path: Path) -> None:
         ("game: {_target_: my.Manager}\n", "game.max_stage"),
         ("game: {kind: multistage_math, rule: upstream}\n", "game.rule has no meaning there"),
         ("game: {kind: rgym, trainer: genrl, openings: [x]}\n", "game.openings has no meaning there"),
-        (
-            RGYM
-            + "swarm: {tasks: {specialties: [{name: a, task: chain_sum}, {name: b, task: chain_sum}]}}\n",
-            "chain_sum is given twice",
-        ),
+        (TWICE, "chain_sum is given twice"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, text: str, says: str) -> None:
@@ -72,9 +71,8 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str, says: str) -> None:
 
 def test_whoever_joins_a_game_imports_no_module_that_strangers_name(tmp_path: Path) -> None:
     recipe = read_recipe("rgym")
-    config = load_config(
-        None, None, {"game": recipe.game_id, "policy.start": "base", "tasks.modules": ["evil_tasks"]}
-    )
+    said = {"game": recipe.game_id, "policy.start": "base", "tasks.modules": ["evil_tasks"]}
+    config = load_config(None, None, said)
     address = ExperimentAddress(str(tmp_path), "rgym")
     create_experiment(address, config, claimant="coordinator.0a0b0c0d")
     for coordinator in ("elsewhere", "none"):
@@ -134,9 +132,8 @@ def test_where_it_is_not_installed_one_line_says_what_to_do():
         "from swarm_ray.genrl import require_genrl\n"
         "try:\n    require_genrl()\nexcept Exception as error:\n    print(type(error).__name__, error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program], check=False, capture_output=True, text=True, timeout=60
-    )
+    command = [sys.executable, "-I", "-S", "-c", program]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     assert done.stdout.startswith("UserError GenRL's games need the package gensyn-genrl, which is not")
     assert "pip install 'swarm-ray[genrl]'" in done.stdout

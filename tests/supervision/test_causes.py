@@ -124,13 +124,10 @@ def death(policy: FailurePolicy, role: str = "trainer-0") -> bool:
     return policy.may_restart(role, Kind.INFRASTRUCTURE)
 
 
-def test_an_actor_is_restarted_as_often_as_its_budget_allows() -> None:
-    policy = FailurePolicy(restarts=3)
-    assert [death(policy) for _ in range(5)] == [True] * 3 + [False] * 2
-
-
-def test_without_a_budget_the_first_death_is_the_end() -> None:
-    assert not death(FailurePolicy(restarts=0))
+@pytest.mark.parametrize("restarts", [0, 3])
+def test_an_actor_is_restarted_as_often_as_its_budget_allows(restarts: int) -> None:
+    policy = FailurePolicy(restarts)
+    assert [death(policy) for _ in range(5)] == [True] * restarts + [False] * (5 - restarts)
 
 
 def test_a_finished_round_makes_the_budget_whole() -> None:

@@ -110,11 +110,10 @@ class Folder:
     ) -> FileRef:
         """Publish a file through the store as a node does."""
         data = msgspec.msgpack.encode(round_file(step=number)) if payload is None else payload
+        life = incarnation(node)
         said = {"round": number, "stage": stage, "payload": data, "attempt": attempt}
-        made = publish_round_file(
-            self.experiment, Publication(node=node, incarnation=incarnation(node), **said)
-        )
-        return FileRef(node, incarnation(node), made.key, made.sha256, len(data))
+        made = publish_round_file(self.experiment, Publication(node=node, incarnation=life, **said))
+        return FileRef(node, life, made.key, made.sha256, len(data))
 
     def append(self, state: str = "running", **said: Any) -> StateRecord:
         """Write the next state record."""

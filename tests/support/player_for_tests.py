@@ -54,7 +54,6 @@ def _told(rows: Rows, shown: dict[str, str]) -> dict[str, Any]:
         "offered": sum(row.counters.offered for row in rows.rows),
         "external": sum(row.external for row in rows.rows),
         "used_from": sorted({peer for row in rows.rows for peer in row.counters.used_from}),
-        "problems": [problem for row in rows.rows for problem in row.problems],
         "shown": shown,
     }
 

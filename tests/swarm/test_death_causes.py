@@ -100,9 +100,7 @@ def test_a_killed_process_is_started_again_and_then_named() -> None:
         ("data", NodeFailure, "logits are not finite"),
     ],
 )
-def test_what_fails_while_an_actor_is_made_ends_the_run_and_is_not_tried_again(
-    made_of: str, error: type[Exception], says: str
-) -> None:
+def test_what_fails_in_the_making_ends_the_run(made_of: str, error: type[Exception], says: str) -> None:
     supervisor, said = watched(5, 60, Share(0, 0), made_of)
     with pytest.raises(error, match=says):
         watch_until_it_ends(supervisor)
@@ -157,13 +155,10 @@ def test_rays_memory_monitor_is_named_with_its_figures(tmp_path: Path) -> None:
             instance.close()
         """)
     )
-    said = subprocess.run(
+    command, environment = (
         [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
-    assert "ended by Ray because" in said
-    assert "by this process: host fewer nodes" in said
+        {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert "ended by Ray because" in done.stdout
+    assert "by this process: host fewer nodes" in done.stdout

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 
 import psutil
 import pytest
@@ -69,13 +70,8 @@ def test_a_node_whose_data_fail_is_named_and_the_others_complete(root: str) -> N
     assert swarm.exit_code == 1
     assert "node-1 failed" in swarm.message
     assert "context" in swarm.message
-    status = {n.id: n for n in experiment_status(root, "maimed").nodes}
-    assert "context" in str(status["node-1"].problem)
-    assert (status["node-0"].problem, status["node-2"].problem) == (None, None)
-    rounds: dict[str, list[int]] = {node: [] for node in status}
-    for row in experiment_metrics(root, "maimed"):
-        rounds[row.node].append(row.round)
-    assert rounds == {"node-0": [0, 1, 2], "node-1": [0], "node-2": [0, 1, 2]}
+    rounds = Counter(row.node for row in experiment_metrics(root, "maimed"))
+    assert rounds == {"node-0": 3, "node-1": 1, "node-2": 3}
 
 
 def test_a_swarm_whose_nodes_all_fail_ends_as_failed(root: str) -> None:
@@ -91,9 +87,8 @@ def test_a_swarm_whose_nodes_all_fail_ends_as_failed(root: str) -> None:
 
 def test_a_mistake_in_a_users_task_ends_the_run_as_failed(root: str) -> None:
     broken = {"name": "broken", "options": {"at": 500}}
-    config = small_config(
-        tasks__specialties=[broken], rounds=400, evaluation__questions=0, tasks__held_out=0, local=8
-    )
+    few = {"evaluation__questions": 0, "tasks__held_out": 0, "local": 8}
+    config = small_config(tasks__specialties=[broken], rounds=400, **few)
     swarm = simulate(config, root, "broken", show=False)
     assert swarm.exit_code == 1
     assert "ZeroDivisionError" in swarm.message

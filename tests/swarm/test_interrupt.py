@@ -1,4 +1,4 @@
-"""Ctrl-C in a terminal reaches every process of the group: the run ends as interrupted, whole, with nothing left."""
+"""The command in a session of its own: Ctrl-C ends all of it, whole; output that nobody reads stalls nothing."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -16,9 +17,8 @@ from swarm_for_tests import SMALL, closed_stages, descendants, records_of
 from swarm_ray.experiments import experiment_metrics, experiment_status
 from swarm_ray.experiments import list_experiments as listed
 
-pytestmark = pytest.mark.ray
-
 ENDLESS = {"rounds": 500, "alarm_rounds": 500, "evaluation.questions": 0}
+SPECIALTY = {"tasks.specialties": ["loud"], "tasks.modules": ["loud_tasks_for_tests"], "tasks.held_out": 0}
 RAYS_OWN = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
 """Ray's agents notice only after a minute that Ray has gone."""
 
@@ -37,17 +37,17 @@ def rounds_closed(root: str) -> int:
     return listed(root)[0].round
 
 
-def simulate(root: str, *overrides: str) -> subprocess.Popen[str]:
-    """The command, in a session of its own."""
-    command = [sys.executable, "-m", "swarm_ray.cli", "simulate", "--root", root, "--experiment", "halted"]
-    return subprocess.Popen(
-        [*command, *overrides],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def simulate(
+    root: str,
+    experiment: str,
+    settings: dict[str, Any],
+    out: Any = subprocess.PIPE,
+    err: int = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "swarm_ray.cli", "simulate", "--root", root, "--experiment", experiment]
+    command += [f"{key}={json.dumps(value)}" for key, value in (SMALL | settings).items()]
+    said = {"env": {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, "stdout": out, "stderr": err}
+    return subprocess.Popen(command, text=True, start_new_session=True, **said)
 
 
 def interrupted(root: str, process: subprocess.Popen[str], number: signal.Signals, closed: int) -> None:
@@ -84,14 +84,29 @@ def books_agree(root: str) -> None:
         assert len(logged) >= len(closed) - 1
 
 
+@pytest.mark.ray
 def test_a_signal_ends_the_run_cleanly_and_the_same_command_goes_on(root: str) -> None:
-    settings = [f"{key}={json.dumps(value)}" for key, value in (SMALL | ENDLESS).items()]
-    interrupted(root, simulate(root, *settings), signal.SIGINT, 2)
+    interrupted(root, simulate(root, "halted", ENDLESS), signal.SIGINT, 2)
     books_agree(root)
     closed = len(closed_stages(root, "halted"))
-    interrupted(root, simulate(root, *settings), signal.SIGTERM, closed + 2)
+    interrupted(root, simulate(root, "halted", ENDLESS), signal.SIGTERM, closed + 2)
     books_agree(root)
     assert len(closed_stages(root, "halted")) > closed
     for node in experiment_status(root, "halted").nodes:
         assert "from this machine" in node.recovered
         assert "nothing lost" in node.recovered
+
+
+@pytest.mark.machines
+def test_output_that_nobody_reads_stalls_nothing(root: str, tmp_path: Path) -> None:
+    """T6: nodes that print without end, and the driver too: no round stalls, no row is lost."""
+    settings = ENDLESS | SPECIALTY | {"rounds": 15}
+    with (tmp_path / "said").open("wb") as said:
+        process = simulate(root, "loud", settings, said, subprocess.STDOUT)
+        try:
+            assert process.wait(120) == 0
+        finally:
+            process.kill()
+    assert len(closed_stages(root, "loud")) == 15
+    rows = sorted((row.node, row.step) for row in experiment_metrics(root, "loud"))
+    assert rows == [(node, step) for node in ("node-0", "node-1") for step in range(15)]

@@ -8,7 +8,7 @@ from restarts_for_tests import watch_until_round
 from swarm_for_tests import closed_stages, records_of, small_config
 
 from swarm_ray import Swarm
-from swarm_ray.experiments import experiment_metrics, experiment_status, list_experiments
+from swarm_ray.experiments import experiment_metrics, list_experiments
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 ROUNDS = 10
@@ -40,22 +40,11 @@ def test_two_swarms_with_equal_node_ids_do_not_meet(tmp_path: Path, monkeypatch:
     assert [c.round for c in closed_stages(root, "one")] == list(range(ROUNDS))
     rewards = [[row.reward for row in experiment_metrics(root, name)[:6]] for name in ("one", "other")]
     assert rewards[0] != rewards[1]
-    stopped_and_whole(other, root)
-
-
-def stopped_and_whole(swarm: Swarm, root: str) -> None:
-    """What holds of the stopped swarm, whose Ray keeps running."""
-    assert swarm.exit_code == 130
-    assert "stopped" in swarm.message
-    assert experiment_status(root, "other").state == "stopped"
-    last = records_of(root, "other")[-1]
+    assert other.exit_code == 130
+    assert "stopped" in other.message
+    last, closed = records_of(root, "other")[-1], closed_stages(root, "other")
     assert (last.state, last.note) == ("stopped", "stopped on request")
-    closed, rows = closed_stages(root, "other"), experiment_metrics(root, "other")
-    assert [c.round for c in closed] == list(range(len(closed)))
     for node in ("node-0", "node-1"):
         assert last.tallies[node].totals.reward == sum(c.rewards[node] for c in closed)
-        logged = [row.reward for row in rows if row.node == node]
-        assert logged == [c.rewards[node] for c in closed][: len(logged)]
-        assert len(logged) >= len(closed) - 1
     assert ray.is_initialized()
     assert ray.util.list_named_actors(all_namespaces=True) == []

@@ -82,9 +82,7 @@ def test_mistakes_are_told_first(tmp_path: Path, capsys, monkeypatch, options: l
     assert not (tmp_path / "new").exists()
 
 
-def test_a_report_replaces_only_reports(
-    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_reports_replace_only_reports(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["sweep", str(write_sweep(tmp_path, SMALL)), "--root", str(root)]
     assert [main(command), main(command)] == [0, 0], "the default names hold when it is given again"
     capsys.readouterr()
