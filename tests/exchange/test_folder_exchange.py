@@ -53,7 +53,7 @@ def test_a_node_writes_once_a_round_and_lists_nothing(folder: Folder) -> None:
 
 def test_what_the_coordinator_refused_is_named_and_not_read(folder: Folder) -> None:
     refusals = (Refusal("node-1", "key", "Corrupt: noise"), Refusal("node-2", "key", "not a round file"))
-    found = folder.exchange()[0].gather(closed(0, (), refusals), without=["node-2"])
+    found = folder.exchange()[0].gather(closed(0, rejected=refusals), without=["node-2"])
     assert [(f.node, f.refused, f.rollouts) for f in found] == [("node-1", "Corrupt: noise", ())]
 
 
@@ -118,7 +118,7 @@ def test_every_answer_of_the_log_reaches_its_file(folder: Folder) -> None:
     hashes = [e.sha256 for e in spools["node-1"].entries()]
     refs = [FileRef("node-1", incarnation("node-1"), k, h, 9) for k, h in zip(keys, hashes, strict=True)]
     assert there.unanswered("node-1") == (0, 1, 2, 3)
-    stage = closed(1, (refs[0],), (Refusal("node-1", keys[1], "not a round file"),))
+    stage = closed(1, (refs[0],), rejected=(Refusal("node-1", keys[1], "not a round file"),))
     folder.append(closed=stage, opens=opens(2, "node-1"))
     folder.append("draining", answers=Answers(late=(refs[2],)))
     followed[0].poll()
@@ -156,7 +156,7 @@ def test_a_file_that_was_damaged_on_its_way_is_published_again(folder: Folder) -
     followed[0].poll()
     there.publish(node("node-1"), 0, round_file(), [])
     (key,) = spools["node-1"].entries()[0].keys
-    folder.append(closed=closed(0, (), (Refusal("node-1", key, "Corrupt: a hash that differs"),)))
+    folder.append(closed=closed(0, rejected=(Refusal("node-1", key, "Corrupt: a hash that differs"),)))
     followed[0].poll()
     there.retry()
     assert len(spools["node-1"].entries()[0].keys) == 2
