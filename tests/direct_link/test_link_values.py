@@ -1,7 +1,8 @@
 """What travels between two links: sizes, many values, and what a link refuses to hand out."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from link_for_tests import LONG_S, fetch, liar, process_of, sha256, started, value_of
 
@@ -39,29 +40,20 @@ def test_messages_above_sixteen_kib_do_not_end_the_process(links: Links) -> None
 def test_several_threads_share_a_link(links: Links) -> None:
     first, second = links
     values = {f"exp/thread-{number}": value_of(100_000, str(number)) for number in range(8)}
-    arrived: dict[str, bytes] = {}
 
-    def carry(key: str) -> None:
+    def carried(key: str) -> bytes:
         first.put(key, values[key], LONG_S)
-        arrived[key] = fetch(second, key, values[key])
+        return fetch(second, key, values[key])
 
-    threads = [threading.Thread(target=carry, args=(key,)) for key in values]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert arrived == values
+    with ThreadPoolExecutor(len(values)) as pool:
+        assert list(pool.map(carried, values)) == list(values.values())
 
 
-def test_a_value_that_nobody_has_is_missing(links: Links) -> None:
-    with pytest.raises(LinkError, match="exp/nothing: nobody who answers has it"):
-        fetch(links[0], "exp/nothing", b"never stored")
-
-
-def test_an_expired_value_is_missing(links: Links) -> None:
+def test_a_value_that_nobody_has_or_that_expired_is_missing(links: Links) -> None:
     links[0].put("exp/old", b"old", LONG_S, expires_s=-1.0)
-    with pytest.raises(LinkError, match="nobody who answers has it"):
-        fetch(links[1], "exp/old", b"old")
+    for key, link in (("exp/nothing", links[0]), ("exp/old", links[1])):
+        with pytest.raises(LinkError, match=f"{key}: nobody who answers has it"):
+            fetch(link, key, b"old")
 
 
 def test_one_key_carries_several_values(links: Links) -> None:
@@ -83,9 +75,8 @@ def test_a_receipt_that_cannot_be_right_is_refused(links: Links, parts: int, siz
 
 def test_what_another_peer_stores_under_our_keys_is_passed_over(links: Links) -> None:
     first, second = links
-    values = {
-        f"exp/{lie}": value_of(13, lie) for lie in ("bytes", "map", "subkeys", "pickle", "large", "empty")
-    }
+    lies = ("bytes", "map", "subkeys", "pickle", "large", "empty")
+    values = {f"exp/{lie}": value_of(13, lie) for lie in lies}
     stranger = liar(first.multiaddrs[0], values)
     late = None
     try:
@@ -114,7 +105,7 @@ def test_parts_of_another_value_are_refused(links: Links) -> None:
 
 def test_five_hundred_values_leave_nothing_behind(links: Links) -> None:
     first, second = links
-    processes = [process_of(first), process_of(second)]
+    processes, owner = [process_of(first), process_of(second)], psutil.Process()
 
     def carry(times: range) -> None:
         for number in times:
@@ -123,16 +114,14 @@ def test_five_hundred_values_leave_nothing_behind(links: Links) -> None:
             assert fetch(second, f"exp/cycle-{number}", value) == value
 
     def used() -> list[tuple[int, int]]:
-        owner = process_of(first).parent()
-        assert owner is not None
         return [(len(p.children(recursive=True)), p.num_fds()) for p in (*processes, owner)]
 
-    def threads() -> list[int]:
-        return [p.num_threads() for p in processes]
-
     carry(range(WARM))
-    before, memory = (used(), threads()), [p.memory_info().rss for p in processes]
+    before, memory = used(), [p.memory_info().rss for p in processes]
+    *threads, of_owner = (p.num_threads() for p in (*processes, owner))
     carry(range(WARM, WARM + CYCLES))
-    assert (used(), threads()) == before
+    assert (used(), [p.num_threads() for p in processes]) == (before, threads)
+    # Whatever else runs in the owner's process may start a few meanwhile.
+    assert owner.num_threads() - of_owner < CYCLES // 25
     grown = [p.memory_info().rss - was for p, was in zip(processes, memory, strict=True)]
     assert max(grown) < GROWTH_BYTES + CYCLES * 20_000  # which are held still

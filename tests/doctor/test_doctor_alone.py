@@ -1,4 +1,4 @@
-"""What one machine finds out by itself: a good folder is called good, and each fault is found and named."""
+"""What one machine finds out by itself: each fault is found and named, and settings follow from what was measured."""
 
 import errno
 import json
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from doctored_for_tests import Turns, View, left_in
@@ -16,8 +17,10 @@ from doctored_for_tests import Turns, View, left_in
 from drive_store import InvalidName, Store, StoreDenied
 from drive_store.doctor import Findings, Means, examine, findings_text
 from drive_store.doctor.mount import versions
+from drive_store.doctor.report import is_slow, percentile, seconds, settings, size_text
 from drive_store.store.transfer import UNCOMMITTED
 from drive_store.testing import FaultyStore
+from swarm_ray.config.load import load_config
 
 COUNTS = (3, 10)
 
@@ -98,24 +101,24 @@ def test_files_that_are_lost_or_cut_are_a_failure(tmp_path: Path, at: int, spoil
         assert findings.of("read back").figures["gone" if spoil == "lose" else "changed"] == 1
 
 
-@pytest.mark.parametrize("fault", ["full", "denied", "unavailable"])
-def test_a_store_that_fails_is_a_failure(tmp_path: Path, fault: str) -> None:
-    store = FaultyStore(str(tmp_path))
-    setattr(store.faults, fault, True)
-    findings = look(store)
-    assert findings.of("store").level == findings.level == "FAIL"
-    assert "for a test" in findings.of("store").found
-    assert findings.settings == ()
-
-
-def test_a_folder_that_hangs_is_a_failure(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "value", "says"),
+    [
+        *((fault, True, "for a test") for fault in ("full", "denied", "unavailable")),
+        ("hang_s", 100, "did not answer"),
+    ],
+)
+def test_a_store_that_fails_or_hangs_is_a_failure(
+    tmp_path: Path, fault: str, value: float, says: str
+) -> None:
     over = threading.Event()
-    store = FaultyStore(str(tmp_path), deadline_s=0.05, sleep=over.wait)
-    store.faults.hang_s = 100
+    store = FaultyStore(str(tmp_path), deadline_s=0.05 if fault == "hang_s" else 60.0, sleep=over.wait)
+    setattr(store.faults, fault, value)
     findings = look(store)
     over.set()
-    assert findings.of("store").level == "FAIL"
-    assert "did not answer" in findings.of("store").found
+    assert findings.of("store").level == findings.level == "FAIL"
+    assert says in findings.of("store").found
+    assert findings.settings == ()
 
 
 @pytest.mark.parametrize(
@@ -161,16 +164,10 @@ def test_a_removed_file_that_stays_is_told(tmp_path: Path) -> None:
     assert look(view).of("removal").level == "WARN"
 
 
-class Keeping(Store):
-    """Removes nothing."""
-
-    def remove(self, key: str) -> None:
-        raise StoreDenied(f"{key} may not be removed")
-
-
-def test_what_cannot_be_removed_is_counted(tmp_path: Path) -> None:
+def test_what_cannot_be_removed_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    findings = look(Keeping(str(tmp_path)), means=Means(say=said.append))
+    monkeypatch.setattr(Store, "remove", Mock(side_effect=StoreDenied("may not be removed")))
+    findings = look(Store(str(tmp_path)), means=Means(say=said.append))
     there = sum((tmp_path / name).stat().st_size for name in left_in(tmp_path))
     assert findings.remains_bytes == there > 10_000
     assert any(f"{there} bytes could not be removed" in line for line in said)
@@ -264,3 +261,50 @@ def test_the_text_keeps_to_its_width(tmp_path: Path, width: int) -> None:
         assert f"{finding.level} {finding.check} {finding.found}" in text
         assert finding.advice in text
     assert all(setting in text for setting in findings.settings)
+
+
+@pytest.mark.parametrize("samples", [2, 99, 100, 1000])
+@pytest.mark.parametrize("p99_s", [0.001, 1.0, 2.5, 30.0, 119.5, 150.0, 300.0, 2400.0])
+@pytest.mark.parametrize("slow", [True, False])
+def test_settings_bear_what_was_measured_and_are_never_below_the_defaults(
+    samples: int, p99_s: float, slow: bool
+) -> None:
+    preset = "colab" if slow else "tiny"
+    found = settings(p99_s / 2, p99_s, samples, slow=slow)
+    default = load_config(preset).pace
+    config = load_config(preset, overrides=[f"pace.{key}={value}" for key, value in found.items()])
+    assert config.pace.settle_s >= max(p99_s, default.settle_s)
+    assert config.pace.retry_s >= max(3 * p99_s, default.retry_s)
+    assert config.pace.dead_after_s >= max(3 * p99_s, default.dead_after_s)
+    assert default.poll_min_s <= config.pace.poll_max_s <= default.poll_max_s
+    few = settings(p99_s / 2, p99_s, 10, slow=slow)
+    assert all(few[key] >= found[key] for key in ("settle_s", "retry_s", "dead_after_s"))
+
+
+def test_what_was_not_measured_has_the_defaults() -> None:
+    for preset, slow in (("colab", True), ("tiny", False)):
+        default = load_config(preset).pace
+        found = settings(None, None, 0, slow=slow)
+        assert found.pop("settle_s") == (120 if slow else default.settle_s)
+        assert found == {key: getattr(default, key) for key in found}
+
+
+def test_slow_is_what_was_slow_or_may_be() -> None:
+    for own_disk in (False, True):
+        assert is_slow(2.1, drive=False, own_disk=own_disk)
+        assert is_slow(None, drive=False, own_disk=own_disk) is not own_disk
+        assert all(is_slow(p99_s, drive=True, own_disk=own_disk) for p99_s in (None, 0.1))
+    assert not is_slow(0.1, drive=False, own_disk=False)
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    values = [float(n) for n in range(100, 0, -1)]
+    assert [percentile(values, share) for share in (0.5, 0.9, 0.99, 1.0)] == [50, 90, 99, 100]
+    assert percentile([7.0], 0.99) == percentile([7.0], 0.01) == 7
+
+
+def test_numbers_for_people() -> None:
+    assert [seconds(s) for s in (0.0004, 0.035, 2.0, 2.54, 95, 720)] == [
+        "under 1 ms", "35 ms", "2 s", "2.5 s", "95 s", "12 min",
+    ]  # fmt: skip
+    assert [size_text(n) for n in (512, 94_000, 12_300_000_000)] == ["512 B", "94.0 kB", "12.3 GB"]

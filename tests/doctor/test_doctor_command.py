@@ -37,11 +37,11 @@ def test_a_folder_that_is_not_there_ends_with_1(tmp_path: Path, capsys: pytest.C
     "arguments",
     [
         ["--root", "gs://bucket"],
-        ["--root", ".", "--pair", "A B"],
-        ["--root", ".", "--pair", "a", "--rounds", "0"],
-        ["--root", ".", "--pair", "a", "--rounds", "5000"],
-        ["--root", ".", "--wait", "x"],
-        ["--root", ".", "stray"],
+        *(
+            ["--root", ".", "--pair", *words]
+            for words in (["A B"], ["a", "--rounds", "0"], ["a", "--rounds", "5000"])
+        ),
+        *(["--root", ".", *words] for words in (["--wait", "x"], ["stray"])),
         [],
     ],
 )
@@ -79,12 +79,8 @@ def test_two_processes_meet(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_in_order(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [*COMMAND, str(tmp_path), "--pair", "first"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [*COMMAND, str(tmp_path), "--pair", "first"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
     assert line.startswith("swarm-ray: waiting for the other machine in ")

@@ -1,4 +1,4 @@
-"""Checkpoints on the machine's own disk: whole or not at all, and the right ones are kept."""
+"""Checkpoints on the own disk and in the shared folder: whole or not at all, and the right ones are kept."""
 
 import os
 import shutil
@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from drive_store import Header, StoreError, StoreFull, seal_json
-from drive_store.checkpoints.local import LocalCheckpoints
-from drive_store.checkpoints.manifest import KIND, Manifest, choose_kept
+from drive_store import ExperimentStore, Header, StoreError, StoreFull, StoreUnavailable, seal_json
+from drive_store.checkpoints.local import LocalCheckpoint, LocalCheckpoints
+from drive_store.checkpoints.manifest import KIND, REQUIRED, Manifest, choose_kept
+from drive_store.checkpoints.stored import StoredCheckpoint, StoredCheckpoints
+from drive_store.testing import Faults
 
 A, B = "0123abcd", "89abcdef"
-FILES = {
-    "weights.safetensors": b"w" * 3000,
-    "optimizer.safetensors": b"o" * 5000,
-    "state.json": b'{"step":7}',
-}
+WEIGHTS, OPTIMIZER, ZEROS = b"w" * 3000, b"o" * 5000, b"0" * 64
+FILES = {"weights.safetensors": WEIGHTS, "optimizer.safetensors": OPTIMIZER, "state.json": b'{"step":7}'}
 
 
 @pytest.fixture
@@ -49,22 +48,6 @@ def test_the_newest_comes_first_and_a_step_may_come_again(own: LocalCheckpoints)
     assert all(isinstance(own.verify(checkpoint), Manifest) for checkpoint in own.folders())
 
 
-@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
-@pytest.mark.parametrize("damage", ["gone", "cut", "longer", "a bit"])
-def test_damage_is_seen(own: LocalCheckpoints, name: str, damage: str) -> None:
-    written = own.write(7, A, FILES)
-    path = written.path / name
-    data = path.read_bytes()
-    if damage == "gone":
-        path.unlink()
-    else:
-        flipped = data[:40] + bytes([data[40] ^ 1]) + data[41:] if len(data) > 40 else b"?" + data[1:]
-        path.write_bytes({"cut": data[:-1], "longer": data + b" ", "a bit": flipped}[damage])
-    reason = own.verify(written)
-    assert isinstance(reason, str)
-    assert ("manifest" if name == "manifest.json" else name) in reason
-
-
 def test_manifests_of_others_are_refused(own: LocalCheckpoints, tmp_path: Path) -> None:
     for experiment, node, step in (("coffee", "n1", 7), ("tea", "n2", 7), ("tea", "n1", 8)):
         other = LocalCheckpoints(tmp_path / "other", experiment, node)
@@ -77,20 +60,18 @@ def test_manifests_of_others_are_refused(own: LocalCheckpoints, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "payload",
+    "rest",
     [
         b"[]",
-        b'{"node":"n1","incarnation":"0123abcd","step":7,"files":[]}',
-        b'{"node":"n1","incarnation":"0123abcd","step":7,"files":[{"name":"../x","bytes":1,"sha256":"%s"}]}'
-        % (b"0" * 64),
-        b'{"node":"n1","incarnation":"0123abcd","step":7,"format":2,"files":[]}',
-        b'{"node":"n1","incarnation":"0123abcd","step":7,"files":[%s]}'
-        % b",".join(
-            b'{"name":"%s","bytes":%d,"sha256":"%s"}' % (n.encode(), 1 << 60, b"0" * 64) for n in FILES
-        ),
+        b'"files":[]}',
+        b'"files":[{"name":"../x","bytes":1,"sha256":"%s"}]}' % ZEROS,
+        b'"format":2,"files":[]}',
+        b'"files":[%s]}'
+        % b",".join(b'{"name":"%s","bytes":%d,"sha256":"%s"}' % (n.encode(), 1 << 60, ZEROS) for n in FILES),
     ],
 )
-def test_hostile_manifests_are_refused(own: LocalCheckpoints, payload: bytes) -> None:
+def test_hostile_manifests_are_refused(own: LocalCheckpoints, rest: bytes) -> None:
+    payload = rest if rest == b"[]" else b'{"node":"n1","incarnation":"0123abcd","step":7,' + rest
     target = own.fresh(7)
     for name, data in FILES.items():
         target.file(name).write_bytes(data)
@@ -155,3 +136,142 @@ def test_choosing_keeps_the_last_attempt_at_a_step() -> None:
     assert choose_kept(found, 2, 1) == {"8.1", "7"}
     assert choose_kept(found, 1, 2) == {"8.1", "7", "5"}
     assert choose_kept([], 2, 2) == set()
+
+
+@pytest.fixture
+def stored(tea: ExperimentStore) -> StoredCheckpoints:
+    return StoredCheckpoints(tea, "n1")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> LocalCheckpoints:
+    return LocalCheckpoints(tmp_path / "another machine", "tea", "n1")
+
+
+def upload(
+    own: LocalCheckpoints,
+    stored: StoredCheckpoints,
+    step: int,
+    incarnation: str = A,
+    score: float | None = None,
+    names: frozenset[str] = frozenset(FILES),
+) -> LocalCheckpoint:
+    written = own.write(step, incarnation, FILES | {"state.json": b"{%d}" % step}, score)
+    stored.upload(written, own.manifest(written), names)
+    return written
+
+
+def folder(tea: ExperimentStore, step: int, incarnation: str = A) -> Path:
+    return Path(tea.store.root, tea.paths.checkpoint("n1", incarnation, step))
+
+
+@pytest.mark.parametrize("names", [frozenset(FILES), REQUIRED], ids=["whole", "without its optimizer"])
+def test_another_machine_gets_what_was_uploaded(stored, own, elsewhere, names) -> None:
+    upload(own, stored, 7, score=0.5, names=names)
+    assert stored.folders() == [StoredCheckpoint(A, 7)]
+    copied = stored.download(stored.folders()[0], elsewhere)
+    manifest = elsewhere.verify(copied)
+    assert isinstance(manifest, Manifest)
+    assert (manifest.incarnation, manifest.step, manifest.score) == (A, 7, 0.5)
+    assert {name for name in FILES if copied.file(name).exists()} == names
+    assert copied.file("weights.safetensors").read_bytes() == FILES["weights.safetensors"]
+
+
+def test_all_incarnations_are_found_and_hostile_names_are_not(tea, stored, own) -> None:
+    for step, incarnation in ((7, A), (12, B), (9, A), (1_000_000, A)):
+        upload(own, stored, step, incarnation)
+    parent = Path(tea.store.root, tea.paths.checkpoints_parent)
+    for name in ("n1.0123abcd (1)", "n2.0123abcd", "n1.zzzzzzzz", "n1", "..n1.0123abcd", "n1.0123abcde"):
+        (parent / name / "step_000099").mkdir(parents=True)
+    for name in ("step_99", "step_000098 (1)", "step_0000099", "x"):
+        (parent / f"n1.{A}" / name).mkdir()
+    assert [(c.step, c.incarnation) for c in stored.folders()] == [(1_000_000, A), (12, B), (9, A), (7, A)]
+
+
+def test_nothing_is_written_into_an_unmounted_folder(tea, stored, own) -> None:
+    assert stored.folders() == []
+    assert isinstance(stored.manifest(StoredCheckpoint(A, 7)), str)
+    Path(tea.store.root, tea.paths.experiment_json).unlink()
+    with pytest.raises(StoreUnavailable):
+        upload(own, stored, 7)
+    assert stored.folders() == []
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "longer", "a bit"])
+def test_damage_is_seen_here_and_there(tea, stored, own, elsewhere, name, damage) -> None:
+    written = upload(own, stored, 7)
+    for path in (written.path / name, folder(tea, 7) / name):
+        data = path.read_bytes()
+        path.unlink()
+        at = min(40, len(data) - 1)
+        flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        if damage != "gone":
+            path.write_bytes({"cut": data[:-1], "longer": data + b" ", "a bit": flipped}[damage])
+    assert ("manifest" if name == "manifest.json" else name) in str(own.verify(written))
+    assert isinstance(stored.download(StoredCheckpoint(A, 7), elsewhere), str)
+    assert elsewhere.folders() == []
+
+
+def test_an_upload_under_another_name_is_refused(tea, stored, own, elsewhere) -> None:
+    upload(own, stored, 7)
+    folder(tea, 7).rename(folder(tea, 8))
+    assert "step 7" in str(stored.download(StoredCheckpoint(A, 8), elsewhere))
+    folder(tea, 8).parent.rename(folder(tea, 8, B).parent)
+    assert "incarnation" in str(stored.download(StoredCheckpoint(B, 8), elsewhere))
+
+
+@pytest.mark.parametrize("present", range(4))
+def test_an_upload_that_was_cut_off_is_nothing_and_is_completed(tea, stored, own, elsewhere, present) -> None:
+    written = upload(own, stored, 7)
+    (folder(tea, 7) / "manifest.json").unlink()
+    for name in list(FILES)[present:]:
+        (folder(tea, 7) / name).unlink()
+    if present:
+        last = folder(tea, 7) / list(FILES)[present - 1]
+        last.write_bytes(last.read_bytes()[:3])
+    assert isinstance(stored.download(StoredCheckpoint(A, 7), elsewhere), str)
+    stored.upload(written, own.manifest(written), frozenset(FILES))
+    assert isinstance(stored.download(StoredCheckpoint(A, 7), elsewhere), LocalCheckpoint)
+
+
+def test_a_step_written_again_replaces_what_differs_alone(tea, stored, own, elsewhere) -> None:
+    upload(own, stored, 7)
+    before = tea.store.operations.creates
+    upload(own, stored, 7)
+    assert tea.store.operations.creates == before
+    again = own.write(7, A, FILES | {"state.json": b'{"evaluated":true}'})
+    stored.upload(again, own.manifest(again), frozenset(FILES))
+    assert tea.store.operations.creates == before + 2
+    copied = stored.download(StoredCheckpoint(A, 7), elsewhere)
+    assert copied.file("state.json").read_bytes() == b'{"evaluated":true}'
+
+
+def test_pruning_goes_over_all_incarnations(tea, stored, own) -> None:
+    for step, incarnation, score in ((1, A, 0.9), (2, A, 0.1), (3, A, 0.2), (4, B, 0.3), (5, B, 0.4)):
+        upload(own, stored, step, incarnation, score)
+    stored.prune(B, 2, 1)
+    assert [(c.step, c.incarnation) for c in stored.folders()] == [(5, B), (4, B), (1, A)]
+
+
+def test_remains_of_killed_uploads_go(tea, stored, own) -> None:
+    for step, incarnation in ((1, A), (3, A), (4, B), (6, A)):
+        (folder(tea, step, incarnation)).mkdir(parents=True)
+        (folder(tea, step, incarnation) / "weights.safetensors").write_bytes(b"a part")
+    for step in (2, 5):
+        upload(own, stored, step, B)
+    stored.prune(B, 2, 0)
+    # Older than all that is kept, or our own: gone. Another's newer one may be on its way still.
+    assert [(c.step, c.incarnation) for c in stored.folders()] == [(6, A), (5, B), (3, A), (2, B)]
+
+
+def test_a_full_folder_keeps_the_older_upload(tea, stored, own, elsewhere) -> None:
+    upload(own, stored, 7)
+    tea.store.faults = Faults(full=True)
+    with pytest.raises(StoreFull):
+        upload(own, stored, 8)
+    tea.store.faults = Faults()
+    assert isinstance(stored.download(StoredCheckpoint(A, 8), elsewhere), str)
+    assert isinstance(stored.download(StoredCheckpoint(A, 7), elsewhere), LocalCheckpoint)
+    upload(own, stored, 8)
+    assert isinstance(stored.download(StoredCheckpoint(A, 8), elsewhere), LocalCheckpoint)

@@ -78,10 +78,8 @@ def test_an_attached_store_never_makes_a_root_that_vanished(key: str, tmp_path: 
         root.rename(away)
 
     store.check = check_and_vanish  # type: ignore[method-assign]
-    expected = (
-        nullcontext() if key in "e/tea" else pytest.raises(StoreUnavailable, match=f"Is {root} mounted")
-    )
-    with expected:
+    refused = pytest.raises(StoreUnavailable, match=f"Is {root} mounted")
+    with nullcontext() if key in "e/tea" else refused:
         store.make_folder(key)
     assert not root.exists()
     away.rename(root)
@@ -128,15 +126,12 @@ def test_errors_of_the_system_have_types(
     store, fail = Store(str(tmp_path)), Mock(side_effect=OSError(number, os.strerror(number)))
     monkeypatch.setattr(os, "listdir", fail)
     store._fs = Mock(open=fail, info=fail, ls=fail, makedirs=fail, rm_file=fail)
+    of_a_key = (store.names, store.size, store.remove, store.remove_tree, store.make_folder)
     for call in (
         partial(store.create, "a", b""),
         partial(store.replace_copy, "a", b""),
         partial(store.read, "a", 1),
-        partial(store.names, "a"),
-        partial(store.size, "a"),
-        partial(store.remove, "a"),
-        partial(store.remove_tree, "a"),
-        partial(store.make_folder, "a"),
+        *(partial(call, "a") for call in of_a_key),
     ):
         with pytest.raises(kind, match=errno.errorcode[number]) as caught:
             call()
@@ -144,9 +139,7 @@ def test_errors_of_the_system_have_types(
 
 
 def test_errors_survive_a_process_boundary() -> None:
-    kinds = [
-        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StoreError)
-    ]
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, StoreError)]
     assert len(kinds) >= 10
     for kind in kinds:
         again = pickle.loads(pickle.dumps(kind("what happened")))
@@ -157,7 +150,4 @@ def test_errors_survive_a_process_boundary() -> None:
 def test_neither_ray_nor_torch_is_imported() -> None:
     others = {"torch", "ray", "swarm_ray", "actors", "transformers", "numpy"}
     code = f"import sys, drive_store; drive_store.Store('x'); print(sorted({others} & {{*sys.modules}}))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.strip() == "[]"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60).strip() == "[]"

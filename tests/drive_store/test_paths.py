@@ -29,12 +29,8 @@ incarnations = st.from_regex(r"[0-9a-f]{8}", fullmatch=True)
 numbers = st.integers(0, 10**9 - 1)
 twins = st.integers(0, 9999)
 parsers = (
-    parse_state_name,
-    parse_registration_name,
-    parse_beat_name,
-    parse_round_file_name,
-    parse_segment_name,
-)
+    parse_state_name, parse_registration_name, parse_beat_name, parse_round_file_name, parse_segment_name,
+)  # fmt: skip
 
 
 def last(key: str) -> str:
@@ -97,30 +93,16 @@ def test_every_key_is_one_that_the_store_takes(kind: str, number: int, node: str
         assert store.read(twin_name(key, twin), 1) is None
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "desktop.ini",
-        "e000003-s00000042.w1.json.tmp",
-        "~$e000003-s00000042.w1.json",
-        "e3-s42.w1.json",
-        "e0000003-s00000042.w1.json",
-        "e000003-s00000042..json",
-        "e000003-s00000042.w1 (0).json",
-        "e000003-s00000042.w1 (1) (2).json",
-        "e000003-s00000042.../x.json",
-        "n1.0123ABCD.json",
-        "n1.json",
-        "../n1.0123abcd.json",
-        "n1.0123abcd.json\n",
-        "r000017-s0.1.abababababa.rollouts",
-        "r000017-s00.1.abababababab.rollouts",
-        "r00000\u0661-s0.1.abababababab.rollouts",
-        "metrics-12.jsonl",
-        "wandb",
-        "",
-    ],
-)
+FOREIGN = """
+desktop.ini e000003-s00000042.w1.json.tmp ~$e000003-s00000042.w1.json e3-s42.w1.json e0000003-s00000042.w1.json
+e000003-s00000042..json e000003-s00000042.../x.json n1.0123ABCD.json n1.json ../n1.0123abcd.json
+r000017-s0.1.abababababa.rollouts r000017-s00.1.abababababab.rollouts r00000\u0661-s0.1.abababababab.rollouts
+metrics-12.jsonl wandb
+"""
+SPACED = ("e000003-s00000042.w1 (0).json", "e000003-s00000042.w1 (1) (2).json", "n1.0123abcd.json\n", "")
+
+
+@pytest.mark.parametrize("name", [*FOREIGN.split(), *SPACED])
 def test_foreign_names_are_nobodys(name: str) -> None:
     assert [parse(name) for parse in parsers] == [None] * len(parsers)
 

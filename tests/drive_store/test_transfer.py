@@ -4,7 +4,7 @@ import errno
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
@@ -109,26 +109,12 @@ def test_drive_says_what_is_uploaded(
     store: Store, value: bytes, state: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.create("c/file", b"")
-    path = Path(store.root) / "c/file"
-    asked: list[tuple[str, str]] = []
-
-    def getxattr(path: str, attribute: str) -> bytes:
-        asked.append((path, attribute))
-        return value
-
+    getxattr = Mock(return_value=value)
     monkeypatch.setattr(os, "getxattr", getxattr)
     assert store.uploaded("c/file") is state
-    assert asked == [(str(path), UNCOMMITTED)]
+    getxattr.assert_called_once_with(str(Path(store.root) / "c/file"), UNCOMMITTED)
     assert store.capabilities.upload_probe is (state is not None)
     assert store.operations.probes == 1
-
-
-def takes_attributes(path: Path) -> bool:
-    try:
-        os.setxattr(path, "user.test", b"")
-    except OSError:
-        return False
-    return True
 
 
 def test_the_real_attribute_is_read(store: Store) -> None:
@@ -136,18 +122,17 @@ def test_the_real_attribute_is_read(store: Store) -> None:
     assert store.uploaded("c/file") is store.uploaded("c/absent") is None
     assert not store.capabilities.upload_probe
     path = Path(store.root) / "c/file"
-    if takes_attributes(path):
+    try:
         os.setxattr(path, UNCOMMITTED, b"1")
-        assert store.uploaded("c/file") is False
-        os.setxattr(path, UNCOMMITTED, b"0")
-        assert store.uploaded("c/file") is True
+    except OSError:
+        pytest.skip("this file system takes no attributes")
+    assert store.uploaded("c/file") is False
+    os.setxattr(path, UNCOMMITTED, b"0")
+    assert store.uploaded("c/file") is True
 
 
 @pytest.mark.parametrize("number", [errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.EACCES])
 def test_errors_that_say_nothing(store: Store, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: str, attribute: str) -> bytes:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, "getxattr", fail)
+    monkeypatch.setattr(os, "getxattr", Mock(side_effect=OSError(number, os.strerror(number))))
     with pytest.raises(StoreDenied) if number == errno.EACCES else nullcontext():
         assert store.uploaded("c/file") is None

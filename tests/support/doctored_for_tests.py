@@ -77,26 +77,19 @@ class View(FaultyStore):
     def __init__(self, root: str, turns: Turns) -> None:
         super().__init__(root, wall=turns.wall, sleep=turns.sleep)
         self._turns = turns
-        self.spoil_at: dict[int, str] = {}
-        """By number of creation: "lose" or "tear"."""
-        self.grows = False
-        """Files of the other machine are empty at the first look, and half of themselves at the second."""
-        self.flips = ""
-        """Files of the other machine whose name begins so have a changed byte."""
-        self.stale_s = 0.0
-        """The old content of a file that was written over is seen for so long."""
-        self.mixes = False
-        """A file that was written over is first seen as a mixture of both contents."""
-        self.ghost_s = 0.0
-        """A file that was removed is seen and listed for so long."""
-        self.listing_s = 0.0
-        """A file is listed so much later than it is seen; registrations apart, by which machines meet."""
-        self.fails_at = ""
-        """The first look at a file of the other machine whose name begins so fails."""
-        self.forgets = ""
-        """A file of the other machine whose name begins so is not seen after it was read."""
-        self.twins = False
-        """A name that the other machine has can be created a second time."""
+        self.spoil_at: dict[int, str] = {}  # by number of creation: "lose" or "tear"
+        self.stale_s = 0.0  # for so long the old content of a file that was written over is seen
+        self.mixes = False  # a file that was written over is first seen as a mixture of both contents
+        self.ghost_s = 0.0  # for so long a file that was removed is seen and listed
+        self.listing_s = (
+            0.0  # so much later than seen a file is listed, but for registrations: machines meet by them
+        )
+        # Of the other machine's files, or those of them whose name begins so:
+        self.grows = False  # they are empty at the first look, and half of themselves at the second
+        self.flips = ""  # they have a changed byte
+        self.fails_at = ""  # the first look at them fails
+        self.forgets = ""  # they are not seen after they were read
+        self.twins = False  # their names can be created a second time
         self._created = 0
         self._own: set[str] = set()
         self._times: dict[str, int] = {}
@@ -146,12 +139,8 @@ class View(FaultyStore):
     def names(self, folder_key: str) -> list[str]:
         names = super().names(folder_key)
         shown = [name for name in names if self._is_listed(f"{folder_key}/{name}")]
-        ghosts = [
-            key.rpartition("/")[2]
-            for key in self._last
-            if key.startswith(f"{folder_key}/") and self._is_ghost(key)
-        ]
-        return sorted({*shown, *(ghost for ghost in ghosts if ghost not in names)})
+        gone = [key for key in self._last if key.startswith(f"{folder_key}/") and self._is_ghost(key)]
+        return sorted({*shown, *({key.rpartition("/")[2] for key in gone} - {*names})})
 
     def remove(self, key: str) -> None:
         if self.ghost_s and key in self._own:
@@ -220,8 +209,5 @@ def together(
 
 def left_in(root: Path) -> list[str]:
     """The files in a folder, but for the reports of doctors."""
-    return sorted(
-        str(path.relative_to(root))
-        for path in root.rglob("*")
-        if path.is_file() and not path.name.startswith("report-")
-    )
+    files = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith("report-")]
+    return sorted(str(path.relative_to(root)) for path in files)
