@@ -1,7 +1,11 @@
-"""Cutting values, and what a node holds of others' without being flooded or overwritten."""
+"""Cutting values, what a node holds of others' without being flooded or overwritten, and the benchmark of all ways."""
 
 import hashlib
+import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -82,3 +86,17 @@ def test_what_expired_makes_room_and_is_not_found() -> None:
     assert shelf.get(1) is None
     assert shelf.store(1, b"new", now + 60.0)
     assert shelf.get(1) == (b"new", now + 60.0)
+
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "exchange.py"
+ROW = r" +2 +100000" + r" +\d+\.\d" * 3 + r" +\d+\.\dx" * 2 + r" +\d+\.\d" * 3
+
+
+@pytest.mark.repeats
+def test_the_benchmark_compares_all_three_ways() -> None:
+    ran = subprocess.run([sys.executable, BENCHMARK, "--quick"], check=True, capture_output=True, text=True)
+    title, head, row = ran.stdout.splitlines()
+    assert title.startswith("milliseconds from publication")
+    assert head.split()[:5] == ["nodes", "bytes", "folder", "direct", "GenRL"]
+    assert re.fullmatch(ROW, row)
+    assert ran.stderr == ""

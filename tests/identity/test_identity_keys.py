@@ -1,18 +1,25 @@
-"""What follows from a key, what is refused as one, and that neither needs GenRL, hivemind or torch."""
+"""What follows from a key, in our words and those of hivemind, its p2pd and RL Swarm; and what is refused as one."""
 
 import hmac
+import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import base58
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from genrl.misc_utils.name_utils import get_name_from_peer_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keys_for_tests import ED25519, RSA, SECP256K1, ec_key, message, rsa_key
 
+from swarm_ray.identity import Identity, animal_name, import_identity, load_identity, new_identity
 from swarm_ray.identity.keys import NotAKey, from_base58, is_peer_id, new_key, read_key, to_base58
 
 KEY = new_key()
@@ -116,7 +123,7 @@ def test_a_damaged_rsa_key_is_none_or_another(rsa: bytes, data: st.DataObject) -
         (message(RSA, bytes(300)), "cannot be read"),
         (ec_key(), "another kind"),
         (rsa_key(1024), "1024 bits; 2048 to 8192"),
-        (rsa_key(2048, serialization.PrivateFormat.PKCS8), "another form than PKCS #1"),
+        (rsa_key(2048, "PKCS8"), "another form than PKCS #1"),
     ],
     ids=range(12),  # keys are random, and several test processes must give their tests the same names
 )
@@ -132,15 +139,8 @@ HEAVY = ("torch", "transformers", "ray")
 def loaded(code: str, names: tuple[str, ...]) -> list[str]:
     """Which of `names` are modules once `code` has run in a fresh process."""
     told = f"import sys\n{code}\nprint(*[n for n in {names!r} if n in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", told],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-        cwd=Path(__file__).parents[2],
-    )
-    return done.stdout.split()
+    root = Path(__file__).parents[2]
+    return subprocess.check_output([sys.executable, "-c", told], text=True, timeout=120, cwd=root).split()
 
 
 def test_an_identity_and_its_animal_load_one_module_of_genrl_and_nothing_heavy(tmp_path: Path) -> None:
@@ -161,3 +161,61 @@ def test_the_base_package_loads_no_extra() -> None:
         "actors.coordinator.coordinator, swarm_ray.colab"
     )
     assert loaded(f"import {modules}", EXTRAS) == []
+
+
+WITHIN_S = 120
+SAID_BY_HIVEMIND = """
+import json, sys
+from hivemind import DHT
+from hivemind.p2p import P2P, PeerID
+own, theirs = sys.argv[1:]
+P2P.generate_identity(theirs)
+found = [PeerID.from_identity(open(theirs, "rb").read()).to_base58()]
+for path in (own, theirs):
+    dht = DHT(start=True, identity_path=path, check_if_identity_free=False, startup_timeout=60)
+    found.append(dht.peer_id.to_base58())
+    dht.shutdown()
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    return new_identity(tmp_path_factory.mktemp("keys") / "pi.pem")
+
+
+@pytest.fixture(scope="module")
+def said(own: Identity, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str]]]:
+    """A `swarm.pem` that hivemind made, its peer id, and the peer ids of real daemons with our key and with that."""
+    theirs = tmp_path_factory.mktemp("rl swarm") / "swarm.pem"
+    command = [sys.executable, "-c", SAID_BY_HIVEMIND, str(own.file), str(theirs)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        out, _ = process.communicate(timeout=WITHIN_S)
+        yield theirs, json.loads(out.splitlines()[-1])
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_hivemind_knows_our_key_and_an_imported_one_by_the_same_peer_id(
+    own: Identity, tmp_path: Path, said: tuple[Path, list[str]]
+) -> None:
+    theirs, peer_ids = said
+    taken = import_identity(theirs, tmp_path / "lion.pem")
+    assert peer_ids == [taken.peer_id, own.peer_id, taken.peer_id]
+    assert taken.key == load_identity(theirs).key
+
+
+def test_the_animal_is_that_of_rl_swarm(own: Identity) -> None:
+    assert own.animal == get_name_from_peer_id(own.peer_id)
+    assert len(own.animal.split()) == 3
+    # Computed once by RL Swarm's rule; a peer that is known by it should stay so.
+    assert animal_name("QmVZP4kqLMqifiKEYe72zrX2eAAs6A81k1YwYW3jjC5yfk") == "curious foxy boar"
+
+
+def test_without_a_peer_id_or_the_extra_there_is_none(own: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert animal_name("") == ""
+    gone: Any = None  # what Python makes of a package that is not installed
+    monkeypatch.setitem(sys.modules, "genrl.misc_utils.name_utils", gone)
+    assert own.animal == ""

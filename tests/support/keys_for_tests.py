@@ -14,21 +14,16 @@ def message(kind: int, data: bytes) -> bytes:
     return bytes((0x08, kind, 0x12)) + length + bytes((rest,)) + data
 
 
-def rsa_key(bits: int, form: serialization.PrivateFormat | None = None) -> bytes:
+def rsa_key(bits: int, form: str = "TraditionalOpenSSL") -> bytes:
     """An RSA key; in PKCS #1 unless another form is asked for."""
     return message(RSA, der(rsa.generate_private_key(public_exponent=65537, key_size=bits), form))
 
 
 def ec_key() -> bytes:
     """A key of another kind, which says that it is RSA."""
-    return message(RSA, der(ec.generate_private_key(ec.SECP256R1()), None))
+    return message(RSA, der(ec.generate_private_key(ec.SECP256R1())))
 
 
-def der(
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, form: serialization.PrivateFormat | None
-) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.DER,
-        form or serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
+def der(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, form: str = "TraditionalOpenSSL") -> bytes:
+    private_format = serialization.PrivateFormat[form]
+    return key.private_bytes(serialization.Encoding.DER, private_format, serialization.NoEncryption())
