@@ -1,6 +1,7 @@
 """What two machines find out together, on a made-up clock, and what one believes of the other's notes."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -235,18 +236,16 @@ def test_folders_that_drive_keeps_twice_are_both_looked_into(tmp_path: Path, tur
 def test_two_ends_on_one_machine_say_nothing_of_others(turns: Turns, views: tuple[View, View]) -> None:
     for findings in together(turns, *views, rounds=2, machine="the same"):
         assert findings.of("other machine").level == "WARN"
-        assert findings.verdict.startswith(
-            "This machine can work with the folder. What other machines see was not"
-        )
+        said = "This machine can work with the folder. What other machines see was not"
+        assert findings.verdict.startswith(said)
 
 
 def test_the_smaller_number_of_rounds_counts(turns: Turns, views: tuple[View, View]) -> None:
     found: list[Findings] = []
-
-    def one(view: View, rounds: int) -> None:
-        found.append(examine(view, pair_name="pair", rounds=rounds, means=means(turns)))
-
-    turns.run(lambda: one(views[0], 3), lambda: one(views[1], 1000))
+    look = partial(examine, pair_name="pair", means=means(turns))
+    turns.run(
+        *(lambda v=v, n=n: found.append(look(v, rounds=n)) for v, n in zip(views, (3, 1000), strict=True))
+    )
     assert [f.of("visibility").figures["one_way_samples"] for f in found] == [3, 3]
 
 
@@ -301,9 +300,8 @@ def test_a_note_is_read_by_those_it_is_from_and_for(own: OwnFiles) -> None:
     stranger = Channel(third, Met(ONE, own.paths.folder, Note()), Means(), 0.0)
     assert stranger.peek("hello") is None
     assert "and 'other' is expected" in stranger.sights.damaged[f"hello.{OTHER}.json"]
-    own.store.create(
-        f"check/pair/{OTHER}/hello.{ONE}.json", own.store.read(own.key(f"hello.{OTHER}.json"), 9_999) or b""
-    )
+    copied = own.store.read(own.key(f"hello.{OTHER}.json"), 9_999) or b""
+    own.store.create(f"check/pair/{OTHER}/hello.{ONE}.json", copied)
     assert channel(own, OTHER).peek("hello") is None, "another machine wrote it"
 
 

@@ -166,9 +166,8 @@ except StoreUnavailable as error:
 
 
 def test_a_process_ends_although_a_call_hangs(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", HANGS, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
-    )
+    command = [sys.executable, "-c", HANGS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "did not answer" in done.stdout
     assert done.stderr == ""
 

@@ -35,9 +35,8 @@ from drive_store.envelope import (
     seal_of,
 )
 
-HEADER = Header(
-    kind="rollouts", experiment="tea", node="n1", incarnation="0123abcd", epoch=3, round=17, sequence=2
-)
+ORIGIN = {"kind": "rollouts", "experiment": "tea", "node": "n1", "incarnation": "0123abcd"}
+HEADER = Header(**ORIGIN, epoch=3, round=17, sequence=2)
 SEALS = (seal_json, seal_packed)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -136,11 +135,10 @@ def test_more_bytes_than_were_written_are_corrupt() -> None:
     ids=lambda wanted: next(iter(wanted)),
 )
 def test_another_origin_is_rejected(wanted: dict[str, str]) -> None:
-    right = {"kind": "rollouts", "experiment": "tea", "node": "n1", "incarnation": "0123abcd"}
     for seal in SEALS:
         data = seal(HEADER, b"[]")
-        assert isinstance(opened(data, **right), Valid)
-        reading = opened(data, **(right | wanted))
+        assert isinstance(opened(data, **ORIGIN), Valid)
+        reading = opened(data, **(ORIGIN | wanted))
         assert isinstance(reading, Rejected)
         assert next(iter(wanted)) in reading.reason
 
@@ -207,10 +205,8 @@ def test_hostile_ids_are_neither_written_nor_read(node: str) -> None:
         with pytest.raises(InvalidName):
             seal(header, b"[]")
     encoded = zstandard.compress(b"[]", 3)
-    assert isinstance(
-        opened(packed(resealed(make_frame(HEADER, b"[]", "zstd", len(encoded)), header=header), encoded)),
-        Corrupt,
-    )
+    frame = resealed(make_frame(HEADER, b"[]", "zstd", len(encoded)), header=header)
+    assert isinstance(opened(packed(frame, encoded)), Corrupt)
 
 
 def test_only_json_goes_into_a_json_envelope() -> None:

@@ -61,6 +61,13 @@ def peers(tmp_path: Path, links: tuple[DhtLink, DhtLink]) -> Peers:
     return Peers(tmp_path, links)
 
 
+@pytest.fixture
+def deaf(peers: Peers, links: tuple[DhtLink, DhtLink]) -> Deaf:
+    """The link of the second of them, which hears nobody."""
+    peers.values[B].link = deaf = Deaf(links[1])
+    return deaf
+
+
 def test_the_folder_has_a_receipt_and_the_peer_has_the_rollouts(peers: Peers) -> None:
     ref, file = peers.publish(A, 0, vote=B)
     assert file.receipt is not None
@@ -71,19 +78,16 @@ def test_the_folder_has_a_receipt_and_the_peer_has_the_rollouts(peers: Peers) ->
     assert peers.values[B].problem == ""
 
 
-def test_what_cannot_be_fetched_is_asked_for_and_comes_through_the_folder(
-    tmp_path: Path, links: tuple[DhtLink, DhtLink]
-) -> None:
-    deaf = Deaf(links[1])
-    peers = Peers(tmp_path, (links[0], deaf))
+def test_what_cannot_be_fetched_is_asked_for_and_comes_through_the_folder(peers: Peers, deaf: Deaf) -> None:
     first = peers.publish(A, 0)
+    assert first[1].receipt is not None
     (refused,) = peers.gather(B, 0, first)
     assert "could not be fetched directly" in refused.refused
     assert peers.values[B].reached == Reached(asked=(A,))
     assert peers.values[B].problem == "nobody answers"
 
     second, asking = peers.publish(A, 1), peers.publish(B, 1)
-    assert asking[1].wants == (Wanted(A, payload_of(first[1])),)
+    assert asking[1].wants == (Wanted(A, first[1].receipt.sha256),)
     assert second[1].receipt is not None, "A had not heard of it when it published"
     peers.gather(A, 1, asking)
     found = peers.gather(B, 1, second)
@@ -106,24 +110,16 @@ def test_what_cannot_be_fetched_is_asked_for_and_comes_through_the_folder(
     assert peers.gather(B, 2 + FULL_ROUNDS, direct)[0].rollouts
 
 
-def payload_of(file: RoundFile) -> str:
-    assert file.receipt is not None
-    return file.receipt.sha256
-
-
-def test_a_value_that_never_comes_is_given_up(tmp_path: Path, links: tuple[DhtLink, DhtLink]) -> None:
-    peers = Peers(tmp_path, (links[0], Deaf(links[1])))
+def test_a_value_that_never_comes_is_given_up(peers: Peers, deaf: Deaf) -> None:
     peers.gather(B, 0, peers.publish(A, 0))
     assert peers.publish(B, 4)[1].wants
     assert peers.gather(B, 5) == []
     assert peers.publish(B, 6)[1].wants == ()
 
 
-def test_without_a_link_files_are_whole_and_receipts_are_asked_for(
-    tmp_path: Path, links: tuple[DhtLink, DhtLink]
-) -> None:
+def test_without_a_link_files_are_whole_and_receipts_are_asked_for(peers: Peers) -> None:
     """A worker that has no hivemind, in a swarm of workers that have."""
-    peers = Peers(tmp_path, (links[0], None))
+    peers.values[B].link = None
     ours = peers.publish(B, 0)
     assert ours[1].receipt is None
     assert peers.gather(A, 0, ours) == [PeerFile(B, ours[1].rollouts)]
@@ -213,12 +209,8 @@ def test_another_node_cannot_take_a_values_place_by_naming_its_hash(peers: Peers
     assert found[A].rollouts
 
 
-def test_a_value_lies_beside_the_receipt_of_the_life_that_wrote_it(
-    tmp_path: Path, links: tuple[DhtLink, DhtLink]
-) -> None:
+def test_a_value_lies_beside_the_receipt_of_the_life_that_wrote_it(peers: Peers, deaf: Deaf) -> None:
     """A step that a process took over from its predecessor: the receipt stands under the former's name."""
-    deaf = Deaf(links[1])
-    peers = Peers(tmp_path, (links[0], deaf))
     packed, value = peers.values[A].pack(A, Moment(0), round_file(step=0))
     ref = peers.folder.publish(A, 0, msgspec.msgpack.encode(packed))
     peers.values[A] = peers.values_of(A, "0a0b0c0d")

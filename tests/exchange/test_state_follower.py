@@ -48,18 +48,14 @@ def test_no_round_opens_after_the_end(folder: Folder, state: StateFollower, end:
     assert state.wait_open({"node-9"}, -1) is NoRound.ENDED
 
 
-def test_a_closed_round_is_found_after_later_ones_have_closed(folder: Folder, state: StateFollower) -> None:
-    for number in range(4):
+def test_closed_rounds_are_found_after_later_ones_until_they_are_let_go(
+    folder: Folder, state: StateFollower
+) -> None:
+    for number in range(30):
         folder.append(closed=closed(number), opens=opens(number + 1, "node-1"))
     assert closing(state, 1).round == 1
     assert state.latest is not None
-    assert state.latest.opens == opens(4, "node-1")
-
-
-def test_closings_stay_until_they_are_let_go(folder: Folder, state: StateFollower) -> None:
-    for number in range(30):
-        folder.append(closed=closed(number), opens=opens(number + 1, "node-1"))
-    state.poll()
+    assert state.latest.opens == opens(30, "node-1")
     assert [c.round for c in state.closings()] == list(range(30))
     state.forget_before(28)
     assert [c.round for c in state.closings()] == [28, 29]
@@ -189,30 +185,21 @@ def test_whose_place_is_taken_ends(folder: Folder) -> None:
         state.poll()
 
 
-def test_an_experiment_that_ends_ends_the_wait_with_its_reason(folder: Folder, state: StateFollower) -> None:
-    folder.append("failed", note="the folder is full")
-    with pytest.raises(StopRequested, match="failed: the folder is full"):
-        closing(state, 0)
-
-
-def test_what_closed_with_the_last_round_is_answered_before_the_end(
-    folder: Folder, state: StateFollower
-) -> None:
+def test_an_end_comes_with_its_reason_after_what_closed_before(folder: Folder, state: StateFollower) -> None:
     folder.append("draining", closed=closed(0))
-    folder.append("finished")
+    folder.append("failed", note="the folder is full")
     assert closing(state, 0).round == 0
+    with pytest.raises(StopRequested, match="failed: the folder is full"):
+        closing(state, 1)
 
 
 def test_a_stop_ends_every_wait(folder: Folder) -> None:
     state, _, cancellation = folder.follow()
     folder.append(opens=opens(0, "node-1"))
     threading.Timer(0.05, cancellation.cancel).start()
-    with pytest.raises(StopRequested):
-        state.wait_closed(0)
-    with pytest.raises(StopRequested):
-        state.wait_open({"node-1"}, 0)
-    with pytest.raises(StopRequested):
-        state.pause()
+    for wait in (lambda: state.wait_closed(0), lambda: state.wait_open({"node-1"}, 0), state.pause):
+        with pytest.raises(StopRequested):
+            wait()
 
 
 def test_a_record_that_is_none_is_named(folder: Folder) -> None:

@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from experiments_for_tests import FakeExperiment, incarnation_of
 from folder_for_tests import Folder
 
-from drive_store import ExperimentStore
+from drive_store import ExperimentStore, make_node_folders
 from swarm_ray.cli import main
 from swarm_ray.cli.output import DONE, MISTAKE
 from swarm_ray.config.load import config_hash, load_config
@@ -100,10 +101,6 @@ def test_a_shared_folder_needs_a_word(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.fixture
 def running(tmp_path: Path) -> FakeExperiment:
     """Two nodes, one with a valid peer id and one with an invalid one."""
-    import msgspec
-
-    from drive_store import make_node_folders
-
     made = FakeExperiment(tmp_path / "root", "swarm", load_config(overrides=["nodes=2", "rounds=4"]))
     peer_ids = {"node-0": new_identity(tmp_path / "pi.pem").peer_id, "node-1": "\x1b[31mpeer"}
     for node, peer_id in peer_ids.items():

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from folder_for_tests import Folder
@@ -72,11 +73,8 @@ def test_an_imported_key_is_the_same_identity_byte_by_byte(tmp_path: Path, rsa: 
 def test_what_is_no_key_is_not_imported(tmp_path: Path) -> None:
     source = tmp_path / "notes.txt"
     source.write_text("not a key")
-    for wrong, said in (
-        (source, "not a private key"),
-        (tmp_path, "Is a directory"),
-        (tmp_path / "no", "does not exist"),
-    ):
+    no = tmp_path / "no"
+    for wrong, said in ((source, "not a private key"), (tmp_path, "Is a directory"), (no, "does not exist")):
         with pytest.raises(IdentityError, match=said):
             import_identity(wrong, tmp_path / "lion.pem")
     assert not (tmp_path / "lion.pem").exists()
@@ -92,10 +90,7 @@ def test_others_who_may_read_a_key_are_warned_of(tmp_path: Path) -> None:
 
 
 def test_a_mount_that_keeps_no_permissions_is_borne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> None:
-        raise PermissionError("Operation not permitted")
-
-    monkeypatch.setattr(os, "fchmod", refused)
+    monkeypatch.setattr(os, "fchmod", Mock(side_effect=PermissionError("Operation not permitted")))
     assert load_or_new(tmp_path / "pi.pem") == load_or_new(tmp_path / "pi.pem")
 
 
@@ -122,10 +117,7 @@ def test_a_place_that_cannot_be_is_one_line(tmp_path: Path, name: str) -> None:
 
 
 def test_a_full_disk_leaves_no_half_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(IdentityError, match="No space left on device"):
         new_identity(tmp_path / "pi.pem")
     assert list(tmp_path.iterdir()) == []
@@ -171,11 +163,7 @@ def test_no_key_is_made_where_experiments_are_shared(tmp_path: Path, rsa: bytes)
     root, theirs = Folder(tmp_path).root, tmp_path / "swarm.pem"
     theirs.write_bytes(rsa)
     (tmp_path / "short cut").symlink_to(root / "experiments")
-    for path in (
-        root / "pi.pem",
-        root / "experiments" / "small" / "pi.pem",
-        tmp_path / "short cut" / "keys" / "pi.pem",
-    ):
+    for path in (root / "pi.pem", root / "experiments/small/pi.pem", tmp_path / "short cut/keys/pi.pem"):
         for made in (new_identity, load_or_new, lambda path: import_identity(theirs, path)):
             with pytest.raises(IdentityError, match="others who share them could take the key"):
                 made(path)

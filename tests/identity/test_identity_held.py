@@ -41,10 +41,9 @@ class Elsewhere:
         """It takes part in this experiment, under another id."""
         self._said = said
         self.folder.join(node)
-        announced = Registration(
-            node, incarnation(node), "elsewhere", "", {}, "", peer_id=self.identity.peer_id
-        )
-        self.folder.registry.register(node, incarnation(node), msgspec.json.encode(announced))
+        life, peer_id = incarnation(node), self.identity.peer_id
+        announced = Registration(node, life, "elsewhere", "", {}, "", peer_id=peer_id)
+        self.folder.registry.register(node, life, msgspec.json.encode(announced))
         self._sign = lambda: self._beat(node)
         self._sign()
 
@@ -55,15 +54,9 @@ class Elsewhere:
         self._sign()
 
     def wait(self, node: str = "node-1", identity: Identity | None = None) -> float:
-        wait_for_lease(
-            self.folder.address,
-            node,
-            PACE,
-            Display(),
-            identity=identity or self.identity,
-            clock=lambda: self.now,
-            sleep=self._sleep,
-        )
+        clock, identity = (lambda: self.now), identity or self.identity
+        place = (self.folder.address, node, PACE, Display())
+        wait_for_lease(*place, identity=identity, clock=clock, sleep=self._sleep)
         return self.now
 
     def _sleep(self, seconds: float) -> None:
@@ -109,9 +102,8 @@ def test_one_that_lives_elsewhere_is_refused(
 ) -> None:
     elsewhere = Elsewhere(folder, mine, signs=3)
     getattr(elsewhere, place)(node)
-    with pytest.raises(
-        NodeTakenError, match=f"{mine.peer_id}.*in use on another machine, by node {who}"
-    ) as caught:
+    said = f"{mine.peer_id}.*in use on another machine, by node {who}"
+    with pytest.raises(NodeTakenError, match=said) as caught:
         elsewhere.wait()
     assert "\n" not in str(caught.value)
 
@@ -133,9 +125,7 @@ def test_one_that_is_silent_is_waited_for(folder: Folder, mine: Identity, place:
         ("in_another", {"experiment": "small"}),
     ],
 )
-def test_one_that_has_left_is_not(
-    folder: Folder, mine: Identity, place: str, said: dict[str, object]
-) -> None:
+def test_one_that_has_left_is_not(folder: Folder, mine: Identity, place: str, said: dict[str, Any]) -> None:
     elsewhere = Elsewhere(folder, mine, signs=9)
     getattr(elsewhere, place)("node-2", **said)
     assert elsewhere.wait() == 0
@@ -184,14 +174,9 @@ def test_a_former_life_on_this_machine_is_not_waited_for(folder: Folder, mine: I
 
 
 def test_a_process_that_is_killed_lets_go_of_it(tmp_path: Path, mine: Identity) -> None:
-    arguments = [str(tmp_path / "state"), "node-1", str(mine.file.parent)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "state"), "node-1", str(mine.file.parent)]
+    pipe, root = subprocess.PIPE, Path(__file__).parents[2]
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=root)
     try:
         assert process.stdout is not None
         life = process.stdout.readline().strip()

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from genrl.misc_utils.name_utils import get_name_from_peer_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keys_for_tests import ED25519, RSA, SECP256K1, ec_key, message, rsa_key
+from keys_for_tests import ED25519, PKCS8, RSA, SECP256K1, ec_key, message, rsa_key
 
 from swarm_ray.identity import Identity, animal_name, import_identity, load_identity, new_identity
 from swarm_ray.identity.keys import NotAKey, from_base58, is_peer_id, new_key, read_key, to_base58
@@ -123,7 +123,7 @@ def test_a_damaged_rsa_key_is_none_or_another(rsa: bytes, data: st.DataObject) -
         (message(RSA, bytes(300)), "cannot be read"),
         (ec_key(), "another kind"),
         (rsa_key(1024), "1024 bits; 2048 to 8192"),
-        (rsa_key(2048, "PKCS8"), "another form than PKCS #1"),
+        (rsa_key(2048, PKCS8), "another form than PKCS #1"),
     ],
     ids=range(12),  # keys are random, and several test processes must give their tests the same names
 )

@@ -40,24 +40,16 @@ def open_spool(store: Store, clock: Clock, folder: Path, incarnation: str = A) -
 
 
 def hold(spool: Spool, step: int = 5, payload: bytes = b"rollouts") -> SpoolEntry:
-    return spool.hold(
-        round=17, stage=0, step=step, epoch=3, payload=payload + b"%d" % step, attachment=b"tokens"
-    )
+    payload += b"%d" % step
+    return spool.hold(round=17, stage=0, step=step, epoch=3, payload=payload, attachment=b"tokens")
 
 
 def in_store(store: Store, entry: SpoolEntry) -> list[str]:
     """Keys of the entry's files that are whole in the store."""
     whole = []
     for key in entry.keys:
-        incarnation = key.split("/")[3].partition(".")[2]
-        reading = read_round_file(
-            ExperimentStore(store, PATHS),
-            key,
-            node="n1",
-            incarnation=incarnation,
-            sha256=entry.sha256,
-            max_payload=1000,
-        )
+        said = {"node": "n1", "incarnation": key.split("/")[3].partition(".")[2], "sha256": entry.sha256}
+        reading = read_round_file(ExperimentStore(store, PATHS), key, **said, max_payload=1000)
         if isinstance(reading, Valid):
             assert (reading.payload, reading.header.sequence) == (entry.payload, entry.step)
             whole.append(key)
