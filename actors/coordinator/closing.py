@@ -1,19 +1,18 @@
-"""Closing a stage and choosing what follows: pure functions, and the sums that a record tells of each node."""
+"""What came in of a stage, when it closes, and the sums that a record tells of each node."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import NamedTuple
 
 import msgspec
 
 from swarm_ray.config.schema import PaceConfig
-from swarm_ray.records.nodes import NodeTotals, StoreUse
-from swarm_ray.records.rollouts import RoundFile
+from swarm_ray.records.nodes import NodeTotals
+from swarm_ray.records.rollouts import RoundFile, StepCounters
 from swarm_ray.records.state import (
     Answers,
     FileRef,
@@ -21,8 +20,6 @@ from swarm_ray.records.state import (
     Moment,
     NodeTally,
     Refusal,
-    StageClosed,
-    StageOpen,
 )
 
 
@@ -112,47 +109,6 @@ def stage_is_over(pace: PaceConfig, *, living: int, submitted: int, accepted: in
     return accepted > 0 and (seconds >= pace.max_s or (enough and seconds >= earliest))
 
 
-def close_stage(
-    opens: StageOpen,
-    received: Received,
-    winners: tuple[str, ...],
-    seconds: float,
-    store: StoreUse,
-    *,
-    awaited: bool,
-) -> StageClosed:
-    """How the stage ended.
-
-    Args:
-        opens: the stage.
-        received: what came in since it opened.
-        winners: whom most nodes voted for.
-        seconds: how long it took.
-        store: what the coordinator asked of the folder since the stage before.
-        awaited: whether every member had to submit a file (barrier pace); in async pace none counts as missing.
-    """
-    rewards: defaultdict[str, list[float]] = defaultdict(list)
-    informative: Counter[str] = Counter()
-    for ref, file in received.accepted:
-        informative[ref.node] += file.informative
-        if file.reward is not None:
-            rewards[ref.node].append(file.reward)
-    return StageClosed(
-        round=opens.round,
-        stage=opens.stage,
-        accepted=tuple(counted.ref for counted in received.accepted),
-        missing=tuple(m.node for m in received.missing(opens.members)) if awaited else (),
-        late=tuple(received.late),
-        superseded=tuple(received.superseded),
-        rejected=tuple(received.rejected),
-        rewards={node: fmean(found) for node, found in rewards.items()},
-        informative=dict(informative),
-        winners=winners,
-        seconds=seconds,
-        store=store,
-    )
-
-
 class Tallies:
     """Sums per node, and the streak of rounds in which no group of any node had an advantage.
 
@@ -173,29 +129,40 @@ class Tallies:
             self._last[node] = msgspec.structs.replace(tally, totals=msgspec.structs.replace(tally.totals))
         self.barren = barren
 
-    def submit_reward(self, node: str, number: int, file: RoundFile) -> None:
-        """Count an accepted file: this round's reward and tokens, and the counters of the step before."""
+    def submit_reward(
+        self, node: str, at: tuple[int, int], reward: float | None, tokens: int, previous: StepCounters | None
+    ) -> None:
+        """Count an accepted file.
+
+        Args:
+            node: whose it is.
+            at: the round, and the node's step.
+            reward: this round's mean own reward, where there is one.
+            tokens: generated for it.
+            previous: counters of the step before.
+        """
         last = self._tally(node)
         totals = last.totals
-        totals.reward += file.reward or 0.0
-        totals.generated_tokens += file.generated_tokens
-        if file.previous is not None:
-            totals.count(file.previous)
-        reward = last.reward if file.reward is None else file.reward
-        self._last[node] = NodeTally(number, file.step, reward, totals)
+        totals.reward += reward or 0.0
+        totals.generated_tokens += tokens
+        if previous is not None:
+            totals.count(previous)
+        self._last[node] = NodeTally(*at, last.reward if reward is None else reward, totals)
 
     def submit_winners(self, node: str, winner: str | None) -> None:
         """Count a node's vote for the previous round; votes for itself or for no node are ignored."""
         if winner is not None and winner != node:
             self._votes[winner] += 1
 
-    def close_round(self, files: Iterable[RoundFile], nodes: Collection[str]) -> tuple[str, ...]:
+    def close_round(self, informative: Sequence[int], nodes: Collection[str]) -> tuple[str, ...]:
         """Note whether any group of the round had an advantage; answers which of `nodes` has most votes.
 
-        A game's files without a reward do not count for this.
+        Args:
+            informative: groups with an advantage, for each file with a reward; a game has files without one.
+            nodes: who may be voted for.
         """
-        if telling := [f for f in files if f.reward is not None]:
-            self.barren = 0 if any(f.informative for f in telling) else self.barren + 1
+        if informative:
+            self.barren = 0 if any(informative) else self.barren + 1
         votes = {node: count for node, count in self._votes.items() if node in nodes}
         self._votes.clear()
         return tuple(sorted(node for node, count in votes.items() if count == max(votes.values())))

@@ -14,7 +14,7 @@ from actors.coordinator.roster import Peer, Roster
 from actors.coordinator.submissions import Listing, Submissions
 from drive_store import ExperimentStore
 from drive_store.paths import BUCKET
-from swarm_ray.records.state import ExperimentState, Member, Moment, StageClosed, StageOpen, StateRecord
+from swarm_ray.records.state import ExperimentState, Member, Moment, StageOpen, StateRecord
 
 KEPT = 512
 """Rounds for which submitters and mean rewards are kept."""
@@ -35,7 +35,8 @@ class RoundHistory:
 
     def __init__(self, stages: int = 1) -> None:
         self._stages = stages
-        self._closed: deque[StageClosed] = deque(maxlen=KEPT * stages)
+        self._accepted: deque[tuple[int, Collection[str]]] = deque(maxlen=KEPT * stages)
+        self._rewards: deque[float] = deque(maxlen=KEPT)
         self.next = Moment(0)
         """The open stage, or the next one."""
         self.opened = Moment(-1)
@@ -48,10 +49,12 @@ class RoundHistory:
         self.opened = max(self.opened, stage.moment)
         self.members = stage.members
 
-    def closed(self, stage: StageClosed) -> None:
-        """Note a stage that has closed."""
-        self.next = stage.moment.following(self._stages)
-        self._closed.append(stage)
+    def closed(self, moment: Moment, accepted: Collection[str], rewards: Collection[float]) -> None:
+        """Note a stage that has closed: nodes whose files were accepted, and the nodes' own mean rewards."""
+        self.next = moment.following(self._stages)
+        self._accepted.append((moment.round, accepted))
+        if moment.stage == 0:
+            self._rewards.append(fmean(rewards) if rewards else 0.0)
 
     def adopt(self, record: StateRecord) -> None:
         """Continue above what another coordinator's record opened or closed."""
@@ -59,12 +62,11 @@ class RoundHistory:
 
     def rewards(self) -> tuple[float, ...]:
         """Mean own reward over the nodes, of the last rounds that closed."""
-        first = [stage for stage in self._closed if stage.stage == 0]
-        return tuple(fmean(stage.rewards.values()) if stage.rewards else 0.0 for stage in first)
+        return tuple(self._rewards)
 
     def of(self, number: int) -> list[str]:
         """Nodes whose files of a round were accepted."""
-        return sorted({ref.node for stage in self._closed if stage.round == number for ref in stage.accepted})
+        return sorted({node for round_, nodes in self._accepted if round_ == number for node in nodes})
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,9 @@ class CoordinatorContext:
         for record in found.records:
             if record.config_hash:
                 self.roster.config_hashes.add(record.config_hash)
-            if record.closed:
-                self.history.closed(record.closed)
+            if closed := record.closed:
+                nodes = {ref.node for ref in closed.accepted}
+                self.history.closed(closed.moment, nodes, closed.rewards.values())
             if record.opens:
                 self.history.opens(record.opens)
         self.history.next = found.upcoming

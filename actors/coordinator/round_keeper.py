@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from math import inf
+from statistics import fmean
 
 import msgspec
 
-from actors.coordinator.closing import Received, close_stage, stage_is_over
+from actors.coordinator.closing import Received, stage_is_over
 from actors.coordinator.context import CoordinatorContext, listings_of_round
 from actors.coordinator.epoch import Epoch, write_copies
 from actors.store_meter import StoreMeter
@@ -191,17 +193,36 @@ class RoundKeeper:
         self._go_on(f"round {number} ends before its stage {stage}: no node is left {whom}; the next opens")
 
     def _close(self, opens: StageOpen) -> StageClosed:
-        """Count accepted files."""
+        """Count accepted files, and say how the stage ended; in async pace no member counts as missing."""
         received, tallies = self._received, self._context.tallies
         received.accepted.sort(key=lambda counted: (counted.ref.node, counted.ref.step))
+        rewards: defaultdict[str, list[float]] = defaultdict(list)
+        informative: Counter[str] = Counter()
         for ref, file in received.accepted:
-            tallies.submit_reward(ref.node, opens.round, file)
+            at = opens.round, file.step
+            tallies.submit_reward(ref.node, at, file.reward, file.generated_tokens, file.previous)
             tallies.submit_winners(ref.node, file.vote)
-        winners = tallies.close_round([c.file for c in received.accepted], self._peers)
-        seconds, use = self._now - self.began, self._meter.since_last()
-        closed = close_stage(opens, received, winners, seconds, use, awaited=not self._context.is_async)
-        self._context.history.closed(closed)
-        return closed
+            informative[ref.node] += file.informative
+            if file.reward is not None:
+                rewards[ref.node].append(file.reward)
+        telling = [file.informative for _, file in received.accepted if file.reward is not None]
+        missing = () if self._context.is_async else received.missing(opens.members)
+        means = {node: fmean(found) for node, found in rewards.items()}
+        self._context.history.closed(opens.moment, received.nodes, means.values())
+        return StageClosed(
+            round=opens.round,
+            stage=opens.stage,
+            accepted=tuple(counted.ref for counted in received.accepted),
+            missing=tuple(m.node for m in missing),
+            late=tuple(received.late),
+            superseded=tuple(received.superseded),
+            rejected=tuple(received.rejected),
+            rewards=means,
+            informative=dict(informative),
+            winners=tallies.close_round(telling, self._peers),
+            seconds=self._now - self.began,
+            store=self._meter.since_last(),
+        )
 
     def _go_on(self, note: str = "", closed: StageClosed | None = None) -> None:
         """Write the record for what comes next, opening it if possible."""

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -25,22 +24,11 @@ _MOST_IDLE = 16
 
 
 class _Call(Future[T]):
-    """One piece of work and what came of it; as a context it keeps whatever is raised, for the caller to raise."""
+    """One piece of work, and what came of it."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         super().__init__()
         self.work = work
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        """Keep the error."""
-        if error is not None:
-            self.set_exception(error)
-        return True
 
 
 class _Helper(threading.Thread):
@@ -54,8 +42,10 @@ class _Helper(threading.Thread):
     def run(self) -> None:
         """Work."""
         for call in iter(self.calls.get, None):
-            with call:
+            try:
                 call.set_result(call.work())
+            except BaseException as error:  # noqa: BLE001  (whatever it is, the caller raises it)
+                call.set_exception(error)
             del call  # an error's traceback leads here: with the call it would be a circle
 
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from drive_store.errors import NameTaken, StoreUnavailable, errors_of
+from drive_store.errors import FolderMissing, NameTaken, NotAFile, StoreUnavailable, store_error
 from drive_store.names import require_key
 from drive_store.store import transfer
 from drive_store.store.backend import (
@@ -33,6 +35,7 @@ from drive_store.store.deadline import DEADLINE_S, Deadline
 __all__ = ["Capabilities", "Operations", "Store"]
 
 T = TypeVar("T")
+_GROWTH = 1 << 16  # bytes: a file rewritten in place may have grown since its size was asked
 
 
 class Store:
@@ -77,7 +80,7 @@ class Store:
             folders = [folder for folder in (*folders[0].parents[::-1], *folders) if folder not in there]
 
         def make() -> None:
-            with transfer.writing(path, self.root):
+            with writing(path, self.root):
                 for folder in folders:
                     transfer.make_folder(self._fs, f"{self.root}/{folder}", parents=not attached)
 
@@ -128,7 +131,7 @@ class Store:
             StoreError: the read failed.
         """
         path = self._asked("reads", key, twins=True)
-        data = self._look("read", path, lambda: transfer.read_whole(self._fs, path, limit))
+        data = self._look("read", path, lambda: self._read(path, limit))
         self._count("bytes_read", len(data or b""))
         return data
 
@@ -149,7 +152,7 @@ class Store:
     def size(self, key: str) -> int | None:
         """Ask for a file's size in bytes; None when no such file is seen."""
         path = self._asked("sizes", key, twins=True)
-        return self._look("look at", path, lambda: transfer.file_size(self._fs, path))
+        return self._look("look at", path, lambda: self._size(path))
 
     def holds(self, key: str, data: bytes, *, beginning: bool = False) -> bool:
         """Say whether a file holds these bytes: so a repeated write tells its own file from another.
@@ -220,7 +223,12 @@ class Store:
             StoreError: the copy failed; copy again under another name.
         """
         target, moved = self._asked("creates", key), transfer.Moved()
-        self._do("write", target, lambda: transfer.copy_in(self._fs, self.root, path, target, moved), moved)
+
+        def put() -> None:
+            with writing(target, self.root):
+                transfer.copy_in(self._fs, path, target, moved)
+
+        self._do("write", target, put, moved)
         self._count("bytes_written", moved.bytes)
 
     def get_file(self, key: str, path: Path, limit: int) -> bool:
@@ -235,9 +243,12 @@ class Store:
             StoreError: the copy failed; what was at `path` before is still there.
         """
         source, moved = self._asked("reads", key, twins=True), transfer.Moved()
-        seen = self._look(
-            "read", source, lambda: transfer.copy_out(self._fs, source, path, limit, moved), moved
-        )
+
+        def get() -> bool:
+            self._size(source, limit)
+            return transfer.copy_out(self._fs, source, path, limit, moved)
+
+        seen = self._look("read", source, get, moved)
         self._count("bytes_read", moved.bytes)
         return bool(seen)
 
@@ -273,8 +284,10 @@ class Store:
 
     def _do(self, doing: str, path: str, work: Callable[[], T], moved: Callable[[], int] = int) -> T:
         """Do what touches the file system: within the deadline, and with the store's errors."""
-        with errors_of(doing, path):
+        try:
             return self._deadline.call(work, moved)
+        except OSError as error:
+            raise store_error(error, doing, path) from error
 
     def _look(self, doing: str, path: str, work: Callable[[], T], moved: Callable[[], int] = int) -> T | None:
         """Do what may find nothing: None then."""
@@ -287,9 +300,24 @@ class Store:
 
         return self._do(doing, path, look, moved)
 
+    def _size(self, path: str, limit: float = inf) -> int:
+        """A file's size in bytes; asking first also keeps us from opening a pipe, which would never answer."""
+        info: dict[str, Any] = self._fs.info(path)
+        if info["type"] != "file":
+            raise NotAFile(f"{path} is a {info['type']} where a file is expected. Move it away.")
+        if info["size"] > limit:
+            raise transfer.too_large(path, int(limit))
+        return int(info["size"])
+
+    def _read(self, path: str, limit: int) -> bytes:
+        data: bytes = self._fs.cat_file(path, 0, min(limit, self._size(path, limit) + _GROWTH) + 1)
+        if len(data) > limit:
+            raise transfer.too_large(path, limit)
+        return data
+
     def _write(self, path: str, mode: str, data: bytes) -> None:
         def write() -> None:
-            with transfer.writing(path, self.root), self._fs.open(path, mode) as file:
+            with writing(path, self.root), self._fs.open(path, mode) as file:
                 file.write(data)
 
         self._do("write", path, write)
@@ -308,3 +336,14 @@ class Store:
                 self._count("removes")
                 self._do("remove", entry["name"], partial(self._fs.rm_file, entry["name"]))
         self._do("remove the folder", path, lambda: self._fs.rmdir(path))
+
+
+@contextmanager
+def writing(path: str, root: str) -> Iterator[None]:
+    """Let the block raise what a new file's name or folder can be the reason for; other errors are as they were."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise NameTaken(f"{path} exists, and a name is never written twice. Take another.") from error
+    except FileNotFoundError as error:
+        raise FolderMissing(f"The folder of {path} is not there. Is {root} mounted?") from error

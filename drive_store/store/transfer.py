@@ -9,12 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from drive_store.errors import FolderMissing, NameTaken, NotAFile, TooLarge, errors_of, own_disk
+from drive_store.errors import NotAFile, TooLarge, errors_of, own_disk
 
 CHUNK = 1 << 20
 """Bytes that are copied at a time."""
 PART = ".part"
-_GROWTH = 1 << 16  # bytes: a file rewritten in place may have grown since its size was asked
 UNCOMMITTED = "user.drive.uncommitted"
 _NO_ATTRIBUTE = {errno.ENODATA, errno.ENOTSUP, errno.ENOSYS, errno.EPERM}
 
@@ -47,64 +46,22 @@ def make_folder(fs: Any, path: str, *, parents: bool) -> None:
             raise NotAFile(f"{path} is a file where a folder is needed. Move it away.") from error
 
 
-def file_size(fs: Any, path: str) -> int:
-    """Look up a file's size in bytes.
-
-    Raises:
-        NotAFile: a folder, a pipe or a device has the name.
-        OSError: from the file system.
-    """
-    info: dict[str, Any] = fs.info(path)
-    if info["type"] != "file":
-        raise NotAFile(f"{path} is a {info['type']} where a file is expected. Move it away.")
-    return int(info["size"])
-
-
-def require_size(fs: Any, path: str, limit: int) -> int:
-    """Look up the size of a file that may have `limit` bytes; raises `TooLarge`, and what `file_size` raises.
-
-    Asking first also keeps us from opening a pipe, which would never answer.
-    """
-    size = file_size(fs, path)
-    if size > limit:
-        raise _too_large(path, limit)
-    return size
-
-
-def read_whole(fs: Any, path: str, limit: int) -> bytes:
-    """Read a file of at most `limit` bytes; see `require_size`."""
-    size = require_size(fs, path, limit)
-    data: bytes = fs.cat_file(path, 0, min(limit, size + _GROWTH) + 1)
-    if len(data) > limit:
-        raise _too_large(path, limit)
-    return data
-
-
-def _too_large(path: str, limit: int) -> TooLarge:
+def too_large(path: str, limit: int) -> TooLarge:
+    """The error for a file of more than `limit` bytes."""
     return TooLarge(f"{path} is larger than the {limit} bytes that are allowed; nothing of it was kept.")
 
 
-@contextmanager
-def writing(path: str, root: str) -> Iterator[None]:
-    """Give the errors of a new file their types."""
-    with errors_of("write", path):
-        try:
-            yield
-        except FileExistsError as error:
-            raise NameTaken(f"{path} exists, and a name is never written twice. Take another.") from error
-        except FileNotFoundError as error:
-            raise FolderMissing(f"The folder of {path} is not there. Is {root} mounted?") from error
-
-
-def copy_in(fs: Any, root: str, source: Path, path: str, moved: Moved) -> None:
+def copy_in(fs: Any, source: Path, path: str, moved: Moved) -> None:
     """Copy a file of this machine to a new name in the store.
 
     Raises:
-        NameTaken: the name exists.
-        StoreError: either side failed; a part may be left under the name.
+        StoreError: this machine's file cannot be read.
+        OSError: the store failed; a part may be left under the name.
     """
     own = own_disk(source)
-    with errors_of("read", own), source.open("rb") as local, writing(path, root), fs.open(path, "xb") as file:
+    with errors_of("read", own):
+        local = source.open("rb")
+    with local, fs.open(path, "xb") as file:
         for piece in _pieces(local, own):
             file.write(piece)
             moved.bytes += len(piece)
@@ -117,11 +74,10 @@ def copy_out(fs: Any, path: str, target: Path, limit: int, moved: Moved) -> bool
         True.
 
     Raises:
-        TooLarge: the file has more than `limit` bytes.
+        TooLarge: the file turns out to have more than `limit` bytes.
         FileNotFoundError: the store has no such file.
         StoreError: either side failed.
     """
-    require_size(fs, path, limit)
     own = own_disk(target)
     with (
         fs.open(path, "rb") as file,
@@ -132,7 +88,7 @@ def copy_out(fs: Any, path: str, target: Path, limit: int, moved: Moved) -> bool
         for piece in _pieces(file, path):
             moved.bytes += len(piece)
             if moved.bytes > limit:
-                raise _too_large(path, limit)
+                raise too_large(path, limit)
             local.write(piece)
     return True
 

@@ -12,8 +12,7 @@ import msgspec
 
 from drive_store.errors import StoreDenied, StoreFull, StoreUnavailable
 from drive_store.store.deadline import DEADLINE_S
-from drive_store.store.store import Store
-from drive_store.store.transfer import writing
+from drive_store.store.store import Store, writing
 
 T = TypeVar("T")
 _WRITING = {"write", "make the folder"}

@@ -297,7 +297,7 @@ def test_what_is_remembered_of_files_and_rounds_is_bounded(folder: Folder, submi
         submissions.restore([recorded(folder, number, [ref])], 0)
         submissions.collect([], turn(number), Received())
     for number in range(2 * KEPT):
-        history.closed(closed(number, ()))
+        history.closed(Moment(number), (), ())
     kept = [submissions._settled, submissions._answered, submissions._contents, submissions._counted]
     assert {len(noted) for noted in kept} == {REMEMBERED_ROUNDS // 100 + 1}
     assert not submissions.is_answered(node, 0)

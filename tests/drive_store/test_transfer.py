@@ -69,7 +69,7 @@ def test_absent_too_large_and_no_file(store: Store, own: Path) -> None:
 def test_a_file_that_grows_is_not_kept(store: Store, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own.write_bytes(b"12345")
     store.put_file("c/weights", own)
-    monkeypatch.setattr("drive_store.store.transfer.require_size", lambda fs, path, limit: 4)
+    monkeypatch.setattr(store, "_size", lambda path, limit: 4)
     target = own.with_name("back")
     with pytest.raises(TooLarge):
         store.get_file("c/weights", target, 4)
