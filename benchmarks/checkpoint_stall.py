@@ -21,7 +21,7 @@ import torch
 
 from drive_store import ExperimentPaths, ExperimentStore, Store, create_experiment_folder
 from drive_store.checkpoints.local import LocalCheckpoints
-from swarm_ray.checkpointing.node_state import NodeState, encode_state
+from swarm_ray.checkpointing.node_state import NodeState
 from swarm_ray.checkpointing.writer import CheckpointCallbacks, Checkpointer
 from swarm_ray.config.schema import CheckpointConfig, GrpoConfig, PolicyConfig
 from swarm_ray.policies.logprobs import Layout, TokenGroup
@@ -124,7 +124,7 @@ def write_blocking(own: LocalCheckpoints, node: Node) -> None:
         {
             "weights.safetensors": lambda path: save_tensors(taken.weights, path),
             "optimizer.safetensors": lambda path: save_tensors(taken.optimizer, path),
-            "state.json": encode_state(state_of(node)),
+            "state.json": state_of(node).encode(),
         },
     )
     own.prune(2, 1)

@@ -40,7 +40,7 @@ def main(repeats: int) -> None:
     config = load_config(overrides=["policy.start=blank"])
     tasks = TaskSet(config.tasks)
     with tempfile.TemporaryDirectory() as cache, Scorer(config.tasks) as verifier:
-        start = TinyStart(config.policy, config.grpo, tasks, verifier, Path(cache), lambda *_: None)
+        start = TinyStart(config.policy, tasks, verifier, Path(cache), lambda *_: None)
         policy, padded = start.policy(0), start.policy(0)
     padded.layout = Layout.PADDED
     texts = [q.text for q in tasks.draw(random.Random(0), QUESTIONS)]

@@ -91,8 +91,9 @@ class CoordinatorContext:
             if record.config_hash:
                 self.roster.config_hashes.add(record.config_hash)
             if closed := record.closed:
-                nodes = {ref.node for ref in closed.accepted}
-                self.history.closed(closed.moment, nodes, closed.rewards.values())
+                self.history.closed(
+                    closed.moment, {ref.node for ref in closed.accepted}, closed.rewards.values()
+                )
             if record.opens:
                 self.history.opens(record.opens)
         self.history.next = found.upcoming

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from math import inf
 from statistics import fmean
 
@@ -10,8 +11,9 @@ import msgspec
 
 from actors.coordinator.closing import Received, stage_is_over
 from actors.coordinator.context import CoordinatorContext, listings_of_round
-from actors.coordinator.epoch import Epoch, write_copies
+from actors.coordinator.epoch import Epoch
 from actors.store_meter import StoreMeter
+from drive_store import ExperimentStore, NameTaken
 from swarm_ray.records.state import (
     Answers,
     ExperimentState,
@@ -199,8 +201,9 @@ class RoundKeeper:
         rewards: defaultdict[str, list[float]] = defaultdict(list)
         informative: Counter[str] = Counter()
         for ref, file in received.accepted:
-            at = opens.round, file.step
-            tallies.submit_reward(ref.node, at, file.reward, file.generated_tokens, file.previous)
+            tallies.submit_reward(
+                ref.node, (opens.round, file.step), file.reward, file.generated_tokens, file.previous
+            )
             tallies.submit_winners(ref.node, file.vote)
             informative[ref.node] += file.informative
             if file.reward is not None:
@@ -291,8 +294,9 @@ class RoundKeeper:
         self._commit(record, about)
 
     def _commit(self, record: StateRecord, about: Moment) -> None:
-        """Write the held record, and continue from it."""
-        self._epoch.write(record, about)
+        """Write the held record, which is about a stage, and continue from it; a call that failed is repeated."""
+        self._context.experiment.store.check()
+        self._epoch.log.append(msgspec.json.encode(record), round=about.round, stage=about.stage)
         self._held = None
         self.record, self._opens, self.began = record, record.opens, self._now
         self._received = Received()
@@ -300,3 +304,36 @@ class RoundKeeper:
             self._context.history.opens(record.opens)
         self._context.control.written(list(record.replies))
         write_copies(self._context.experiment, record)
+
+
+def write_copies(experiment: ExperimentStore, record: StateRecord) -> None:
+    """Write `current_state.json`, and the rewards and winners of the round that closed.
+
+    Raises:
+        StoreError: the folder is lost, full or not writable.
+    """
+    store, paths = experiment.store, experiment.paths
+    opens, closed = record.opens, record.closed
+    current = {
+        "state": record.state,
+        "round": opens.round if opens else None,
+        "stage": opens.stage if opens else None,
+        "rounds": record.rounds,
+        "members": [m.node for m in opens.members] if opens else [],
+        "note": record.note,
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    store.replace_copy(paths.current_state, _readable(current))
+    if closed is None or closed.stage > 0:  # a game's files have rewards and votes in its first stage
+        return
+    copies = {paths.rewards(closed.round): closed.rewards, paths.winners(closed.round): closed.winners}
+    for key, value in copies.items():
+        store.make_folder(key.rpartition("/")[0])
+        try:
+            store.create(key, _readable(value))
+        except NameTaken:
+            store.replace_copy(key, _readable(value))
+
+
+def _readable(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"

@@ -220,8 +220,11 @@ def first_policies(settings: TrainerSettings, tasks: TaskSet, verifier: Verifier
     config = settings.config
     if not config.policy.is_tiny:
         return load_policies(config, len(settings.nodes))
-    start = TinyStart(config.policy, config.grpo, tasks, verifier, settings.cache, lambda *_: None)
-    return [start.policy(start_index(node)) for node in settings.nodes]
+    start = TinyStart(config.policy, tasks, verifier, settings.cache, lambda *_: None)
+    policies = [start.policy(start_index(node)) for node in settings.nodes]
+    for policy in policies:
+        policy.use(config.grpo)
+    return policies
 
 
 def describe_policy(policy: Policy, config: SwarmConfig) -> str:

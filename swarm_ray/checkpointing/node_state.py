@@ -48,10 +48,9 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     evaluated: bool = False
     """Whether held-out pass@1 at the end of the run is in the totals."""
 
-
-def encode_state(state: NodeState) -> bytes:
-    """The content of `state.json`."""
-    return msgspec.json.format(msgspec.json.encode(state), indent=1)
+    def encode(self) -> bytes:
+        """The content of `state.json`."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
 
 def decode_state(data: bytes, where: str) -> NodeState:

@@ -13,7 +13,7 @@ from drive_store import ExperimentStore, StoreError
 from drive_store.checkpoints.local import Content, LocalCheckpoint, LocalCheckpoints
 from drive_store.checkpoints.manifest import FileName
 from swarm_ray.checkpointing.background import Background, Problems, Report
-from swarm_ray.checkpointing.node_state import NodeState, encode_state
+from swarm_ray.checkpointing.node_state import NodeState
 from swarm_ray.checkpointing.restore import node_checkpoints
 from swarm_ray.checkpointing.uploads import Saved, Uploads
 from swarm_ray.config.schema import CheckpointConfig
@@ -189,7 +189,7 @@ class Checkpointer:
         files: dict[FileName, Content] = {
             "weights.safetensors": partial(save_tensors, taken.weights),
             "optimizer.safetensors": partial(save_tensors, taken.optimizer),
-            "state.json": encode_state(state),
+            "state.json": state.encode(),
         }
         try:
             written = own.write(state.step, state.incarnation, files, state.reward)

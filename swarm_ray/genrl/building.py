@@ -97,8 +97,10 @@ def first_policy(place: GamePlace) -> Policy:
         return load_policies(config, 1)[0]
     with Scorer(config.tasks, allowed_modules=allowed) as verifier:
         tasks = TaskSet(config.tasks, allowed_modules=allowed)
-        start = TinyStart(config.policy, config.grpo, tasks, verifier, cache_folder(), lambda *_: None)
-        return start.policy(start_index(place.node))
+        start = TinyStart(config.policy, tasks, verifier, cache_folder(), lambda *_: None)
+        policy = start.policy(start_index(place.node))
+    policy.use(config.grpo)
+    return policy
 
 
 def _rgym(game: ShortForm, place: GamePlace) -> tuple[GymDataManager, DefaultRewardManager]:

@@ -26,9 +26,6 @@ from ray.util.scheduling_strategies import (
 from swarm_ray.errors import ActorFailure, MissingResource, UserError
 from swarm_ray.machine.actor_errors import died, raised_in_call
 
-NAME_WITHIN_S = 10.0
-"""The name of an actor that was ended is free by then."""
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -54,35 +51,6 @@ class Share:
 NOTHING = Share(0.0, 0.0)
 INHERITED = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 """Environment variables of all actors."""
-
-
-def spawn(
-    actor: Any, name: str, namespace: str, *arguments: Any, share: Share = NOTHING, place: Any = None
-) -> Any:
-    """Start an actor under a name of its own in the experiment's namespace; answers its handle at once.
-
-    Args:
-        actor: a Ray actor class.
-        name: free in the namespace, or held by an actor that was ended a moment ago.
-        namespace: the experiment's.
-        arguments: of its `__init__`.
-        share: what it asks of Ray.
-        place: where it goes, as `beside_driver` or `PlacementGroup.bundle` say; None leaves that to Ray.
-
-    Raises:
-        ActorFailure: another actor has the name and keeps it.
-    """
-    options: dict[str, Any] = {"num_cpus": share.cpus, "num_gpus": share.gpus, "scheduling_strategy": place}
-    deadline = time.monotonic() + NAME_WITHIN_S
-    while True:
-        try:
-            return actor.options(
-                name=name, namespace=namespace, runtime_env={"env_vars": dict(INHERITED)}, **options
-            ).remote(*arguments)
-        except ValueError as error:
-            if time.monotonic() > deadline:
-                raise ActorFailure(f"{name} cannot be started in {namespace}: {error}") from error
-            time.sleep(0.1)
 
 
 def pack(thing: object) -> bytes:

@@ -120,7 +120,7 @@ class Policy:
         """Learn with other settings from the next update on."""
         self.grpo = grpo
         for group in self.optimizer.param_groups:
-            group["lr"] = grpo.learning_rate
+            group.update(lr=grpo.learning_rate, betas=(grpo.beta1, grpo.beta2), eps=grpo.adam_epsilon)
 
     def generate(self, questions: Sequence[Asked], copies: int, seed: int) -> list[list[SampledCompletion]]:
         """`copies` completions of each question from one batched decode (split by `policy.generate_batch`).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from swarm_ray.config.schema import DirectConfig, GrpoConfig, PolicyConfig, TasksConfig, TrackingConfig
+from swarm_ray.config.schema import DirectConfig, PolicyConfig, TasksConfig, TrackingConfig
 from swarm_ray.errors import ConfigError
 from swarm_ray.exchange.hivemind import require_hivemind
 from swarm_ray.exchange.hivemind.multiaddr import read_bootnodes
@@ -59,5 +59,4 @@ def prepare_starts(
     from swarm_ray.policies.tiny.loading import TinyStart
 
     with Scorer(tasks, allowed_modules=allowed_modules) as verifier:
-        # Starts are made without GRPO.
-        TinyStart(policy, GrpoConfig(), questions, verifier, cache_folder(), report).prepare(indices)
+        TinyStart(policy, questions, verifier, cache_folder(), report).prepare(indices)

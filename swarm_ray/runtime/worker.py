@@ -18,10 +18,11 @@ from actors.trainer.settings import TrainerResult, TrainerSettings
 from drive_store import Store, StoreError
 from swarm_ray.config.load import config_hash, to_json
 from swarm_ray.config.schema import SwarmConfig
-from swarm_ray.errors import NodeFailure, SwarmError
+from swarm_ray.errors import ActorFailure, NodeFailure, SwarmError
 from swarm_ray.experiments.folder import ExperimentAddress, local_folder
 from swarm_ray.machine import ray_actors
 from swarm_ray.machine.local_disk import cache_folder
+from swarm_ray.machine.ray_actors import INHERITED, NOTHING, Share
 from swarm_ray.machine.ray_instance import STARTED_WITHIN_S, RayInstance
 from swarm_ray.machine.versions import installed_versions
 from swarm_ray.observe.snapshot import ExperimentSnapshot
@@ -37,6 +38,8 @@ STOP_WITHIN_S = 6.5
 """Time limit for trainers to end a decode and write a final checkpoint."""
 GONE_WITHIN_S = 8.0
 """Then remaining actors are killed; unwritten rows stay on this machine's disk for the next start."""
+NAME_WITHIN_S = 10.0
+"""The name of an actor that was ended is free by then."""
 ENDED_WITHIN_S = 60.0
 """Time limit for trackers to send and copy their data at the end of a run that was not stopped."""
 
@@ -218,7 +221,7 @@ class Worker:
         root = hashlib.sha256(self.address.root.encode()).hexdigest()[:8]
         namespace = f"swarm-ray-{self.address.experiment}-{root}"
         where = where or {"place": ray_actors.beside_driver()}
-        return ray_actors.spawn(actor, f"{role}/{self.settings.name}", namespace, *arguments, **where)
+        return spawn(actor, f"{role}/{self.settings.name}", namespace, *arguments, **where)
 
     def _ended(self, role: str, result: Any) -> None:
         """Keep the result of an actor whose work has ended."""
@@ -282,3 +285,32 @@ class Worker:
         self._supervisor.end()
         if self._placement.group is not None:
             self._placement.group.release()
+
+
+def spawn(
+    actor: Any, name: str, namespace: str, *arguments: Any, share: Share = NOTHING, place: Any = None
+) -> Any:
+    """Start an actor under a name of its own in the experiment's namespace; answers its handle at once.
+
+    Args:
+        actor: a Ray actor class.
+        name: free in the namespace, or held by an actor that was ended a moment ago.
+        namespace: the experiment's.
+        arguments: of its `__init__`.
+        share: what it asks of Ray.
+        place: where it goes, as `ray_actors.beside_driver` or `PlacementGroup.bundle` say; None leaves that to Ray.
+
+    Raises:
+        ActorFailure: another actor has the name and keeps it.
+    """
+    options: dict[str, Any] = {"num_cpus": share.cpus, "num_gpus": share.gpus, "scheduling_strategy": place}
+    deadline = time.monotonic() + NAME_WITHIN_S
+    while True:
+        try:
+            return actor.options(
+                name=name, namespace=namespace, runtime_env={"env_vars": dict(INHERITED)}, **options
+            ).remote(*arguments)
+        except ValueError as error:
+            if time.monotonic() > deadline:
+                raise ActorFailure(f"{name} cannot be started in {namespace}: {error}") from error
+            time.sleep(0.1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.coordinator.closing import Tallies, stage_is_over
-from actors.coordinator.epoch import write_copies
+from actors.coordinator.round_keeper import write_copies
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import NodeTotals
 from swarm_ray.records.rollouts import StepCounters

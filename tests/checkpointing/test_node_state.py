@@ -3,7 +3,7 @@ import pytest
 from checkpoints_for_tests import CONFIG, small_node, small_policy, state_of
 from experiments_for_tests import metrics_row
 
-from swarm_ray.checkpointing.node_state import decode_state, encode_state, fingerprint, require_same_model
+from swarm_ray.checkpointing.node_state import decode_state, fingerprint, require_same_model
 from swarm_ray.errors import CheckpointError, CheckpointMismatch
 from swarm_ray.records.metrics import StepMetrics
 from swarm_ray.records.rollouts import StepCounters
@@ -17,11 +17,11 @@ def row(step: int) -> StepMetrics:
 
 def test_what_is_kept_comes_back_to_the_last_digit() -> None:
     state = state_of(small_node(), rows=tuple(map(row, range(3))), vote="node-3", evaluated=True)
-    assert decode_state(encode_state(state), "state.json") == state
+    assert decode_state(state.encode(), "state.json") == state
 
 
 def test_what_this_version_does_not_read_is_refused() -> None:
-    whole = encode_state(state_of(small_node()))
+    whole = state_of(small_node()).encode()
     for data in (b"", whole[:-5], b"[]", b"{}", whole.replace(b'"schema": 1', b'"schema": 2')):
         assert data != whole
         with pytest.raises(CheckpointError, match=r"step_000007/state\.json"):
@@ -42,5 +42,5 @@ def test_another_model_is_refused_with_the_difference() -> None:
 
 def test_a_later_versions_fields_are_passed_over() -> None:
     state = state_of(small_node())
-    told = msgspec.json.decode(encode_state(state)) | {"new": 1}
+    told = msgspec.json.decode(state.encode()) | {"new": 1}
     assert decode_state(msgspec.json.encode(told), "x") == state

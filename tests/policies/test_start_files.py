@@ -32,7 +32,7 @@ def prepare(folder: Path, start: str, said: list[str]) -> None:
     config = load_config("tiny", overrides=[*SMALL, f"policy.start={start}"])
     with Scorer(config.tasks) as verifier:
         tasks, report = TaskSet(config.tasks), lambda what, _share: said.append(what)
-        TinyStart(config.policy, config.grpo, tasks, verifier, folder, report).prepare([0, 1])
+        TinyStart(config.policy, tasks, verifier, folder, report).prepare([0, 1])
 
 
 def home_of(config: SwarmConfig, folder: Path) -> Path:

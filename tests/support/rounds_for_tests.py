@@ -85,8 +85,11 @@ def blank_policies(
     config: SwarmConfig, tasks: TaskSet, verifier: Verifier, count: int, cache: Path | None = None
 ) -> list[Policy]:
     """Policies without training."""
-    start = TinyStart(config.policy, config.grpo, tasks, verifier, cache or cache_folder(), lambda *_: None)
-    return [start.policy(n) for n in range(count)]
+    start = TinyStart(config.policy, tasks, verifier, cache or cache_folder(), lambda *_: None)
+    policies = [start.policy(n) for n in range(count)]
+    for policy in policies:
+        policy.use(config.grpo)
+    return policies
 
 
 def same_weights(ones: list[dict[str, torch.Tensor]], others: list[dict[str, torch.Tensor]]) -> list[bool]:

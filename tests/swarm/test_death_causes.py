@@ -14,11 +14,11 @@ import pytest
 import ray
 
 from swarm_ray.errors import ActorFailure, MissingResource, NodeFailure
-from swarm_ray.machine import ray_actors
 from swarm_ray.machine.actor_errors import ActorDied, ActorRaised
 from swarm_ray.machine.ray_actors import Share
 from swarm_ray.runtime.failure_policy import FailurePolicy
 from swarm_ray.runtime.supervision import Supervisor
+from swarm_ray.runtime.worker import spawn
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -51,7 +51,7 @@ def watched(restarts: int, within_s: float, share: Share, *arguments: str) -> tu
     actor = patient()
 
     def make() -> Any:
-        return ray_actors.spawn(actor, "trainer-0/here", "causes", *arguments, share=share)
+        return spawn(actor, "trainer-0/here", "causes", *arguments, share=share)
 
     supervisor.start("trainer-0", make, share=share)
     return supervisor, said

@@ -85,7 +85,6 @@ class TinyStart:
 
     Args:
         config: names the start and its seed, and how its policies decode.
-        grpo: how they learn.
         tasks: draws the lessons, never a held-out question.
         verifier: measures whether the start is what it should be.
         folder: where starts are kept.
@@ -95,13 +94,12 @@ class TinyStart:
     def __init__(
         self,
         config: PolicyConfig,
-        grpo: GrpoConfig,
         tasks: TaskSet,
         verifier: Verifier,
         folder: Path,
         report: Report,
     ) -> None:
-        self._config, self._grpo, self._tasks = config, grpo, tasks
+        self._config, self._tasks = config, tasks
         self._verifier, self._report = verifier, report
         self._folder = start_folder(tasks.config, config.start_seed, folder)
         self.device = choose_device(config.device)
@@ -119,7 +117,7 @@ class TinyStart:
                 self._weights(name)
 
     def policy(self, index: int) -> Policy:
-        """A policy of its own that starts as number `index`."""
+        """A policy of its own that starts as number `index`; how it learns is for `Policy.use` to say."""
         model = self._model()
         for name in start_names(self._config.start, [index])[-1:]:
             model.load_state_dict(self._weights(name))
@@ -133,7 +131,7 @@ class TinyStart:
             pad = self.tokenizer.pad_token_id
             self._layouts[device] = probe_layout(model, pad, self._config, device)
         language = tiny_language(model, self.tokenizer)
-        return Policy(language, self._config, self._grpo, device, self._layouts[device])
+        return Policy(language, self._config, GrpoConfig(), device, self._layouts[device])
 
     def _weights(self, name: str) -> dict[str, torch.Tensor]:
         """Weights by their name, which says what they are; made where this machine does not have them."""
