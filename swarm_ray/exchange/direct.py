@@ -87,21 +87,26 @@ class DirectValues:
         self.reached: Reached | None = None
         """How the peers' rollouts of the last round came; None while direct links are not used."""
 
+    @property
+    def wants(self) -> tuple[Wanted, ...]:
+        """What our next files ask of others."""
+        return tuple(Wanted(*key) for key in self._requested)[-MAX_WANTS:]
+
+    def reaches_peers(self, number: int) -> bool:
+        """Whether rollouts of a round may travel directly."""
+        carried = self._requesters.carry_all(number, self._members)
+        return not carried and bool(self._call(lambda link: link.peers()))
+
     def pack(self, node: str, moment: Moment, file: RoundFile) -> tuple[RoundFile, bytes]:
-        """The file to publish, and the value that it stands for; empty where the file holds its rollouts itself."""
-        wants = tuple(Wanted(*key) for key in self._requested)[-MAX_WANTS:]
-        whole = file.alone or self._requesters.carry_all(moment.round, self._members)
-        if not whole and bool(self._call(lambda link: link.peers())):
-            value = msgspec.msgpack.encode(file)
-            sha256 = payload_sha256(value)
-            key = value_key(self._uid, moment, node, sha256)
-            if (parts := self._put(key, value)) is not None:
-                self._own.keep(node, SentValue(moment, value, (self.lives[node],)))
-                receipt = Receipt(key, sha256, len(value), parts, len(file.rollouts), bool(file.game))
-                return msgspec.structs.replace(
-                    file, rollouts=(), game=b"", receipt=receipt, wants=wants
-                ), value
-        return msgspec.structs.replace(file, wants=wants), b""
+        """The file with a receipt for its rollouts, and their value; the file as it is where none can be stored."""
+        value = msgspec.msgpack.encode(file)
+        sha256 = payload_sha256(value)
+        key = value_key(self._uid, moment, node, sha256)
+        if (parts := self._put(key, value)) is None:
+            return file, b""
+        self._own.keep(node, SentValue(moment, value, (self.lives[node],)))
+        receipt = Receipt(key, sha256, len(value), parts, len(file.rollouts), bool(file.game))
+        return msgspec.structs.replace(file, rollouts=(), game=b"", receipt=receipt), value
 
     def restore_value(self, node: str, moment: Moment, value: bytes, lives: Sequence[str]) -> None:
         """Store a value that an earlier process had stored: it may have died with that.
@@ -115,11 +120,14 @@ class DirectValues:
         self._own.keep(node, SentValue(moment, value, tuple(lives)))
         self._put(value_key(self._uid, moment, node, payload_sha256(value)), value)
 
-    def resolve(self, files: Sequence[tuple[FileRef, RoundFile]]) -> list[Resolved]:
-        """Files that were read from the folder, whole; what receipts stand for is fetched, several at a time."""
-        self._members = tuple(ref.node for ref, _ in files)
-        whole = [Resolved(ref, file) for ref, file in files if file.receipt is None]
-        receipts = [(ref, file.receipt) for ref, file in files if file.receipt is not None]
+    def resolve(self, whole: Sequence[str], receipts: Sequence[tuple[FileRef, Receipt]]) -> list[Resolved]:
+        """What receipts stand for, fetched several at a time.
+
+        Args:
+            whole: nodes whose files in the folder hold their rollouts.
+            receipts: of the other files.
+        """
+        self._members = (*whole, *(ref.node for ref, _ in receipts))
         with ThreadPoolExecutor(AT_ONCE) as pool:
             fetched = list(pool.map(lambda pair: self._fetch(*pair), receipts))
         for (ref, receipt), found in zip(receipts, fetched, strict=True):
@@ -130,10 +138,10 @@ class DirectValues:
         if receipts or self.link is not None:
             self.reached = Reached(
                 direct=tuple(sorted(f.ref.node for f in fetched if isinstance(f.file, RoundFile))),
-                folder=tuple(sorted(f.ref.node for f in whole)),
+                folder=tuple(sorted(whole)),
                 asked=tuple(sorted(f.ref.node for f in fetched if isinstance(f.file, str))),
             )
-        return whole + fetched
+        return fetched
 
     def late_values(self) -> list[Resolved]:
         """Values of earlier rounds that were asked for and lie in the folder by now."""
@@ -143,19 +151,23 @@ class DirectValues:
             del self._requested[pending.key]
         return [Resolved(pending.ref, file) for pending, file in found]
 
-    def answer_requests(self, number: int, files: Sequence[tuple[FileRef, RoundFile]]) -> None:
+    def answer_requests(self, number: int, wants: Sequence[tuple[str, Sequence[Wanted]]]) -> None:
         """Put into the folder what others could not fetch of ours, and give up what we asked for too long ago.
 
         A folder out of reach is not an error: they ask again.
+
+        Args:
+            number: the round.
+            wants: nodes, and what their files of it ask for.
         """
         self._requested = {
             k: p for k, p in self._requested.items() if p.moment.round + self._staleness >= number
         }
         self._own.expire(number)
-        for ref, file in files:
-            asked = {(want.node, want.sha256) for want in file.wants if want.node in self.lives}
+        for node, wanted in wants:
+            asked = {(want.node, want.sha256) for want in wanted if want.node in self.lives}
             if asked:
-                self._requesters.note(ref.node, number)
+                self._requesters.note(node, number)
                 self.problem = self._own.share(asked, number) or self.problem
 
     def _put(self, key: str, value: bytes) -> int | None:

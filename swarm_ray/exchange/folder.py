@@ -107,13 +107,15 @@ class Outbox:
             StoreFull: the own disk is full, so that nothing can be promised.
             NameTaken: another file is held under the number.
         """
-        packed, value = self.direct.pack(node, moment, file)
+        value = b""
+        if not file.alone and self.direct.reaches_peers(moment.round):
+            file, value = self.direct.pack(node, moment, file)
         self._spools[node].hold(
             round=moment.round,
             stage=moment.stage,
             step=number,
             epoch=self._state.epoch,
-            payload=msgspec.msgpack.encode(packed),
+            payload=msgspec.msgpack.encode(msgspec.structs.replace(file, wants=self.direct.wants)),
             attachment=b"" if own is None else _attachment(own, value),
         )
 
@@ -219,8 +221,7 @@ class FolderExchange(Outbox):
         refused = [PeerFile(r.node, refused=r.reason) for r in closed.rejected if r.node not in without]
         refused += [PeerFile(ref.node, refused=file) for ref, file in found if isinstance(file, str)]
         read = [(ref, file) for ref, file in found if isinstance(file, RoundFile)]
-        self.direct.answer_requests(closed.round, read)
-        fetched, late_values = self.direct.resolve(read), self.direct.late_values()
+        fetched, late_values = resolve_files(self.direct, closed.round, read), self.direct.late_values()
         return [peer_file(one) for one in fetched] + refused + [peer_file(one) for one in late_values]
 
     def restore_values(self) -> None:
@@ -242,6 +243,19 @@ class FolderExchange(Outbox):
     def bytes_waiting(self) -> int:
         """Of all files on the own disk that wait for an answer."""
         return sum(spool.bytes_waiting for spool in self._spools.values())
+
+
+def resolve_files(
+    direct: DirectValues, number: int, files: Sequence[tuple[FileRef, RoundFile]]
+) -> list[Resolved]:
+    """Files of a round that were read from the folder, whole, with what their receipts stand for.
+
+    What others ask for in them is answered.
+    """
+    direct.answer_requests(number, [(ref.node, file.wants) for ref, file in files])
+    whole = [Resolved(ref, file) for ref, file in files if file.receipt is None]
+    receipts = [(ref, file.receipt) for ref, file in files if file.receipt is not None]
+    return whole + direct.resolve([one.ref.node for one in whole], receipts)
 
 
 def peer_file(found: Resolved) -> PeerFile:

@@ -24,7 +24,7 @@ from drive_store import (
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.exchange.backoff import Backoff
 from swarm_ray.exchange.direct import DirectValues
-from swarm_ray.exchange.folder import Outbox
+from swarm_ray.exchange.folder import Outbox, resolve_files
 from swarm_ray.exchange.state_follower import StateFollower
 from swarm_ray.exchange.validation import read_accepted, read_peer_file
 from swarm_ray.genrl.peers import Peer, Peers
@@ -246,8 +246,7 @@ class CoordinatedGathering(Outbox):
         refs = [ref for ref in closed.accepted if ref.node != self.me.node]
         found = read_accepted(self.experiment, self._state, refs)
         read = [(ref, file) for ref, file in found if isinstance(file, RoundFile)]
-        self.direct.answer_requests(closed.round, read)
-        resolved = {one.ref.node: one.file for one in self.direct.resolve(read)}
+        resolved = {one.ref.node: one.file for one in resolve_files(self.direct, closed.round, read)}
         for ref, listed in found:
             file = resolved.get(ref.node, listed)
             if isinstance(file, RoundFile) and file.game:

@@ -10,7 +10,7 @@ from link_for_tests import Deaf, started
 
 from drive_store import payload_sha256
 from swarm_ray.exchange.direct import DirectValues
-from swarm_ray.exchange.folder import peer_file
+from swarm_ray.exchange.folder import peer_file, resolve_files
 from swarm_ray.exchange.hivemind.link import DhtLink
 from swarm_ray.exchange.retransmission import FULL_ROUNDS, Requesters
 from swarm_ray.exchange.validation import decode_round_file, value_key
@@ -45,15 +45,16 @@ class Peers:
 
     def publish(self, node: str, number: int, **said: Any) -> tuple[FileRef, RoundFile]:
         """A node's file of a round, as the folder has it."""
-        packed, _ = self.values[node].pack(node, Moment(number), round_file(step=number, **said))
-        payload = msgspec.msgpack.encode(packed)
+        values, packed = self.values[node], round_file(step=number, **said)
+        if not packed.alone and values.reaches_peers(number):
+            packed, _ = values.pack(node, Moment(number), packed)
+        payload = msgspec.msgpack.encode(msgspec.structs.replace(packed, wants=values.wants))
         return self.folder.publish(node, number, payload), decode_round_file(payload)
 
     def gather(self, node: str, number: int, *files: tuple[FileRef, RoundFile]) -> list[PeerFile]:
         """What the node's trainer makes of others' files."""
         values = self.values[node]
-        values.answer_requests(number, files)
-        return [peer_file(found) for found in values.resolve(files) + values.late_values()]
+        return [peer_file(found) for found in resolve_files(values, number, files) + values.late_values()]
 
 
 @pytest.fixture
