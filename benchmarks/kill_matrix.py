@@ -16,8 +16,7 @@ sys.path += [str(ROOT), str(ROOT / "tests" / "support")]
 os.environ.setdefault("SWARM_RAY_CACHE", str(ROOT / ".cache" / "swarm-ray"))
 
 from cells_for_tests import PHASES, VICTIMS, Outcome, Undisturbed, run_cells, run_undisturbed  # noqa: E402
-from losses_for_tests import Played, play  # noqa: E402
-from stage_for_tests import Part, Play  # noqa: E402
+from losses_for_tests import Part, Play, Played, play  # noqa: E402
 
 FOUR = Play(
     (

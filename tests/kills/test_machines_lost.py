@@ -6,8 +6,7 @@ A worker's machine is killed in the middle of a decode (T2), and the coordinator
 from pathlib import Path
 
 import pytest
-from losses_for_tests import Played, play
-from stage_for_tests import EXPERIMENT, MODULES, TWO
+from losses_for_tests import EXPERIMENT, MODULES, TWO, Played, play
 
 from swarm_ray.errors import UserError
 from swarm_ray.experiments import experiment_status
