@@ -20,6 +20,7 @@ from drive_store.envelope import (
     record_in,
     seal_json,
     seal_packed,
+    why_no_record,
 )
 from drive_store.errors import (
     RETRYABLE,
@@ -134,6 +135,7 @@ __all__ = [
     "seal_json",
     "seal_packed",
     "valid_id",
+    "why_no_record",
     "write_coordinator_beat",
     "write_request",
 ]

@@ -286,6 +286,17 @@ def record_in(reading: Reading | None, kind: type[T]) -> T | None:
         return None
 
 
+def why_no_record(reading: Reading | None, kind: type[object]) -> str:
+    """In words, why `record_in` answers None."""
+    if not isinstance(reading, Valid):
+        return reading.reason if reading else "it is not there"
+    try:
+        msgspec.json.decode(reading.payload, type=kind)
+    except UNREADABLE as error:
+        return str(error)
+    return ""
+
+
 def _open_json(data: bytes, expected: Expected) -> Valid:
     _check_start(data, JSON_START, _SCHEMA_JSON)
     cut = data.find(JSON_MARK, 0, HEAD_LIMIT)

@@ -194,11 +194,11 @@ def publish_value(
 
     Raises:
         NameTaken: a damaged file has the name.
+        FolderMissing: that incarnation has published nothing in this round.
         StoreError: the file could not be written.
     """
     key = experiment.paths.value_file(node, incarnation, round, stage, payload_sha256(value))
-    _create_once(
-        experiment.store,
+    experiment.store.create_once(
         key,
         seal_packed(experiment.header(VALUE, node, incarnation, round=round, stage=stage), value),
     )

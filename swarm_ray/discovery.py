@@ -197,6 +197,7 @@ class PeerBook:
             self._folder.remove(record.node, record.incarnation)
         except (NotAFile, StoreDenied):
             return False  # another program's file, or a folder: left alone
+        self._records.pop((record.node, record.incarnation), None)  # a listing may show it for a while yet
         return True
 
     def _is_fresh(self, record: PeerRecord) -> bool:

@@ -66,7 +66,7 @@ class RoundHistory:
 
     def of(self, number: int) -> list[str]:
         """Nodes whose files of a round were accepted."""
-        return sorted({node for round_, nodes in self._accepted if round_ == number for node in nodes})
+        return sorted({node for round_, nodes in tuple(self._accepted) if round_ == number for node in nodes})
 
 
 @dataclass(frozen=True)

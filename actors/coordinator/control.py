@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal
 
-from drive_store import ExperimentStore, StoreError, record_in
+from drive_store import ExperimentStore, StoreError, record_in, why_no_record
 from drive_store.statelog.coordinator import RequestReader
 from swarm_ray.records.state import ControlRequest
 
@@ -71,7 +71,7 @@ class Control:
             self.replies[name] = (
                 self._obey(request.action, over=over)
                 if request
-                else "nothing to do: a request that cannot be read"
+                else f"nothing to do: a request that cannot be read ({why_no_record(found[name], ControlRequest)})"
             )
         asked = [self._asked.popleft() for _ in range(len(self._asked))]
         for action in asked:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drive_store import UNREADABLE, ExperimentStore, Liveness, Registry, Valid, record_in
+from drive_store import UNREADABLE, ExperimentStore, Liveness, Registry, Valid, record_in, why_no_record
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.records.nodes import Beat, NodeTotals, Registration
 from swarm_ray.records.state import Member
@@ -80,7 +80,12 @@ class Roster:
                 if registration and (registration.node, registration.incarnation) == (node, incarnation):
                     self.register_peer(registration)
                 else:
-                    self.refused[f"{node}.{incarnation}"] = "not a registration of this node"
+                    why = why_no_record(reading, Registration)
+                    self.refused[f"{node}.{incarnation}"] = (
+                        f"a registration that cannot be read: {why}"
+                        if why
+                        else "a registration of another node"
+                    )
         for node in sorted(self._announced):
             self._admit(node, now)
         for node, peer in self.peers.items():

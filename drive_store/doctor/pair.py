@@ -163,8 +163,11 @@ def folders(store: Store, session: str) -> Iterator[str]:
     Raises:
         StoreError: a folder cannot be listed.
     """
+    own = f"{CHECK}/{session}"
+    yield own  # whatever the listings above it show
     for above in _named(store.names(""), CHECK):
-        yield from (f"{above}/{below}" for below in _named(store.names(above), session))
+        found = (f"{above}/{below}" for below in _named(store.names(above), session))
+        yield from (folder for folder in found if folder != own)
 
 
 def _named(names: Sequence[str], name: str) -> list[str]:

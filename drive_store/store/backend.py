@@ -101,13 +101,12 @@ class Sentinel:
         Raises:
             StoreUnavailable: the device changed, or the sentinel is gone, unreadable or different.
         """
-        now = remember(self.root, self.key, read)
-        if now.device != self.device:
+        if _device(self.root) != self.device:  # first: of an unmounted Drive the sentinel is missing too
             raise StoreUnavailable(
                 f"{self.root} is on another device than before: Drive was unmounted or mounted again. "
                 "Mount it, then attach again; nothing was written."
             )
-        if now.sha256 != self.sha256:
+        if remember(self.root, self.key, read).sha256 != self.sha256:
             raise StoreUnavailable(
                 f"{self.root}/{self.key} is not the file it was: the experiment was replaced. "
                 "Stop, and start again on the experiment that is meant; nothing was written."
@@ -120,12 +119,9 @@ def remember(root: Path, key: str, read: Read) -> Sentinel:
     Raises:
         StoreUnavailable: the root cannot be reached, or the sentinel cannot be read.
     """
+    device = _device(root)
     try:
-        device, data = root.stat().st_dev, read(key, _LIMIT)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"{root} cannot be reached ({error.strerror}). Mount it, or give the folder that is meant."
-        ) from error
+        data = read(key, _LIMIT)
     except StoreError as error:
         raise StoreUnavailable(f"The sentinel cannot be read: {error}") from error
     if data is None:
@@ -134,3 +130,12 @@ def remember(root: Path, key: str, read: Read) -> Sentinel:
             "or check that the experiment was not removed. Nothing was written."
         )
     return Sentinel(root, key, device, hashlib.sha256(data).hexdigest())
+
+
+def _device(root: Path) -> int:
+    try:
+        return root.stat().st_dev
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{root} cannot be reached ({error.strerror}). Mount it, or give the folder that is meant."
+        ) from error

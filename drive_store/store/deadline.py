@@ -84,17 +84,11 @@ class Deadline:
             raise TimeoutError(errno.ETIMEDOUT, f"{MOST_HANGING} earlier calls still hang in the file system")
         call, helper = _Call(work), _idle_helper()
         helper.calls.put(call)
-        before = progress()
-        while not wait([call], self.seconds).done:
-            after = progress()
-            if after == before:
-                self._hanging.add(call)
-                call.add_done_callback(self._hanging.discard)
-                helper.calls.put(None)
-                raise TimeoutError(
-                    errno.ETIMEDOUT, f"the file system did not answer within {self.seconds:g} s"
-                )
-            before = after
+        try:
+            self._wait(call, progress)
+        except BaseException:  # an interrupt, too: the helper ends when it has done what it does
+            helper.calls.put(None)
+            raise
         if len(_idle) < _MOST_IDLE:
             _idle.append(helper)
         else:
@@ -103,6 +97,19 @@ class Deadline:
             return call.result()
         finally:
             del call  # see `_Helper.run`
+
+    def _wait(self, call: _Call[T], progress: Callable[[], int]) -> None:
+        """Return when the call has ended; raise when it hangs."""
+        before = progress()
+        while not wait([call], self.seconds).done:
+            after = progress()
+            if after == before:
+                self._hanging.add(call)
+                call.add_done_callback(self._hanging.discard)
+                raise TimeoutError(
+                    errno.ETIMEDOUT, f"the file system did not answer within {self.seconds:g} s"
+                )
+            before = after
 
 
 def _idle_helper() -> _Helper:

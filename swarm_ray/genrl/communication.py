@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -72,8 +73,12 @@ class GameCommunication(Communication):  # type: ignore[misc, unused-ignore]
 
     def attach(self, gathering: Gathering) -> None:
         """From here on payloads travel."""
-        self._gathering, me = gathering, gathering.me
-        self._values = NamedValues(gathering.experiment, me.node, me.incarnation)
+        self._gathering = gathering
+
+    @cached_property
+    def _values(self) -> NamedValues:
+        me = self.gathering.me
+        return NamedValues(self.gathering.experiment, me.node, me.incarnation)
 
     def tell(self, **said: Any) -> None:
         """Tell something of the round before in the next round's first file: fields of a `RoundFile`."""

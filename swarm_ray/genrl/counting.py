@@ -187,4 +187,4 @@ def _numbers(given: Any) -> list[float]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return fmean(values) if values else 0.0
+    return sum(values) / len(values) if values else 0.0  # of peers' rewards, which may be infinite

@@ -19,17 +19,17 @@ from drive_store import (
     new_incarnation,
     record_in,
 )
-from swarm_ray.config.load import config_hash
+from swarm_ray.config.load import config_hash, load_config
 from swarm_ray.config.schema import PaceConfig
 from swarm_ray.errors import ExperimentExistsError, UserError
 from swarm_ray.experiments.folder import (
     ExperimentAddress,
+    create_experiment,
     local_folder,
     read_config,
     read_identity,
     require_name,
 )
-from swarm_ray.experiments.open import init_experiment
 from swarm_ray.genrl.communication import GameCommunication
 from swarm_ray.genrl.gathering import DeadlineGathering
 from swarm_ray.machine.cancellation import Cancellation
@@ -174,7 +174,7 @@ def _open(address: ExperimentAddress, nodes: int, deadline_s: float | None) -> t
     until, store = time.monotonic() + MADE_WITHIN_S, Store(address.root)
     while read_identity(store, address) is None:
         try:
-            init_experiment(address.root, address.experiment, overrides=asked)
+            create_experiment(address, load_config(None, None, asked), claimant="coordinator")
         except ExperimentExistsError:  # another node has begun to make it
             if time.monotonic() > until:
                 raise UserError(

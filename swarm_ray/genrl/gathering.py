@@ -150,7 +150,8 @@ class DeadlineGathering:
         for node in self.peers.present().keys() - settled:
             # An incarnation that died before it came so far has shared nothing.
             lives = [p for p in self.peers.lives(node) if p.alive or p.round >= moment.round - 1]
-            for file in (file for life in lives for file in self._files(moment, life)):
+            # All are read before one is noted: a folder that fails meanwhile leaves the node to the next look.
+            for file in [file for life in lives for file in self._files(moment, life)]:
                 if isinstance(file, RoundFile):
                     gathered.payloads[node] = file.game
                     self.peers.reached(node, moment.round - 1)

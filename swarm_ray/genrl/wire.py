@@ -178,6 +178,8 @@ class _Unpacker(_Budget):
                 return {key: self.unpack(item, depth + 1) for key, item in value.items()}
             case [bool(), *_]:
                 pass
+            case [int(tag), *_] if tag not in _READERS and tag not in _BUILDERS:
+                raise _not_payload(f"unknown tag {tag}")
             case [int(tag), *parts] if tag in _READERS:
                 return _READERS[tag](parts)
             case [int(tag), *parts] if tag in _BUILDERS:

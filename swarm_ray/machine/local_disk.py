@@ -26,8 +26,8 @@ def cache_folder() -> Path:
 
 
 def _named(what: str, usual: Path) -> Path:
-    usual = Path(os.environ.get(f"XDG_{what}_HOME") or Path.home() / usual) / "swarm-ray"
-    return Path(os.environ.get(f"SWARM_RAY_{what}") or usual)
+    own = os.environ.get(f"SWARM_RAY_{what}")
+    return Path(own or Path(os.environ.get(f"XDG_{what}_HOME") or Path.home() / usual) / "swarm-ray")
 
 
 def read_words(path: Path) -> tuple[str, ...]:

@@ -197,9 +197,8 @@ def _require_known(file: SweepFile, key: str, value: object, way: Line) -> None:
 def _check_grid(file: SweepFile, fixed: Mapping[str, Any], axes: tuple[Axis, ...]) -> None:
     """Refuse a key that is set twice, since one value would be ignored."""
     places = [(axis, key) for axis in axes for key in axis.keys]
-    given = [key for _, key in places]
-    for axis, key in places:
-        if given.count(key) > 1:
+    for number, (axis, key) in enumerate(places):
+        if key in [earlier for _, earlier in places[:number]]:
             raise file.mistake(f"grid: {key} is given twice; remove one", "grid", ", ".join(axis.keys))
         if key in fixed:
             raise file.mistake(f"set: {key} is in the grid too; remove one", "set", key)

@@ -140,6 +140,7 @@ def require_modules(config: TasksConfig, trusted: Sequence[str]) -> None:
             raise UserError(
                 f"--module {name}: the experiment has no such module of its own (tasks.modules); {known}"
             )
+    for name in trusted:
         try:
             importlib.import_module(name)
         except (ImportError, SyntaxError) as error:

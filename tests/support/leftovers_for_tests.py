@@ -45,7 +45,11 @@ def end_what_came(before: Before) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that something was left open has failed one test already
         _end_actors(had_ray=before.had_ray)
-        found = [process for process in _started() if process.pid not in before.pids]
+        found = [
+            process
+            for process in _started()
+            if process.pid not in before.pids and not _belongs(process, before)
+        ]
         _end(found)
         _close({process.pid for process in found})
         _forget_locals()
@@ -99,6 +103,15 @@ def _forget_locals() -> None:
     traceback.clear_frames(last)
     for frame, _ in traceback.walk_tb(last):
         _ = frame.f_locals  # Python's copy of them, which pytest has asked for, becomes as empty as they are
+
+
+def _belongs(process: psutil.Process, before: Before) -> bool:
+    """Whether what was there before has started it since, as a Ray that others use renews its idle workers."""
+    here = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    try:
+        return any(parent.pid in before.pids - here for parent in process.parents())
+    except psutil.Error:
+        return False
 
 
 def _started() -> list[psutil.Process]:

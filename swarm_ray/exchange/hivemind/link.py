@@ -195,9 +195,10 @@ class DhtLink:
             raise LinkError(f"{key}: {error}") from error
 
     def _running(self) -> LinkClient:
-        if self._process is None:
+        process = self._process  # another thread may close the link meanwhile
+        if process is None:
             raise LinkError("the direct link was not started, or was closed")
-        return self._process
+        return process
 
 
 def _require_free(listen: str, port: int) -> None:

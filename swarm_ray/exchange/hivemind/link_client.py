@@ -169,8 +169,11 @@ class LinkClient:
         """Hand answers to those who wait, in a thread of its own, until the process has gone."""
         try:
             with self._socket.makefile("rb") as incoming:
-                while head := incoming.read(LENGTH_BYTES):
-                    self._answer(msgspec.msgpack.decode(incoming.read(body_length(head)), type=Reply))
+                while len(head := incoming.read(LENGTH_BYTES)) == LENGTH_BYTES:
+                    length = body_length(head)
+                    if len(body := incoming.read(length)) < length:
+                        break  # it was killed in the middle of an answer
+                    self._answer(msgspec.msgpack.decode(body, type=Reply))
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             self._lose(self._last_words() or str(error))
         self._clear(self._last_words() or "it ended")

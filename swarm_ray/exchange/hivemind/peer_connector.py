@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, zip_longest
+from itertools import chain, zip_longest
 
 from drive_store import StoreError
 from swarm_ray.config.schema import DirectConfig
@@ -184,9 +184,11 @@ class PeerConnector:
 
     def _join(self, due: Sequence[_Candidate]) -> None:
         """Probe candidates in this link's own order, and connect to those that are alive."""
-        ordered = sorted(due, key=self._own_order)
-        counts = accumulate(len(c.addresses) for c in ordered)
-        tried = [c for c, count in zip(ordered, counts, strict=True) if count <= MAX_PROBED]
+        tried, room = list[_Candidate](), MAX_PROBED
+        for candidate in sorted(due, key=self._own_order):
+            if len(candidate.addresses) <= room:
+                tried.append(candidate)
+                room -= len(candidate.addresses)
         alive = probe([address for c in tried for address in c.addresses])
         living = [c for c in tried if alive.intersection(c.addresses)]
         if joined := living[:MAX_JOINED]:

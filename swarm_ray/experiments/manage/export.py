@@ -80,8 +80,9 @@ def export_experiment(
     writers = _writers(opened, target, tuple(modules), found)
     with ExitStack() as whole:  # all or nothing: half an export would have to be removed by hand
         parts = [whole.enter_context(written_whole(file, overwrite=overwrite)) for file in writers]
-        for part, write in zip(parts, writers.values(), strict=True):
-            write(part)
+        for file, part, write in zip(writers, parts, writers.values(), strict=True):
+            with writing_errors(file):
+                write(part)
     if problems is not None and found is not None:
         problems += dict.fromkeys(found)  # the tables are made of the same files, and find the same
     return list(writers)

@@ -137,6 +137,10 @@ class OpenExperiment(ExperimentFolder):
         return log
 
 
+_NAMED = 5
+"""Problems that one error names."""
+
+
 def report(found: Sequence[str], problems: list[str] | None, error: type[SwarmError]) -> None:
     """Hand on what cannot be read.
 
@@ -145,11 +149,12 @@ def report(found: Sequence[str], problems: list[str] | None, error: type[SwarmEr
         problems: takes the lines.
         error: raised where no list was passed for them.
     """
+    lines = [clean(line) for line in found]
     if problems is not None:
-        problems.extend(found)
-    elif found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise error(f"{clean(found[0])}{more}; pass a list of problems to have the rest")
+        problems.extend(lines)
+    elif lines:
+        more = f" (and {len(lines) - _NAMED} more)" if len(lines) > _NAMED else ""
+        raise error(f"{'; '.join(lines[:_NAMED])}{more}; pass a list of problems to have the rest")
 
 
 def open_root(root: str) -> Store:

@@ -68,12 +68,16 @@ def list_experiments(root: str) -> list[ExperimentSummary]:
     look = Deadline()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = pool.map(
-            lambda name: look.call(lambda: _summary(store, ExperimentAddress(root, name))),
-            possible_names(store),
+            lambda name: _looked_at(look, store, ExperimentAddress(root, name)), possible_names(store)
         )
-        with errors_of("list the folder", root):
-            summaries = [summary for summary in found if summary is not None]
+        summaries = [summary for summary in found if summary is not None]
     return sorted(summaries, key=lambda summary: (summary.created_at, summary.name))
+
+
+def _looked_at(look: Deadline, store: Store, address: ExperimentAddress) -> ExperimentSummary | None:
+    """The summary within the deadline; an error names the experiment."""
+    with errors_of("list the experiment", f"{address.root}/{address.paths.folder}"):
+        return look.call(lambda: _summary(store, address))
 
 
 def experiment_status(root: str, experiment: str | None = None) -> ExperimentStatus:

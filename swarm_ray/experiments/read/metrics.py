@@ -61,6 +61,8 @@ def metrics_of(experiment: OpenExperiment, problems: list[str] | None = None) ->
     ]
     ranked.sort(key=itemgetter(0), reverse=True)
     best = {(row.node, row.step): row for _, row in reversed(ranked)}
+    if problems is None:
+        reported = [f"{experiment.store.root}/{line}" for line in reported]
     report(reported, problems, MalformedFile)
     return sorted(best.values(), key=attrgetter("round", "node", "step"))
 

@@ -163,8 +163,9 @@ def reward_figure(
     title = "  ·  ".join(
         text.format(", ".join(map(str, dict.fromkeys(numbers)))) for text, numbers in common.items()
     )
+    figure = _figure(labels, [curves_of(stages, window) for stages in histories], title)
     try:
-        _figure(labels, [curves_of(stages, window) for stages in histories], title).savefig(path)
+        figure.savefig(path)
     except ValueError as error:
         raise UserError(f"{path}: no picture of this kind can be made; end its name in .png") from error
     except OSError as error:
