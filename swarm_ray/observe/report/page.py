@@ -104,11 +104,12 @@ def write_report(
     if folder is not None and not overwrite:
         require_renewable({file: mark for c in charts for file, mark in c.marks(folder).items()}, "figure")
     page = _page(evidences, sections).html()
-    with written_whole(resolved(path)) as part:  # what a link leads to is renewed, and not the link
-        part.write_text(page, encoding="utf-8")
     if folder is not None:
         with writing_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(resolved(path)) as part:  # what a link leads to is renewed, and not the link
+        part.write_text(page, encoding="utf-8")
+    if folder is not None:
         for chart in charts:
             chart.write(folder)
     return path
