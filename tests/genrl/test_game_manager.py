@@ -5,6 +5,7 @@ from typing import Any
 from unittest.mock import Mock, call
 
 import pytest
+import torch
 from games_for_tests import (
     Hub,
     MemoryGather,
