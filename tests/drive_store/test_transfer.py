@@ -122,13 +122,13 @@ def test_the_real_attribute_is_read(store: Store) -> None:
     assert store.uploaded("c/file") is store.uploaded("c/absent") is None
     assert not store.capabilities.upload_probe
     path = Path(store.root) / "c/file"
-    try:
-        os.setxattr(path, UNCOMMITTED, b"1")
-    except OSError:
-        pytest.skip("this file system takes no attributes")
-    assert store.uploaded("c/file") is False
-    os.setxattr(path, UNCOMMITTED, b"0")
-    assert store.uploaded("c/file") is True
+    for value, answer in ((b"1", False), (b"0", True)):
+        wanted: bool | None = answer
+        try:
+            os.setxattr(path, UNCOMMITTED, value)
+        except OSError:  # a file system without attributes says nothing
+            wanted = None
+        assert store.uploaded("c/file") is wanted
 
 
 @pytest.mark.parametrize("number", [errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.EACCES])
