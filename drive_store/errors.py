@@ -64,7 +64,7 @@ class UnsupportedStore(StoreError):
     """The URL names a kind of store that this version cannot use."""
 
 
-_FREE = "Free some space there; what is there is kept. On Drive the trash counts until it is emptied."
+_FREE = "Free some space (on Drive the trash counts until it is emptied)."
 _ASK = "Ask the owner of the folder for access."
 _KINDS: dict[int, tuple[type[StoreError], str]] = {
     errno.ENOSPC: (StoreFull, _FREE),
