@@ -173,15 +173,12 @@ def catch_up(
     state.poll()
     again: Counter[str] = Counter()
     without: Counter[str] = Counter()
-    rounds = 0
-    while (behind := made.replayable(nodes)) is not None:
-        step, together = behind
-        for row in take_again(together, step):
-            again[row.node] += 1
-            without[row.node] += sum(
-                n for reason, n in row.counters.rejected.items() if RefusalKind.of(reason).is_missing
-            )
-        rounds += not step.file.alone
+    rounds, rows = repeat_steps(nodes, made, take_again)
+    for row in rows:
+        again[row.node] += 1
+        without[row.node] += sum(
+            n for reason, n in row.counters.rejected.items() if RefusalKind.of(reason).is_missing
+        )
     for node in nodes:
         adopted, lost = _close_gap(node, state, made, restored.former[node.id])
         if restored.former[node.id]:
@@ -191,6 +188,18 @@ def catch_up(
     for problem in made.problems:
         reporter.tell("resumed", problem)
     return rounds
+
+
+def repeat_steps(
+    nodes: Sequence[Node], made: StepReplay, take_again: TakeAgain
+) -> tuple[int, list[StepMetrics]]:
+    """Repeat the steps whose rounds have closed, oldest first; answers how many rounds those were, and their rows."""
+    rounds, rows = 0, []
+    while (behind := made.replayable(nodes)) is not None:
+        step, together = behind
+        rows += take_again(together, step)
+        rounds += not step.file.alone
+    return rounds, rows
 
 
 def _close_gap(

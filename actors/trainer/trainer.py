@@ -11,7 +11,7 @@ import msgspec
 import torch
 
 from actors.logger.logger import evaluation_events
-from actors.trainer.checkpoints import catch_up
+from actors.trainer.checkpoints import catch_up, repeat_steps
 from actors.trainer.lifecycle import NodeTrainer
 from actors.trainer.restoring import restore_nodes
 from actors.trainer.settings import ReportSink, TrainerSettings
@@ -19,7 +19,7 @@ from swarm_ray.config.load import config_hash, take_changes
 from swarm_ray.config.schema import SwarmConfig
 from swarm_ray.errors import StopRequested
 from swarm_ray.exchange.folder import FolderExchange
-from swarm_ray.exchange.replay import StepReplay
+from swarm_ray.exchange.replay import PublishedStep, StepReplay
 from swarm_ray.exchange.state_follower import NoRound
 from swarm_ray.experiments.folder import read_config
 from swarm_ray.models.push import HubPushes
@@ -96,17 +96,17 @@ class Trainer(NodeTrainer):
     def _take_part(self) -> str:
         """Evaluate, register, catch up, take part in every round, and evaluate again."""
         self._begin()
+        made = self._exchange.made
         self._taken = catch_up(
-            self.nodes,
-            self._state,
-            self._exchange.made,
-            self._restored,
-            self._reporter,
-            lambda nodes, step: self._take_round(nodes, step.round, alone=step.file.alone, replayed=True),
+            self.nodes, self._state, made, self._restored, self._reporter, self._take_again
         )
         self._number = max((n.round for n in self.nodes), default=-1)
-        while (opened := self._next_round()) is not NoRound.ENDED:
+        opened = self._next_round()
+        # The round of an adopted file may have closed since, and the next have opened.
+        self._taken += repeat_steps(self.nodes, made, self._take_again)[0]
+        while opened is not NoRound.ENDED:
             self._run_opened(opened)
+            opened = self._next_round()
         record = self._state.latest
         if record is not None and record.cut_short:  # no final evaluation: it may be resumed
             raise StopRequested(record.cut_short)
@@ -176,6 +176,10 @@ class Trainer(NodeTrainer):
             self._taken += 1
         else:
             self._take_round([n for n in self.nodes if not n.problem], max(self._number, 0), alone=True)
+
+    def _take_again(self, nodes: list[Node], step: PublishedStep) -> list[StepMetrics]:
+        """Run the round of a step that an earlier process made."""
+        return self._take_round(nodes, step.round, alone=step.file.alone, replayed=True)
 
     def _take_round(
         self, nodes: list[Node], number: int, *, alone: bool, replayed: bool = False

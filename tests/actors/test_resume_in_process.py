@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from actors_for_tests import Killed, OneProcessSwarm, kill_at, release, until, write_nothing_more
 from swarm_for_tests import closed_stages, records_of, small_config
 
+import actors.trainer.trainer
 from actors.trainer.trainer import Trainer
 from swarm_ray.config.load import config_hash, extend_config
 from swarm_ray.experiments import experiment_metrics, experiment_status
@@ -73,6 +75,42 @@ def test_a_killed_run_equals_a_whole(tmp_path: Path, whole: OneProcessSwarm, whe
     assert learned(rows) == learned(experiment_metrics(str(whole.root), "whole"))
     one, other = weights(whole.trainers), weights(swarm.trainers)
     assert all(torch.equal(one[n][k], other[n][k]) for n in one for k in one[n])
+
+
+@pytest.mark.parametrize("number", [2, ROUNDS - 1])
+def test_a_round_that_closes_while_its_trainer_resumes_is_learned_from(
+    tmp_path: Path, whole: OneProcessSwarm, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """It is open when the trainer catches up, and past when the trainer looks for a round to take part in."""
+    swarm = OneProcessSwarm(tmp_path / "cut" / "My Drive", CONFIG, [NODES[:1], NODES[1:]], "cut")
+    trainer = swarm.trainers[1]
+    publish, caught_up = trainer._exchange.publish, actors.trainer.trainer.catch_up
+    tick, held = swarm.coordinator.tick, Event()
+
+    def while_the_coordinator_rests(node: Any, moment: int, *rest: Any) -> None:
+        if (node.id, moment) == ("node-2", number):
+            held.set()
+        publish(node, moment, *rest)
+
+    def while_the_round_closes(*arguments: Any) -> int:
+        rounds = caught_up(*arguments)
+        held.clear()
+        until(lambda: len(closed_stages(swarm.root, "cut")) > number)
+        return rounds
+
+    swarm.coordinator.tick = lambda now: not held.is_set() and tick(now)  # type: ignore[method-assign]
+    trainer._exchange.publish = while_the_coordinator_rests  # type: ignore[method-assign]
+    kill_at(trainer, trainer._exchange, "wait_closed", number + 1)
+    with swarm:
+        with pytest.raises(Killed):
+            swarm._ends[1].result(60)
+        release(trainer)
+        monkeypatch.setattr(actors.trainer.trainer, "catch_up", while_the_round_closes)
+        swarm.restart(1)
+        assert swarm.state() == "finished"
+    assert learned(experiment_metrics(str(swarm.root), "cut")) == learned(
+        experiment_metrics(str(whole.root), "whole")
+    )
 
 
 def test_a_run_is_extended_and_changed(tmp_path: Path) -> None:
