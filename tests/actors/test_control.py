@@ -99,3 +99,10 @@ def test_answered_requests_are_not_done_again_by_a_successor(played: Played) -> 
 )
 def test_what_a_request_comes_to(action: Action, paused: bool, over: bool, reply: str) -> None:
     assert reply_to(action, paused=paused, over=over) == reply
+
+
+def test_the_reply_to_what_cannot_be_read_says_why(played: Played) -> None:
+    asked = write_request(played.folder.address.open(), b'{"action": "explode"}')
+    played.play("node-1", rounds=range(1))
+    assert "cannot be read" in replies(played)[asked]
+    assert "explode" in replies(played)[asked]

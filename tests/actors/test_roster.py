@@ -197,3 +197,18 @@ def test_a_beat_that_is_none_is_a_problem(folder: Folder, roster: Roster) -> Non
     roster.scan(3.0, every_beat=True)
     assert active(roster, 3.0) == []
     assert "beat" in str(roster.peers["node-1"].problem)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"{}", "missing required field"),
+        (msgspec.json.encode(Registration("node-2", "aaaaaaaa", "worker", "", {}, "")), "of another node"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_a_registration(
+    folder: Folder, roster: Roster, said: bytes, why: str
+) -> None:
+    folder.registry.register("node-1", "aaaaaaaa", said)
+    roster.scan(0.0)
+    assert why in roster.refused["node-1.aaaaaaaa"]

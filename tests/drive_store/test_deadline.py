@@ -179,3 +179,26 @@ def test_a_forked_process_has_helpers_of_its_own(tmp_path: Path) -> None:
         "size = store.size('a')\nif child == 0: os._exit(size)\nsys.exit(os.waitpid(child, 0)[1] != 256)\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], timeout=60, check=True)
+
+
+def test_the_helper_of_a_call_that_is_interrupted_ends() -> None:
+    threads: list[threading.Thread] = []
+    begun, done = threading.Event(), threading.Event()
+    looks = iter([0])
+
+    def interrupted() -> int:
+        for first in looks:
+            return first
+        begun.wait(60)
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        threads.append(threading.current_thread())
+        begun.set()
+        done.wait(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        Deadline(SOON).call(work, interrupted)
+    done.set()
+    threads[0].join(60)
+    assert not threads[0].is_alive()

@@ -5,7 +5,7 @@ from games_for_tests import OPENINGS, Hub, MemoryGather, Rows, math_manager, mov
 from genrl.communication import Payload
 
 from swarm_ray.errors import ConfigError
-from swarm_ray.genrl.counting import RoundCounts
+from swarm_ray.genrl.counting import RoundCounts, best_peer
 from swarm_ray.genrl.math import MAX_CHARS, MOST_PER_PEER, MathDataManager
 from swarm_ray.genrl.policy_trainer import PolicyTrainer
 
@@ -88,3 +88,8 @@ def test_what_is_shown_of_a_peer_is_bounded():
     said = data.prepare_opponent(None, swarm, 0, "a", "q")
     assert said == ["own", *["x" * MAX_CHARS] * MOST_PER_PEER]
     assert data.counts.shown == {"b": 1}
+
+
+def test_a_peer_that_claims_infinite_rewards_ends_no_game():
+    scores = {"honest": [1.0, 0.0], "liar": [float("inf"), float("-inf")]}
+    assert best_peer(scores) in scores

@@ -14,7 +14,7 @@ from swarm_ray.config.schema import TasksConfig
 from swarm_ray.config.specialties import SETS
 from swarm_ray.errors import ConfigError, UnknownQuestionError, UserError
 from swarm_ray.tasks.gym import UNSTABLE
-from swarm_ray.tasks.questions import TaskSet
+from swarm_ray.tasks.questions import TaskSet, require_modules
 from swarm_ray.tasks.task import register
 
 BOTH = tuple(
@@ -253,3 +253,11 @@ def test_registering():
         register("obedient", lambda options: Doubles())
     with pytest.raises(ConfigError, match="registered task is 'twicee'; did you mean twice"):
         TaskSet(TasksConfig(specialties=["twicee"]))
+
+
+def test_no_module_is_imported_before_all_names_are_known(tmp_path, monkeypatch):
+    (tmp_path / "known_tasks_for_tests.py").write_text("raise RuntimeError('it was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = TasksConfig(modules=["known_tasks_for_tests"])
+    with pytest.raises(UserError, match="misspelt"):
+        require_modules(config, ["known_tasks_for_tests", "misspelt"])
