@@ -166,9 +166,9 @@ def _update(visit: Callable[[], None]) -> None:
 
 
 def _upload(visit: Callable[[], None]) -> None:
-    from drive_store.checkpoints.stored import StoredCheckpoints
+    from drive_store import Store
 
-    _before(StoredCheckpoints, "_copy_in", visit, when=lambda entry: entry.name == SECOND_FILE)
+    _before(Store, "put_file", visit, when=lambda key: key.endswith(SECOND_FILE))
 
 
 def _manifest(visit: Callable[[], None]) -> None:
