@@ -51,7 +51,7 @@ class DeadlineGathering:
 
     A peer that is in a later round has left its file behind or never will; one that is further back than the round
     before will hardly come in time. Nobody waits for either. In the first stage of a process it is waited, within the
-    same time, until `pace.expect` nodes have shown themselves; one beyond the game's end is none of them.
+    same time, until `pace.expect` nodes have shown themselves; one beyond the game's end does not count.
 
     Args:
         experiment: the experiment in the shared folder, attached to the experiment.

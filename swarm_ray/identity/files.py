@@ -118,7 +118,7 @@ def _one_at_a_time() -> Lock:
 
 
 def _read(path: Path, missing: str, damaged: str) -> tuple[bytes, Identity]:
-    """A file's bytes, and the identity that they hold; what to do where there is no file, or no key in it."""
+    """The bytes of a key file and its identity; `missing` and `damaged` are advice for a file that is."""
     try:
         with path.open("rb") as file:
             data, mode = file.read(MAX_KEY + 1), stat.S_IMODE(os.fstat(file.fileno()).st_mode)

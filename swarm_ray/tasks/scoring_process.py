@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def score_one(tasks: TaskSet, alarm: Alarm, answer: ScoreItem) -> Score:
-    """Score one answer; every failure is an outcome with reward 0, and so is what is no number between 0 and 1."""
+    """Score one answer; a failure, or a value that is not a number from 0 to 1, has reward 0 and its own outcome."""
     ref, text, external = answer
     if external and ref.specialty in tasks.refuses_external:
         return Score(0.0, "refused")

@@ -147,5 +147,5 @@ def _unfinished(
     last = entry.ref.epoch if entry else 0
     for claimant, reading in read_coordinator_beats(folder.view).items():
         said = record_in(reading, CoordinatorBeat)
-        if said is not None and said.epoch > last:  # else it is no proof of a later epoch
+        if said is not None and said.epoch > last:  # a beat of the ended term may be left over
             yield _COORDINATOR, paths.coordinator_beat(claimant)
